@@ -1,0 +1,1 @@
+"""Waste photographs in, compared classifiers out. Typed values only: nothing here knows DVC or params.yaml."""

@@ -1,0 +1,25 @@
+"""One logger for people: plain lines on standard error, and a banner for what nobody may miss."""
+
+import logging
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.panel import Panel
+from rich.text import Text
+
+console = Console(stderr=True)
+logger = logging.getLogger("realwaste")
+
+
+def setup(level: int = logging.INFO) -> None:
+    """Send the package's log lines to standard error."""
+    handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", omit_repeated_times=False)
+    logger.handlers = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def banner(title: str, *lines: str) -> None:
+    """A framed warning: what was used in place of what was asked for, why, and how to get the real thing."""
+    text = Text("\n".join(lines), no_wrap=False)
+    console.print(Panel(text, title=f"[bold]{title}[/bold]", border_style="yellow", expand=False))
