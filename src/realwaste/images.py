@@ -1,0 +1,75 @@
+"""The one reader of pictures: validation, training and prediction see the same pixels."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+
+
+class UnreadableImageError(Exception):
+    """The bytes are no picture that can be read whole; the message is the reason."""
+
+
+def decode(data: bytes) -> Pixels:
+    """Bytes of an image file to RGB, uint8, (height, width, 3), turned upright as its EXIF tag says.
+
+    Raises:
+        UnreadableImageError: with the reason.
+    """
+    if not data:
+        raise UnreadableImageError("empty file")
+    if _is_cut_jpeg(data):
+        raise UnreadableImageError("truncated JPEG")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise UnreadableImageError(f"decoder refused: {error.err}") from error
+    if image is None:
+        raise UnreadableImageError("not an image")
+    return image.astype(np.uint8, copy=False)
+
+
+def _is_cut_jpeg(data: bytes) -> bool:
+    # OpenCV fills the missing part with grey and goes on. Inside the coded picture, which begins at the last
+    # start-of-scan, the end marker cannot occur by chance: JPEG stuffs a zero after each 0xFF there.
+    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+
+
+def resize(image: Pixels, size: int) -> Pixels:
+    """To (size, size, 3): stretched, as the report does; averaged over areas when shrinking, so nothing aliases."""
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
+        return image
+    shrinking = size < min(height, width)
+    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    return resized.astype(np.uint8, copy=False)
+
+
+def read(path: Path, size: int) -> Pixels:
+    """One file as (size, size, 3) uint8 RGB."""
+    try:
+        return resize(decode(path.read_bytes()), size)
+    except UnreadableImageError as error:
+        raise UnreadableImageError(f"{path}: {error}") from error
+
+
+def read_many(paths: Sequence[Path], size: int, pool: ThreadPoolExecutor | None = None) -> Pixels:
+    """Files as (n, size, size, 3) uint8 RGB, in the order given, decoded on all cores."""
+    batch = np.empty((len(paths), size, size, 3), np.uint8)
+
+    def place(index: int) -> None:
+        batch[index] = read(paths[index], size)
+
+    with ThreadPoolExecutor(os.cpu_count()) if pool is None else nullcontext(pool) as workers:
+        for _ in workers.map(place, range(len(paths))):
+            pass
+    return batch

@@ -1,0 +1,82 @@
+"""What images there are: one row a file that can be read, one row a file that cannot, with the reason."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+
+from realwaste.errors import UserError
+from realwaste.images import UnreadableImageError, decode
+
+COLUMNS = ["path", "label", "sha256", "height", "width", "channels", "bytes"]
+
+
+def scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decode and hash every file of root/<Class>/ on all cores.
+
+    Returns:
+        manifest (COLUMNS; path is relative to `root`, rows sorted by path) and rejected (path, reason).
+    """
+    files = sorted(path for path in root.glob("*/*") if not path.name.startswith("."))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = list(pool.map(lambda file: _row(root, file), files))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "reason"])
+    rejected = table["reason"].notna()
+    manifest = table.loc[~rejected, COLUMNS].astype({"height": int, "width": int, "channels": int})
+    return manifest.reset_index(drop=True), table.loc[rejected, ["path", "reason"]].reset_index(drop=True)
+
+
+def _row(root: Path, file: Path) -> dict[str, object]:
+    row: dict[str, object] = {"path": file.relative_to(root).as_posix(), "label": file.parent.name}
+    try:
+        data = file.read_bytes()
+        height, width, channels = decode(data).shape
+    except UnreadableImageError as error:
+        return row | {"reason": str(error)}
+    except OSError as error:
+        return row | {"reason": f"cannot be opened: {error.strerror}"}
+    digest = hashlib.sha256(data).hexdigest()
+    return row | {"sha256": digest, "height": height, "width": width, "channels": channels, "bytes": len(data)}
+
+
+def refuse_rejected(rejected: pd.DataFrame) -> None:
+    """The rule of `on_reject: fail`."""
+    if len(rejected):
+        named = [f"{row.path} ({row.reason})" for row in rejected.head(5).itertuples()]
+        raise UserError(
+            f"Every file in data/raw must be a readable image; {len(rejected)} is not: {', '.join(named)}."
+            if len(rejected) == 1
+            else f"Every file in data/raw must be a readable image; {len(rejected)} are not: {', '.join(named)}.",
+            "Mend or remove them at the source and run `dvc repro -f fetch`, or go on without them: "
+            "-S validate_images.on_reject=drop.",
+        )
+
+
+def refuse_emptied(manifest: pd.DataFrame, rejected: pd.DataFrame) -> None:
+    """A class may not vanish because all its files were rejected."""
+    gone = {Path(path).parts[0] for path in rejected["path"]} - set(manifest["label"])
+    if gone:
+        raise UserError(
+            "Every class must keep at least one readable image.", "Mend the files, or leave the class out.", sorted(gone)
+        )
+
+
+def summary(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, object]:
+    """Counts and the report's question of section 1.4: do all images have the same size?"""
+    sizes = manifest[["height", "width"]].drop_duplicates()
+    return {
+        "images": len(manifest),
+        "rejected": len(rejected),
+        "classes": class_counts(manifest),
+        "same_size": len(sizes) == 1,
+        "height": {"min": int(manifest["height"].min()), "max": int(manifest["height"].max())},
+        "width": {"min": int(manifest["width"].min()), "max": int(manifest["width"].max())},
+        "megabytes": round(float(manifest["bytes"].sum()) / 1e6, 1),
+    }
+
+
+def class_counts(table: pd.DataFrame) -> dict[str, int]:
+    counts = table["label"].value_counts().sort_index()
+    return {str(label): int(count) for label, count in counts.items()}

@@ -1,0 +1,161 @@
+"""A stand-in for the RealWaste data set where there is no network: same classes, names, layout and kind of difficulty."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from realwaste.errors import UserError
+from realwaste.synthetic_shapes import SIDE, Array, CutOut, cut_out, field
+
+CLASSES: tuple[str, ...] = (
+    "Cardboard",
+    "Food Organics",
+    "Glass",
+    "Metal",
+    "Miscellaneous Trash",
+    "Paper",
+    "Plastic",
+    "Textile Trash",
+    "Vegetation",
+)
+"""RealWaste's nine classes, in the order of their names."""
+
+JPEG_QUALITY = 90
+LONGEST_RUN = 4
+"""Most pictures of one object."""
+
+_FRAME = 262  # pixels along each side while drawing; half of RealWaste's 524, at a quarter of the cost
+_AGAIN = 0.55  # chance that the next file shows the same object; with runs cut at LONGEST_RUN, 0.50 of neighbours do
+
+# The last number of a random stream's key: what it settles. NumPy pads keys with zeros, so that 0 must not be one.
+_GROUPS, _OBJECT, _SHOT = 1, 2, 3
+
+
+def _rng(*key: int) -> np.random.Generator:
+    return np.random.default_rng(key)
+
+
+def reshot_groups(seed: int, class_index: int, count: int) -> list[int]:
+    """The object that each of a class's first `count` files shows, file number 1 first.
+
+    Objects are numbered from 0 in the order of their files; about half of the neighbouring files show the same object,
+    LONGEST_RUN files at most. A larger count continues the list of a smaller one.
+    """
+    again = _rng(seed, class_index, _GROUPS).random(count) < _AGAIN
+    objects, run = [0][:count], 1
+    for same in again[1:]:
+        run = run + 1 if same and run < LONGEST_RUN else 1
+        objects.append(objects[-1] + (run == 1))
+    return objects
+
+
+def render(seed: int, class_index: int, object_number: int, shot_number: int, size: int = 524) -> Array:
+    """One picture, (size, size, 3) uint8 RGB.
+
+    Seed, class and object settle the piece of waste, the clutter around it and the kind of ground; the shot settles how
+    they were moved, turned or flipped, the light, the ground's detail and the camera's noise. No other picture matters.
+    """
+    thing = _rng(seed, class_index, object_number, _OBJECT)
+    shot = _rng(seed, class_index, object_number, shot_number, _SHOT)
+    picture = _ground(thing, shot)
+    flip = bool(shot.random() < 0.5)
+    turn, shift = shot.normal(0, 25), shot.normal(0, 12, 2)
+    for piece, position, scale, angle in _scene(thing, class_index):
+        place = _pose(position, scale, angle, turn, shift, flip)
+        picture = _laid_on(picture, piece, place)
+    picture = _photographed(picture, shot)
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def generate(target: Path, *, images_per_class: int, seed: int, workers: int | None = None) -> int:
+    """Write `target/<Class>/<Class>_<n>.jpg`, n from 1, 524x524, and return how many there are.
+
+    The files' bytes depend on the seed alone: not on `workers` (threads; None means one a core), nor on how many
+    pictures are asked for. Files of the same names are overwritten; others that lie in `target` stay.
+
+    Raises:
+        UserError: if `images_per_class` is below 1.
+    """
+    if images_per_class < 1:
+        raise UserError(
+            "The synthetic data set needs at least one image a class.",
+            "Set images_per_class to 1 or more.",
+            images_per_class,
+        )
+    for name in CLASSES:
+        (target / name).mkdir(parents=True, exist_ok=True)
+    groups = [reshot_groups(seed, index, images_per_class) for index in range(len(CLASSES))]
+
+    def write(where: tuple[int, int]) -> None:
+        index, number = where
+        name, members = CLASSES[index], groups[index]
+        picture = render(seed, index, members[number], number - members.index(members[number]))
+        (target / name / f"{name}_{number + 1}.jpg").write_bytes(_jpeg(picture))
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        return len(list(pool.map(write, product(range(len(CLASSES)), range(images_per_class)))))
+
+
+def _jpeg(rgb: Array) -> bytes:
+    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise RuntimeError("OpenCV could not encode a JPEG.")
+    return encoded.tobytes()
+
+
+def _ground(thing: np.random.Generator, shot: np.random.Generator) -> Array:
+    """Belt, concrete or soil without anything on it, (_FRAME, _FRAME, 3) float32."""
+    tones = ((96, 94, 92), (128, 120, 108), (104, 84, 64), (70, 72, 76))
+    tone = np.array(tones[thing.integers(len(tones))]) + thing.normal(0, 5, 3) + thing.normal(0, 14)
+    pebbles = thing.uniform(0.04, 0.2)
+    light = 1 + 0.12 * field(shot, 5, _FRAME) + pebbles * field(shot, 70, _FRAME) + 0.08 * field(shot, 22, _FRAME)
+    if thing.random() < 0.4:  # a belt's ribs
+        ribs = np.sin(np.arange(_FRAME, dtype=np.float32) * thing.uniform(0.15, 0.4) + shot.uniform(0, 6))
+        light += 0.15 * (ribs > 0.8)[:, None]
+    return (light[..., None] * tone).astype(np.float32)
+
+
+def _scene(thing: np.random.Generator, class_index: int) -> list[tuple[CutOut, Array, float, float]]:
+    """The pieces from the lowest to the highest: cut-out, middle (pixels), scale and angle (degrees)."""
+    middle = np.array([_FRAME / 2, _FRAME / 2])
+    clutter = []
+    for _ in range(thing.integers(2, 6)):
+        piece = cut_out(int(thing.integers(len(CLASSES))), thing)
+        clutter.append((piece, middle + thing.normal(0, 90, 2), thing.uniform(0.25, 0.7), thing.uniform(0, 360)))
+    main = (cut_out(class_index, thing), middle + thing.normal(0, 14, 2), thing.uniform(0.9, 1.5), thing.uniform(0, 360))
+    last = clutter.pop()
+    return [*clutter, main, last]
+
+
+def _pose(position: Array, scale: float, angle: float, turn: float, shift: Array, flip: bool) -> Array:
+    """The 2x3 matrix that takes a cut-out's pixels to the picture's; the whole scene is turned, shifted and flipped."""
+    own = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), angle, scale)
+    own[:, 2] += position - SIDE / 2
+    scene = cv2.getRotationMatrix2D((_FRAME / 2, _FRAME / 2), turn, 1.0)
+    scene[:, 2] += shift
+    if flip:
+        scene[0] = (0, 0, _FRAME) - scene[0]
+    return scene @ np.vstack([own, (0, 0, 1)])
+
+
+def _laid_on(picture: Array, piece: CutOut, place: Array) -> Array:
+    """`picture` with the piece and its shadow on it."""
+    rgb = cv2.warpAffine(piece.rgb.astype(np.float32), place, (_FRAME, _FRAME))
+    alpha = cv2.warpAffine(piece.alpha.astype(np.float32), place, (_FRAME, _FRAME))[..., None]
+    shadow = cv2.blur(np.roll(alpha, (5, 4), axis=(0, 1)), (13, 13))[..., None]
+    shaded = picture * (1 - 0.45 * shadow)
+    return shaded + alpha * (rgb - shaded)
+
+
+def _photographed(picture: Array, shot: np.random.Generator) -> Array:
+    """The scene as a camera saw it, uint8: brightness, colour cast, light falling off to one side, noise."""
+    gain = shot.uniform(0.7, 1.2) * (1 + shot.normal(0, 0.04, 3))
+    slope = shot.uniform(-0.18, 0.18, 2)
+    axis = np.linspace(-1, 1, _FRAME)
+    light = 1 + slope[0] * axis[:, None] + slope[1] * axis[None, :]
+    noise = shot.normal(0, shot.uniform(2, 8), (_FRAME, _FRAME, 1))
+    return np.clip(picture * (light[..., None] * gain).astype(np.float32) + noise.astype(np.float32), 0, 255).astype(np.uint8)
