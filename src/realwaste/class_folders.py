@@ -65,7 +65,9 @@ def copy(folders: ClassFolders, target: Path) -> None:
                 try:
                     shutil.copyfile(file, temporary / label / file.name)
                 except PermissionError as error:
-                    raise UserError(f"{file} must be readable.", f"Run chmod u+r on it, or move it out: {error}.") from error
+                    raise UserError(
+                        f"{file} must be readable.", f"Run chmod u+r on it, or move it out: {error}."
+                    ) from error
 
 
 def _refuse_empty(parent: Path, classes: set[Path]) -> None:

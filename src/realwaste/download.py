@@ -100,6 +100,8 @@ def checked_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
         url = httpx.URL(text) if base is None else base.join(text)
     except httpx.InvalidURL as error:
         raise UserError("An address must be a well-formed URL.", f"Mend it: {error}.", text) from error
+    if (url.port or 0) > 65535:
+        raise UserError("An address must have a port of at most 65535.", "Mend the address.", url.port)
     if url.scheme not in ("http", "https") or not url.host:
         where = "The address" if base is None else f"The address that {shown(base)} redirects to"
         raise UserError(f"{where} must start with http:// or https:// and name a host.", "Give another address.", text)

@@ -59,7 +59,9 @@ def refuse_emptied(manifest: pd.DataFrame, rejected: pd.DataFrame) -> None:
     gone = {Path(path).parts[0] for path in rejected["path"]} - set(manifest["label"])
     if gone:
         raise UserError(
-            "Every class must keep at least one readable image.", "Mend the files, or leave the class out.", sorted(gone)
+            "Every class must keep at least one readable image.",
+            "Mend the files, or leave the class out.",
+            sorted(gone),
         )
 
 

@@ -126,7 +126,12 @@ def _scene(thing: np.random.Generator, class_index: int) -> list[tuple[CutOut, A
     for _ in range(thing.integers(2, 6)):
         piece = cut_out(int(thing.integers(len(CLASSES))), thing)
         clutter.append((piece, middle + thing.normal(0, 90, 2), thing.uniform(0.25, 0.7), thing.uniform(0, 360)))
-    main = (cut_out(class_index, thing), middle + thing.normal(0, 14, 2), thing.uniform(0.9, 1.5), thing.uniform(0, 360))
+    main = (
+        cut_out(class_index, thing),
+        middle + thing.normal(0, 14, 2),
+        thing.uniform(0.9, 1.5),
+        thing.uniform(0, 360),
+    )
     last = clutter.pop()
     return [*clutter, main, last]
 
@@ -158,4 +163,6 @@ def _photographed(picture: Array, shot: np.random.Generator) -> Array:
     axis = np.linspace(-1, 1, _FRAME)
     light = 1 + slope[0] * axis[:, None] + slope[1] * axis[None, :]
     noise = shot.normal(0, shot.uniform(2, 8), (_FRAME, _FRAME, 1))
-    return np.clip(picture * (light[..., None] * gain).astype(np.float32) + noise.astype(np.float32), 0, 255).astype(np.uint8)
+    return np.clip(picture * (light[..., None] * gain).astype(np.float32) + noise.astype(np.float32), 0, 255).astype(
+        np.uint8
+    )

@@ -22,8 +22,24 @@ _GLASSES: Palette = [(46, 104, 58), (112, 66, 26), (186, 208, 204), (96, 140, 10
 _GREYS: Palette = [(170, 172, 176), (144, 146, 150), (192, 190, 186), (160, 150, 134)]
 _PAINTS: Palette = [(184, 34, 38), (28, 74, 156), (34, 124, 70), (220, 170, 40), (226, 226, 222)]
 _WHITES: Palette = [(232, 230, 224), (218, 218, 222), (240, 232, 208), (206, 188, 152)]
-_PLASTICS: Palette = [(36, 98, 196), (206, 42, 52), (238, 196, 40), (40, 150, 92), (236, 236, 236), (30, 32, 38), (188, 210, 224)]
-_CLOTHS: Palette = [(58, 66, 110), (140, 52, 62), (112, 118, 92), (196, 180, 158), (66, 64, 66), (152, 104, 132), (92, 128, 150)]
+_PLASTICS: Palette = [
+    (36, 98, 196),
+    (206, 42, 52),
+    (238, 196, 40),
+    (40, 150, 92),
+    (236, 236, 236),
+    (30, 32, 38),
+    (188, 210, 224),
+]
+_CLOTHS: Palette = [
+    (58, 66, 110),
+    (140, 52, 62),
+    (112, 118, 92),
+    (196, 180, 158),
+    (66, 64, 66),
+    (152, 104, 132),
+    (92, 128, 150),
+]
 _LEAVES: Palette = [(78, 118, 44), (104, 138, 58), (54, 88, 40), (142, 132, 62), (126, 92, 52)]
 _TWIGS: Palette = [(104, 78, 50), (84, 66, 48), (128, 104, 74)]
 
@@ -104,7 +120,14 @@ def _profile(rng: np.random.Generator) -> tuple[Array, float]:
     """A bottle's or jar's outline, (12, 2), and its body's half width, standing upright."""
     width, neck = rng.uniform(0.26, 0.46), rng.uniform(0.09, 0.24)
     shoulder, collar = rng.uniform(-0.45, -0.1), rng.uniform(-0.65, -0.5)
-    right = [(neck, -0.92), (neck, collar), (width * 0.8, shoulder - 0.08), (width, shoulder), (width, 0.86), (width * 0.85, 0.93)]
+    right = [
+        (neck, -0.92),
+        (neck, collar),
+        (width * 0.8, shoulder - 0.08),
+        (width, shoulder),
+        (width, 0.86),
+        (width * 0.85, 0.93),
+    ]
     return np.array(right + [(-x, y) for x, y in reversed(right)]), width
 
 
@@ -134,7 +157,9 @@ def _cardboard(rng: np.random.Generator) -> CutOut:
     fold = rng.uniform(-0.7, 0.7, (2, 2, 2))
     rgb = _tinted(rgb, 0.5 * _strokes(list(fold), 2), colour * 0.55)
     if rng.random() < 0.5:
-        rgb = _tinted(rgb, 0.6 * _strokes([rng.uniform(-0.8, 0.8, (2, 2))], 11), _colour(rng, [(206, 184, 140), (224, 220, 206)]))
+        rgb = _tinted(
+            rgb, 0.6 * _strokes([rng.uniform(-0.8, 0.8, (2, 2))], 11), _colour(rng, [(206, 184, 140), (224, 220, 206)])
+        )
     return CutOut(rgb, alpha)
 
 
@@ -181,10 +206,18 @@ def _metal(rng: np.random.Generator) -> CutOut:
         rgb = _plain(grey, 1 + 0.55 * _facets(rng, 12) + 0.15 * field(rng, 16))
         return CutOut(_tinted(rgb, 0.7 * (field(rng, 14) > 0.62), 250), _filled(_outline(rng, 11, 0.4)))
     width, top, bottom = rng.uniform(0.34, 0.6), rng.uniform(-0.85, -0.5), rng.uniform(0.4, 0.8)
-    lid = np.stack([np.cos(np.linspace(0, 2 * np.pi, 24)) * width, np.sin(np.linspace(0, 2 * np.pi, 24)) * width * 0.3], 1)
-    body = np.maximum(_filled(np.array([(-width, top), (width, top), (width, bottom), (-width, bottom)])), _filled(lid + (0, bottom)))
+    lid = np.stack(
+        [np.cos(np.linspace(0, 2 * np.pi, 24)) * width, np.sin(np.linspace(0, 2 * np.pi, 24)) * width * 0.3], 1
+    )
+    body = np.maximum(
+        _filled(np.array([(-width, top), (width, top), (width, bottom), (-width, bottom)])), _filled(lid + (0, bottom))
+    )
     across = _X / width
-    shine = 0.65 + 0.75 * np.exp(-(((across + rng.uniform(0.1, 0.5)) / 0.2) ** 2)) + 0.3 * np.exp(-(((across - 0.6) / 0.15) ** 2))
+    shine = (
+        0.65
+        + 0.75 * np.exp(-(((across + rng.uniform(0.1, 0.5)) / 0.2) ** 2))
+        + 0.3 * np.exp(-(((across - 0.6) / 0.15) ** 2))
+    )
     rgb = _plain(grey, shine + rng.uniform(0.0, 0.3) * _facets(rng, 6))
     if rng.random() < 0.5:
         print_ = ((_Y > top + 0.22) & (_Y < bottom - 0.1)).astype(np.float32)
@@ -205,11 +238,15 @@ def _paper(rng: np.random.Generator) -> CutOut:
         rows = np.arange(-0.7, 0.7, rng.uniform(0.07, 0.13)) * aspect
         left, ends = rng.uniform(-0.62, -0.4), rng.uniform(0.0, 0.6, len(rows))
         bend = rng.uniform(-0.06, 0.06)
-        lines = [np.array([(left, y), ((left + end) / 2, y + bend), (end, y)]) for y, end in zip(rows, ends, strict=True)]
+        lines = [
+            np.array([(left, y), ((left + end) / 2, y + bend), (end, y)]) for y, end in zip(rows, ends, strict=True)
+        ]
         ink = _strokes(lines, int(rng.integers(1, 3))) * (np.sin(_X * rng.uniform(50, 80)) > -0.6)
         rgb = _tinted(rgb, 0.65 * ink, _colour(rng, [(50, 50, 60), (90, 60, 60), (60, 70, 120)]))
     if rng.random() < 0.35:  # a picture or a logo
-        rgb = _tinted(rgb, 0.7 * _filled(_outline(rng, 4, 0.1) * 0.3 + rng.uniform(-0.3, 0.3, 2)), _colour(rng, _PAINTS, 30))
+        rgb = _tinted(
+            rgb, 0.7 * _filled(_outline(rng, 4, 0.1) * 0.3 + rng.uniform(-0.3, 0.3, 2)), _colour(rng, _PAINTS, 30)
+        )
     corners = 4 if rng.random() < 0.6 else 9
     return CutOut(rgb, _filled(_outline(rng, corners, 0.18 if corners == 4 else 0.35, aspect)))
 
@@ -255,7 +292,9 @@ def _vegetation(rng: np.random.Generator) -> CutOut:
     mask = np.zeros((SIDE, SIDE), np.uint8)
     along = np.linspace(-1, 1, 21)
     slim = rng.uniform(0.08, 0.4)
-    leaf = np.concatenate([np.stack([along, slim * (1 - along**2)], 1), np.stack([along[::-1], -slim * (1 - along**2)], 1)])
+    leaf = np.concatenate(
+        [np.stack([along, slim * (1 - along**2)], 1), np.stack([along[::-1], -slim * (1 - along**2)], 1)]
+    )
     for _ in range(rng.integers(3, 6)):
         twig = np.cumsum(np.vstack([rng.uniform(-0.6, 0.6, 2), rng.normal(0, 0.22, (4, 2))]), axis=0)
         wood = _colour(rng, _TWIGS).tolist()

@@ -1,0 +1,72 @@
+"""A frozen backbone gives an image the same vector in every epoch: computed once, kept, trained on in seconds."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.progress import track
+
+from realwaste.atomic import replacing
+from realwaste.errors import UserError
+from realwaste.images import Pixels, read_many
+from realwaste.log import console
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """vectors (n, width) float32, one a path."""
+
+    paths: NDArray[np.str_]
+    vectors: Vectors
+
+    def of(self, paths: Sequence[str]) -> Vectors:
+        """The vectors of these paths, in this order."""
+        return self.vectors[pd.Index(self.paths).get_indexer_for(list(paths))]
+
+
+def embed(model: keras.Model, root: Path, paths: Sequence[str], *, image_size: int, batch_size: int) -> Embeddings:
+    """Push every image of root/<path> through `model` (uint8 RGB in, one vector out), decoding ahead of it."""
+    vectors = np.empty((len(paths), model.output_shape[-1]), np.float32)
+    done = 0
+    batches = _decoded([root / path for path in paths], image_size, batch_size)
+    total = -(-len(paths) // batch_size)
+    for pixels in track(batches, "embedding", total=total, console=console):
+        # Every batch has one shape, the last one filled up with its first picture: another shape would be traced anew.
+        filled = np.concatenate([pixels, np.repeat(pixels[:1], batch_size - len(pixels), axis=0)])
+        vectors[done : done + len(pixels)] = model.predict_on_batch(filled)[: len(pixels)]
+        done += len(pixels)
+    if not np.isfinite(vectors).all():
+        raise UserError(
+            f"The backbone {model.name} must give finite vectors.", "Check its weights file and its preprocessing."
+        )
+    return Embeddings(np.asarray(paths, dtype=np.str_), vectors)
+
+
+def _decoded(files: list[Path], image_size: int, batch_size: int) -> Iterator[Pixels]:
+    """Batches of pictures; the next one is decoded while the caller works on this one."""
+    parts = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
+    with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(read_many, parts[0], image_size, readers)
+        for following in parts[1:]:
+            pixels = coming.result()
+            coming = ahead.submit(read_many, following, image_size, readers)
+            yield pixels
+        yield coming.result()
+
+
+def save(path: Path, embeddings: Embeddings) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, path=embeddings.paths, vector=embeddings.vectors)
+
+
+def load(path: Path) -> Embeddings:
+    with np.load(path, allow_pickle=False) as stored:
+        return Embeddings(stored["path"], stored["vector"])

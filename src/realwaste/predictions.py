@@ -1,0 +1,47 @@
+"""Every model's probabilities for every image, in one long table that all later numbers come from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pandas as pd
+
+from realwaste.images import read_many
+from realwaste.scores import Labels, Probabilities
+
+if TYPE_CHECKING:
+    import keras
+
+PREFIX = "p_"
+
+
+def rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes: Sequence[str]) -> pd.DataFrame:
+    """path, label, split, model and a column p_<class> a class; rows as in `splits`."""
+    table = splits[["path", "label", "split"]].assign(model=model).reset_index(drop=True)
+    return pd.concat([table, pd.DataFrame(probabilities, columns=[PREFIX + name for name in classes])], axis=1)
+
+
+def of_pictures(model: "keras.Model", files: Sequence[Path], batch_size: int = 64) -> Probabilities:
+    """Probabilities (n, classes) for image files, read a batch at a time: they need not fit in memory."""
+    size = model.input_shape[1]
+    parts = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
+    return np.concatenate([model.predict_on_batch(read_many(part, size)) for part in parts])
+
+
+def classes_of(table: pd.DataFrame) -> list[str]:
+    return [column.removeprefix(PREFIX) for column in table.columns if column.startswith(PREFIX)]
+
+
+def probabilities_of(table: pd.DataFrame) -> Probabilities:
+    return cast(Probabilities, table[[PREFIX + name for name in classes_of(table)]].to_numpy(np.float64))
+
+
+def labels_of(table: pd.DataFrame) -> Labels:
+    """Class numbers, in the order of the probability columns."""
+    return pd.Index(classes_of(table)).get_indexer_for(table["label"])
+
+
+def predicted(table: pd.DataFrame) -> pd.Series:
+    """The name of the most probable class, a row."""
+    return pd.Series(np.asarray(classes_of(table))[probabilities_of(table).argmax(axis=1)], index=table.index)

@@ -1,0 +1,55 @@
+"""The table of a learning-rate sweep and the rule that picks one rate (report, section 1.14)."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from realwaste.errors import DivergedError
+
+RULE = "lowest validation loss at any epoch; of equals the smaller rate; never one that diverged"
+
+
+@dataclass(frozen=True)
+class Choice:
+    rate: float
+    epoch: int
+    val_loss: float
+
+
+def best(table: pd.DataFrame) -> Choice:
+    """The rate that RULE picks.
+
+    Args:
+        table: learning_rate, epoch, val_loss and `diverged`, true in every row of a rate that diverged.
+
+    Raises:
+        DivergedError: when every rate diverged.
+    """
+    usable = table[~table["diverged"]]
+    if usable.empty:
+        raise DivergedError(
+            "At least one learning rate of lr_sweep must train without diverging.",
+            "Add smaller ones to lr_sweep.learning_rates.",
+            sorted(table["learning_rate"].unique().tolist()),
+        )
+    row = usable.sort_values(["val_loss", "learning_rate", "epoch"]).iloc[0]
+    return Choice(float(row["learning_rate"]), int(row["epoch"]), float(row["val_loss"]))
+
+
+def summary(table: pd.DataFrame, choice: Choice) -> dict[str, object]:
+    """For metrics/lr_sweep.json: the choice, and each rate's lowest validation loss or when it diverged."""
+    rates = {}
+    for rate, own in table.groupby("learning_rate"):
+        # A dot would read as one more level in `dvc metrics`.
+        key = f"{rate:g}".replace(".", "_")
+        if own["diverged"].any():
+            rates[key] = {"diverged": True, "diverged_epoch": int(own["epoch"].iloc[-1])}
+        else:
+            rates[key] = {"diverged": False, "lowest_val_loss": float(own["val_loss"].min())}
+    return {
+        "best_learning_rate": choice.rate,
+        "best_epoch": choice.epoch,
+        "best_val_loss": choice.val_loss,
+        "rule": RULE,
+        "rates": rates,
+    }

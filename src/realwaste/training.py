@@ -1,0 +1,92 @@
+"""Fitting a classifier and the table of what happened (report, sections 1.9 and 2.3)."""
+
+import sys
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from realwaste import batches
+from realwaste.samples import Samples
+
+METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to fit: Adam at `learning_rate`, sparse categorical crossentropy."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    shuffle: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """One row an epoch: epoch (from 1) and METRICS, a number that is not finite left empty."""
+
+    history: pd.DataFrame
+    diverged_epoch: int | None
+    seconds: float
+
+    def summary(self) -> dict[str, object]:
+        """The last epoch's figures, or when it diverged; strict JSON either way."""
+        facts: dict[str, object] = {"diverged": self.diverged_epoch is not None, "epochs": len(self.history)}
+        if self.diverged_epoch is not None:
+            facts["diverged_epoch"] = self.diverged_epoch
+        last = self.history.iloc[-1]
+        facts |= {name: round(float(last[name]), 6) for name in METRICS if pd.notna(last[name])}
+        return facts | {"seconds": round(self.seconds, 2)}
+
+    def line(self) -> str:
+        """One line for people."""
+        if self.diverged_epoch is not None:
+            return f"diverged in epoch {self.diverged_epoch}"
+        last = self.history.iloc[-1]
+        shown = ", ".join(f"{name} {last[name]:.4f}" for name in METRICS)
+        return f"{len(self.history)} epochs in {self.seconds:.0f} s: {shown}"
+
+
+def make_repeatable(seed: int, *, deterministic: bool) -> None:
+    """Seed Python, NumPy and TensorFlow; `deterministic` makes every operation repeat bit for bit."""
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def fit(model: keras.Model, train: Samples, val: Samples, schedule: Schedule) -> Training:
+    """Fit `model` in place. A loss that is no longer finite ends the training at that epoch."""
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule.learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    started = time.perf_counter()
+    fitted = model.fit(
+        batches.shuffled(
+            train.inputs,
+            train.labels,
+            batch_size=schedule.batch_size,
+            epochs=schedule.epochs,
+            seed=schedule.seed,
+            shuffle=schedule.shuffle,
+        ),
+        steps_per_epoch=batches.steps(len(train.inputs), schedule.batch_size),
+        epochs=schedule.epochs,
+        validation_data=batches.ordered(val.inputs, val.labels, batch_size=schedule.batch_size),
+        callbacks=[keras.callbacks.TerminateOnNaN()],
+        verbose="auto" if sys.stdout.isatty() else 2,
+    )
+    return _training(fitted.history, time.perf_counter() - started)
+
+
+def _training(logged: dict[str, list[float]], seconds: float) -> Training:
+    history = pd.DataFrame({name: logged[name] for name in METRICS}).replace([np.inf, -np.inf], np.nan)
+    history.insert(0, "epoch", range(1, len(history) + 1))
+    wrong = history.loc[history[METRICS].isna().any(axis=1), "epoch"]
+    return Training(history, int(wrong.iloc[0]) if len(wrong) else None, seconds)

@@ -1,0 +1,48 @@
+"""Every model's answer for every image, once: data/predictions.csv, and what the test answers are worth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+import pandas as pd
+
+from realwaste import cost, embedding, head, predictions, samples, scores
+from realwaste.atomic import write_csv, write_json
+from realwaste.log import logger
+from realwaste.tables import read_csv, read_json
+
+if TYPE_CHECKING:
+    from stages.params import Params
+
+RAW = Path("data/raw")
+
+
+def main(params: "Params") -> None:
+    splits = read_csv(Path("data/splits.csv"))
+    classes, paths = samples.classes_of(splits), splits["path"].tolist()
+    answers, costs = [], {}
+    for name in ("cnn", "irv2", "densenet"):
+        file = Path(f"models/{name}.keras")
+        model = keras.saving.load_model(file, compile=False, safe_mode=True)
+        if name == "cnn":
+            probabilities = predictions.of_pictures(model, [RAW / path for path in paths])
+        else:
+            vectors = embedding.load(Path(f"data/embeddings/{name}.npz")).of(paths)
+            probabilities = head.of(model).predict(vectors, verbose=0)
+        answers.append(predictions.rows(splits, name, probabilities, classes))
+        costs[name] = cost.measure(model, file, RAW / paths[0], repeats=params.evaluate.latency_repeats)
+
+    dataset = read_json(Path("data/dataset.json"))["dataset"]
+    table = pd.concat(answers, ignore_index=True)
+    tested = table[table["split"] == "test"]
+    scored = {
+        str(name): scores.summary(predictions.labels_of(own), predictions.probabilities_of(own), classes)
+        for name, own in tested.groupby("model", sort=False)
+    }
+    write_csv(Path("data/predictions.csv"), table)
+    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | scored)
+    write_json(Path("metrics/cost.json"), costs)
+    confusion = tested[["model", "label"]].assign(predicted=predictions.predicted(tested), dataset=dataset)
+    write_csv(Path("plots/data/confusion.csv"), confusion.rename(columns={"label": "actual"}))
+    for name, facts in scored.items():
+        logger.info("%s: test accuracy %.4f, loss %.4f", name, facts["test_accuracy"], facts["test_loss"])

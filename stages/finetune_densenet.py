@@ -1,0 +1,12 @@
+"""The head on the second backbone: see stages/finetune.py."""
+
+from typing import TYPE_CHECKING
+
+from stages.finetune import finetune
+
+if TYPE_CHECKING:
+    from stages.params import Params
+
+
+def main(params: "Params") -> None:
+    finetune("densenet", params.base, params.finetune_densenet)

@@ -1,0 +1,32 @@
+"""Every file decoded once: data/manifest.csv, data/rejected.csv and the class distribution."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from realwaste import figures, manifest
+from realwaste.atomic import write_csv, write_json
+from realwaste.log import logger
+from realwaste.tables import read_json
+
+if TYPE_CHECKING:
+    from stages.params import Params
+
+
+def main(params: "Params") -> None:
+    accepted, rejected = manifest.scan(Path("data/raw"))
+    if params.validate_images.on_reject == "fail":
+        manifest.refuse_rejected(rejected)
+    manifest.refuse_emptied(accepted, rejected)
+
+    dataset = read_json(Path("data/dataset.json"))["dataset"]
+    counts = manifest.class_counts(accepted)
+    write_csv(Path("data/manifest.csv"), accepted)
+    write_csv(Path("data/rejected.csv"), rejected)
+    write_json(Path("metrics/validate_images.json"), {"dataset": dataset} | manifest.summary(accepted, rejected))
+    rows = pd.DataFrame({"label": list(counts), "images": list(counts.values())}).assign(dataset=dataset)
+    write_csv(Path("plots/data/classes.csv"), rows)
+    studio = figures.Studio(dataset, params.plots.color, params.plots.dpi)
+    figures.class_distribution(studio, Path("plots/class_distribution.png"), counts)
+    logger.info("%d images accepted, %d rejected", len(accepted), len(rejected))

@@ -1,0 +1,130 @@
+"""The table of applications against the Keras that is installed; nothing is downloaded."""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+import inspect
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras.src.utils import file_utils
+
+from realwaste.applications import APPLICATIONS, application, is_file
+from realwaste.errors import UserError
+
+FEW = ("InceptionResNetV2", "DenseNet121", "MobileNetV2")
+
+# MobileNets say that there are no weights for the asked size and that those for 224 pixels are taken.
+pytestmark = pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
+
+
+@pytest.fixture
+def asked_of_keras(monkeypatch):
+    """A function: constructor, image size -> what Keras would download, and the width of the model it builds."""
+    downloads = []
+
+    def get_file(fname, origin, cache_subdir, file_hash=None):
+        downloads.append({"file_name": fname, "url": origin, "digest": file_hash})
+        return fname
+
+    monkeypatch.setattr(file_utils, "get_file", get_file)
+    monkeypatch.setattr(keras.Model, "load_weights", lambda model, path: None)
+
+    def ask(name, size):
+        constructor = getattr(keras.applications, name)
+        model = constructor(include_top=False, weights="imagenet", input_shape=(size, size, 3), pooling="avg")
+        (download,) = downloads
+        return download | {"features": model.output_shape[-1]}
+
+    return ask
+
+
+def facts(name):
+    row = application(name)
+    digest = row.checksum and row.checksum.partition(":")[2]
+    return {"file_name": row.file_name, "url": row.url, "digest": digest, "features": row.features}
+
+
+def test_every_constructor_of_keras_is_in_the_table():
+    constructors = {name for name, member in inspect.getmembers(keras.applications) if inspect.isfunction(member)}
+    assert set(APPLICATIONS) == constructors
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_weights_and_width_are_those_of_keras(name, asked_of_keras):
+    assert facts(name) == asked_of_keras(name, 524)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in APPLICATIONS if name not in FEW])
+def test_weights_and_width_are_those_of_keras_for_all_others(name, asked_of_keras):
+    assert facts(name) == asked_of_keras(name, application(name).min_size)
+    keras.backend.clear_session()  # forty models are more than a small machine holds
+
+
+def test_the_reports_two_backbones():
+    irv2 = application("InceptionResNetV2")
+    assert irv2.file_name == "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    assert irv2.checksum == "md5:d19885ff4a710c122648d3b5c3b684e4"
+    assert irv2.preprocessing == "keras.applications.inception_resnet_v2.preprocess_input (tf)"
+    densenet = application("DenseNet121")
+    assert densenet.file_name == "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    assert densenet.checksum == "md5:30ee3e1110167f948a6b9946edeeb738"
+    assert densenet.preprocessing == "keras.applications.densenet.preprocess_input (torch)"
+
+
+def test_checksums_name_their_kind():
+    digits = {"md5": 32, "sha256": 64}
+    checksums = [row.checksum for row in APPLICATIONS.values() if row.checksum is not None]
+    assert {kind for kind, _, _ in (checksum.partition(":") for checksum in checksums)} == set(digits)
+    assert all(len(digest) == digits[kind] for kind, _, digest in (checksum.partition(":") for checksum in checksums))
+    assert [name for name, row in APPLICATIONS.items() if row.checksum is None] == ["MobileNet", "MobileNetV2"]
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_mode_is_what_the_modules_preprocess_input_does(name):
+    row = application(name)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype("float32")
+    done = getattr(keras.applications, row.module).preprocess_input(pixels.copy())
+    if row.mode == "inside the model":
+        expected = pixels
+    else:
+        expected = keras.applications.imagenet_utils.preprocess_input(pixels.copy(), mode=row.mode)
+    np.testing.assert_array_equal(done, expected)
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_keras_refuses_a_smaller_image(name):
+    row = application(name)
+    side = row.min_size - 1
+    with pytest.raises(ValueError, match=f"at least {row.min_size}x{row.min_size}"):
+        getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(side, side, 3))
+
+
+def test_unknown_name_gets_close_matches():
+    with pytest.raises(UserError, match=r"'Densenet121'[^$]*Did you mean DenseNet121"):
+        application("Densenet121")
+    with pytest.raises(UserError, match=r"It knows ConvNeXtBase, .*Xception"):
+        application("zzz")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "expected"),
+    [
+        ("DenseNet121", False),
+        ("lite2.keras", True),
+        ("../lite2.keras", True),
+        ("models/lite2", True),
+        ("EffNet", False),
+    ],
+)
+def test_path_or_name(backbone, expected):
+    assert is_file(backbone) is expected
+
+
+def test_table_needs_no_tensorflow():
+    code = "import sys, realwaste.applications; sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
+    environment = {"PYTHONPATH": "src"}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -1,0 +1,437 @@
+"""A hostile archive: refused by name, nothing written outside the target, nothing half-written left behind."""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+import errno
+import hashlib
+import io
+import os
+import shutil
+import stat
+import struct
+import tempfile
+import tracemalloc
+import unicodedata
+import zipfile
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from realwaste.archive import Limits, extract
+from realwaste.errors import UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")  # zipfile's, when it writes what we want to refuse
+TIGHT = Limits(max_entries=50, max_total_bytes=4 << 20, max_ratio=100, ratio_from_bytes=1 << 20)
+UTF8 = 0x800
+
+
+def noise(seed, length):
+    """Bytes that no packer makes smaller."""
+    return hashlib.shake_256(b"%d" % seed).digest(length)
+
+
+def member(name=b"a.txt", data=b"data", **changes):
+    """One raw entry: what its headers say is `changes`, whatever its bytes are."""
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = squeezer.compress(data) + squeezer.flush()
+    fields = {"name": name, "packed": packed, "flags": 0, "method": 8, "crc": zlib.crc32(data), "size": len(data)}
+    fields |= {"packed_size": len(packed), "mode": 0, "system": 3, "local_name": name, "offset": None, "version": 20}
+    if changes.get("method") == 0:
+        fields |= {"packed": data, "packed_size": len(data)}
+    return fields | changes
+
+
+def build(*members, end_count=None, directory_size=None):
+    """A zip of raw entries, so that every lie of a header can be told."""
+    body, directory = io.BytesIO(), io.BytesIO()
+    for entry in members:
+        offset = body.tell() if entry["offset"] is None else entry["offset"]
+        numbers = (entry["flags"], entry["method"], 0, 0x21, entry["crc"], entry["packed_size"], entry["size"])
+        if entry["offset"] is None:
+            body.write(struct.pack("<4s5H3I2H", b"PK\3\4", entry["version"], *numbers, len(entry["local_name"]), 0))
+            body.write(entry["local_name"] + entry["packed"])
+        head = (entry["version"], entry["system"], entry["version"], 0, *numbers, len(entry["name"]), 0, 0, 0, 0)
+        directory.write(struct.pack("<4s4B4H3I5H2I", b"PK\1\2", *head, entry["mode"] << 16, offset) + entry["name"])
+    listing = directory.getvalue()
+    count = len(members) if end_count is None else end_count
+    size = len(listing) if directory_size is None else directory_size
+    return body.getvalue() + listing + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, size, body.tell(), 0)
+
+
+def plain(**files):
+    """A well-made zip by Python's own writer."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, data in files.items():
+            bundle.writestr(name, data)
+    return target.getvalue()
+
+
+def named(*names):
+    return build(*[member(name.encode(), flags=UTF8) for name in names])
+
+
+def kernel_bomb():
+    """Entries that share the same packed bytes: small on disk, and by each entry's own numbers not even dense."""
+    one = member(b"0.bin", noise(1, 300_000), flags=UTF8)
+    return build(one, *[one | {"name": b"%d.bin" % index, "offset": 0} for index in range(1, 9)])
+
+
+def quoting_bomb():
+    """Each entry's data begins with the next one's header (stored), so that all end in one kernel."""
+    inner = member(b"in.bin", b"x" * 5000, method=0)
+    header = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 0, 0, 0x21, inner["crc"], 5000, 5000, 6, 0) + b"in.bin"
+    outer = member(b"out.bin", header + b"x" * 5000, method=0)
+    return build(outer, inner | {"offset": 30 + len(b"out.bin")})
+
+
+def end_of_directory_lie():
+    """Two gigabytes of entry list, says the end record; the file is that long, by a hole."""
+    return build(member(), directory_size=2 << 30)
+
+
+HOSTILE = {
+    # name: (the archive's bytes, words of the refusal)
+    "parent": (named("a", "../evil"), "stay inside"),
+    "parent deep": (named("a/b/../../../evil"), "stay inside"),
+    "parent that comes back": (named("a/../b"), "stay inside"),
+    "parent alone": (named(".."), "stay inside"),
+    "parent folder": (named("a", "../evil/"), "stay inside"),
+    "parent in a skipped folder": (named("a", "__MACOSX/../../evil"), "stay inside"),
+    "absolute": (named("/etc/evil"), "not absolute"),
+    "absolute folder": (named("a", "/etc/"), "not absolute"),
+    "two slashes": (named("//server/share"), "not absolute"),
+    "drive": (named("C:/evil"), "drive letter"),
+    "drive, relative": (named("c:evil"), "drive letter"),
+    "drive inside": (named("a/C:/evil"), "drive letter"),
+    "backslash": (named("..\\evil"), "backslashes"),
+    "backslash inside": (named("a\\b"), "backslashes"),
+    "network share": (named("\\\\server\\share"), "backslashes"),
+    "empty name": (named(""), "without a name"),
+    "only a dot": (named("."), "without a name"),
+    "NUL": (named("good.jpg\0/../../evil"), "control characters"),
+    "newline": (named("a\nb"), "control characters"),
+    "escape": (named("a\x1b[2Jb"), "control characters"),
+    "C1 control": (named("a\x9bb"), "control characters"),
+    "line separator": (named("a\u2028b"), "control characters"),
+    "long part": (named("x" * 256), "255 bytes"),
+    "long part in UTF-8": (named("ä" * 128), "255 bytes"),
+    "deep": (named("a/" * 33 + "b"), "parts"),
+    "latin-1": (build(member("Müll.jpg".encode("latin-1"))), "names in UTF-8"),
+    "cp437": (build(member("Müll.jpg".encode("cp437"))), "names in UTF-8"),
+    "shift-jis": (build(member("ごみ.jpg".encode("shift-jis"))), "names in UTF-8"),
+    "said to be UTF-8": (build(member(b"M\xfcll.jpg", flags=UTF8)), "names in UTF-8"),
+    "overlong slash": (build(member(b"..\xc0\xafevil", flags=UTF8)), "names in UTF-8"),
+    "surrogate": (build(member(b"\xed\xa0\x80", flags=UTF8)), "names in UTF-8"),
+    "same name twice": (named("a", "a"), "more than case"),
+    "same by a dot": (named("a/b", "a/./b"), "more than case"),
+    "case": (named("Glass/1.jpg", "Glass/1.JPG"), "more than case"),
+    "case of a folder": (named("Glass/1.jpg", "glass/2.jpg"), "more than case"),
+    "case beyond ASCII": (named("MÜLL", "müll"), "more than case"),
+    "sharp s": (named("straße", "STRASSE"), "more than case"),
+    "Unicode form": (named("M\u00fcll", "Mu\u0308ll"), "more than case"),
+    "file and folder": (named("a", "a/b"), "more than case"),
+    "folder and file": (named("a/b", "A"), "more than case"),
+    "symlink": (build(member(b"link", b"/etc/passwd", mode=stat.S_IFLNK | 0o777)), "no links"),
+    "symlink, packed by DOS": (build(member(b"link", b"x", mode=stat.S_IFLNK, system=0)), "no links"),
+    "symlink as folder": (build(member(b"link/", b"/etc", mode=stat.S_IFLNK | 0o777)), "no links"),
+    "symlink, skipped name": (build(member(), member(b".DS_Store", b"/", mode=stat.S_IFLNK)), "no links"),
+    "fifo": (build(member(mode=stat.S_IFIFO)), "no links"),
+    "device": (build(member(mode=stat.S_IFCHR)), "no links"),
+    "socket": (build(member(mode=stat.S_IFSOCK)), "no links"),
+    "folder by mode, not by name": (build(member(mode=stat.S_IFDIR)), "no links"),
+    "encrypted": (build(member(flags=0x1)), "not be encrypted"),
+    "strongly encrypted": (build(member(flags=0x41)), "not be encrypted"),
+    "masked headers": (build(member(flags=0x2000)), "not be encrypted"),
+    "patch": (build(member(flags=0x20)), "undamaged"),
+    "bzip2": (build(member(method=12)), "methods store or deflate"),
+    "lzma": (build(member(method=14)), "methods store or deflate"),
+    "unknown method": (build(member(method=99)), "methods store or deflate"),
+    "future version": (build(member(version=99)), "whole zip"),
+    "too many entries": (named(*[f"{index}" for index in range(51)]), "at most 50 entries"),
+    "too many folders": (named("a", *[f"{index}/" for index in range(50)]), "at most 50 entries"),
+    "large in all": (build(*[member(b"%d" % i, noise(i, 1 << 20)) for i in range(5)]), "4,194,304"),
+    "dense file": (plain(bomb=bytes(2 << 20)), "times its packed size"),
+    "dense in all": (plain(**{f"{index}": bytes(900_000) for index in range(4)}), "in all"),
+    "declared dense": (build(member(size=3 << 20)), "times its packed size"),
+    "declared huge": (build(member(size=0xFFFFFFF0)), "4,194,304"),
+    "bomb that declares little": (build(member(data=bytes(50 << 20), size=100)), "undamaged|declares"),
+    "bomb with the checksum of its start": (
+        build(member(data=bytes(50 << 20), size=100, crc=zlib.crc32(bytes(100)))),
+        "undamaged|declares",
+    ),
+    "more than declared": (build(member(data=b"12345", size=4, crc=zlib.crc32(b"1234"))), "undamaged|declares"),
+    "stored, more than declared": (build(member(data=b"12345", method=0, size=4)), "undamaged|declares"),
+    "less than declared": (build(member(data=b"1234", size=5)), "declares"),
+    "stored, less than declared": (build(member(data=b"1234", method=0, size=5)), "declares"),
+    "packed size beyond the file": (build(member(packed_size=1 << 30)), "not overlap"),
+    "shared kernel": (kernel_bomb(), "not overlap"),
+    "quoted kernel": (quoting_bomb(), "not overlap"),
+    "data in the entry list": (build(member(packed_size=100)), "not overlap"),
+    "no header at the offset": (build(member(offset=3, name=b"b"), member(b"a")), "not overlap|whole zip"),
+    "two names for one file": (build(member(b"good.jpg", local_name=b"evil.jpg")), "undamaged"),
+    "wrong CRC": (build(member(crc=1)), "undamaged"),
+    "rubbish inside": (build(member(packed=b"\xff" * 20, packed_size=20)), "undamaged"),
+    "cut stream": (build(member(data=bytes(range(256)) * 9, packed_size=30)), "not overlap|declares|undamaged"),
+    "second file is bad": (build(member(b"a"), member(b"b", crc=1)), "b: "),
+    "end record lies": (end_of_directory_lie(), "whole zip"),
+    "truncated": (plain(a=noise(3, 9999))[:5000], "whole zip"),
+    "no end": (plain(a=b"1")[:-22], "whole zip"),
+    "empty file": (b"", "an empty file"),
+    "empty zip": (plain(), "at least one file"),
+    "nothing but folders": (named("a/", "a/b/", "__MACOSX/x"), "at least one file"),
+    "HTML": (b"\xef\xbb\xbf\n <!DOCTYPE HTML><html>log in</html>", "web page"),
+    "HTML fragment": (b"<html><body>404</body></html>", "web page"),
+    "tar": (b"a.txt" + bytes(2000), "be a zip"),
+    "gzip": (b"\x1f\x8b" + bytes(200), "be a zip"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a target's room in it, and something outside that must stay as it is."""
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "inner").mkdir()
+    return tmp_path / "inner"
+
+
+def refused(archive, target, limits=TIGHT):
+    with pytest.raises(UserError) as caught:
+        extract(archive, target, limits=limits)
+    return str(caught.value)
+
+
+def listing(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(("content", "words"), HOSTILE.values(), ids=HOSTILE)
+def test_refused(folder, content, words):
+    archive = folder / "bad.zip"
+    archive.write_bytes(content)
+    message = refused(archive, folder / "out")
+    assert any(word in message for word in words.split("|")), message
+    assert "bad.zip" in message
+    assert listing(folder.parent) == ["inner", "inner/bad.zip", "precious"]
+
+
+@pytest.mark.parametrize("content", [HOSTILE["parent"][0], HOSTILE["wrong CRC"][0]], ids=["before", "while unpacking"])
+def test_a_refusal_leaves_the_earlier_folder(folder, content):
+    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    (folder / "bad.zip").write_bytes(content)
+    extract(folder / "good.zip", folder / "out")
+    refused(folder / "bad.zip", folder / "out")
+    assert listing(folder) == ["bad.zip", "good.zip", "out", "out/a"]
+
+
+def test_a_lying_size_costs_neither_memory_nor_disk(folder):
+    (folder / "bad.zip").write_bytes(HOSTILE["bomb that declares little"][0])
+    tracemalloc.start()
+    try:
+        refused(folder / "bad.zip", folder / "out")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_huge_entry_list_is_not_read(folder):
+    archive = folder / "bad.zip"
+    with archive.open("wb") as file:
+        file.seek(1 << 30)  # a hole: takes no room
+        file.write(struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, 1 << 30, 0, 0))
+    tracemalloc.start()
+    try:
+        message = refused(archive, folder / "out")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert "be a zip" in message
+
+
+GOOD = {
+    # name: (archive, files that come out)
+    "plain": (plain(**{"Glass/1.jpg": b"1", "Metal/2.jpg": b"2"}), {"Glass/1.jpg": b"1", "Metal/2.jpg": b"2"}),
+    "stored": (build(member(method=0)), {"a.txt": b"data"}),
+    "folder entries": (named("a/", "a/b", "c/"), {"a/b": b"data"}),
+    "OS files": (
+        named("x/.DS_Store", "x/Thumbs.db", "thumbs.DB", "__MACOSX/x/._1.jpg", "x/1.jpg", "x/__macosx/2"),
+        {"x/1.jpg": b"data"},
+    ),
+    "OS files that collide": (named("a", "Thumbs.db", "thumbs.db"), {"a": b"data"}),
+    "every script": (
+        named("垃圾/1.jpg", "мусор/2", "نفايات/۳", "🗑️/4", "n\u0303/5"),
+        dict.fromkeys(["垃圾/1.jpg", "мусор/2", "نفايات/۳", "🗑️/4", "n\u0303/5"], b"data"),
+    ),
+    "UTF-8 without its flag, as macOS writes": (build(member("Müll.jpg".encode())), {"Müll.jpg": b"data"}),
+    "spaces, quotes, commas, colons": (named("a b/'c', \"d\"; 10:30.jpg"), {"a b/'c', \"d\"; 10:30.jpg": b"data"}),
+    "dots": (named("./a", "b//c", "...", "..d", "e.."), dict.fromkeys(["a", "b/c", "...", "..d", "e.."], b"data")),
+    "names almost alike": (named("a1", "a2", "A/b", "A/c"), dict.fromkeys(["a1", "a2", "A/b", "A/c"], b"data")),
+    "an empty file": (plain(a=b""), {"a": b""}),
+    "dense but small": (plain(white=bytes(900_000)), {"white": bytes(900_000)}),
+    "something in front": (b"#!/bin/sh\n" + plain(a=b"1"), {"a": b"1"}),
+    "the mode of a program": (build(member(mode=stat.S_IFREG | 0o4777)), {"a.txt": b"data"}),
+}
+
+
+@pytest.mark.parametrize(("content", "files"), GOOD.values(), ids=GOOD)
+def test_unpacked(folder, content, files):
+    archive, target = folder / "good.zip", folder / "deep" / "out"
+    archive.write_bytes(content)
+    found = extract(archive, target, limits=TIGHT)
+    assert found == sorted(target / name for name in files)
+    assert {str(path.relative_to(target)): path.read_bytes() for path in found} == files
+    assert sorted(path for path in target.rglob("*") if path.is_file()) == found
+    assert not any(path.stat().st_mode & 0o7111 for path in found)
+    assert list((folder / "deep").iterdir()) == [target]
+
+
+def test_streams_with_data_descriptors(folder):
+    class Pipe(io.RawIOBase):
+        """Not seekable, so that sizes come after the data, as from a packer that streams."""
+
+        def __init__(self):
+            self.data = b""
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.data += bytes(data)
+            return len(data)
+
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name in "abc":
+            bundle.writestr(name, name * 1000)
+    (folder / "piped.zip").write_bytes(pipe.data)
+    assert len(extract(folder / "piped.zip", folder / "out")) == 3
+
+
+def test_zip64(folder):
+    with zipfile.ZipFile(folder / "64.zip", "w") as bundle, bundle.open("a", "w", force_zip64=True) as entry:
+        entry.write(b"data")
+    assert [path.read_bytes() for path in extract(folder / "64.zip", folder / "out")] == [b"data"]
+
+
+def test_the_target_is_replaced_whole(folder):
+    (folder / "out").mkdir()
+    (folder / "out" / "stale").write_text("x")
+    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    extract(folder / "good.zip", folder / "out")
+    assert listing(folder) == ["good.zip", "out", "out/a"]
+
+
+def test_a_leftover_of_a_killed_process_of_the_same_number(folder):
+    leftover = folder / f".tmp-{os.getpid()}-out"
+    leftover.mkdir()
+    (leftover / "half").write_text("x")
+    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    extract(folder / "good.zip", folder / "out")
+    assert listing(folder) == ["good.zip", "out", "out/a"]
+
+
+def test_the_disk_is_looked_at_first(folder, monkeypatch):
+    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=8191))
+    assert "must have 8,192 bytes free" in refused(folder / "good.zip", folder / "no" / "such" / "out")
+    assert listing(folder) == ["good.zip"]
+
+
+def test_a_disk_that_fills_up(folder, monkeypatch):
+    (folder / "good.zip").write_bytes(plain(a=b"1", b=b"2"))
+    true_open = Path.open
+
+    def full(path, mode="r", *rest, **named):
+        if path.name == "b":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return true_open(path, mode, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", full)
+    assert "disk have room" in refused(folder / "good.zip", folder / "out")
+    assert listing(folder) == ["good.zip"]
+
+
+@pytest.mark.parametrize("name", ["missing.zip", "."])
+def test_no_archive(folder, name):
+    assert "must be readable" in refused(folder / name, folder / "out")
+
+
+def test_a_file_where_the_folder_should_be(folder):
+    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    (folder / "file").write_text("mine")
+    assert "writable" in refused(folder / "good.zip", folder / "file" / "out")
+    assert (folder / "file").read_text() == "mine"
+
+
+# Anything at all
+
+PIECES = [
+    "..",
+    ".",
+    "",
+    "/",
+    "a",
+    "A",
+    "b",
+    "\\",
+    "C:",
+    "~",
+    "é",
+    "e\u0301",
+    "\0",
+    "\n",
+    "x" * 300,
+    "\u202e",
+    "nul",
+    "-rf",
+]
+NAMES = st.one_of(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("/".join).map(str.encode),
+    st.text(max_size=40).map(lambda text: text.encode("utf-8", "replace")),
+    st.binary(max_size=40),
+)
+MODES = st.sampled_from([0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO])
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(entries=st.lists(st.tuples(NAMES, MODES, st.sampled_from([0, UTF8])), min_size=1, max_size=4))
+def test_no_name_leads_outside(entries):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "precious").write_text("mine")
+        (folder / "x.zip").write_bytes(build(*[member(name, mode=mode, flags=flags) for name, mode, flags in entries]))
+        try:
+            found = extract(folder / "x.zip", folder / "in" / "out")
+        except UserError:
+            assert listing(folder) in (["precious", "x.zip"], ["in", "precious", "x.zip"])
+            return
+        kept = {path for path in folder.rglob("*") if not path.is_dir()} - {folder / "precious", folder / "x.zip"}
+        assert kept == set(found)
+        assert all(path.resolve().is_relative_to(folder.resolve() / "in" / "out") for path in found)
+        assert len({unicodedata.normalize("NFC", str(path)).casefold() for path in found}) == len(found)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    base=st.sampled_from(
+        [plain(**{"Glass/1.jpg": b"1" * 500, "b": b"2"}), GOOD["every script"][0], kernel_bomb()[-600:]]
+    ),
+    edits=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6),
+    cut=st.integers(0, 40),
+)
+def test_no_damage_ends_in_a_traceback(base, edits, cut):
+    spoilt = bytearray(base)
+    for place, value in edits:
+        spoilt[place % len(spoilt)] = value
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "x.zip").write_bytes(spoilt[: len(spoilt) - cut])
+        try:
+            extract(folder / "x.zip", folder / "out", limits=TIGHT)
+        except UserError:
+            assert listing(folder) == ["x.zip"]
+        assert {path.name for path in folder.iterdir()} <= {"x.zip", "out"}

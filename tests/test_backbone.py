@@ -1,0 +1,331 @@
+"""Frozen feature extractors, on random weights and files that the tests save themselves."""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+import random
+from pathlib import Path
+
+import h5py  # type: ignore[import-untyped]
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+from keras.src.utils import file_utils
+
+from realwaste.applications import application
+from realwaste.backbone import build, preprocessing_of
+from realwaste.errors import UserError
+
+LITE2 = Path(__file__).parents[2] / "shared" / "backbones" / "efficientnet_lite2.keras"
+
+
+def photos(size, count=2):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype="uint8")
+
+
+def run(model, images):
+    return np.asarray(keras.ops.convert_to_numpy(model(images)))
+
+
+def same_weights(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
+def save_as_keras_downloads_are(model, path):
+    """Weights only, in the legacy layout: what lies behind the addresses of the table."""
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+def small_network(input_shape=(64, 64, 3)):
+    return keras.applications.MobileNetV3Small(
+        include_top=False, weights=None, input_shape=input_shape, pooling="avg", alpha=1.0
+    )
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    return build("MobileNetV2", 96, None, seed=42)
+
+
+@pytest.fixture
+def bfloat16():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+# The model
+
+
+def test_pooled_float32_vectors_from_uint8_or_float(mobilenet):
+    images = photos(96)
+    assert mobilenet.input_shape == (None, 96, 96, 3)
+    assert mobilenet.output_shape == (None, 1280)
+    vectors = run(mobilenet, images)
+    assert vectors.shape == (2, 1280)
+    assert vectors.dtype == "float32"
+    assert np.array_equal(vectors, run(mobilenet, images.astype("float32")))
+
+
+def test_frozen_also_in_training_mode(mobilenet):
+    assert mobilenet.trainable_weights == []
+    images = photos(96).astype("float32")
+    trained = np.asarray(mobilenet(images, training=True))
+    assert np.array_equal(trained, run(mobilenet, images))
+
+
+def test_same_seed_same_weights_whatever_came_before(mobilenet):
+    random.seed(7)
+    state = random.getstate()
+    keras.layers.Dense(3).build((None, 5))
+    random.setstate(state)
+    again = build("MobileNetV2", 96, None, seed=42)
+    assert random.getstate() == state
+    assert same_weights(mobilenet, again)
+    assert not same_weights(mobilenet, build("MobileNetV2", 96, None, seed=43))
+
+
+def test_saved_and_loaded_in_safe_mode(mobilenet, tmp_path):
+    mobilenet.save(tmp_path / "backbone.keras")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras", safe_mode=True)
+    assert np.array_equal(run(loaded, photos(96)), run(mobilenet, photos(96)))
+    assert loaded.trainable_weights == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "ConvNeXtTiny",
+        "DenseNet121",
+        "EfficientNetB0",
+        "EfficientNetV2B0",
+        "InceptionResNetV2",
+        "InceptionV3",
+        "MobileNet",
+        "NASNetMobile",
+        "ResNet50",
+        "ResNet50V2",
+        "VGG16",
+        "Xception",
+    ],
+)
+def test_every_family_saves_and_loads_in_safe_mode(backbone, tmp_path):
+    model = build(backbone, 96, None, seed=0)
+    model.save(tmp_path / "backbone.keras")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras", safe_mode=True)
+    assert np.array_equal(run(loaded, photos(96)), run(model, photos(96)))
+    keras.backend.clear_session()
+
+
+def test_bfloat16_gives_float32_vectors_close_to_float32(mobilenet, bfloat16):
+    model = build("MobileNetV2", 96, None, seed=42)
+    assert {layer.compute_dtype for layer in model.layers} >= {"bfloat16", "float32"}
+    vectors, exact = run(model, photos(96)), run(mobilenet, photos(96))
+    assert vectors.dtype == "float32"
+    assert np.abs(vectors - exact).max() < 0.05 * np.abs(exact).max()
+
+
+# Preprocessing
+
+
+@pytest.mark.parametrize("backbone", ["InceptionResNetV2", "DenseNet121", "ResNet50", "EfficientNetV2B0"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_pixels_reach_the_network_as_keras_would_send_them(backbone, policy, monkeypatch, request):
+    def passes_pixels_on(include_top, weights, input_shape, pooling):
+        return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(dtype="float32")])
+
+    if policy == "mixed_bfloat16":
+        request.getfixturevalue("bfloat16")
+    monkeypatch.setattr(keras.applications, backbone, passes_pixels_on)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 75, 75, 3)).astype("float32")
+    arrived = run(build(backbone, 75, None, seed=0), pixels).reshape(pixels.shape)
+    expected = getattr(keras.applications, application(backbone).module).preprocess_input(pixels.copy())
+    np.testing.assert_allclose(arrived, expected, rtol=0, atol=1e-5)
+
+
+def test_preprocessing_has_a_short_name():
+    assert preprocessing_of("DenseNet121") == "keras.applications.densenet.preprocess_input (torch)"
+    assert preprocessing_of("VGG16") == "keras.applications.vgg16.preprocess_input (caffe)"
+    assert preprocessing_of("EfficientNetB0") == "inside the model"
+    assert preprocessing_of("any/extractor.keras") == "inside the model"
+    with pytest.raises(UserError, match="DenseNet121"):
+        preprocessing_of("DenseNet12")
+
+
+# Weights from a file
+
+
+@pytest.mark.parametrize(
+    ("file_name", "save"),
+    [
+        (application("MobileNetV3Small").file_name, save_as_keras_downloads_are),
+        ("mine.weights.h5", lambda model, path: model.save_weights(path)),
+    ],
+)
+def test_weights_from_a_file(file_name, save, tmp_path):
+    source = small_network()
+    save(source, tmp_path / file_name)
+    model = build("MobileNetV3Small", 64, tmp_path / file_name, seed=0)
+    assert same_weights(source, model)
+    assert np.array_equal(run(model, photos(64)), np.asarray(source(photos(64).astype("float32"))))
+
+
+def test_densenet121_from_a_file_with_keras_own_name(tmp_path):
+    path = tmp_path / application("DenseNet121").file_name
+    source = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=(64, 64, 3), pooling="avg")
+    save_as_keras_downloads_are(source, path)
+    model = build("DenseNet121", 64, path, seed=0)
+    prepared = keras.applications.densenet.preprocess_input(photos(64).astype("float32"))
+    np.testing.assert_allclose(run(model, photos(64)), np.asarray(source(prepared)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("file_name", ["efficientnetb0_notop.h5", "mine.h5"])
+def test_efficientnet_scales_as_keras_does_with_imagenet_weights(file_name, tmp_path, monkeypatch):
+    path = tmp_path / file_name
+    with_imagenet = file_name == application("EfficientNetB0").file_name
+    source = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(64, 64, 3), pooling="avg")
+    normalization = next(layer for layer in source.layers if isinstance(layer, keras.layers.Normalization))
+    normalization.set_weights([np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]), np.array(0)])
+    normalization.finalize_state()
+    save_as_keras_downloads_are(source, path)
+    monkeypatch.setattr(file_utils, "get_file", lambda *args, **kwargs: str(path))
+    theirs = keras.applications.EfficientNetB0(
+        include_top=False, weights="imagenet" if with_imagenet else str(path), input_shape=(64, 64, 3), pooling="avg"
+    )
+    expected = np.asarray(theirs(photos(64).astype("float32")))
+    np.testing.assert_allclose(
+        run(build("EfficientNetB0", 64, path, seed=0), photos(64)), expected, rtol=1e-3, atol=1e-7
+    )
+    if with_imagenet:
+        assert not np.allclose(np.asarray(source(photos(64).astype("float32"))), expected, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("file_name", ["some_notop.h5", "some.weights.h5"])
+def test_weights_of_another_network(file_name, tmp_path):
+    other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+    if file_name.endswith(".weights.h5"):
+        other.save_weights(tmp_path / file_name)
+    else:
+        save_as_keras_downloads_are(other, tmp_path / file_name)
+    with pytest.raises(UserError, match=f"{file_name} must hold weights of MobileNetV3Small without its classifier"):
+        build("MobileNetV3Small", 64, tmp_path / file_name, seed=0)
+
+
+def test_weights_with_the_classifier(tmp_path):
+    save_as_keras_downloads_are(keras.applications.MobileNetV3Small(weights=None), tmp_path / "top.h5")
+    with pytest.raises(UserError, match=r"top\.h5 must hold weights of MobileNetV3Small without"):
+        build("MobileNetV3Small", 64, tmp_path / "top.h5", seed=0)
+
+
+@pytest.mark.parametrize("file_name", ["text.h5", "text.weights.h5", "text.bin", "missing.h5", "missing.weights.h5"])
+def test_weights_that_cannot_be_read(file_name, tmp_path):
+    if not file_name.startswith("missing"):
+        (tmp_path / file_name).write_text("not weights")
+    with pytest.raises(UserError, match=f"{file_name} must hold weights of MobileNetV3Small"):
+        build("MobileNetV3Small", 64, tmp_path / file_name, seed=0)
+
+
+def test_truncated_weights(tmp_path):
+    path = tmp_path / "whole_notop.h5"
+    save_as_keras_downloads_are(small_network(), path)
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(UserError, match=r"whole_notop\.h5 must hold weights of MobileNetV3Small"):
+        build("MobileNetV3Small", 64, path, seed=0)
+
+
+def test_image_too_small():
+    with pytest.raises(UserError, match=r"InceptionResNetV2 needs images of at least 75 pixels a side\. Received: 74"):
+        build("InceptionResNetV2", 74, None, seed=0)
+
+
+def test_unknown_backbone():
+    with pytest.raises(UserError, match="Did you mean MobileNetV2"):
+        build("MobilNetV2", 96, None, seed=0)
+
+
+# A .keras feature extractor
+
+
+def save_extractor(path, *, shape=(None, None, 3), dtype="float32", pooled=True, inside=None):
+    image = keras.Input(shape, dtype=dtype)
+    features = keras.layers.Rescaling(1 / 255)(image) if inside is None else inside(image)
+    features = keras.layers.Conv2D(5, 3, bias_initializer="ones")(features)
+    if pooled:
+        features = keras.layers.GlobalAveragePooling2D()(features)
+    model = keras.Model(image, features)
+    model.save(path)
+    return model
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("shape", [(None, None, 3), (32, 32, 3)])
+def test_extractor(shape, pooled, dtype, tmp_path):
+    path = tmp_path / "extractor.keras"
+    source = save_extractor(path, shape=shape, dtype=dtype, pooled=pooled)
+    model = build(str(path), 32, None, seed=0)
+    expected = np.asarray(source(photos(32)))
+    expected = expected if pooled else expected.mean(axis=(1, 2))
+    assert model.input_shape == (None, 32, 32, 3)
+    assert model.trainable_weights == []
+    np.testing.assert_allclose(run(model, photos(32)), expected, rtol=1e-5)
+    model.save(tmp_path / "whole.keras")
+    loaded = keras.saving.load_model(tmp_path / "whole.keras", safe_mode=True)
+    assert np.array_equal(run(loaded, photos(32)), run(model, photos(32)))
+
+
+@pytest.mark.skipif(not LITE2.exists(), reason="shared/backbones/efficientnet_lite2.keras is not beside this checkout")
+def test_shared_extractor():
+    model = build(str(LITE2), 96, None, seed=0)
+    assert model.output_shape == (None, 1280)
+    vectors = run(model, photos(96))
+    theirs = keras.saving.load_model(LITE2, safe_mode=True)
+    np.testing.assert_allclose(vectors, np.asarray(theirs(photos(96).astype("float32"))), rtol=1e-5, atol=1e-6)
+
+
+def test_extractor_takes_no_other_weights(tmp_path):
+    save_extractor(tmp_path / "extractor.keras")
+    with pytest.raises(UserError, match=r"extractor\.keras carries its own weights"):
+        build(str(tmp_path / "extractor.keras"), 32, tmp_path / "some.h5", seed=0)
+
+
+@pytest.mark.parametrize("shape", [(48, 48, 3), (None, None, 1), (32, 3)])
+def test_extractor_of_something_else_than_this_image(shape, tmp_path):
+    image = keras.Input(shape)
+    keras.Model(image, keras.layers.Flatten()(image) if None not in shape else image).save(tmp_path / "odd.keras")
+    with pytest.raises(UserError, match=r"odd\.keras must take one RGB image of 32 by 32 pixels.*Received: \[\(None"):
+        build(str(tmp_path / "odd.keras"), 32, None, seed=0)
+
+
+def test_extractor_with_two_inputs_or_two_outputs(tmp_path):
+    one, two = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
+    keras.Model([one, two], keras.layers.Add()([one, two])).save(tmp_path / "inputs.keras")
+    keras.Model(one, [keras.layers.Flatten()(one), keras.layers.ReLU()(one)]).save(tmp_path / "outputs.keras")
+    with pytest.raises(UserError, match="must take one RGB image"):
+        build(str(tmp_path / "inputs.keras"), 32, None, seed=0)
+    with pytest.raises(UserError, match="must give one vector or one feature map"):
+        build(str(tmp_path / "outputs.keras"), 32, None, seed=0)
+
+
+def test_extractor_with_code_inside_is_refused(tmp_path):
+    save_extractor(tmp_path / "unsafe.keras", inside=keras.layers.Lambda(lambda image: image / 255.0))
+    with pytest.raises(UserError, match=r"unsafe\.keras must be a Keras 3 model that loads in safe mode"):
+        build(str(tmp_path / "unsafe.keras"), 32, None, seed=0)
+
+
+def test_extractor_that_cannot_be_read(tmp_path):
+    (tmp_path / "text.keras").write_text("not a model")
+    with pytest.raises(UserError, match=r"text\.keras must be a Keras 3 model"):
+        build(str(tmp_path / "text.keras"), 32, None, seed=0)
+    save_extractor(tmp_path / "half.keras")
+    (tmp_path / "half.keras").write_bytes((tmp_path / "half.keras").read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"half\.keras must be a Keras 3 model"):
+        build(str(tmp_path / "half.keras"), 32, None, seed=0)
+
+
+@pytest.mark.parametrize("name", ["missing.keras", "missing.h5", "folder/missing"])
+def test_extractor_that_is_not_there(name, tmp_path):
+    with pytest.raises(UserError, match=r"must be an existing \.keras file"):
+        build(str(tmp_path / name), 32, None, seed=0)

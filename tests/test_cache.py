@@ -1,0 +1,237 @@
+"""The cache that experiments share: fetched once, checked before use, mended when damaged, resumed when killed."""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import servers as play
+from filelock import FileLock
+from servers import PlayServer
+
+from realwaste.cache import cache_dir, fetch_cached
+from realwaste.download import Policy
+from realwaste.errors import UnreachableError, UserError
+from realwaste.log import logger
+
+CONTENT = bytes(range(256)) * 4000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+QUICK = Policy(stall_timeout_s=1, total_timeout_s=10, attempts=2, backoff_s=0.01)
+FETCH = """
+import sys
+from realwaste import log
+from realwaste.cache import fetch_cached
+log.setup()
+sys.stdout.write(fetch_cached(sys.argv[1]).sha256)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def server():
+    with PlayServer() as server:
+        server.serve("a/data.zip", CONTENT)
+        yield server
+
+
+@pytest.fixture
+def url(server):
+    return server.url("a/data.zip")
+
+
+def start_fetch(url):
+    return subprocess.Popen(
+        [sys.executable, "-c", FETCH, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_the_folder_is_the_users_unless_named(monkeypatch, folder):
+    assert cache_dir() == folder
+    monkeypatch.delenv("REALWASTE_CACHE")
+    assert cache_dir().is_absolute()
+    assert cache_dir().name == "realwaste"
+
+
+def test_fetched_once(server, url, folder):
+    first = fetch_cached(url, policy=QUICK)
+    assert first == fetch_cached(url, policy=QUICK)
+    assert server.count("a/data.zip") == 1
+    assert first.sha256 == SHA256
+    assert first.path.read_bytes() == CONTENT
+    assert first.path.name.endswith("-data.zip")
+    note = json.loads((folder / f"{first.path.name}.json").read_text())
+    assert (note["url"], note["sha256"], note["bytes"]) == (url, SHA256, len(CONTENT))
+    assert note["fetched"].endswith("+00:00")
+
+
+def test_a_cached_file_needs_no_network(server, url):
+    cached = fetch_cached(url, policy=QUICK)
+    server.stop()
+    assert fetch_cached(url, policy=QUICK) == cached
+
+
+def test_no_network_and_nothing_cached(server, url, folder):
+    server.stop()
+    with pytest.raises(UnreachableError):
+        fetch_cached(url, policy=QUICK)
+    assert [path.suffix for path in folder.iterdir()] == [".lock"]
+
+
+def test_addresses_that_end_alike_are_kept_apart(server, url):
+    other = server.serve("b/data.zip", b"other")
+    assert fetch_cached(url, policy=QUICK).path != fetch_cached(other, policy=QUICK).path
+    assert fetch_cached(other, policy=QUICK).path.read_bytes() == b"other"
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/..%2f..", "x" * 250, "Abfälle & 'Müll'.zip", ".hidden", "a/"])
+def test_any_address_makes_a_file_inside_the_folder(server, folder, name):
+    server.always(name, play.ok())
+    cached = fetch_cached(server.serve(name, b"x") + "?q=../..", policy=QUICK) if name != ".." else None
+    if cached is not None:
+        assert cached.path.parent == folder
+        assert len(cached.path.name) < 120
+
+
+def spoil_content(cached, note):
+    cached.path.write_bytes(CONTENT[:-1] + b"?")
+
+
+def spoil_length(cached, note):
+    cached.path.write_bytes(CONTENT[:-1])
+
+
+def lose_content(cached, note):
+    cached.path.unlink()
+
+
+def lose_note(cached, note):
+    note.unlink()
+
+
+def spoil_note(cached, note):
+    note.write_text('{"sha256": ')
+
+
+def empty_note(cached, note):
+    note.write_text("[]")
+
+
+@pytest.mark.parametrize("spoil", [spoil_content, spoil_length, lose_content, lose_note, spoil_note, empty_note])
+def test_a_damaged_entry_is_fetched_again(server, url, folder, spoil):
+    cached = fetch_cached(url, policy=QUICK)
+    spoil(cached, folder / f"{cached.path.name}.json")
+    assert fetch_cached(url, policy=QUICK) == cached
+    assert cached.path.read_bytes() == CONTENT
+    assert server.count("a/data.zip") == 2
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_another_digest_means_one_more_fetch(server, url, algorithm):
+    server.serve("a/data.zip", b"old")
+    old = fetch_cached(url, policy=QUICK)
+    digest = f"{algorithm}:{hashlib.new(algorithm, b'new', usedforsecurity=False).hexdigest()}"
+    with pytest.raises(UserError, match="must have the checksum"):
+        fetch_cached(url, digest=digest, policy=QUICK)
+    assert server.count("a/data.zip") == 2
+    assert old.path.read_bytes() == b"old"  # a mistyped digest costs nobody a good file
+    server.serve("a/data.zip", b"new")
+    assert fetch_cached(url, digest=digest, policy=QUICK).path.read_bytes() == b"new"
+    fetch_cached(url, digest=digest, policy=QUICK)
+    assert server.count("a/data.zip") == 3
+
+
+def test_too_large_is_not_cached(url, folder):
+    with pytest.raises(UserError, match="at most 10 bytes"):
+        fetch_cached(url, max_bytes=10, policy=QUICK)
+    assert [path.suffix for path in folder.iterdir()] == [".lock"]
+
+
+def test_wrong_arguments_leave_no_trace(folder):
+    with pytest.raises(UserError, match="http"):
+        fetch_cached("file:///etc/passwd")
+    with pytest.raises(UserError, match="digest must be"):
+        fetch_cached("http://127.0.0.1/x", digest="crc:1")
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be(folder, url):
+    folder.write_text("a file in the way")
+    with pytest.raises(UserError, match="REALWASTE_CACHE"):
+        fetch_cached(url, policy=QUICK)
+
+
+def test_the_password_of_an_address_is_not_kept(server, folder):
+    url = server.url("a/data.zip").replace("//", "//me:geheim@") + "?token=geheim"
+    fetch_cached(url, policy=QUICK)
+    assert not [path for path in folder.rglob("*") if path.stat().st_size < 5000 and "geheim" in path.read_text()]
+
+
+def test_a_holder_that_hangs_is_not_waited_for_for_ever(url, folder):
+    cached = fetch_cached(url, policy=QUICK)
+    with FileLock(f"{cached.path}.lock"), pytest.raises(UserError, match="other process"):
+        fetch_cached(url, policy=Policy(total_timeout_s=0.2))
+
+
+def test_waiting_is_said(url, caplog, monkeypatch):
+    cached = fetch_cached(url, policy=QUICK)
+    monkeypatch.setattr(logger, "propagate", True)
+    caplog.set_level("INFO")
+    with FileLock(f"{cached.path}.lock"), pytest.raises(UserError):
+        fetch_cached(url, policy=Policy(total_timeout_s=0.1))
+    assert "waiting for it" in caplog.text
+
+
+def test_two_processes_fetch_once(server, url):
+    server.script("a/data.zip", play.trickle(20_000, 0.02))  # a second of overlap
+    both = [start_fetch(url) for _ in range(2)]
+    results = [(process.communicate(timeout=20), process.returncode) for process in both]
+    assert [(out, code) for (out, _), code in results] == [(SHA256, 0)] * 2, results
+    assert server.ranges("a/data.zip") == [None]
+    assert sum("waiting for it" in " ".join(err.split()) for (_, err), _ in results) == 1
+
+
+def test_killed_and_resumed(server, url, folder):
+    server.script("a/data.zip", play.trickle(20_000, 0.05))
+    process = start_fetch(url)
+    try:
+        wait_for(lambda: any(part.stat().st_size >= 100_000 for part in folder.glob(".part-*.zip")))
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=10)
+    (part,) = folder.glob(".part-*.zip")
+    kept = part.stat().st_size
+    assert 100_000 <= kept < len(CONTENT)
+    assert fetch_cached(url, policy=QUICK).path.read_bytes() == CONTENT
+    assert server.ranges("a/data.zip") == [None, f"bytes={kept}-"]
+    assert list(folder.glob(".part-*")) == []
+
+
+def test_the_one_who_waits_takes_over_from_a_killed_one(server, url, folder):
+    server.script("a/data.zip", play.trickle(20_000, 0.05))
+    first = start_fetch(url)
+    wait_for(lambda: any(part.stat().st_size >= 100_000 for part in folder.glob(".part-*.zip")))
+    second = start_fetch(url)
+    time.sleep(0.3)
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=10)
+    out, err = second.communicate(timeout=20)
+    assert out == SHA256, err
+    assert len(server.ranges("a/data.zip")) == 2
+    assert (server.ranges("a/data.zip")[1] or "").startswith("bytes=")
