@@ -31,7 +31,8 @@ def main(params: "Params") -> None:
     _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), rows, names, evaluated, predicted)
     for name, row in rows.items():
         low, high = row["test_accuracy_low"], row["test_accuracy_high"]
-        logger.info("%s, %s: test accuracy %.4f (%.4f to %.4f)", dataset, names[name], row["test_accuracy"], low, high)
+        shown = names[name].replace("\n", ", ")
+        logger.info("%s, %s: test accuracy %.4f (%.4f to %.4f)", dataset, shown, row["test_accuracy"], low, high)
     for pair, facts in pairs.items():
         logger.info("%s: %s (p = %.3g)", pair, facts["verdict"], facts["mcnemar_p"])
 

@@ -1,4 +1,4 @@
-"""What finetune_irv2 and finetune_densenet do: a head on the cached vectors, joined with its backbone into one model."""
+"""What finetune_irv2 and finetune_densenet do: a head on the cached vectors, joined with its backbone."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

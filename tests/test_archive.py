@@ -397,7 +397,7 @@ NAMES = st.one_of(
 MODES = st.sampled_from([0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(entries=st.lists(st.tuples(NAMES, MODES, st.sampled_from([0, UTF8])), min_size=1, max_size=4))
 def test_no_name_leads_outside(entries):
     with tempfile.TemporaryDirectory() as name:
@@ -415,7 +415,7 @@ def test_no_name_leads_outside(entries):
         assert len({unicodedata.normalize("NFC", str(path)).casefold() for path in found}) == len(found)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     base=st.sampled_from(
         [plain(**{"Glass/1.jpg": b"1" * 500, "b": b"2"}), GOOD["every script"][0], kernel_bomb()[-600:]]

@@ -4,16 +4,21 @@
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import servers as play
 from filelock import FileLock
 from servers import PlayServer
 
+import realwaste
 from realwaste.cache import cache_dir, fetch_cached
 from realwaste.download import Policy
 from realwaste.errors import UnreachableError, UserError
@@ -34,6 +39,7 @@ sys.stdout.write(fetch_cached(sys.argv[1]).sha256)
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # no authorities: loading them takes longer than most tests here
     return tmp_path / "cache"
 
 
@@ -49,10 +55,26 @@ def url(server):
     return server.url("a/data.zip")
 
 
-def start_fetch(url):
-    return subprocess.Popen(
-        [sys.executable, "-c", FETCH, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def start_fetch():
+    """Fetch in a process of its own; none outlives the test."""
+    with ExitStack() as stack:
+
+        def start(url):
+            environment = os.environ | {"PYTHONPATH": str(Path(realwaste.__file__).parents[1])}
+            command = [sys.executable, "-c", FETCH, url]
+            process = subprocess.Popen(
+                command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+def hundred_kilobytes_came(folder):
+    return any(part.stat().st_size >= 100_000 for part in folder.glob(".part-*.zip"))
 
 
 def wait_for(condition, seconds=10.0):
@@ -100,13 +122,11 @@ def test_addresses_that_end_alike_are_kept_apart(server, url):
     assert fetch_cached(other, policy=QUICK).path.read_bytes() == b"other"
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/..%2f..", "x" * 250, "Abfälle & 'Müll'.zip", ".hidden", "a/"])
+@pytest.mark.parametrize("name", ["", "a/..%2f..", "x" * 250, "Abfälle & 'Müll'.zip", ".hidden", "a/"])
 def test_any_address_makes_a_file_inside_the_folder(server, folder, name):
-    server.always(name, play.ok())
-    cached = fetch_cached(server.serve(name, b"x") + "?q=../..", policy=QUICK) if name != ".." else None
-    if cached is not None:
-        assert cached.path.parent == folder
-        assert len(cached.path.name) < 120
+    cached = fetch_cached(server.serve(name, b"x") + "?q=../..", policy=QUICK)
+    assert cached.path.parent == folder
+    assert len(cached.path.name) < 120
 
 
 def spoil_content(cached, note):
@@ -198,7 +218,7 @@ def test_waiting_is_said(url, caplog, monkeypatch):
     assert "waiting for it" in caplog.text
 
 
-def test_two_processes_fetch_once(server, url):
+def test_two_processes_fetch_once(server, url, start_fetch):
     server.script("a/data.zip", play.trickle(20_000, 0.02))  # a second of overlap
     both = [start_fetch(url) for _ in range(2)]
     results = [(process.communicate(timeout=20), process.returncode) for process in both]
@@ -207,14 +227,12 @@ def test_two_processes_fetch_once(server, url):
     assert sum("waiting for it" in " ".join(err.split()) for (_, err), _ in results) == 1
 
 
-def test_killed_and_resumed(server, url, folder):
+def test_killed_and_resumed(server, url, folder, start_fetch):
     server.script("a/data.zip", play.trickle(20_000, 0.05))
     process = start_fetch(url)
-    try:
-        wait_for(lambda: any(part.stat().st_size >= 100_000 for part in folder.glob(".part-*.zip")))
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=10)
+    wait_for(lambda: hundred_kilobytes_came(folder))
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=10)
     (part,) = folder.glob(".part-*.zip")
     kept = part.stat().st_size
     assert 100_000 <= kept < len(CONTENT)
@@ -223,15 +241,16 @@ def test_killed_and_resumed(server, url, folder):
     assert list(folder.glob(".part-*")) == []
 
 
-def test_the_one_who_waits_takes_over_from_a_killed_one(server, url, folder):
+def test_the_one_who_waits_takes_over_from_a_killed_one(server, url, folder, start_fetch):
     server.script("a/data.zip", play.trickle(20_000, 0.05))
-    first = start_fetch(url)
-    wait_for(lambda: any(part.stat().st_size >= 100_000 for part in folder.glob(".part-*.zip")))
-    second = start_fetch(url)
-    time.sleep(0.3)
-    first.send_signal(signal.SIGKILL)
-    first.communicate(timeout=10)
-    out, err = second.communicate(timeout=20)
-    assert out == SHA256, err
-    assert len(server.ranges("a/data.zip")) == 2
-    assert (server.ranges("a/data.zip")[1] or "").startswith("bytes=")
+    process = start_fetch(url)
+    wait_for(lambda: hundred_kilobytes_came(folder))
+    killer = threading.Timer(0.2, process.kill)
+    killer.start()
+    try:
+        assert fetch_cached(url, policy=QUICK).sha256 == SHA256
+    finally:
+        killer.join()
+    first, second = server.ranges("a/data.zip")
+    assert first is None
+    assert (second or "").startswith("bytes=")

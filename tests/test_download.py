@@ -28,6 +28,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 QUICK = Policy(connect_timeout_s=2, stall_timeout_s=0.3, total_timeout_s=8, attempts=3, backoff_s=0.01)
 
 
+@pytest.fixture(autouse=True)
+def _no_authorities(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # loading the real ones takes longer than most of these tests
+
+
 @pytest.fixture
 def server():
     with PlayServer() as server:

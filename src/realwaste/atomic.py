@@ -13,9 +13,9 @@ import pandas as pd
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` to write a file or folder to; takes its place only if the block succeeds.
+    """A temporary sibling of `path` to write a file or folder to; takes its place if the block succeeds.
 
-    The sibling keeps the suffix, since writers such as Keras go by it. A folder that stands at `path` is replaced whole.
+    The sibling keeps the suffix, which writers such as Keras go by. A folder that stands at `path` is replaced whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")

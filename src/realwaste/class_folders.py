@@ -57,7 +57,7 @@ def find(root: Path) -> ClassFolders:
 
 
 def copy(folders: ClassFolders, target: Path) -> None:
-    """Copy the images to target/<Class>/<file>. Copied, not linked: a link would let DVC's cache alter the originals."""
+    """Copy the images to target/<Class>/<file>. A link would let DVC's cache alter the originals."""
     with replacing(target) as temporary:
         for label, files in folders.files.items():
             (temporary / label).mkdir(parents=True)
@@ -65,9 +65,7 @@ def copy(folders: ClassFolders, target: Path) -> None:
                 try:
                     shutil.copyfile(file, temporary / label / file.name)
                 except PermissionError as error:
-                    raise UserError(
-                        f"{file} must be readable.", f"Run chmod u+r on it, or move it out: {error}."
-                    ) from error
+                    raise UserError(f"{file} must be readable.", "Run chmod u+r on it, or move it out.") from error
 
 
 def _refuse_empty(parent: Path, classes: set[Path]) -> None:

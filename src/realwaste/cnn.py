@@ -5,7 +5,7 @@ from keras import layers
 
 
 def build(image_size: int, classes: int) -> keras.Model:
-    """Uint8 RGB (image_size, image_size, 3), 0..255, to `classes` probabilities; 33.6 M weights at 256 px and 9 classes.
+    """Uint8 RGB (image_size, image_size, 3) to `classes` probabilities; 33.6 M weights at 256 px and 9 classes.
 
     The rescaling to 0..1 is inside, so that a saved model takes pixels as they are.
     """

@@ -1,4 +1,4 @@
-"""The models side by side: the report's Table 1 (section 2.7) with measured numbers, and what the differences are worth."""
+"""The models side by side: the report's Table 1 (section 2.7), measured, and what the differences are worth."""
 
 from collections.abc import Callable, Mapping
 from itertools import combinations

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from realwaste import class_folders, synthetic
 from realwaste.archive import extract
-from realwaste.cache import fetch_cached
+from realwaste.cache import CachedFile, fetch_cached
 from realwaste.download import checksum
 from realwaste.errors import UnreachableError, UserError
 from realwaste.log import banner, logger
@@ -70,21 +70,26 @@ def fetch(
                 "    dvc exp run -S fetch.source=realwaste",
             )
             return _synthetic(target, images_per_class, seed)
-    if "://" in source:
-        cached = fetch_cached(source, digest=_digest(sha256))
-        name = Path(urlsplit(source).path).stem or urlsplit(source).netloc
-        return _unzipped(cached.path, target, name, source, cached.sha256)
-    path = Path(source)
+    return _url(source, target, sha256) if "://" in source else _local(Path(source), target, sha256)
+
+
+def _url(url: str, target: Path, sha256: str | None) -> Dataset:
+    cached = fetch_cached(url, digest=_digest(sha256))
+    name = Path(urlsplit(url).path).stem or urlsplit(url).netloc
+    return _unzipped(cached, target, name=name, source=url)
+
+
+def _local(path: Path, target: Path, sha256: str | None) -> Dataset:
     if path.is_dir():
         folders = class_folders.find(path)
         class_folders.copy(folders, target)
-        return Dataset(path.resolve().name, source, folders.images, len(folders.files), None)
+        return Dataset(path.resolve().name, str(path), folders.images, len(folders.files), None)
     if path.is_file():
-        return _unzipped(path, target, path.stem, source, _checked(path, sha256))
+        return _unzipped(CachedFile(path, _checked(path, sha256)), target, name=path.stem, source=str(path))
     raise UserError(
         "fetch.source must be auto, realwaste, synthetic, an http(s) URL of a zip, or an existing folder or zip.",
-        f"Check the path; seen from here it would be {path.resolve()}. Queued and --temp experiments need an absolute one.",
-        source,
+        f"Check the path: from here it is {path.resolve()}. Queued and --temp experiments need an absolute one.",
+        str(path),
     )
 
 
@@ -95,27 +100,27 @@ def _synthetic(target: Path, images_per_class: int, seed: int) -> Dataset:
 
 def _realwaste(url: str, target: Path, sha256: str | None) -> Dataset:
     cached = fetch_cached(url, digest=_digest(sha256))
-    return _unzipped(cached.path, target, REALWASTE, url, cached.sha256, counts=REALWASTE_COUNTS)
+    return _unzipped(cached, target, name=REALWASTE, source=url, counts=REALWASTE_COUNTS)
 
 
 def _unzipped(
-    archive: Path, target: Path, name: str, source: str, sha256: str, counts: dict[str, int] | None = None
+    archive: CachedFile, target: Path, *, name: str, source: str, counts: dict[str, int] | None = None
 ) -> Dataset:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as temporary:
-        extract(archive, Path(temporary) / name)
+        extract(archive.path, Path(temporary) / name)
         folders = class_folders.find(Path(temporary) / name)
         found = {label: len(files) for label, files in folders.files.items()}
         if counts is not None and found != counts:
             # The report's figures are set beside results on this data set, so it must be the published one.
             raise UserError(
                 f"RealWaste must have its published {sum(counts.values())} images in {len(counts)} classes.",
-                f"Delete {archive} and try again, or take the zip as it is with -S fetch.source={source}",
+                f"Delete {archive.path} and try again, or take the zip as it is with -S fetch.source={source}",
                 found,
             )
         class_folders.copy(folders, target)
-    logger.info("unpacked %d images of %d classes from %s", folders.images, len(folders.files), archive.name)
-    return Dataset(name, source, folders.images, len(folders.files), sha256)
+    logger.info("unpacked %d images of %d classes from %s", folders.images, len(folders.files), archive.path.name)
+    return Dataset(name, source, folders.images, len(folders.files), archive.sha256)
 
 
 def _digest(sha256: str | None) -> str | None:

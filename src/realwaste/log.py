@@ -7,7 +7,9 @@ from rich.logging import RichHandler
 from rich.panel import Panel
 from rich.text import Text
 
-console = Console(stderr=True)
+_terminal = Console(stderr=True)
+# DVC and log files have no width; without one Rich would cut every line at 80.
+console = _terminal if _terminal.is_terminal else Console(stderr=True, width=160)
 logger = logging.getLogger("realwaste")
 
 

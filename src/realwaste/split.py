@@ -57,6 +57,5 @@ def refuse_small_parts(splits: pd.DataFrame) -> None:
 def summary(splits: pd.DataFrame) -> dict[str, object]:
     """Images a part, and the same a class."""
     counts = pd.crosstab(splits["split"], splits["label"])
-    return {part: int((splits["split"] == part).sum()) for part in PARTS} | {
-        "classes": {part: {str(k): int(v) for k, v in counts.loc[part].items()} for part in PARTS}
-    }
+    sizes: dict[str, object] = {part: int((splits["split"] == part).sum()) for part in PARTS}
+    return sizes | {"classes": {part: {str(k): int(v) for k, v in counts.loc[part].items()} for part in PARTS}}

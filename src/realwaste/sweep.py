@@ -38,7 +38,7 @@ def best(table: pd.DataFrame) -> Choice:
 
 def summary(table: pd.DataFrame, choice: Choice) -> dict[str, object]:
     """For metrics/lr_sweep.json: the choice, and each rate's lowest validation loss or when it diverged."""
-    rates = {}
+    rates: dict[str, dict[str, object]] = {}
     for rate, own in table.groupby("learning_rate"):
         # A dot would read as one more level in `dvc metrics`.
         key = f"{rate:g}".replace(".", "_")

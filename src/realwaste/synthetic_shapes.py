@@ -59,7 +59,8 @@ def field(rng: np.random.Generator, cells: int, side: int = SIDE) -> Array:
 
 def cut_out(class_index: int, rng: np.random.Generator) -> CutOut:
     """Draw one piece of the class at this place in `realwaste.synthetic.CLASSES`; `rng` settles everything about it."""
-    return _DRAW[class_index](rng)
+    rgb, alpha = _DRAW[class_index](rng)
+    return CutOut(rgb.astype(np.float32), alpha.astype(np.float32))
 
 
 def _colour(rng: np.random.Generator, palette: Palette, jitter: float = 14) -> Array:

@@ -79,6 +79,8 @@ def fit(model: keras.Model, train: Samples, val: Samples, schedule: Schedule) ->
         steps_per_epoch=batches.steps(len(train.inputs), schedule.batch_size),
         epochs=schedule.epochs,
         validation_data=batches.ordered(val.inputs, val.labels, batch_size=schedule.batch_size),
+        # The order is the data set's own, see realwaste.batches.
+        shuffle=False,
         callbacks=[keras.callbacks.TerminateOnNaN()],
         verbose="auto" if sys.stdout.isatty() else 2,
     )

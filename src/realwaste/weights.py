@@ -24,7 +24,7 @@ class Weights:
         weights: `imagenet`, `random`, or the name of the file that was given.
         file: the file in the folder; None for random weights.
         sha256: of that file.
-        seed: of random weights, else None, so that a new seed leaves trained weights, and what is cached of them, alone.
+        seed: of random weights, else None: a new seed leaves trained weights, and what is cached of them, alone.
     """
 
     backbone: str
