@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from realwaste import comparison, figures, predictions, scores
+from realwaste import comparison, figures
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.tables import read_csv, read_json
@@ -28,7 +26,7 @@ def main(params: "Params") -> None:
     write_json(METRICS / "compare.json", {"dataset": dataset} | rows | {"pairs": pairs})
     names = comparison.names(rows)
     write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(rows, names).assign(dataset=dataset))
-    _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), rows, names, evaluated, predicted)
+    _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), rows, names, evaluated)
     for name, row in rows.items():
         low, high = row["test_accuracy_low"], row["test_accuracy_high"]
         shown = names[name].replace("\n", ", ")
@@ -54,15 +52,12 @@ def _draw(
     rows: dict[str, Any],
     names: dict[str, str],
     evaluated: dict[str, Any],
-    predicted: pd.DataFrame,
 ) -> None:
-    tested = predicted[predicted["split"] == "test"]
-    classes = predictions.classes_of(predicted)
+    confusions = read_csv(PLOTS / "data/confusion.csv")
     for model, name in names.items():
         history = read_csv(PLOTS / f"data/history_{model}.csv")
         figures.training_curves(studio, PLOTS / f"training_{model}.png", name, history)
-        own = tested[tested["model"] == model]
-        counts = scores.confusion(own["label"], predictions.predicted(own), classes)
+        counts = confusions[confusions["model"] == model].pivot(index="actual", columns="predicted", values="images")
         figures.confusion(studio, PLOTS / f"confusion_{model}.png", name, counts)
     sweep = read_csv(PLOTS / "data/lr_sweep.csv")
     best = read_json(METRICS / "lr_sweep.json")["best_learning_rate"]

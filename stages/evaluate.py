@@ -42,7 +42,6 @@ def main(params: "Params") -> None:
     write_csv(Path("data/predictions.csv"), table)
     write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | scored)
     write_json(Path("metrics/cost.json"), costs)
-    confusion = tested[["model", "label"]].assign(predicted=predictions.predicted(tested), dataset=dataset)
-    write_csv(Path("plots/data/confusion.csv"), confusion.rename(columns={"label": "actual"}))
+    write_csv(Path("plots/data/confusion.csv"), predictions.confusions(tested).assign(dataset=dataset))
     for name, facts in scored.items():
         logger.info("%s: test accuracy %.4f, loss %.4f", name, facts["test_accuracy"], facts["test_loss"])

@@ -82,12 +82,15 @@ def _accuracy(own: pd.DataFrame) -> float:
 
 def names(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What a picture calls a model; weights other than ImageNet's are never left unsaid."""
-    return {
+    named = {
         model: row["backbone"]
         if model == "cnn"
         else f"{row['backbone'].removesuffix('.keras')}\n{_weights_named(row['weights'])}"
         for model, row in rows.items()
     }
+    if len(set(named.values())) < len(named):
+        return {model: f"{model}: {name}" for model, name in named.items()}
+    return named
 
 
 def accuracies(rows: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) -> pd.DataFrame:

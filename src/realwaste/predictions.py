@@ -45,3 +45,12 @@ def labels_of(table: pd.DataFrame) -> Labels:
 def predicted(table: pd.DataFrame) -> pd.Series:
     """The name of the most probable class, a row."""
     return pd.Series(np.asarray(classes_of(table))[probabilities_of(table).argmax(axis=1)], index=table.index)
+
+
+def confusions(table: pd.DataFrame) -> pd.DataFrame:
+    """model, actual, predicted, images: every pair of classes of every model, those that never came up with 0."""
+    counts = table.assign(actual=table["label"], predicted=predicted(table)).groupby(["model", "actual", "predicted"])
+    every = pd.MultiIndex.from_product(
+        [table["model"].unique(), classes_of(table), classes_of(table)], names=["model", "actual", "predicted"]
+    )
+    return counts.size().reindex(every, fill_value=0).rename("images").reset_index()

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report
@@ -62,11 +61,6 @@ def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str]
         "macro_f1": float(np.mean([scores["f1"] for scores in per_class.values()])),
         "per_class": per_class,
     }
-
-
-def confusion(actual: pd.Series, predicted: pd.Series, classes: Sequence[str]) -> pd.DataFrame:
-    """Counts; a row an actual class, a column a predicted one, empty ones included."""
-    return pd.crosstab(actual, predicted).reindex(index=classes, columns=classes, fill_value=0)
 
 
 def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:

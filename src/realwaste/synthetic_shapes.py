@@ -113,7 +113,8 @@ def _facets(rng: np.random.Generator, creases: int) -> Array:
     """Flat faces that meet in creases, as in crumpled paper or foil; about -1 to 1."""
     total = np.zeros((SIDE, SIDE), np.float32)
     for angle, offset, slope in rng.uniform((0, -0.6, -1), (2 * np.pi, 0.6, 1), (creases, 3)).astype(np.float32):
-        total += slope * np.abs(_X * np.cos(angle) + _Y * np.sin(angle) - offset)
+        beyond = _X * np.cos(angle) + _Y * np.sin(angle) - offset
+        total += slope * (np.abs(beyond) + 0.3 * (beyond > 0))
     return (total - total.mean()) / (np.abs(total).max() + 1e-6)
 
 

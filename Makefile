@@ -1,0 +1,39 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro setup test test-slow lint format audit clean
+
+repro: setup  ## run what changed of the pipeline
+	dvc repro
+
+setup: $(VENV)/.installed  ## make the environment from the pinned requirements
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv==0.13.9
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+test: setup  ## the tests that CI runs, under 6 minutes on two cores
+	pytest -m "not slow"
+
+test-slow: setup
+	pytest -m slow
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: setup
+	ruff format .
+	ruff check --fix .
+
+audit: setup
+	pip-audit --progress-spinner off -r requirements.txt --disable-pip --no-deps
+
+clean:  ## the environment and the tools' caches; data, models and results stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

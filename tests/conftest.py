@@ -1,0 +1,46 @@
+"""Pictures and tables that several tests need; every picture here is drawn, none is a photograph."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+Images = Callable[..., Path]
+
+
+def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
+    """Smooth noise, so that JPEG keeps it nearly as it is."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Images:
+    """images(a=3, b=2, inside="set/deep") writes <tmp>/set/deep/a/a_1.jpg …, and gives <tmp>/set."""
+
+    def write(inside: str = "set", **counts: int) -> Path:
+        for number, (label, count) in enumerate(counts.items()):
+            folder = tmp_path / inside / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                cv2.imwrite(str(folder / f"{label}_{index + 1}.jpg"), picture(1000 * number + index))
+        return tmp_path / Path(inside).parts[0]
+
+    return write
+
+
+@pytest.fixture
+def realwaste_manifest() -> pd.DataFrame:
+    """One row for each image of RealWaste, by its published counts, without the images."""
+    from realwaste.dataset import REALWASTE_COUNTS
+
+    rows = [
+        (f"{label}/{label}_{number}.jpg", label)
+        for label, count in REALWASTE_COUNTS.items()
+        for number in range(1, count + 1)
+    ]
+    return pd.DataFrame(rows, columns=["path", "label"])

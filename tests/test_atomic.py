@@ -1,0 +1,31 @@
+import json
+
+import pytest
+
+from realwaste.atomic import replacing, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "deep/a.json"
+    write_json(target, {"a": 1})
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(target, {"a": float("nan")})
+    with pytest.raises(RuntimeError, match="full"), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("full")
+    assert json.loads(target.read_text()) == {"a": 1}
+    assert [path.name for path in target.parent.iterdir()] == ["a.json"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        (temporary / "new").write_text("new")
+    assert [path.name for path in target.iterdir()] == ["new"]
+    with pytest.raises(RuntimeError, match="full"), replacing(target) as temporary:
+        temporary.mkdir()
+        raise RuntimeError("full")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

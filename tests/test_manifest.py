@@ -1,0 +1,52 @@
+import hashlib
+
+import pytest
+
+from realwaste import manifest
+from realwaste.errors import UserError
+
+
+def test_rows_say_what_is_there(images):
+    root = images(glass=2, metal=1)
+    accepted, rejected = manifest.scan(root)
+    assert list(accepted.columns) == manifest.COLUMNS
+    assert list(accepted["path"]) == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
+    data = (root / "metal/metal_1.jpg").read_bytes()
+    last = accepted.iloc[-1]
+    assert (last["label"], last["height"], last["width"], last["channels"]) == ("metal", 40, 40, 3)
+    assert (last["sha256"], last["bytes"]) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert rejected.empty
+    assert manifest.summary(accepted, rejected)["classes"] == {"glass": 2, "metal": 1}
+    assert manifest.summary(accepted, rejected)["same_size"] is True
+
+
+def test_a_text_file_named_jpg_is_rejected_by_name(images):
+    root = images(glass=2, metal=1)
+    (root / "glass/words.jpg").write_text("words")
+    (root / "glass/folder.jpg").mkdir()
+    accepted, rejected = manifest.scan(root)
+    assert len(accepted) == 3
+    assert dict(rejected.to_numpy().tolist()) == {
+        "glass/folder.jpg": "cannot be opened: Is a directory",
+        "glass/words.jpg": "not an image",
+    }
+    with pytest.raises(UserError, match=r"2 are not: .*glass/words\.jpg \(not an image\)"):
+        manifest.refuse_rejected(rejected)
+
+
+def test_a_class_may_not_vanish(images):
+    root = images(glass=2, metal=1)
+    (root / "metal/metal_1.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"keep at least one.*\['metal'\]"):
+        manifest.refuse_emptied(*manifest.scan(root))
+
+
+def test_mixed_sizes_are_said(images):
+    import cv2
+    from conftest import picture
+
+    root = images(glass=2, metal=1)
+    cv2.imwrite(str(root / "metal/metal_2.jpg"), picture(1, height=20))
+    summary = manifest.summary(*manifest.scan(root))
+    assert summary["same_size"] is False
+    assert summary["height"] == {"min": 20, "max": 40}

@@ -1,0 +1,110 @@
+"""params.yaml is refused with key, rule and what was received, or handed over exactly as it is."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from import_walk import ROOT
+
+from realwaste.errors import UserError
+from stages import params
+
+GOOD = params.read_yaml(ROOT / "params.yaml")
+
+
+def test_the_committed_file_passes_and_comes_out_as_it_went_in():
+    assert params.check(GOOD).model_dump() == GOOD
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("train_cnn.epochs", "ten", "valid integer"),
+        ("train_cnn.epochs", 0, "greater than or equal to 1"),
+        ("train_cnn.epochs", 1.5, "valid integer"),
+        ("train_cnn.epochs", True, "valid integer"),
+        ("train_cnn.learning_rate", -0.1, "greater than 0"),
+        ("train_cnn.learning_rate", float("inf"), "finite"),
+        ("train_cnn.shuffle", "yes", "valid boolean"),
+        ("lr_sweep.learning_rates", [], "at least 1 item"),
+        ("lr_sweep.learning_rates", [0.1, 0.1], "each learning rate must stand once"),
+        ("lr_sweep.learning_rates", [0.1, 0], "greater than 0"),
+        ("split.train", 0.7, "sum to 1"),
+        ("split.test", 0, "greater than 0"),
+        ("base.seed", -1, "greater than or equal to 0"),
+        ("fetch.source", "", "at least 1 character"),
+        ("fetch.sha256", "abc", "match pattern"),
+        ("validate_images.on_reject", "ignore", "'fail' or 'drop'"),
+        ("finetune_irv2.image_size", 8, "greater than or equal to 16"),
+        ("plots.color", "blue", "match pattern"),
+        ("plots", "x", "valid dictionary"),
+    ],
+)
+def test_an_impossible_value_is_refused_by_name(key, value, said):
+    values = _with(key, value)
+    with pytest.raises(UserError) as refusal:
+        params.check(values)
+    text = str(refusal.value)
+    assert key.split(".")[0] in text
+    assert said in text
+    assert "Received" in text
+
+
+def test_an_unknown_key_names_the_one_that_was_meant():
+    values = _with("train_cnn.epoch", 3)
+    del values["train_cnn"]["epochs"]
+    with pytest.raises(UserError, match=r"train_cnn\.epoch is no known parameter.*\nDid you mean epochs\?"):
+        params.check(values)
+
+
+def test_an_unknown_section_lists_the_known_ones():
+    with pytest.raises(UserError, match=r"xyz is no known parameter.*\nKnown here: base, "):
+        params.check({**GOOD, "xyz": 1})
+
+
+def test_a_missing_key_is_named():
+    values = copy.deepcopy(GOOD)
+    del values["split"]["val"]
+    with pytest.raises(UserError, match=r"split\.val is missing"):
+        params.check(values)
+
+
+@pytest.mark.parametrize(("text", "number"), [("1e-4", 1e-4), ("1.0e-4", 1e-4), ("1E6", 1e6), ("1.e-3", 1e-3)])
+def test_numbers_are_read_as_dvc_reads_them(tmp_path, text, number):
+    (tmp_path / "p.yaml").write_text(f"a: {text}\nb: 1-2e\nc: abc", encoding="utf-8")
+    assert params.read_yaml(tmp_path / "p.yaml") == {"a": number, "b": "1-2e", "c": "abc"}
+
+
+def test_a_stage_can_read_what_it_declares_and_nothing_else():
+    given = params.load("embed_irv2", ROOT / "params.yaml", ROOT / "dvc.yaml")
+    assert given.finetune_irv2.image_size == 524
+    for path in ("train_cnn", "finetune_irv2.epochs", "base.seed"):
+        with pytest.raises(AttributeError):
+            _read(given, path)
+
+
+def test_not_yaml_is_one_clear_line(tmp_path):
+    (tmp_path / "p.yaml").write_text("a: [1", encoding="utf-8")
+    with pytest.raises(UserError, match="must be YAML"):
+        params.read_yaml(tmp_path / "p.yaml")
+
+
+def test_no_file_is_one_clear_line():
+    with pytest.raises(UserError, match="must be readable"):
+        params.read_yaml(Path("nowhere.yaml"))
+
+
+def _with(key: str, value: object) -> dict:
+    values = copy.deepcopy(GOOD)
+    section, _, name = key.partition(".")
+    if name:
+        values[section][name] = value
+    else:
+        values[section] = value
+    return values
+
+
+def _read(model: object, path: str) -> object:
+    for name in path.split("."):
+        model = getattr(model, name)
+    return model

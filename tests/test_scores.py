@@ -1,0 +1,68 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from realwaste import predictions, scores
+
+CLASSES = ["a", "b", "c"]
+
+
+@pytest.fixture
+def answers():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    logits = rng.normal(size=(200, 3)) + 1.5 * np.eye(3)[labels]
+    return labels, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def test_agrees_with_scikit_learn(answers):
+    labels, probabilities = answers
+    found = scores.summary(labels, probabilities, CLASSES)
+    chosen = probabilities.argmax(axis=1)
+    assert found["test_accuracy"] == pytest.approx(metrics.accuracy_score(labels, chosen))
+    assert found["test_loss"] == pytest.approx(metrics.log_loss(labels, probabilities))
+    assert found["macro_f1"] == pytest.approx(metrics.f1_score(labels, chosen, average="macro"))
+    recall = metrics.recall_score(labels, chosen, average=None)
+    assert [found["per_class"][name]["recall"] for name in CLASSES] == pytest.approx(list(recall))
+    assert sum(found["per_class"][name]["support"] for name in CLASSES) == 200
+
+
+def test_a_certain_mistake_costs_what_keras_charges():
+    assert scores.log_loss(np.array([0]), np.array([[0.0, 1.0]])) == pytest.approx(-np.log(1e-7))
+
+
+def test_a_class_never_predicted_or_never_there_scores_zero():
+    found = scores.report(np.array([0, 0, 1]), np.eye(3)[[0, 0, 0]], CLASSES)
+    assert found["b"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    assert found["c"]["support"] == 0
+
+
+def test_wilsons_interval_of_the_reports_accuracy():
+    # By hand from Wilson's formula with z = 1.959964: 588 of 951, the report's 0.6183.
+    labels = np.zeros(951, int)
+    probabilities = np.eye(2)[np.r_[np.zeros(588, int), np.ones(363, int)]]
+    assert scores.accuracy_interval(labels, probabilities) == pytest.approx((0.58702, 0.64866), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"), [(0, 0, 1.0), (5, 5, 1.0), (8, 2, 0.109375), (9, 0, 2 / 512)]
+)
+def test_mcnemar_is_the_exact_binomial(only_first, only_second, p):
+    first = np.r_[np.ones(only_first + 3, bool), np.zeros(only_second, bool)]
+    second = np.r_[np.zeros(only_first, bool), np.ones(only_second + 3, bool)]
+    assert scores.mcnemar(first, second) == pytest.approx(p)
+
+
+def test_predictions_hold_probabilities_labels_and_every_confusion(answers):
+    labels, probabilities = answers
+    splits = pd.DataFrame({"path": [f"{i}" for i in range(200)], "label": np.array(CLASSES)[labels], "split": "test"})
+    table = predictions.rows(splits, "m", probabilities, CLASSES)
+    assert predictions.classes_of(table) == CLASSES
+    np.testing.assert_array_equal(predictions.labels_of(table), labels)
+    np.testing.assert_array_equal(predictions.probabilities_of(table), probabilities)
+    counts = predictions.confusions(table).pivot(index="actual", columns="predicted", values="images")
+    np.testing.assert_array_equal(counts, metrics.confusion_matrix(labels, probabilities.argmax(axis=1)))
+    only_a = predictions.confusions(table[table["label"] == "a"])
+    assert len(only_a) == 9
+    assert only_a["images"].sum() == (labels == 0).sum()

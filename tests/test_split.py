@@ -1,0 +1,55 @@
+import pandas as pd
+import pytest
+
+from realwaste import split
+from realwaste.errors import UserError
+
+RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+def test_realwaste_gives_the_reports_counts_and_supports(realwaste_manifest):
+    splits = split.stratified(realwaste_manifest, **RATIOS, seed=42)
+    summary = split.summary(splits)
+    assert [summary[part] for part in split.PARTS] == [2850, 951, 951]
+    assert summary["classes"]["test"] == {
+        "Cardboard": 92,
+        "Food Organics": 82,
+        "Glass": 84,
+        "Metal": 158,
+        "Miscellaneous Trash": 99,
+        "Paper": 100,
+        "Plastic": 185,
+        "Textile Trash": 64,
+        "Vegetation": 87,
+    }
+
+
+def test_every_image_is_in_one_part_in_the_manifests_order(realwaste_manifest):
+    splits = split.stratified(realwaste_manifest, **RATIOS, seed=1)
+    assert list(splits["path"]) == list(realwaste_manifest["path"])
+    assert set(splits["split"]) == set(split.PARTS)
+
+
+def test_the_seed_decides(realwaste_manifest):
+    one, same, other = (split.stratified(realwaste_manifest, **RATIOS, seed=seed) for seed in (1, 1, 2))
+    pd.testing.assert_frame_equal(one, same)
+    assert (one["split"] != other["split"]).any()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_class_too_small_is_named(count):
+    table = pd.DataFrame({"path": range(20 + count), "label": ["a"] * 10 + ["b"] * 10 + ["tiny"] * count})
+    with pytest.raises(UserError, match=r"3 images at least.*tiny"):
+        split.stratified(table, **RATIOS, seed=42)
+
+
+def test_a_class_that_misses_a_part_is_named():
+    table = pd.DataFrame({"path": range(103), "label": ["a"] * 50 + ["b"] * 50 + ["rare"] * 3})
+    with pytest.raises(UserError, match=r"'rare' has no image in"):
+        split.stratified(table, train=0.9, val=0.05, test=0.05, seed=42)
+
+
+def test_too_few_images_for_the_classes():
+    table = pd.DataFrame({"path": range(9), "label": list("aaabbbccc")})
+    with pytest.raises(UserError, match="enough to give every class a place"):
+        split.stratified(table, train=0.8, val=0.1, test=0.1, seed=42)
