@@ -147,6 +147,18 @@ def stall(after: int) -> Act:
     return act
 
 
+def held(after: int, until: threading.Event) -> Act:
+    """Sends `after` bytes of the body, and the rest once the test says so."""
+
+    def act(exchange: Exchange) -> None:
+        body = exchange.begin()
+        exchange.send(body[:after])
+        until.wait(LONGEST_ACT_S)
+        exchange.send(body[after:])
+
+    return act
+
+
 def silent() -> Act:
     """Takes the request and never answers."""
     return lambda exchange: exchange.wait(LONGEST_ACT_S)

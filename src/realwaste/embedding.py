@@ -28,8 +28,8 @@ class Embeddings:
     vectors: Vectors
 
     def of(self, paths: Sequence[str]) -> Vectors:
-        """The vectors of these paths, in this order."""
-        return self.vectors[pd.Index(self.paths).get_indexer_for(list(paths))]
+        """The vectors of these paths, in this order; KeyError for a path that is not here."""
+        return self.vectors[pd.Series(range(len(self.paths)), index=self.paths).loc[list(paths)]]
 
 
 def embed(model: keras.Model, root: Path, paths: Sequence[str], *, image_size: int, batch_size: int) -> Embeddings:

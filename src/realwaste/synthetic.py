@@ -64,7 +64,7 @@ def render(seed: int, class_index: int, object_number: int, shot_number: int, si
     shot = _rng(seed, class_index, object_number, shot_number, _SHOT)
     picture = _ground(thing, shot)
     flip = bool(shot.random() < 0.5)
-    turn, shift = shot.normal(0, 25), shot.normal(0, 12, 2)
+    turn, shift = shot.normal(0, 15), shot.normal(0, 10, 2)
     for piece, position, scale, angle in _scene(thing, class_index):
         place = _pose(position, scale, angle, turn, shift, flip)
         picture = _laid_on(picture, piece, place)
@@ -111,7 +111,7 @@ def _jpeg(rgb: Array) -> bytes:
 def _ground(thing: np.random.Generator, shot: np.random.Generator) -> Array:
     """Belt, concrete or soil without anything on it, (_FRAME, _FRAME, 3) float32."""
     tones = ((96, 94, 92), (128, 120, 108), (104, 84, 64), (70, 72, 76))
-    tone = np.array(tones[thing.integers(len(tones))]) + thing.normal(0, 5, 3) + thing.normal(0, 14)
+    tone = np.array(tones[thing.integers(len(tones))]) + thing.normal(0, 4, 3) + thing.normal(0, 8)
     pebbles = thing.uniform(0.04, 0.2)
     light = 1 + 0.12 * field(shot, 5, _FRAME) + pebbles * field(shot, 70, _FRAME) + 0.08 * field(shot, 22, _FRAME)
     if thing.random() < 0.4:  # a belt's ribs
@@ -159,7 +159,7 @@ def _laid_on(picture: Array, piece: CutOut, place: Array) -> Array:
 
 def _photographed(picture: Array, shot: np.random.Generator) -> Array:
     """The scene as a camera saw it, uint8: brightness, colour cast, light falling off to one side, noise."""
-    gain = shot.uniform(0.7, 1.2) * (1 + shot.normal(0, 0.04, 3))
+    gain = shot.uniform(0.8, 1.15) * (1 + shot.normal(0, 0.025, 3))
     slope = shot.uniform(-0.18, 0.18, 2)
     axis = np.linspace(-1, 1, _FRAME)
     light = 1 + slope[0] * axis[:, None] + slope[1] * axis[None, :]

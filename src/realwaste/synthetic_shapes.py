@@ -63,7 +63,7 @@ def cut_out(class_index: int, rng: np.random.Generator) -> CutOut:
     return CutOut(rgb.astype(np.float32), alpha.astype(np.float32))
 
 
-def _colour(rng: np.random.Generator, palette: Palette, jitter: float = 14) -> Array:
+def _colour(rng: np.random.Generator, palette: Palette, jitter: float = 9) -> Array:
     """An RGB colour near one of the palette's, (3,) float32."""
     chosen = np.array(palette[rng.integers(len(palette))])
     return np.clip(chosen + rng.normal(0, jitter, 3) + rng.normal(0, jitter), 8, 250).astype(np.float32)
@@ -115,7 +115,8 @@ def _facets(rng: np.random.Generator, creases: int) -> Array:
     for angle, offset, slope in rng.uniform((0, -0.6, -1), (2 * np.pi, 0.6, 1), (creases, 3)).astype(np.float32):
         beyond = _X * np.cos(angle) + _Y * np.sin(angle) - offset
         total += slope * (np.abs(beyond) + 0.3 * (beyond > 0))
-    return (total - total.mean()) / (np.abs(total).max() + 1e-6)
+    total -= total.mean()
+    return total / np.abs(total).max()
 
 
 def _profile(rng: np.random.Generator) -> tuple[Array, float]:
@@ -166,7 +167,7 @@ def _cardboard(rng: np.random.Generator) -> CutOut:
 
 
 def _food(rng: np.random.Generator) -> CutOut:
-    hues = [_colour(rng, _FOODS, 20) for _ in range(rng.integers(2, 5))]
+    hues = [_colour(rng, _FOODS, 12) for _ in range(rng.integers(2, 5))]
     rgb = np.zeros((SIDE, SIDE, 3), np.uint8)
     mask = np.zeros((SIDE, SIDE), np.uint8)
     for _ in range(rng.integers(9, 22)):
@@ -203,7 +204,7 @@ def _glass(rng: np.random.Generator) -> CutOut:
 
 
 def _metal(rng: np.random.Generator) -> CutOut:
-    grey = _colour(rng, _GREYS, 10)
+    grey = _colour(rng, _GREYS, 5)
     if rng.random() < 0.35:  # foil or a crushed sheet
         rgb = _plain(grey, 1 + 0.55 * _facets(rng, 12) + 0.15 * field(rng, 16))
         return CutOut(_tinted(rgb, 0.7 * (field(rng, 14) > 0.62), 250), _filled(_outline(rng, 11, 0.4)))
@@ -232,7 +233,7 @@ def _metal(rng: np.random.Generator) -> CutOut:
 
 
 def _paper(rng: np.random.Generator) -> CutOut:
-    colour = _colour(rng, _WHITES, 8)
+    colour = _colour(rng, _WHITES, 5)
     crumpled = rng.uniform(0.08, 0.4)
     rgb = _plain(colour, 1 - 0.05 + crumpled * _facets(rng, 10) + 0.04 * field(rng, 10))
     aspect = rng.uniform(0.6, 1.0)
@@ -254,7 +255,7 @@ def _paper(rng: np.random.Generator) -> CutOut:
 
 
 def _plastic(rng: np.random.Generator) -> CutOut:
-    colour = _colour(rng, _PLASTICS, 18)
+    colour = _colour(rng, _PLASTICS, 10)
     if rng.random() < 0.5:  # a bottle with a cap
         points, width = _profile(rng)
         inside, across = _filled(points), _X / width
@@ -273,7 +274,7 @@ def _plastic(rng: np.random.Generator) -> CutOut:
 
 
 def _textile(rng: np.random.Generator) -> CutOut:
-    ground, second = _colour(rng, _CLOTHS, 18), _colour(rng, _CLOTHS, 24)
+    ground, second = _colour(rng, _CLOTHS, 10), _colour(rng, _CLOTHS, 16)
     drape = 0.12 * field(rng, 4)
     u, v = _X + drape, _Y + 0.12 * field(rng, 4)
     pitch, share = rng.uniform(8, 26), rng.uniform(-0.5, 0.6)
@@ -289,7 +290,7 @@ def _textile(rng: np.random.Generator) -> CutOut:
 
 
 def _vegetation(rng: np.random.Generator) -> CutOut:
-    hues = [_colour(rng, _LEAVES, 14) for _ in range(3)]
+    hues = [_colour(rng, _LEAVES, 9) for _ in range(3)]
     rgb = np.zeros((SIDE, SIDE, 3), np.uint8)
     mask = np.zeros((SIDE, SIDE), np.uint8)
     along = np.linspace(-1, 1, 21)

@@ -1,0 +1,120 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from realwaste import comparison, figures, predictions, scores
+
+CLASSES = ["a", "b"]
+MODELS = ("cnn", "irv2", "densenet")
+
+
+@pytest.fixture
+def predicted():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 120)
+    splits = pd.DataFrame(
+        {
+            "path": [f"{index:03}.jpg" for index in range(120)],
+            "label": np.array(CLASSES)[labels],
+            "split": np.repeat(["train", "val", "test"], 40),
+        }
+    )
+
+    def answers(share: float) -> np.ndarray:
+        right = rng.random(120) < share
+        return np.eye(2)[np.where(right, labels, 1 - labels)] * 0.8 + 0.1
+
+    parts = [
+        predictions.rows(splits, model, answers(share), CLASSES)
+        for model, share in zip(MODELS, (0.5, 0.95, 0.95), strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture
+def evaluated(predicted):
+    cost = {"parameters": 1000, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
+    tested = predicted[predicted["split"] == "test"]
+    return {
+        model: scores.summary(predictions.labels_of(own), predictions.probabilities_of(own), CLASSES) | cost
+        for model, own in tested.groupby("model", sort=False)
+    }
+
+
+TRAINING = {
+    "cnn": {"backbone": "CNN", "weights": "trained from random", "seconds": 9.0},
+    "irv2": {"backbone": "InceptionResNetV2", "weights": "random", "seconds": 5.0},
+    "densenet": {"backbone": "DenseNet121", "weights": "imagenet", "seconds": 4.0},
+}
+
+
+def test_table1_has_every_measured_factor(predicted, evaluated):
+    row = comparison.table1(evaluated, TRAINING, predicted, "synthetic")["irv2"]
+    own = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
+    assert row["train_accuracy"] == (predictions.predicted(own) == own["label"]).mean()
+    assert row["train_test_gap"] == pytest.approx(row["train_accuracy"] - row["test_accuracy"])
+    assert (row["weights"], row["training_seconds"], row["latency_ms"]) == ("random", 5.0, 2.5)
+
+
+def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
+    for dataset in ("synthetic", "realwaste", "trashnet-mini"):
+        rows = comparison.table1(evaluated, TRAINING, predicted, dataset)
+        assert all("reported_test_accuracy" not in row for row in rows.values())
+        assert "The report's accuracy" not in comparison.readable(rows, comparison.names(rows)).index
+    rows = comparison.table1(evaluated, TRAINING, predicted, "RealWaste")
+    assert [row["reported_test_accuracy"] for row in rows.values()] == [0.6183, 0.8637, 0.8617]
+
+
+def test_a_winner_is_named_only_where_the_test_shows_one(predicted):
+    pairs = comparison.pairs(predicted)
+    assert list(pairs) == ["cnn_vs_irv2", "cnn_vs_densenet", "irv2_vs_densenet"]
+    assert pairs["cnn_vs_irv2"]["verdict"] == "irv2 is better"
+    assert pairs["cnn_vs_irv2"]["difference"] < 0
+    assert pairs["irv2_vs_densenet"]["verdict"] == "no difference shown"
+
+
+def test_the_order_of_the_rows_changes_nothing(predicted):
+    assert comparison.pairs(predicted) == comparison.pairs(
+        pd.concat([own.sample(frac=1, random_state=1) for _, own in predicted.groupby("model", sort=False)])
+    )
+
+
+def test_names_say_which_weights_and_keep_twins_apart(predicted, evaluated):
+    rows = comparison.table1(evaluated, TRAINING, predicted, "x")
+    assert list(comparison.names(rows).values()) == [
+        "CNN",
+        "InceptionResNetV2\nRANDOM weights",
+        "DenseNet121\nImageNet weights",
+    ]
+    rows["densenet"] |= {"backbone": "InceptionResNetV2", "weights": "random"}
+    assert len(set(comparison.names(rows).values())) == 3
+
+
+def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evaluated, tmp_path, monkeypatch):
+    titles = []
+    save = figures.Studio.save
+    monkeypatch.setattr(
+        figures.Studio,
+        "save",
+        lambda self, figure, path, title: (save(self, figure, path, title), titles.append(figure.get_suptitle())),
+    )
+    studio = figures.Studio("synthetic", "#4c84b8", 60)
+    rows = comparison.table1(evaluated, TRAINING, predicted, "synthetic")
+    names = comparison.names(rows)
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
+    history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])
+    sweep = pd.concat([history.assign(learning_rate=rate, diverged=rate > 0.01) for rate in (0.01, 0.1)])
+    counts = predictions.confusions(predicted[predicted["model"] == "cnn"])
+    figures.class_distribution(studio, tmp_path / "1.png", {"Miscellaneous Trash": 3, "b": 4})
+    figures.split_distribution(studio, tmp_path / "2.png", predicted[predicted["model"] == "cnn"])
+    figures.training_curves(studio, tmp_path / "3.png", "CNN", history)
+    figures.learning_rates(studio, tmp_path / "4.png", sweep, 0.01)
+    figures.confusion(
+        studio, tmp_path / "5.png", "CNN", counts.pivot(index="actual", columns="predicted", values="images")
+    )
+    figures.model_scores(studio, tmp_path / "6.png", rows, names)
+    figures.class_scores(studio, tmp_path / "7.png", comparison.class_scores(evaluated), names)
+    figures.table1(studio, tmp_path / "8.png", comparison.readable(rows, names))
+    assert len(titles) == 8
+    assert all(title.endswith("\nsynthetic images, not photographs") for title in titles)
+    assert all((tmp_path / f"{n}.png").read_bytes().startswith(b"\x89PNG") for n in range(1, 9))

@@ -1,0 +1,67 @@
+"""Cached vectors and the whole model give the same answers: what makes it right to run a frozen backbone once."""
+
+import keras
+import numpy as np
+import pytest
+
+from realwaste import backbone, embedding, head
+from realwaste.cost import measure
+from realwaste.errors import UserError
+from realwaste.predictions import of_pictures
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return backbone.build("MobileNetV2", 64, None, seed=7)
+
+
+@pytest.fixture
+def photos(images):
+    root = images(glass=4, metal=3)
+    return root, sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+
+
+def test_the_head_on_vectors_and_the_saved_whole_model_agree(extractor, photos, tmp_path):
+    root, paths = photos
+    vectors = embedding.embed(extractor, root, paths, image_size=64, batch_size=3)
+    keras.utils.set_random_seed(1)
+    classifier = head.build(vectors.vectors.shape[1], 16, 2)
+    head.join(extractor, classifier).save(tmp_path / "whole.keras")
+    whole = keras.saving.load_model(tmp_path / "whole.keras", compile=False, safe_mode=True)
+    by_vectors = head.of(whole).predict(vectors.of(paths), verbose=0)
+    by_pictures = of_pictures(whole, [root / path for path in paths], batch_size=2)
+    np.testing.assert_allclose(by_vectors, by_pictures, atol=1e-4)
+    np.testing.assert_array_equal(by_vectors.argmax(axis=1), by_pictures.argmax(axis=1))
+    facts = measure(whole, tmp_path / "whole.keras", root / paths[0], repeats=2)
+    assert facts["trainable_parameters"] == 1280 * 16 + 16 + 16 * 2 + 2
+    assert facts["latency_ms"] > 0
+
+
+def test_vectors_do_not_depend_on_the_batch_size_and_come_in_order(extractor, photos):
+    root, paths = photos
+    together = embedding.embed(extractor, root, paths, image_size=64, batch_size=16)
+    in_twos = embedding.embed(extractor, root, paths, image_size=64, batch_size=2)
+    np.testing.assert_allclose(together.vectors, in_twos.vectors, atol=1e-5)
+    backwards = paths[::-1]
+    np.testing.assert_array_equal(in_twos.of(backwards), in_twos.vectors[::-1])
+
+
+def test_vectors_are_stored_whole_and_without_pickle(tmp_path):
+    stored = embedding.Embeddings(np.array(["a/ü.jpg", "b/x y.jpg"]), np.arange(6, dtype=np.float32).reshape(2, 3))
+    embedding.save(tmp_path / "v.npz", stored)
+    loaded = embedding.load(tmp_path / "v.npz")
+    np.testing.assert_array_equal(loaded.paths, stored.paths)
+    np.testing.assert_array_equal(loaded.vectors, stored.vectors)
+
+
+def test_an_unknown_path_is_not_answered_with_another_vector():
+    with pytest.raises(KeyError):
+        embedding.Embeddings(np.array(["a"]), np.zeros((1, 2), np.float32)).of(["b"])
+
+
+def test_vectors_that_are_not_finite_are_refused(photos):
+    root, paths = photos
+    image = keras.Input((8, 8, 3))
+    bad = keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1e38)(image)))
+    with pytest.raises(UserError, match="finite vectors"):
+        embedding.embed(bad, root, paths, image_size=8, batch_size=4)

@@ -1,0 +1,75 @@
+"""dvc.yaml against the code: what a stage imports it names, and what needs no TensorFlow does not import it."""
+
+import ast
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from import_walk import ROOT, imported_by
+
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES = PIPELINE["stages"]
+# They start a stage and check its parameters; see dvc.yaml.
+LAUNCHER = {"stages/__main__.py", "stages/params.py"}
+
+
+def test_the_eleven_stages():
+    assert set(STAGES) == {
+        "fetch",
+        "validate_images",
+        "split",
+        "train_cnn",
+        "lr_sweep",
+        "embed_irv2",
+        "embed_densenet",
+        "finetune_irv2",
+        "finetune_densenet",
+        "evaluate",
+        "compare",
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_every_module_it_imports_and_no_other(stage):
+    named = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    imported = {path for path in imported_by(f"stages.{stage}") if not path.endswith("__init__.py")}
+    assert named == imported
+    assert not imported & LAUNCHER
+
+
+@pytest.mark.parametrize("package", ["stages", "src/realwaste"])
+def test_what_every_import_runs_holds_no_code(package):
+    body = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8")).body
+    assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
+
+
+@pytest.mark.parametrize("stage", ["train_cnn", "lr_sweep", "embed_irv2", "finetune_irv2", "evaluate"])
+def test_no_picture_code_where_training_and_testing_are(stage):
+    imported = imported_by(f"stages.{stage}")
+    assert not {path for path in imported if "figures" in path or "comparison" in path}
+
+
+@pytest.mark.parametrize("stage", ["fetch", "validate_images", "split", "compare"])
+def test_stages_without_tensorflow_start_without_it(stage):
+    code = (
+        f"import sys; sys.path.insert(0, 'src'); import stages.{stage}; "
+        "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_metrics_are_in_git_and_every_output_has_one_stage():
+    metrics = [path for stage in STAGES.values() for entry in stage["metrics"] for path in entry]
+    assert all(list(entry.values()) == [{"cache": False}] for s in STAGES.values() for entry in s["metrics"])
+    outs = [next(iter(out)) if isinstance(out, dict) else out for stage in STAGES.values() for out in stage["outs"]]
+    assert len({*outs, *metrics}) == len(outs) + len(metrics)
+
+
+def test_every_plot_takes_its_title_from_the_data():
+    for entry in PIPELINE["plots"]:
+        if isinstance(entry, dict):
+            template = json.loads((ROOT / f".dvc/plots/{next(iter(entry.values()))['template']}.json").read_text())
+            assert "dataset" in template["title"]["text"]["expr"]

@@ -1,0 +1,165 @@
+"""The real pipeline made tiny, in a clone of its own: what runs, what reruns after which change, what errors look like.
+
+Backbones are MobileNetV2 at 32 px with random weights and the pictures are synthetic; no number here means anything.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from import_walk import ROOT
+
+BIN = Path(sys.executable).parent
+ORDER = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+def _run(root: Path, *command: str, ok: bool = True) -> str:
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, env=environment, timeout=300, check=False, encoding="utf-8"
+    )
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def _ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def _set(root: Path, **values: object) -> None:
+    path = root / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key, value in values.items():
+        section, name = key.split("__")
+        params[section][name] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """The files that git knows, or would, as a repository of their own, with tiny parameters."""
+    root = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, root / name)
+    (root / "dvc.lock").unlink(missing_ok=True)
+    tiny = {"backbone": "MobileNetV2", "weights": "random", "image_size": 32, "epochs": 2}
+    _set(
+        root,
+        fetch__source="synthetic",
+        fetch__synthetic_images_per_class=6,
+        train_cnn__image_size=32,
+        train_cnn__epochs=2,
+        lr_sweep__image_size=32,
+        lr_sweep__epochs=1,
+        lr_sweep__learning_rates=[0.001, 0.01],
+        evaluate__latency_repeats=1,
+        **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
+    )
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def done(clone) -> Path:
+    """The clone after one whole run."""
+    assert set(_ran(_run(clone, "dvc", "repro"))) == set(ORDER)
+    return clone
+
+
+def test_nothing_changed_nothing_runs(done):
+    assert _ran(_run(done, "dvc", "repro")) == []
+    assert json.loads(_run(done, "dvc", "status", "--json")) == {}
+
+
+def test_every_number_and_picture_is_there(done):
+    metrics = {path.stem: json.loads(path.read_text(), parse_constant=pytest.fail) for path in done.glob("metrics/*")}
+    assert metrics["fetch"]["dataset"] == metrics["compare"]["dataset"] == "synthetic"
+    assert metrics["fetch"]["irv2"]["weights"] == metrics["finetune_irv2"]["weights"] == "random"
+    assert sum(metrics["split"][part] for part in ("train", "val", "test")) == 54
+    assert metrics["lr_sweep"]["best_learning_rate"] in {0.001, 0.01}
+    for model in ("cnn", "irv2", "densenet"):
+        facts = metrics["evaluate"][model]
+        assert {"test_accuracy", "test_loss", "macro_f1"} <= set(facts)
+        assert set(facts["per_class"]["Food Organics"]) == {"precision", "recall", "f1", "support"}
+        assert metrics["compare"][model]["weights"] == ("trained from random" if model == "cnn" else "random")
+        assert "reported_test_accuracy" not in metrics["compare"][model]
+    table = pd.read_csv(done / "data/predictions.csv")
+    assert len(table) == 3 * 54
+    assert table.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    assert len(list(done.glob("plots/*.png"))) == 12
+
+
+def test_dvc_shows_metrics_and_draws_every_plot(done):
+    assert "cnn.test_accuracy" in _run(done, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
+    drawn = json.loads(_run(done, "dvc", "plots", "show", "--json").partition("\n")[0])
+    assert "errors" not in drawn
+    assert len(drawn["data"]) == 12 + 12
+    for name, (plot,) in drawn["data"].items():
+        if not name.endswith(".png"):
+            assert '"dataset": "synthetic"' in json.dumps(plot["content"]).replace('\\"', '"'), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "rerun"),
+    [
+        ({"finetune_densenet__epochs": 3}, ["finetune_densenet", "evaluate", "compare"]),
+        ({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"]),
+        ({"train_cnn__learning_rate": 0.002}, ["train_cnn", "evaluate", "compare"]),
+        ({"plots__color": "#445566"}, ["validate_images", "split", "compare"]),
+    ],
+)
+def test_only_what_changed_reruns(done, changes, rerun):
+    _set(done, **changes)
+    assert _ran(_run(done, "dvc", "repro")) == rerun
+
+
+def test_a_new_backbone_leaves_images_and_the_other_models_alone(done):
+    _set(done, finetune_densenet__backbone="MobileNet")
+    assert set(json.loads(_run(done, "dvc", "status", "--json"))) == {"fetch"}
+    assert _ran(_run(done, "dvc", "repro")) == ["fetch", "embed_densenet", "finetune_densenet", "evaluate", "compare"]
+    assert json.loads((done / "metrics/compare.json").read_text())["densenet"]["backbone"] == "MobileNet"
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "said"),
+    [
+        ("fetch", {"fetch__source": "no/such/folder"}, r"existing folder or zip\. Received: 'no/such/folder'"),
+        ("fetch", {"fetch__source": "empty_class"}, r"'metal' holds none"),
+        ("fetch", {"fetch__source": "one_class"}, r"two classes at least"),
+        ("fetch", {"fetch__sources": "x"}, r"fetch\.sources is no known parameter"),
+        ("train_cnn", {"split__train": 0.7}, r"must sum to 1"),
+        ("train_cnn", {"train_cnn__epochs": "ten"}, r"train_cnn\.epochs"),
+        ("fetch", {"finetune_irv2__backbone": "InceptionResnetV3"}, r"Did you mean InceptionResNetV2"),
+    ],
+)
+def test_a_mistake_gets_two_lines_and_status_one(clone, tmp_path, stage, values, said):
+    root = tmp_path / "bad"
+    shutil.copytree(clone, root, ignore=shutil.ignore_patterns("data", "models", "cache", ".git"))
+    for folder in ("empty_class/glass", "empty_class/metal", "empty_class/paper", "one_class/glass"):
+        (root / folder).mkdir(parents=True)
+        if not folder.endswith("metal"):
+            (root / folder / "a.jpg").write_bytes(b"x")
+    _set(root, **values)
+    output = _run(root, sys.executable, "-m", "stages", stage, ok=False)
+    assert re.search(said, re.sub(r"\s+", " ", output))
+    assert "Traceback" not in output
+    assert len(output.strip().splitlines()) <= 4
+    assert not (root / "data/raw").exists()
+    assert list(root.rglob(".tmp-*")) == []

@@ -1,0 +1,79 @@
+"""The CNN, the order of its batches, and a training that repeats bit for bit or says that it diverged."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import picture
+
+from realwaste import batches, cnn, training
+from realwaste.samples import Samples
+from realwaste.training import Schedule
+
+
+def _samples(count: int, size: int = 16) -> Samples:
+    """Two classes that differ in brightness."""
+    labels = np.arange(count) % 2
+    pictures = np.stack([picture(index, size, size) // 4 + 120 * (index % 2) for index in range(count)])
+    return Samples(pictures.astype(np.uint8), labels.astype(np.int64))
+
+
+def _fit(schedule: Schedule) -> tuple[keras.Model, training.Training]:
+    training.make_repeatable(schedule.seed, deterministic=True)
+    model = cnn.build(16, 2)
+    return model, training.fit(model, _samples(40), _samples(10), schedule)
+
+
+def test_the_reports_network():
+    model = cnn.build(256, 9)
+    assert model.count_params() == 33_575_177
+    kinds = [type(layer).__name__ for layer in model.layers]
+    block = ["Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D"]
+    assert kinds == ["Rescaling", *block, *block, "Flatten", "Dense", "Dense", "Dense"]
+    assert model.input_shape == (None, 256, 256, 3)
+
+
+def _order(**changed):
+    values = {"batch_size": 4, "epochs": 3, "seed": 5, "shuffle": True} | changed
+    numbers = np.arange(10)
+    return [batch.numpy().tolist() for batch, _ in batches.shuffled(numbers, numbers, **values)]
+
+
+def test_every_epoch_has_every_sample_once_in_an_order_of_its_own():
+    epochs = [[number for batch in _order()[start : start + 3] for number in batch] for start in (0, 3, 6)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert [len(batch) for batch in _order()] == [4, 4, 2] * 3
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    assert _order(start_epoch=1) == _order()[3:]
+    assert _order(seed=6) != _order()
+
+
+def test_the_reports_generator_did_not_shuffle():
+    assert _order(shuffle=False, epochs=1) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_training_learns_and_repeats_bit_for_bit():
+    schedule = Schedule(epochs=4, batch_size=8, learning_rate=0.001, shuffle=True, seed=1)
+    (first, one), (second, two) = _fit(schedule), _fit(schedule)
+    assert one.history["loss"].iloc[-1] < one.history["loss"].iloc[0]
+    assert list(one.history.columns) == ["epoch", *training.METRICS]
+    assert one.history.equals(two.history)
+    for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert one.summary()["diverged"] is False
+    assert "diverged_epoch" not in one.summary()
+
+
+def test_a_training_that_diverges_stops_and_says_when():
+    _, trained = _fit(Schedule(epochs=5, batch_size=8, learning_rate=1e38, shuffle=True, seed=1))
+    summary = trained.summary()
+    assert summary["diverged"] is True
+    assert summary["diverged_epoch"] == trained.diverged_epoch == len(trained.history) < 5
+    assert all(np.isfinite(value) for value in summary.values() if isinstance(value, float))
+
+
+@pytest.mark.parametrize(("count", "size", "expected"), [(2850, 32, 90), (32, 32, 1), (33, 32, 2), (1, 32, 1)])
+def test_steps_an_epoch(count, size, expected):
+    assert batches.steps(count, size) == expected
