@@ -22,7 +22,7 @@ def main(params: "Params") -> None:
     tables, seconds = [], 0.0
     for rate in own.learning_rates:
         training.make_repeatable(seed, deterministic=params.base.deterministic)
-        model = cnn.build(own.image_size, len(classes_of(splits)))
+        model = cnn.build(own.image_size, len(classes_of(splits)), batch_norm_momentum=own.batch_norm_momentum)
         schedule = training.Schedule(own.epochs, own.batch_size, rate, own.shuffle, seed)
         trained = training.fit(model, train, val, schedule)
         seconds += trained.seconds

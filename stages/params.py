@@ -62,6 +62,7 @@ class TrainCnn(Section):
     batch_size: Count
     epochs: Count
     learning_rate: Rate
+    batch_norm_momentum: Ratio
     shuffle: bool
 
 
@@ -70,6 +71,7 @@ class LrSweep(Section):
     epochs: Count
     image_size: ImageSize
     batch_size: Count
+    batch_norm_momentum: Ratio
     shuffle: bool
 
     @field_validator("learning_rates")

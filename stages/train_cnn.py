@@ -18,7 +18,7 @@ def main(params: "Params") -> None:
     training.make_repeatable(params.base.seed, deterministic=params.base.deterministic)
     splits = read_csv(Path("data/splits.csv"))
     train, val = (pictures(splits, part, Path("data/raw"), own.image_size) for part in ("train", "val"))
-    model = cnn.build(own.image_size, len(classes_of(splits)))
+    model = cnn.build(own.image_size, len(classes_of(splits)), batch_norm_momentum=own.batch_norm_momentum)
     schedule = training.Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, params.base.seed)
     trained = training.fit(model, train, val, schedule)
 

@@ -1,7 +1,5 @@
 """The table of applications against the Keras that is installed; nothing is downloaded."""
 
-# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-
 import inspect
 import subprocess
 import sys

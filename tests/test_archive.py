@@ -1,7 +1,5 @@
 """A hostile archive: refused by name, nothing written outside the target, nothing half-written left behind."""
 
-# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-
 import errno
 import hashlib
 import io

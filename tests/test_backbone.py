@@ -1,7 +1,5 @@
 """Frozen feature extractors, on random weights and files that the tests save themselves."""
 
-# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-
 import random
 from pathlib import Path
 

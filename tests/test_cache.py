@@ -1,7 +1,5 @@
 """The cache that experiments share: fetched once, checked before use, mended when damaged, resumed when killed."""
 
-# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-
 import hashlib
 import json
 import os

@@ -93,11 +93,12 @@ def test_names_say_which_weights_and_keep_twins_apart(predicted, evaluated):
 def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evaluated, tmp_path, monkeypatch):
     titles = []
     save = figures.Studio.save
-    monkeypatch.setattr(
-        figures.Studio,
-        "save",
-        lambda self, figure, path, title: (save(self, figure, path, title), titles.append(figure.get_suptitle())),
-    )
+
+    def noted(self, figure, path, title):
+        save(self, figure, path, title)
+        titles.append(figure.get_suptitle())
+
+    monkeypatch.setattr(figures.Studio, "save", noted)
     studio = figures.Studio("synthetic", "#4c84b8", 60)
     rows = comparison.table1(evaluated, TRAINING, predicted, "synthetic")
     names = comparison.names(rows)

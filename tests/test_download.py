@@ -1,7 +1,5 @@
 """A hostile server: each of its tricks ends in the right file or in one clear error, in bounded time."""
 
-# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-
 import errno
 import hashlib
 import io

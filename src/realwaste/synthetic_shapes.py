@@ -114,7 +114,7 @@ def _facets(rng: np.random.Generator, creases: int) -> Array:
     total = np.zeros((SIDE, SIDE), np.float32)
     for angle, offset, slope in rng.uniform((0, -0.6, -1), (2 * np.pi, 0.6, 1), (creases, 3)).astype(np.float32):
         beyond = _X * np.cos(angle) + _Y * np.sin(angle) - offset
-        total += slope * (np.abs(beyond) + 0.3 * (beyond > 0))
+        total += slope * (0.5 * np.abs(beyond) + 0.6 * (beyond > 0))
     total -= total.mean()
     return total / np.abs(total).max()
 
@@ -222,7 +222,7 @@ def _metal(rng: np.random.Generator) -> CutOut:
         + 0.3 * np.exp(-(((across - 0.6) / 0.15) ** 2))
     )
     rgb = _plain(grey, shine + rng.uniform(0.0, 0.3) * _facets(rng, 6))
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
         print_ = ((_Y > top + 0.22) & (_Y < bottom - 0.1)).astype(np.float32)
         rgb = _tinted(rgb, 0.8 * print_, _plain(_colour(rng, _PAINTS), shine))
     rings = 0.5 * (np.sin(_Y * rng.uniform(20, 40)) > 0.75) * (_Y > top + 0.15)
