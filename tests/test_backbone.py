@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import keras
 import numpy as np
 import pytest

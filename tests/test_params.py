@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from import_walk import ROOT
@@ -94,7 +95,7 @@ def test_no_file_is_one_clear_line():
         params.read_yaml(Path("nowhere.yaml"))
 
 
-def _with(key: str, value: object) -> dict:
+def _with(key: str, value: object) -> dict[str, Any]:
     values = copy.deepcopy(GOOD)
     section, _, name = key.partition(".")
     if name:

@@ -3,6 +3,7 @@
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from realwaste.images import read
 
 
-def measure(model: keras.Model, file: Path, image: Path, *, repeats: int) -> dict[str, object]:
+def measure(model: keras.Model, file: Path, image: Path, *, repeats: int) -> dict[str, Any]:
     """Parameters, size of the saved model, and the median time from an image file to its class, one image at a time."""
     seconds = []
     for _ in range(repeats + 1):

@@ -1,6 +1,7 @@
 """What a model's probabilities are worth: pure NumPy, pandas and scikit-learn (report, sections 1.12 and 2.5)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def report(labels: Labels, probabilities: Probabilities, classes: Sequence[str])
     }
 
 
-def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, object]:
+def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
     """The test figures of one model, for metrics/evaluate.json."""
     per_class = report(labels, probabilities, classes)
     low, high = accuracy_interval(labels, probabilities)

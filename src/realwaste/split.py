@@ -1,5 +1,7 @@
 """Train, validation and test: one stratified split that every model answers for (report, section 1.5)."""
 
+from typing import Any
+
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
@@ -54,8 +56,8 @@ def refuse_small_parts(splits: pd.DataFrame) -> None:
             )
 
 
-def summary(splits: pd.DataFrame) -> dict[str, object]:
+def summary(splits: pd.DataFrame) -> dict[str, Any]:
     """Images a part, and the same a class."""
     counts = pd.crosstab(splits["split"], splits["label"])
-    sizes: dict[str, object] = {part: int((splits["split"] == part).sum()) for part in PARTS}
+    sizes: dict[str, Any] = {part: int((splits["split"] == part).sum()) for part in PARTS}
     return sizes | {"classes": {part: {str(k): int(v) for k, v in counts.loc[part].items()} for part in PARTS}}

@@ -1,6 +1,7 @@
 """The table of a learning-rate sweep and the rule that picks one rate (report, section 1.14)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -36,7 +37,7 @@ def best(table: pd.DataFrame) -> Choice:
     return Choice(float(row["learning_rate"]), int(row["epoch"]), float(row["val_loss"]))
 
 
-def summary(table: pd.DataFrame, choice: Choice) -> dict[str, object]:
+def summary(table: pd.DataFrame, choice: Choice) -> dict[str, Any]:
     """For metrics/lr_sweep.json: the choice, and each rate's lowest validation loss or when it diverged."""
     rates: dict[str, dict[str, object]] = {}
     for rate, own in table.groupby("learning_rate"):

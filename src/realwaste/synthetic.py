@@ -64,7 +64,7 @@ def render(seed: int, class_index: int, object_number: int, shot_number: int, si
     shot = _rng(seed, class_index, object_number, shot_number, _SHOT)
     picture = _ground(thing, shot)
     flip = bool(shot.random() < 0.5)
-    turn, shift = shot.normal(0, 15), shot.normal(0, 10, 2)
+    turn, shift = shot.normal(0, 8), shot.normal(0, 8, 2)
     for piece, position, scale, angle in _scene(thing, class_index):
         place = _pose(position, scale, angle, turn, shift, flip)
         picture = _laid_on(picture, piece, place)
@@ -112,11 +112,11 @@ def _ground(thing: np.random.Generator, shot: np.random.Generator) -> Array:
     """Belt, concrete or soil without anything on it, (_FRAME, _FRAME, 3) float32."""
     tones = ((96, 94, 92), (128, 120, 108), (104, 84, 64), (70, 72, 76))
     tone = np.array(tones[thing.integers(len(tones))]) + thing.normal(0, 4, 3) + thing.normal(0, 8)
-    pebbles = thing.uniform(0.04, 0.2)
-    light = 1 + 0.12 * field(shot, 5, _FRAME) + pebbles * field(shot, 70, _FRAME) + 0.08 * field(shot, 22, _FRAME)
+    pebbles = thing.uniform(0.02, 0.08)
+    light = 1 + 0.08 * field(shot, 5, _FRAME) + pebbles * field(shot, 70, _FRAME) + 0.05 * field(shot, 22, _FRAME)
     if thing.random() < 0.4:  # a belt's ribs
         ribs = np.sin(np.arange(_FRAME, dtype=np.float32) * thing.uniform(0.15, 0.4) + shot.uniform(0, 6))
-        light += 0.15 * (ribs > 0.8)[:, None]
+        light += 0.08 * (ribs > 0.8)[:, None]
     return (light[..., None] * tone).astype(np.float32)
 
 
@@ -126,7 +126,7 @@ def _scene(thing: np.random.Generator, class_index: int) -> list[tuple[CutOut, A
     clutter = []
     for _ in range(thing.integers(1, 5)):
         piece = cut_out(int(thing.integers(len(CLASSES))), thing)
-        clutter.append((piece, middle + thing.normal(0, 90, 2), thing.uniform(0.25, 0.6), thing.uniform(0, 360)))
+        clutter.append((piece, middle + thing.normal(0, 90, 2), thing.uniform(0.25, 0.5), thing.uniform(0, 360)))
     main = (
         cut_out(class_index, thing),
         middle + thing.normal(0, 14, 2),
@@ -163,6 +163,6 @@ def _photographed(picture: Array, shot: np.random.Generator) -> Array:
     slope = shot.uniform(-0.18, 0.18, 2)
     axis = np.linspace(-1, 1, _FRAME)
     light = 1 + slope[0] * axis[:, None] + slope[1] * axis[None, :]
-    noise = shot.standard_normal((_FRAME, _FRAME), np.float32) * shot.uniform(2, 8)
+    noise = shot.standard_normal((_FRAME, _FRAME), np.float32) * shot.uniform(1, 4)
     lit = picture * (light[..., None] * gain).astype(np.float32) + noise[..., None].astype(np.float32)
     return np.clip(lit, 0, 255).astype(np.uint8)

@@ -10,7 +10,7 @@ from realwaste.atomic import replacing, write_json
 from realwaste.cache import fetch_cached
 from realwaste.download import checksum
 from realwaste.errors import UnreachableError, UserError
-from realwaste.log import banner
+from realwaste.log import banner, logger
 
 RECORD = "weights.json"
 
@@ -90,6 +90,8 @@ def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> Weights
 
 
 def _imagenet(row: Application, folder: Path) -> Weights:
+    if row.checksum is None:
+        logger.warning("Keras publishes no hash of %s: its bytes cannot be checked against one", row.file_name)
     cached = fetch_cached(row.url, digest=row.checksum)
     shutil.copyfile(cached.path, folder / row.file_name)
     return Weights(row.name, "imagenet", row.file_name, cached.sha256, None)
