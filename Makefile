@@ -18,10 +18,10 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt
 	touch $@
 
 test: setup  ## the tests that CI runs, under 6 minutes on two cores
-	pytest -m "not slow"
+	pytest -n auto --dist loadfile -m "not slow"
 
 test-slow: setup
-	pytest -m slow
+	pytest -m slow tests
 
 lint: setup
 	ruff check .
