@@ -1,4 +1,4 @@
-"""A stand-in for the RealWaste data set where there is no network: same classes, names, layout and kind of difficulty."""
+"""A stand-in for the RealWaste data set where there is no network: same classes, layout and kind of trouble."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -63,13 +63,11 @@ def render(seed: int, class_index: int, object_number: int, shot_number: int, si
     thing = _rng(seed, class_index, object_number, _OBJECT)
     shot = _rng(seed, class_index, object_number, shot_number, _SHOT)
     picture = _ground(thing, shot)
-    flip = bool(shot.random() < 0.5)
-    turn, shift = shot.normal(0, 8), shot.normal(0, 8, 2)
-    for piece, position, scale, angle in _scene(thing, class_index):
-        place = _pose(position, scale, angle, turn, shift, flip)
-        picture = _laid_on(picture, piece, place)
-    picture = _photographed(picture, shot)
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC)
+    moved = _moved(shot)
+    for piece, place in _scene(thing, class_index):
+        picture = _laid_on(picture, piece, moved @ np.vstack([place, (0, 0, 1)]))
+    how = cv2.INTER_CUBIC if size > _FRAME else cv2.INTER_AREA
+    return cv2.resize(_photographed(picture, shot), (size, size), interpolation=how)
 
 
 def generate(target: Path, *, images_per_class: int, seed: int, workers: int | None = None) -> int:
@@ -120,32 +118,30 @@ def _ground(thing: np.random.Generator, shot: np.random.Generator) -> Array:
     return (light[..., None] * tone).astype(np.float32)
 
 
-def _scene(thing: np.random.Generator, class_index: int) -> list[tuple[CutOut, Array, float, float]]:
-    """The pieces from the lowest to the highest: cut-out, middle (pixels), scale and angle (degrees)."""
-    middle = np.array([_FRAME / 2, _FRAME / 2])
+def _scene(thing: np.random.Generator, class_index: int) -> list[tuple[CutOut, Array]]:
+    """The pieces from the lowest to the highest, each with its `_place`; one piece of clutter lies on the main one."""
     clutter = []
     for _ in range(thing.integers(1, 5)):
         piece = cut_out(int(thing.integers(len(CLASSES))), thing)
-        clutter.append((piece, middle + thing.normal(0, 90, 2), thing.uniform(0.25, 0.5), thing.uniform(0, 360)))
-    main = (
-        cut_out(class_index, thing),
-        middle + thing.normal(0, 14, 2),
-        thing.uniform(1.2, 1.9),
-        thing.uniform(0, 360),
-    )
-    last = clutter.pop()
-    return [*clutter, main, last]
+        clutter.append((piece, _place(thing.normal(0, 90, 2), thing.uniform(0.25, 0.5), thing.uniform(0, 360))))
+    place = _place(thing.normal(0, 14, 2), thing.uniform(1.6, 2.2), thing.normal(0, 30))
+    return [*clutter[1:], (cut_out(class_index, thing), place), clutter[0]]
 
 
-def _pose(position: Array, scale: float, angle: float, turn: float, shift: Array, flip: bool) -> Array:
-    """The 2x3 matrix that takes a cut-out's pixels to the picture's; the whole scene is turned, shifted and flipped."""
-    own = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), angle, scale)
-    own[:, 2] += position - SIDE / 2
-    scene = cv2.getRotationMatrix2D((_FRAME / 2, _FRAME / 2), turn, 1.0)
-    scene[:, 2] += shift
-    if flip:
-        scene[0] = (0, 0, _FRAME) - scene[0]
-    return scene @ np.vstack([own, (0, 0, 1)])
+def _place(offset: Array, scale: float, angle: float) -> Array:
+    """The 2x3 matrix that takes a cut-out's pixels to the frame's; `offset` from the middle in pixels, degrees."""
+    matrix: Array = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), angle, scale)
+    matrix[:, 2] += offset + (_FRAME - SIDE) / 2
+    return matrix
+
+
+def _moved(shot: np.random.Generator) -> Array:
+    """The 2x3 matrix by which the whole scene differs from shot to shot: turned, shifted, every other time flipped."""
+    matrix: Array = cv2.getRotationMatrix2D((_FRAME / 2, _FRAME / 2), shot.normal(0, 8), 1.0)
+    matrix[:, 2] += shot.normal(0, 8, 2)
+    if shot.random() < 0.5:
+        matrix[0] = (0, 0, _FRAME) - matrix[0]
+    return matrix
 
 
 def _laid_on(picture: Array, piece: CutOut, place: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What the pieces of synthetic waste look like: one drawing function a class, each giving a cut-out on a square canvas."""
+"""What the pieces of synthetic waste look like: one drawing function a class, each giving a cut-out on a canvas."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,37 +11,23 @@ SIDE = 160
 """Pixels along each side of a cut-out's canvas."""
 
 Array = NDArray[Any]
-Palette = Sequence[tuple[int, int, int]]
 
 _HALF = SIDE / 2
 _Y, _X = (np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) - _HALF) / _HALF  # -1 at the top or left edge, 1 at the other
 
-_BROWNS: Palette = [(176, 136, 92), (150, 112, 74), (196, 160, 118), (134, 104, 76)]
-_FOODS: Palette = [(222, 122, 34), (188, 44, 36), (226, 190, 70), (120, 150, 52), (122, 76, 44), (214, 176, 130)]
-_GLASSES: Palette = [(46, 104, 58), (112, 66, 26), (186, 208, 204), (96, 140, 104)]
-_GREYS: Palette = [(170, 172, 176), (144, 146, 150), (192, 190, 186), (160, 150, 134)]
-_PAINTS: Palette = [(184, 34, 38), (28, 74, 156), (34, 124, 70), (220, 170, 40), (226, 226, 222)]
-_WHITES: Palette = [(232, 230, 224), (218, 218, 222), (240, 232, 208), (206, 188, 152)]
-_PLASTICS: Palette = [
-    (36, 98, 196),
-    (206, 42, 52),
-    (238, 196, 40),
-    (40, 150, 92),
-    (236, 236, 236),
-    (30, 32, 38),
-    (188, 210, 224),
-]
-_CLOTHS: Palette = [
-    (58, 66, 110),
-    (140, 52, 62),
-    (112, 118, 92),
-    (196, 180, 158),
-    (66, 64, 66),
-    (152, 104, 132),
-    (92, 128, 150),
-]
-_LEAVES: Palette = [(78, 118, 44), (104, 138, 58), (54, 88, 40), (142, 132, 62), (126, 92, 52)]
-_TWIGS: Palette = [(104, 78, 50), (84, 66, 48), (128, 104, 74)]
+# Palettes: RGB colours one after the other. They overlap on purpose: white paper and plastic, green glass and leaves.
+_BROWNS = bytes.fromhex("b0885c 96704a c4a076 86684c")
+_TAPES = bytes.fromhex("ceb88c e0dcce")
+_FOODS = bytes.fromhex("de7a22 bc2c24 e2be46 789634 7a4c2c d6b082")
+_GLASSES = bytes.fromhex("2e683a 70421a bad0cc 608c68")
+_GREYS = bytes.fromhex("aaacb0 909296 c0beba a09686")
+_PAINTS = bytes.fromhex("b82226 1c4a9c 227c46 dcaa28 e2e2de")
+_WHITES = bytes.fromhex("e8e6e0 dadade f0e8d0 cebc98")
+_INKS = bytes.fromhex("32323c 5a3c3c 3c4678")
+_PLASTICS = bytes.fromhex("2462c4 1878d6 4696e2 ce2a34 28965c ececec bcd2e0")
+_CLOTHS = bytes.fromhex("3a426e 8c343e 34303c 986884 62487c 5c8096 b4a088")
+_LEAVES = bytes.fromhex("4e762c 688a3a 365828 8e843e 7e5c34")
+_TWIGS = bytes.fromhex("684e32 544230 80684a")
 
 
 class CutOut(NamedTuple):
@@ -63,9 +49,9 @@ def cut_out(class_index: int, rng: np.random.Generator) -> CutOut:
     return CutOut(rgb.astype(np.float32), alpha.astype(np.float32))
 
 
-def _colour(rng: np.random.Generator, palette: Palette, jitter: float = 9) -> Array:
+def _colour(rng: np.random.Generator, palette: bytes, jitter: float = 9) -> Array:
     """An RGB colour near one of the palette's, (3,) float32."""
-    chosen = np.array(palette[rng.integers(len(palette))])
+    chosen = rng.choice(np.frombuffer(palette, np.uint8).reshape(-1, 3))
     return np.clip(chosen + rng.normal(0, jitter, 3) + rng.normal(0, jitter), 8, 250).astype(np.float32)
 
 
@@ -109,6 +95,12 @@ def _over(below: CutOut, above: CutOut) -> CutOut:
     return CutOut(_tinted(below.rgb, above.alpha, above.rgb), np.maximum(below.alpha, above.alpha))
 
 
+def _streak(across: Array, middle: float, width: float) -> Array:
+    """A bright line, 1 in its middle, along the body of something round; `across` is -1 and 1 at the body's sides."""
+    bright: Array = np.exp(-(((across - middle) / width) ** 2))
+    return bright
+
+
 def _facets(rng: np.random.Generator, creases: int) -> Array:
     """Flat faces that meet in creases, as in crumpled paper or foil; about -1 to 1."""
     total = np.zeros((SIDE, SIDE), np.float32)
@@ -123,15 +115,9 @@ def _profile(rng: np.random.Generator) -> tuple[Array, float]:
     """A bottle's or jar's outline, (12, 2), and its body's half width, standing upright."""
     width, neck = rng.uniform(0.26, 0.46), rng.uniform(0.09, 0.24)
     shoulder, collar = rng.uniform(-0.45, -0.1), rng.uniform(-0.65, -0.5)
-    right = [
-        (neck, -0.92),
-        (neck, collar),
-        (width * 0.8, shoulder - 0.08),
-        (width, shoulder),
-        (width, 0.86),
-        (width * 0.85, 0.93),
-    ]
-    return np.array(right + [(-x, y) for x, y in reversed(right)]), width
+    x = np.array([neck, neck, width * 0.8, width, width, width * 0.85])
+    y = np.array([-0.92, collar, shoulder - 0.08, shoulder, 0.86, 0.93])
+    return np.stack([np.append(x, -x[::-1]), np.append(y, y[::-1])], axis=1), width
 
 
 def _cardboard(rng: np.random.Generator) -> CutOut:
@@ -160,9 +146,8 @@ def _cardboard(rng: np.random.Generator) -> CutOut:
     fold = rng.uniform(-0.7, 0.7, (2, 2, 2))
     rgb = _tinted(rgb, 0.5 * _strokes(list(fold), 2), colour * 0.55)
     if rng.random() < 0.5:
-        rgb = _tinted(
-            rgb, 0.6 * _strokes([rng.uniform(-0.8, 0.8, (2, 2))], 11), _colour(rng, [(206, 184, 140), (224, 220, 206)])
-        )
+        tape = _strokes([rng.uniform(-0.8, 0.8, (2, 2))], 11)
+        rgb = _tinted(rgb, 0.6 * tape, _colour(rng, _TAPES))
     return CutOut(rgb, alpha)
 
 
@@ -191,11 +176,11 @@ def _glass(rng: np.random.Generator) -> CutOut:
     across = np.clip(np.abs(_X) / width, 0, 1)
     rgb = _plain(colour, 1.15 - 0.65 * across**3 + 0.1 * field(rng, 4))
     for _ in range(2):  # narrow reflections along the body
-        streak = np.exp(-(((_X / width - rng.uniform(-0.7, 0.7)) / rng.uniform(0.05, 0.12)) ** 2))
+        streak = _streak(_X / width, rng.uniform(-0.7, 0.7), rng.uniform(0.05, 0.12))
         rgb = _tinted(rgb, rng.uniform(0.5, 0.9) * streak * (field(rng, 4) > -0.3), 245)
     if rng.random() < 0.35:
         label = (np.abs(_Y - rng.uniform(0.2, 0.5)) < rng.uniform(0.12, 0.28)).astype(np.float32)
-        rgb = _tinted(rgb, 0.85 * label, _colour(rng, list(_PAINTS) + list(_WHITES), 20))
+        rgb = _tinted(rgb, 0.85 * label, _colour(rng, _PAINTS + _WHITES, 20))
     see_through = rng.uniform(0.45, 0.7)
     alpha = np.clip(see_through + 0.5 * across**4 + 0.35 * (rgb.min(axis=2) > 200), 0, 0.97)
     if rng.random() < 0.3:  # a broken one
@@ -209,18 +194,12 @@ def _metal(rng: np.random.Generator) -> CutOut:
         rgb = _plain(grey, 1 + 0.55 * _facets(rng, 12) + 0.15 * field(rng, 16))
         return CutOut(_tinted(rgb, 0.7 * (field(rng, 14) > 0.62), 250), _filled(_outline(rng, 11, 0.4)))
     width, top, bottom = rng.uniform(0.34, 0.6), rng.uniform(-0.85, -0.5), rng.uniform(0.4, 0.8)
-    lid = np.stack(
-        [np.cos(np.linspace(0, 2 * np.pi, 24)) * width, np.sin(np.linspace(0, 2 * np.pi, 24)) * width * 0.3], 1
-    )
-    body = np.maximum(
-        _filled(np.array([(-width, top), (width, top), (width, bottom), (-width, bottom)])), _filled(lid + (0, bottom))
-    )
+    around = np.linspace(0, 2 * np.pi, 24)
+    lid = np.stack([np.cos(around) * width, np.sin(around) * width * 0.3], axis=1)
+    sides = np.array([(-width, top), (width, top), (width, bottom), (-width, bottom)])
+    body = np.maximum(_filled(sides), _filled(lid + (0, bottom)))
     across = _X / width
-    shine = (
-        0.65
-        + 0.75 * np.exp(-(((across + rng.uniform(0.1, 0.5)) / 0.2) ** 2))
-        + 0.3 * np.exp(-(((across - 0.6) / 0.15) ** 2))
-    )
+    shine = 0.65 + 0.75 * _streak(across, -rng.uniform(0.1, 0.5), 0.2) + 0.3 * _streak(across, 0.6, 0.15)
     rgb = _plain(grey, shine + rng.uniform(0.0, 0.3) * _facets(rng, 6))
     if rng.random() < 0.4:
         print_ = ((_Y > top + 0.22) & (_Y < bottom - 0.1)).astype(np.float32)
@@ -235,21 +214,18 @@ def _metal(rng: np.random.Generator) -> CutOut:
 def _paper(rng: np.random.Generator) -> CutOut:
     colour = _colour(rng, _WHITES, 5)
     crumpled = rng.uniform(0.08, 0.4)
-    rgb = _plain(colour, 1 - 0.05 + crumpled * _facets(rng, 10) + 0.04 * field(rng, 10))
+    rgb = _plain(colour, 0.95 + crumpled * _facets(rng, 10) + 0.04 * field(rng, 10))
     aspect = rng.uniform(0.6, 1.0)
     if rng.random() < 0.8:
         rows = np.arange(-0.7, 0.7, rng.uniform(0.07, 0.13)) * aspect
         left, ends = rng.uniform(-0.62, -0.4), rng.uniform(0.0, 0.6, len(rows))
         bend = rng.uniform(-0.06, 0.06)
-        lines = [
-            np.array([(left, y), ((left + end) / 2, y + bend), (end, y)]) for y, end in zip(rows, ends, strict=True)
-        ]
+        lines = [np.array([(left, y), ((left + x) / 2, y + bend), (x, y)]) for x, y in zip(ends, rows, strict=True)]
         ink = _strokes(lines, int(rng.integers(1, 3))) * (np.sin(_X * rng.uniform(50, 80)) > -0.6)
-        rgb = _tinted(rgb, 0.65 * ink, _colour(rng, [(50, 50, 60), (90, 60, 60), (60, 70, 120)]))
+        rgb = _tinted(rgb, 0.65 * ink, _colour(rng, _INKS))
     if rng.random() < 0.35:  # a picture or a logo
-        rgb = _tinted(
-            rgb, 0.7 * _filled(_outline(rng, 4, 0.1) * 0.3 + rng.uniform(-0.3, 0.3, 2)), _colour(rng, _PAINTS, 30)
-        )
+        logo = _filled(_outline(rng, 4, 0.1) * 0.3 + rng.uniform(-0.3, 0.3, 2))
+        rgb = _tinted(rgb, 0.7 * logo, _colour(rng, _PAINTS, 30))
     corners = 4 if rng.random() < 0.6 else 9
     return CutOut(rgb, _filled(_outline(rng, corners, 0.18 if corners == 4 else 0.35, aspect)))
 
@@ -259,7 +235,7 @@ def _plastic(rng: np.random.Generator) -> CutOut:
     if rng.random() < 0.5:  # a bottle with a cap
         points, width = _profile(rng)
         inside, across = _filled(points), _X / width
-        shine = 0.8 + 0.35 * np.exp(-(((across + 0.35) / 0.3) ** 2)) + 0.06 * np.sin(_Y * rng.uniform(10, 30))
+        shine = 0.8 + 0.35 * _streak(across, -0.35, 0.3) + 0.06 * np.sin(_Y * rng.uniform(10, 30))
         cap = (_Y < rng.uniform(-0.78, -0.68)).astype(np.float32)
         rgb = _tinted(_plain(colour, shine), cap, _plain(_colour(rng, _PLASTICS), shine))
         label = (np.abs(_Y - rng.uniform(0.1, 0.4)) < rng.uniform(0.1, 0.3)) * (rng.random() < 0.6)
@@ -275,17 +251,15 @@ def _plastic(rng: np.random.Generator) -> CutOut:
 
 def _textile(rng: np.random.Generator) -> CutOut:
     ground, second = _colour(rng, _CLOTHS, 10), _colour(rng, _CLOTHS, 16)
-    drape = 0.12 * field(rng, 4)
-    u, v = _X + drape, _Y + 0.12 * field(rng, 4)
+    u, v = _X + 0.12 * field(rng, 4), _Y + 0.12 * field(rng, 4)
     pitch, share = rng.uniform(8, 26), rng.uniform(-0.5, 0.6)
     stripes = (np.sin(u * pitch) > share).astype(np.float32)
-    kind = rng.integers(3)
-    pattern = (stripes, (stripes + (np.sin(v * pitch) > share)) / 2, np.zeros_like(stripes))[kind]
+    plaid = (stripes + (np.sin(v * pitch) > share)) / 2
+    pattern = (stripes, plaid, np.zeros_like(stripes))[rng.integers(3)]
     rgb = _tinted(np.broadcast_to(ground, (SIDE, SIDE, 3)), pattern.astype(np.float32), second)
     weave = np.sin(u * 110) * np.sin(v * 110)
     folds = 0.26 * np.sin(rng.uniform(5, 10) * (u + rng.uniform(-1, 1) * v) + 3 * field(rng, 3))
-    outline = _outline(rng, 20, 0.25, rng.uniform(0.65, 1))
-    alpha = cv2.GaussianBlur(_filled(outline), (0, 0), 1.5)
+    alpha = cv2.GaussianBlur(_filled(_outline(rng, 20, 0.25, rng.uniform(0.65, 1))), (0, 0), 1.5)
     return CutOut(rgb * (0.95 + folds + 0.12 * weave)[..., None], alpha)
 
 
@@ -295,9 +269,8 @@ def _vegetation(rng: np.random.Generator) -> CutOut:
     mask = np.zeros((SIDE, SIDE), np.uint8)
     along = np.linspace(-1, 1, 21)
     slim = rng.uniform(0.08, 0.4)
-    leaf = np.concatenate(
-        [np.stack([along, slim * (1 - along**2)], 1), np.stack([along[::-1], -slim * (1 - along**2)], 1)]
-    )
+    edge = np.stack([along, slim * (1 - along**2)], axis=1)
+    leaf = np.concatenate([edge, -edge])
     for _ in range(rng.integers(3, 6)):
         twig = np.cumsum(np.vstack([rng.uniform(-0.6, 0.6, 2), rng.normal(0, 0.22, (4, 2))]), axis=0)
         wood = _colour(rng, _TWIGS).tolist()

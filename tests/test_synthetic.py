@@ -1,0 +1,134 @@
+import hashlib
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+
+from realwaste import synthetic
+from realwaste.errors import UserError
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The files below the folder, by their path in it, with what they hold."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def histogram(picture: np.ndarray) -> np.ndarray:
+    """The share of each of 6x6x6 colours."""
+    counts = cv2.calcHist([picture], [0, 1, 2], None, [6, 6, 6], [0, 256] * 3).ravel()
+    return counts / counts.sum()
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory) -> Path:
+    target = tmp_path_factory.mktemp("synthetic")
+    assert synthetic.generate(target, images_per_class=3, seed=42, workers=1) == 27
+    return target
+
+
+def test_layout_names_and_size_are_realwastes(generated):
+    expected = {f"{name}/{name}_{n}.jpg" for name in synthetic.CLASSES for n in (1, 2, 3)}
+    assert set(hashes(generated)) == expected
+    for path in generated.rglob("*.jpg"):
+        assert path.read_bytes().startswith(b"\xff\xd8\xff")
+        assert cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape == (524, 524, 3)
+
+
+def test_classes_are_the_nine_in_the_order_of_their_names():
+    assert len(synthetic.CLASSES) == 9
+    assert list(synthetic.CLASSES) == sorted(synthetic.CLASSES)
+
+
+def test_files_depend_neither_on_threads_nor_on_how_often_they_are_written(generated, tmp_path):
+    before = hashes(generated)
+    for _ in range(2):
+        synthetic.generate(tmp_path, images_per_class=3, seed=42, workers=4)
+        assert hashes(tmp_path) == before
+
+
+def test_a_smaller_set_is_the_beginning_of_a_larger_one(generated, tmp_path):
+    synthetic.generate(tmp_path, images_per_class=1, seed=42)
+    smaller = hashes(tmp_path)
+    assert len(smaller) == 9
+    assert smaller.items() <= hashes(generated).items()
+
+
+def test_files_are_what_render_gives_for_their_object_and_shot(generated):
+    for index, name in enumerate(synthetic.CLASSES):
+        groups = synthetic.reshot_groups(42, index, 3)
+        rendered = synthetic.render(42, index, groups[2], groups[:2].count(groups[2]))
+        read = cv2.cvtColor(cv2.imread(str(generated / name / f"{name}_3.jpg")), cv2.COLOR_BGR2RGB)
+        assert np.abs(read.astype(int) - rendered).mean() < 6  # what JPEG loses
+
+
+def test_no_two_files_are_equal(generated):
+    found = hashes(generated)
+    assert len(set(found.values())) == len(found)
+
+
+def test_each_number_of_the_key_changes_the_picture():
+    key = (1, 2, 3, 0)
+    base = synthetic.render(*key, size=64)
+    assert np.array_equal(base, synthetic.render(*key, size=64))
+    for position in range(4):
+        other = list(key)
+        other[position] += 1
+        assert not np.array_equal(base, synthetic.render(*other, size=64))
+
+
+def test_size_changes_the_resolution_and_nothing_else():
+    large, small = (synthetic.render(1, 0, 0, 0, size=size) for size in (524, 131))
+    assert large.shape == (524, 524, 3)
+    assert large.dtype == np.uint8
+    shrunk = cv2.resize(large, (131, 131), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk.astype(int) - small).mean() < 4
+
+
+def test_about_half_of_the_neighbours_are_reshots():
+    groups = [synthetic.reshot_groups(42, index, 100) for index in range(9)]
+    shares = [np.mean([a == b for a, b in pairwise(numbers)]) for numbers in groups]
+    assert 0.45 < np.mean(shares) < 0.55
+    assert all(0.3 < share < 0.7 for share in shares)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 42])
+def test_runs_are_short_and_objects_are_numbered_in_order(seed):
+    numbers = synthetic.reshot_groups(seed, 4, 500)
+    assert numbers[0] == 0
+    assert {b - a for a, b in pairwise(numbers)} == {0, 1}
+    assert np.bincount(numbers).max() == synthetic.LONGEST_RUN
+    assert synthetic.reshot_groups(seed, 4, 20) == numbers[:20]
+    assert synthetic.reshot_groups(seed, 4, 0) == []
+    assert synthetic.reshot_groups(seed, 5, 500) != numbers
+
+
+def test_reshots_are_closer_than_other_objects_of_the_class():
+    closer = []
+    for index in range(9):
+        first = [histogram(synthetic.render(7, index, thing, 0, size=96)) for thing in range(5)]
+        again = [histogram(synthetic.render(7, index, thing, 1, size=96)) for thing in range(5)]
+        distance = np.array([[np.abs(a - b).sum() for b in again] for a in first])
+        closer += [distance[i, i] < np.median(np.delete(distance[i], i)) for i in range(5)]
+    assert np.mean(closer) > 0.8
+
+
+def test_colours_alone_tell_classes_apart_better_than_chance_but_not_perfectly():
+    objects, learnt = 14, 9
+    looks = np.array([[histogram(synthetic.render(42, c, o, 0, size=96)) for o in range(objects)] for c in range(9)])
+    labels = np.repeat(np.arange(9), objects).reshape(9, objects)
+    forest = RandomForestClassifier(n_estimators=60, random_state=0)
+    forest.fit(looks[:, :learnt].reshape(-1, 216), labels[:, :learnt].ravel())
+    accuracy = forest.score(looks[:, learnt:].reshape(-1, 216), labels[:, learnt:].ravel())
+    assert 0.25 < accuracy < 0.9
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_a_count_below_one_is_refused_before_anything_is_written(tmp_path, count):
+    with pytest.raises(UserError, match="at least one image a class") as caught:
+        synthetic.generate(tmp_path, images_per_class=count, seed=42)
+    assert caught.value.received == count
+    assert list(tmp_path.iterdir()) == []
