@@ -29,7 +29,7 @@ def main(params: "Params") -> None:
     _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), rows, names, evaluated)
     for name, row in rows.items():
         low, high = row["test_accuracy_low"], row["test_accuracy_high"]
-        shown = names[name].replace("\n", ", ")
+        shown = comparison.one_line(names)[name]
         logger.info("%s, %s: test accuracy %.4f (%.4f to %.4f)", dataset, shown, row["test_accuracy"], low, high)
     for pair, facts in pairs.items():
         logger.info("%s: %s (p = %.3g)", pair, facts["verdict"], facts["mcnemar_p"])
@@ -54,7 +54,7 @@ def _draw(
     evaluated: dict[str, Any],
 ) -> None:
     confusions = read_csv(PLOTS / "data/confusion.csv")
-    for model, name in names.items():
+    for model, name in comparison.one_line(names).items():
         history = read_csv(PLOTS / f"data/history_{model}.csv")
         figures.training_curves(studio, PLOTS / f"training_{model}.png", name, history)
         counts = confusions[confusions["model"] == model].pivot(index="actual", columns="predicted", values="images")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import keras
 import pandas as pd
 
 from realwaste import cnn, sweep, training
@@ -21,6 +22,7 @@ def main(params: "Params") -> None:
     train, val = (pictures(splits, part, Path("data/raw"), own.image_size) for part in ("train", "val"))
     tables, seconds = [], 0.0
     for rate in own.learning_rates:
+        keras.utils.clear_session()  # else every rate keeps the memory of those before it
         training.make_repeatable(seed, deterministic=params.base.deterministic)
         model = cnn.build(own.image_size, len(classes_of(splits)), batch_norm_momentum=own.batch_norm_momentum)
         schedule = training.Schedule(own.epochs, own.batch_size, rate, own.shuffle, seed)

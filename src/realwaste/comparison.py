@@ -93,11 +93,16 @@ def names(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return named
 
 
+def one_line(named: Mapping[str, str]) -> dict[str, str]:
+    """The same names for titles and logs."""
+    return {model: name.replace("\n", ", ") for model, name in named.items()}
+
+
 def accuracies(rows: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) -> pd.DataFrame:
     """model, part and accuracy, for the chart that `dvc plots` draws."""
     return pd.DataFrame(
         [
-            {"model": named[model].replace("\n", ", "), "part": part, "accuracy": row[f"{part}_accuracy"]}
+            {"model": one_line(named)[model], "part": part, "accuracy": row[f"{part}_accuracy"]}
             for model, row in rows.items()
             for part in ("train", "val", "test")
         ]
