@@ -20,7 +20,9 @@ def main(params: "Params") -> None:
         "densenet": (params.finetune_densenet.backbone, params.finetune_densenet.weights),
     }
     records = {
-        name: weights.fetch(backbone, choice, Path("data/weights") / name, seed=seed)
+        name: weights.fetch(
+            backbone, choice, Path("data/weights") / name, seed=seed, parameter=f"finetune_{name}.weights"
+        )
         for name, (backbone, choice) in backbones.items()
     }
     fetched = dataset.fetch(

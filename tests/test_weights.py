@@ -59,9 +59,11 @@ def test_a_wrong_answer_is_an_error_and_never_random(choice, fault, imagenet, tm
 def test_without_a_network_auto_is_loudly_random_and_imagenet_an_error(tmp_path, monkeypatch, capfd):
     row = dataclasses.replace(application("DenseNet121"), url="http://127.0.0.1:9/w.h5")
     monkeypatch.setattr(weights, "application", lambda name: row)
-    record = weights.fetch("DenseNet121", "auto", tmp_path / "w", seed=3)
+    record = weights.fetch("DenseNet121", "auto", tmp_path / "w", seed=3, parameter="x.weights")
     assert (record.weights, record.seed, record.weights_file(tmp_path / "w")) == ("random", 3, None)
-    assert "RANDOM WEIGHTS IN DenseNet121" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "RANDOM WEIGHTS IN DenseNet121" in said
+    assert "-S x.weights=imagenet" in said
     with pytest.raises(UnreachableError):
         weights.fetch("DenseNet121", "imagenet", tmp_path / "w", seed=3)
 

@@ -42,20 +42,22 @@ class Weights:
         return None if self.file is None or is_file(self.backbone) else folder / self.file
 
 
-def fetch(backbone: str, weights: str, target: Path, *, seed: int) -> Weights:
+def fetch(backbone: str, weights: str, target: Path, *, seed: int, parameter: str = "weights") -> Weights:
     """Leave the files of `backbone` in `target`, with their record.
 
     Args:
         backbone: a constructor of keras.applications, or the path of a `.keras` feature extractor.
         weights: `auto`, `imagenet`, `random`, or the path of a no-top weights file. `auto` means ImageNet, or random
             weights when there is no network; for a `.keras` extractor, what it holds.
+        seed: of random weights.
+        parameter: what the person calls `weights`, for the banner that says how to get the real ones.
 
     Raises:
         UserError: unknown backbone, missing file, wrong checksum, or no network where `imagenet` was asked for.
     """
     with replacing(target) as folder:
         folder.mkdir()
-        record = _fetch_into(folder, backbone, weights, seed)
+        record = _fetch_into(folder, backbone, weights, seed, parameter)
         write_json(folder / RECORD, asdict(record))
     return record
 
@@ -64,7 +66,7 @@ def read(folder: Path) -> Weights:
     return Weights(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
 
 
-def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> Weights:
+def _fetch_into(folder: Path, backbone: str, weights: str, seed: int, parameter: str) -> Weights:
     if is_file(backbone):
         if weights != "auto":
             raise UserError(f"{backbone} holds its own weights.", "Set its `weights` to auto.", weights)
@@ -83,7 +85,7 @@ def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> Weights
                 f"RANDOM WEIGHTS IN {backbone}",
                 "Its ImageNet weights could not be downloaded: the backbone starts from random numbers, and its scores",
                 f"say nothing about what it can do. Why: {error.rule}",
-                "For the real thing, with a network:  dvc exp run -S finetune_….weights=imagenet",
+                f"For the real thing, with a network:  dvc exp run -S {parameter}=imagenet",
             )
             return Weights(backbone, "random", None, None, seed)
     return _given(backbone, Path(weights), folder)
