@@ -24,8 +24,7 @@ def main(params: "Params") -> None:
 
     dataset = read_json(Path("data/dataset.json"))["dataset"]
     with replacing(Path("models/cnn.keras")) as temporary:
-        # Without Adam's state, two thirds of the file, which nobody predicts with.
-        model.save(temporary, include_optimizer=False)
+        training.without_optimizer(model).save(temporary)
     write_csv(Path("plots/data/history_cnn.csv"), trained.history.assign(dataset=dataset))
     write_json(Path("metrics/train_cnn.json"), {"dataset": dataset} | trained.summary())
     logger.info("CNN: %s", trained.line())

@@ -100,6 +100,8 @@ def test_every_number_and_picture_is_there(done):
         assert set(facts["per_class"]["Food Organics"]) == {"precision", "recall", "f1", "support"}
         assert metrics["compare"][model]["weights"] == ("trained from random" if model == "cnn" else "random")
         assert "reported_test_accuracy" not in metrics["compare"][model]
+    cnn = metrics["cost"]["cnn"]
+    assert cnn["file_mb"] * 1e6 < 5 * cnn["parameters"], "the saved CNN carries its optimizer"
     table = pd.read_csv(done / "data/predictions.csv")
     assert len(table) == 3 * 54
     assert table.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
