@@ -89,9 +89,8 @@ def fit(model: keras.Model, train: Samples, val: Samples, schedule: Schedule) ->
 
 def without_optimizer(model: keras.Model) -> keras.Model:
     """The same network to save: Adam's two numbers a weight are two thirds of a file, and nobody predicts with them."""
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
+    # Keras drops `include_optimizer` for .keras files, and compiles a clone again.
+    return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
 def _training(logged: dict[str, list[float]], seconds: float) -> Training:
