@@ -18,6 +18,12 @@ def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the download cache of the person who runs it."""
+    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
     """images(a=3, b=2, inside="set/deep") writes <tmp>/set/deep/a/a_1.jpg …, and gives <tmp>/set."""

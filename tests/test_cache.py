@@ -36,7 +36,6 @@ sys.stdout.write(fetch_cached(sys.argv[1]).sha256)
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # no authorities: loading them takes longer than most tests here
     return tmp_path / "cache"
 

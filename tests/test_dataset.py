@@ -13,11 +13,6 @@ from realwaste.errors import UnreachableError, UserError
 NOWHERE = "http://127.0.0.1:9/realwaste.zip"  # the discard port: nobody listens there
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def server():
     with PlayServer() as running:

@@ -14,11 +14,6 @@ from realwaste.errors import UnreachableError, UserError
 PAYLOAD = b"not real weights, but bytes all the same"
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def imagenet(monkeypatch):
     """A server that stands in for Keras' storage: the table's addresses and hashes are led to it."""
