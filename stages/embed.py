@@ -4,22 +4,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import backbone, embedding, training, weights
+from realwaste import backbone, embedding, fused, precision, training
 from realwaste.atomic import write_json
 from realwaste.log import logger
-from realwaste.tables import read_csv, read_json
+from realwaste.records import read_json
+from realwaste.tables import read_csv
 
 if TYPE_CHECKING:
     from stages.params import Base, Finetune
 
 
 def embed(name: str, base: "Base", own: "Finetune") -> None:
-    folder = Path("data/weights") / name
-    record = weights.read(folder)
-    training.make_repeatable(record.seed or 0, deterministic=base.deterministic)
-    model = backbone.build(
-        record.constructor_or_file(folder), own.image_size, record.weights_file(folder), seed=record.seed or 0
-    )
+    # The seed has no effect: a frozen backbone draws no number, and random weights have a seed of their own.
+    training.make_repeatable(0, deterministic=base.deterministic)
+    policy = precision.resolve(base.precision)
+    built = backbone.fetched(Path("data/weights") / name, own.image_size)
+    model = fused.twin(built.model, policy)
     paths = read_csv(Path("data/manifest.csv"))["path"].tolist()
     started = time.perf_counter()
     vectors = embedding.embed(
@@ -30,13 +30,13 @@ def embed(name: str, base: "Base", own: "Finetune") -> None:
     embedding.save(Path(f"data/embeddings/{name}.npz"), vectors)
     facts = {
         "dataset": read_json(Path("data/dataset.json"))["dataset"],
-        "backbone": record.backbone,
-        "weights": record.weights,
-        "preprocessing": backbone.preprocessing_of(record.backbone),
+        **built.facts,
+        "precision": policy,
         "image_size": own.image_size,
         "images": len(paths),
         "features": vectors.vectors.shape[1],
         "seconds": round(seconds, 2),
+        "images_per_second": round(len(paths) / seconds, 2),
     }
     write_json(Path(f"metrics/embed_{name}.json"), facts)
-    logger.info("%s: %d images in %.0f s, %.2f images/s", record.backbone, len(paths), seconds, len(paths) / seconds)
+    logger.info("%s, %s: %d images in %.0f s", facts["backbone"], policy, len(paths), seconds)

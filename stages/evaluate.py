@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import keras
 import pandas as pd
 
-from realwaste import cost, embedding, head, predictions, samples, scores
+from realwaste import classification, cost, embedding, head, predictions, samples
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
-from realwaste.tables import read_csv, read_json
+from realwaste.records import read_json
+from realwaste.tables import read_csv
 
 if TYPE_CHECKING:
     from stages.params import Params
@@ -28,7 +29,7 @@ def main(params: "Params") -> None:
             probabilities = predictions.of_pictures(model, [RAW / path for path in paths])
         else:
             vectors = embedding.load(Path(f"data/embeddings/{name}.npz")).of(paths)
-            probabilities = head.of(model).predict(vectors, verbose=0)
+            probabilities = predictions.of_vectors(head.of(model), vectors)
         answers.append(predictions.rows(splits, name, probabilities, classes))
         costs[name] = cost.measure(model, file, RAW / paths[0], repeats=params.evaluate.latency_repeats)
 
@@ -36,7 +37,7 @@ def main(params: "Params") -> None:
     table = pd.concat(answers, ignore_index=True)
     tested = table[table["split"] == "test"]
     scored = {
-        str(name): scores.summary(predictions.labels_of(own), predictions.probabilities_of(own), classes)
+        str(name): classification.summary(predictions.labels_of(own), predictions.probabilities_of(own), classes)
         for name, own in tested.groupby("model", sort=False)
     }
     write_csv(Path("data/predictions.csv"), table)

@@ -22,6 +22,7 @@ Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 ImageSize = Annotated[int, Field(ge=16, le=4096)]
+Cache = Literal["memory", "disk", "none"]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -32,6 +33,7 @@ class Section(BaseModel):
 class Base(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     deterministic: bool
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
 
 class Fetch(Section):
@@ -64,6 +66,7 @@ class TrainCnn(Section):
     learning_rate: Rate
     batch_norm_momentum: Ratio
     shuffle: bool
+    cache: Cache
 
 
 class LrSweep(Section):
@@ -73,6 +76,7 @@ class LrSweep(Section):
     batch_size: Count
     batch_norm_momentum: Ratio
     shuffle: bool
+    cache: Cache
 
     @field_validator("learning_rates")
     @classmethod

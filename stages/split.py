@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from realwaste import figures, split
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
-from realwaste.tables import read_csv, read_json
+from realwaste.records import read_json
+from realwaste.tables import read_csv
 
 if TYPE_CHECKING:
     from stages.params import Params

@@ -8,7 +8,7 @@ import pandas as pd
 from realwaste import figures, manifest
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
-from realwaste.tables import read_json
+from realwaste.records import read_json
 
 if TYPE_CHECKING:
     from stages.params import Params

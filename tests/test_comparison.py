@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste import comparison, figures, predictions, scores
+from realwaste import classification, comparison, figures, predictions
 
 CLASSES = ["a", "b"]
 MODELS = ("cnn", "irv2", "densenet")
@@ -36,7 +36,7 @@ def evaluated(predicted):
     cost = {"parameters": 1000, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
     tested = predicted[predicted["split"] == "test"]
     return {
-        model: scores.summary(predictions.labels_of(own), predictions.probabilities_of(own), CLASSES) | cost
+        model: classification.summary(predictions.labels_of(own), predictions.probabilities_of(own), CLASSES) | cost
         for model, own in tested.groupby("model", sort=False)
     }
 

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from realwaste import backbone, embedding, head
+from realwaste import backbone, embedding, fused, head
 from realwaste.cost import measure
 from realwaste.errors import UserError
-from realwaste.predictions import of_pictures
+from realwaste.predictions import of_pictures, of_vectors
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,12 @@ def photos(images):
 
 def test_the_head_on_vectors_and_the_saved_whole_model_agree(extractor, photos, tmp_path):
     root, paths = photos
-    vectors = embedding.embed(extractor, root, paths, image_size=64, batch_size=3)
+    vectors = embedding.embed(fused.twin(extractor, "float32"), root, paths, image_size=64, batch_size=3)
     keras.utils.set_random_seed(1)
     classifier = head.build(vectors.vectors.shape[1], 16, 2)
     head.join(extractor, classifier).save(tmp_path / "whole.keras")
     whole = keras.saving.load_model(tmp_path / "whole.keras", compile=False, safe_mode=True)
-    by_vectors = head.of(whole).predict(vectors.of(paths), verbose=0)
+    by_vectors = of_vectors(head.of(whole), vectors.of(paths), batch_size=2)
     by_pictures = of_pictures(whole, [root / path for path in paths], batch_size=2)
     np.testing.assert_allclose(by_vectors, by_pictures, atol=1e-4)
     np.testing.assert_array_equal(by_vectors.argmax(axis=1), by_pictures.argmax(axis=1))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from conftest import picture
 
-from realwaste.images import UnreadableImageError, decode, read, read_many, resize
+from realwaste.images import UnreadableImageError, decode, read, read_ahead, read_many, resize
 
 
 def _jpeg(image: np.ndarray) -> bytes:
@@ -70,3 +70,22 @@ def test_many_are_read_in_order_and_named_when_bad(tmp_path):
     paths[3].write_bytes(b"")
     with pytest.raises(UnreadableImageError, match=r"3\.png: empty file"):
         read_many(paths, 16)
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(7, 2), (6, 3), (2, 5), (1, 1)])
+def test_reading_ahead_gives_the_batches_in_order(tmp_path, count, batch_size):
+    paths = [tmp_path / f"{index}.png" for index in range(count)]
+    for index, path in enumerate(paths):
+        cv2.imwrite(str(path), picture(index)[..., ::-1])
+    parts = list(read_ahead(paths, 16, batch_size))
+    assert [len(part) for part in parts[:-1]] == [batch_size] * (len(parts) - 1)
+    np.testing.assert_array_equal(np.concatenate(parts), read_many(paths, 16))
+
+
+def test_reading_ahead_names_the_bad_file(tmp_path):
+    paths = [tmp_path / f"{index}.png" for index in range(6)]
+    for index, path in enumerate(paths):
+        cv2.imwrite(str(path), picture(index))
+    paths[5].write_bytes(b"")
+    with pytest.raises(UnreadableImageError, match=r"5\.png: empty file"):
+        list(read_ahead(paths, 16, 2))

@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn import metrics
 
-from realwaste import predictions, scores
+from realwaste import classification, predictions, scores
 
 CLASSES = ["a", "b", "c"]
 
@@ -18,7 +19,7 @@ def answers():
 
 def test_agrees_with_scikit_learn(answers):
     labels, probabilities = answers
-    found = scores.summary(labels, probabilities, CLASSES)
+    found = classification.summary(labels, probabilities, CLASSES)
     chosen = probabilities.argmax(axis=1)
     assert found["test_accuracy"] == pytest.approx(metrics.accuracy_score(labels, chosen))
     assert found["test_loss"] == pytest.approx(metrics.log_loss(labels, probabilities))
@@ -33,7 +34,7 @@ def test_a_certain_mistake_costs_what_keras_charges():
 
 
 def test_a_class_never_predicted_or_never_there_scores_zero():
-    found = scores.report(np.array([0, 0, 1]), np.eye(3)[[0, 0, 0]], CLASSES)
+    found = classification.report(np.array([0, 0, 1]), np.eye(3)[[0, 0, 0]], CLASSES)
     assert found["b"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
     assert found["c"]["support"] == 0
 
@@ -66,3 +67,18 @@ def test_predictions_hold_probabilities_labels_and_every_confusion(answers):
     only_a = predictions.confusions(table[table["label"] == "a"])
     assert len(only_a) == 9
     assert only_a["images"].sum() == (labels == 0).sum()
+
+
+def test_intervals_and_tests_are_scipys():
+    """scipy.stats takes a second to import; the package computes both from scipy.special."""
+    for correct, count in [(0, 9), (9, 9), (1, 72), (588, 951), (44, 72)]:
+        labels = np.zeros(count, int)
+        probabilities = np.eye(2)[np.r_[np.zeros(correct, int), np.ones(count - correct, int)]]
+        expected = stats.binomtest(correct, count).proportion_ci(0.95, method="wilson")
+        assert scores.accuracy_interval(labels, probabilities) == pytest.approx(
+            (expected.low, expected.high), abs=1e-12
+        )
+    for first, second in [(0, 0), (1, 0), (3, 3), (12, 4), (0, 30), (150, 190)]:
+        right = np.r_[np.ones(first, bool), np.zeros(second, bool)]
+        expected = stats.binomtest(first, first + second, 0.5).pvalue if first + second else 1.0
+        assert scores.mcnemar(right, ~right) == pytest.approx(expected, rel=1e-9)

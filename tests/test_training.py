@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import picture
+from import_walk import ROOT
 
 from realwaste import batches, cnn, training
 from realwaste.samples import Samples
@@ -34,8 +35,8 @@ def test_the_reports_network():
 
 def _order(**changed):
     values = {"batch_size": 4, "epochs": 3, "seed": 5, "shuffle": True} | changed
-    numbers = np.arange(10)
-    return [batch.numpy().tolist() for batch, _ in batches.shuffled(numbers, numbers, **values)]
+    numbers = Samples(np.arange(10), np.arange(10))
+    return [batch.numpy().tolist() for batch, _ in batches.shuffled(numbers, **values)]
 
 
 def test_every_epoch_has_every_sample_once_in_an_order_of_its_own():
@@ -77,3 +78,38 @@ def test_a_training_that_diverges_stops_and_says_when():
 @pytest.mark.parametrize(("count", "size", "expected"), [(2850, 32, 90), (32, 32, 1), (33, 32, 2), (1, 32, 1)])
 def test_steps_an_epoch(count, size, expected):
     assert batches.steps(count, size) == expected
+
+
+def test_no_dataset_is_left_to_autotuning():
+    samples = Samples(np.arange(10), np.arange(10))
+    shuffled = batches.shuffled(samples, batch_size=4, epochs=1, seed=1, shuffle=True)
+    for dataset in (shuffled, batches.ordered(samples, batch_size=4)):
+        assert dataset.options().autotune.enabled is False
+
+
+def test_no_model_feeds_itself_an_array():
+    """Keras' predict and evaluate make a dataset of their own, with autotuning on."""
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("src", "stages")
+        for path in ROOT.rglob("*.py")
+        if path.is_relative_to(ROOT / folder)
+    )
+    assert ".predict_on_batch(" in code
+    assert ".predict(" not in code
+    assert ".evaluate(" not in code
+
+
+def test_bfloat16_learns_and_repeats_bit_for_bit():
+    schedule = Schedule(4, 8, 0.001, True, 1, dtype_policy="mixed_bfloat16")
+    (first, one), (second, two) = _fit(schedule), _fit(schedule)
+    assert one.history["loss"].iloc[-1] < one.history["loss"].iloc[0]
+    assert one.history.equals(two.history)
+    for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_float16_scales_its_loss():
+    _, trained = _fit(Schedule(3, 8, 0.001, True, 1, dtype_policy="mixed_float16"))
+    assert trained.history["loss"].iloc[-1] < trained.history["loss"].iloc[0]

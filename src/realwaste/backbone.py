@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,30 @@ import keras
 
 from realwaste.applications import Application, application, is_file
 from realwaste.errors import UserError
+from realwaste.weights import read
 
 # Standard deviations of ImageNet's red, green and blue in 0..1, as keras.applications.efficientnet has them.
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A backbone with what metrics say of it: backbone, weights and preprocessing."""
+
+    model: keras.Model
+    facts: dict[str, str]
+
+
+def fetched(folder: Path, image_size: int) -> Fetched:
+    """The backbone whose weights the fetch stage left in `folder`; errors as of `build`."""
+    record = read(folder)
+    source, weights = record.constructor_or_file(folder), record.weights_file(folder)
+    facts = {
+        "backbone": record.backbone,
+        "weights": record.weights,
+        "preprocessing": preprocessing_of(record.backbone),
+    }
+    return Fetched(build(source, image_size, weights, seed=record.seed or 0), facts)
 
 
 def build(backbone: str, image_size: int, weights: Path | None, *, seed: int) -> keras.Model:

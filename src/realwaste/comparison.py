@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from realwaste import predictions, scores
-from realwaste.dataset import REALWASTE
 
+# What the fetch stage calls the report's own data set; not imported from there, since fetching needs much else.
+REALWASTE = "RealWaste"
 # The report's test accuracies (sections 1.12 and 2.6). Its pretrained models were tested on other images (976, not
 # 951) than its CNN, so they stand beside ours and are never subtracted.
 REPORTED = {"cnn": 0.6183, "irv2": 0.8637, "densenet": 0.8617}

@@ -1,8 +1,6 @@
 """A frozen backbone gives an image the same vector in every epoch: computed once, kept, trained on in seconds."""
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +11,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from realwaste.atomic import replacing
+from realwaste.batches import steps
 from realwaste.errors import UserError
-from realwaste.images import Pixels, read_many
+from realwaste.images import read_ahead
 from realwaste.log import console
 
 Vectors = NDArray[np.float32]
@@ -36,9 +35,8 @@ def embed(model: keras.Model, root: Path, paths: Sequence[str], *, image_size: i
     """Push every image of root/<path> through `model` (uint8 RGB in, one vector out), decoding ahead of it."""
     vectors = np.empty((len(paths), model.output_shape[-1]), np.float32)
     done = 0
-    batches = _decoded([root / path for path in paths], image_size, batch_size)
-    total = -(-len(paths) // batch_size)
-    for pixels in track(batches, "embedding", total=total, console=console):
+    pictures = read_ahead([root / path for path in paths], image_size, batch_size)
+    for pixels in track(pictures, "embedding", total=steps(len(paths), batch_size), console=console):
         # Every batch has one shape, the last one filled up with its first picture: another shape would be traced anew.
         filled = np.concatenate([pixels, np.repeat(pixels[:1], batch_size - len(pixels), axis=0)])
         vectors[done : done + len(pixels)] = model.predict_on_batch(filled)[: len(pixels)]
@@ -48,18 +46,6 @@ def embed(model: keras.Model, root: Path, paths: Sequence[str], *, image_size: i
             f"The backbone {model.name} must give finite vectors.", "Check its weights file and its preprocessing."
         )
     return Embeddings(np.asarray(paths, dtype=np.str_), vectors)
-
-
-def _decoded(files: list[Path], image_size: int, batch_size: int) -> Iterator[Pixels]:
-    """Batches of pictures; the next one is decoded while the caller works on this one."""
-    parts = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
-    with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(read_many, parts[0], image_size, readers)
-        for following in parts[1:]:
-            pixels = coming.result()
-            coming = ahead.submit(read_many, following, image_size, readers)
-            yield pixels
-        yield coming.result()
 
 
 def save(path: Path, embeddings: Embeddings) -> None:

@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from realwaste.atomic import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MODEL_COLORS = {"cnn": "#c2703d", "irv2": "#3f7d63", "densenet": "#6a5fa8"}
 
@@ -27,12 +24,11 @@ class Studio:
         self.color = color
         self.dpi = dpi
 
-    def save(self, figure: Figure, path: Path, title: str) -> None:
+    def save(self, figure: "Figure", path: Path, title: str) -> None:
         figure.suptitle(f"{title}\n{self.dataset}", fontsize=12)
         with replacing(path) as temporary:
             # Without the metadata that names Matplotlib's version the same picture has the same bytes.
             figure.savefig(temporary, dpi=self.dpi, metadata={"Software": None})
-        plt.close(figure)
 
 
 def class_distribution(studio: Studio, path: Path, counts: Mapping[str, int]) -> None:
@@ -49,7 +45,7 @@ def split_distribution(studio: Studio, path: Path, splits: pd.DataFrame) -> None
     """Images a part with count and percentage, and a class within it (fig. 2)."""
     parts = ["train", "val", "test"]
     counts = pd.crosstab(splits["label"], splits["split"])[parts]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained", width_ratios=(1, 2.2))
+    figure, (left, right) = _subplots(1, 2, figsize=(11, 4.8), layout="constrained", width_ratios=(1, 2.2))
     totals = counts.sum()
     share = totals / totals.sum() * 100
     bars = left.bar(parts, share, color=studio.color, alpha=0.9)
@@ -69,7 +65,7 @@ def split_distribution(studio: Studio, path: Path, splits: pd.DataFrame) -> None
 
 def training_curves(studio: Studio, path: Path, name: str, history: pd.DataFrame) -> None:
     """Loss and accuracy an epoch, train and validation (fig. 3, 9, 11)."""
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    figure, panels = _subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         axes.plot(history["epoch"], history[measure], marker="o", markersize=4, color=studio.color, label="train")
         axes.plot(
@@ -85,10 +81,9 @@ def training_curves(studio: Studio, path: Path, name: str, history: pd.DataFrame
 def learning_rates(studio: Studio, path: Path, table: pd.DataFrame, best: float) -> None:
     """Train and validation loss an epoch for each learning rate (fig. 6); a log scale, since large rates explode."""
     rates = sorted(table["learning_rate"].unique())
-    colors = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(rates)))
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
+    figure, panels = _subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
     for axes, measure, title in zip(panels, ("loss", "val_loss"), ("train", "validation"), strict=True):
-        for rate, color in zip(rates, colors, strict=True):
+        for rate, color in zip(rates, _viridis(len(rates)), strict=True):
             own = table[table["learning_rate"] == rate]
             note = " (diverged)" if own["diverged"].any() else " (best)" if rate == best else ""
             axes.plot(own["epoch"], own[measure], marker="o", markersize=4, color=color, label=f"{rate:g}{note}")
@@ -102,7 +97,7 @@ def learning_rates(studio: Studio, path: Path, table: pd.DataFrame, best: float)
 def confusion(studio: Studio, path: Path, name: str, counts: pd.DataFrame) -> None:
     """Counts of actual against predicted test images, coloured by the share of the actual class (fig. 5)."""
     size = 3.2 + 0.55 * len(counts)
-    figure, axes = plt.subplots(figsize=(size + 1.2, size), layout="constrained")
+    figure, axes = _subplots(figsize=(size + 1.2, size), layout="constrained")
     share = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
@@ -117,7 +112,7 @@ def confusion(studio: Studio, path: Path, name: str, counts: pd.DataFrame) -> No
 
 def model_scores(studio: Studio, path: Path, rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> None:
     """Test accuracy with its 95 % interval, and test loss, side by side (fig. 4, 13, 14; section 2.6)."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
+    figure, (left, right) = _subplots(1, 2, figsize=(10, 4.6), layout="constrained")
     labels = [names[model] for model in rows]
     colors = [MODEL_COLORS[model] for model in rows]
     accuracy = np.array([row["test_accuracy"] for row in rows.values()])
@@ -140,7 +135,7 @@ def model_scores(studio: Studio, path: Path, rows: Mapping[str, Mapping[str, Any
 def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mapping[str, str]) -> None:
     """Test precision, recall and f1 a class, for each model (the report's classification report, section 1.12)."""
     classes = list(dict.fromkeys(scores["label"]))
-    figure, panels = plt.subplots(
+    figure, panels = _subplots(
         1, 3, figsize=(12, 1.8 + 0.42 * len(classes)), layout="constrained", sharey=True, sharex=True
     )
     position = np.arange(len(classes))
@@ -160,7 +155,7 @@ def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mappin
 
 def table1(studio: Studio, path: Path, rows: pd.DataFrame) -> None:
     """The report's Table 1 as a picture; a row a factor, a column a model."""
-    figure, axes = plt.subplots(figsize=(3.2 + 2.5 * rows.shape[1], 0.9 + 0.36 * len(rows)), layout="constrained")
+    figure, axes = _subplots(figsize=(3.2 + 2.5 * rows.shape[1], 0.9 + 0.36 * len(rows)), layout="constrained")
     axes.axis("off")
     drawn = axes.table(
         cellText=rows.to_numpy().tolist(),
@@ -179,11 +174,28 @@ def table1(studio: Studio, path: Path, rows: pd.DataFrame) -> None:
     studio.save(figure, path, "Table 1, measured")
 
 
-def _axes(width: float) -> tuple[Figure, Axes]:
-    return plt.subplots(figsize=(width, 4.8), layout="constrained")
+def _subplots(*counts: int, **options: Any) -> Any:
+    # Imported when something is drawn: the stages that draw at their end start 0.3 s earlier.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    panels = {key: options.pop(key) for key in ("sharex", "sharey", "width_ratios") if key in options}
+    figure = Figure(**options)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(*counts, **panels)
 
 
-def _tidy(axes: Axes, names: list[str]) -> None:
+def _viridis(count: int) -> Any:
+    from matplotlib import colormaps  # noqa: PLC0415
+
+    return colormaps["viridis"](np.linspace(0.05, 0.85, count))
+
+
+def _axes(width: float) -> "tuple[Figure, Axes]":
+    return _subplots(figsize=(width, 4.8), layout="constrained")
+
+
+def _tidy(axes: "Axes", names: list[str]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.1)
     if max((len(name) for name in names), default=0) > 6:

@@ -1,7 +1,8 @@
 """The one reader of pictures: validation, training and prediction see the same pixels."""
 
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -73,3 +74,15 @@ def read_many(paths: Sequence[Path], size: int, pool: ThreadPoolExecutor | None 
         for _ in workers.map(place, range(len(paths))):
             pass
     return batch
+
+
+def read_ahead(paths: Sequence[Path], size: int, batch_size: int) -> Iterator[Pixels]:
+    """Batches as read_many gives them; the next two are decoded while the caller works on one."""
+    parts = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
+    with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as ahead:
+        coming = deque(ahead.submit(read_many, part, size, readers) for part in parts[:2])
+        for following in parts[2:]:
+            yield coming.popleft().result()
+            coming.append(ahead.submit(read_many, following, size, readers))
+        while coming:
+            yield coming.popleft().result()

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from realwaste.images import read_many
+from realwaste.images import read_ahead
 from realwaste.scores import Labels, Probabilities
 
 if TYPE_CHECKING:
@@ -24,9 +25,15 @@ def rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes
 
 def of_pictures(model: "keras.Model", files: Sequence[Path], batch_size: int = 64) -> Probabilities:
     """Probabilities (n, classes) for image files, read a batch at a time: they need not fit in memory."""
-    size = model.input_shape[1]
-    parts = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
-    return np.concatenate([model.predict_on_batch(read_many(part, size)) for part in parts])
+    pictures = read_ahead(files, model.input_shape[1], batch_size)
+    return np.concatenate([model.predict_on_batch(pixels) for pixels in pictures])
+
+
+def of_vectors(model: "keras.Model", vectors: NDArray[np.float32], batch_size: int = 4096) -> Probabilities:
+    """Probabilities (n, classes) for vectors (n, width)."""
+    # Not model.predict: it feeds itself by a dataset with autotuning on, see realwaste.batches.
+    parts = [vectors[start : start + batch_size] for start in range(0, len(vectors), batch_size)]
+    return np.concatenate([model.predict_on_batch(part) for part in parts])
 
 
 def classes_of(table: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""Parts of the split as arrays: pictures for the CNN, class numbers for all."""
+"""Parts of the split as arrays: pictures for the CNN, vectors for the heads, class numbers for all."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realwaste.images import read_many
+from realwaste import pixel_cache
+from realwaste.pixel_cache import Files
 
 
 @dataclass(frozen=True)
 class Samples:
     """inputs (n, …), pictures or vectors, with their labels (n,), class numbers."""
 
-    inputs: NDArray[Any]
+    inputs: NDArray[Any] | Files
     labels: NDArray[np.int64]
 
 
@@ -33,7 +34,17 @@ def paths_of(splits: pd.DataFrame, part: str) -> list[str]:
     return splits.loc[splits["split"] == part, "path"].tolist()
 
 
-def pictures(splits: pd.DataFrame, part: str, root: Path, size: int) -> Samples:
-    """Every picture of a part decoded once, (n, size, size, 3) uint8: 196 kB each at 256 px."""
-    files = [root / path for path in paths_of(splits, part)]
-    return Samples(read_many(files, size), labels_of(splits, part))
+def pictures(splits: pd.DataFrame, root: Path, size: int, cache: str) -> tuple[Samples, Samples, str]:
+    """Train and validation pictures, (n, size, size, 3) uint8, and the cache they are in.
+
+    Args:
+        cache: memory, disk or none; the next one where it does not fit, see realwaste.pixel_cache. A file is made
+            beside `root`.
+    """
+    files = {part: [root / path for path in paths_of(splits, part)] for part in ("train", "val")}
+    used = pixel_cache.choose(cache, sum(map(len, files.values())), size, root.parent)
+    train, val = (
+        Samples(pixel_cache.decoded(own, size, used, root.parent), labels_of(splits, part))
+        for part, own in files.items()
+    )
+    return train, val, used

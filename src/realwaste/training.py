@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from realwaste import batches
+from realwaste import batches, fused
 from realwaste.samples import Samples
 
 METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
@@ -17,13 +17,14 @@ METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to fit: Adam at `learning_rate`, sparse categorical crossentropy."""
+    """How to fit: Adam at `learning_rate`, sparse categorical crossentropy, arithmetic as `dtype_policy` says."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     shuffle: bool
     seed: int
+    dtype_policy: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -60,37 +61,31 @@ def make_repeatable(seed: int, *, deterministic: bool) -> None:
 
 
 def fit(model: keras.Model, train: Samples, val: Samples, schedule: Schedule) -> Training:
-    """Fit `model` in place. A loss that is no longer finite ends the training at that epoch."""
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule.learning_rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+    """Fit `model` in place, by way of its twin. A loss that is no longer finite ends the training at that epoch."""
+    twin = fused.twin(model, schedule.dtype_policy)
+    twin.compile(
+        optimizer=fused.Adam(schedule.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     started = time.perf_counter()
-    fitted = model.fit(
+    fitted = twin.fit(
         batches.shuffled(
-            train.inputs,
-            train.labels,
+            train,
             batch_size=schedule.batch_size,
             epochs=schedule.epochs,
             seed=schedule.seed,
             shuffle=schedule.shuffle,
         ),
-        steps_per_epoch=batches.steps(len(train.inputs), schedule.batch_size),
+        steps_per_epoch=batches.steps(len(train.labels), schedule.batch_size),
         epochs=schedule.epochs,
-        validation_data=batches.ordered(val.inputs, val.labels, batch_size=schedule.batch_size),
+        validation_data=batches.ordered(val, batch_size=schedule.batch_size),
         # The order is the data set's own, see realwaste.batches.
         shuffle=False,
         callbacks=[keras.callbacks.TerminateOnNaN()],
         verbose="auto" if sys.stdout.isatty() else 2,
     )
-    return _training(fitted.history, time.perf_counter() - started)
-
-
-def without_optimizer(model: keras.Model) -> keras.Model:
-    """The same network to save: Adam's two numbers a weight are two thirds of a file, and nobody predicts with them."""
-    # Keras drops `include_optimizer` for .keras files, and compiles a clone again.
-    return keras.Model(model.inputs, model.outputs, name=model.name)
+    seconds = time.perf_counter() - started
+    model.set_weights(twin.get_weights())
+    return _training(fitted.history, seconds)
 
 
 def _training(logged: dict[str, list[float]], seconds: float) -> Training:

@@ -1,6 +1,5 @@
 """Backbone weights as files: fetched once, known by hash, so that later stages need no network."""
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from realwaste.cache import fetch_cached
 from realwaste.download import checksum
 from realwaste.errors import UnreachableError, UserError
 from realwaste.log import banner, logger
+from realwaste.records import read_json
 
 RECORD = "weights.json"
 
@@ -63,7 +63,7 @@ def fetch(backbone: str, weights: str, target: Path, *, seed: int, parameter: st
 
 
 def read(folder: Path) -> Weights:
-    return Weights(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
+    return Weights(**read_json(folder / RECORD))
 
 
 def _fetch_into(folder: Path, backbone: str, weights: str, seed: int, parameter: str) -> Weights:

@@ -1,0 +1,44 @@
+"""The test figures of one model: the report's classification report and what stands above it (section 1.12)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import classification_report
+
+from realwaste.scores import Labels, Probabilities, accuracy, accuracy_interval, log_loss
+
+
+def report(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall, f1 and support a class; a class never predicted has precision 0."""
+    found = classification_report(
+        labels,
+        probabilities.argmax(axis=1),
+        labels=range(len(classes)),
+        target_names=list(classes),
+        output_dict=True,
+        zero_division=0,
+    )
+    return {
+        name: {
+            "precision": float(found[name]["precision"]),
+            "recall": float(found[name]["recall"]),
+            "f1": float(found[name]["f1-score"]),
+            "support": int(found[name]["support"]),
+        }
+        for name in classes
+    }
+
+
+def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
+    """The test figures of one model, for metrics/evaluate.json."""
+    per_class = report(labels, probabilities, classes)
+    low, high = accuracy_interval(labels, probabilities)
+    return {
+        "test_accuracy": accuracy(labels, probabilities),
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_loss": log_loss(labels, probabilities),
+        "macro_f1": float(np.mean([scores["f1"] for scores in per_class.values()])),
+        "per_class": per_class,
+    }

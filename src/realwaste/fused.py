@@ -1,0 +1,119 @@
+"""The same network, arranged so that TensorFlow runs it in fewer passes over memory.
+
+Measured on two cores with avx512_bf16, a training step of the report's CNN at 256 px, an image: Keras' layers 23 ms;
+batch normalisation as one operation, not a dozen, 15.5 ms; without the bias, which batch normalisation takes out again,
+11 ms (oneDNN's filter gradient takes 13 ms fused with a bias gradient, and 4 alone); in bfloat16 8.8 ms; and with Adam
+as one operation 6.3 ms. `make bench` repeats the whole of it.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+_EXACT = (layers.Rescaling, layers.Normalization, layers.GlobalAveragePooling2D)
+
+
+def twin(model: keras.Model, dtype_policy: str) -> keras.Model:
+    """A copy of `model` with the same weights in the same order, to train or to run and not to save.
+
+    It computes in `dtype_policy`, but for scaling at the start, pooling to one vector and the last layer: these are
+    cheap, and keep float32. Batch normalisation and Adam's arithmetic are fused; the results differ by rounding alone.
+
+    Args:
+        model: functional or sequential, as everything here is; nested models are copied likewise.
+        dtype_policy: float32, mixed_bfloat16 or mixed_float16.
+    """
+    last, unbiased = model.layers[-1].name, _before_batch_norm(model)
+
+    def copy(layer: keras.Operation) -> keras.Operation:
+        kind, config = type(layer), layer.get_config()
+        if isinstance(layer, keras.Layer):
+            exact = isinstance(layer, _EXACT) or layer.name == last
+            config["dtype"] = "float32" if exact else dtype_policy
+        if kind is layers.BatchNormalization:
+            kind = _BatchNormalization
+        elif layer.name in unbiased:
+            kind = _UnbiasedConv2D
+        return kind.from_config(config)
+
+    copied = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    copied.set_weights(model.get_weights())
+    copied.trainable = model.trainable
+    return copied
+
+
+def _before_batch_norm(model: keras.Model) -> set[str]:
+    if not isinstance(model, keras.Sequential):
+        return set()
+    return {
+        first.name
+        for first, second in pairwise(model.layers)
+        if type(first) is layers.Conv2D and isinstance(second, layers.BatchNormalization)
+    }
+
+
+class _BatchNormalization(layers.BatchNormalization):
+    """Keras builds it from a dozen operations, each a pass over the feature map; here it is one, of four dimensions."""
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
+        if len(inputs.shape) != 4 or self.axis not in {-1, 3} or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
+        training = bool(training) and self.trainable
+        mean, variance = (tf.convert_to_tensor(value.value) for value in (self.moving_mean, self.moving_variance))
+        scale = tf.convert_to_tensor(self.gamma.value) if self.scale else tf.ones_like(mean)
+        offset = tf.convert_to_tensor(self.beta.value) if self.center else tf.zeros_like(mean)
+        outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=scale,
+            offset=offset,
+            mean=[] if training else mean,
+            variance=[] if training else variance,
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+            # The operation divides by n - 1, Keras by n.
+            self._follow(self.moving_mean, batch_mean)
+            self._follow(self.moving_variance, batch_variance * (count - 1) / count)
+        return outputs
+
+    def _follow(self, moving: Any, batch: tf.Tensor) -> None:
+        moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+
+
+class _UnbiasedConv2D(layers.Conv2D):
+    """Before a batch normalisation, which subtracts the mean: no bias has an effect there, or ever a gradient."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        super().build(input_shape)
+        if self.use_bias:
+            self.bias.trainable = False
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        if not training and self.use_bias:
+            return super().call(inputs)
+        return self.activation(self.convolution_op(inputs, self.kernel))
+
+
+class Adam(keras.optimizers.Adam):
+    """Adam (Kingma and Ba, 2015) in one pass over weights, gradients and moments: 33.6 M of each in the CNN."""
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        step = tf.cast(self.iterations.value + 1, tf.float32)
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, tf.float32),
+        )

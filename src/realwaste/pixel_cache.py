@@ -1,0 +1,79 @@
+"""Where the decoded pictures of a training wait for their next epoch: in memory, in a file, or nowhere."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from realwaste.images import Pixels, read_many
+from realwaste.log import logger
+
+RULE = "memory if the decoded pictures take at most half of what is free there, else disk by the same rule, else none"
+CGROUP = Path("/sys/fs/cgroup")
+_AT_ONCE = 256  # pictures decoded before they are written
+
+
+class Files:
+    """Pictures decoded whenever they are asked for, indexed as an array (n, size, size, 3) uint8 is."""
+
+    def __init__(self, files: Sequence[Path], size: int) -> None:
+        self.files, self.size = files, size
+        self.shape = (len(files), size, size, 3)
+        self.dtype = np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: NDArray[np.integer]) -> Pixels:
+        return read_many([self.files[number] for number in index], self.size)
+
+
+def fitting(wanted: str, needed: int, *, memory: int, disk: int) -> str:
+    """The cache to use by RULE: `wanted`, or the next that fits.
+
+    Args:
+        wanted: memory, disk or none.
+        needed: bytes of all decoded pictures; memory and disk: bytes free there.
+    """
+    order = ["memory", "disk", "none"]
+    room = {"memory": memory // 2, "disk": disk // 2, "none": needed}
+    used = next(cache for cache in order[order.index(wanted) :] if needed <= room[cache])
+    if used != wanted:
+        logger.warning(
+            "%.1f GB of decoded pictures do not fit in cache: %s (%s); used: %s", needed / 1e9, wanted, RULE, used
+        )
+    return used
+
+
+def choose(wanted: str, pictures: int, size: int, folder: Path) -> str:
+    """`fitting` for so many pictures of `size` pixels a side on this machine, a file cache being in `folder`."""
+    needed = pictures * size * size * 3
+    return fitting(wanted, needed, memory=free_memory(), disk=shutil.disk_usage(folder).free)
+
+
+def free_memory() -> int:
+    """Bytes; a container's limit counts, which the kernel's own figure does not know."""
+    free = psutil.virtual_memory().available
+    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
+    if limit.is_file() and (most := limit.read_text().strip()) != "max":
+        free = min(free, int(most) - int(used.read_text()))
+    return free
+
+
+def decoded(files: Sequence[Path], size: int, cache: str, folder: Path) -> Pixels | Files:
+    """Every picture (n, size, size, 3) uint8, kept as `cache` says; each is decoded once unless that is none."""
+    if cache == "none":
+        return Files(files, size)
+    if cache == "memory":
+        return read_many(files, size)
+    # Without a name: it is gone when the process is, however that ends.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        pixels = np.memmap(file, np.uint8, "w+", shape=(len(files), size, size, 3))
+    for start in range(0, len(files), _AT_ONCE):
+        part = files[start : start + _AT_ONCE]
+        pixels[start : start + len(part)] = read_many(part, size)
+    return pixels

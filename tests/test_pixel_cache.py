@@ -1,0 +1,99 @@
+"""Decoded pictures in memory, in a file or nowhere: chosen by the stated rule, the same pixels in each."""
+
+import cv2
+import numpy as np
+import pytest
+from conftest import picture
+
+from realwaste import batches, cnn, images, pixel_cache, samples, training
+from realwaste.samples import Samples
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("wanted", "needed", "memory", "disk", "used"),
+    [
+        ("memory", 4 * GB, 8 * GB, 8 * GB, "memory"),
+        ("memory", 4 * GB + 1, 8 * GB, 80 * GB, "disk"),
+        ("memory", 4 * GB, 1 * GB, 1 * GB, "none"),
+        ("disk", 1, 80 * GB, 80 * GB, "disk"),
+        ("disk", 4 * GB, 80 * GB, 7 * GB, "none"),
+        ("none", 1, 80 * GB, 80 * GB, "none"),
+    ],
+)
+def test_the_rule(wanted, needed, memory, disk, used):
+    assert pixel_cache.fitting(wanted, needed, memory=memory, disk=disk) == used
+
+
+def test_falling_back_is_said(caplog):
+    pixel_cache.logger.propagate = True
+    pixel_cache.fitting("memory", 4 * GB, memory=GB, disk=80 * GB)
+    assert "4.0 GB of decoded pictures do not fit in cache: memory" in caplog.text
+    assert caplog.text.strip().endswith("used: disk")
+
+
+def test_a_containers_limit_counts(tmp_path, monkeypatch):
+    free = pixel_cache.free_memory()
+    monkeypatch.setattr(pixel_cache, "CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert pixel_cache.free_memory() > 0.5 * free
+    (tmp_path / "memory.max").write_text("5000000\n")
+    (tmp_path / "memory.current").write_text("2000000\n")
+    assert pixel_cache.free_memory() == 3_000_000
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = []
+    for index in range(20):
+        paths.append(tmp_path / f"{index}.png")
+        cv2.imwrite(str(paths[-1]), picture(index) // 4 + 120 * (index % 2))
+    return paths
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_the_same_pixels_in_each(cache, files, tmp_path, monkeypatch):
+    monkeypatch.setattr(pixel_cache, "_AT_ONCE", 3)
+    there = sorted(tmp_path.iterdir())
+    pictures = pixel_cache.decoded(files, 16, cache, tmp_path)
+    assert pictures.shape == (20, 16, 16, 3)
+    assert pictures.dtype == np.uint8
+    index = np.array([7, 0, 7, 19])
+    np.testing.assert_array_equal(pictures[index], images.read_many([files[number] for number in index], 16))
+    assert sorted(tmp_path.iterdir()) == there, "a file cache leaves no name behind"
+
+
+def test_each_picture_is_decoded_once_unless_nothing_is_kept(files, tmp_path, monkeypatch):
+    read: list[object] = []
+    decode_once = images.read
+    monkeypatch.setattr(images, "read", lambda path, size: read.append(path) or decode_once(path, size))
+    labels = np.arange(20) % 2
+    weights = {}
+    for cache in ("memory", "disk", "none"):
+        read.clear()
+        train = Samples(pixel_cache.decoded(files, 16, cache, tmp_path), labels)
+        training.make_repeatable(1, deterministic=True)
+        model = cnn.build(16, 2, batch_norm_momentum=0.9)
+        training.fit(model, train, train, training.Schedule(2, 8, 0.001, True, 1))
+        weights[cache] = model.get_weights()
+        assert len(read) == (4 * 20 if cache == "none" else 20)
+    for cache in ("disk", "none"):
+        for ours, theirs in zip(weights[cache], weights["memory"], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_pictures_of_the_split_and_the_cache_that_was_used(images, tmp_path, monkeypatch):
+    import pandas as pd
+
+    root = images(a=3, b=3)
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    splits = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "split": ["train", "val", "test"] * 2})
+    monkeypatch.setattr(pixel_cache, "free_memory", lambda: 1000)
+    train, val, used = samples.pictures(splits, root, 16, "memory")
+    assert used == "disk"
+    assert train.inputs.shape == val.inputs.shape == (2, 16, 16, 3)
+    assert train.labels.tolist() == [0, 1]
+    (first, labels), *_ = batches.ordered(val, batch_size=4)
+    assert labels.numpy().tolist() == [0, 1]
+    np.testing.assert_array_equal(first, val.inputs[np.arange(2)])

@@ -1,0 +1,53 @@
+import pytest
+import tensorflow as tf
+
+from realwaste import precision
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """machine(flags="…", capabilities=[(8, 0)]): a processor and GPUs that are not here."""
+
+    def make(flags: str | None = "", capabilities: tuple[tuple[int, int], ...] = ()) -> None:
+        cpuinfo = tmp_path / "cpuinfo"
+        if flags is not None:
+            cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\nbugs\t\t:\n")
+        monkeypatch.setattr(precision, "CPUINFO", cpuinfo)
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: list(capabilities))
+        monkeypatch.setattr(
+            tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": gpu} if gpu else {}
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("flags", "capabilities", "expected"),
+    [
+        ("avx2 avx512f avx512_bf16", (), "mixed_bfloat16"),
+        ("amx_bf16", (), "mixed_bfloat16"),
+        ("avx2 avx512f", (), "float32"),
+        ("bf16", (), "float32"),
+        (None, (), "float32"),
+        ("", ((9, 0),), "mixed_bfloat16"),
+        ("avx512_bf16", ((7, 5),), "float32"),
+        ("", ((8, 0), (7, 5)), "float32"),
+        ("", ((),), "float32"),
+    ],
+)
+def test_auto_takes_bfloat16_where_it_is_in_hardware(machine, flags, capabilities, expected):
+    machine(flags, capabilities)
+    assert precision.resolve("auto") == expected
+
+
+@pytest.mark.parametrize("choice", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_what_was_asked_for_is_taken(machine, choice):
+    machine()
+    assert precision.resolve(choice) == choice
+
+
+def test_float16_on_a_processor_is_warned_of(machine, caplog):
+    machine()
+    precision.logger.propagate = True
+    precision.resolve("mixed_float16")
+    assert "emulated on a processor" in caplog.text
