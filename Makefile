@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro setup test test-slow lint format audit clean
+.PHONY: repro setup test test-slow bench lint format audit clean
 
 repro: setup  ## run what changed of the pipeline
 	dvc repro
@@ -22,6 +22,9 @@ test: setup  ## the tests that CI runs, under 6 minutes on two cores
 
 test-slow: setup
 	pytest -m slow tests
+
+bench: setup  ## against the report's procedure, some 50 minutes; BENCH='--photos … --extractor …' for real ones
+	PYTHONPATH=src python -m benchmarks $(BENCH)
 
 lint: setup
 	ruff check .

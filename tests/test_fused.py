@@ -77,7 +77,7 @@ def test_training_the_twin_is_training_the_reports_network():
             assert not mine.any()
             continue
         np.testing.assert_allclose(mine, plain, atol=2e-3, err_msg=name)
-    pixels = samples.inputs[:8]
+    pixels = _pictures(8, 16)
     np.testing.assert_allclose(twin.predict_on_batch(pixels), model.predict_on_batch(pixels), atol=5e-3)
 
 

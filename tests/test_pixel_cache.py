@@ -6,6 +6,7 @@ import pytest
 from conftest import picture
 
 from realwaste import batches, cnn, images, pixel_cache, samples, training
+from realwaste.log import logger
 from realwaste.samples import Samples
 
 GB = 10**9
@@ -26,8 +27,8 @@ def test_the_rule(wanted, needed, memory, disk, used):
     assert pixel_cache.fitting(wanted, needed, memory=memory, disk=disk) == used
 
 
-def test_falling_back_is_said(caplog):
-    pixel_cache.logger.propagate = True
+def test_falling_back_is_said(caplog, monkeypatch):
+    monkeypatch.setattr(logger, "propagate", True)
     pixel_cache.fitting("memory", 4 * GB, memory=GB, disk=80 * GB)
     assert "4.0 GB of decoded pictures do not fit in cache: memory" in caplog.text
     assert caplog.text.strip().endswith("used: disk")
@@ -65,9 +66,14 @@ def test_the_same_pixels_in_each(cache, files, tmp_path, monkeypatch):
 
 
 def test_each_picture_is_decoded_once_unless_nothing_is_kept(files, tmp_path, monkeypatch):
-    read: list[object] = []
+    read = []
     decode_once = images.read
-    monkeypatch.setattr(images, "read", lambda path, size: read.append(path) or decode_once(path, size))
+
+    def counted(path, size):
+        read.append(path)
+        return decode_once(path, size)
+
+    monkeypatch.setattr(images, "read", counted)
     labels = np.arange(20) % 2
     weights = {}
     for cache in ("memory", "disk", "none"):

@@ -2,6 +2,7 @@ import pytest
 import tensorflow as tf
 
 from realwaste import precision
+from realwaste.log import logger
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ def test_what_was_asked_for_is_taken(machine, choice):
     assert precision.resolve(choice) == choice
 
 
-def test_float16_on_a_processor_is_warned_of(machine, caplog):
+def test_float16_on_a_processor_is_warned_of(machine, caplog, monkeypatch):
     machine()
-    precision.logger.propagate = True
+    monkeypatch.setattr(logger, "propagate", True)
     precision.resolve("mixed_float16")
     assert "emulated on a processor" in caplog.text

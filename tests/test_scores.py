@@ -75,9 +75,8 @@ def test_intervals_and_tests_are_scipys():
         labels = np.zeros(count, int)
         probabilities = np.eye(2)[np.r_[np.zeros(correct, int), np.ones(count - correct, int)]]
         expected = stats.binomtest(correct, count).proportion_ci(0.95, method="wilson")
-        assert scores.accuracy_interval(labels, probabilities) == pytest.approx(
-            (expected.low, expected.high), abs=1e-12
-        )
+        found = scores.accuracy_interval(labels, probabilities)
+        assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
     for first, second in [(0, 0), (1, 0), (3, 3), (12, 4), (0, 30), (150, 190)]:
         right = np.r_[np.ones(first, bool), np.zeros(second, bool)]
         expected = stats.binomtest(first, first + second, 0.5).pvalue if first + second else 1.0

@@ -1,0 +1,163 @@
+"""`make bench`: run the measurements, write benchmarks/results.json and .md and the README's table."""
+
+import argparse
+import json
+import platform
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import growth, tables
+from benchmarks.child import ROOT, measure
+from realwaste import dataset, log, manifest, split
+from realwaste.atomic import replacing, write_csv, write_json
+
+RESULTS = ROOT / "benchmarks/results.json"
+RATES = [0.0001, 0.001, 0.01, 0.1]
+
+
+def main() -> None:
+    arguments = _arguments()
+    log.setup()
+    with tempfile.TemporaryDirectory(prefix="realwaste-bench-") as folder:
+        work = Path(folder)
+        found = _images(work, arguments) | {"repeats": arguments.repeats, "machine": _machine()}
+        if RESULTS.is_file():
+            kept = json.loads(RESULTS.read_text(encoding="utf-8"))
+            found = {key: kept[key] for key in SECTIONS if key in kept} | found
+        for section in arguments.only or SECTIONS:
+            log.logger.info("benchmark: %s", section)
+            result = SECTIONS[section](work, arguments, found["images"])
+            if result is not None:
+                found[section] = result
+                write_json(RESULTS, found)
+    _write(ROOT / "benchmarks/results.md", tables.results(found))
+    if "jobs" in found:
+        readme = ROOT / "README.md"
+        _write(readme, tables.into(readme.read_text(encoding="utf-8"), tables.readme(found)))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--photos", default="synthetic", help="folder per class, zip or URL; by default drawn pictures")
+    parser.add_argument("--extractor", help="a .keras feature extractor with trained weights, for the precision table")
+    parser.add_argument("--extractor-size", type=int, default=260)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", nargs="*", choices=SECTIONS, help="measure these again, keep the others' results")
+    return parser.parse_args()
+
+
+def _images(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    raw = work / "data/raw"
+    fetched = dataset.fetch(arguments.photos, raw, sha256=None, seed=42, images_per_class=40)
+    accepted, _ = manifest.scan(raw)
+    splits = split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=42)
+    write_csv(work / "data/splits.csv", splits)
+    return {"dataset": fetched.dataset, "images": len(splits)}
+
+
+def _jobs(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
+    train, val = (round(images * share) for share in (0.6, 0.2))
+    jobs: dict[str, Any] = {}
+    for backbone in ("InceptionResNetV2", "DenseNet121"):
+        jobs[f"Fine-tuning {backbone}, 10 epochs and test"] = {
+            "what": "524 px. Of the report's ten epochs two are run; the others are taken to last as the second does.",
+            "image_passes": 10 * (train + val) + val,
+            "report": ("report.finetune", {"backbone": backbone, "epochs": 10, "measured_epochs": 2}),
+            "pipeline": ("pipeline.finetune", {"name": backbone, "epochs": 10}),
+        }
+    jobs["The CNN, 10 epochs and test"] = {
+        "what": "256 px, every epoch run.",
+        "image_passes": 10 * (train + val) + val,
+        "report": ("report.cnn", {"epochs": 10}),
+        "pipeline": ("pipeline.train", {"epochs": 10}),
+    }
+    jobs["The sweep, 4 rates of 3 epochs"] = {
+        "what": "256 px, every epoch run.",
+        "image_passes": 4 * 3 * (train + val),
+        "report": ("report.sweep", {"epochs": 3, "rates": RATES}),
+        "pipeline": ("pipeline.sweep", {"epochs": 3, "rates": RATES}),
+    }
+    for name, job in jobs.items():
+        (reports, report), (pipelines, pipeline) = job.pop("report"), job.pop("pipeline")
+        job["runs"] = {"report": [], "float32": [], "best": []}
+        for turn in range(arguments.repeats):
+            job["runs"]["report"].append(measure(reports, work=str(work), **report))
+            for key, policy in (("float32", "float32"), ("best", "auto")):
+                job["runs"][key].append(measure(pipelines, work=str(work), policy=policy, **pipeline))
+            log.logger.info("%s, run %d: %s", name, turn + 1, {key: runs[-1] for key, runs in job["runs"].items()})
+    return jobs
+
+
+def _embedding(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
+    backbones = [("InceptionResNetV2", 524, 80), ("DenseNet121", 524, 160)]
+    if arguments.extractor:
+        backbones.append((arguments.extractor, arguments.extractor_size, images))
+    return [
+        measure("limits.embedding_rate", work=str(work), name=name, size=size, policy=policy, images=count, repeats=3)
+        | {"name": Path(name).stem, "size": size}
+        for name, size, count in backbones
+        for policy in ("float32", "auto")
+    ]
+
+
+def _epoch_ends(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
+    return [measure("limits.epoch_ends", images=count, repeats=5) for count in (800, 1600, 3200, 12800)]
+
+
+def _validation(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
+    return measure("limits.validation_rate", work=str(work), repeats=5)
+
+
+def _precision(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any] | None:
+    if not arguments.extractor:
+        log.logger.warning("no --extractor: what bfloat16 does to accuracy shows with trained weights only; left out")
+        return None
+    name, size = arguments.extractor, arguments.extractor_size
+    return {
+        f"heads on {Path(name).stem}": measure(
+            "precisions.heads", work=str(work), name=name, size=size, seeds=[42, 43, 44, 45, 46]
+        ),
+        "the CNN, 20 epochs": measure("precisions.cnns", work=str(work), seeds=[42, 43, 44], epochs=20),
+    }
+
+
+def _growth(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
+    return [growth.stages(str(work), count) | {"shown": growth.GROWING} for count in (500, 2000, 8000)]
+
+
+def _start(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
+    return {
+        "nothing_to_do": growth.nothing_to_do(str(work), arguments.repeats)["seconds"],
+        "stages": growth.starts(arguments.repeats)["stages"],
+        "head": growth.head(str(work)),
+    }
+
+
+SECTIONS = {
+    "jobs": _jobs,
+    "embedding": _embedding,
+    "epoch_ends": _epoch_ends,
+    "validation": _validation,
+    "precision": _precision,
+    "growth": _growth,
+    "start": _start,
+}
+
+
+def _machine() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
+    names = re.findall(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    low = " with avx512_bf16" if "avx512_bf16" in text else ""
+    return f"{len(names)} cores of {names[0]}{low}, no GPU" if names else platform.platform()
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

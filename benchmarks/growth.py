@@ -1,0 +1,133 @@
+"""The stages as processes: on more and more images, with nothing to do, and how long they take to start."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from benchmarks.child import ROOT
+from realwaste import embedding, split
+from realwaste.atomic import write_csv, write_json
+from realwaste.dataset import REALWASTE_COUNTS
+
+BIN = Path(sys.executable).parent
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+GROWING = ("validate_images", "split", "embed_irv2", "evaluate", "compare")
+WITHOUT_TENSORFLOW = ("fetch", "validate_images", "split", "compare")
+
+
+def stages(work: str, images: int) -> dict[str, Any]:
+    """Seconds and peak memory of every stage on so many drawn pictures of 64 px, start-up included."""
+    root = _workspace(Path(work), images)
+    return {"images": images, "stages": {name: _stage(root, name) for name in STAGES}}
+
+
+def nothing_to_do(work: str, repeats: int) -> dict[str, Any]:
+    """`dvc repro` where all is done."""
+    root = _workspace(Path(work), 100)
+    commit = ["git", "-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "b"]
+    repro = [str(BIN / "dvc"), "repro"]
+    for command in (["git", "init", "-q"], ["git", "add", "-A"], commit, repro):
+        _run(command, root)
+    seconds = [_run(repro, root)["seconds"] for _ in range(repeats)]
+    return {"seconds": sorted(seconds)[len(seconds) // 2]}
+
+
+def starts(repeats: int) -> dict[str, Any]:
+    """Seconds until a stage that needs no TensorFlow begins its work: launcher, parameters, imports."""
+    code = (
+        "import sys, importlib; sys.path[:0] = ['src', '.']; from stages import __main__, params; "
+        "params.load({0!r}); importlib.import_module('stages.' + {0!r})"
+    )
+    measured = {}
+    for name in WITHOUT_TENSORFLOW:
+        runs = [_run([sys.executable, "-c", code.format(name)], ROOT)["seconds"] for _ in range(repeats)]
+        measured[name] = sorted(runs)[len(runs) // 2]
+    return {"stages": measured}
+
+
+def head(work: str) -> dict[str, Any]:
+    """finetune_irv2 as a process, on as many vectors as RealWaste has images: drawn from a normal distribution."""
+    root = _workspace(Path(work), 0)
+    import pandas as pd  # noqa: PLC0415 - the other functions here need less
+
+    rows = [(f"{label}/{n}.jpg", label) for label, count in REALWASTE_COUNTS.items() for n in range(count)]
+    splits = split.stratified(pd.DataFrame(rows, columns=["path", "label"]), train=0.6, val=0.2, test=0.2, seed=42)
+    write_csv(root / "data/splits.csv", splits)
+    write_json(root / "data/dataset.json", {"dataset": "drawn vectors"})
+    record = {"backbone": "InceptionResNetV2", "weights": "random", "file": None, "sha256": None, "seed": 42}
+    write_json(root / "data/weights/irv2/weights.json", record)
+    vectors = np.random.default_rng(0).normal(size=(len(splits), 1536)).astype(np.float32)
+    (root / "data/embeddings").mkdir(parents=True)
+    embedding.save(root / "data/embeddings/irv2.npz", embedding.Embeddings(splits["path"].to_numpy(np.str_), vectors))
+    _set(root, finetune_irv2__image_size=524, finetune_irv2__epochs=10)
+    return {"vectors": len(splits)} | _stage(root, "finetune_irv2")
+
+
+def _workspace(work: Path, images: int) -> Path:
+    """The files git knows, with tiny parameters, and a folder of pictures to fetch."""
+    root = work / f"pipeline-{images}-{time.monotonic_ns()}"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, root / name)
+    (root / "dvc.lock").unlink(missing_ok=True)
+    _draw(root / "pictures", images)
+    tiny = {"backbone": "MobileNetV2", "weights": "random", "image_size": 64, "epochs": 2, "embed_batch_size": 32}
+    _set(
+        root,
+        fetch__source=str(root / "pictures"),
+        train_cnn__image_size=64,
+        train_cnn__epochs=1,
+        lr_sweep__image_size=64,
+        lr_sweep__epochs=1,
+        lr_sweep__learning_rates=[0.001],
+        **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
+    )
+    return root
+
+
+def _draw(folder: Path, images: int) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(images):
+        place = folder / f"class_{number % 9}"
+        place.mkdir(parents=True, exist_ok=True)
+        coarse = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        cv2.imwrite(str(place / f"{number}.jpg"), cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC))
+
+
+def _set(root: Path, **values: Any) -> None:
+    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    for key, value in values.items():
+        section, name = key.split("__")
+        params[section][name] = value
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def _stage(root: Path, name: str) -> dict[str, Any]:
+    return _run([sys.executable, "-m", "stages", name], root)
+
+
+def _run(command: list[str], root: Path) -> dict[str, Any]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    environment["REALWASTE_CACHE"] = f"{tempfile.gettempdir()}/realwaste-benchmark"
+    with tempfile.TemporaryFile() as log:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)  # noqa: S603
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            log.seek(0)
+            raise RuntimeError(f"{command} failed:\n{log.read()[-3000:].decode(errors='replace')}")
+    return {"seconds": round(seconds, 2), "peak_mb": round(used.ru_maxrss / 1000)}

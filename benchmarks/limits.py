@@ -1,0 +1,91 @@
+"""How near the pipeline comes to what the machine can do: the bare backbone, the bare decoder, the bare dataset."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from realwaste import backbone, batches, embedding, fused, manifest, precision, training
+from realwaste.images import decode, read_many
+from realwaste.samples import Samples
+from realwaste.tables import read_csv
+
+
+def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int, repeats: int) -> dict[str, Any]:
+    """Images/s of the backbone called in a loop on one batch in memory, and of the pipeline from files, in turn.
+
+    Both run the same network; Keras' own, which the report would call, stands beside them.
+    """
+    policy = precision.resolve(policy)
+    training.make_repeatable(42, deterministic=True)
+    plain = backbone.build(name, size, None, seed=42)
+    model, root = fused.twin(plain, policy), Path(work) / "data/raw"
+    paths = read_csv(Path(work) / "data/splits.csv")["path"].tolist()[:images]
+    ready = read_many([root / path for path in paths[:8]], size)
+    rounds = len(paths) // 8
+
+    def bare(network: Any) -> None:
+        for _ in range(rounds):
+            network.predict_on_batch(ready)
+
+    def ours() -> None:
+        embedding.embed(model, root, paths[: rounds * 8], image_size=size, batch_size=8)
+
+    timed = _in_turn({"keras": lambda: bare(plain), "bare": lambda: bare(model), "pipeline": ours}, repeats)
+    return {"precision": policy, "images": rounds * 8} | {f"{key}_seconds": value for key, value in timed.items()}
+
+
+def epoch_ends(images: int, repeats: int) -> dict[str, Any]:
+    """An epoch of a one-layer model on small pictures, its dataset with tf.data's autotuning on and off."""
+    import keras  # noqa: PLC0415 - the other functions here need less
+
+    training.make_repeatable(42, deterministic=False)
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 32, 32, 3), dtype=np.uint8)
+    labels = np.zeros(images, np.int64)
+    inputs = keras.Input((32, 32, 3))
+    features = keras.layers.Conv2D(32, 3, strides=2)(keras.layers.Rescaling(1 / 255)(inputs))
+    outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.GlobalAveragePooling2D()(features))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    ours = batches.ordered(Samples(pixels, labels), batch_size=32)
+    # As tutorials have it: what tf.data does unless told otherwise.
+    usual = tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(32).map(lambda x, y: (x, y), tf.data.AUTOTUNE)
+    usual = usual.prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    kinds = {"autotuned": usual, "not_autotuned": usual.with_options(options), "pipeline": ours}
+    fits = {name: partial(model.fit, data, shuffle=False, verbose=0) for name, data in kinds.items()}
+    timed = _in_turn(fits, repeats)
+    return {"images": images} | {f"{key}_seconds": value for key, value in timed.items()}
+
+
+def validation_rate(work: str, repeats: int) -> dict[str, Any]:
+    """validate_images' scan, which also hashes, against nothing but decoding on all cores."""
+    root = Path(work) / "data/raw"
+    files = sorted(root.glob("*/*"))
+
+    def bare() -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(lambda file: decode(file.read_bytes()), files):
+                pass
+
+    timed = _in_turn({"bare": bare, "pipeline": lambda: manifest.scan(root)}, repeats)
+    return {"images": len(files)} | {f"{key}_seconds": value for key, value in timed.items()}
+
+
+def _in_turn(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds a job; the first round, which builds graphs, is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(repeats + 1):
+        for name, job in jobs.items():
+            started = time.perf_counter()
+            job()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values[1:]) for name, values in seconds.items()}

@@ -1,0 +1,64 @@
+"""The pipeline's own code for the same jobs: what the stages call, on the same images."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from realwaste import backbone, cnn, embedding, fused, head, precision, predictions, samples, training
+from realwaste.samples import Samples, classes_of, labels_of, paths_of
+from realwaste.tables import read_csv
+
+
+def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any]:
+    root, policy = Path(work), precision.resolve(policy)
+    started = time.perf_counter()
+    training.make_repeatable(42, deterministic=True)
+    splits = read_csv(root / "data/splits.csv")
+    fitted, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
+    model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
+    training.fit(model, fitted, val, training.Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy))
+    predictions.of_pictures(model, [root / "data/raw" / path for path in paths_of(splits, "test")])
+    return {"seconds": time.perf_counter() - started, "precision": policy}
+
+
+def sweep(work: str, epochs: int, rates: list[float], policy: str, size: int = 256) -> dict[str, Any]:
+    root, policy = Path(work), precision.resolve(policy)
+    started = time.perf_counter()
+    splits = read_csv(root / "data/splits.csv")
+    fitted, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
+    for rate in rates:
+        keras.utils.clear_session()
+        training.make_repeatable(42, deterministic=True)
+        model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
+        training.fit(model, fitted, val, training.Schedule(epochs, 32, rate, True, 42, dtype_policy=policy))
+    return {"seconds": time.perf_counter() - started, "precision": policy}
+
+
+def finetune(work: str, name: str, epochs: int, policy: str, size: int = 524) -> dict[str, Any]:
+    """Embedding, head and test answers; then, untimed, what the whole saved model answers to the test images."""
+    root, policy = Path(work), precision.resolve(policy)
+    started = time.perf_counter()
+    training.make_repeatable(42, deterministic=True)
+    splits = read_csv(root / "data/splits.csv")
+    plain = backbone.build(name, size, None, seed=42)
+    vectors = embedding.embed(
+        fused.twin(plain, policy), root / "data/raw", splits["path"].tolist(), image_size=size, batch_size=8
+    )
+    fitted, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
+    classifier = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
+    training.fit(classifier, fitted, val, training.Schedule(epochs, 32, 0.001, True, 42))
+    tested = paths_of(splits, "test")
+    ours = predictions.of_vectors(classifier, vectors.of(tested))
+    seconds = time.perf_counter() - started
+    whole = head.join(plain, classifier)
+    theirs = predictions.of_pictures(whole, [root / "data/raw" / path for path in tested], batch_size=8)
+    return {
+        "seconds": seconds,
+        "precision": policy,
+        "tested": len(tested),
+        "same_class": int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum()),
+        "probability_difference": float(np.abs(ours - theirs).max()),
+    }

@@ -1,0 +1,66 @@
+"""What bfloat16 does to test accuracy: the same splits and seeds in float32 and in the best precision here."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realwaste import backbone, cnn, embedding, fused, head, precision, predictions, samples, split, training
+from realwaste.samples import Samples, classes_of, labels_of, paths_of
+from realwaste.tables import read_csv
+
+
+def heads(work: str, name: str, size: int, seeds: list[int]) -> dict[str, Any]:
+    """A split and a head a seed, on vectors of both precisions."""
+    root = Path(work)
+    manifest = read_csv(root / "data/splits.csv").drop(columns="split")
+    plain = backbone.build(name, size, None, seed=0)
+    policies = {"float32": "float32", "best": precision.resolve("auto")}
+    vectors = {
+        key: embedding.embed(
+            fused.twin(plain, policy), root / "data/raw", manifest["path"].tolist(), image_size=size, batch_size=8
+        )
+        for key, policy in policies.items()
+    }
+    right: dict[str, list[np.ndarray]] = {key: [] for key in policies}
+    for seed in seeds:
+        splits = split.stratified(manifest, train=0.6, val=0.2, test=0.2, seed=seed)
+        for key, own in vectors.items():
+            train, val = (Samples(own.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
+            training.make_repeatable(seed, deterministic=True)
+            model = head.build(own.vectors.shape[1], 128, len(classes_of(splits)))
+            training.fit(model, train, val, training.Schedule(10, 32, 0.001, True, seed))
+            answers = predictions.of_vectors(model, own.of(paths_of(splits, "test")))
+            right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
+    return _summary(right, policies["best"])
+
+
+def cnns(work: str, seeds: list[int], epochs: int, size: int = 256) -> dict[str, Any]:
+    """A split and a CNN a seed, trained in both precisions."""
+    root, best = Path(work), precision.resolve("auto")
+    manifest = read_csv(root / "data/splits.csv").drop(columns="split")
+    right: dict[str, list[np.ndarray]] = {"float32": [], "best": []}
+    for seed in seeds:
+        splits = split.stratified(manifest, train=0.6, val=0.2, test=0.2, seed=seed)
+        train, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
+        for key, policy in (("float32", "float32"), ("best", best)):
+            training.make_repeatable(seed, deterministic=True)
+            model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
+            training.fit(model, train, val, training.Schedule(epochs, 32, 0.001, True, seed, dtype_policy=policy))
+            files = [root / "data/raw" / path for path in paths_of(splits, "test")]
+            answers = predictions.of_pictures(model, files)
+            right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
+    return _summary(right, best)
+
+
+def _summary(right: dict[str, list[np.ndarray]], best: str) -> dict[str, Any]:
+    accuracies = {key: [float(part.mean()) for part in parts] for key, parts in right.items()}
+    float32, low = (np.concatenate(right[key]) for key in ("float32", "best"))
+    return {
+        "precision": best,
+        "float32_accuracies": accuracies["float32"],
+        "best_accuracies": accuracies["best"],
+        "answers": len(float32),
+        "only_float32_right": int((float32 & ~low).sum()),
+        "only_best_right": int((low & ~float32).sum()),
+    }

@@ -1,0 +1,170 @@
+"""The measurements as tables: benchmarks/results.md whole, and a short one for the README."""
+
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+Results = dict[str, Any]
+Runs = list[dict[str, Any]]
+BEGIN, END = "<!-- measured: make bench -->", "<!-- end of measured -->"
+FORMATS = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
+
+
+def results(found: Results) -> str:
+    """Everything that was measured, as Markdown."""
+    parts = [
+        "# Measured by `make bench`",
+        f"{found['images']} images ({found['dataset']}), {found['machine']}. Seconds are the median of "
+        f"{found['repeats']} runs with the lowest and highest, every run a process of its own, the report's and the "
+        "pipeline's in turn; the ratio is the median of the ratios run by run, and the only thing to carry to another "
+        "machine. Imports are in no figure but those of the last two tables. Backbone weights are random: they take as "
+        "long as real ones.",
+        *(_job(name, job, found["images"]) for name, job in found.get("jobs", {}).items()),
+    ]
+    for title, make in (
+        ("embedding", _embedding),
+        ("epoch_ends", _epoch_ends),
+        ("validation", _validation),
+        ("precision", _precision),
+        ("growth", _growth),
+        ("start", _start),
+    ):
+        if title in found:
+            parts.append(make(found[title]))
+    return "\n\n".join(parts) + "\n"
+
+
+def readme(found: Results) -> str:
+    """The short table: one row a job, the pipeline in the precision it takes by itself."""
+    rows = []
+    for name, job in found["jobs"].items():
+        same, best = job["runs"]["float32"], job["runs"]["best"]
+        rows.append(
+            [
+                name,
+                f"{_median(job['runs']['report']):.0f} s",
+                f"{_median(same):.0f} s, **{ratio(job['runs']['report'], same):.1f}×**",
+                f"{_median(best):.0f} s, **{ratio(job['runs']['report'], best):.1f}×**",
+            ]
+        )
+    best_name = FORMATS[next(iter(found["jobs"].values()))["runs"]["best"][0]["precision"]]
+    return _table(["", "the report's procedure", "here, float32", f"here, {best_name}"], rows)
+
+
+def into(text: str, table: str) -> str:
+    """`text` with `table` between the marks."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def ratio(slower: Runs, faster: Runs) -> float:
+    """The median of the ratios run by run: what drifts between runs drifts in both."""
+    return statistics.median(a["seconds"] / b["seconds"] for a, b in zip(slower, faster, strict=True))
+
+
+def _median(runs: Runs) -> float:
+    return statistics.median(run["seconds"] for run in runs)
+
+
+def _job(name: str, job: dict[str, Any], images: int) -> str:
+    rows = []
+    for key, runs in job["runs"].items():
+        seconds = [run["seconds"] for run in runs]
+        own = "the report's procedure" if key == "report" else f"pipeline, {FORMATS[runs[0]['precision']]}"
+        rows.append(
+            [
+                own,
+                f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})",
+                "1" if key == "report" else f"{ratio(job['runs']['report'], runs):.2f}",
+                f"{job['image_passes'] / statistics.median(seconds):.1f}",
+                f"{max(run['peak_mb'] for run in runs) / 1000:.1f}",
+            ]
+        )
+    lines = [f"## {name}", job["what"], _table(["", "seconds", "ratio", "image passes/s", "peak GB"], rows)]
+    checked = job["runs"]["float32"][0]
+    for run in (checked, job["runs"]["best"][0]) if "same_class" in checked else ():
+        lines.append(
+            f"{FORMATS[run['precision']]}: head on cached vectors and whole float32 model, {run['same_class']} of "
+            f"{run['tested']} test images in the same class, largest difference of a probability "
+            f"{run['probability_difference']:.1e}."
+        )
+    return "\n\n".join(lines)
+
+
+def _embedding(runs: Runs) -> str:
+    rows = []
+    for run in runs:
+        rate = {key: run["images"] / run[f"{key}_seconds"] for key in ("keras", "bare", "pipeline")}
+        rows.append(
+            [
+                f"{run['name']}, {run['size']} px",
+                FORMATS[run["precision"]],
+                *(f"{rate[key]:.1f}" for key in ("keras", "bare", "pipeline")),
+                f"{rate['pipeline'] / rate['bare']:.0%}",
+                f"{rate['pipeline'] / rate['keras']:.2f}",
+            ]
+        )
+    head = ["backbone", "format", "Keras', float32, ready batch", "ours, ready batch", "ours, from files"]
+    return "## Embedding, images/s\n\n" + _table([*head, "of its ready batch", "of Keras'"], rows)
+
+
+def _epoch_ends(runs: Runs) -> str:
+    rows = [[str(run["images"]), *(f"{run[f'{key}_seconds']:.3f}" for key in _EPOCHS)] for run in runs]
+    return (
+        "## One epoch on small images, seconds\n\nWith tf.data's autotuning an epoch ends when its timer does.\n\n"
+        + _table(["images", "autotuned", "autotuning off", "the pipeline's dataset"], rows)
+    )
+
+
+_EPOCHS = ("autotuned", "not_autotuned", "pipeline")
+
+
+def _validation(run: dict[str, Any]) -> str:
+    rates = {key: run["images"] / run[f"{key}_seconds"] for key in ("bare", "pipeline")}
+    return (
+        f"## validate_images\n\n{rates['pipeline']:.0f} images/s, hashes included; bare decoding on all cores "
+        f"{rates['bare']:.0f} images/s: {rates['pipeline'] / rates['bare']:.0%}."
+    )
+
+
+def _precision(runs: dict[str, dict[str, Any]]) -> str:
+    rows = []
+    for name, run in runs.items():
+        means = [statistics.mean(run[f"{key}_accuracies"]) for key in ("float32", "best")]
+        rows.append(
+            [
+                name,
+                ", ".join(f"{value:.3f}" for value in run["float32_accuracies"]),
+                ", ".join(f"{value:.3f}" for value in run["best_accuracies"]),
+                f"{means[1] - means[0]:+.4f}",
+                f"{run['only_float32_right']} / {run['only_best_right']} of {run['answers']}",
+            ]
+        )
+    best = FORMATS[next(iter(runs.values()))["precision"]]
+    head = ["", "float32, a seed", f"{best}, a seed", "mean difference", f"right only in float32 / only in {best}"]
+    return f"## Test accuracy in float32 and in {best}\n\n" + _table(head, rows)
+
+
+def _growth(runs: Runs) -> str:
+    stages = list(runs[0]["shown"])
+    rows = [[stage, *(_seconds_and_memory(run["stages"][stage]) for run in runs)] for stage in stages]
+    return "## Growth\n\nWhole processes, start-up included; drawn pictures of 64 px, MobileNetV2.\n\n" + _table(
+        ["stage", *(f"{run['images']:,} images" for run in runs)], rows
+    )
+
+
+def _seconds_and_memory(run: dict[str, Any]) -> str:
+    return f"{run['seconds']:.1f} s, {run['peak_mb'] / 1000:.2f} GB"
+
+
+def _start(run: dict[str, Any]) -> str:
+    rows = [["`dvc repro` with nothing to do", f"{run['nothing_to_do']:.1f} s"]]
+    rows += [[f"{name}, until it begins its work", f"{seconds:.1f} s"] for name, seconds in run["stages"].items()]
+    head = run["head"]
+    rows.append([f"a head of 10 epochs on {head['vectors']:,} vectors, whole process", f"{head['seconds']:.1f} s"])
+    return "## Start-up\n\n" + _table(["", "seconds"], rows)
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
