@@ -91,7 +91,7 @@ def _jobs(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, A
 
 
 def _embedding(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
-    backbones = [("InceptionResNetV2", 524, 80), ("DenseNet121", 524, 160)]
+    backbones = [("InceptionResNetV2", 524, 40), ("DenseNet121", 524, 80)]
     if arguments.extractor:
         backbones.append((arguments.extractor, arguments.extractor_size, images))
     return [

@@ -120,7 +120,7 @@ def _epoch_ends(run: dict[str, Any]) -> str:
         for key, seconds in run["seconds"].items()
     ]
     return (
-        f"## The end of an epoch\n\n{run['images']} JPEGs of 64 px, two convolutions. With tf.data's autotuning on, some "
+        f"## The end of an epoch\n\n{run['images']} JPEGs of 64 px, two convolutions. With tf.data's autotuning some "
         "epochs end only with its timer, at 10 ms × (2^n - 1): 0.63, 1.27, 2.55 s …\n\n"
         + _table(["dataset", "seconds an epoch", "a quarter longer than autotuning off"], rows)
     )

@@ -50,8 +50,8 @@ def _taken(samples: Samples, indices: tf.data.Dataset) -> tf.data.Dataset:
         targets.set_shape([None])
         return features, targets
 
-    # With autotuning on, TensorFlow 2.21 ends some epochs only when its timer does, at 10 ms x (2^n - 1): of epochs with
-    # 1.4 s of work every other one lasted 2.4 to 2.6 s, and none with it off. `make bench` repeats it.
+    # With autotuning on, TensorFlow 2.21 ends some epochs only when its timer does, at 10 ms x (2^n - 1): epochs with
+    # 1.4 s of work then last 2.4 to 2.6 s, and never with it off. `make bench` counts them.
     options = tf.data.Options()
     options.autotune.enabled = False
     return indices.map(take, num_parallel_calls=1).prefetch(2).with_options(options)
