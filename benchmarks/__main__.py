@@ -26,7 +26,7 @@ def main() -> None:
         if RESULTS.is_file():
             kept = json.loads(RESULTS.read_text(encoding="utf-8"))
             found = {key: kept[key] for key in SECTIONS if key in kept} | found
-        for section in arguments.only or SECTIONS:
+        for section in SECTIONS if arguments.only is None else arguments.only:
             log.logger.info("benchmark: %s", section)
             result = SECTIONS[section](work, arguments, found["images"])
             if result is not None:
@@ -44,7 +44,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--extractor", help="a .keras feature extractor with trained weights, for the precision table")
     parser.add_argument("--extractor-size", type=int, default=260)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", nargs="*", choices=SECTIONS, help="measure these again, keep the others' results")
+    parser.add_argument(
+        "--only", nargs="*", choices=SECTIONS, help="measure these (or none) again, keep the other results"
+    )
     return parser.parse_args()
 
 

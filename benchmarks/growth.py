@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from benchmarks.child import ROOT
-from realwaste import embedding, split
+from realwaste import split
 from realwaste.atomic import write_csv, write_json
 from realwaste.dataset import REALWASTE_COUNTS
 
@@ -67,7 +67,9 @@ def head(work: str) -> dict[str, Any]:
     write_json(root / "data/weights/irv2/weights.json", record)
     vectors = np.random.default_rng(0).normal(size=(len(splits), 1536)).astype(np.float32)
     (root / "data/embeddings").mkdir(parents=True)
-    embedding.save(root / "data/embeddings/irv2.npz", embedding.Embeddings(splits["path"].to_numpy(np.str_), vectors))
+    # As realwaste.embedding.save has it, which would bring TensorFlow into this process: a process that is started
+    # from here has this one's memory as the least of its peak.
+    np.savez(root / "data/embeddings/irv2.npz", path=splits["path"].to_numpy(np.str_), vector=vectors)
     _set(root, finetune_irv2__image_size=524, finetune_irv2__epochs=10)
     return {"vectors": len(splits)} | _stage(root, "finetune_irv2")
 

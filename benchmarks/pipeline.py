@@ -1,5 +1,6 @@
 """The pipeline's own code for the same jobs: what the stages call, on the same images."""
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any
     splits = read_csv(root / "data/splits.csv")
     fitted, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
     model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
-    training.fit(model, fitted, val, training.Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy))
+    schedule = training.Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
+    with tempfile.TemporaryDirectory(dir=root) as kept:
+        training.fit(model, fitted, val, schedule, Path(kept) / "training.npz")
     predictions.of_pictures(model, [root / "data/raw" / path for path in paths_of(splits, "test")])
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
@@ -33,7 +36,9 @@ def sweep(work: str, epochs: int, rates: list[float], policy: str, size: int = 2
         keras.utils.clear_session()
         training.make_repeatable(42, deterministic=True)
         model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
-        training.fit(model, fitted, val, training.Schedule(epochs, 32, rate, True, 42, dtype_policy=policy))
+        schedule = training.Schedule(epochs, 32, rate, True, 42, dtype_policy=policy)
+        with tempfile.TemporaryDirectory(dir=root) as kept:
+            training.fit(model, fitted, val, schedule, Path(kept) / "training.npz")
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
 

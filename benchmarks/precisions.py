@@ -11,7 +11,7 @@ from realwaste.tables import read_csv
 
 
 def heads(work: str, name: str, size: int, seeds: list[int]) -> dict[str, Any]:
-    """A split and a head a seed, on vectors of both precisions."""
+    """A split and a head a seed, on vectors of both precisions; and what the whole saved model would have answered."""
     root = Path(work)
     manifest = read_csv(root / "data/splits.csv").drop(columns="split")
     plain = backbone.build(name, size, None, seed=0)
@@ -23,6 +23,8 @@ def heads(work: str, name: str, size: int, seeds: list[int]) -> dict[str, Any]:
         for key, policy in policies.items()
     }
     right: dict[str, list[np.ndarray]] = {key: [] for key in policies}
+    whole: dict[str, dict[str, float]] = {key: {"same_class": 0, "probability_difference": 0} for key in policies}
+    every = embedding.embed(plain, root / "data/raw", manifest["path"].tolist(), image_size=size, batch_size=8)
     for seed in seeds:
         splits = split.stratified(manifest, train=0.6, val=0.2, test=0.2, seed=seed)
         for key, own in vectors.items():
@@ -30,9 +32,14 @@ def heads(work: str, name: str, size: int, seeds: list[int]) -> dict[str, Any]:
             training.make_repeatable(seed, deterministic=True)
             model = head.build(own.vectors.shape[1], 128, len(classes_of(splits)))
             training.fit(model, train, val, training.Schedule(10, 32, 0.001, True, seed))
-            answers = predictions.of_vectors(model, own.of(paths_of(splits, "test")))
+            tested = paths_of(splits, "test")
+            answers = predictions.of_vectors(model, own.of(tested))
             right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
-    return _summary(right, policies["best"])
+            theirs = predictions.of_vectors(model, every.of(tested))
+            whole[key]["same_class"] += int((answers.argmax(axis=1) == theirs.argmax(axis=1)).sum())
+            difference = float(np.abs(answers - theirs).max())
+            whole[key]["probability_difference"] = max(whole[key]["probability_difference"], difference)
+    return _summary(right, policies["best"]) | {"whole": whole}
 
 
 def cnns(work: str, seeds: list[int], epochs: int, size: int = 256) -> dict[str, Any]:

@@ -149,7 +149,23 @@ def _precision(runs: dict[str, dict[str, Any]]) -> str:
         )
     best = FORMATS[next(iter(runs.values()))["precision"]]
     head = ["", "float32, a seed", f"{best}, a seed", "mean difference", f"right only in float32 / only in {best}"]
-    return f"## Test accuracy in float32 and in {best}\n\n" + _table(head, rows)
+    parts = [f"## Test accuracy in float32 and in {best}", _table(head, rows)]
+    for name, run in runs.items():
+        if "whole" in run:
+            rows = [
+                [
+                    FORMATS["float32" if key == "float32" else run["precision"]],
+                    f"{found['same_class']} of {run['answers']}",
+                    f"{found['probability_difference']:.1e}",
+                ]
+                for key, found in run["whole"].items()
+            ]
+            parts.append(
+                f"The answers of the {name} from cached vectors, against those of the whole saved model, which "
+                "is Keras' own layers in float32:"
+            )
+            parts.append(_table(["cached in", "same class", "largest difference of a probability"], rows))
+    return "\n\n".join(parts)
 
 
 def _growth(runs: Runs) -> str:
