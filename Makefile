@@ -35,7 +35,8 @@ format: setup
 	ruff format .
 	ruff check --fix .
 
-audit: setup
+audit: setup  ## known faults in the pinned packages, risky calls in the code
+	ruff check --select S --ignore-noqa --exit-zero src stages benchmarks
 	pip-audit --progress-spinner off -r requirements.txt --disable-pip --no-deps
 
 clean:  ## the environment and the tools' caches; data, models and results stay

@@ -1,8 +1,10 @@
 """`python -m stages NAME`: check params.yaml, then run the stage. A user's mistake is two lines and exit status 1."""
 
+import errno
 import importlib
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from realwaste import log
 from realwaste.errors import UserError
-from stages import params
+from stages import params, process
 
 
 def main() -> int:
@@ -23,11 +25,39 @@ def main() -> int:
     log.setup(getattr(logging, os.environ.get("REALWASTE_LOG", "INFO")))
     try:
         values = params.load(name)
-        importlib.import_module(f"stages.{name}").main(values)
-    except UserError as error:
-        log.logger.error("%s: %s", name, error)
+        process.end_with_dvc()
+        with process.alone(name):
+            importlib.import_module(f"stages.{name}").main(values)
+    except Exception as error:
+        mistake = error if isinstance(error, UserError) else _shortage(error)
+        if mistake is None:
+            raise
+        log.logger.error("%s: %s", name, mistake)
         return 1
     return 0
+
+
+def _shortage(error: Exception) -> UserError | None:
+    """What the machine has too little of, or does not allow; None where the program is to blame."""
+    number = error.errno if isinstance(error, OSError) else None
+    where = (isinstance(error, OSError) and error.filename) or "the checkout, or its temporary folder"
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        free = shutil.disk_usage(".").free
+        return UserError(
+            f"There must be room on the disk to write {where}.",
+            "Free some: `dvc gc --workspace` drops results of other runs from DVC's cache. Then run again.",
+            f"{free / 1e9:.1f} GB free here",
+        )
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return UserError(f"{where} must be writable.", "Allow it, or run in a folder of yours.", os.strerror(number))
+    # TensorFlow's own class for it, which this module need not wait for.
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return UserError(
+            "There must be enough memory for a batch and its network.",
+            "Lower batch_size, embed_batch_size or image_size of this stage, or set its cache to disk.",
+            str(error).split("\n")[0][:200] or type(error).__name__,
+        )
+    return None
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import backbone, embedding, fused, precision, training
+from realwaste import backbone, embedding, fused, precision, resume, training, weights
 from realwaste.atomic import write_json
 from realwaste.log import logger
 from realwaste.records import read_json
@@ -13,21 +13,29 @@ from realwaste.tables import read_csv
 if TYPE_CHECKING:
     from stages.params import Base, Finetune
 
+MANIFEST = Path("data/manifest.csv")
+
 
 def embed(name: str, base: "Base", own: "Finetune") -> None:
     # The seed has no effect: a frozen backbone draws no number, and random weights have a seed of their own.
     training.make_repeatable(0, deterministic=base.deterministic)
-    policy = precision.resolve(base.precision)
-    built = backbone.fetched(Path("data/weights") / name, own.image_size)
-    model = fused.twin(built.model, policy)
-    paths = read_csv(Path("data/manifest.csv"))["path"].tolist()
+    folder, policy = Path("data/weights") / name, precision.resolve(base.precision)
+    built = backbone.fetched(folder, own.image_size)
+    paths = read_csv(MANIFEST)["path"].tolist()
+    work = {"parameters": vars(own), "base": vars(base), "precision": policy}
     started = time.perf_counter()
-    vectors = embedding.embed(
-        model, Path("data/raw"), paths, image_size=own.image_size, batch_size=own.embed_batch_size
-    )
+    with resume.state(f"embed_{name}", work, [MANIFEST, folder / weights.RECORD]) as kept:
+        vectors = embedding.embed(
+            fused.twin(built.model, policy),
+            Path("data/raw"),
+            paths,
+            image_size=own.image_size,
+            batch_size=own.embed_batch_size,
+            kept=kept,
+        )
+        embedding.save(Path(f"data/embeddings/{name}.npz"), vectors)
     seconds = time.perf_counter() - started
 
-    embedding.save(Path(f"data/embeddings/{name}.npz"), vectors)
     facts = {
         "dataset": read_json(Path("data/dataset.json"))["dataset"],
         **built.facts,
@@ -36,7 +44,6 @@ def embed(name: str, base: "Base", own: "Finetune") -> None:
         "images": len(paths),
         "features": vectors.vectors.shape[1],
         "seconds": round(seconds, 2),
-        "images_per_second": round(len(paths) / seconds, 2),
     }
     write_json(Path(f"metrics/embed_{name}.json"), facts)
     logger.info("%s, %s: %d images in %.0f s", facts["backbone"], policy, len(paths), seconds)

@@ -21,7 +21,7 @@ RAW = Path("data/raw")
 def main(params: "Params") -> None:
     splits = read_csv(Path("data/splits.csv"))
     classes, paths = samples.classes_of(splits), splits["path"].tolist()
-    answers, costs = [], {}
+    answers, costs, undefined = [], {}, {}
     for name in ("cnn", "irv2", "densenet"):
         file = Path(f"models/{name}.keras")
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
@@ -30,6 +30,9 @@ def main(params: "Params") -> None:
         else:
             vectors = embedding.load(Path(f"data/embeddings/{name}.npz")).of(paths)
             probabilities = predictions.of_vectors(head.of(model), vectors)
+        probabilities, undefined[name] = predictions.defined(probabilities)
+        if undefined[name]:
+            logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined[name])
         answers.append(predictions.rows(splits, name, probabilities, classes))
         costs[name] = cost.measure(model, file, RAW / paths[0], repeats=params.evaluate.latency_repeats)
 
@@ -38,6 +41,7 @@ def main(params: "Params") -> None:
     tested = table[table["split"] == "test"]
     scored = {
         str(name): classification.summary(predictions.labels_of(own), predictions.probabilities_of(own), classes)
+        | {"undefined_answers": undefined[str(name)]}
         for name, own in tested.groupby("model", sort=False)
     }
     write_csv(Path("data/predictions.csv"), table)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import keras
 import pandas as pd
 
-from realwaste import cnn, precision, sweep, training
+from realwaste import cnn, precision, resume, sweep, training
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.records import read_json
@@ -22,21 +22,32 @@ def main(params: "Params") -> None:
     splits = read_csv(Path("data/splits.csv"))
     train, val, cache = pictures(splits, Path("data/raw"), own.image_size, own.cache)
     policy = precision.resolve(params.base.precision)
-    tables, seconds = [], 0.0
-    for rate in own.learning_rates:
-        keras.utils.clear_session()  # else every rate keeps the memory of those before it
-        training.make_repeatable(seed, deterministic=params.base.deterministic)
-        model = cnn.build(own.image_size, len(classes_of(splits)), batch_norm_momentum=own.batch_norm_momentum)
-        schedule = training.Schedule(own.epochs, own.batch_size, rate, own.shuffle, seed, dtype_policy=policy)
-        trained = training.fit(model, train, val, schedule)
-        seconds += trained.seconds
-        logger.info("learning rate %g: %s", rate, trained.line())
-        tables.append(trained.history.assign(diverged=trained.diverged_epoch is not None, learning_rate=rate))
+    facts = {"parameters": vars(own), "base": vars(params.base), "precision": policy}
+    with resume.state("lr_sweep", facts, [Path("data/splits.csv")]) as kept:
+        for rate in own.learning_rates:
+            finished, checkpoint = kept / f"rate_{rate:g}.csv", kept / f"rate_{rate:g}.npz"
+            if finished.is_file():
+                continue
+            keras.utils.clear_session()  # else every rate keeps the memory of those before it
+            training.make_repeatable(seed, deterministic=params.base.deterministic)
+            model = cnn.build(own.image_size, len(classes_of(splits)), batch_norm_momentum=own.batch_norm_momentum)
+            schedule = training.Schedule(own.epochs, own.batch_size, rate, own.shuffle, seed, dtype_policy=policy)
+            trained = training.fit(model, train, val, schedule, checkpoint)
+            logger.info("learning rate %g: %s", rate, trained.line())
+            diverged = trained.diverged_epoch is not None
+            own_rows = trained.history.assign(diverged=diverged, learning_rate=rate, seconds=trained.seconds)
+            write_csv(finished, own_rows)
+            checkpoint.unlink()
+        tables = [read_csv(kept / f"rate_{rate:g}.csv") for rate in own.learning_rates]
+        _write(pd.concat(tables, ignore_index=True), {"precision": policy, "cache": cache})
 
+
+def _write(rows: pd.DataFrame, facts: dict[str, str]) -> None:
     dataset = read_json(Path("data/dataset.json"))["dataset"]
-    table = pd.concat(tables, ignore_index=True)[["learning_rate", "epoch", *training.METRICS, "diverged"]]
+    table = rows[["learning_rate", "epoch", *training.METRICS, "diverged"]]
     choice = sweep.best(table)
+    seconds = rows.groupby("learning_rate")["seconds"].first().sum()
     write_csv(Path("plots/data/lr_sweep.csv"), table.assign(dataset=dataset))
-    facts = {"dataset": dataset, "precision": policy, "cache": cache, "seconds": round(seconds, 2)}
-    write_json(Path("metrics/lr_sweep.json"), sweep.summary(table, choice) | facts)
+    summary = sweep.summary(table, choice) | {"dataset": dataset} | facts | {"seconds": round(float(seconds), 2)}
+    write_json(Path("metrics/lr_sweep.json"), summary)
     logger.info("best learning rate %g: validation loss %.4f in epoch %d", choice.rate, choice.val_loss, choice.epoch)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import cnn, precision, training
+from realwaste import cnn, precision, resume, training
 from realwaste.atomic import replacing, write_csv, write_json
 from realwaste.log import logger
 from realwaste.records import read_json
@@ -11,6 +11,8 @@ from realwaste.samples import classes_of, pictures
 from realwaste.tables import read_csv
 
 if TYPE_CHECKING:
+    import keras
+
     from stages.params import Params
 
 
@@ -24,12 +26,16 @@ def main(params: "Params") -> None:
     schedule = training.Schedule(
         own.epochs, own.batch_size, own.learning_rate, own.shuffle, params.base.seed, dtype_policy=policy
     )
-    trained = training.fit(model, train, val, schedule)
+    facts = {"parameters": vars(own), "base": vars(params.base), "precision": policy}
+    with resume.state("train_cnn", facts, [Path("data/splits.csv")]) as kept:
+        trained = training.fit(model, train, val, schedule, kept / "training.npz")
+        _write(model, trained, {"precision": policy, "cache": cache})
+    logger.info("CNN: %s", trained.line())
 
+
+def _write(model: "keras.Model", trained: training.Training, facts: dict[str, str]) -> None:
     dataset = read_json(Path("data/dataset.json"))["dataset"]
-    facts = {"dataset": dataset, "precision": policy, "cache": cache}
     with replacing(Path("models/cnn.keras")) as temporary:
         model.save(temporary)
     write_csv(Path("plots/data/history_cnn.csv"), trained.history.assign(dataset=dataset))
-    write_json(Path("metrics/train_cnn.json"), facts | trained.summary())
-    logger.info("CNN: %s", trained.line())
+    write_json(Path("metrics/train_cnn.json"), {"dataset": dataset} | facts | trained.summary())

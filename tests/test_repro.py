@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -137,6 +138,19 @@ def test_a_new_backbone_leaves_images_and_the_other_models_alone(done):
     assert set(json.loads(_run(done, "dvc", "status", "--json"))) == {"fetch"}
     assert _ran(_run(done, "dvc", "repro")) == ["fetch", "embed_densenet", "finetune_densenet", "evaluate", "compare"]
     assert json.loads((done / "metrics/compare.json").read_text())["densenet"]["backbone"] == "MobileNet"
+
+
+def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
+    _set(done, train_cnn__learning_rate=1.0e30, lr_sweep__learning_rates=[0.001, 1.0e30])
+    _run(done, "dvc", "repro")
+    metrics = {path.stem: json.loads(path.read_text(), parse_constant=pytest.fail) for path in done.glob("metrics/*")}
+    assert metrics["train_cnn"]["diverged"] is True
+    assert metrics["train_cnn"]["diverged_epoch"] == 1
+    assert metrics["lr_sweep"]["best_learning_rate"] == 0.001
+    assert metrics["lr_sweep"]["rates"]["1e+30"]["diverged"] is True
+    assert metrics["evaluate"]["cnn"]["undefined_answers"] == 54
+    assert metrics["evaluate"]["cnn"]["test_loss"] == pytest.approx(np.log(9))
+    assert metrics["evaluate"]["irv2"]["undefined_answers"] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Files that are whole or absent: everything is written under a temporary name beside its place, then renamed."""
 
+import glob
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The sibling keeps the suffix, which writers such as Keras go by. A folder that stands at `path` is replaced whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         yield temporary
@@ -26,10 +30,22 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.replace(path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What writers of `path` left that were killed: their process is gone."""
+    for leftover in path.parent.glob(f".tmp-*-{glob.escape(path.name)}"):
+        number = leftover.name.split("-")[1]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            _remove(leftover)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

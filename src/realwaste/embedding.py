@@ -17,6 +17,7 @@ from realwaste.images import read_ahead
 from realwaste.log import console
 
 Vectors = NDArray[np.float32]
+KEEP_EVERY = 16  # batches
 
 
 @dataclass(frozen=True)
@@ -31,21 +32,44 @@ class Embeddings:
         return self.vectors[pd.Series(range(len(self.paths)), index=self.paths).loc[list(paths)]]
 
 
-def embed(model: keras.Model, root: Path, paths: Sequence[str], *, image_size: int, batch_size: int) -> Embeddings:
-    """Push every image of root/<path> through `model` (uint8 RGB in, one vector out), decoding ahead of it."""
+def embed(
+    model: keras.Model, root: Path, paths: Sequence[str], *, image_size: int, batch_size: int, kept: Path | None = None
+) -> Embeddings:
+    """Push every image of root/<path> through `model` (uint8 RGB in, one vector out), decoding ahead of it.
+
+    Args:
+        kept: a folder to leave vectors in every few batches, and to go on from if there are some.
+    """
     vectors = np.empty((len(paths), model.output_shape[-1]), np.float32)
-    done = 0
-    pictures = read_ahead([root / path for path in paths], image_size, batch_size)
-    for pixels in track(pictures, "embedding", total=steps(len(paths), batch_size), console=console):
+    done = start = _restore(vectors, kept)
+    pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size)
+    for pixels in track(pictures, "embedding", total=steps(len(paths) - done, batch_size), console=console):
         # Every batch has one shape, the last one filled up with its first picture: another shape would be traced anew.
         filled = np.concatenate([pixels, np.repeat(pixels[:1], batch_size - len(pixels), axis=0)])
         vectors[done : done + len(pixels)] = model.predict_on_batch(filled)[: len(pixels)]
         done += len(pixels)
+        if kept is not None and (done - start >= KEEP_EVERY * batch_size or done == len(paths)):
+            with replacing(kept / f"rows_{start:09d}.npy") as temporary:
+                np.save(temporary, vectors[start:done])
+            start = done
     if not np.isfinite(vectors).all():
         raise UserError(
             f"The backbone {model.name} must give finite vectors.", "Check its weights file and its preprocessing."
         )
     return Embeddings(np.asarray(paths, dtype=np.str_), vectors)
+
+
+def _restore(vectors: Vectors, kept: Path | None) -> int:
+    """Fill in the rows that a run before left in `kept`; how many from the start on."""
+    done = 0
+    while kept is not None and (part := kept / f"rows_{done:09d}.npy").is_file():
+        try:
+            rows = np.load(part, allow_pickle=False)
+        except (ValueError, EOFError):  # a machine that lost its power may have kept the name and not the bytes
+            break
+        vectors[done : done + len(rows)] = rows
+        done += len(rows)
+    return done
 
 
 def save(path: Path, embeddings: Embeddings) -> None:

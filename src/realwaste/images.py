@@ -7,9 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+# A small file may unpack to any size. OpenCV reads this limit when it is loaded, and knows no other way.
+MAX_PIXELS = 200_000_000
+os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MAX_PIXELS)
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 
 Pixels = NDArray[np.uint8]
 
@@ -33,7 +37,10 @@ def decode(data: bytes) -> Pixels:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        raise UnreadableImageError(f"decoder refused: {error.err}") from error
+        reason = f"more than {MAX_PIXELS:,} pixels" if "CV_IO_MAX_IMAGE" in error.err else f"refused: {error.err}"
+        raise UnreadableImageError(reason) from error
+    except MemoryError as error:
+        raise UnreadableImageError("not enough memory to decode it") from error
     if image is None:
         raise UnreadableImageError("not an image")
     return image.astype(np.uint8, copy=False)

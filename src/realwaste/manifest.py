@@ -23,9 +23,22 @@ def scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         rows = list(pool.map(lambda file: _row(root, file), files))
     table = pd.DataFrame(rows, columns=[*COLUMNS, "reason"])
+    _reject_conflicts(table)
     rejected = table["reason"].notna()
     manifest = table.loc[~rejected, COLUMNS].astype({"height": int, "width": int, "channels": int})
     return manifest.reset_index(drop=True), table.loc[rejected, ["path", "reason"]].reset_index(drop=True)
+
+
+def _reject_conflicts(table: pd.DataFrame) -> None:
+    """The same bytes in two classes: one of the labels is wrong, and nobody knows which."""
+    table["reason"] = table["reason"].astype(object)
+    readable = table[table["reason"].isna()]
+    for _, same in readable.groupby("sha256"):
+        if same["label"].nunique() > 1:
+            paths = same["path"].tolist()
+            for index, path in zip(same.index, paths, strict=True):
+                others = " and ".join(other for other in paths if other.split("/")[0] != path.split("/")[0])
+                table.loc[index, "reason"] = f"label conflict: the same bytes as {others}"
 
 
 def _row(root: Path, file: Path) -> dict[str, object]:
@@ -66,12 +79,13 @@ def refuse_emptied(manifest: pd.DataFrame, rejected: pd.DataFrame) -> None:
 
 
 def summary(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, object]:
-    """Counts and the report's question of section 1.4: do all images have the same size?"""
+    """Counts (duplicates: images whose very bytes were there before), and section 1.4: have all the same size?"""
     sizes = manifest[["height", "width"]].drop_duplicates()
     return {
         "images": len(manifest),
         "rejected": len(rejected),
         "classes": class_counts(manifest),
+        "duplicates": int(manifest["sha256"].duplicated().sum()),
         "same_size": len(sizes) == 1,
         "height": {"min": int(manifest["height"].min()), "max": int(manifest["height"].max())},
         "width": {"min": int(manifest["width"].min()), "max": int(manifest["width"].max())},

@@ -36,6 +36,12 @@ def of_vectors(model: "keras.Model", vectors: NDArray[np.float32], batch_size: i
     return np.concatenate([model.predict_on_batch(part) for part in parts])
 
 
+def defined(probabilities: Probabilities) -> tuple[Probabilities, int]:
+    """Answers that are numbers, and how many were not: weights that diverged have no opinion, which is 1/n."""
+    undefined = np.asarray(~np.isfinite(probabilities).all(axis=1))
+    return np.where(undefined[:, np.newaxis], 1 / probabilities.shape[1], probabilities), int(undefined.sum())
+
+
 def classes_of(table: pd.DataFrame) -> list[str]:
     return [column.removeprefix(PREFIX) for column in table.columns if column.startswith(PREFIX)]
 

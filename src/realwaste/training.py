@@ -1,8 +1,8 @@
 """Fitting a classifier and the table of what happened (report, sections 1.9 and 2.3)."""
 
 import sys
-import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 import tensorflow as tf
 
 from realwaste import batches, fused
+from realwaste.checkpoint import Checkpoint
 from realwaste.samples import Samples
 
 METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
@@ -60,36 +61,45 @@ def make_repeatable(seed: int, *, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def fit(model: keras.Model, train: Samples, val: Samples, schedule: Schedule) -> Training:
-    """Fit `model` in place, by way of its twin. A loss that is no longer finite ends the training at that epoch."""
+def fit(
+    model: keras.Model, train: Samples, val: Samples, schedule: Schedule, checkpoint: Path | None = None
+) -> Training:
+    """Fit `model` in place, by way of its twin. A loss that is no longer finite ends the training at that epoch.
+
+    Args:
+        checkpoint: a file to keep the state after each epoch in, and to go on from if it is there.
+    """
     twin = fused.twin(model, schedule.dtype_policy)
     twin.compile(
         optimizer=fused.Adam(schedule.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
-    started = time.perf_counter()
-    fitted = twin.fit(
-        batches.shuffled(
-            train,
-            batch_size=schedule.batch_size,
+    kept = Checkpoint(checkpoint, METRICS)
+    done = kept.restore(twin)
+    if done < schedule.epochs and np.isfinite(kept.rows).all():
+        twin.fit(
+            batches.shuffled(
+                train,
+                batch_size=schedule.batch_size,
+                epochs=schedule.epochs,
+                seed=schedule.seed,
+                shuffle=schedule.shuffle,
+                start_epoch=done,
+            ),
+            steps_per_epoch=batches.steps(len(train.labels), schedule.batch_size),
+            initial_epoch=done,
             epochs=schedule.epochs,
-            seed=schedule.seed,
-            shuffle=schedule.shuffle,
-        ),
-        steps_per_epoch=batches.steps(len(train.labels), schedule.batch_size),
-        epochs=schedule.epochs,
-        validation_data=batches.ordered(val, batch_size=schedule.batch_size),
-        # The order is the data set's own, see realwaste.batches.
-        shuffle=False,
-        callbacks=[keras.callbacks.TerminateOnNaN()],
-        verbose="auto" if sys.stdout.isatty() else 2,
-    )
-    seconds = time.perf_counter() - started
+            validation_data=batches.ordered(val, batch_size=schedule.batch_size),
+            # The order is the data set's own, see realwaste.batches.
+            shuffle=False,
+            callbacks=[keras.callbacks.TerminateOnNaN(), kept],
+            verbose="auto" if sys.stdout.isatty() else 2,
+        )
     model.set_weights(twin.get_weights())
-    return _training(fitted.history, seconds)
+    return _training(kept)
 
 
-def _training(logged: dict[str, list[float]], seconds: float) -> Training:
-    history = pd.DataFrame({name: logged[name] for name in METRICS}).replace([np.inf, -np.inf], np.nan)
+def _training(kept: Checkpoint) -> Training:
+    history = pd.DataFrame(kept.rows, columns=METRICS).replace([np.inf, -np.inf], np.nan)
     history.insert(0, "epoch", range(1, len(history) + 1))
     wrong = history.loc[history[METRICS].isna().any(axis=1), "epoch"]
-    return Training(history, int(wrong.iloc[0]) if len(wrong) else None, seconds)
+    return Training(history, int(wrong.iloc[0]) if len(wrong) else None, kept.seconds)

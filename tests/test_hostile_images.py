@@ -1,0 +1,247 @@
+"""Whatever is named an image is read rightly, by every reader alike, or refused with its reason: never a crash."""
+
+import csv
+import os
+import random
+import struct
+import subprocess
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from conftest import picture
+from import_walk import ROOT
+from PIL import Image
+
+from realwaste import manifest, samples
+from realwaste.atomic import write_csv
+from realwaste.images import UnreadableImageError, decode, read, read_ahead, read_many
+from realwaste.tables import read_csv
+
+
+def _flat(mode, color, name, folder, **options):
+    path = folder / name
+    Image.new(mode, (32, 24), color).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "suffix", "expected"),
+    [
+        ("L", 90, "PNG", (90, 90, 90)),
+        ("L", 90, "JPEG", (90, 90, 90)),
+        ("I;16", 90 * 257, "PNG", (90, 90, 90)),
+        ("RGBA", (200, 100, 50, 255), "PNG", (200, 100, 50)),
+        ("LA", (90, 255), "PNG", (90, 90, 90)),
+        ("P", 0, "PNG", (0, 0, 0)),
+        ("CMYK", (0, 255, 255, 0), "JPEG", (255, 0, 0)),
+        ("1", 1, "PNG", (255, 255, 255)),
+        ("RGB", (200, 100, 50), "GIF", (200, 100, 50)),
+        ("RGB", (200, 100, 50), "TIFF", (200, 100, 50)),
+        ("RGB", (200, 100, 50), "BMP", (200, 100, 50)),
+        ("RGB", (200, 100, 50), "WEBP", (200, 100, 50)),
+    ],
+)
+def test_every_kind_of_picture_is_read_in_colour_whatever_it_is_named(mode, color, suffix, expected, tmp_path):
+    found = decode(_flat(mode, color, "named.jpg", tmp_path, format=suffix).read_bytes())
+    assert found.shape == (24, 32, 3)
+    assert found.dtype == np.uint8
+    assert np.abs(found[12, 16].astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_of_an_animation_the_first_picture(suffix, tmp_path):
+    frames = [Image.new("RGB", (16, 16), color) for color in ((255, 0, 0), (0, 0, 255), (0, 255, 0))]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
+    np.testing.assert_allclose(decode((tmp_path / f"a.{suffix}").read_bytes())[8, 8], [255, 0, 0], atol=3)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_picture_stands_upright_by_its_exif(turn, tmp_path):
+    upright = picture(1, height=20, width=32)
+    turned = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[turn]
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(np.ascontiguousarray(turned)).save(tmp_path / "t.jpg", exif=exif, quality=100, subsampling=0)
+    found = decode((tmp_path / "t.jpg").read_bytes())
+    assert found.shape == upright.shape
+    assert np.abs(found.astype(int) - upright).mean() < 3
+
+
+def test_one_pixel_and_one_line(tmp_path):
+    for shape in ((1, 1, 3), (1, 300, 3), (300, 1, 3)):
+        cv2.imwrite(str(tmp_path / "p.png"), np.full(shape, 7, np.uint8))
+        assert read(tmp_path / "p.png", 32).tolist() == np.full((32, 32, 3), 7).tolist()
+
+
+def _bomb(side: int) -> bytes:
+    """A PNG of side x side black pixels in a few hundred kB."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    packer = zlib.compressobj(9)
+    line = bytes(side + 1)
+    lines = b"".join(packer.compress(line) for _ in range(side)) + packer.flush()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("stage", ["validate_images", "train_cnn", "embed_irv2", "evaluate"])
+def test_a_decompression_bomb_is_refused_before_it_unpacks(stage, tmp_path):
+    """In a process of its own: OpenCV takes its limit from the module that loads it."""
+    bomb = _bomb(20_000)
+    assert len(bomb) < 1_000_000
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    code = f"""
+import resource, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "src")!r}]
+import stages.{stage}
+from realwaste.images import UnreadableImageError, decode
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    decode(open("bomb.png", "rb").read())
+except UnreadableImageError as error:
+    print(error, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    reason, _, grown = done.stdout.strip().rpartition(" ")
+    assert reason == "more than 200,000,000 pixels"
+    assert int(grown) < 50_000, "kB; unpacked it is 1.2 GB"
+
+
+NAMES = [
+    "with space.jpg",
+    "quote'\".jpg",
+    "comma,semi;colon.jpg",
+    "new\nline.jpg",
+    "tab\t.jpg",
+    "=1+1.jpg",
+    "NA.jpg",
+    "日本語.jpg",
+    "עברית.jpg",
+    "हिन्दी.jpg",
+    "🗑️.jpg",
+    "e\u0301.jpg",
+    "\u00e9.jpg",
+    "%20&?#.jpg",
+    "-rf.jpg",
+]
+
+
+def test_every_name_comes_through_the_tables(images, tmp_path):
+    root = images(glass=1, metal=1)
+    for index, name in enumerate(NAMES):
+        cv2.imwrite(str(tmp_path / "plain.jpg"), picture(50 + index))
+        (tmp_path / "plain.jpg").rename(root / "glass" / name)
+    accepted, rejected = manifest.scan(root)
+    assert rejected.empty
+    write_csv(tmp_path / "manifest.csv", accepted)
+    again = read_csv(tmp_path / "manifest.csv")
+    assert again.equals(accepted)
+    assert {path.removeprefix("glass/") for path in again["path"]} >= set(NAMES)
+    assert len(read_many([root / path for path in again["path"]], 16)) == len(NAMES) + 2
+    with (tmp_path / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.reader(file))) == len(NAMES) + 3
+
+
+def test_the_same_bytes_twice(images):
+    root = images(glass=2, metal=2)
+    (root / "glass/again.jpg").write_bytes((root / "glass/glass_1.jpg").read_bytes())
+    accepted, rejected = manifest.scan(root)
+    assert (len(accepted), len(rejected)) == (5, 0)
+    assert manifest.summary(accepted, rejected)["duplicates"] == 1
+    (root / "metal/glass.jpg").write_bytes((root / "glass/glass_1.jpg").read_bytes())
+    accepted, rejected = manifest.scan(root)
+    assert len(accepted) == 3
+    assert dict(rejected.to_numpy().tolist()) == {
+        "glass/again.jpg": "label conflict: the same bytes as metal/glass.jpg",
+        "glass/glass_1.jpg": "label conflict: the same bytes as metal/glass.jpg",
+        "metal/glass.jpg": "label conflict: the same bytes as glass/again.jpg and glass/glass_1.jpg",
+    }
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_nobody_may_read_is_rejected_with_the_reason(images):
+    root = images(glass=2, metal=1)
+    (root / "glass/glass_1.jpg").chmod(0)
+    _, rejected = manifest.scan(root)
+    assert rejected["reason"].tolist() == ["cannot be opened: Permission denied"]
+
+
+def test_the_three_readers_agree(images, tmp_path):
+    """validate_images decodes; train_cnn and lr_sweep, embed_* and evaluate read: the same pixels."""
+    root = images(glass=3, metal=3)
+    _flat("CMYK", (0, 255, 255, 0), "cmyk.jpg", root / "glass")
+    _flat("RGBA", (9, 200, 3, 128), "alpha.png", root / "metal")
+    accepted, _ = manifest.scan(root)
+    files = [root / path for path in accepted["path"]]
+    validated = [decode(file.read_bytes()) for file in files]
+    assert [image.shape[:2] for image in validated] == list(zip(accepted["height"], accepted["width"], strict=True))
+    split = accepted.assign(split=["train", "val"] * (len(accepted) // 2))
+    train, val, _ = samples.pictures(split, root, 40, "memory")
+    embedded = np.concatenate(list(read_ahead(files, 40, 3)))
+    np.testing.assert_array_equal(train.inputs[np.arange(4)], embedded[::2])
+    np.testing.assert_array_equal(val.inputs[np.arange(4)], embedded[1::2])
+    for image, pixels in zip(validated, embedded, strict=True):
+        if image.shape == pixels.shape:
+            np.testing.assert_array_equal(image, pixels)
+
+
+SEEDS = [".jpg", ".png", ".webp", ".gif", ".bmp", ".tiff"]
+
+
+def _mutated(data: bytes, chance: random.Random) -> bytes:
+    changed = bytearray(data)
+    kind = chance.randrange(5)
+    if kind == 0:
+        return bytes(changed[: chance.randrange(len(changed))])
+    if kind == 1:
+        start = chance.randrange(len(changed))
+        del changed[start : start + chance.randrange(1, 40)]
+    elif kind == 2:
+        place = chance.randrange(len(changed))
+        changed[place:place] = chance.randbytes(chance.randrange(1, 40))
+    for _ in range(chance.choice([1, 2, 8, 64])):
+        # The head of a file holds sizes and kinds: half of the changes go there.
+        reach = min(len(changed), 64) if chance.random() < 0.5 else len(changed)
+        if reach:
+            changed[chance.randrange(reach)] = chance.randrange(256)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("suffix", SEEDS)
+def test_two_thousand_mutants_of_a_kind(suffix, tmp_path, capfd):
+    """With six kinds, 12,000 files: each is refused with a reason, or read, and read the same again to train on."""
+    chance = random.Random(suffix)
+    originals = [cv2.imencode(suffix, picture(seed, 24, 24))[1].tobytes() for seed in range(4)]
+    read_again, refused = 0, 0
+    path = tmp_path / f"mutant{suffix}"
+    for _ in range(2000):
+        data = _mutated(chance.choice(originals), chance)
+        try:
+            image = decode(data)
+        except UnreadableImageError as error:
+            refused += bool(str(error))
+            continue
+        assert image.ndim == 3
+        assert image.shape[2] == 3
+        assert image.dtype == np.uint8
+        path.write_bytes(data)
+        assert read(path, 16).shape == (16, 16, 3)
+        read_again += 1
+    capfd.readouterr()  # what the decoders mutter
+    assert read_again + refused == 2000
+    assert read_again > 0, "a PNG guards its bytes by checksums: few mutants get through"
+    assert refused > 20

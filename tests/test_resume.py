@@ -1,0 +1,172 @@
+"""A training or an embedding that was stopped goes on and ends bit for bit as one that was not."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import picture
+
+from realwaste import backbone, checkpoint, cnn, embedding, resume, training
+from realwaste.samples import Samples
+
+
+class StoppedError(Exception):
+    pass
+
+
+def _samples(count: int) -> Samples:
+    pixels = np.stack([picture(index, 16, 16) // 4 + 120 * (index % 2) for index in range(count)]).astype(np.uint8)
+    return Samples(pixels, np.arange(count) % 2)
+
+
+def _fit(path, policy="float32", rate=0.001):
+    training.make_repeatable(3, deterministic=True)
+    model = cnn.build(16, 2, batch_norm_momentum=0.9)
+    trained = training.fit(model, _samples(40), _samples(10), training.Schedule(5, 8, rate, True, 3, policy), path)
+    return model.get_weights(), trained
+
+
+@pytest.fixture(autouse=True)
+def _every_epoch_is_kept(monkeypatch):
+    monkeypatch.setattr(checkpoint, "MOST", float("inf"))
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """stop_after(n): the n-th epoch that is written from now on is the last that this process lives to see."""
+
+    def arrange(epochs: int) -> None:
+        left = [epochs]
+        write = checkpoint.Checkpoint.on_epoch_end
+
+        def written(self, epoch, logs=None):
+            write(self, epoch, logs)
+            left[0] -= 1
+            if left[0] == 0:
+                monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", write)
+                raise StoppedError
+
+        monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", written)
+
+    return arrange
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("stops", [[1], [4], [2, 1], [5]])
+def test_a_training_goes_on_bit_for_bit(tmp_path, stop_after, policy, stops):
+    weights, whole = _fit(None, policy)
+    for epochs in stops:
+        stop_after(epochs)
+        with pytest.raises(StoppedError):
+            _fit(tmp_path / "t.npz", policy)
+    resumed, trained = _fit(tmp_path / "t.npz", policy)
+    assert trained.history.equals(whole.history)
+    for ours, theirs in zip(resumed, weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_training_that_diverged_is_not_taken_up_again(tmp_path):
+    _, first = _fit(tmp_path / "t.npz", rate=1e38)
+    _, again = _fit(tmp_path / "t.npz", rate=1e38)
+    assert first.diverged_epoch == again.diverged_epoch
+    assert first.history.equals(again.history)
+
+
+def test_writing_takes_no_more_than_its_share_of_the_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "MOST", 0.05)
+    now, written = [0.0], []
+    monkeypatch.setattr("realwaste.checkpoint.time.perf_counter", lambda: now[0])
+
+    def write(self, path):
+        written.append(len(self.rows))
+        now[0] += 0.4
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "_write", write)
+    kept = checkpoint.Checkpoint(tmp_path / "t.npz", ["loss"])
+    for seconds, expected in ((1.5, [1, 7, 13]), (20, list(range(1, 15)))):
+        written.clear()
+        kept.rows.clear()
+        kept.on_train_begin()
+        for epoch in range(14):
+            now[0] += seconds
+            kept.on_epoch_end(epoch, {"loss": 1.0})
+        assert written == expected
+
+
+@pytest.mark.parametrize("kept", [b"", b"PK", 0.5, 0.99])
+def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, kept):
+    path = tmp_path / "t.npz"
+    weights, _ = _fit(path)
+    data = path.read_bytes()
+    path.write_bytes(kept if isinstance(kept, bytes) else data[: int(kept * len(data))])
+    again, trained = _fit(path)
+    assert len(trained.history) == 5
+    for ours, theirs in zip(again, weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "STATE", tmp_path / "state")
+    (tmp_path / "splits.csv").write_text("a")
+    return [tmp_path / "splits.csv"]
+
+
+def test_state_waits_for_the_same_work_alone(inputs, tmp_path, monkeypatch):
+    def left(facts):
+        try:
+            with resume.state("s", facts, inputs) as folder:
+                found = [path.name for path in folder.iterdir()]
+                (folder / "x").write_text("x")
+                raise StoppedError
+        except StoppedError:
+            return found
+
+    assert left({"rate": 1}) == []
+    assert left({"rate": 1}) == ["x"]
+    assert left({"rate": 2}) == [], "another parameter"
+    assert left({"rate": 1}) == [], "what the other work left was cleared away"
+    inputs[0].write_text("b")
+    assert left({"rate": 1}) == [], "another split"
+    monkeypatch.setattr(resume, "version", lambda library: "9.9")
+    assert left({"rate": 1}) == [], "other libraries"
+    assert left({"rate": 1}) == ["x"]
+    assert len(list((tmp_path / "state/s").iterdir())) == 1
+
+
+def test_state_goes_when_the_stage_ends(inputs, tmp_path):
+    with resume.state("s", {}, inputs) as folder:
+        (folder / "x").write_text("x")
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_an_embedding_goes_on_bit_for_bit(images, tmp_path, monkeypatch):
+    root = images(a=7, b=6)
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    extractor = backbone.build("MobileNetV2", 32, None, seed=1)
+    monkeypatch.setattr(embedding, "KEEP_EVERY", 2)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+
+    def run(model: keras.Model) -> np.ndarray:
+        return embedding.embed(model, root, paths, image_size=32, batch_size=2, kept=kept).vectors
+
+    whole = embedding.embed(extractor, root, paths, image_size=32, batch_size=2).vectors
+    calls = []
+    predict = extractor.predict_on_batch
+
+    def counted(pixels):
+        calls.append(len(pixels))
+        if len(calls) == 6:
+            raise StoppedError
+        return predict(pixels)
+
+    monkeypatch.setattr(extractor, "predict_on_batch", counted)
+    with pytest.raises(StoppedError):
+        run(extractor)
+    assert sorted(path.name for path in kept.iterdir()) == ["rows_000000000.npy", "rows_000000004.npy"]
+    (kept / "rows_000000004.npy").write_bytes(b"\x93NUMPY")  # as a loss of power may leave it
+    calls[:] = [0] * 10
+    np.testing.assert_array_equal(run(extractor), whole)
+    assert len(calls) == 10 + 5, "two of seven batches were kept"
+    np.testing.assert_array_equal(run(extractor), whole)
+    assert len(calls) == 15

@@ -1,0 +1,98 @@
+"""No room, no permission, no memory: two lines that say what to free, and earlier results as they were."""
+
+import errno
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from import_walk import ROOT
+
+from realwaste.atomic import replacing
+from stages import __main__ as launcher
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "models/cnn.keras"),
+            "room on the disk to write models/cnn.keras",
+        ),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "room on the disk"),
+        (OSError(errno.EROFS, "Read-only file system", "metrics/a.json"), r"metrics/a\.json must be writable"),
+        (PermissionError(errno.EACCES, "Permission denied", "plots"), "plots must be writable"),
+        (MemoryError(), "enough memory"),
+        (type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor\nmore"), "OOM when allocating"),
+    ],
+)
+def test_what_is_short_is_said(error, said):
+    assert said.replace("\\", "") in str(launcher._shortage(error)).replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), OSError("no number"), FileNotFoundError(errno.ENOENT, "x"), KeyError(1)]
+)
+def test_a_fault_of_the_program_keeps_its_traceback(error):
+    assert launcher._shortage(error) is None
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    (tmp_path / "a.json").write_text("before")
+
+    def write() -> None:
+        with replacing(tmp_path / "a.json") as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "before"
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    (tmp_path / f".tmp-{dead.pid}-a.json").write_text("half")
+    (tmp_path / f".tmp-{dead.pid}-b.json").write_text("another's")
+    (tmp_path / ".tmp-1-a.json").write_text("a writer that lives")
+    with replacing(tmp_path / "a.json") as temporary:
+        temporary.write_text("whole")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted([".tmp-1-a.json", f".tmp-{dead.pid}-b.json", "a.json"])
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(place)], check=False)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_on_a_real_one(small_disk, tmp_path, images):
+    """validate_images on 400 kB: the pictures fit in, the tables and charts of it do not."""
+    root = images(glass=8, metal=8, inside="raw")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    (tmp_path / "data").mkdir()
+    root.rename(tmp_path / "data/raw")
+    (tmp_path / "data/dataset.json").write_text('{"dataset": "drawn"}')
+    (tmp_path / "plots").symlink_to(small_disk)
+    (small_disk / "class_distribution.png").write_bytes(b"before")
+    (small_disk / "filler").write_bytes(bytes(380 * 1024))
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['stages', 'validate_images']"
+    run = f"{code}; from stages.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, capture_output=True, text=True, check=False)
+    output = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 1, output
+    assert "There must be room on the disk to write" in output
+    assert "Traceback" not in output
+    assert (small_disk / "class_distribution.png").read_bytes() == b"before"
+    assert list(tmp_path.rglob(".tmp-*")) == []

@@ -1,0 +1,82 @@
+"""Experiments at the same time: each in a checkout of its own, one download between them."""
+
+import json
+import shutil
+import subprocess
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from test_repro import BIN, _run, _set, clone  # noqa: F401 - the fixture
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def zip_url(images, tmp_path):
+    """A zip of drawn pictures on the loopback, and how often it was asked for."""
+    shutil.make_archive(str(tmp_path / "served/set"), "zip", images(glass=12, metal=12, paper=12))
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            time.sleep(0.5)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path / "served")) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/set.zip", asked
+        server.shutdown()
+
+
+def _accuracies(root, names):
+    shown = json.loads(_run(root, "dvc", "exp", "show", "--json").partition("\n")[0])
+    text = json.dumps(shown)
+    assert all(name in text for name in names)
+    return text
+
+
+def test_a_queue_of_two_workers(clone, zip_url):  # noqa: F811
+    url, asked = zip_url
+    _set(clone, fetch__source=url)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "url"], cwd=clone, check=True)
+    for name, epochs in (("one", 1), ("two", 2)):
+        _run(clone, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"train_cnn.epochs={epochs}")
+    _run(clone, "dvc", "queue", "start", "-j", "2")
+    deadline = time.monotonic() + 280
+    while "Running" in (status := _run(clone, "dvc", "queue", "status")) or "Queued" in status:
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+    assert status.count("Success") == 2, status
+    assert len(asked) == 1, "the second waited for the first one's download"
+    for name, epochs in (("one", 1), ("two", 2)):
+        _run(clone, "dvc", "exp", "apply", name)
+        assert json.loads((clone / "metrics/train_cnn.json").read_text())["epochs"] == epochs
+        assert list(clone.glob("data/.state/*/*")) == []
+
+
+def test_two_temporary_ones_at_once(clone, zip_url):  # noqa: F811
+    url, asked = zip_url
+    _run(clone, "git", "checkout", "-q", "-f", "HEAD")
+    temporary = [str(BIN / "dvc"), "exp", "run", "--temp"]
+    runs = [
+        subprocess.Popen(
+            [*temporary, "--name", name, "-S", f"fetch.source={url}", "-S", f"base.seed={seed}"],
+            cwd=clone,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name, seed in (("three", 3), ("four", 4))
+    ]
+    for run in runs:
+        output, _ = run.communicate(timeout=290)
+        assert run.returncode == 0, output
+    assert len(asked) == 1
+    _accuracies(clone, ["three", "four"])

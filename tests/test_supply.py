@@ -1,0 +1,42 @@
+"""What people load cannot run code: read off the syntax trees of the package, the stages and the benchmark."""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+from import_walk import ROOT
+
+FILES = sorted(path for folder in ("src", "stages", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+
+
+def _calls(name: str) -> Iterator[tuple[str, ast.Call]]:
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(name):
+                yield path.name, node
+
+
+def _argument(call: ast.Call, name: str) -> object:
+    return next((ast.literal_eval(word.value) for word in call.keywords if word.arg == name), None)
+
+
+def test_no_pickle_is_loaded():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"} & set(names), path
+    loads = [call for _, call in _calls("np.load")]
+    assert loads
+    assert all(_argument(call, "allow_pickle") is False for call in loads)
+
+
+def test_models_are_loaded_in_safe_mode():
+    loads = [call for _, call in _calls("load_model")]
+    assert loads
+    assert all(_argument(call, "safe_mode") is True for call in loads)
+
+
+@pytest.mark.parametrize("name", ["eval", "exec", "os.system"])
+def test_no_text_is_run(name):
+    assert [where for where, call in _calls(name) if ast.unparse(call.func) == name] == []
