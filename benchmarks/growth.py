@@ -1,7 +1,7 @@
 """The stages as processes: on more and more images, with nothing to do, and how long they take to start."""
 
 import os
-import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from benchmarks.child import ROOT
+from benchmarks.workspace import copy_checkout, set_params
 from realwaste import split
 from realwaste.atomic import write_csv, write_json
 from realwaste.dataset import REALWASTE_COUNTS
@@ -38,7 +39,7 @@ def nothing_to_do(work: str, repeats: int) -> dict[str, Any]:
     for command in (["git", "init", "-q"], ["git", "add", "-A"], commit, repro):
         _run(command, root)
     seconds = [_run(repro, root)["seconds"] for _ in range(repeats)]
-    return {"seconds": sorted(seconds)[len(seconds) // 2]}
+    return {"seconds": statistics.median(seconds)}
 
 
 def starts(repeats: int) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def starts(repeats: int) -> dict[str, Any]:
     measured = {}
     for name in WITHOUT_TENSORFLOW:
         runs = [_run([sys.executable, "-c", code.format(name)], ROOT)["seconds"] for _ in range(repeats)]
-        measured[name] = sorted(runs)[len(runs) // 2]
+        measured[name] = statistics.median(runs)
     return {"stages": measured}
 
 
@@ -70,22 +71,17 @@ def head(work: str) -> dict[str, Any]:
     # As realwaste.embedding.save has it, which would bring TensorFlow into this process: a process that is started
     # from here has this one's memory as the least of its peak.
     np.savez(root / "data/embeddings/irv2.npz", path=splits["path"].to_numpy(np.str_), vector=vectors)
-    _set(root, finetune_irv2__image_size=524, finetune_irv2__epochs=10)
+    set_params(root, finetune_irv2__image_size=524, finetune_irv2__epochs=10)
     return {"vectors": len(splits)} | _stage(root, "finetune_irv2")
 
 
 def _workspace(work: Path, images: int) -> Path:
     """The files git knows, with tiny parameters, and a folder of pictures to fetch."""
     root = work / f"pipeline-{images}-{time.monotonic_ns()}"
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, root / name)
-    (root / "dvc.lock").unlink(missing_ok=True)
+    copy_checkout(root)
     _draw(root / "pictures", images)
     tiny = {"backbone": "MobileNetV2", "weights": "random", "image_size": 64, "epochs": 2, "embed_batch_size": 32}
-    _set(
+    set_params(
         root,
         fetch__source=str(root / "pictures"),
         train_cnn__image_size=64,
@@ -105,14 +101,6 @@ def _draw(folder: Path, images: int) -> None:
         place.mkdir(parents=True, exist_ok=True)
         coarse = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         cv2.imwrite(str(place / f"{number}.jpg"), cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC))
-
-
-def _set(root: Path, **values: Any) -> None:
-    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
-    for key, value in values.items():
-        section, name = key.split("__")
-        params[section][name] = value
-    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 
 def _stage(root: Path, name: str) -> dict[str, Any]:

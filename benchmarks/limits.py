@@ -3,8 +3,9 @@
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int,
     def ours() -> None:
         embedding.embed(model, root, paths[: rounds * 8], image_size=size, batch_size=8)
 
-    timed = _in_turn({"keras": lambda: bare(plain), "bare": lambda: bare(model), "pipeline": ours}, repeats)
-    return {"precision": policy, "images": rounds * 8} | {f"{key}_seconds": value for key, value in timed.items()}
+    timed = _medians({"keras": lambda: bare(plain), "bare": lambda: bare(model), "pipeline": ours}, repeats)
+    return {"precision": policy, "images": rounds * 8} | timed
 
 
 def epoch_ends(images: int, epochs: int) -> dict[str, Any]:
@@ -63,14 +64,8 @@ def epoch_ends(images: int, epochs: int) -> dict[str, Any]:
     options.autotune.enabled = False
     ours = batches.ordered(Samples(pixels, labels), batch_size=32)
     kinds = {"autotuned": usual, "not_autotuned": usual.with_options(options), "pipeline": ours}
-    seconds: dict[str, list[float]] = {name: [] for name in kinds}
-    for epoch in range(epochs + 1):
-        for name, dataset in kinds.items():
-            started = time.perf_counter()
-            model.fit(dataset, shuffle=False, verbose=0)
-            if epoch:  # the first builds graphs
-                seconds[name].append(round(time.perf_counter() - started, 3))
-    return {"images": images, "seconds": seconds}
+    fits = {name: partial(model.fit, dataset, shuffle=False, verbose=0) for name, dataset in kinds.items()}
+    return {"images": images, "seconds": _in_turn(fits, epochs)}
 
 
 def validation_rate(work: str, repeats: int) -> dict[str, Any]:
@@ -83,16 +78,20 @@ def validation_rate(work: str, repeats: int) -> dict[str, Any]:
             for _ in pool.map(lambda file: decode(file.read_bytes()), files):
                 pass
 
-    timed = _in_turn({"bare": bare, "pipeline": lambda: manifest.scan(root)}, repeats)
-    return {"images": len(files)} | {f"{key}_seconds": value for key, value in timed.items()}
+    timed = _medians({"bare": bare, "pipeline": lambda: manifest.scan(root)}, repeats)
+    return {"images": len(files)} | timed
 
 
-def _in_turn(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds a job; the first round, which builds graphs, is not counted."""
+def _medians(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    return {f"{name}_seconds": statistics.median(runs) for name, runs in _in_turn(jobs, repeats).items()}
+
+
+def _in_turn(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each run of each job; the first round, which builds graphs, is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(repeats + 1):
         for name, job in jobs.items():
             started = time.perf_counter()
             job()
             seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
+    return {name: values[1:] for name, values in seconds.items()}

@@ -19,7 +19,7 @@ def results(found: Results) -> str:
         "pipeline's in turn; the ratio is the median of the ratios run by run, and the only thing to carry to another "
         "machine. Imports are in no figure but those of the last two tables. Backbone weights are random: they take as "
         "long as real ones.",
-        *(_job(name, job, found["images"]) for name, job in found.get("jobs", {}).items()),
+        *(_job(name, job) for name, job in found.get("jobs", {}).items()),
     ]
     for title, make in (
         ("embedding", _embedding),
@@ -66,7 +66,7 @@ def _median(runs: Runs) -> float:
     return statistics.median(run["seconds"] for run in runs)
 
 
-def _job(name: str, job: dict[str, Any], images: int) -> str:
+def _job(name: str, job: dict[str, Any]) -> str:
     rows = []
     for key, runs in job["runs"].items():
         seconds = [run["seconds"] for run in runs]

@@ -11,7 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_repro import BIN, ORDER, _run, _set, clone  # noqa: F401 - the fixture
+from test_repro import BIN, ORDER, _run, clone  # noqa: F401 - the fixture
+
+from benchmarks.workspace import set_params
 
 TIMES = {"seconds", "latency_ms", "training_seconds"}
 KILLS = {
@@ -32,7 +34,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def pipeline(clone: Path) -> Path:  # noqa: F811
     """After one undisturbed run, with trainings long enough to be hit in the middle."""
-    _set(clone, train_cnn__epochs=40, lr_sweep__epochs=15, finetune_irv2__embed_batch_size=1)
+    set_params(clone, train_cnn__epochs=40, lr_sweep__epochs=15, finetune_irv2__embed_batch_size=1)
     _run(clone, "dvc", "repro")
     return clone
 

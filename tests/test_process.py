@@ -29,11 +29,9 @@ def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def _stage(wait: float = 0, **environment: str) -> subprocess.Popen[str]:
+def _stage(wait: float = 0) -> subprocess.Popen[str]:
     code = STAGE.format(root=str(ROOT), wait=wait)
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ | environment
-    )
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
 def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock():

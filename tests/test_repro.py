@@ -17,6 +17,8 @@ import pytest
 import yaml
 from import_walk import ROOT
 
+from benchmarks.workspace import copy_checkout, set_params
+
 BIN = Path(sys.executable).parent
 ORDER = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
@@ -34,33 +36,13 @@ def _ran(output: str) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", output)
 
 
-def _set(root: Path, **values: object) -> None:
-    path = root / "params.yaml"
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for key, value in values.items():
-        section, name = key.split("__")
-        params[section][name] = value
-    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-
-
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
     """The files that git knows, or would, as a repository of their own, with tiny parameters."""
     root = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, root / name)
-    (root / "dvc.lock").unlink(missing_ok=True)
+    copy_checkout(root)
     tiny = {"backbone": "MobileNetV2", "weights": "random", "image_size": 32, "epochs": 2}
-    _set(
+    set_params(
         root,
         fetch__source="synthetic",
         fetch__synthetic_images_per_class=6,
@@ -129,19 +111,19 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
     ],
 )
 def test_only_what_changed_reruns(done, changes, rerun):
-    _set(done, **changes)
+    set_params(done, **changes)
     assert _ran(_run(done, "dvc", "repro")) == rerun
 
 
 def test_a_new_backbone_leaves_images_and_the_other_models_alone(done):
-    _set(done, finetune_densenet__backbone="MobileNet")
+    set_params(done, finetune_densenet__backbone="MobileNet")
     assert set(json.loads(_run(done, "dvc", "status", "--json"))) == {"fetch"}
     assert _ran(_run(done, "dvc", "repro")) == ["fetch", "embed_densenet", "finetune_densenet", "evaluate", "compare"]
     assert json.loads((done / "metrics/compare.json").read_text())["densenet"]["backbone"] == "MobileNet"
 
 
 def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
-    _set(done, train_cnn__learning_rate=1.0e30, lr_sweep__learning_rates=[0.001, 1.0e30])
+    set_params(done, train_cnn__learning_rate=1.0e30, lr_sweep__learning_rates=[0.001, 1.0e30])
     _run(done, "dvc", "repro")
     metrics = {path.stem: json.loads(path.read_text(), parse_constant=pytest.fail) for path in done.glob("metrics/*")}
     assert metrics["train_cnn"]["diverged"] is True
@@ -172,7 +154,7 @@ def test_a_mistake_gets_two_lines_and_status_one(clone, tmp_path, stage, values,
         (root / folder).mkdir(parents=True)
         if not folder.endswith("metal"):
             (root / folder / "a.jpg").write_bytes(b"x")
-    _set(root, **values)
+    set_params(root, **values)
     output = _run(root, sys.executable, "-m", "stages", stage, ok=False)
     assert re.search(said, re.sub(r"\s+", " ", output))
     assert "Traceback" not in output

@@ -9,7 +9,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from test_repro import BIN, _run, _set, clone  # noqa: F401 - the fixture
+from test_repro import BIN, _run, clone  # noqa: F401 - the fixture
+
+from benchmarks.workspace import set_params
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +46,7 @@ def _accuracies(root, names):
 
 def test_a_queue_of_two_workers(clone, zip_url):  # noqa: F811
     url, asked = zip_url
-    _set(clone, fetch__source=url)
+    set_params(clone, fetch__source=url)
     subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "url"], cwd=clone, check=True)
     for name, epochs in (("one", 1), ("two", 2)):
         _run(clone, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"train_cnn.epochs={epochs}")
