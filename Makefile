@@ -3,19 +3,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro setup test test-slow bench lint format audit clean
+.PHONY: repro setup browser test test-slow bench lint format audit clean
 
 repro: setup  ## run what changed of the pipeline
 	dvc repro
 
 setup: $(VENV)/.installed  ## make the environment from the pinned requirements
 
-$(VENV)/.installed: requirements.txt requirements-dev.txt
+$(VENV)/.installed: requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv==0.13.9
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
 	touch $@
+
+browser:  ## Debian's Chromium, for the tests that look at pages (as root; without it they are skipped)
+	apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
 
 test: setup  ## the tests that CI runs, under 6 minutes on two cores
 	pytest -n auto --dist loadfile -m "not slow"

@@ -1,6 +1,5 @@
 """What embed_irv2 and embed_densenet do: every image of the manifest through the frozen backbone, once."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ def embed(name: str, base: "Base", own: "Finetune") -> None:
     built = backbone.fetched(folder, own.image_size)
     paths = read_csv(MANIFEST)["path"].tolist()
     work = {"parameters": vars(own), "base": vars(base), "precision": policy}
-    started = time.perf_counter()
     with resume.state(f"embed_{name}", work, [MANIFEST, folder / weights.RECORD]) as kept:
         vectors = embedding.embed(
             fused.twin(built.model, policy),
@@ -34,7 +32,6 @@ def embed(name: str, base: "Base", own: "Finetune") -> None:
             kept=kept,
         )
         embedding.save(Path(f"data/embeddings/{name}.npz"), vectors)
-    seconds = time.perf_counter() - started
 
     facts = {
         "dataset": read_json(Path("data/dataset.json"))["dataset"],
@@ -43,7 +40,7 @@ def embed(name: str, base: "Base", own: "Finetune") -> None:
         "image_size": own.image_size,
         "images": len(paths),
         "features": vectors.vectors.shape[1],
-        "seconds": round(seconds, 2),
+        "seconds": round(vectors.seconds, 2),
     }
     write_json(Path(f"metrics/embed_{name}.json"), facts)
-    logger.info("%s, %s: %d images in %.0f s", facts["backbone"], policy, len(paths), seconds)
+    logger.info("%s, %s: %d images in %.0f s", facts["backbone"], policy, len(paths), vectors.seconds)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import keras
 import pandas as pd
 
-from realwaste import classification, cost, embedding, head, predictions, samples
+from realwaste import classification, cost, embedding, head, model_file, predictions, samples
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.records import read_json
@@ -24,7 +23,7 @@ def main(params: "Params") -> None:
     answers, costs, undefined = [], {}, {}
     for name in ("cnn", "irv2", "densenet"):
         file = Path(f"models/{name}.keras")
-        model = keras.saving.load_model(file, compile=False, safe_mode=True)
+        model = model_file.load(file).model
         if name == "cnn":
             probabilities = predictions.of_pictures(model, [RAW / path for path in paths])
         else:

@@ -1,5 +1,6 @@
 """The CNN at several learning rates, each from the same weights and batch order: one table, one best rate."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,37 +18,40 @@ if TYPE_CHECKING:
     from stages.params import Params
 
 
+TABLE = Path("plots/data/lr_sweep.csv")
+
+
 def main(params: "Params") -> None:
     own, seed = params.lr_sweep, params.base.seed
-    splits = read_csv(Path("data/splits.csv"))
+    splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     train, val, cache = pictures(splits, Path("data/raw"), own.image_size, own.cache)
     policy = precision.resolve(params.base.precision)
-    facts = {"parameters": vars(own), "base": vars(params.base), "precision": policy}
-    with resume.state("lr_sweep", facts, [Path("data/splits.csv")]) as kept:
+    work = {"parameters": vars(own), "base": vars(params.base), "precision": policy}
+    with resume.state("lr_sweep", work, [Path("data/splits.csv")]) as kept:
+        done: list[pd.DataFrame] = []
         for rate in own.learning_rates:
-            finished, checkpoint = kept / f"rate_{rate:g}.csv", kept / f"rate_{rate:g}.npz"
-            if finished.is_file():
-                continue
-            keras.utils.clear_session()  # else every rate keeps the memory of those before it
-            training.make_repeatable(seed, deterministic=params.base.deterministic)
-            model = cnn.build(own.image_size, len(classes_of(splits)), batch_norm_momentum=own.batch_norm_momentum)
-            schedule = training.Schedule(own.epochs, own.batch_size, rate, own.shuffle, seed, dtype_policy=policy)
-            trained = training.fit(model, train, val, schedule, checkpoint)
-            logger.info("learning rate %g: %s", rate, trained.line())
-            diverged = trained.diverged_epoch is not None
-            own_rows = trained.history.assign(diverged=diverged, learning_rate=rate, seconds=trained.seconds)
-            write_csv(finished, own_rows)
-            checkpoint.unlink()
-        tables = [read_csv(kept / f"rate_{rate:g}.csv") for rate in own.learning_rates]
-        _write(pd.concat(tables, ignore_index=True), {"precision": policy, "cache": cache})
-
-
-def _write(rows: pd.DataFrame, facts: dict[str, str]) -> None:
-    dataset = read_json(Path("data/dataset.json"))["dataset"]
-    table = rows[["learning_rate", "epoch", *training.METRICS, "diverged"]]
-    choice = sweep.best(table)
-    seconds = rows.groupby("learning_rate")["seconds"].first().sum()
-    write_csv(Path("plots/data/lr_sweep.csv"), table.assign(dataset=dataset))
-    summary = sweep.summary(table, choice) | {"dataset": dataset} | facts | {"seconds": round(float(seconds), 2)}
-    write_json(Path("metrics/lr_sweep.json"), summary)
+            finished, checkpoint = kept / f"rate_{rate:g}.csv", kept / f"rate_{rate:g}.npy"
+            if not finished.is_file():
+                keras.utils.clear_session()  # else every rate keeps the memory of those before it
+                training.make_repeatable(seed, deterministic=params.base.deterministic)
+                model = cnn.build(own.image_size, len(classes_of(splits)), batch_norm_momentum=own.batch_norm_momentum)
+                schedule = training.Schedule(own.epochs, own.batch_size, rate, own.shuffle, seed, dtype_policy=policy)
+                live = partial(_show, done, rate, dataset)
+                trained = training.fit(model, train, val, schedule, checkpoint=checkpoint, live=live)
+                logger.info("learning rate %g: %s", rate, trained.line())
+                write_csv(finished, sweep.rows(rate, trained.history).assign(seconds=trained.seconds))
+                checkpoint.unlink()
+            done.append(read_csv(finished))
+        table = pd.concat(done, ignore_index=True)
+        seconds = float(table.groupby("learning_rate")["seconds"].first().sum())
+        choice = sweep.best(table)
+        write_csv(TABLE, table[sweep.COLUMNS].assign(dataset=dataset))
+        about = {"dataset": dataset, "precision": policy, "cache": cache, "seconds": round(seconds, 2)}
+        write_json(Path("metrics/lr_sweep.json"), sweep.summary(table, choice) | about)
     logger.info("best learning rate %g: validation loss %.4f in epoch %d", choice.rate, choice.val_loss, choice.epoch)
+
+
+def _show(done: list[pd.DataFrame], rate: float, dataset: str, history: pd.DataFrame) -> None:
+    """The table so far, for `dvc plots` to draw while the sweep runs."""
+    table = pd.concat([*done, sweep.rows(rate, history)], ignore_index=True)
+    write_csv(TABLE, table[sweep.COLUMNS].assign(dataset=dataset))

@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import cnn, precision, resume, training
-from realwaste.atomic import replacing, write_csv, write_json
+from realwaste import cnn, model_file, precision, resume, training
+from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
+from realwaste.model_file import Classifier, Facts
 from realwaste.records import read_json
 from realwaste.samples import classes_of, pictures
 from realwaste.tables import read_csv
 
 if TYPE_CHECKING:
-    import keras
+    import pandas as pd
 
     from stages.params import Params
 
@@ -19,23 +20,24 @@ if TYPE_CHECKING:
 def main(params: "Params") -> None:
     own = params.train_cnn
     training.make_repeatable(params.base.seed, deterministic=params.base.deterministic)
-    splits = read_csv(Path("data/splits.csv"))
+    splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     train, val, cache = pictures(splits, Path("data/raw"), own.image_size, own.cache)
-    model = cnn.build(own.image_size, len(classes_of(splits)), batch_norm_momentum=own.batch_norm_momentum)
+    classes = classes_of(splits)
+    model = cnn.build(own.image_size, len(classes), batch_norm_momentum=own.batch_norm_momentum)
     policy = precision.resolve(params.base.precision)
     schedule = training.Schedule(
         own.epochs, own.batch_size, own.learning_rate, own.shuffle, params.base.seed, dtype_policy=policy
     )
-    facts = {"parameters": vars(own), "base": vars(params.base), "precision": policy}
-    with resume.state("train_cnn", facts, [Path("data/splits.csv")]) as kept:
-        trained = training.fit(model, train, val, schedule, kept / "training.npz")
-        _write(model, trained, {"precision": policy, "cache": cache})
+    work = {"parameters": vars(own), "base": vars(params.base), "precision": policy}
+
+    def live(history: "pd.DataFrame") -> None:
+        write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
+
+    with resume.state("train_cnn", work, [Path("data/splits.csv")]) as kept:
+        trained = training.fit(model, train, val, schedule, checkpoint=kept / "training.npy", live=live)
+        live(trained.history)
+        facts = Facts("cnn", tuple(classes), own.image_size, dataset, cnn.BACKBONE, cnn.WEIGHTS)
+        model_file.save(Path("models/cnn.keras"), Classifier(model, facts))
+        about = {"dataset": dataset, "precision": policy, "cache": cache}
+        write_json(Path("metrics/train_cnn.json"), about | trained.summary())
     logger.info("CNN: %s", trained.line())
-
-
-def _write(model: "keras.Model", trained: training.Training, facts: dict[str, str]) -> None:
-    dataset = read_json(Path("data/dataset.json"))["dataset"]
-    with replacing(Path("models/cnn.keras")) as temporary:
-        model.save(temporary)
-    write_csv(Path("plots/data/history_cnn.csv"), trained.history.assign(dataset=dataset))
-    write_json(Path("metrics/train_cnn.json"), {"dataset": dataset} | facts | trained.summary())

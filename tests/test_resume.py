@@ -2,10 +2,11 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import picture
 
-from realwaste import backbone, checkpoint, cnn, embedding, resume, training
+from realwaste import arrays, backbone, checkpoint, cnn, embedding, resume, training
 from realwaste.samples import Samples
 
 
@@ -21,13 +22,10 @@ def _samples(count: int) -> Samples:
 def _fit(path, policy="float32", rate=0.001):
     training.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    trained = training.fit(model, _samples(40), _samples(10), training.Schedule(5, 8, rate, True, 3, policy), path)
+    trained = training.fit(
+        model, _samples(40), _samples(10), training.Schedule(5, 8, rate, True, 3, policy), checkpoint=path
+    )
     return model.get_weights(), trained
-
-
-@pytest.fixture(autouse=True)
-def _every_epoch_is_kept(monkeypatch):
-    monkeypatch.setattr(checkpoint, "MOST", float("inf"))
 
 
 @pytest.fixture
@@ -57,44 +55,69 @@ def test_a_training_goes_on_bit_for_bit(tmp_path, stop_after, policy, stops):
     for epochs in stops:
         stop_after(epochs)
         with pytest.raises(StoppedError):
-            _fit(tmp_path / "t.npz", policy)
-    resumed, trained = _fit(tmp_path / "t.npz", policy)
+            _fit(tmp_path / "t.npy", policy)
+    resumed, trained = _fit(tmp_path / "t.npy", policy)
     assert trained.history.equals(whole.history)
     for ours, theirs in zip(resumed, weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_training_that_diverged_is_not_taken_up_again(tmp_path):
-    _, first = _fit(tmp_path / "t.npz", rate=1e38)
-    _, again = _fit(tmp_path / "t.npz", rate=1e38)
+    _, first = _fit(tmp_path / "t.npy", rate=1e38)
+    _, again = _fit(tmp_path / "t.npy", rate=1e38)
     assert first.diverged_epoch == again.diverged_epoch
     assert first.history.equals(again.history)
 
 
-def test_writing_takes_no_more_than_its_share_of_the_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "MOST", 0.05)
-    now, written = [0.0], []
-    monkeypatch.setattr("realwaste.checkpoint.time.perf_counter", lambda: now[0])
+@pytest.mark.parametrize("rate", [0.001, 1e38])
+def test_history_is_told_after_each_epoch_and_by_a_resumed_run_as_a_whole(tmp_path, stop_after, rate):
+    told: list[pd.DataFrame] = []
 
-    def write(self, path):
-        written.append(len(self.rows))
-        now[0] += 0.4
+    def run():
+        model = cnn.build(16, 2, batch_norm_momentum=0.9)
+        schedule = training.Schedule(3, 8, rate, True, 3)
+        return training.fit(
+            model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t.npy", live=told.append
+        )
 
-    monkeypatch.setattr(checkpoint.Checkpoint, "_write", write)
-    kept = checkpoint.Checkpoint(tmp_path / "t.npz", ["loss"])
-    for seconds, expected in ((1.5, [1, 7, 13]), (20, list(range(1, 15)))):
-        written.clear()
-        kept.rows.clear()
-        kept.on_train_begin()
-        for epoch in range(14):
-            now[0] += seconds
-            kept.on_epoch_end(epoch, {"loss": 1.0})
-        assert written == expected
+    if rate < 1:
+        stop_after(2)
+        with pytest.raises(StoppedError):
+            run()
+        assert [len(history) for history in told] == [1]
+    trained = run()
+    assert told[-1].equals(trained.history)
+    assert told[-1]["epoch"].tolist() == list(range(1, len(told[-1]) + 1))
+
+
+def test_seconds_of_a_killed_run_count(tmp_path, stop_after, monkeypatch):
+    clock = iter(range(0, 10_000, 7))
+    monkeypatch.setattr("realwaste.checkpoint.time.perf_counter", lambda: next(clock))
+    stop_after(3)
+    with pytest.raises(StoppedError):
+        _fit(tmp_path / "t.npy")
+    _, trained = _fit(tmp_path / "t.npy")
+    assert trained.seconds == 5 * 7
+
+
+def test_any_changed_byte_is_found(tmp_path):
+    path = tmp_path / "a.npy"
+    written = [np.arange(5), np.array(2.5), np.ones((2, 3), np.float32), np.zeros((0, 4))]
+    arrays.write(path, written)
+    stored = arrays.read(path)
+    assert stored is not None
+    for ours, theirs in zip(stored, written, strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+    data = path.read_bytes()
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert arrays.read(path) is None, place
+    assert arrays.read(tmp_path / "absent.npy") is None
 
 
 @pytest.mark.parametrize("kept", [b"", b"PK", 0.5, 0.99])
 def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, kept):
-    path = tmp_path / "t.npz"
+    path = tmp_path / "t.npy"
     weights, _ = _fit(path)
     data = path.read_bytes()
     path.write_bytes(kept if isinstance(kept, bytes) else data[: int(kept * len(data))])

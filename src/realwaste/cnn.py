@@ -3,6 +3,9 @@
 import keras
 from keras import layers
 
+# What tables call it, where a pretrained model has its backbone and weights.
+BACKBONE, WEIGHTS = "CNN", "trained from random"
+
 
 def build(image_size: int, classes: int, *, batch_norm_momentum: float) -> keras.Model:
     """Uint8 RGB (image_size, image_size, 3) to `classes` probabilities; 33.6 M weights at 256 px and 9 classes.

@@ -1,5 +1,6 @@
 """A frozen backbone gives an image the same vector in every epoch: computed once, kept, trained on in seconds."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.progress import track
 
+from realwaste import arrays
 from realwaste.atomic import replacing
 from realwaste.batches import steps
 from realwaste.errors import UserError
@@ -22,10 +24,11 @@ KEEP_EVERY = 16  # batches
 
 @dataclass(frozen=True)
 class Embeddings:
-    """vectors (n, width) float32, one a path."""
+    """vectors (n, width) float32, one a path; seconds that they took to compute, by all runs together."""
 
     paths: NDArray[np.str_]
     vectors: Vectors
+    seconds: float = 0.0
 
     def of(self, paths: Sequence[str]) -> Vectors:
         """The vectors of these paths, in this order; KeyError for a path that is not here."""
@@ -41,35 +44,37 @@ def embed(
         kept: a folder to leave vectors in every few batches, and to go on from if there are some.
     """
     vectors = np.empty((len(paths), model.output_shape[-1]), np.float32)
-    done = start = _restore(vectors, kept)
+    done, seconds = _restore(vectors, kept)
+    start, began = done, time.perf_counter() - seconds
     pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size)
     for pixels in track(pictures, "embedding", total=steps(len(paths) - done, batch_size), console=console):
         # Every batch has one shape, the last one filled up with its first picture: another shape would be traced anew.
         filled = np.concatenate([pixels, np.repeat(pixels[:1], batch_size - len(pixels), axis=0)])
         vectors[done : done + len(pixels)] = model.predict_on_batch(filled)[: len(pixels)]
         done += len(pixels)
+        seconds = time.perf_counter() - began
         if kept is not None and (done - start >= KEEP_EVERY * batch_size or done == len(paths)):
-            with replacing(kept / f"rows_{start:09d}.npy") as temporary:
-                np.save(temporary, vectors[start:done])
+            arrays.write(_part(kept, start), [vectors[start:done], np.array(seconds)])
             start = done
     if not np.isfinite(vectors).all():
         raise UserError(
             f"The backbone {model.name} must give finite vectors.", "Check its weights file and its preprocessing."
         )
-    return Embeddings(np.asarray(paths, dtype=np.str_), vectors)
+    return Embeddings(np.asarray(paths, dtype=np.str_), vectors, seconds)
 
 
-def _restore(vectors: Vectors, kept: Path | None) -> int:
-    """Fill in the rows that a run before left in `kept`; how many from the start on."""
-    done = 0
-    while kept is not None and (part := kept / f"rows_{done:09d}.npy").is_file():
-        try:
-            rows = np.load(part, allow_pickle=False)
-        except (ValueError, EOFError):  # a machine that lost its power may have kept the name and not the bytes
-            break
+def _restore(vectors: Vectors, kept: Path | None) -> tuple[int, float]:
+    """Fill in the rows that a run before left in `kept`; how many from the start on, and the seconds they took."""
+    done, seconds = 0, 0.0
+    while kept is not None and (part := arrays.read(_part(kept, done))) is not None:
+        rows, spent = part
         vectors[done : done + len(rows)] = rows
-        done += len(rows)
-    return done
+        done, seconds = done + len(rows), float(spent)
+    return done, seconds
+
+
+def _part(kept: Path, start: int) -> Path:
+    return kept / f"rows_{start:09d}.npy"
 
 
 def save(path: Path, embeddings: Embeddings) -> None:

@@ -25,9 +25,6 @@ class Files:
         self.shape = (len(files), size, size, 3)
         self.dtype = np.dtype(np.uint8)
 
-    def __len__(self) -> int:
-        return len(self.files)
-
     def __getitem__(self, index: NDArray[np.integer]) -> Pixels:
         return read_many([self.files[number] for number in index], self.size)
 

@@ -19,7 +19,7 @@ def stratified(manifest: pd.DataFrame, *, train: float, val: float, test: float,
     Raises:
         UserError: a class too small to be in all three parts.
     """
-    refuse_small(manifest, "Every class must be large enough to be in train, val and test")
+    _refuse_small(manifest)
     try:
         rest, tested = train_test_split(manifest, test_size=test, stratify=manifest["label"], random_state=seed)
         trained, validated = train_test_split(
@@ -33,18 +33,22 @@ def stratified(manifest: pd.DataFrame, *, train: float, val: float, test: float,
         ) from error
     parts = zip((trained, validated, tested), PARTS, strict=True)
     splits = pd.concat([part.assign(split=name) for part, name in parts]).sort_index()
-    refuse_small_parts(splits)
+    _refuse_small_parts(splits)
     return splits
 
 
-def refuse_small(manifest: pd.DataFrame, rule: str) -> None:
+def _refuse_small(manifest: pd.DataFrame) -> None:
     counts = manifest["label"].value_counts()
     small = {str(label): int(count) for label, count in counts.items() if count < len(PARTS)}
     if small:
-        raise UserError(f"{rule}: {len(PARTS)} images at least.", "Add images to it, or leave the class out.", small)
+        raise UserError(
+            f"Every class must be large enough to be in train, val and test: {len(PARTS)} images at least.",
+            "Add images to it, or leave the class out.",
+            small,
+        )
 
 
-def refuse_small_parts(splits: pd.DataFrame) -> None:
+def _refuse_small_parts(splits: pd.DataFrame) -> None:
     counts = pd.crosstab(splits["label"], splits["split"]).reindex(columns=PARTS, fill_value=0)
     for label, row in counts.iterrows():
         missing = [part for part in PARTS if row[part] == 0]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from realwaste.errors import DivergedError
 
+COLUMNS = ["learning_rate", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "diverged"]
 RULE = "lowest validation loss at any epoch; of equals the smaller rate; never one that diverged"
 
 
@@ -15,6 +16,11 @@ class Choice:
     rate: float
     epoch: int
     val_loss: float
+
+
+def rows(rate: float, history: pd.DataFrame) -> pd.DataFrame:
+    """The table's rows (COLUMNS) of one rate, from the history of its training."""
+    return history.assign(learning_rate=rate, diverged=history.isna().any(axis=None))
 
 
 def best(table: pd.DataFrame) -> Choice:

@@ -1,6 +1,8 @@
 """Fitting a classifier and the table of what happened (report, sections 1.9 and 2.3)."""
 
+import logging
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import tensorflow as tf
 
 from realwaste import batches, fused
 from realwaste.checkpoint import Checkpoint
+from realwaste.log import logger
 from realwaste.samples import Samples
 
 METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
@@ -62,18 +65,26 @@ def make_repeatable(seed: int, *, deterministic: bool) -> None:
 
 
 def fit(
-    model: keras.Model, train: Samples, val: Samples, schedule: Schedule, checkpoint: Path | None = None
+    model: keras.Model,
+    train: Samples,
+    val: Samples,
+    schedule: Schedule,
+    *,
+    checkpoint: Path | None = None,
+    live: Callable[[pd.DataFrame], None] | None = None,
 ) -> Training:
     """Fit `model` in place, by way of its twin. A loss that is no longer finite ends the training at that epoch.
 
     Args:
         checkpoint: a file to keep the state after each epoch in, and to go on from if it is there.
+        live: is given the history, as in Training, after each epoch.
     """
     twin = fused.twin(model, schedule.dtype_policy)
     twin.compile(
         optimizer=fused.Adam(schedule.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     kept = Checkpoint(checkpoint, METRICS)
+    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(_table(kept.rows))) if live else None
     done = kept.restore(twin)
     if done < schedule.epochs and np.isfinite(kept.rows).all():
         twin.fit(
@@ -91,15 +102,27 @@ def fit(
             validation_data=batches.ordered(val, batch_size=schedule.batch_size),
             # The order is the data set's own, see realwaste.batches.
             shuffle=False,
-            callbacks=[keras.callbacks.TerminateOnNaN(), kept],
-            verbose="auto" if sys.stdout.isatty() else 2,
+            callbacks=[keras.callbacks.TerminateOnNaN(), kept, *([tell] if tell else [])],
+            verbose=_verbosity(),
         )
     model.set_weights(twin.get_weights())
     return _training(kept)
 
 
-def _training(kept: Checkpoint) -> Training:
-    history = pd.DataFrame(kept.rows, columns=METRICS).replace([np.inf, -np.inf], np.nan)
+def _verbosity() -> int | str:
+    """Keras' progress bar where somebody looks on, else a line an epoch; nothing in a quiet run."""
+    if not logger.isEnabledFor(logging.INFO):
+        return 0
+    return "auto" if sys.stdout.isatty() else 2
+
+
+def _table(rows: list[list[float]]) -> pd.DataFrame:
+    history = pd.DataFrame(rows, columns=METRICS).replace([np.inf, -np.inf], np.nan)
     history.insert(0, "epoch", range(1, len(history) + 1))
+    return history
+
+
+def _training(kept: Checkpoint) -> Training:
+    history = _table(kept.rows)
     wrong = history.loc[history[METRICS].isna().any(axis=1), "epoch"]
     return Training(history, int(wrong.iloc[0]) if len(wrong) else None, kept.seconds)

@@ -1,0 +1,60 @@
+"""A real browser on a page, without a network: what it draws, what its console says, how it looks at a width."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: `make browser`")
+_OPTIONS = [
+    # As root, as CI is, Chromium has no sandbox; the pages are our own.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_OPTIONS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Opened:
+    """A page, with what went wrong on it: errors on its console, exceptions, and requests that left this machine."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def opened(browser: Browser, url: str, *, width: int = 1400, dark: bool = False) -> Iterator[Opened]:
+    """`url` in a fresh context; requests to other hosts than the loopback are refused and noted."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", offline=False
+    )
+    shown = Opened(context.new_page())
+
+    def refuse(route, request):
+        shown.problems.append(f"request to {request.url}")
+        route.abort()
+
+    context.route(lambda address: address.startswith("http") and "//127.0.0.1" not in address, refuse)
+    shown.page.on("console", lambda said: said.type == "error" and shown.problems.append(said.text))
+    shown.page.on("pageerror", lambda error: shown.problems.append(str(error)))
+    shown.page.goto(url)
+    try:
+        yield shown
+    finally:
+        context.close()
