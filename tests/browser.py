@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: `make browser`")
@@ -41,17 +41,19 @@ class Opened:
 @contextmanager
 def opened(browser: Browser, url: str, *, width: int = 1400, dark: bool = False) -> Iterator[Opened]:
     """`url` in a fresh context; requests to other hosts than the loopback are refused and noted."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", offline=False
-    )
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
     shown = Opened(context.new_page())
 
-    def refuse(route, request):
+    def refuse(route: Route, request: Request) -> None:
         shown.problems.append(f"request to {request.url}")
         route.abort()
 
+    def said(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            shown.problems.append(message.text)
+
     context.route(lambda address: address.startswith("http") and "//127.0.0.1" not in address, refuse)
-    shown.page.on("console", lambda said: said.type == "error" and shown.problems.append(said.text))
+    shown.page.on("console", said)
     shown.page.on("pageerror", lambda error: shown.problems.append(str(error)))
     shown.page.goto(url)
     try:
