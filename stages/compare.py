@@ -1,10 +1,10 @@
-"""The three models side by side: metrics/compare.json, the measured Table 1 and every picture of the trainings."""
+"""The three models side by side: metrics/compare.json, Table 1 measured, pictures, report and model cards."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from realwaste import comparison, figures
-from realwaste.atomic import write_csv, write_json
+from realwaste import comparison, figures, model_card, report
+from realwaste.atomic import replacing, write_csv, write_json
 from realwaste.log import logger
 from realwaste.records import read_json
 from realwaste.tables import read_csv
@@ -13,56 +13,72 @@ if TYPE_CHECKING:
     from stages.params import Params
 
 METRICS, PLOTS = Path("metrics"), Path("plots")
+FINETUNED = ("irv2", "densenet")
 
 
 def main(params: "Params") -> None:
-    evaluated = read_json(METRICS / "evaluate.json")
-    dataset = evaluated.pop("dataset")
-    for name, facts in read_json(METRICS / "cost.json").items():
-        evaluated[name] |= facts
-    predicted = read_csv(Path("data/predictions.csv"))
-    rows = comparison.table1(evaluated, _trainings(), predicted, dataset)
-    pairs = comparison.pairs(predicted)
-
-    write_json(METRICS / "compare.json", {"dataset": dataset} | rows | {"pairs": pairs})
-    names = comparison.names(rows)
-    write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(rows, names).assign(dataset=dataset))
-    _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), rows, names, evaluated)
-    for name, row in rows.items():
+    told = _story()
+    dataset, names = told.fetched["dataset"], comparison.names(told.rows)
+    write_json(METRICS / "compare.json", {"dataset": dataset} | dict(told.rows) | {"pairs": told.pairs})
+    write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
+    _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), told, names)
+    _write(PLOTS / "report.html", report.page(told))
+    parameters = {"cnn": params.train_cnn, "irv2": params.finetune_irv2, "densenet": params.finetune_densenet}
+    for name, own in parameters.items():
+        about = told.fetched, told.split, told.rows[name], told.evaluated[name], told.trainings[name]
+        _write(Path(f"models/{name}.md"), model_card.card(model_card.Subject(name, *about, parameters=vars(own))))
+    for name, row in told.rows.items():
         low, high = row["test_accuracy_low"], row["test_accuracy_high"]
         shown = comparison.one_line(names)[name]
         logger.info("%s, %s: test accuracy %.4f (%.4f to %.4f)", dataset, shown, row["test_accuracy"], low, high)
-    for pair, facts in pairs.items():
+    for pair, facts in told.pairs.items():
         logger.info("%s: %s (p = %.3g)", pair, facts["verdict"], facts["mcnemar_p"])
 
 
-def _trainings() -> dict[str, dict[str, Any]]:
-    """Backbone, weights and seconds a model; a fine-tuned one's seconds are its vectors' and its head's."""
-    cnn = read_json(METRICS / "train_cnn.json")
-    trainings = {"cnn": {"backbone": "CNN", "weights": "trained from random", "seconds": cnn["seconds"]}}
-    for name in ("irv2", "densenet"):
-        head = read_json(METRICS / f"finetune_{name}.json")
-        embedded = read_json(METRICS / f"embed_{name}.json")["seconds"]
-        trainings[name] = {key: head[key] for key in ("backbone", "weights")}
-        trainings[name]["seconds"] = round(head["seconds"] + embedded, 2)
-    return trainings
+def _story() -> report.Story:
+    metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
+    tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
+    evaluated = {name: metrics["evaluate"][name] | facts for name, facts in metrics["cost"].items()}
+    trainings = {"cnn": metrics["train_cnn"]} | {name: metrics[f"finetune_{name}"] for name in FINETUNED}
+    embeddings = {name: metrics[f"embed_{name}"] for name in FINETUNED}
+    predicted = read_csv(Path("data/predictions.csv"))
+    # A fine-tuned model's seconds are its vectors' and its head's.
+    seconds = {
+        name: round(own["seconds"] + embeddings.get(name, {"seconds": 0})["seconds"], 2)
+        for name, own in trainings.items()
+    }
+    return report.Story(
+        fetched=metrics["fetch"],
+        validated=metrics["validate_images"],
+        split=metrics["split"],
+        sweep=metrics["lr_sweep"],
+        trainings=trainings,
+        embeddings=embeddings,
+        evaluated=evaluated,
+        rows=comparison.table1(evaluated, trainings, seconds, predicted, metrics["fetch"]["dataset"]),
+        pairs=comparison.pairs(predicted),
+        rejected=read_csv(Path("data/rejected.csv")),
+        parts=tables["splits"],
+        histories={name: tables[f"history_{name}"] for name in trainings},
+        rates=tables["lr_sweep"],
+        confusions=tables["confusion"],
+        explained=read_json(Path("data/explanations/explanations.json")),
+        pictures=Path("data/explanations"),
+    )
 
 
-def _draw(
-    studio: figures.Studio,
-    rows: dict[str, Any],
-    names: dict[str, str],
-    evaluated: dict[str, Any],
-) -> None:
-    confusions = read_csv(PLOTS / "data/confusion.csv")
+def _draw(studio: figures.Studio, told: report.Story, names: dict[str, str]) -> None:
     for model, name in comparison.one_line(names).items():
-        history = read_csv(PLOTS / f"data/history_{model}.csv")
-        figures.training_curves(studio, PLOTS / f"training_{model}.png", name, history)
-        counts = confusions[confusions["model"] == model].pivot(index="actual", columns="predicted", values="images")
+        figures.training_curves(studio, PLOTS / f"training_{model}.png", name, told.histories[model])
+        own = told.confusions[told.confusions["model"] == model]
+        counts = own.pivot(index="actual", columns="predicted", values="images")
         figures.confusion(studio, PLOTS / f"confusion_{model}.png", name, counts)
-    sweep = read_csv(PLOTS / "data/lr_sweep.csv")
-    best = read_json(METRICS / "lr_sweep.json")["best_learning_rate"]
-    figures.learning_rates(studio, PLOTS / "lr_sweep.png", sweep, best)
-    figures.model_scores(studio, PLOTS / "test_scores.png", rows, names)
-    figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(evaluated), names)
-    figures.table1(studio, PLOTS / "table1.png", comparison.readable(rows, names))
+    figures.learning_rates(studio, PLOTS / "lr_sweep.png", told.rates, told.sweep["best_learning_rate"])
+    figures.model_scores(studio, PLOTS / "test_scores.png", told.rows, names)
+    figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(told.evaluated), names)
+    figures.table1(studio, PLOTS / "table1.png", comparison.readable(told.rows, names))
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

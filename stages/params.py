@@ -102,6 +102,12 @@ class Evaluate(Section):
     latency_repeats: Count
 
 
+class Explain(Section):
+    examples_per_class: Annotated[int, Field(ge=1, le=10)]
+    mistakes: Annotated[int, Field(ge=0, le=50)]
+    picture_size: Annotated[int, Field(ge=32, le=512)]
+
+
 class Plots(Section):
     color: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
     dpi: Annotated[int, Field(ge=30, le=600)]
@@ -119,6 +125,7 @@ class Params(Section):
     finetune_irv2: Finetune
     finetune_densenet: Finetune
     evaluate: Evaluate
+    explain: Explain
     plots: Plots
 
 

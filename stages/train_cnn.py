@@ -38,6 +38,12 @@ def main(params: "Params") -> None:
         live(trained.history)
         facts = Facts("cnn", tuple(classes), own.image_size, dataset, cnn.BACKBONE, cnn.WEIGHTS)
         model_file.save(Path("models/cnn.keras"), Classifier(model, facts))
-        about = {"dataset": dataset, "precision": policy, "cache": cache}
+        about = {
+            "dataset": dataset,
+            "backbone": cnn.BACKBONE,
+            "weights": cnn.WEIGHTS,
+            "precision": policy,
+            "cache": cache,
+        }
         write_json(Path("metrics/train_cnn.json"), about | trained.summary())
     logger.info("CNN: %s", trained.line())

@@ -41,15 +41,16 @@ def evaluated(predicted):
     }
 
 
-TRAINING = {
-    "cnn": {"backbone": "CNN", "weights": "trained from random", "seconds": 9.0},
-    "irv2": {"backbone": "InceptionResNetV2", "weights": "random", "seconds": 5.0},
-    "densenet": {"backbone": "DenseNet121", "weights": "imagenet", "seconds": 4.0},
+TRAININGS = {
+    "cnn": {"backbone": "CNN", "weights": "trained from random"},
+    "irv2": {"backbone": "InceptionResNetV2", "weights": "random"},
+    "densenet": {"backbone": "DenseNet121", "weights": "imagenet"},
 }
+SECONDS = {"cnn": 9.0, "irv2": 5.0, "densenet": 4.0}
 
 
 def test_table1_has_every_measured_factor(predicted, evaluated):
-    row = comparison.table1(evaluated, TRAINING, predicted, "synthetic")["irv2"]
+    row = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
     own = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
     assert row["train_accuracy"] == (predictions.predicted(own) == own["label"]).mean()
     assert row["train_test_gap"] == pytest.approx(row["train_accuracy"] - row["test_accuracy"])
@@ -58,10 +59,10 @@ def test_table1_has_every_measured_factor(predicted, evaluated):
 
 def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
     for dataset in ("synthetic", "realwaste", "trashnet-mini"):
-        rows = comparison.table1(evaluated, TRAINING, predicted, dataset)
+        rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, dataset)
         assert all("reported_test_accuracy" not in row for row in rows.values())
         assert "The report's accuracy" not in comparison.readable(rows, comparison.names(rows)).index
-    rows = comparison.table1(evaluated, TRAINING, predicted, "RealWaste")
+    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "RealWaste")
     assert [row["reported_test_accuracy"] for row in rows.values()] == [0.6183, 0.8637, 0.8617]
 
 
@@ -80,7 +81,7 @@ def test_the_order_of_the_rows_changes_nothing(predicted):
 
 
 def test_names_say_which_weights_and_keep_twins_apart(predicted, evaluated):
-    rows = comparison.table1(evaluated, TRAINING, predicted, "x")
+    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "x")
     assert list(comparison.names(rows).values()) == [
         "CNN",
         "InceptionResNetV2\nRANDOM weights",
@@ -100,7 +101,7 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
 
     monkeypatch.setattr(figures.Studio, "save", noted)
     studio = figures.Studio("synthetic", "#4c84b8", 60)
-    rows = comparison.table1(evaluated, TRAINING, predicted, "synthetic")
+    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
     names = comparison.names(rows)
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
     history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])

@@ -18,6 +18,7 @@ import yaml
 from import_walk import ROOT
 
 from benchmarks.workspace import copy_checkout, set_params
+from realwaste import model_file
 
 BIN = Path(sys.executable).parent
 ORDER = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -89,6 +90,13 @@ def test_every_number_and_picture_is_there(done):
     assert len(table) == 3 * 54
     assert table.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
     assert len(list(done.glob("plots/*.png"))) == 12
+    page = (done / "plots/report.html").read_text(encoding="utf-8")
+    assert "generated, not photographs" in page
+    for model in ("cnn", "irv2", "densenet"):
+        assert "Trained on generated pictures" in (done / f"models/{model}.md").read_text(encoding="utf-8")
+        facts = model_file.facts_of(done / f"models/{model}.keras")
+        assert facts.classes == tuple(sorted(metrics["split"]["classes"]["test"]))
+        assert (facts.name, facts.image_size, facts.dataset) == (model, 32, "synthetic")
 
 
 def test_dvc_shows_metrics_and_draws_every_plot(done):
@@ -104,10 +112,11 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
 @pytest.mark.parametrize(
     ("changes", "rerun"),
     [
-        ({"finetune_densenet__epochs": 3}, ["finetune_densenet", "evaluate", "compare"]),
+        ({"finetune_densenet__epochs": 3}, ["finetune_densenet", "evaluate", "explain", "compare"]),
         ({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"]),
-        ({"train_cnn__learning_rate": 0.002}, ["train_cnn", "evaluate", "compare"]),
+        ({"train_cnn__learning_rate": 0.002}, ["train_cnn", "evaluate", "explain", "compare"]),
         ({"plots__color": "#445566"}, ["validate_images", "split", "compare"]),
+        ({"explain__mistakes": 1}, ["explain", "compare"]),
     ],
 )
 def test_only_what_changed_reruns(done, changes, rerun):
@@ -117,8 +126,9 @@ def test_only_what_changed_reruns(done, changes, rerun):
 
 def test_a_new_backbone_leaves_images_and_the_other_models_alone(done):
     set_params(done, finetune_densenet__backbone="MobileNet")
-    assert set(json.loads(_run(done, "dvc", "status", "--json"))) == {"fetch"}
-    assert _ran(_run(done, "dvc", "repro")) == ["fetch", "embed_densenet", "finetune_densenet", "evaluate", "compare"]
+    assert set(json.loads(_run(done, "dvc", "status", "--json"))) == {"fetch", "compare"}
+    rerun = ["fetch", "embed_densenet", "finetune_densenet", "evaluate", "explain", "compare"]
+    assert _ran(_run(done, "dvc", "repro")) == rerun
     assert json.loads((done / "metrics/compare.json").read_text())["densenet"]["backbone"] == "MobileNet"
 
 

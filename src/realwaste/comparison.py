@@ -16,18 +16,23 @@ REPORTED = {"cnn": 0.6183, "irv2": 0.8637, "densenet": 0.8617}
 
 
 def table1(
-    evaluated: Mapping[str, Any], training: Mapping[str, Mapping[str, Any]], predicted: pd.DataFrame, dataset: str
+    evaluated: Mapping[str, Any],
+    trainings: Mapping[str, Mapping[str, Any]],
+    seconds: Mapping[str, float],
+    predicted: pd.DataFrame,
+    dataset: str,
 ) -> dict[str, dict[str, Any]]:
     """Measured figures a model.
 
     Args:
         evaluated: metrics/evaluate.json merged with metrics/cost.json, a model.
-        training: `backbone`, `weights` and `seconds` a model, the embedding's seconds included.
+        trainings: with `backbone` and `weights`, a model.
+        seconds: of its training, the embedding included, a model.
         predicted: the predictions table.
         dataset: the report's own figures are added only on RealWaste.
     """
     rows = {}
-    for model, facts in training.items():
+    for model, facts in trainings.items():
         own = predicted[predicted["model"] == model]
         train, val = (_accuracy(own[own["split"] == part]) for part in ("train", "val"))
         test = evaluated[model]["test_accuracy"]
@@ -38,7 +43,7 @@ def table1(
             "train_accuracy": train,
             "val_accuracy": val,
             "train_test_gap": train - test,
-            "training_seconds": facts["seconds"],
+            "training_seconds": seconds[model],
         }
         if dataset == REALWASTE:
             rows[model]["reported_test_accuracy"] = REPORTED[model]
@@ -144,4 +149,5 @@ def readable(rows: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) ->
 
 
 def _weights_named(weights: str) -> str:
-    return {"imagenet": "ImageNet weights", "random": "RANDOM weights"}.get(weights, "weights of that file")
+    known = {"imagenet": "ImageNet weights", "random": "RANDOM weights"}
+    return known.get(weights, "its own weights" if weights.endswith(".keras") else "weights of a file")

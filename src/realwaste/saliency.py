@@ -17,7 +17,7 @@ class GradCam:
 
     def __init__(self, classifier: keras.Model) -> None:
         self._to_map, rest = _split(_functional(classifier))
-        # Of the scores before the softmax: a probability near 1 has no gradient left.
+        # A probability near 1 has no gradient left; the score before the softmax has.
         self._to_scores = _without_softmax(rest)
 
     def heat(self, pixels: Pixels, classes: NDArray[np.integer]) -> Heat:
@@ -30,11 +30,21 @@ class GradCam:
         maps = tf.convert_to_tensor(self._to_map.predict_on_batch(pixels))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(maps)
-            scores = tf.gather(self._to_scores(maps, training=False), classes, batch_dims=1)
-        weights = tf.reduce_mean(tape.gradient(scores, maps), axis=(1, 2), keepdims=True)
+            odds = _log_odds(self._to_scores(maps, training=False), classes)
+        weights = tf.reduce_mean(tape.gradient(odds, maps), axis=(1, 2), keepdims=True)
         heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1)).numpy()
         highest = heat.max(axis=(1, 2), keepdims=True)
         return np.divide(heat, highest, out=np.zeros_like(heat), where=highest > 0)
+
+
+def _log_odds(scores: tf.Tensor, classes: NDArray[np.integer]) -> tf.Tensor:
+    """Of a class against the others. A score alone means nothing: adding the same to all changes no answer.
+
+    Where a place lowers all scores, and its class's the least, Grad-CAM of the bare score is 0 everywhere.
+    """
+    asked = tf.one_hot(classes, scores.shape[-1], on_value=True, off_value=False)
+    others = tf.where(asked, scores.dtype.min, scores)
+    return tf.boolean_mask(scores, asked) - tf.reduce_logsumexp(others, axis=-1)
 
 
 def _functional(model: keras.Model) -> keras.Model:

@@ -1,0 +1,32 @@
+"""What the report shows of single images: examples of each class, and each model's surest mistakes with Grad-CAM."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realwaste import gallery, mistakes, model_file
+from realwaste.atomic import replacing, write_json
+from realwaste.log import logger
+from realwaste.tables import read_csv
+
+if TYPE_CHECKING:
+    from stages.params import Params
+
+RAW = Path("data/raw")
+
+
+def main(params: "Params") -> None:
+    own = params.explain
+    predicted = read_csv(Path("data/predictions.csv"))
+    tested = predicted[predicted["split"] == "test"]
+    with replacing(Path("data/explanations")) as folder:
+        folder.mkdir()
+        table = gallery.examples(read_csv(Path("data/splits.csv")), own.examples_per_class)
+        examples = gallery.write_examples(folder, RAW, table, own.picture_size)
+        found = {}
+        for name in ("cnn", "irv2", "densenet"):
+            classifier = model_file.load(Path(f"models/{name}.keras"))
+            surest = mistakes.most_confident(tested[tested["model"] == name], own.mistakes)
+            found[name] = gallery.write_mistakes(folder, RAW, surest, classifier, own.picture_size)
+        write_json(folder / "explanations.json", {"examples": examples, "mistakes": found})
+    shown = ", ".join(f"{name} {len(rows)}" for name, rows in found.items())
+    logger.info("%d examples; mistakes shown: %s", len(examples), shown)

@@ -1,0 +1,251 @@
+"""The report and the model cards: what they say, and what a browser makes of the page. All numbers here are made up."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from browser import chromium, needs_browser, opened
+from conftest import picture
+from huggingface_hub import ModelCard
+
+from realwaste import classification, comparison, model_card, predictions, report
+
+# As bad as folder names get.
+CLASSES = ["Food Organics", "& <b>é</b>", "a|b\"c'</script>", "紙"]
+MODELS = ("cnn", "irv2", "densenet")
+
+
+def _predicted() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    labels = np.arange(160) % 4
+    paths = [f"{CLASSES[label]}/{number:03}.jpg" for number, label in enumerate(labels)]
+    parts = np.repeat(["train", "val", "test"], [96, 24, 40])
+    splits = pd.DataFrame({"path": paths, "label": np.array(CLASSES)[labels], "split": parts})
+    answers = []
+    for model, share in zip(MODELS, (0.4, 0.8, 0.9), strict=True):
+        chosen = np.where(rng.random(160) < share, labels, rng.integers(0, 4, 160))
+        answers.append(predictions.rows(splits, model, np.eye(4)[chosen] * 0.6 + 0.1, CLASSES))
+    return pd.concat(answers, ignore_index=True)
+
+
+def _history(epochs: int) -> pd.DataFrame:
+    steps = np.arange(1, epochs + 1)
+    falling = 2 / steps
+    return pd.DataFrame(
+        {"epoch": steps, "loss": falling, "accuracy": 1 - falling / 3, "val_loss": falling + 0.5, "val_accuracy": 0.5}
+    )
+
+
+@pytest.fixture
+def tell(tmp_path: Path):
+    """tell(dataset=…, weights=…, diverged=…): a Story with four pictures."""
+
+    def story(dataset="RealWaste", weights="imagenet", diverged=False, rejected=0) -> report.Story:
+        predicted = _predicted()
+        tested = predicted[predicted["split"] == "test"]
+        cost = {"parameters": 33_583_177, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
+        evaluated = {
+            str(model): classification.summary(predictions.labels_of(own), predictions.probabilities_of(own), CLASSES)
+            | cost
+            for model, own in tested.groupby("model", sort=False)
+        }
+        ended = {"diverged": False, "epochs": 12, "seconds": 3.2, "val_accuracy": 0.5, "val_loss": 0.7}
+        trainings = {
+            "cnn": {"backbone": "CNN", "weights": "trained from random", "precision": "float32", **ended},
+            "irv2": {"backbone": "InceptionResNetV2", "weights": weights, "preprocessing": "tf", **ended},
+            "densenet": {"backbone": "DenseNet121", "weights": "imagenet", "preprocessing": "torch", **ended},
+        }
+        if diverged:
+            trainings["cnn"] |= {"diverged": True, "diverged_epoch": 2, "epochs": 2}
+            del trainings["cnn"]["val_loss"], trainings["cnn"]["val_accuracy"]
+        pictures = tmp_path / "explanations"
+        pictures.mkdir(exist_ok=True)
+        cv2.imwrite(str(pictures / "p.webp"), picture(1, 64, 64))
+        mistake = {"path": "x/1.jpg", "label": CLASSES[1], "predicted": CLASSES[2], "probability": 0.934}
+        shown = {"label_probability": 0.02, "picture": "p.webp", "overlay": "p.webp"}
+        rates = pd.concat([_history(3).assign(learning_rate=rate, diverged=False) for rate in (0.001, 0.1)])
+        rates.loc[rates["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
+        parts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size().rename("images").reset_index()
+        return report.Story(
+            fetched={"dataset": dataset, "source": "here", "images": 160, "classes": 4},
+            validated={
+                "images": 160,
+                "classes": dict.fromkeys(CLASSES, 40),
+                "rejected": rejected,
+                "duplicates": 1,
+                "same_size": False,
+                "width": {"min": 300, "max": 524},
+                "height": {"min": 200, "max": 524},
+                "megabytes": 12.5,
+            },
+            split={"train": 96, "val": 24, "test": 40, "classes": {"test": dict.fromkeys(CLASSES, 10)}},
+            sweep={
+                "best_learning_rate": 0.001,
+                "best_val_loss": 0.9,
+                "best_epoch": 2,
+                "rule": "the lowest",
+                "rates": {"0_001": {"diverged": False}, "0_1": {"diverged": True, "diverged_epoch": 3}},
+            },
+            trainings=trainings,
+            embeddings={name: {"seconds": 12.3, "images": 160, "image_size": 524} for name in ("irv2", "densenet")},
+            evaluated=evaluated,
+            rows=comparison.table1(evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, dataset),
+            pairs=comparison.pairs(predicted),
+            rejected=pd.DataFrame({"path": [f"a/{n}.jpg" for n in range(rejected)], "reason": "truncated JPEG"}),
+            parts=parts,
+            histories={"cnn": _history(2 if diverged else 12), "irv2": _history(12), "densenet": _history(12)},
+            rates=rates,
+            confusions=predictions.confusions(tested),
+            explained={
+                "examples": [{"path": "y", "label": label, "picture": "p.webp"} for label in CLASSES],
+                "mistakes": {"cnn": [mistake | shown] * 3, "irv2": [], "densenet": [mistake | shown]},
+            },
+            pictures=pictures,
+        )
+
+    return story
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def shown(tell, browser, tmp_path):
+    """shown(width=…, dark=…, **story): the page in the browser, drawn."""
+    stack = []
+
+    def show(width=1400, dark=False, **told):
+        (tmp_path / "report.html").write_text(report.page(tell(**told)), encoding="utf-8")
+        context = opened(browser, (tmp_path / "report.html").as_uri(), width=width, dark=dark)
+        stack.append(context)
+        page = context.__enter__()
+        page.page.wait_for_selector("body.drawn")
+        return page
+
+    yield show
+    for context in stack:
+        context.__exit__(None, None, None)
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_is_drawn_whole_and_legible(shown, width, dark):
+    opened_page = shown(width=width, dark=dark, rejected=2)
+    page = opened_page.page
+    assert opened_page.problems == []
+    assert page.locator(".chart").count() == page.locator(".chart svg").count() == 6 + 2 * 3 + 3
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    sizes = page.evaluate(
+        """[...document.querySelectorAll("main *")]
+        .filter(node => [...node.childNodes].some(child => child.nodeType === 3 && child.textContent.trim()))
+        .map(node => parseFloat(getComputedStyle(node).fontSize))"""
+    )
+    assert min(sizes) >= 11
+    marks = page.evaluate(
+        """[...document.querySelectorAll(".chart svg")].map(svg => {
+        const box = svg.getBoundingClientRect(); return box.right <= innerWidth && box.width > 200;})"""
+    )
+    assert all(marks)
+    ground, ink = page.evaluate("(style => [style.backgroundColor, style.color])(getComputedStyle(document.body))")
+    brightness = [sum(map(int, color.strip("rgb()").split(","))) for color in (ground, ink)]
+    assert (brightness[0] < brightness[1]) == dark
+    assert abs(brightness[0] - brightness[1]) > 450
+
+
+@needs_browser
+def test_charts_answer_to_the_pointer_and_the_overlay_can_be_taken_away(shown):
+    page = shown().page
+    page.locator("[data-chart=accuracies] .mark-symbol path").first.hover()
+    assert "CNN" in page.locator("#vg-tooltip-element").inner_text()
+    over = page.locator("#errors .over").first
+    assert over.is_visible()
+    page.locator("#overlay").click()
+    assert not over.is_visible()
+    page.locator("#errors .seen").first.hover()
+    assert over.is_visible()
+
+
+@needs_browser
+def test_names_of_classes_are_text_wherever_they_stand(shown):
+    opened_page = shown()
+    text = opened_page.page.inner_text("main")
+    for name in CLASSES:
+        assert name in text
+    assert opened_page.page.locator("main b").all_inner_texts() == ["160", "4", "0", "1", "96 / 24 / 40"]
+    labels = opened_page.page.locator("[data-chart=classes] svg text").all_text_contents()
+    assert set(CLASSES) <= set(labels)
+
+
+@needs_browser
+def test_what_may_not_be_missed_is_large_and_on_top(shown):
+    page = shown(dataset="synthetic", weights="random", diverged=True).page
+    warning = page.locator(".warning").first
+    lines = warning.inner_text()
+    assert "generated, not photographs" in lines
+    assert "InceptionResNetV2 had random weights" in lines
+    assert "The training of cnn diverged" in lines
+    assert float(warning.evaluate("node => getComputedStyle(node).fontSize").removesuffix("px")) > 20
+    assert warning.bounding_box()["y"] < 400
+
+
+def test_nothing_is_warned_of_without_a_reason(tell):
+    page = report.page(tell())
+    assert 'class="warning" role="note"' not in page
+    assert len(page.encode()) < 5_000_000
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_training_that_diverged_at_once_has_a_page_too(tell, epochs):
+    story = tell(diverged=True)
+    story.histories["cnn"][["loss", "val_loss"]] = np.nan
+    story = dataclasses.replace(story, histories=story.histories | {"cnn": story.histories["cnn"].head(epochs)})
+    assert "Diverged in epoch 2" in report.page(story)
+
+
+def test_many_rejected_files_are_counted(tell):
+    page = report.page(tell(rejected=report.REJECTED_SHOWN + 7))
+    assert page.count("truncated JPEG") == report.REJECTED_SHOWN
+    assert "and 7 more in data/rejected.csv" in page
+
+
+def _card(story: report.Story, name: str) -> str:
+    parameters = SimpleNamespace(image_size=524, epochs=12, learning_rate=0.001, dense_units=128, shuffle=True)
+    facts = story.fetched, story.split, story.rows[name], story.evaluated[name], story.trainings[name]
+    return model_card.card(model_card.Subject(name, *facts, parameters=vars(parameters)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_card_is_read_by_the_hubs_own_reader(tell, name):
+    story = tell()
+    card = ModelCard(_card(story, name))
+    data = card.data.to_dict()
+    assert len(data["model-index"][0]["results"]) == 1
+    results = {metric["type"]: metric["value"] for metric in data["model-index"][0]["results"][0]["metrics"]}
+    assert results["accuracy"] == round(story.rows[name]["test_accuracy"], 4)
+    assert results["f1"] == round(story.rows[name]["macro_f1"], 4)
+    assert data["library_name"] == "keras"
+    assert data["license"] == "cc-by-4.0"
+    assert "CC BY 4.0" in card.text
+    rows = [line for line in card.text.splitlines() if line.startswith("| ") and line.count(" | ") == 4]
+    assert len(rows) == 1 + len(CLASSES), "a row a class, even of a class with a bar in its name"
+    assert "not photographs" not in card.text
+
+
+def test_a_card_calls_a_stand_in_one(tell):
+    card = ModelCard(_card(tell(dataset="synthetic", weights="random"), "irv2"))
+    assert "Trained on generated pictures" in card.text
+    assert "random weights" in card.text
+    assert card.data.to_dict()["license"] == "unknown"
+    assert (
+        yaml.safe_load(card.content.split("---")[1])["model-index"][0]["results"][0]["dataset"]["name"] == "synthetic"
+    )

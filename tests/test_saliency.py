@@ -1,0 +1,116 @@
+"""Grad-CAM: where it must be warm on networks whose answer is known, and on nested ones."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import picture
+from keras import layers
+
+from realwaste import backbone, cnn, gallery, head, model_file, saliency
+from realwaste import images as images_module
+
+
+def _brightness_left_or_right() -> keras.Model:
+    """Two classes: how much red there is, and how much green; weights by hand."""
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    maps = layers.Conv2D(2, 1, use_bias=False)(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(maps)))
+    kernel = np.zeros((1, 1, 3, 2), np.float32)
+    kernel[0, 0, 0, 0] = kernel[0, 0, 1, 1] = 1
+    model.set_weights([kernel, np.array([[9, -9], [-9, 9]], np.float32), np.zeros(2, np.float32)])
+    return model
+
+
+def test_it_is_warm_where_the_class_is():
+    pixels = np.zeros((2, 32, 32, 3), np.uint8)
+    pixels[:, :16, :16, 0] = 255
+    pixels[:, 16:, 16:, 1] = 255
+    heat = saliency.GradCam(_brightness_left_or_right()).heat(pixels, np.array([0, 1]))
+    assert heat.shape == (2, 32, 32)
+    expected = np.zeros((2, 32, 32))
+    expected[0, :16, :16] = expected[1, 16:, 16:] = 1
+    np.testing.assert_allclose(heat, expected, atol=1e-6)
+
+
+def test_a_score_common_to_all_classes_changes_nothing():
+    plain = _brightness_left_or_right()
+    shifted = _brightness_left_or_right()
+    kernel, weights, bias = shifted.get_weights()
+    shifted.set_weights([kernel, weights - 100, bias])
+    pixels = np.stack([picture(n, 32, 32) for n in range(4)])
+    classes = np.array([0, 1, 0, 1])
+    np.testing.assert_allclose(
+        saliency.GradCam(shifted).heat(pixels, classes), saliency.GradCam(plain).heat(pixels, classes), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121"])
+def test_a_joined_model_is_opened_without_changing_its_answers(name):
+    extractor = backbone.build(name, 64, None, seed=1)
+    model = head.join(extractor, head.build(extractor.output_shape[-1], 8, 3))
+    pixels = np.stack([picture(n, 64, 64) for n in range(3)])
+    before = model.predict_on_batch(pixels)
+    cam = saliency.GradCam(model)
+    heat = cam.heat(pixels, np.array([0, 1, 2]))
+    assert heat.shape == (3, 2, 2)
+    assert heat.min() >= 0
+    assert heat.max() == 1
+    scores = cam._to_scores(cam._to_map.predict_on_batch(pixels)).numpy()
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(odds / odds.sum(axis=1, keepdims=True), before, atol=1e-5)
+    np.testing.assert_array_equal(model.predict_on_batch(pixels), before)
+
+
+def test_the_cnn_and_weights_that_diverged():
+    model = cnn.build(32, 3, batch_norm_momentum=0.9)
+    pixels = np.stack([picture(n, 32, 32) for n in range(2)])
+    assert saliency.GradCam(model).heat(pixels, np.array([0, 2])).shape == (2, 8, 8)
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    assert saliency.GradCam(model).heat(pixels, np.array([0, 2])).tolist() == np.zeros((2, 8, 8)).tolist()
+
+
+def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
+    import pandas as pd
+
+    root = images(a=2, b=1)
+    model = cnn.build(32, 2, batch_norm_momentum=0.9)
+    facts = model_file.Facts("cnn", ("a", "b"), 32, "x", "CNN", "trained from random")
+    table = pd.DataFrame({"path": ["a/a_1.jpg", "b/b_1.jpg"], "predicted": ["b", "a"]})
+    rows = gallery.write_mistakes(tmp_path, root, table, model_file.Classifier(model, facts), 48)
+    assert [row["predicted"] for row in rows] == ["b", "a"]
+    for row in rows:
+        shapes = [images_module.decode((tmp_path / row[kind]).read_bytes()).shape for kind in ("picture", "overlay")]
+        assert shapes == [(48, 48, 3)] * 2
+    splits = pd.DataFrame({"path": ["a/a_2.jpg", "a/a_1.jpg", "b/b_1.jpg"], "label": ["a", "a", "b"], "split": "train"})
+    chosen = gallery.examples(splits, 1)
+    assert chosen["path"].tolist() == ["a/a_1.jpg", "b/b_1.jpg"]
+    assert gallery.write_examples(tmp_path, root, chosen, 20)[1]["picture"] == "example_1.webp"
+
+
+def test_a_model_file_knows_its_classes_and_refuses_strangers(tmp_path):
+    import zipfile
+
+    from realwaste.errors import UserError
+
+    facts = model_file.Facts("cnn", ("a", "ü"), 32, "synthetic", "CNN", "trained from random")
+    model = cnn.build(32, 2, batch_norm_momentum=0.9)
+    path = tmp_path / "m.keras"
+    model_file.save(path, model_file.Classifier(model, facts))
+    loaded = model_file.load(path)
+    assert loaded.facts == model_file.facts_of(path) == facts
+    assert "generated pictures" in (facts.caution() or "")
+    pixels = np.stack([picture(1, 32, 32)])
+    np.testing.assert_array_equal(loaded.model.predict_on_batch(pixels), model.predict_on_batch(pixels))
+    with pytest.raises(UserError, match="must be a model at"):
+        model_file.load(tmp_path / "no.keras")
+    model.save(tmp_path / "plain.keras")
+    (tmp_path / "text.keras").write_text("no zip")
+    with zipfile.ZipFile(tmp_path / "odd.keras", "w") as odd:
+        odd.writestr("realwaste.json", '{"classes": 3}')
+    for name in ("plain", "text", "odd"):
+        with pytest.raises(UserError, match="that this pipeline saved"):
+            model_file.load(tmp_path / f"{name}.keras")
+    with zipfile.ZipFile(tmp_path / "odd2.keras", "w") as odd, zipfile.ZipFile(path) as whole:
+        odd.writestr("realwaste.json", whole.read("realwaste.json"))
+    with pytest.raises(UserError, match="whole Keras model"):
+        model_file.load(tmp_path / "odd2.keras")
