@@ -42,7 +42,7 @@ def pipeline(clone: Path) -> Path:  # noqa: F811
 
 def _results(root: Path, stage: str) -> dict[str, object]:
     """What a stage leaves, without the times that were measured."""
-    entries = [*ORDER[stage]["outs"], *ORDER[stage]["metrics"]]
+    entries = [*ORDER[stage]["outs"], *ORDER[stage].get("metrics", [])]
     found = {}
     for place in (next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries):
         path = root / place
@@ -60,8 +60,8 @@ def _content(file: Path) -> object:
     if file.suffix == ".npz":
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name].tobytes() for name in stored.files}
-    # Table 1 as a picture shows times.
-    return file.exists() if file.name == "table1.png" else file.read_bytes()
+    # What people read shows times.
+    return file.exists() if file.name == "table1.png" or file.suffix in {".html", ".md"} else file.read_bytes()
 
 
 def _untimed(values: object) -> object:
