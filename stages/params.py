@@ -47,6 +47,8 @@ class ValidateImages(Section):
 
 
 class Split(Section):
+    strategy: Literal["stratified", "grouped"]
+    block: Annotated[int, Field(ge=2)]
     train: Ratio
     val: Ratio
     test: Ratio

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import figures, split
+from realwaste import figures, leakage, split
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.records import read_json
@@ -13,18 +13,35 @@ if TYPE_CHECKING:
     from stages.params import Params
 
 
+MOST_OFF = 0.02
+
+
 def main(params: "Params") -> None:
     ratios = params.split
-    splits = split.stratified(
-        read_csv(Path("data/manifest.csv")), train=ratios.train, val=ratios.val, test=ratios.test, seed=params.base.seed
-    )
+    manifest, seed = read_csv(Path("data/manifest.csv")), params.base.seed
+    wanted = {"train": ratios.train, "val": ratios.val, "test": ratios.test}
+    if ratios.strategy == "grouped":
+        splits = split.grouped(manifest, **wanted, seed=seed, block=ratios.block)
+    else:
+        splits = split.stratified(manifest, **wanted, seed=seed)
+    exposed = leakage.exposure(splits)
+    off = max(abs((splits["split"] == part).mean() - share) for part, share in wanted.items())
+    if off > MOST_OFF:
+        logger.warning("split: a part is %.1f points off its share; a smaller split.block comes nearer", off * 100)
 
     dataset = read_json(Path("data/dataset.json"))["dataset"]
     summary = split.summary(splits)
     write_csv(Path("data/splits.csv"), splits)
-    write_json(Path("metrics/split.json"), {"dataset": dataset} | summary)
+    about = {"dataset": dataset, "strategy": ratios.strategy}
+    write_json(Path("metrics/split.json"), about | summary | {"exposure": exposed})
     counts = splits.groupby(["split", "label"]).size().rename("images").reset_index()
     write_csv(Path("plots/data/splits.csv"), counts.assign(dataset=dataset))
     studio = figures.Studio(dataset, params.plots.color, params.plots.dpi)
     figures.split_distribution(studio, Path("plots/split_distribution.png"), splits)
-    logger.info("train %(train)d, val %(val)d, test %(test)d", summary)
+    logger.info("%s: train %d, val %d, test %d", ratios.strategy, *(summary[part] for part in split.PARTS))
+    logger.info(
+        "of the test images, %d have their double in train or val, %d a near-duplicate, %.0f %% the file numbered next",
+        exposed["exact_duplicates"],
+        exposed["near_duplicates"],
+        100 * exposed["neighbour_within_1"],
+    )

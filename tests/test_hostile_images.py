@@ -149,7 +149,7 @@ def test_every_name_comes_through_the_tables(images, tmp_path):
     assert rejected.empty
     write_csv(tmp_path / "manifest.csv", accepted)
     again = read_csv(tmp_path / "manifest.csv")
-    assert again.equals(accepted)
+    assert again.astype(accepted.dtypes).equals(accepted)
     assert {path.removeprefix("glass/") for path in again["path"]} >= set(NAMES)
     assert len(read_many([root / path for path in again["path"]], 16)) == len(NAMES) + 2
     with (tmp_path / "manifest.csv").open(newline="", encoding="utf-8") as file:

@@ -7,25 +7,43 @@ from pathlib import Path
 
 import pandas as pd
 
+from realwaste import fingerprint, leakage
 from realwaste.errors import UserError
 from realwaste.images import UnreadableImageError, decode
 
-COLUMNS = ["path", "label", "sha256", "height", "width", "channels", "bytes"]
+COLUMNS = [
+    "path",
+    "label",
+    "sha256",
+    "height",
+    "width",
+    "channels",
+    "bytes",
+    "phash",
+    "phash_mirrored",
+    "series",
+    "number",
+    "likeness",
+]
 
 
 def scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Decode and hash every file of root/<Class>/ on all cores.
 
     Returns:
-        manifest (COLUMNS; path is relative to `root`, rows sorted by path) and rejected (path, reason).
+        manifest (COLUMNS, a row an image, sorted by path, which is relative to `root`) and rejected (path, reason).
+        phash and phash_mirrored are perceptual hashes; series and number are read from the file's name; likeness, 0 to
+        1, is that of the colours to the file numbered before it. They are missing where there is none.
     """
     files = sorted(path for path in root.glob("*/*") if not path.name.startswith("."))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         rows = list(pool.map(lambda file: _row(root, file), files))
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "reason"])
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "colors", "reason"])
     _reject_conflicts(table)
     rejected = table["reason"].notna()
-    manifest = table.loc[~rejected, COLUMNS].astype({"height": int, "width": int, "channels": int})
+    _add_neighbours(table, ~rejected)
+    whole = {"height": int, "width": int, "channels": int, "bytes": int}
+    manifest = table.loc[~rejected, COLUMNS].astype(whole)
     return manifest.reset_index(drop=True), table.loc[rejected, ["path", "reason"]].reset_index(drop=True)
 
 
@@ -41,17 +59,31 @@ def _reject_conflicts(table: pd.DataFrame) -> None:
                 table.loc[index, "reason"] = f"label conflict: the same bytes as {others}"
 
 
+def _add_neighbours(table: pd.DataFrame, accepted: "pd.Series[bool]") -> None:
+    """series, number and likeness of the accepted rows, in place."""
+    table[["series", "number"]] = leakage.numbered(table["path"])
+    own = table[accepted].sort_values(["series", "number"])
+    before = own.shift()
+    follows = (own["series"] == before["series"]) & (own["number"] == before["number"] + 1)
+    for index in own.index[follows.fillna(value=False)]:
+        alike = fingerprint.likeness(own.at[index, "colors"], before.at[index, "colors"])
+        table.loc[index, "likeness"] = round(alike, 3)
+
+
 def _row(root: Path, file: Path) -> dict[str, object]:
     row: dict[str, object] = {"path": file.relative_to(root).as_posix(), "label": file.parent.name}
     try:
         data = file.read_bytes()
-        height, width, channels = decode(data).shape
+        pixels = decode(data)
     except UnreadableImageError as error:
         return row | {"reason": str(error)}
     except OSError as error:
         return row | {"reason": f"cannot be opened: {error.strerror}"}
-    digest = hashlib.sha256(data).hexdigest()
-    return row | {"sha256": digest, "height": height, "width": width, "channels": channels, "bytes": len(data)}
+    height, width, channels = pixels.shape
+    size = {"height": height, "width": width, "channels": channels, "bytes": len(data)}
+    seen = fingerprint.of(pixels)
+    looks = {"phash": seen.phash, "phash_mirrored": seen.mirrored, "colors": seen.colors}
+    return row | {"sha256": hashlib.sha256(data).hexdigest()} | size | looks
 
 
 def refuse_rejected(rejected: pd.DataFrame) -> None:

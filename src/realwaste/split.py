@@ -1,13 +1,20 @@
 """Train, validation and test: one stratified split that every model answers for (report, section 1.5)."""
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
+from realwaste import leakage
 from realwaste.errors import UserError
 
 PARTS = ("train", "val", "test")
+# What a class that a part lacks, and the part's size, weigh beside the share of one class.
+_ABSENT, _SIZE = 1000, 12
+_ROUNDS, _AT_ONCE = 50, 300  # of changes, and the groups that may change places with each other in one
 
 
 def stratified(manifest: pd.DataFrame, *, train: float, val: float, test: float, seed: int) -> pd.DataFrame:
@@ -35,6 +42,89 @@ def stratified(manifest: pd.DataFrame, *, train: float, val: float, test: float,
     splits = pd.concat([part.assign(split=name) for part, name in parts]).sort_index()
     _refuse_small_parts(splits)
     return splits
+
+
+def grouped(manifest: pd.DataFrame, *, train: float, val: float, test: float, seed: int, block: int) -> pd.DataFrame:
+    """As `stratified`, but what leakage.groups joins is on one side: parts and classes come out as near as that allows.
+
+    Raises:
+        UserError: a class with too few groups to be in all three parts.
+    """
+    _refuse_small(manifest)
+    labels, classes = pd.factorize(manifest["label"], sort=True)
+    group = leakage.groups(manifest, block)
+    counts = np.zeros((group.max() + 1, len(classes) + 1))
+    np.add.at(counts, (group, labels), 1)
+    counts[:, -1] = counts.sum(axis=1)
+    aim = _Aim(np.outer((train, val, test), counts.sum(axis=0)))
+    part = _placed(counts, aim, np.random.default_rng(seed))
+    splits = manifest.assign(split=np.array(PARTS)[part[group]])
+    _refuse_small_parts(splits)
+    return splits
+
+
+@dataclass(frozen=True)
+class _Aim:
+    """How many images of each class, and in the last column of all, the parts are to have (parts, classes + 1)."""
+
+    wanted: NDArray[np.float64]
+
+    def cost(self, placed: NDArray[np.float64], part: int) -> NDArray[np.float64]:
+        """Of what a part has, (…, classes + 1): how far it is off, with what outweighs all else."""
+        wanted = self.wanted[part]
+        off = (placed - wanted) ** 2 / wanted
+        off[..., :-1] += (placed[..., :-1] == 0) * _ABSENT * wanted[:-1]
+        off[..., -1] *= _SIZE
+        return np.asarray(off.sum(axis=-1))
+
+
+def _placed(counts: NDArray[np.float64], aim: _Aim, chance: np.random.Generator) -> NDArray[np.int64]:
+    """A part for each group, so that the parts' costs together are small.
+
+    The largest groups are placed first, each where it does most for that, as scikit-learn's StratifiedGroupKFold does
+    for folds of one size; then groups move, or change places, as long as that helps.
+
+    Args:
+        counts: images of each class and of all, a group (groups, classes + 1).
+    """
+    parts = range(len(aim.wanted))
+    order = chance.permutation(len(counts))
+    order = order[np.argsort(-counts[order, -1], kind="stable")]
+    placed, part = np.zeros_like(aim.wanted), np.empty(len(counts), np.int64)
+    for number in order:
+        part[number] = np.argmin([aim.cost(placed[p] + counts[number], p) - aim.cost(placed[p], p) for p in parts])
+        placed[part[number]] += counts[number]
+    for _ in range(_ROUNDS):
+        some = chance.permutation(len(counts))[:_AT_ONCE]
+        changes = [_improved(counts, aim, (placed, part), one, some) for one in some]
+        if not any(changes):
+            break
+    return part
+
+
+def _improved(
+    counts: NDArray[np.float64],
+    aim: _Aim,
+    now: tuple[NDArray[np.float64], NDArray[np.int64]],
+    one: int,
+    some: NDArray[np.int64],
+) -> bool:
+    """Move group `one` to another part, or against one of `some` that is there, if that lowers the cost; in `now`."""
+    placed, part = now
+    here = int(part[one])
+    for there in set(range(len(placed))) - {here}:
+        others = some[part[some] == there]
+        back = np.vstack([np.zeros(counts.shape[1]), counts[others]]) - counts[one]
+        after = aim.cost(placed[here] + back, here) + aim.cost(placed[there] - back, there)
+        best = int(after.argmin())
+        if after[best] < aim.cost(placed[here], here) + aim.cost(placed[there], there) - 1e-9:
+            placed[here] += back[best]
+            placed[there] -= back[best]
+            part[one] = there
+            if best:
+                part[others[best - 1]] = here
+            return True
+    return False
 
 
 def _refuse_small(manifest: pd.DataFrame) -> None:

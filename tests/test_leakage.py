@@ -1,0 +1,157 @@
+"""What a test set knows of its training set, and the split that keeps it from knowing."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import picture
+
+from realwaste import fingerprint, leakage, manifest, split, synthetic
+from realwaste.errors import UserError
+from realwaste.images import decode
+
+RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+def _distance(first: str, second: str) -> int:
+    return (int(first, 16) ^ int(second, 16)).bit_count()
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The synthetic set's manifest, with the object that each file shows."""
+    root = tmp_path_factory.mktemp("drawn")
+    synthetic.generate(root, images_per_class=40, seed=3)
+    table, rejected = manifest.scan(root)
+    assert rejected.empty
+    shown = {name: synthetic.reshot_groups(3, index, 40) for index, name in enumerate(synthetic.CLASSES)}
+    objects = [f"{row.label} {shown[row.label][row.number - 1]}" for row in table.itertuples()]
+    return table, pd.Series(objects)
+
+
+def test_a_picture_scaled_or_compressed_anew_keeps_its_hash():
+    near, far = [], []
+    for seed in range(30):
+        pixels = picture(seed, 300, 400)
+        own = fingerprint.of(pixels)
+        encoded = cv2.imencode(".jpg", cv2.resize(pixels, (200, 180)), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+        again = fingerprint.of(decode(encoded.tobytes())[..., ::-1])
+        near.append(_distance(own.phash, again.phash))
+        far.append(_distance(own.phash, fingerprint.of(picture(seed + 100, 300, 400)).phash))
+        flipped = fingerprint.of(np.ascontiguousarray(pixels[:, ::-1]))
+        assert (flipped.phash, flipped.mirrored) == (own.mirrored, own.phash)
+    assert max(near) <= leakage.NEAR < min(far)
+
+
+def test_colours_tell_an_object_photographed_again(drawn):
+    table, objects = drawn
+    likeness = table["likeness"]
+    before = table.assign(object=objects).sort_values(["series", "number"])["object"].shift().reindex(table.index)
+    same = objects == before
+    assert likeness[same].median() > 0.9
+    assert likeness[~same].median() < 0.5
+    assert likeness.isna().sum() == len(synthetic.CLASSES), "the first file of each class has none before it"
+
+
+@pytest.mark.parametrize(
+    ("path", "series", "number"),
+    [
+        ("Glass/Glass_12.jpg", "Glass/Glass_*", 12),
+        ("a/IMG007.JPG", "a/IMG*", 7),
+        ("a/3 (copy).png", "a/* (copy)", 3),
+        ("a/2024_05_31.jpg", "a/2024_05_*", 31),  # of several numbers the last counts up
+        ("a/none.jpg", None, None),
+        ("紙/紙１.jpg", "紙/紙*", 1),
+    ],
+)
+def test_series_and_number_come_from_the_name(path, series, number):
+    row = leakage.numbered(pd.Series([path])).iloc[0]
+    assert (row["series"], None if row["number"] is pd.NA else row["number"]) == (series, number)
+
+
+def test_no_object_is_on_two_sides_of_a_grouped_split(drawn):
+    table, objects = drawn
+    random = split.stratified(table, **RATIOS, seed=42)
+    grouped = split.grouped(table, **RATIOS, seed=42, block=10)
+    across = [int((each.groupby(objects)["split"].nunique() > 1).sum()) for each in (random, grouped)]
+    assert across[0] > 50
+    assert across[1] == 0
+    exposed = [leakage.exposure(each) for each in (random, grouped)]
+    assert exposed[0]["neighbour_within_1"] > 0.7
+    assert exposed[1]["neighbour_within_1"] < 0.2
+    assert exposed[1]["near_duplicates"] == 0
+    assert set(pd.crosstab(grouped["label"], grouped["split"]).min()) != {0}
+
+
+def _plain(paths: list[str]) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    hashes = [f"{int(value):016x}" for value in rng.integers(0, 2**63, len(paths))]
+    labels = [path.split("/")[0] for path in paths]
+    table = pd.DataFrame({"path": paths, "label": labels, "phash": hashes, "phash_mirrored": hashes})
+    return table.assign(sha256=[f"{number:x}" for number in range(len(paths))], likeness=rng.random(len(paths)))
+
+
+def test_realwastes_parts_and_classes_keep_their_shares(realwaste_manifest):
+    table = _plain(realwaste_manifest["path"].tolist())
+    grouped = split.grouped(table, **RATIOS, seed=42, block=10)
+    shares = grouped["split"].value_counts(normalize=True)
+    of_classes = pd.crosstab(grouped["label"], grouped["split"], normalize="index")
+    for part, share in RATIOS.items():
+        assert shares[part] == pytest.approx(share, abs=0.02)
+        assert of_classes[part].to_numpy() == pytest.approx(share, abs=0.02)
+    again = split.grouped(table, **RATIOS, seed=42, block=10)
+    pd.testing.assert_frame_equal(grouped, again)
+    assert (split.grouped(table, **RATIOS, seed=43, block=10)["split"] != grouped["split"]).any()
+    assert list(grouped["path"]) == list(table["path"])
+
+
+@pytest.mark.parametrize("block", [2, 5, 10, 30])
+def test_runs_have_about_a_block_and_no_number_is_forgotten(block):
+    table = _plain([f"a/a_{number}.jpg" for number in range(1, 101)] + ["a/alone.jpg"])
+    sizes = np.bincount(leakage.groups(table, block))
+    assert sizes.sum() == 101
+    assert sizes[-1] == 1
+    assert max(block // 2, 1) <= sizes[:-1].min() <= sizes[:-1].max() <= block + block // 2
+
+
+def test_runs_are_cut_where_neighbours_look_least_alike():
+    table = _plain([f"a/a_{number:02}.jpg" for number in range(1, 21)]).assign(likeness=0.9)
+    table.loc[[11], "likeness"] = 0.1
+    groups = leakage.groups(table, 10)
+    assert (groups[:11] == groups[0]).all()
+    assert (groups[11:] == groups[11]).all()
+    assert groups[0] != groups[11]
+
+
+def test_doubles_and_near_duplicates_are_one_group_wherever_they_are_filed():
+    table = _plain([f"a/x{chr(97 + number)}.jpg" for number in range(6)])
+    table.loc[3, "sha256"] = table.loc[0, "sha256"]
+    table.loc[4, "phash"] = f"{int(table.loc[1, 'phash'], 16) ^ 0b111:016x}"
+    table.loc[5, "phash_mirrored"] = table.loc[2, "phash"]
+    groups = leakage.groups(table, 10)
+    assert groups[0] == groups[3]
+    assert groups[1] == groups[4]
+    assert groups[2] == groups[5]
+    assert len(set(groups)) == 3
+
+
+def test_exposure_counts_what_it_names():
+    table = _plain(["a/1.jpg", "a/2.jpg", "a/4.jpg", "a/9.jpg", "b/1.jpg", "b/none.jpg"])
+    splits = table.assign(split=["train", "test", "train", "test", "val", "test"])
+    assert leakage.exposure(splits) == {
+        "exact_duplicates": 0,
+        "near_duplicates": 0,
+        "neighbour_within_1": round(1 / 3, 4),
+        "neighbour_within_2": round(1 / 3, 4),
+    }
+    splits.loc[3, "sha256"] = splits.loc[4, "sha256"]
+    splits.loc[5, "phash"] = splits.loc[0, "phash"]
+    facts = leakage.exposure(splits)
+    assert (facts["exact_duplicates"], facts["near_duplicates"]) == (1, 1)
+
+
+def test_a_class_of_one_group_is_refused():
+    table = _plain([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(20)])
+    table.loc[table["label"] == "a", "sha256"] = "same"
+    with pytest.raises(UserError, match="'a' has no image in"):
+        split.grouped(table, **RATIOS, seed=1, block=2)
