@@ -62,6 +62,8 @@ def _story() -> report.Story:
         histories={name: tables[f"history_{name}"] for name in trainings},
         rates=tables["lr_sweep"],
         confusions=tables["confusion"],
+        reliability=tables["reliability"],
+        doubted=metrics["suspects"],
         explained=read_json(Path("data/explanations/explanations.json")),
         pictures=Path("data/explanations"),
     )
@@ -75,6 +77,7 @@ def _draw(studio: figures.Studio, told: report.Story, names: dict[str, str]) -> 
         figures.confusion(studio, PLOTS / f"confusion_{model}.png", name, counts)
     figures.learning_rates(studio, PLOTS / "lr_sweep.png", told.rates, told.sweep["best_learning_rate"])
     figures.model_scores(studio, PLOTS / "test_scores.png", told.rows, names)
+    figures.reliability(studio, PLOTS / "reliability.png", told.reliability, names)
     figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(told.evaluated), names)
     figures.table1(studio, PLOTS / "table1.png", comparison.readable(told.rows, names))
 

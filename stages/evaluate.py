@@ -1,14 +1,17 @@
 """Every model's answer for every image, once: data/predictions.csv, and what the test answers are worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import keras
 import pandas as pd
 
-from realwaste import classification, cost, embedding, head, model_file, predictions, samples
+from realwaste import calibration, classification, cost, embedding, head, model_file, predictions, samples
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
+from realwaste.model_file import Facts
 from realwaste.records import read_json
+from realwaste.scores import Probabilities
 from realwaste.tables import read_csv
 
 if TYPE_CHECKING:
@@ -18,34 +21,58 @@ RAW = Path("data/raw")
 
 
 def main(params: "Params") -> None:
-    splits = read_csv(Path("data/splits.csv"))
-    classes, paths = samples.classes_of(splits), splits["path"].tolist()
-    answers, costs, undefined = [], {}, {}
+    splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
+    answers, costs, scored, reliability = [], {}, {}, []
     for name in ("cnn", "irv2", "densenet"):
-        file = Path(f"models/{name}.keras")
-        model = model_file.load(file).model
-        if name == "cnn":
-            probabilities = predictions.of_pictures(model, [RAW / path for path in paths])
-        else:
-            vectors = embedding.load(Path(f"data/embeddings/{name}.npz")).of(paths)
-            probabilities = predictions.of_vectors(head.of(model), vectors)
-        probabilities, undefined[name] = predictions.defined(probabilities)
-        if undefined[name]:
-            logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined[name])
-        answers.append(predictions.rows(splits, name, probabilities, classes))
-        costs[name] = cost.measure(model, file, RAW / paths[0], repeats=params.evaluate.latency_repeats)
-
-    dataset = read_json(Path("data/dataset.json"))["dataset"]
-    table = pd.concat(answers, ignore_index=True)
-    tested = table[table["split"] == "test"]
-    scored = {
-        str(name): classification.summary(predictions.labels_of(own), predictions.probabilities_of(own), classes)
-        | {"undefined_answers": undefined[str(name)]}
-        for name, own in tested.groupby("model", sort=False)
-    }
-    write_csv(Path("data/predictions.csv"), table)
+        classifier = model_file.load(Path(f"models/{name}.keras"))
+        probabilities, facts = _answers(name, classifier.model, splits)
+        rows = predictions.rows(splits, name, probabilities, samples.classes_of(splits))
+        measured, table = _scores(rows[rows["split"] == "test"], classifier.facts)
+        answers.append(rows)
+        reliability.append(table)
+        scored[name] = measured | facts
+        costs[name] = cost.measure(
+            classifier.model,
+            Path(f"models/{name}.keras"),
+            RAW / splits["path"].iloc[0],
+            repeats=params.evaluate.latency_repeats,
+        )
+        logger.info("%s: test accuracy %.4f, loss %.4f", name, measured["test_accuracy"], measured["test_loss"])
+    whole = pd.concat(answers, ignore_index=True)
+    confusions = predictions.confusions(whole[whole["split"] == "test"])
+    write_csv(Path("data/predictions.csv"), whole)
     write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | scored)
     write_json(Path("metrics/cost.json"), costs)
-    write_csv(Path("plots/data/confusion.csv"), predictions.confusions(tested).assign(dataset=dataset))
-    for name, facts in scored.items():
-        logger.info("%s: test accuracy %.4f, loss %.4f", name, facts["test_accuracy"], facts["test_loss"])
+    write_csv(Path("plots/data/confusion.csv"), confusions.assign(dataset=dataset))
+    write_csv(Path("plots/data/reliability.csv"), pd.concat(reliability, ignore_index=True).assign(dataset=dataset))
+
+
+def _answers(name: str, model: keras.Model, splits: pd.DataFrame) -> tuple[Probabilities, dict[str, Any]]:
+    """What the model says of every image, how often that was no number, and how its repeated heads did in the test."""
+    if name == "cnn":
+        probabilities = predictions.of_pictures(model, [RAW / path for path in splits["path"]])
+        repeats = {}
+    else:
+        own = head.of(model)
+        vectors = embedding.load(Path(f"data/embeddings/{name}.npz")).of(splits["path"].tolist())
+        probabilities = predictions.of_vectors(own, vectors)
+        heads = head.with_weights(keras.models.clone_model(own), Path(f"models/{name}_heads.npy"))
+        tested = vectors[(splits["split"] == "test").to_numpy()]
+        again = [predictions.of_vectors(repeated, tested) for repeated in heads]
+        repeats = classification.repeats(samples.labels_of(splits, "test"), again)
+    probabilities, undefined = predictions.defined(probabilities)
+    if undefined:
+        logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined)
+    return probabilities, {"undefined_answers": undefined} | repeats
+
+
+def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The test figures, and the reliability table before and after calibration."""
+    labels, raw = predictions.labels_of(tested), predictions.probabilities_of(tested)
+    calibrated = calibration.tempered(raw, facts.temperature)
+    tables = [
+        calibration.reliability(labels, own).assign(model=facts.name, probabilities=said)
+        for said, own in (("as they are", raw), ("calibrated", calibrated))
+    ]
+    scored = classification.summary(labels, raw, facts.classes)
+    return scored | calibration.summary(labels, raw, calibrated, facts.temperature), pd.concat(tables)

@@ -21,12 +21,14 @@ def main(params: "Params") -> None:
     with replacing(Path("data/explanations")) as folder:
         folder.mkdir()
         table = gallery.examples(read_csv(Path("data/splits.csv")), own.examples_per_class)
-        examples = gallery.write_examples(folder, RAW, table, own.picture_size)
+        examples = gallery.write_pictures(folder, RAW, table, "example", own.picture_size)
         found = {}
         for name in ("cnn", "irv2", "densenet"):
             classifier = model_file.load(Path(f"models/{name}.keras"))
             surest = mistakes.most_confident(tested[tested["model"] == name], own.mistakes)
             found[name] = gallery.write_mistakes(folder, RAW, surest, classifier, own.picture_size)
-        write_json(folder / "explanations.json", {"examples": examples, "mistakes": found})
+        doubted = read_csv(Path("data/suspects.csv")).head(own.suspects)
+        suspects = gallery.write_pictures(folder, RAW, doubted, "suspect", own.picture_size)
+        write_json(folder / "explanations.json", {"examples": examples, "mistakes": found, "suspects": suspects})
     shown = ", ".join(f"{name} {len(rows)}" for name, rows in found.items())
     logger.info("%d examples; mistakes shown: %s", len(examples), shown)

@@ -32,6 +32,7 @@ class Section(BaseModel):
 
 class Base(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]]
     deterministic: bool
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -104,7 +105,12 @@ class Evaluate(Section):
     latency_repeats: Count
 
 
+class Suspects(Section):
+    folds: Annotated[int, Field(ge=2, le=20)]
+
+
 class Explain(Section):
+    suspects: Annotated[int, Field(ge=0, le=100)]
     examples_per_class: Annotated[int, Field(ge=1, le=10)]
     mistakes: Annotated[int, Field(ge=0, le=50)]
     picture_size: Annotated[int, Field(ge=32, le=512)]
@@ -127,6 +133,7 @@ class Params(Section):
     finetune_irv2: Finetune
     finetune_densenet: Finetune
     evaluate: Evaluate
+    suspects: Suspects
     explain: Explain
     plots: Plots
 

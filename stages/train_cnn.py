@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import cnn, model_file, precision, resume, training
+from realwaste import batches, calibration, cnn, model_file, precision, predictions, resume, training
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.model_file import Classifier, Facts
@@ -36,7 +36,11 @@ def main(params: "Params") -> None:
     with resume.state("train_cnn", work, [Path("data/splits.csv")]) as kept:
         trained = training.fit(model, train, val, schedule, checkpoint=kept / "training.npy", live=live)
         live(trained.history)
-        facts = Facts("cnn", tuple(classes), own.image_size, dataset, cnn.BACKBONE, cnn.WEIGHTS)
+        guesses = predictions.of_batches(
+            model, (pixels for pixels, _ in batches.ordered(val, batch_size=own.batch_size))
+        )
+        temperature = calibration.fitted_temperature(val.labels, guesses)
+        facts = Facts("cnn", tuple(classes), own.image_size, dataset, cnn.BACKBONE, cnn.WEIGHTS, temperature)
         model_file.save(Path("models/cnn.keras"), Classifier(model, facts))
         about = {
             "dataset": dataset,
@@ -45,5 +49,5 @@ def main(params: "Params") -> None:
             "precision": policy,
             "cache": cache,
         }
-        write_json(Path("metrics/train_cnn.json"), about | trained.summary())
+        write_json(Path("metrics/train_cnn.json"), about | trained.summary() | {"temperature": temperature})
     logger.info("CNN: %s", trained.line())

@@ -35,6 +35,7 @@ def predicted():
 def evaluated(predicted):
     cost = {"parameters": 1000, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
     tested = predicted[predicted["split"] == "test"]
+    cost |= {"ece": 0.2, "ece_calibrated": 0.1}
     return {
         model: classification.summary(predictions.labels_of(own), predictions.probabilities_of(own), CLASSES) | cost
         for model, own in tested.groupby("model", sort=False)
@@ -72,6 +73,8 @@ def test_a_winner_is_named_only_where_the_test_shows_one(predicted):
     assert pairs["cnn_vs_irv2"]["verdict"] == "irv2 is better"
     assert pairs["cnn_vs_irv2"]["difference"] < 0
     assert pairs["irv2_vs_densenet"]["verdict"] == "no difference shown"
+    for facts in pairs.values():
+        assert facts["difference_low"] < facts["difference"] < facts["difference_high"]
 
 
 def test_the_order_of_the_rows_changes_nothing(predicted):
@@ -117,6 +120,11 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
     figures.model_scores(studio, tmp_path / "6.png", rows, names)
     figures.class_scores(studio, tmp_path / "7.png", comparison.class_scores(evaluated), names)
     figures.table1(studio, tmp_path / "8.png", comparison.readable(rows, names))
-    assert len(titles) == 8
+    reliable = pd.DataFrame({"confidence": [0.4, 0.9], "accuracy": [0.5, 0.7], "images": [3, 9]})
+    both = [
+        reliable.assign(model=model, probabilities=said) for model in MODELS for said in ("as they are", "calibrated")
+    ]
+    figures.reliability(studio, tmp_path / "9.png", pd.concat(both), names)
+    assert len(titles) == 9
     assert all(title.endswith("\nsynthetic images, not photographs") for title in titles)
-    assert all((tmp_path / f"{n}.png").read_bytes().startswith(b"\x89PNG") for n in range(1, 9))
+    assert all((tmp_path / f"{n}.png").read_bytes().startswith(b"\x89PNG") for n in range(1, 10))

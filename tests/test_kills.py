@@ -25,6 +25,7 @@ KILLS = {
     "embed_irv2": 3,
     "finetune_irv2": 2,
     "evaluate": 2,
+    "suspects": 2,
     "explain": 2,
     "compare": 2,
 }

@@ -28,6 +28,7 @@ def test_the_stages():
         "finetune_irv2",
         "finetune_densenet",
         "evaluate",
+        "suspects",
         "explain",
         "compare",
     }

@@ -13,7 +13,7 @@ from browser import chromium, needs_browser, opened
 from conftest import picture
 from huggingface_hub import ModelCard
 
-from realwaste import classification, comparison, model_card, predictions, report
+from realwaste import calibration, classification, comparison, model_card, predictions, report
 
 # As bad as folder names get.
 CLASSES = ["Food Organics", "& <b>é</b>", "a|b\"c'</script>", "紙"]
@@ -49,11 +49,16 @@ def tell(tmp_path: Path):
         predicted = _predicted()
         tested = predicted[predicted["split"] == "test"]
         cost = {"parameters": 33_583_177, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
-        evaluated = {
-            str(model): classification.summary(predictions.labels_of(own), predictions.probabilities_of(own), CLASSES)
-            | cost
-            for model, own in tested.groupby("model", sort=False)
-        }
+        evaluated, reliability = {}, []
+        for model, own in tested.groupby("model", sort=False):
+            labels, raw = predictions.labels_of(own), predictions.probabilities_of(own)
+            calibrated = calibration.tempered(raw, 1.5)
+            scored = classification.summary(labels, raw, CLASSES)
+            evaluated[str(model)] = scored | calibration.summary(labels, raw, calibrated, 1.5) | cost
+            for said, answers in (("as they are", raw), ("calibrated", calibrated)):
+                table = calibration.reliability(labels, answers)
+                reliability.append(table.assign(model=model, probabilities=said))
+        evaluated["irv2"]["repeats"] = {"runs": 3, "test_accuracy_mean": 0.81234, "test_accuracy_std": 0.01}
         ended = {"diverged": False, "epochs": 12, "seconds": 3.2, "val_accuracy": 0.5, "val_loss": 0.7}
         trainings = {
             "cnn": {"backbone": "CNN", "weights": "trained from random", "precision": "float32", **ended},
@@ -83,7 +88,19 @@ def tell(tmp_path: Path):
                 "height": {"min": 200, "max": 524},
                 "megabytes": 12.5,
             },
-            split={"train": 96, "val": 24, "test": 40, "classes": {"test": dict.fromkeys(CLASSES, 10)}},
+            split={
+                "strategy": "grouped",
+                "train": 96,
+                "val": 24,
+                "test": 40,
+                "classes": {"test": dict.fromkeys(CLASSES, 10)},
+                "exposure": {
+                    "exact_duplicates": 1,
+                    "near_duplicates": 2,
+                    "neighbour_within_1": 0.3,
+                    "neighbour_within_2": 0.4,
+                },
+            },
             sweep={
                 "best_learning_rate": 0.001,
                 "best_val_loss": 0.9,
@@ -101,8 +118,11 @@ def tell(tmp_path: Path):
             histories={"cnn": _history(2 if diverged else 12), "irv2": _history(12), "densenet": _history(12)},
             rates=rates,
             confusions=predictions.confusions(tested),
+            reliability=pd.concat(reliability),
+            doubted={"images": 160, "doubted_by_all": 7},
             explained={
                 "examples": [{"path": "y", "label": label, "picture": "p.webp"} for label in CLASSES],
+                "suspects": [mistake | shown | {"suggested": CLASSES[0], "suggested_probability": 0.9}],
                 "mistakes": {"cnn": [mistake | shown] * 3, "irv2": [], "densenet": [mistake | shown]},
             },
             pictures=pictures,
@@ -142,7 +162,7 @@ def test_the_page_is_drawn_whole_and_legible(shown, width, dark):
     opened_page = shown(width=width, dark=dark, rejected=2)
     page = opened_page.page
     assert opened_page.problems == []
-    assert page.locator(".chart").count() == page.locator(".chart svg").count() == 6 + 2 * 3 + 3
+    assert page.locator(".chart").count() == page.locator(".chart svg").count() == 6 + 2 * 3 + 3 + 3
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     sizes = page.evaluate(
@@ -202,6 +222,8 @@ def test_nothing_is_warned_of_without_a_reason(tell):
     page = report.page(tell())
     assert 'class="warning" role="note"' not in page
     assert len(page.encode()) < 5_000_000
+    assert "runs of neighbouring file numbers on one side" in page
+    assert "0.8123 ± 0.0100" in page
 
 
 @pytest.mark.parametrize("epochs", [0, 1])

@@ -53,6 +53,7 @@ def clone(tmp_path_factory) -> Path:
         lr_sweep__epochs=1,
         lr_sweep__learning_rates=[0.001, 0.01],
         evaluate__latency_repeats=1,
+        base__seeds=[1, 2],
         **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
     )
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
@@ -80,7 +81,8 @@ def test_every_number_and_picture_is_there(done):
     assert metrics["lr_sweep"]["best_learning_rate"] in {0.001, 0.01}
     for model in ("cnn", "irv2", "densenet"):
         facts = metrics["evaluate"][model]
-        assert {"test_accuracy", "test_loss", "macro_f1"} <= set(facts)
+        assert {"test_accuracy", "test_loss", "macro_f1", "ece", "temperature"} <= set(facts)
+        assert facts.get("repeats", {}).get("runs") == (None if model == "cnn" else 2)
         assert set(facts["per_class"]["Food Organics"]) == {"precision", "recall", "f1", "support"}
         assert metrics["compare"][model]["weights"] == ("trained from random" if model == "cnn" else "random")
         assert "reported_test_accuracy" not in metrics["compare"][model]
@@ -89,7 +91,7 @@ def test_every_number_and_picture_is_there(done):
     table = pd.read_csv(done / "data/predictions.csv")
     assert len(table) == 3 * 54
     assert table.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
-    assert len(list(done.glob("plots/*.png"))) == 12
+    assert len(list(done.glob("plots/*.png"))) == 13
     page = (done / "plots/report.html").read_text(encoding="utf-8")
     assert "generated, not photographs" in page
     for model in ("cnn", "irv2", "densenet"):
@@ -97,13 +99,14 @@ def test_every_number_and_picture_is_there(done):
         facts = model_file.facts_of(done / f"models/{model}.keras")
         assert facts.classes == tuple(sorted(metrics["split"]["classes"]["test"]))
         assert (facts.name, facts.image_size, facts.dataset) == (model, 32, "synthetic")
+        assert facts.temperature == metrics["evaluate"][model]["temperature"] > 0
 
 
 def test_dvc_shows_metrics_and_draws_every_plot(done):
     assert "cnn.test_accuracy" in _run(done, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
     drawn = json.loads(_run(done, "dvc", "plots", "show", "--json").partition("\n")[0])
     assert "errors" not in drawn
-    assert len(drawn["data"]) == 12 + 12
+    assert len(drawn["data"]) == 12 + 13
     for name, (plot,) in drawn["data"].items():
         if not name.endswith(".png"):
             assert '"dataset": "synthetic"' in json.dumps(plot["content"]).replace('\\"', '"'), name
@@ -117,6 +120,7 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
         ({"train_cnn__learning_rate": 0.002}, ["train_cnn", "evaluate", "explain", "compare"]),
         ({"plots__color": "#445566"}, ["validate_images", "split", "compare"]),
         ({"explain__mistakes": 1}, ["explain", "compare"]),
+        ({"base__seeds": [1]}, ["finetune_irv2", "finetune_densenet", "evaluate", "explain", "compare"]),
     ],
 )
 def test_only_what_changed_reruns(done, changes, rerun):
@@ -127,8 +131,8 @@ def test_only_what_changed_reruns(done, changes, rerun):
 def test_a_new_backbone_leaves_images_and_the_other_models_alone(done):
     set_params(done, finetune_densenet__backbone="MobileNet")
     assert set(json.loads(_run(done, "dvc", "status", "--json"))) == {"fetch", "compare"}
-    rerun = ["fetch", "embed_densenet", "finetune_densenet", "evaluate", "explain", "compare"]
-    assert _ran(_run(done, "dvc", "repro")) == rerun
+    rerun = {"fetch", "embed_densenet", "finetune_densenet", "suspects", "evaluate", "explain", "compare"}
+    assert set(_ran(_run(done, "dvc", "repro"))) == rerun
     assert json.loads((done / "metrics/compare.json").read_text())["densenet"]["backbone"] == "MobileNet"
 
 

@@ -84,7 +84,7 @@ def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
     splits = pd.DataFrame({"path": ["a/a_2.jpg", "a/a_1.jpg", "b/b_1.jpg"], "label": ["a", "a", "b"], "split": "train"})
     chosen = gallery.examples(splits, 1)
     assert chosen["path"].tolist() == ["a/a_1.jpg", "b/b_1.jpg"]
-    assert gallery.write_examples(tmp_path, root, chosen, 20)[1]["picture"] == "example_1.webp"
+    assert gallery.write_pictures(tmp_path, root, chosen, "example", 20)[1]["picture"] == "example_1.webp"
 
 
 def test_a_model_file_knows_its_classes_and_refuses_strangers(tmp_path):

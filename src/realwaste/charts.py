@@ -139,6 +139,30 @@ def confusion(counts: pd.DataFrame) -> Spec:
     return _spec(_heat(base, "share", "share of the actual class", None), step=26)
 
 
+def reliability(table: pd.DataFrame) -> Spec:
+    """Accuracy of the answers of each confidence, before and after calibration; on the diagonal all is as it says.
+
+    Args:
+        table: probabilities (as they are, calibrated), confidence, accuracy, images.
+    """
+    line = alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]})).mark_line(strokeDash=[4, 4])
+    unit = alt.Scale(domain=[0, 1])
+    chart = alt.Chart(table).encode(
+        x=alt.X("confidence:Q", scale=unit, title="confidence of the answers"),
+        y=alt.Y("accuracy:Q", scale=unit, title="their accuracy"),
+        color=alt.Color("probabilities:N", sort=None, legend=alt.Legend(orient="top", title=None)),
+        tooltip=[
+            "probabilities:N",
+            alt.Tooltip("confidence:Q", format=".3f"),
+            alt.Tooltip("accuracy:Q", format=".3f"),
+            "images:Q",
+        ],
+    )
+    points = chart.mark_circle(opacity=0.85).encode(size=alt.Size("images:Q", legend=None))
+    diagonal = line.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8a949c"))
+    return _spec(diagonal + chart.mark_line() + points, height=220)
+
+
 def _heat(base: Any, field: str, title: str, text_format: str | None) -> Any:
     """Cells coloured by `field` in 0..1, with its number, or the number of images, inside."""
     color = alt.Color(f"{field}:Q", title=title, legend=None, scale=alt.Scale(scheme="blues", domain=[0, 1]))

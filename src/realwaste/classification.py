@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import classification_report
 
-from realwaste.scores import Labels, Probabilities, accuracy, accuracy_interval, log_loss
+from realwaste.scores import Labels, Probabilities, accuracy, accuracy_interval, log_loss, macro_f1_interval
 
 
 def report(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -30,15 +30,34 @@ def report(labels: Labels, probabilities: Probabilities, classes: Sequence[str])
     }
 
 
+def repeats(labels: Labels, answers: Sequence[Probabilities]) -> dict[str, Any]:
+    """Mean and standard deviation (n - 1) of the test figures of repeated trainings; nothing of none."""
+    if not answers:
+        return {}
+    measured = {
+        "test_accuracy": [accuracy(labels, one) for one in answers],
+        "test_loss": [log_loss(labels, one) for one in answers],
+    }
+    spread = {
+        f"{key}_{name}": float(value)
+        for key, values in measured.items()
+        for name, value in (("mean", np.mean(values)), ("std", np.std(values, ddof=1) if len(values) > 1 else 0.0))
+    }
+    return {"repeats": {"runs": len(answers)} | spread}
+
+
 def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
     """The test figures of one model, for metrics/evaluate.json."""
     per_class = report(labels, probabilities, classes)
     low, high = accuracy_interval(labels, probabilities)
+    f1_low, f1_high = macro_f1_interval(labels, probabilities)
     return {
         "test_accuracy": accuracy(labels, probabilities),
         "test_accuracy_low": low,
         "test_accuracy_high": high,
         "test_loss": log_loss(labels, probabilities),
         "macro_f1": float(np.mean([scores["f1"] for scores in per_class.values()])),
+        "macro_f1_low": f1_low,
+        "macro_f1_high": f1_high,
         "per_class": per_class,
     }

@@ -56,6 +56,10 @@ _FROM_EVALUATE = (
     "test_accuracy_high",
     "test_loss",
     "macro_f1",
+    "macro_f1_low",
+    "macro_f1_high",
+    "ece",
+    "ece_calibrated",
     "parameters",
     "trainable_parameters",
     "file_mb",
@@ -73,9 +77,12 @@ def pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
     compared = {}
     for first, second in combinations(right, 2):
         p_value = scores.mcnemar(right[first], right[second])
+        low, high = scores.difference_interval(right[first], right[second])
         ahead = first if right[first].mean() > right[second].mean() else second
         compared[f"{first}_vs_{second}"] = {
             "difference": float(right[first].mean() - right[second].mean()),
+            "difference_low": low,
+            "difference_high": high,
             "mcnemar_p": p_value,
             "verdict": f"{ahead} is better" if p_value < 0.05 else "no difference shown",
         }
@@ -133,6 +140,8 @@ def readable(rows: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) ->
         "95 % interval": lambda row: f"{row['test_accuracy_low']:.3f} to {row['test_accuracy_high']:.3f}",
         "Test loss": lambda row: f"{row['test_loss']:.3f}",
         "Macro F1": lambda row: f"{row['macro_f1']:.3f}",
+        "its 95 % interval": lambda row: f"{row['macro_f1_low']:.3f} to {row['macro_f1_high']:.3f}",
+        "Calibration error": lambda row: f"{row['ece']:.3f}, calibrated {row['ece_calibrated']:.3f}",
         "Train accuracy": lambda row: f"{row['train_accuracy']:.3f}",
         "Train-test gap": lambda row: f"{row['train_test_gap']:+.3f}",
         "Training time": lambda row: f"{row['training_seconds']:.0f} s",

@@ -132,6 +132,25 @@ def model_scores(studio: Studio, path: Path, rows: Mapping[str, Mapping[str, Any
     studio.save(figure, path, "Test accuracy and loss")
 
 
+def reliability(studio: Studio, path: Path, table: pd.DataFrame, names: Mapping[str, str]) -> None:
+    """Accuracy of the answers of each confidence, before and after calibration (Guo et al., 2017, fig. 1)."""
+    figure, panels = _subplots(1, len(names), figsize=(12, 4.4), layout="constrained", sharey=True)
+    for axes, (model, name) in zip(panels, names.items(), strict=True):
+        axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")
+        own = table[table["model"] == model]
+        for (said, rows), color in zip(
+            own.groupby("probabilities", sort=False), (studio.color, "#c2703d"), strict=True
+        ):
+            sizes = 20 + 180 * rows["images"] / rows["images"].sum()
+            axes.plot(rows["confidence"], rows["accuracy"], color=color, label=said)
+            axes.scatter(rows["confidence"], rows["accuracy"], s=sizes, color=color, alpha=0.8)
+        axes.set(xlabel="confidence of the answers", title=name, xlim=(0, 1.02), ylim=(-0.02, 1.02))
+        _tidy(axes, [])
+    panels[0].set_ylabel("accuracy of the answers")
+    panels[0].legend(frameon=False, loc="upper left")
+    studio.save(figure, path, "Reliability, test images")
+
+
 def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mapping[str, str]) -> None:
     """Test precision, recall and f1 a class, for each model (the report's classification report, section 1.12)."""
     classes = list(dict.fromkeys(scores["label"]))

@@ -22,10 +22,10 @@ def examples(splits: pd.DataFrame, count: int) -> pd.DataFrame:
     return train.groupby("label").head(count)[["path", "label"]].reset_index(drop=True)
 
 
-def write_examples(folder: Path, root: Path, table: pd.DataFrame, side: int) -> list[dict[str, Any]]:
-    """Thumbnails of root/<path> as `folder`/example_<n>.webp; the rows with their file's name."""
+def write_pictures(folder: Path, root: Path, table: pd.DataFrame, name: str, side: int) -> list[dict[str, Any]]:
+    """Thumbnails of root/<path> as `folder`/<name>_<n>.webp; the rows with their file's name."""
     return [
-        row | {"picture": _write(folder / f"example_{number}.webp", read(root / row["path"], side))}
+        row | {"picture": _write(folder / f"{name}_{number}.webp", read(root / row["path"], side))}
         for number, row in enumerate(table.to_dict("records"))
     ]
 

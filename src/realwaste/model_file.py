@@ -26,6 +26,7 @@ class Facts:
         dataset: what it was trained on; "synthetic" for generated pictures.
         backbone: a constructor of keras.applications, a file's name, or CNN.
         weights: what it started from: imagenet, random, a file's name, or "trained from random".
+        temperature: by which its scores are divided to make its probabilities mean what they say (calibration).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Facts:
     dataset: str
     backbone: str
     weights: str
+    temperature: float = 1.0
 
     def caution(self) -> str | None:
         """What must stand beside every answer of a model that cannot know better."""

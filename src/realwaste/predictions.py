@@ -1,8 +1,8 @@
 """Every model's probabilities for every image, in one long table that all later numbers come from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -25,15 +25,18 @@ def rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes
 
 def of_pictures(model: "keras.Model", files: Sequence[Path], batch_size: int = 64) -> Probabilities:
     """Probabilities (n, classes) for image files, read a batch at a time: they need not fit in memory."""
-    pictures = read_ahead(files, model.input_shape[1], batch_size)
-    return np.concatenate([model.predict_on_batch(pixels) for pixels in pictures])
+    return of_batches(model, read_ahead(files, model.input_shape[1], batch_size))
+
+
+def of_batches(model: "keras.Model", batches: Iterable[Any]) -> Probabilities:
+    """Probabilities (n, classes) for batches of what the model takes."""
+    return np.concatenate([model.predict_on_batch(batch) for batch in batches])
 
 
 def of_vectors(model: "keras.Model", vectors: NDArray[np.float32], batch_size: int = 4096) -> Probabilities:
     """Probabilities (n, classes) for vectors (n, width)."""
     # Not model.predict: it feeds itself by a dataset with autotuning on, see realwaste.batches.
-    parts = [vectors[start : start + batch_size] for start in range(0, len(vectors), batch_size)]
-    return np.concatenate([model.predict_on_batch(part) for part in parts])
+    return of_batches(model, (vectors[start : start + batch_size] for start in range(0, len(vectors), batch_size)))
 
 
 def defined(probabilities: Probabilities) -> tuple[Probabilities, int]:

@@ -31,6 +31,8 @@ class Story:
         histories: a training history a model.
         rates: the sweep's table.
         confusions: model, actual, predicted, images.
+        reliability: model, probabilities, bin, images, confidence, accuracy.
+        doubted: the metrics of suspects.
         explained: what the explain stage wrote of single images; its pictures lie in `pictures`.
     """
 
@@ -48,6 +50,8 @@ class Story:
     histories: Mapping[str, pd.DataFrame]
     rates: pd.DataFrame
     confusions: pd.DataFrame
+    reliability: pd.DataFrame
+    doubted: Mapping[str, Any]
     explained: Mapping[str, Any]
     pictures: Path
 
@@ -121,6 +125,8 @@ def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]
         drawn |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
     for model, counts in story.confusions.groupby("model", sort=False):
         drawn[f"confusion_{model}"] = charts.confusion(counts)
+    for model, table in story.reliability.groupby("model", sort=False):
+        drawn[f"reliability_{model}"] = charts.reliability(table)
     return drawn
 
 

@@ -1,0 +1,62 @@
+"""Images whose label models doubt that never saw it: confident learning's ranking (Northcutt et al., 2021)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from realwaste.scores import Labels, Probabilities
+
+_STRENGTH = 0.1  # of the inverse regularisation: there are more features than images in small sets
+
+
+def out_of_sample(
+    vectors: NDArray[np.float32], labels: Labels, groups: NDArray[np.integer], folds: int
+) -> Probabilities:
+    """Probabilities (n, classes) for every row, by a logistic regression on the folds that it is not in.
+
+    Args:
+        vectors: (n, width), of a frozen backbone.
+        labels: (n,), numbers from 0 on.
+        groups: rows of one group are in one fold: the next photograph of an object carries its label, wrong or not.
+    """
+    probabilities = np.full((len(labels), int(labels.max()) + 1), 1e-6)
+    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    for learned, asked in parts.split(vectors, labels, groups):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=_STRENGTH, max_iter=1000))
+        model.fit(vectors[learned], labels[learned])
+        # A class whose groups are all in one fold is unknown to the model that is asked there.
+        probabilities[np.ix_(asked, model.classes_)] = model.predict_proba(vectors[asked])
+    return probabilities
+
+
+def ranked(table: pd.DataFrame, classes: Sequence[str], answers: Sequence[Probabilities]) -> pd.DataFrame:
+    """Every image, the most doubtful label first.
+
+    Args:
+        table: path and label.
+        answers: out-of-sample probabilities (n, classes), one array a model.
+
+    Returns:
+        path, label, suggested (the likeliest other class), label_probability and suggested_probability (means of the
+        models), models_disagreeing (for how many the label is not the likeliest class).
+    """
+    mean = np.mean(answers, axis=0)
+    labels = pd.Index(classes).get_indexer_for(table["label"])
+    rows = np.arange(len(labels))
+    others = mean.copy()
+    others[rows, labels] = -1
+    suggested = others.argmax(axis=1)
+    found = table[["path", "label"]].assign(
+        suggested=np.asarray(classes)[suggested],
+        label_probability=mean[rows, labels].round(4),
+        suggested_probability=mean[rows, suggested].round(4),
+        models_disagreeing=sum((one.argmax(axis=1) != labels).astype(int) for one in answers),
+        margin=mean[rows, labels] - mean[rows, suggested],
+    )
+    return found.sort_values(["margin", "path"], kind="stable").drop(columns="margin").reset_index(drop=True)

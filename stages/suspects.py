@@ -1,0 +1,34 @@
+"""data/suspects.csv: every image, the most doubtful label first, by models that did not learn from it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from realwaste import embedding, leakage, suspects
+from realwaste.atomic import write_csv, write_json
+from realwaste.log import logger
+from realwaste.records import read_json
+from realwaste.samples import classes_of
+from realwaste.tables import read_csv
+
+if TYPE_CHECKING:
+    from stages.params import Params
+
+
+def main(params: "Params") -> None:
+    manifest, dataset = read_csv(Path("data/manifest.csv")), read_json(Path("data/dataset.json"))["dataset"]
+    classes = classes_of(manifest)
+    labels = np.searchsorted(classes, manifest["label"])
+    groups = leakage.groups(manifest, params.split.block)
+    answers = []
+    for name in ("irv2", "densenet"):
+        vectors = embedding.load(Path(f"data/embeddings/{name}.npz")).of(manifest["path"].tolist())
+        answers.append(suspects.out_of_sample(vectors, labels, groups, params.suspects.folds))
+    table = suspects.ranked(manifest, classes, answers)
+    doubted = int((table["models_disagreeing"] == len(answers)).sum())
+    write_csv(Path("data/suspects.csv"), table)
+    write_json(Path("metrics/suspects.json"), {"dataset": dataset, "images": len(table), "doubted_by_all": doubted})
+    logger.info(
+        "both backbones doubt %d of %d labels; the most doubtful: %s", doubted, len(table), table["path"].iloc[0]
+    )

@@ -1,0 +1,57 @@
+"""Temperature and calibration error, on answers whose truth is known."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+
+from realwaste import calibration, scores
+
+
+@pytest.fixture
+def honest():
+    """Labels drawn with the very probabilities that are said: (labels, scores)."""
+    rng = np.random.default_rng(0)
+    said = rng.normal(scale=2, size=(20_000, 4))
+    chosen = softmax(said, axis=1).cumsum(axis=1) > rng.random((20_000, 1))
+    return chosen.argmax(axis=1), said
+
+
+@pytest.mark.parametrize("times", [0.5, 1, 3])
+def test_the_temperature_undoes_what_was_done_to_the_scores(honest, times):
+    labels, said = honest
+    probabilities = softmax(said * times, axis=1)
+    temperature = calibration.fitted_temperature(labels, probabilities)
+    assert temperature == pytest.approx(times, rel=0.03)
+    calibrated = calibration.tempered(probabilities, temperature)
+    assert calibration.expected_error(labels, calibrated) < 0.01
+    assert scores.log_loss(labels, calibrated) <= scores.log_loss(labels, probabilities)
+    np.testing.assert_array_equal(calibrated.argmax(axis=1), probabilities.argmax(axis=1))
+    if times != 1:
+        assert calibration.expected_error(labels, probabilities) > 0.05
+
+
+def test_tempered_is_softmax_of_the_divided_scores():
+    said = np.random.default_rng(1).normal(size=(5, 3))
+    found = calibration.tempered(softmax(said, axis=1).astype(np.float32), 2.5)
+    np.testing.assert_allclose(np.log(found), log_softmax(said / 2.5, axis=1), atol=1e-5)
+    assert np.isfinite(calibration.tempered(np.array([[1.0, 0.0]]), 0.01)).all()
+
+
+def test_the_error_by_hand():
+    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.35, 0.65]])
+    labels = np.array([0, 1, 0, 0])
+    table = calibration.reliability(labels, probabilities, bins=10)
+    assert table.to_dict("list") == {
+        "bin": [7, 10],
+        "images": [2, 2],
+        "confidence": [0.65, 0.95],
+        "accuracy": [0.5, 0.5],
+    }
+    assert calibration.expected_error(labels, probabilities, bins=10) == pytest.approx((0.15 + 0.45) / 2)
+
+
+def test_answers_that_are_no_numbers_have_no_temperature():
+    assert calibration.fitted_temperature(np.array([0]), np.array([[np.nan, np.nan]])) == 1
+    sure = np.tile([1.0, 0.0], (10, 1))
+    assert calibration.fitted_temperature(np.zeros(10, int), sure) <= 1
+    assert np.isfinite(calibration.fitted_temperature(np.ones(10, int), sure))
