@@ -1,0 +1,152 @@
+"""`realwaste predict` and `realwaste serve`: a trained model put to use. A user's mistake is two lines and status 1."""
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import track
+from typer.core import TyperGroup
+
+from realwaste import log, model_choice, model_file, start_up
+from realwaste.errors import UserError
+
+if TYPE_CHECKING:
+    from realwaste.model_file import Classifier
+
+_PROGRESS_FROM = 8  # images
+
+
+class _Commands(TyperGroup):
+    """What every command does with a mistake, and with a disk that is full."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except (UserError, OSError) as error:
+            log.logger.error("%s", error)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FILE",
+        help="A name, as irv2 for models/irv2.keras, or the path of a .keras file of this pipeline. "
+        "Without it: the model of the highest validation accuracy in metrics/compare.json.",
+        show_default=False,
+    ),
+]
+
+
+@app.callback()
+def _commands() -> None:
+    """Use the models that the pipeline trained: from the shell, or from a browser."""
+    start_up.quiet()
+    # It warns of retracing when pictures come one at a time and in batches.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    log.setup()
+
+
+@app.command()
+def predict(
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE",
+            help="Files, folders (searched at every depth) or quoted patterns such as 'photos/**/*.jpg'.",
+            show_default=False,
+        ),
+    ],
+    model: Model = None,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show for each image.")] = 3,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON object to standard output, in place of the table.")
+    ] = False,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write <name>_<class>.png here: each photo, coloured where the model looked (Grad-CAM).",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Say what is in photographs.
+
+    The answers go to standard output, all else to standard error. An image that cannot be read has its reason in
+    place of an answer; the others are answered, and the exit status is 1.
+    """
+    from realwaste import answers, sources  # noqa: PLC0415 - OpenCV's import, which --help need not wait for
+
+    paths = sources.expand(images)
+    classifier = _loaded(model)
+    files = _overlay_files(overlay, classifier)
+    answered = []
+    coming = answers.answers(classifier, paths)
+    shown = log.console.is_terminal and len(paths) >= _PROGRESS_FROM
+    for answer in track(coming, "looking", total=len(paths), console=log.console, disable=not shown, transient=True):
+        answered.append(answer)
+        if files and answer.predictions:
+            files.write(answer)
+    if as_json:
+        text = json.dumps(
+            answers.record(classifier.facts, answered, top), ensure_ascii=False, allow_nan=False, indent=2
+        )
+        # In UTF-8, as JSON is, whatever the terminal's encoding.
+        typer.echo(text.encode())
+    else:
+        from realwaste import display  # noqa: PLC0415 - rich's tables, for people only
+
+        display.stdout().print(display.table(answered, top))
+    failed = sum(answer.error is not None for answer in answered)
+    if failed:
+        log.logger.error(
+            "%d of %d images have no answer: each has its reason in the place of one", failed, len(answered)
+        )
+        raise typer.Exit(1)
+
+
+def _loaded(name: str | None) -> "Classifier":
+    """The model, once its record has shown that it is one; its caution is for everybody to see."""
+    path = model_choice.find(name)
+    facts = model_file.facts_of(path)
+    chosen = f": the best by validation accuracy in {model_choice.SCORES}" if name is None else ""
+    log.logger.info("%s%s", path, chosen)
+    with start_up.without_notes():
+        import keras  # noqa: F401, PLC0415 - seconds, which a mistake need not wait for
+    classifier = model_file.load(path)
+    caution = facts.caution()
+    if caution:
+        log.banner("Caution", f"{path}: {caution}.")
+    return classifier
+
+
+def _overlay_files(folder: Path | None, classifier: "Classifier") -> Any:
+    if folder is None:
+        return None
+    from realwaste.overlay_files import OverlayFiles  # noqa: PLC0415 - TensorFlow
+
+    return OverlayFiles(folder, classifier)
+
+
+def main() -> None:
+    """The entry point of the `realwaste` command."""
+    app(prog_name="realwaste")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Photographs coloured where a classifier looked, as files beside each other."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from realwaste import overlays
+from realwaste.answers import Answer
+from realwaste.errors import UserError
+from realwaste.images import Pixels, decode, resize
+from realwaste.model_file import Classifier
+from realwaste.saliency import GradCam
+
+LONGEST_SIDE = 1024  # pixels
+_STEM_BYTES = 160  # of the 255 that a file name may have; class, number and suffix come to it
+
+
+class OverlayFiles:
+    """Pictures in one folder, which is made if need be; two photographs of one name keep two overlays.
+
+    Raises:
+        UserError: no folder can be made there.
+    """
+
+    def __init__(self, folder: Path, classifier: Classifier) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            rule = f"--overlay must name a folder to write to, and {folder} cannot be one."
+            raise UserError(rule, "Give another.", error.strerror) from None
+        self._folder = folder
+        self._facts = classifier.facts
+        self._cam = GradCam(classifier.model)
+        self._written: set[str] = set()
+
+    def write(self, answer: Answer) -> Path:
+        """<name>_<class>.png: the photograph with the heat of its most probable class; files of earlier runs go."""
+        photo = decode(answer.path.read_bytes())
+        best = answer.predictions[0].name
+        pixels = resize(photo, self._facts.image_size)[np.newaxis]
+        heat = self._cam.heat(pixels, np.array([self._facts.classes.index(best)]))[0]
+        path = self._folder / self._free_name(answer.path.stem, best)
+        overlays.write(path, overlays.overlay(_at_most(photo, LONGEST_SIDE), heat))
+        return path
+
+    def _free_name(self, stem: str, label: str) -> str:
+        short = stem.encode("utf-8", "surrogateescape")[:_STEM_BYTES].decode("utf-8", "ignore")
+        base = f"{short}_{label}".replace("/", "_").replace("\\", "_")
+        name, number = f"{base}.png", 1
+        while name in self._written:
+            number += 1
+            name = f"{base}-{number}.png"
+        self._written.add(name)
+        return name
+
+
+def _at_most(photo: Pixels, side: int) -> Pixels:
+    height, width = photo.shape[:2]
+    factor = side / max(height, width)
+    if factor >= 1:
+        return photo
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

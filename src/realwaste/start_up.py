@@ -1,0 +1,39 @@
+"""TensorFlow's import without the notes that it writes while it starts."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+QUIET = "3"
+# TF_CPP_MIN_LOG_LEVEL, which should hide these, is read after TensorFlow 2.21 has written the first of them
+# (tensorflow issue 100442).
+_NOTE = re.compile(rb"WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:")
+
+
+def quiet() -> None:
+    """To be called before TensorFlow is imported; whoever has set TF_CPP_MIN_LOG_LEVEL keeps it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
+
+
+@contextmanager
+def without_notes() -> Iterator[None]:
+    """For the import: TensorFlow's own lines are dropped, what anyone else writes to standard error comes after it."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != QUIET or sys.stderr is None:
+        yield
+        return
+    # They come from C++, which knows file descriptors and not sys.stderr.
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            os.close(real)
+            said.seek(0)
+            os.write(2, b"".join(line for line in said if not _NOTE.match(line)))

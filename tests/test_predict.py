@@ -1,0 +1,338 @@
+"""`realwaste predict`: what a model says of files, in words for people and in JSON for programs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from conftest import picture
+from import_walk import ROOT
+from typer.testing import CliRunner
+
+from realwaste import answers, cnn, images, model_choice, model_file, predictions, sources
+from realwaste.__main__ import app
+from realwaste.errors import UserError
+from realwaste.images import decode
+from realwaste.model_file import Classifier, Facts
+from realwaste.names import printable
+
+CLASSES = ("Glass", "Metal & Tin", "Ünrat")
+NAMES = [
+    "with space.jpg",
+    "new\nline.jpg",
+    "[red]rich[red].jpg",
+    "日本語.jpg",
+    "עברית.jpg",
+    "हिन्दी.jpg",
+    "🗑️.jpg",
+    "-rf.jpg",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder as `dvc repro` leaves it, with a tiny CNN of random weights."""
+    root = tmp_path_factory.mktemp("trained")
+    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS)
+    model = cnn.build(32, len(CLASSES), batch_norm_momentum=0.9)
+    model_file.save(root / "models/cnn.keras", Classifier(model, facts))
+    (root / "metrics").mkdir()
+    scores = {"dataset": "photos", "irv2": {"val_accuracy": 0.2}, "cnn": {"val_accuracy": 0.4}, "pairs": {}}
+    (root / "metrics/compare.json").write_text(json.dumps(scores))
+    return root
+
+
+@pytest.fixture
+def here(trained, tmp_path, monkeypatch):
+    """A present folder of the test's own, with that model and its scores in it."""
+    for name in ("models", "metrics"):
+        (tmp_path / name).symlink_to(trained / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _predict(*arguments):
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def _strict(text):
+    def refuse(constant):
+        raise ValueError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def _photos(folder, names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate(names):
+        (folder / name).write_bytes(cv2.imencode(".jpg", picture(seed, 50, 70))[1].tobytes())
+    return [folder / name for name in names]
+
+
+def test_probabilities_are_those_of_the_evaluation(here):
+    paths = _photos(here / "photos", [f"{number:02}.jpg" for number in range(37)])
+    classifier = model_file.load(here / "models/cnn.keras")
+    expected = predictions.of_pictures(classifier.model, paths)
+    found = _strict(_predict("photos", "--json").stdout)
+    assert found["model"] == {
+        "name": "cnn",
+        "classes": list(CLASSES),
+        "image_size": 32,
+        "dataset": "photos",
+        "backbone": "CNN",
+        "weights": "trained from random",
+    }
+    assert found["caution"] is None
+    assert [answer["path"] for answer in found["answers"]] == [f"photos/{number:02}.jpg" for number in range(37)]
+    for answer, row in zip(found["answers"], expected, strict=True):
+        assert answer["error"] is None
+        told = {one["class"]: one["probability"] for one in answer["predictions"]}
+        np.testing.assert_allclose([told[name] for name in CLASSES], row, atol=1e-6)
+        assert list(told.values()) == sorted(told.values(), reverse=True)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_an_answer_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(batch_size, here):
+    paths = _photos(here, [f"{number}.jpg" for number in range(7)])
+    classifier = model_file.load(here / "models/cnn.keras")
+    alone = {path: next(answers.answers(classifier, [path])) for path in paths}
+    for broken in (here / "0.jpg", here / "3.jpg", here / "4.jpg", here / "5.jpg"):
+        broken.write_bytes(b"no image")
+    found = list(answers.answers(classifier, paths, batch_size))
+    assert [answer.path for answer in found] == paths
+    assert [answer.error for answer in found] == [
+        None if number in {1, 2, 6} else "not an image" for number in range(7)
+    ]
+    for answer in found:
+        if answer.error is None:
+            assert [one.name for one in answer.predictions] == [one.name for one in alone[answer.path].predictions]
+            told = [one.probability for one in answer.predictions]
+            np.testing.assert_allclose(told, [one.probability for one in alone[answer.path].predictions], atol=1e-6)
+
+
+def test_few_pictures_are_in_memory_at_a_time(here, monkeypatch):
+    paths = _photos(here, [f"{number}.jpg" for number in range(4)]) * 50
+    read = []
+
+    def noted(path, size):
+        read.append(path)
+        return images.read(path, size)
+
+    monkeypatch.setattr(answers, "images", SimpleNamespace(read=noted))
+    coming = answers.answers(model_file.load(here / "models/cnn.keras"), paths, 4)
+    next(coming)
+    assert len(read) <= 4 * 4
+    assert sum(1 for _ in coming) == 199
+
+
+def test_unreadable_files_have_their_reason_and_the_others_their_answer(here):
+    _, cut, gone = _photos(here, ["good.jpg", "cut.jpg", "gone.jpg"])
+    cut.write_bytes(cut.read_bytes()[:-100])
+    (here / "empty.png").touch()
+    (here / "words.png").write_text("words")
+    gone.unlink()
+    gone.symlink_to(here / "nowhere")
+    done = _predict("good.jpg", "cut.jpg", "empty.png", "words.png", "--json")
+    assert done.exit_code == 1
+    assert "3 of 4 images have no answer" in done.stderr
+    told = {answer["path"]: answer for answer in _strict(done.stdout)["answers"]}
+    assert {path: answer["error"] for path, answer in told.items()} == {
+        "good.jpg": None,
+        "cut.jpg": "truncated JPEG",
+        "empty.png": "empty file",
+        "words.png": "not an image",
+    }
+    assert len(told["good.jpg"]["predictions"]) == 3
+    assert told["cut.jpg"]["predictions"] == []
+    assert next(answers.answers(model_file.load(here / "models/cnn.keras"), [gone])).error == (
+        "cannot be opened: No such file or directory"
+    )
+    table = _predict("good.jpg", "cut.jpg")
+    assert table.exit_code == 1
+    assert "truncated JPEG" in table.stdout
+
+
+def test_every_name_comes_through(here):
+    _photos(here / "photos", NAMES)
+    (here / "photos/-rf.jpg").rename(here / "-rf.jpg")
+    told = _strict(_predict("--json", "photos", "--", "-rf.jpg").stdout)["answers"]
+    assert {Path(answer["path"]).name for answer in told} == set(NAMES)
+    table = _predict("photos").stdout
+    for name in NAMES[:-1]:
+        assert printable(name) in table
+    assert "new\\nline" in table
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_no_text_and_one_that_would_steer_the_terminal(here):
+    _photos(here, ["esc\x1b[2J.jpg", "\u202egpj.exe.jpg"])
+    (photo,) = _photos(here, ["plain.jpg"])
+    os.rename(photo, os.fsencode(here) + b"/bytes\xff.jpg")  # noqa: PTH104 - pathlib knows no bytes
+    done = _predict(".", "--json")
+    assert {answer["path"] for answer in _strict(done.stdout)["answers"]} == {
+        "esc\x1b[2J.jpg",
+        "\u202egpj.exe.jpg",
+        "bytes\ufffd.jpg",
+    }
+    table = _predict(".").stdout
+    assert "\x1b" not in table
+    assert "\u202e" not in table
+    assert "esc\\x1b[2J.jpg" in table
+    assert "bytes\\udcff.jpg" in table
+
+
+def test_top_and_the_table(here):
+    _photos(here, ["a.jpg"])
+    assert [len(_strict(_predict("a.jpg", "--json", "--top", top).stdout)["answers"][0]["predictions"])
+            for top in (1, 2, 99)] == [1, 2, 3]  # fmt: skip
+    best = _strict(_predict("a.jpg", "--json").stdout)["answers"][0]["predictions"][0]
+    row = next(line for line in _predict("a.jpg", "--top", 1).stdout.splitlines() if "a.jpg" in line)
+    assert row.split() == ["a.jpg", *best["class"].split(), f"{best['probability']:.1%}"]
+    assert _predict("a.jpg", "--top", 0).exit_code == 2
+
+
+def test_caution_stands_beside_the_answers_of_a_model_that_knows_nothing(here):
+    _photos(here, ["a.jpg"])
+    model = model_file.load(here / "models/cnn.keras").model
+    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS)
+    model_file.save(here / "other model.keras", Classifier(model, facts))
+    done = _predict("a.jpg", "--json", "--model", here / "other model.keras")
+    assert done.exit_code == 0
+    assert _strict(done.stdout)["caution"] == facts.caution()
+    assert "not photographs" in done.stderr
+    assert "not photographs" not in _predict("a.jpg").stderr
+
+
+def test_an_answer_that_is_no_number_is_no_answer(here):
+    _photos(here, ["a.jpg"])
+    classifier = model_file.load(here / "models/cnn.keras")
+    classifier.model.set_weights([weight * np.nan for weight in classifier.model.get_weights()])
+    model_file.save(here / "nan.keras", classifier)
+    done = _predict("a.jpg", "--json", "-m", "nan.keras")
+    assert done.exit_code == 1
+    (answer,) = _strict(done.stdout)["answers"]
+    assert answer["error"] == answers.UNDEFINED
+
+
+def test_overlays_keep_their_photograph_s_shape_and_never_take_each_other_s_name(here):
+    _photos(here / "one", ["a.jpg"])
+    _photos(here / "two", ["a.jpg", "long.jpg"])
+    cv2.imwrite(str(here / "two/long.jpg"), picture(9, 1500, 3000))
+    (here / "bad.jpg").write_bytes(b"x")
+    done = _predict("one", "two", "bad.jpg", "--overlay", "out/deep", "--json")
+    assert done.exit_code == 1
+    best = [answer["predictions"][0]["class"] for answer in _strict(done.stdout)["answers"][:3]]
+    written = {path.name: decode(path.read_bytes()).shape for path in (here / "out/deep").iterdir()}
+    assert written == {
+        f"a_{best[0]}.png": (50, 70, 3),
+        f"a_{best[1]}-2.png": (50, 70, 3),
+        f"long_{best[2]}.png": (512, 1024, 3),
+    }
+    (here / "file").touch()
+    refused = _predict("one", "--overlay", "file")
+    assert refused.exit_code == 1
+    assert "--overlay must name a folder" in refused.stderr
+
+
+def test_files_folders_and_patterns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _photos(tmp_path / "b/deep", ["2.JPG", "1.png", ".hidden.jpg"])
+    _photos(tmp_path / "b/__MACOSX", ["1.jpg"])
+    _photos(tmp_path / "b/.cache", ["1.jpg"])
+    _photos(tmp_path / ".own", ["x.jpg"])
+    _photos(tmp_path, ["a.jpg", "c[1].jpg"])
+    (tmp_path / "b/Thumbs.db").touch()
+    (tmp_path / "b/notes.txt").touch()
+    (tmp_path / "b/folder.jpg").mkdir()
+    (tmp_path / "b/deep/up").symlink_to(tmp_path / "b")
+
+    def found(*arguments):
+        return [str(path) for path in sources.expand(arguments)]
+
+    assert found("b") == ["b/deep/1.png", "b/deep/2.JPG"]
+    assert found("b/notes.txt", "a.jpg", "b", "a.jpg") == ["b/notes.txt", "a.jpg", "b/deep/1.png", "b/deep/2.JPG"]
+    assert found("*.jpg") == ["a.jpg", "c[1].jpg"]
+    assert found("c[1].jpg") == ["c[1].jpg"]
+    assert found("b/*") == ["b/deep/1.png", "b/deep/2.JPG"]
+    assert found(str(tmp_path / "b/deep/*.JPG")) == [str(tmp_path / "b/deep/2.JPG")]
+    assert found("**/*.png")[0] == "b/deep/1.png"
+    assert found(".own") == [".own/x.jpg"]
+    for nothing in (["b/folder.jpg"], ["*.gif"], ["b/__MACOSX/*.txt"]):
+        with pytest.raises(UserError, match="must be an image to look at"):
+            sources.expand(nothing)
+    for missing in ("z.jpg", "", "new\nline.jpg"):
+        with pytest.raises(UserError, match="There must be an image or a folder at"):
+            sources.expand([missing])
+
+
+def test_which_model(here, monkeypatch):
+    assert model_choice.find(None) == Path("models/cnn.keras")
+    assert model_choice.find("cnn") == Path("models/cnn.keras")
+    assert model_choice.find("some/where.keras") == Path("some/where.keras")
+    assert model_choice.find("where.keras") == Path("where.keras")
+    with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Give one by --model."):
+        model_choice.find("cnm")
+    (here / "metrics").unlink()
+    with pytest.raises(UserError, match=r"metrics/compare.json, which must be there.\nThere are: cnn."):
+        model_choice.find(None)
+    (here / "metrics").mkdir()
+    for damaged in ("{", "{}", "[]", '{"cnn": {"val_accuracy": null}}', '{"cnn": 1}'):
+        (here / "metrics/compare.json").write_text(damaged)
+        with pytest.raises(UserError, match="must hold a validation accuracy a model"):
+            model_choice.find(None)
+    (here / "models").unlink()
+    with pytest.raises(UserError, match=r"There is no model in .*: run `dvc repro` to train some, or `dvc pull`"):
+        model_choice.find("cnn")
+
+
+MISTAKES = """
+import sys
+from realwaste.__main__ import main
+for arguments in (
+    ["a.jpg", "-m", "cnm"],
+    ["a.jpg", "-m", "nowhere.keras"],
+    ["a.jpg", "-m", "a.jpg"],
+    ["a.jpg", "-m", "foreign.keras"],
+    ["a.jpg", "-m", "."],
+    ["b.jpg"],
+    ["empty"],
+):
+    sys.argv = ["realwaste", "predict", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        print(ended.code, *sorted({"tensorflow", "keras"} & sys.modules.keys()), flush=True)
+"""
+
+
+def test_mistakes_are_told_in_two_lines_before_tensorflow_is_imported(here):
+    _photos(here, ["a.jpg"])
+    (here / "foreign.keras").write_bytes(b"PK not a model")
+    (here / "empty").mkdir()
+    done = _python("-c", MISTAKES, cwd=here)
+    assert done.stdout.split("\n") == ["1"] * 7 + [""]
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("ERROR") == 7
+
+
+def test_the_command_itself(here):
+    """In a process of its own: JSON alone on standard output, and none of TensorFlow's notes on the other."""
+    _photos(here / "photos", ["a.jpg", "日本語.jpg"])
+    done = _python("-m", "realwaste", "predict", "photos", "--json", cwd=here, LC_ALL="C", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert [answer["path"] for answer in _strict(done.stdout)["answers"]] == ["photos/a.jpg", "photos/日本語.jpg"]
+    (line,) = done.stderr.splitlines()
+    assert "models/cnn.keras: the best by validation accuracy in metrics/compare.json" in line
+
+
+def _python(*arguments, cwd, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, encoding="utf-8", check=False
+    )
