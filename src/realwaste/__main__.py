@@ -2,6 +2,7 @@
 
 import json
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from realwaste.model_file import Classifier
 
 _PROGRESS_FROM = 8  # images
+_SERVE_NEEDS = ("fastapi", "python_multipart", "uvicorn")
 
 
 class _Commands(TyperGroup):
@@ -118,6 +120,33 @@ def predict(
             "%d of %d images have no answer: each has its reason in the place of one", failed, len(answered)
         )
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    host: Annotated[
+        str, typer.Option(help="The address to serve at; one other than a loopback address opens it to the network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0 takes a free one.")] = 8000,
+    max_mb: Annotated[float, typer.Option(min=0.001, help="The largest photo that is taken, in MB.")] = 20,
+) -> None:
+    """Open a page that says what is in a photo, and where the model looked.
+
+    Beside the page: POST /predict (a photo's bytes, or a form with one file) answers in JSON, GET /model says what the
+    model is, GET /health that it is there, and GET /openapi.json describes them. Needs the extra `serve`.
+    """
+    missing = [name for name in _SERVE_NEEDS if find_spec(name) is None]
+    if missing:
+        rule = f"`realwaste serve` needs packages that are not installed: {', '.join(missing)}."
+        raise UserError(rule, "Run pip install 'realwaste[serve]'.")
+    from realwaste.serve import address  # noqa: PLC0415 - beside what follows
+
+    with address.bound(host, port) as listening:
+        classifier = _loaded(model)
+        from realwaste.serve import server  # noqa: PLC0415 - TensorFlow, and an optional extra
+
+        server.run(classifier, listening, host=host, limit=int(max_mb * 1e6))
 
 
 def _loaded(name: str | None) -> "Classifier":

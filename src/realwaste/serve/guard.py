@@ -1,0 +1,109 @@
+"""What every request meets first: who may ask, how much they may send, and what browsers are told."""
+
+from collections.abc import Iterable
+from urllib.parse import SplitResult, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    # Everything from this server, nothing inline; blob: and data: are the person's photograph and its heat.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+_DRAIN = 8  # times the limit; beyond that the connection is closed on whoever still sends
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: what is guarded.
+        limit: bytes that the body of a request may have; counted as they come, so that no more are kept.
+        hosts: names that a request may call this server by, without port. A page of another site could have its own
+            name resolve to this machine, and would then be of one origin with us. None for any name.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: int, hosts: Iterable[str] | None) -> None:
+        self._app = app
+        self._limit = limit
+        self._hosts = None if hosts is None else frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        headers = Headers(scope=scope)
+        refused = self._refused(headers, scope["method"])
+        if refused is not None:
+            # Who sends this header waits for our leave before the body.
+            if "expect" not in headers:
+                await self._drained(receive)
+            await refused(scope, receive, send_with_headers)
+            return
+        await self._app(scope, self._counted(receive), send_with_headers)
+
+    def _refused(self, headers: Headers, method: str) -> JSONResponse | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._hosts is not None and _parts(f"//{host}").hostname not in self._hosts:
+            return _error(400, f"This server does not go by the name {host!r}.")
+        if origin is not None and method not in {"GET", "HEAD"} and _parts(origin).netloc != host:
+            return _error(403, f"Pages of other sites may not ask here; this one is of {origin!r}.")
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._limit:
+            return _error(413, too_large(self._limit))
+        return None
+
+    def _counted(self, receive: Receive) -> Receive:
+        came = 0
+
+        async def counting() -> Message:
+            nonlocal came
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > self._limit:
+                if message.get("more_body"):
+                    await self._drained(receive)
+                raise HTTPException(413, too_large(self._limit))
+            return message
+
+        return counting
+
+    async def _drained(self, receive: Receive) -> None:
+        """Read the rest and drop it: many clients listen only when all is sent, and would see a broken connection."""
+        dropped = 0
+        while dropped < _DRAIN * self._limit:
+            message = await receive()
+            if not message.get("more_body"):
+                return
+            dropped += len(message["body"])
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # a bracket too many or too few
+        return urlsplit("")
+
+
+def too_large(limit: int) -> str:
+    """The rule, in words."""
+    return f"A photo may have {limit / 1e6:g} MB at most."
+
+
+def _error(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": message}, status)
