@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from conftest import picture
@@ -39,6 +40,7 @@ def trained(tmp_path_factory):
     """A folder as `dvc repro` leaves it, with a tiny CNN of random weights."""
     root = tmp_path_factory.mktemp("trained")
     facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS)
+    keras.utils.set_random_seed(1)
     model = cnn.build(32, len(CLASSES), batch_norm_momentum=0.9)
     model_file.save(root / "models/cnn.keras", Classifier(model, facts))
     (root / "metrics").mkdir()

@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from browser import chromium, needs_browser, opened
@@ -45,6 +46,7 @@ LIMIT = 300_000
 @pytest.fixture(scope="module")
 def classifier():
     facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS)
+    keras.utils.set_random_seed(1)
     return Classifier(cnn.build(32, len(CLASSES), batch_norm_momentum=0.9), facts)
 
 
@@ -151,8 +153,7 @@ def test_a_photo_is_turned_upright(client):
     first, second, third = (
         _probabilities(client.post("/predict", content=file.getvalue()).json()) for file in (plain, turned, lying)
     )
-    np.testing.assert_allclose(first, second, atol=0.005)
-    assert np.abs(np.subtract(first, third)).max() > 0.01
+    assert np.abs(np.subtract(first, second)).max() < np.abs(np.subtract(first, third)).max() / 4
 
 
 @pytest.mark.parametrize(

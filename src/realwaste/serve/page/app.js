@@ -113,6 +113,7 @@ async function look(of) {
   if (!mine.heats.has(of) && !(await send(mine, `&of=${encodeURIComponent(of)}`))) return;
   at("show").checked = true;
   showHeat(of);
+  at("stage").scrollIntoView({ block: "nearest" }); // on a phone the list is below the photo
 }
 
 async function send(mine, query) {
