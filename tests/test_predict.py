@@ -15,7 +15,7 @@ from conftest import picture
 from import_walk import ROOT
 from typer.testing import CliRunner
 
-from realwaste import answers, cnn, images, model_choice, model_file, predictions, sources
+from realwaste import answers, cnn, images, model_choice, model_file, predictions, sources, start_up
 from realwaste.__main__ import app
 from realwaste.errors import UserError
 from realwaste.images import decode
@@ -330,6 +330,21 @@ def test_the_command_itself(here):
     assert [answer["path"] for answer in _strict(done.stdout)["answers"]] == ["photos/a.jpg", "photos/日本語.jpg"]
     (line,) = done.stderr.splitlines()
     assert "models/cnn.keras: the best by validation accuracy in metrics/compare.json" in line
+
+
+def test_only_tensorflow_s_notes_are_dropped_around_its_import(capfd, monkeypatch):
+    def said():
+        os.write(2, b"I0000 00:00:1795450295.147945   12070 port.cc:153] oneDNN custom operations are on.\n")
+        sys.stderr.write("a warning of somebody else\n")
+        raise ImportError
+
+    for level, kept in {"3": 1, "0": 2}.items():
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
+        with pytest.raises(ImportError), start_up.without_notes():
+            said()
+        lines = capfd.readouterr().err.splitlines()
+        assert len(lines) == kept
+        assert lines[-1] == "a warning of somebody else"
 
 
 def _python(*arguments, cwd, **environment):
