@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from realwaste import answers, cnn, images, model_choice, model_file, predictions, sources, start_up
 from realwaste.__main__ import app
+from realwaste.calibration import tempered
 from realwaste.errors import UserError
 from realwaste.images import decode
 from realwaste.model_file import Classifier, Facts
@@ -39,7 +40,7 @@ NAMES = [
 def trained(tmp_path_factory):
     """A folder as `dvc repro` leaves it, with a tiny CNN of random weights."""
     root = tmp_path_factory.mktemp("trained")
-    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS)
+    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=2.5)
     keras.utils.set_random_seed(1)
     model = cnn.build(32, len(CLASSES), batch_norm_momentum=0.9)
     model_file.save(root / "models/cnn.keras", Classifier(model, facts))
@@ -79,7 +80,7 @@ def _photos(folder, names):
 def test_probabilities_are_those_of_the_evaluation(here):
     paths = _photos(here / "photos", [f"{number:02}.jpg" for number in range(37)])
     classifier = model_file.load(here / "models/cnn.keras")
-    expected = predictions.of_pictures(classifier.model, paths)
+    expected = tempered(predictions.of_pictures(classifier.model, paths), 2.5)
     found = _strict(_predict("photos", "--json").stdout)
     assert found["model"] == {
         "name": "cnn",
@@ -88,6 +89,7 @@ def test_probabilities_are_those_of_the_evaluation(here):
         "dataset": "photos",
         "backbone": "CNN",
         "weights": "trained from random",
+        "temperature": 2.5,
     }
     assert found["caution"] is None
     assert [answer["path"] for answer in found["answers"]] == [f"photos/{number:02}.jpg" for number in range(37)]

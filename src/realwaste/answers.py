@@ -6,18 +6,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from realwaste import images
+from realwaste.calibration import tempered
 from realwaste.images import Pixels, UnreadableImageError
 from realwaste.model_file import Classifier, Facts
 from realwaste.names import unicode
 from realwaste.scores import Probabilities
-
-if TYPE_CHECKING:
-    import keras
 
 BATCH = 16
 UNDEFINED = "the model's answer is no number: its training diverged"
@@ -51,7 +49,7 @@ def answers(classifier: Classifier, paths: Sequence[Path], batch_size: int = BAT
     rows = min(batch_size, len(paths))
     for part, pictures in _pictures(paths, classifier.facts.image_size, rows):
         pixels = [picture for picture in pictures if not isinstance(picture, str)]
-        said: Iterator[Probabilities] = iter(probabilities(classifier.model, pixels, rows) if pixels else ())
+        said: Iterator[Probabilities] = iter(probabilities(classifier, pixels, rows) if pixels else ())
         for path, picture in zip(part, pictures, strict=True):
             if isinstance(picture, str):
                 yield Answer(path, error=picture)
@@ -63,10 +61,11 @@ def answers(classifier: Classifier, paths: Sequence[Path], batch_size: int = BAT
                 yield Answer(path, error=UNDEFINED)
 
 
-def probabilities(model: "keras.Model", pixels: Sequence[Pixels], rows: int) -> Probabilities:
-    """(n, classes) for n pictures of the model's size, pushed through it in one batch of `rows`, which is n or more."""
+def probabilities(classifier: Classifier, pixels: Sequence[Pixels], rows: int) -> Probabilities:
+    """Calibrated (n, classes) for n pictures of the model's size, in one batch of `rows`, which is n or more."""
     batch = np.stack([*pixels, *[pixels[0]] * (rows - len(pixels))])
-    return np.asarray(model.predict_on_batch(batch)[: len(pixels)])
+    raw = np.asarray(classifier.model.predict_on_batch(batch)[: len(pixels)])
+    return tempered(raw, classifier.facts.temperature)
 
 
 def ranked(row: Probabilities, classes: Sequence[str]) -> tuple[Prediction, ...]:

@@ -40,7 +40,7 @@ class Answerer:
 
     def __init__(self, classifier: Classifier) -> None:
         self.facts = classifier.facts
-        self._model = classifier.model
+        self._classifier = classifier
         self._cam = GradCam(classifier.model)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
@@ -71,7 +71,7 @@ class Answerer:
         return self._look(pixels, of, saliency=saliency)
 
     def _look(self, pixels: Pixels, of: str | None, *, saliency: bool = True) -> Answered:
-        row = answers.probabilities(self._model, [pixels], 1)[0]
+        row = answers.probabilities(self._classifier, [pixels], 1)[0]
         if not np.isfinite(row).all():
             raise UndefinedAnswerError(answers.UNDEFINED)
         predictions = answers.ranked(row, self.facts.classes)
