@@ -1,0 +1,228 @@
+"""Exported models answer as Keras does, by each format's own runtime, and carry what their numbers mean."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from conftest import picture
+from import_walk import ROOT
+
+from realwaste import backbone, cnn, export, head, model_file
+from realwaste.errors import UserError
+from realwaste.model_file import Classifier, Facts
+
+FORMATS: tuple[export.Format, ...] = ("onnx", "litert", "saved_model")
+CLASSES = ("Cardboard", "Früchte", "Glass")
+# The path of efficientnet_lite2.keras, a pretrained extractor that the project does not bring along.
+EXTRACTOR = Path(os.environ.get("REALWASTE_EXTRACTOR", "none"))
+
+
+def answer(kind, path, pixels):
+    if kind == "onnx":
+        return onnxruntime.InferenceSession(path).run(["probabilities"], {"image": pixels})[0]
+    if kind == "litert":
+        return Interpreter(str(path)).get_signature_runner()(image=pixels)["probabilities"]
+    return tf.saved_model.load(path).signatures["serving_default"](image=tf.constant(pixels))["probabilities"].numpy()
+
+
+def about(kind, path):
+    if kind == "onnx":
+        kept = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+        return kept | {key: json.loads(kept[key]) for key in ("classes", "image_size")}
+    if kind == "litert":
+        return json.loads(zipfile.ZipFile(path).read("realwaste.json"))
+    return json.loads((path / "realwaste.json").read_text(encoding="utf-8"))
+
+
+def pictures(classifier, count=3):
+    side = classifier.facts.image_size
+    return np.stack([picture(seed, side, side) for seed in range(count)]).astype(classifier.model.inputs[0].dtype)
+
+
+def small_cnn():
+    model = cnn.build(32, 3, batch_norm_momentum=0.9)
+    return Classifier(model, Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS))
+
+
+def joined(name, image_size, weights="random"):
+    """A head on a backbone whose random weights let pictures differ.
+
+    Drawn weights shrink what passes through many layers until each picture gets the same answer, and then every
+    export agrees. So batch normalisation takes the statistics of some pictures first, as after training.
+    """
+    extractor = backbone.build(str(name), image_size, None, seed=1)
+    pixels = np.stack([picture(seed, image_size, image_size) for seed in range(4)]).astype("float32")
+    if weights == "random":
+        network = next(layer for layer in extractor.layers if isinstance(layer, keras.Model))
+        network.trainable = True
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = 0.0
+        network((pixels - 127.5) / 64, training=True)
+        network.trainable = False
+    features = extractor.predict_on_batch(pixels)
+    classifier = head.build(features.shape[1], 16, 3)
+    kernel = classifier.layers[0].get_weights()[0] / features.std(axis=0).mean()
+    classifier.layers[0].set_weights([kernel, -features.mean(axis=0) @ kernel])
+    facts = Facts("densenet", CLASSES, image_size, "photographs", Path(name).name, weights)
+    return Classifier(head.join(extractor, classifier), facts)
+
+
+MODELS: dict[str, Callable[[], Classifier]] = {
+    "cnn": small_cnn,
+    "MobileNetV2": partial(joined, "MobileNetV2", 64),
+    "VGG16": partial(joined, "VGG16", 32),  # whose preprocessing, as DenseNet's, brings constants of its own
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def classifier(request, tmp_path_factory):
+    """As the command has it: saved and loaded."""
+    path = tmp_path_factory.mktemp("kept") / "model.keras"
+    keras.utils.set_random_seed(3)
+    model_file.save(path, MODELS[request.param]())
+    return model_file.load(path)
+
+
+def check(classifier, kind, folder):
+    pixels = pictures(classifier)
+    expected = classifier.model.predict_on_batch(pixels)
+    assert np.ptp(expected, axis=0).max() > 0.02, "answers that are all alike prove nothing"
+    path = export.export(classifier, kind, folder / export.default_target("model", kind).name)
+    assert [found.name for found in folder.iterdir()] == [path.name]
+    for count in (1, 3):
+        found = answer(kind, path, pixels[:count])
+        assert found == pytest.approx(expected[:count], abs=1e-4)
+    return path
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_export_answers_as_keras_does(classifier, kind, tmp_path, capfd, recwarn):
+    folder = tmp_path / "deep/in"
+    check(classifier, kind, folder)
+    assert "deprecated" not in capfd.readouterr().err
+    assert list(recwarn) == []
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.skipif(not EXTRACTOR.is_file(), reason="REALWASTE_EXTRACTOR names no file")
+def test_a_pretrained_extractor(kind, tmp_path):
+    check(joined(EXTRACTOR, 260, "pretrained"), kind, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["DenseNet121", "InceptionResNetV2"])
+def test_the_reports_backbones_at_their_size(name, tmp_path):
+    classifier = joined(name, 524)
+    for kind in FORMATS:
+        check(classifier, kind, tmp_path / kind)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_the_numbers_mean_is_inside(kind, tmp_path):
+    classifier = small_cnn()
+    path = export.export(classifier, kind, tmp_path / export.default_target("x", kind).name)
+    assert about(kind, path) == asdict(classifier.facts) | {
+        "classes": list(CLASSES),
+        "input": "RGB, 0 to 255, uint8 (batch, 32, 32, 3)",
+        "caution": classifier.facts.caution(),
+    }
+
+
+def test_names_types_and_free_batch_of_onnx(tmp_path):
+    session = onnxruntime.InferenceSession(export.export(small_cnn(), "onnx", tmp_path / "x.onnx"))
+    ends = [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())]
+    assert ends == [
+        ("image", "tensor(uint8)", ["batch", 32, 32, 3]),
+        ("probabilities", "tensor(float)", ["batch", 3]),
+    ]
+
+
+def test_the_documented_programs_run(tmp_path):
+    """Each in a process of its own, without this package and without Keras."""
+    classifier = small_cnn()
+    for kind in FORMATS:
+        export.export(classifier, kind, tmp_path / export.default_target("cnn", kind))
+    np.save(tmp_path / "pixels.npy", pictures(classifier))
+    expected = classifier.model.predict_on_batch(pictures(classifier))
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(programs) == len(FORMATS)
+    for program in programs:
+        code = f"import sys\nsys.modules['keras'] = sys.modules['realwaste'] = None\n{program}"
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        numbers, _, names = done.stdout.rpartition(" [")
+        found = np.array(re.findall(r"\d\.\d+(?:e-\d+)?", numbers), dtype=float).reshape(expected.shape)
+        assert found == pytest.approx(expected, abs=1e-4)
+        assert "'Früchte'" in names
+
+
+@pytest.mark.parametrize(("kind", "package"), [("onnx", "tf2onnx"), ("onnx", "onnx"), ("litert", "ai_edge_litert")])
+def test_a_missing_package_is_named_with_its_remedy(kind, package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"no {package}[^\n]*\nInstall them: pip install 'realwaste\[export\]'$"):
+        export.export(small_cnn(), kind, tmp_path / export.default_target("x", kind).name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_answers_otherwise_never_takes_its_place(tmp_path, monkeypatch):
+    target = export.export(small_cnn(), "saved_model", tmp_path / "kept")
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    another = small_cnn()  # other weights
+    write = keras.Model.export
+
+    def write_another(model, *arguments, **named):
+        return write(
+            keras.Model(another.model.inputs, {"probabilities": another.model.outputs[0]}), *arguments, **named
+        )
+
+    monkeypatch.setattr(keras.Model, "export", write_another)
+    with pytest.raises(UserError, match=r"must give the Keras model's probabilities to 0\.0001"):
+        export.export(small_cnn(), "saved_model", target)
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_an_earlier_export_is_replaced(tmp_path):
+    for kind in FORMATS:
+        target = tmp_path / export.default_target("x", kind).name
+        export.export(small_cnn(), kind, target)
+        classifier = small_cnn()
+        export.export(classifier, kind, target)
+        pixels = pictures(classifier)
+        assert answer(kind, target, pixels) == pytest.approx(classifier.model.predict_on_batch(pixels), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("onnx", "x.tflite", r"ends in \.onnx"),
+        ("litert", "x", r"ends in \.tflite"),
+        ("onnx", "folder.onnx", r"must be a file"),
+        ("saved_model", "photos", r"new folder or take the place"),
+        ("saved_model", "note.txt", r"new folder or take the place"),
+    ],
+)
+def test_nothing_else_is_overwritten(kind, name, said, tmp_path):
+    (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(b"mine")
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(UserError, match=said):
+        export.export(small_cnn(), kind, tmp_path / name)
+    assert (tmp_path / "photos/a.jpg").read_bytes() == b"mine"
+    assert (tmp_path / "note.txt").read_text() == "mine"
