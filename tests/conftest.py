@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_pipeline
 
 Images = Callable[..., Path]
 
@@ -37,6 +38,14 @@ def images(tmp_path: Path) -> Images:
         return tmp_path / Path(inside).parts[0]
 
     return write
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout of the tiny pipeline, one for each test file, before any run."""
+    root = tmp_path_factory.mktemp("clone")
+    tiny_pipeline.make(root)
+    return root
 
 
 @pytest.fixture

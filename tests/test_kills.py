@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_repro import BIN, ORDER, _run, clone  # noqa: F401 - the fixture
+from tiny_pipeline import BIN, ORDER, run
 
 from benchmarks.workspace import set_params
 
@@ -34,10 +34,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def pipeline(clone: Path) -> Path:  # noqa: F811
+def pipeline(clone: Path) -> Path:
     """After one undisturbed run, with trainings long enough to be hit in the middle."""
     set_params(clone, train_cnn__epochs=40, lr_sweep__epochs=15, finetune_irv2__embed_batch_size=1)
-    _run(clone, "dvc", "repro")
+    run(clone, "dvc", "repro")
     return clone
 
 
@@ -81,7 +81,7 @@ def _started(root: Path, *command: str) -> subprocess.Popen[bytes]:
 def test_a_killed_stage_ends_as_an_undisturbed_one(pipeline, stage):
     command = [sys.executable, "-m", "stages", stage]
     began = time.monotonic()
-    first = _run(pipeline, *command)
+    first = run(pipeline, *command)
     lasted = time.monotonic() - began
     assert "goes on from where" not in first
     undisturbed = _results(pipeline, stage)
@@ -91,7 +91,7 @@ def test_a_killed_stage_ends_as_an_undisturbed_one(pipeline, stage):
         time.sleep(chance.uniform(0.3, 0.95) * lasted)
         process.kill()
         process.wait()
-        _run(pipeline, *command)
+        run(pipeline, *command)
         assert _results(pipeline, stage) == undisturbed
         assert [path for path in pipeline.rglob(".tmp-*") if ".git" not in path.parts] == []
         assert list((pipeline / "data/.state").glob(f"{stage}/*")) == []
@@ -108,7 +108,7 @@ def test_what_was_done_before_the_kill_is_not_done_again(pipeline, stage):
         time.sleep(0.02)
     process.kill()
     process.wait()
-    assert f"{stage} goes on from where" in _run(pipeline, *command)
+    assert f"{stage} goes on from where" in run(pipeline, *command)
     assert _results(pipeline, stage) == undisturbed
 
 
@@ -116,7 +116,7 @@ def test_dvc_killed_over_its_stage(pipeline):
     """The orphan ends, the locks of the dead are taken over, and no manual step is needed."""
     undisturbed = {stage: _results(pipeline, stage) for stage in ORDER}
     began = time.monotonic()
-    _run(pipeline, "dvc", "repro", "--force")
+    run(pipeline, "dvc", "repro", "--force")
     lasted = time.monotonic() - began
     chance = random.Random(0)
     for _ in range(4):
@@ -124,6 +124,6 @@ def test_dvc_killed_over_its_stage(pipeline):
         time.sleep(chance.uniform(0.05, 0.9) * lasted)
         dvc.kill()
         dvc.wait()
-        _run(pipeline, "dvc", "repro")
-        assert json.loads(_run(pipeline, "dvc", "status", "--json")) == {}
+        run(pipeline, "dvc", "repro")
+        assert json.loads(run(pipeline, "dvc", "status", "--json")) == {}
         assert {stage: _results(pipeline, stage) for stage in ORDER} == undisturbed

@@ -1,76 +1,30 @@
-"""The real pipeline made tiny, in a clone of its own: what runs, what reruns after which change, what errors look like.
-
-Backbones are MobileNetV2 at 32 px with random weights and the pictures are synthetic; no number here means anything.
-"""
+"""The real pipeline made tiny, in a clone of its own: what runs, what reruns after which change, how errors look."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from import_walk import ROOT
+from tiny_pipeline import ORDER, ran, run
 
-from benchmarks.workspace import copy_checkout, set_params
+from benchmarks.workspace import set_params
 from realwaste import model_file
-
-BIN = Path(sys.executable).parent
-ORDER = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-
-
-def _run(root: Path, *command: str, ok: bool = True) -> str:
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, env=environment, timeout=300, check=False, encoding="utf-8"
-    )
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def _ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '(\w+)'", output)
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory) -> Path:
-    """The files that git knows, or would, as a repository of their own, with tiny parameters."""
-    root = tmp_path_factory.mktemp("clone")
-    copy_checkout(root)
-    tiny = {"backbone": "MobileNetV2", "weights": "random", "image_size": 32, "epochs": 2}
-    set_params(
-        root,
-        fetch__source="synthetic",
-        fetch__synthetic_images_per_class=6,
-        train_cnn__image_size=32,
-        train_cnn__epochs=2,
-        lr_sweep__image_size=32,
-        lr_sweep__epochs=1,
-        lr_sweep__learning_rates=[0.001, 0.01],
-        evaluate__latency_repeats=1,
-        base__seeds=[1, 2],
-        **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
-    )
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
-        subprocess.run(["git", *command], cwd=root, check=True)
-    return root
 
 
 @pytest.fixture(scope="module")
 def done(clone) -> Path:
     """The clone after one whole run."""
-    assert set(_ran(_run(clone, "dvc", "repro"))) == set(ORDER)
+    assert set(ran(run(clone, "dvc", "repro"))) == set(ORDER)
     return clone
 
 
 def test_nothing_changed_nothing_runs(done):
-    assert _ran(_run(done, "dvc", "repro")) == []
-    assert json.loads(_run(done, "dvc", "status", "--json")) == {}
+    assert ran(run(done, "dvc", "repro")) == []
+    assert json.loads(run(done, "dvc", "status", "--json")) == {}
 
 
 def test_every_number_and_picture_is_there(done):
@@ -103,8 +57,8 @@ def test_every_number_and_picture_is_there(done):
 
 
 def test_dvc_shows_metrics_and_draws_every_plot(done):
-    assert "cnn.test_accuracy" in _run(done, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
-    drawn = json.loads(_run(done, "dvc", "plots", "show", "--json").partition("\n")[0])
+    assert "cnn.test_accuracy" in run(done, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
+    drawn = json.loads(run(done, "dvc", "plots", "show", "--json").partition("\n")[0])
     assert "errors" not in drawn
     assert len(drawn["data"]) == 12 + 13
     for name, (plot,) in drawn["data"].items():
@@ -125,20 +79,20 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
 )
 def test_only_what_changed_reruns(done, changes, rerun):
     set_params(done, **changes)
-    assert _ran(_run(done, "dvc", "repro")) == rerun
+    assert ran(run(done, "dvc", "repro")) == rerun
 
 
 def test_a_new_backbone_leaves_images_and_the_other_models_alone(done):
     set_params(done, finetune_densenet__backbone="MobileNet")
-    assert set(json.loads(_run(done, "dvc", "status", "--json"))) == {"fetch", "compare"}
+    assert set(json.loads(run(done, "dvc", "status", "--json"))) == {"fetch", "compare"}
     rerun = {"fetch", "embed_densenet", "finetune_densenet", "suspects", "evaluate", "explain", "compare"}
-    assert set(_ran(_run(done, "dvc", "repro"))) == rerun
+    assert set(ran(run(done, "dvc", "repro"))) == rerun
     assert json.loads((done / "metrics/compare.json").read_text())["densenet"]["backbone"] == "MobileNet"
 
 
 def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
     set_params(done, train_cnn__learning_rate=1.0e30, lr_sweep__learning_rates=[0.001, 1.0e30])
-    _run(done, "dvc", "repro")
+    run(done, "dvc", "repro")
     metrics = {path.stem: json.loads(path.read_text(), parse_constant=pytest.fail) for path in done.glob("metrics/*")}
     assert metrics["train_cnn"]["diverged"] is True
     assert metrics["train_cnn"]["diverged_epoch"] == 1
@@ -169,7 +123,7 @@ def test_a_mistake_gets_two_lines_and_status_one(clone, tmp_path, stage, values,
         if not folder.endswith("metal"):
             (root / folder / "a.jpg").write_bytes(b"x")
     set_params(root, **values)
-    output = _run(root, sys.executable, "-m", "stages", stage, ok=False)
+    output = run(root, sys.executable, "-m", "stages", stage, ok=False)
     assert re.search(said, re.sub(r"\s+", " ", output))
     assert "Traceback" not in output
     assert len(output.strip().splitlines()) <= 4

@@ -9,7 +9,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from test_repro import BIN, _run, clone  # noqa: F401 - the fixture
+from tiny_pipeline import BIN, run
 
 from benchmarks.workspace import set_params
 
@@ -38,36 +38,36 @@ def zip_url(images, tmp_path):
 
 
 def _accuracies(root, names):
-    shown = json.loads(_run(root, "dvc", "exp", "show", "--json").partition("\n")[0])
+    shown = json.loads(run(root, "dvc", "exp", "show", "--json").partition("\n")[0])
     text = json.dumps(shown)
     assert all(name in text for name in names)
     return text
 
 
-def test_a_queue_of_two_workers(clone, zip_url):  # noqa: F811
+def test_a_queue_of_two_workers(clone, zip_url):
     url, asked = zip_url
     set_params(clone, fetch__source=url)
     subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "url"], cwd=clone, check=True)
     for name, epochs in (("one", 1), ("two", 2)):
-        _run(clone, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"train_cnn.epochs={epochs}")
-    _run(clone, "dvc", "queue", "start", "-j", "2")
+        run(clone, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"train_cnn.epochs={epochs}")
+    run(clone, "dvc", "queue", "start", "-j", "2")
     deadline = time.monotonic() + 280
-    while "Running" in (status := _run(clone, "dvc", "queue", "status")) or "Queued" in status:
+    while "Running" in (status := run(clone, "dvc", "queue", "status")) or "Queued" in status:
         assert time.monotonic() < deadline, status
         time.sleep(2)
     assert status.count("Success") == 2, status
     assert len(asked) == 1, "the second waited for the first one's download"
     for name, epochs in (("one", 1), ("two", 2)):
-        _run(clone, "dvc", "exp", "apply", name)
+        run(clone, "dvc", "exp", "apply", name)
         assert json.loads((clone / "metrics/train_cnn.json").read_text())["epochs"] == epochs
         assert list(clone.glob("data/.state/*/*")) == []
 
 
-def test_two_temporary_ones_at_once(clone, zip_url):  # noqa: F811
+def test_two_temporary_ones_at_once(clone, zip_url):
     url, asked = zip_url
-    _run(clone, "git", "checkout", "-q", "-f", "HEAD")
+    run(clone, "git", "checkout", "-q", "-f", "HEAD")
     temporary = [str(BIN / "dvc"), "exp", "run", "--temp"]
-    runs = [
+    processes = [
         subprocess.Popen(
             [*temporary, "--name", name, "-S", f"fetch.source={url}", "-S", f"base.seed={seed}"],
             cwd=clone,
@@ -77,8 +77,8 @@ def test_two_temporary_ones_at_once(clone, zip_url):  # noqa: F811
         )
         for name, seed in (("three", 3), ("four", 4))
     ]
-    for run in runs:
-        output, _ = run.communicate(timeout=290)
-        assert run.returncode == 0, output
+    for process in processes:
+        output, _ = process.communicate(timeout=290)
+        assert process.returncode == 0, output
     assert len(asked) == 1
     _accuracies(clone, ["three", "four"])

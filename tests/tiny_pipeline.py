@@ -1,0 +1,59 @@
+"""The real pipeline made tiny, as a git repository of its own: seconds a stage, and no number in it means anything.
+
+Backbones are MobileNetV2 at 32 px with random weights; the pictures are synthetic, six a class.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from import_walk import ROOT
+
+from benchmarks.workspace import copy_checkout, set_params
+
+BIN = Path(sys.executable).parent
+ORDER = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+def make(root: Path) -> None:
+    """Fill `root` with the files that git knows, or would, and tiny parameters, committed; nothing has run."""
+    copy_checkout(root)
+    tiny = {"backbone": "MobileNetV2", "weights": "random", "image_size": 32, "epochs": 2}
+    set_params(
+        root,
+        fetch__source="synthetic",
+        fetch__synthetic_images_per_class=6,
+        train_cnn__image_size=32,
+        train_cnn__epochs=2,
+        lr_sweep__image_size=32,
+        lr_sweep__epochs=1,
+        lr_sweep__learning_rates=[0.001, 0.01],
+        evaluate__latency_repeats=1,
+        base__seeds=[1, 2],
+        **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
+    )
+    run(root, "git", "init", "-q")
+    commit(root)
+
+
+def commit(root: Path) -> None:
+    run(root, "git", "add", "-A")
+    run(root, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t")
+
+
+def run(root: Path, *command: str, ok: bool = True) -> str:
+    """What a command in `root` says on both streams; fails unless it ends well, or badly with ok=False."""
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, env=environment, timeout=300, check=False, encoding="utf-8"
+    )
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def ran(output: str) -> list[str]:
+    """The stages that `dvc repro` ran."""
+    return re.findall(r"Running stage '(\w+)'", output)
