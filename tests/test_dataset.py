@@ -7,7 +7,7 @@ import pytest
 from servers import PlayServer, status
 
 from realwaste import dataset
-from realwaste.download import checksum
+from realwaste.checksum import checksum
 from realwaste.errors import UnreachableError, UserError
 
 NOWHERE = "http://127.0.0.1:9/realwaste.zip"  # the discard port: nobody listens there

@@ -20,6 +20,7 @@ from servers import PlayServer
 from realwaste import download as module
 from realwaste.download import Policy, download
 from realwaste.errors import UnreachableError, UserError
+from realwaste.partial_file import PartialFile
 
 CONTENT = bytes(range(256)) * 1200
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -453,7 +454,7 @@ def test_a_full_disk(fetch, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module._Part, "start_over", full)
+    monkeypatch.setattr(PartialFile, "start_over", full)
     assert "disk have room" in refused(fetch)
 
 

@@ -18,8 +18,10 @@ from urllib.parse import unquote
 import platformdirs
 from filelock import FileLock, Timeout
 
+from realwaste.address import checked_url, shown
 from realwaste.atomic import write_json
-from realwaste.download import DEFAULT_POLICY, Policy, checked_url, checksum, download, parse_digest, shown
+from realwaste.checksum import checksum, parse_digest
+from realwaste.download import DEFAULT_POLICY, Policy, download
 from realwaste.errors import UserError
 from realwaste.log import logger
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from realwaste import class_folders, synthetic
 from realwaste.archive import extract
 from realwaste.cache import CachedFile, fetch_cached
-from realwaste.download import checksum
+from realwaste.checksum import checksum
 from realwaste.errors import UnreachableError, UserError
 from realwaste.log import banner, logger
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from realwaste.applications import Application, application, is_file
 from realwaste.atomic import replacing, write_json
 from realwaste.cache import fetch_cached
-from realwaste.download import checksum
+from realwaste.checksum import checksum
 from realwaste.errors import UnreachableError, UserError
 from realwaste.log import banner, logger
 from realwaste.records import read_json
