@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from realwaste import comparison, figures, model_card, report
 from realwaste.atomic import replacing, write_csv, write_json
 from realwaste.log import logger
@@ -26,7 +28,9 @@ def main(params: "Params") -> None:
     parameters = {"cnn": params.train_cnn, "irv2": params.finetune_irv2, "densenet": params.finetune_densenet}
     for name, own in parameters.items():
         about = told.fetched, told.split, told.rows[name], told.evaluated[name], told.trainings[name]
-        _write(Path(f"models/{name}.md"), model_card.card(model_card.Subject(name, *about, parameters=vars(own))))
+        _write(
+            Path(f"models/{name}.md"), model_card.card(model_card.Subject(name, *about, parameters=own.model_dump()))
+        )
     for name, row in told.rows.items():
         low, high = row["test_accuracy_low"], row["test_accuracy_high"]
         shown = comparison.one_line(names)[name]
@@ -47,6 +51,11 @@ def _story() -> report.Story:
         name: round(own["seconds"] + embeddings.get(name, {"seconds": 0})["seconds"], 2)
         for name, own in trainings.items()
     }
+    # The vote needs no training of its own.
+    votes = comparison.ensemble(predicted, {name: facts["temperature"] for name, facts in evaluated.items()})
+    measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_figures(votes, evaluated)}
+    vote = {"backbone": "Soft vote", "weights": "those of the three"}
+    everything = pd.concat([predicted, votes], ignore_index=True)
     return report.Story(
         fetched=metrics["fetch"],
         validated=metrics["validate_images"],
@@ -55,8 +64,14 @@ def _story() -> report.Story:
         trainings=trainings,
         embeddings=embeddings,
         evaluated=evaluated,
-        rows=comparison.table1(evaluated, trainings, seconds, predicted, metrics["fetch"]["dataset"]),
-        pairs=comparison.pairs(predicted),
+        rows=comparison.table1(
+            measured,
+            trainings | {comparison.ENSEMBLE: vote},
+            seconds | {comparison.ENSEMBLE: sum(seconds.values())},
+            everything,
+            metrics["fetch"]["dataset"],
+        ),
+        pairs=comparison.pairs(everything),
         rejected=read_csv(Path("data/rejected.csv")),
         parts=tables["splits"],
         histories={name: tables[f"history_{name}"] for name in trainings},
@@ -70,15 +85,16 @@ def _story() -> report.Story:
 
 
 def _draw(studio: figures.Studio, told: report.Story, names: dict[str, str]) -> None:
-    for model, name in comparison.one_line(names).items():
+    models = {model: name for model, name in names.items() if model in told.trainings}
+    for model, name in comparison.one_line(models).items():
         figures.training_curves(studio, PLOTS / f"training_{model}.png", name, told.histories[model])
         own = told.confusions[told.confusions["model"] == model]
         counts = own.pivot(index="actual", columns="predicted", values="images")
         figures.confusion(studio, PLOTS / f"confusion_{model}.png", name, counts)
     figures.learning_rates(studio, PLOTS / "lr_sweep.png", told.rates, told.sweep["best_learning_rate"])
     figures.model_scores(studio, PLOTS / "test_scores.png", told.rows, names)
-    figures.reliability(studio, PLOTS / "reliability.png", told.reliability, names)
-    figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(told.evaluated), names)
+    figures.reliability(studio, PLOTS / "reliability.png", told.reliability, models)
+    figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(told.evaluated), models)
     figures.table1(studio, PLOTS / "table1.png", comparison.readable(told.rows, names))
 
 

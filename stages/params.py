@@ -21,6 +21,7 @@ PIPELINE = Path("dvc.yaml")
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 ImageSize = Annotated[int, Field(ge=16, le=4096)]
 Cache = Literal["memory", "disk", "none"]
 Text = Annotated[str, Field(min_length=1)]
@@ -62,6 +63,13 @@ class Split(Section):
         return self
 
 
+class Augment(Section):
+    flip: bool
+    rotate: Annotated[float, Field(ge=0, le=0.5)]
+    zoom: Share
+    color: Share
+
+
 class TrainCnn(Section):
     image_size: ImageSize
     batch_size: Count
@@ -69,6 +77,14 @@ class TrainCnn(Section):
     learning_rate: Rate
     batch_norm_momentum: Ratio
     shuffle: bool
+    head: Literal["flatten", "gap"]
+    augment: Augment
+    dropout: Share
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    label_smoothing: Share
+    class_weights: bool
+    decay: Literal["constant", "cosine"]
+    patience: Count | None
     cache: Cache
 
 

@@ -23,12 +23,29 @@ def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     train, val, cache = pictures(splits, Path("data/raw"), own.image_size, own.cache)
     classes = classes_of(splits)
-    model = cnn.build(own.image_size, len(classes), batch_norm_momentum=own.batch_norm_momentum)
+    model = cnn.build(
+        own.image_size,
+        len(classes),
+        batch_norm_momentum=own.batch_norm_momentum,
+        head=own.head,
+        dropout=own.dropout,
+        augment=cnn.Augment(**own.augment.model_dump()),
+    )
     policy = precision.resolve(params.base.precision)
     schedule = training.Schedule(
-        own.epochs, own.batch_size, own.learning_rate, own.shuffle, params.base.seed, dtype_policy=policy
+        own.epochs,
+        own.batch_size,
+        own.learning_rate,
+        own.shuffle,
+        params.base.seed,
+        dtype_policy=policy,
+        decay=own.decay,
+        weight_decay=own.weight_decay,
+        label_smoothing=own.label_smoothing,
+        class_weights=own.class_weights,
+        patience=own.patience,
     )
-    work = {"parameters": vars(own), "base": vars(params.base), "precision": policy}
+    work = {"parameters": own.model_dump(), "base": vars(params.base), "precision": policy}
 
     def live(history: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))

@@ -128,3 +128,27 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
     assert len(titles) == 9
     assert all(title.endswith("\nsynthetic images, not photographs") for title in titles)
     assert all((tmp_path / f"{n}.png").read_bytes().startswith(b"\x89PNG") for n in range(1, 10))
+
+
+def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evaluated):
+    temperatures = {"cnn": 2.0, "irv2": 1.0, "densenet": 0.5}
+    votes = comparison.ensemble(
+        predicted.sample(frac=1, random_state=0).sort_values("model", kind="stable"), temperatures
+    )
+    assert set(votes["model"]) == {"ensemble"}
+    votes = comparison.ensemble(predicted, temperatures)
+    row = predicted[predicted["path"] == "007.jpg"].set_index("model")[["p_a", "p_b"]].to_numpy()
+    powers = np.array([[0.5], [1.0], [2.0]])
+    tempered = row**powers / (row**powers).sum(axis=1, keepdims=True)
+    own = votes[votes["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
+    np.testing.assert_allclose(own, tempered.mean(axis=0), atol=1e-6)
+    figures_of_it = comparison.ensemble_figures(votes, evaluated)
+    tested = votes[votes["split"] == "test"]
+    expected = classification.summary(predictions.labels_of(tested), predictions.probabilities_of(tested), CLASSES)
+    for key in ("test_accuracy", "test_loss", "macro_f1", "macro_f1_low"):
+        assert figures_of_it[key] == pytest.approx(expected[key]), key
+    assert figures_of_it["parameters"] == 3000
+    both = {"ensemble": figures_of_it} | evaluated
+    trainings = {"ensemble": {"backbone": "Soft vote", "weights": "those of the three"}} | TRAININGS
+    table = comparison.table1(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "RealWaste")
+    assert comparison.readable(table, comparison.names(table)).loc["The report's accuracy", "Soft vote"] == "–"

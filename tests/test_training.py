@@ -7,6 +7,7 @@ from conftest import picture
 from import_walk import ROOT
 
 from realwaste import batches, cnn, training
+from realwaste.checkpoint import Checkpoint
 from realwaste.samples import Samples
 from realwaste.training import Schedule
 
@@ -113,3 +114,92 @@ def test_bfloat16_learns_and_repeats_bit_for_bit():
 def test_float16_scales_its_loss():
     _, trained = _fit(Schedule(3, 8, 0.001, True, 1, dtype_policy="mixed_float16"))
     assert trained.history["loss"].iloc[-1] < trained.history["loss"].iloc[0]
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_every_option_together_repeats_and_resumes_bit_for_bit(tmp_path, policy):
+    """Augmentation and dropout draw numbers, patience remembers weights, decay counts steps: all of it is state."""
+    changes = cnn.Augment(flip=True, rotate=0.1, zoom=0.1, color=0.2)
+    schedule = Schedule(
+        *(7, 8, 0.002, True, 1, policy),
+        decay="cosine",
+        weight_decay=0.01,
+        label_smoothing=0.1,
+        class_weights=True,
+        patience=3,
+    )
+
+    def run(checkpoint=None, stop=None):
+        training.make_repeatable(1, deterministic=True)
+        model = cnn.build(16, 2, batch_norm_momentum=0.9, head="gap", dropout=0.3, augment=changes)
+
+        def live(history):
+            if len(history) == stop:
+                raise InterruptedError
+
+        return model, training.fit(model, _samples(40), _samples(10), schedule, checkpoint=checkpoint, live=live)
+
+    whole, first = run()
+    for stop in (2, 4):
+        with pytest.raises(InterruptedError):
+            run(tmp_path / "t.npy", stop)
+    resumed, second = run(tmp_path / "t.npy")
+    again, third = run(tmp_path / "t.npy")
+    assert first.history.equals(second.history)
+    assert first.kept_epoch == second.kept_epoch == third.kept_epoch
+    for ours, theirs, after in zip(whole.get_weights(), resumed.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(ours, after)
+
+
+def test_patience_ends_a_training_and_keeps_its_best_epoch(monkeypatch):
+    seen = []
+    take = Checkpoint.on_epoch_end
+    losses = iter([3.0, 2.0, 2.5, 2.0, 9.0, 9.0])
+
+    def told(self, epoch, logs=None):
+        take(self, epoch, {**(logs or {}), "val_loss": next(losses)})
+        seen.append(self.model.get_weights())
+
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", told)
+    model, trained = _fit(Schedule(6, 8, 0.001, True, 1, patience=2))
+    assert len(trained.history) == 4, "two epochs after the best, of equals the first"
+    assert trained.kept_epoch == trained.summary()["kept_epoch"] == 2
+    assert trained.summary()["val_loss"] == 2.0
+    for ours, theirs in zip(model.get_weights(), seen[1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_augmentation_is_at_work_in_training_alone():
+    keras.utils.set_random_seed(0)
+    changed = cnn.build(32, 3, batch_norm_momentum=0.9, augment=cnn.Augment(flip=True, rotate=0.2, zoom=0.2, color=0.3))
+    plain = cnn.build(32, 3, batch_norm_momentum=0.9)
+    changed.set_weights(plain.get_weights())
+    pixels = np.stack([picture(n, 32, 32) for n in range(4)])
+    np.testing.assert_array_equal(changed.predict_on_batch(pixels), plain.predict_on_batch(pixels))
+    drawn = keras.Sequential(changed.layers[:5])
+    before, after = drawn(pixels, training=False).numpy(), drawn(pixels, training=True).numpy()
+    np.testing.assert_allclose(before, pixels / 255, atol=1e-6)
+    assert np.abs(after - before).mean() > 0.02
+    assert after.min() >= 0
+    assert after.max() <= 1
+
+
+def test_the_head_of_means_has_few_weights():
+    assert cnn.build(256, 9, batch_norm_momentum=0.9, head="gap").count_params() < 40_000
+
+
+def test_smoothed_loss_is_keras_and_rare_classes_count_as_much():
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
+    smoothed = training._loss(Schedule(1, 1, 0.1, True, 1, label_smoothing=0.3))
+    found = smoothed(np.array([0, 1]), keras.ops.convert_to_tensor(probabilities)).numpy()
+    targets = np.eye(3)[[0, 1]] * 0.7 + 0.1
+    np.testing.assert_allclose(found, -(targets * np.log(probabilities)).sum(axis=1), rtol=1e-5)
+    weights = training._class_weights(Samples(np.zeros((6, 1)), np.array([0, 0, 0, 0, 1, 2])))
+    assert weights == {0: 0.5, 1: 2.0, 2: 2.0}
+
+
+def test_the_cosine_falls_to_nothing_over_all_steps():
+    rate = training._learning_rate(Schedule(5, 8, 0.01, True, 1, decay="cosine"), steps=4)
+    assert callable(rate)
+    assert [float(rate(step)) for step in (0, 10, 20)] == pytest.approx([0.01, 0.005, 0], abs=1e-8)

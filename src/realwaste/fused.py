@@ -13,14 +13,23 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-_EXACT = (layers.Rescaling, layers.Normalization, layers.GlobalAveragePooling2D)
+_EXACT = (
+    layers.Rescaling,
+    layers.Normalization,
+    layers.GlobalAveragePooling2D,
+    layers.RandomFlip,
+    layers.RandomRotation,
+    layers.RandomZoom,
+    layers.RandomColorJitter,
+)
 
 
 def twin(model: keras.Model, dtype_policy: str) -> keras.Model:
     """A copy of `model` with the same weights in the same order, to train or to run and not to save.
 
-    It computes in `dtype_policy`, but for scaling at the start, pooling to one vector and the last layer: these are
-    cheap, and keep float32. Batch normalisation and Adam's arithmetic are fused; the results differ by rounding alone.
+    It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector and the last
+    layer: these are cheap, and keep float32. Batch normalisation and Adam's arithmetic are fused; the results differ by
+    rounding alone.
 
     Args:
         model: functional or sequential, as everything here is; nested models are copied likewise.

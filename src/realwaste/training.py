@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,7 +22,17 @@ METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to fit: Adam at `learning_rate`, sparse categorical crossentropy, arithmetic as `dtype_policy` says."""
+    """How to fit: Adam at `learning_rate`, sparse categorical crossentropy, arithmetic as `dtype_policy` says.
+
+    Attributes:
+        decay: constant, or cosine: the learning rate falls to 0 along half a cosine (Loshchilov and Hutter, 2017).
+        weight_decay: of AdamW (Loshchilov and Hutter, 2019), per step and unit of learning rate.
+        label_smoothing: share of the certainty that is spread over all classes (Szegedy et al., 2016). The losses of
+            the history have it too.
+        class_weights: a class counts as if it had as many images as the mean class.
+        patience: end after so many epochs without a lower validation loss, and keep the weights of the best epoch;
+            None trains all epochs and keeps the last.
+    """
 
     epochs: int
     batch_size: int
@@ -29,22 +40,34 @@ class Schedule:
     shuffle: bool
     seed: int
     dtype_policy: str = "float32"
+    decay: str = "constant"
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
 class Training:
-    """One row an epoch: epoch (from 1) and METRICS, a number that is not finite left empty."""
+    """What happened.
+
+    Attributes:
+        history: one row an epoch: epoch (from 1) and METRICS, a number that is not finite left empty.
+        kept_epoch: the epoch whose weights the model has.
+    """
 
     history: pd.DataFrame
     diverged_epoch: int | None
     seconds: float
+    kept_epoch: int
 
     def summary(self) -> dict[str, object]:
-        """The last epoch's figures, or when it diverged; strict JSON either way."""
+        """The figures of the epoch that was kept, or when it diverged; strict JSON either way."""
         facts: dict[str, object] = {"diverged": self.diverged_epoch is not None, "epochs": len(self.history)}
         if self.diverged_epoch is not None:
             facts["diverged_epoch"] = self.diverged_epoch
-        last = self.history.iloc[-1]
+        facts["kept_epoch"] = self.kept_epoch
+        last = self.history.iloc[self.kept_epoch - 1]
         facts |= {name: round(float(last[name]), 6) for name in METRICS if pd.notna(last[name])}
         return facts | {"seconds": round(self.seconds, 2)}
 
@@ -52,9 +75,10 @@ class Training:
         """One line for people."""
         if self.diverged_epoch is not None:
             return f"diverged in epoch {self.diverged_epoch}"
-        last = self.history.iloc[-1]
+        last = self.history.iloc[self.kept_epoch - 1]
         shown = ", ".join(f"{name} {last[name]:.4f}" for name in METRICS)
-        return f"{len(self.history)} epochs in {self.seconds:.0f} s: {shown}"
+        best = "" if self.kept_epoch == len(self.history) else f" of epoch {self.kept_epoch}"
+        return f"{len(self.history)} epochs in {self.seconds:.0f} s: {shown}{best}"
 
 
 def make_repeatable(seed: int, *, deterministic: bool) -> None:
@@ -80,13 +104,14 @@ def fit(
         live: is given the history, as in Training, after each epoch.
     """
     twin = fused.twin(model, schedule.dtype_policy)
-    twin.compile(
-        optimizer=fused.Adam(schedule.learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
-    kept = Checkpoint(checkpoint, METRICS)
+    steps = batches.steps(len(train.labels), schedule.batch_size)
+    # Keras takes weight_decay=0 for a wish, and makes a pass over all weights of it.
+    optimizer = fused.Adam(_learning_rate(schedule, steps), weight_decay=schedule.weight_decay or None)
+    twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=["accuracy"])
+    kept = Checkpoint(checkpoint, METRICS, schedule.patience)
     tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(_table(kept.rows))) if live else None
     done = kept.restore(twin)
-    if done < schedule.epochs and np.isfinite(kept.rows).all():
+    if done < schedule.epochs and np.isfinite(kept.rows).all() and not kept.is_out_of_patience():
         twin.fit(
             batches.shuffled(
                 train,
@@ -96,7 +121,8 @@ def fit(
                 shuffle=schedule.shuffle,
                 start_epoch=done,
             ),
-            steps_per_epoch=batches.steps(len(train.labels), schedule.batch_size),
+            steps_per_epoch=steps,
+            class_weight=_class_weights(train) if schedule.class_weights else None,
             initial_epoch=done,
             epochs=schedule.epochs,
             validation_data=batches.ordered(val, batch_size=schedule.batch_size),
@@ -105,8 +131,32 @@ def fit(
             callbacks=[keras.callbacks.TerminateOnNaN(), kept, *([tell] if tell else [])],
             verbose=_verbosity(),
         )
+    kept.take_best(twin)
     model.set_weights(twin.get_weights())
     return _training(kept)
+
+
+def _learning_rate(schedule: Schedule, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if schedule.decay == "cosine":
+        return keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.epochs * steps)
+    return schedule.learning_rate
+
+
+def _loss(schedule: Schedule) -> Any:
+    if not schedule.label_smoothing:
+        return "sparse_categorical_crossentropy"
+    share = schedule.label_smoothing
+
+    def smoothed(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        targets = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), probabilities.shape[-1])
+        return keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=share)
+
+    return smoothed
+
+
+def _class_weights(train: Samples) -> dict[int, float]:
+    counts = np.bincount(train.labels)
+    return {label: float(counts.mean() / count) for label, count in enumerate(counts) if count}
 
 
 def _verbosity() -> int | str:
@@ -125,4 +175,5 @@ def _table(rows: list[list[float]]) -> pd.DataFrame:
 def _training(kept: Checkpoint) -> Training:
     history = _table(kept.rows)
     wrong = history.loc[history[METRICS].isna().any(axis=1), "epoch"]
-    return Training(history, int(wrong.iloc[0]) if len(wrong) else None, kept.seconds)
+    diverged = int(wrong.iloc[0]) if len(wrong) else None
+    return Training(history, diverged, kept.seconds, kept.best_epoch() if diverged is None else len(history))
