@@ -1,7 +1,8 @@
-"""`realwaste predict` and `realwaste serve`: a trained model put to use. A user's mistake is two lines and status 1."""
+"""`realwaste predict`, `export` and `serve`: a trained model put to use. A user's mistake is two lines and status 1."""
 
 import json
 import logging
+from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -147,6 +148,41 @@ def serve(
         from realwaste.serve import server  # noqa: PLC0415 - TensorFlow, and an optional extra
 
         server.run(classifier, listening, host=host, limit=int(max_mb * 1e6))
+
+
+class Format(StrEnum):
+    """What `realwaste export` writes; as realwaste.export names them, which need not be imported for --help."""
+
+    onnx = "onnx"
+    litert = "litert"
+    saved_model = "saved_model"
+
+
+@app.command("export")
+def export_model(
+    to: Annotated[Format, typer.Option("--format", "-f", help="What to write.", show_default=False)],
+    model: Model = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="Where to; without it beside the model, as models/cnn.onnx.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a model for programs without Keras, checked by that format's own runtime.
+
+    It takes RGB in 0..255, (batch, size, size, 3), and gives raw probabilities; classes and temperature travel inside.
+    Needs the extra `export`.
+    """
+    classifier = _loaded(model)
+    from realwaste import export  # noqa: PLC0415 - TensorFlow, and optional packages
+
+    target = output or export.default_target(classifier.facts.name, to.value)
+    log.logger.info("%s", export.export(classifier, to.value, target))
 
 
 def _loaded(name: str | None) -> "Classifier":
