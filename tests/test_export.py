@@ -191,10 +191,23 @@ def test_a_model_that_answers_otherwise_never_takes_its_place(tmp_path, monkeypa
         )
 
     monkeypatch.setattr(keras.Model, "export", write_another)
-    with pytest.raises(UserError, match=r"must give the Keras model's probabilities to 0\.0001"):
+    with pytest.raises(UserError, match=r"probabilities to 0\.001\. Received: 'a difference of"):
         export.export(small_cnn(), "saved_model", target)
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_what_a_format_cannot_do_is_said_in_two_lines(tmp_path, capfd):
+    """tf2onnx has nothing for the error function that GELU, and so ConvNeXt, is made of."""
+    layers = [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "gelu"), keras.layers.Softmax()]
+    classifier = Classifier(keras.Sequential(layers), small_cnn().facts)
+    with pytest.raises(
+        UserError, match=r"^As ONNX the model must run.*No Op registered for Erfc.*\nUse another format"
+    ):
+        export.export(classifier, "onnx", tmp_path / "x.onnx")
+    assert "not supported" not in "".join(capfd.readouterr())
+    assert list(tmp_path.iterdir()) == []
+    export.export(classifier, "litert", tmp_path / "x.tflite")
 
 
 def test_an_earlier_export_is_replaced(tmp_path):

@@ -30,7 +30,8 @@ Format = Literal["onnx", "litert", "saved_model"]
 
 RECORD = "realwaste.json"
 INPUT, OUTPUT = "image", "probabilities"
-TOLERANCE = 1e-4  # of a probability; measured are some 1e-7
+# Of a probability. Usual are 1e-7; noise through unlucky random weights came to 1e-4, a wrong conversion is far off.
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
 
     Raises:
         UserError: a package is missing; `target` has another format's suffix, or is something else than an earlier
-            export; the exported model answers otherwise than the Keras model.
+            export; the format has no operation for something in the model; the export answers otherwise than it.
     """
     kind = _KINDS[format]
     _check_packages(kind)
@@ -64,9 +65,15 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
     # Keras names the tensors of each format after these.
     named = keras.Model(model.inputs, {OUTPUT: model.outputs[0]})
     with replacing(target) as temporary, _quiet():
-        kind.write(named, _record(classifier.facts, image.dtype), temporary)
         pixels = np.random.default_rng(0).integers(0, 256, (2, *image.shape[1:])).astype(image.dtype)
-        _check_answers(kind, kind.answer(temporary, pixels), named.predict_on_batch(pixels)[OUTPUT])
+        try:
+            kind.write(named, _record(classifier.facts, image.dtype), temporary)
+            found = kind.answer(temporary, pixels)
+        except (OSError, MemoryError, tf.errors.ResourceExhaustedError):
+            raise  # not the format's fault
+        except Exception as error:  # Converters and runtimes each have errors of their own, some plain RuntimeErrors.
+            raise _unfit(kind, next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
+        _check_answers(kind, found, named.predict_on_batch(pixels)[OUTPUT])
     return target
 
 
@@ -101,23 +108,25 @@ def _check_target(kind: _Kind, target: Path) -> None:
 def _check_answers(kind: _Kind, found: NDArray[Any], expected: NDArray[Any]) -> None:
     # A network that diverged answers NaN here and there.
     if not np.allclose(found, expected, rtol=0, atol=TOLERANCE, equal_nan=True):
-        raise UserError(
-            f"The model exported as {kind.title} must give the Keras model's probabilities to {TOLERANCE:g}.",
-            "Use another format: this one's converter does not know a layer of the model.",
-            f"a difference of {np.max(np.abs(found - expected)):.2g}",
-        )
+        raise _unfit(kind, f"a difference of {np.max(np.abs(found - expected)):.2g}")
+
+
+def _unfit(kind: _Kind, what: str) -> UserError:
+    rule = f"As {kind.title} the model must run, and give the Keras model's probabilities to {TOLERANCE:g}."
+    return UserError(rule, "Use another format: this one's converter cannot do all of the model's layers.", what)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without TensorFlow's warnings of functions that it deprecates and tf2onnx still calls."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without TensorFlow's warnings of functions that tf2onnx still calls, and tf2onnx' list of what it cannot do."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, ("tensorflow", "tf2onnx"))}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _signature(model: keras.Model) -> list[keras.InputSpec]:
