@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PAGE := .dvc/plots/page.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: repro setup browser test test-slow bench lint format audit clean
@@ -8,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 repro: setup  ## run what changed of the pipeline
 	dvc repro
 
-setup: $(VENV)/.installed  ## make the environment from the pinned requirements
+setup: $(VENV)/.installed $(PAGE)  ## make the environment from the pinned requirements, and a page for dvc plots
 
 $(VENV)/.installed: requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
@@ -17,6 +18,9 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.txt
 	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
 	touch $@
+
+$(PAGE): $(VENV)/.installed stages/plots_page.py
+	python -m stages.plots_page
 
 browser:  ## Debian's Chromium, for the tests that look at pages (as root; without it they are skipped)
 	apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
