@@ -10,24 +10,25 @@ from pathlib import Path
 
 # Each checkout runs its own code, DVC's temporary ones included, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-# TensorFlow reads this at import; its start-up notes would bury the stage's own lines.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from realwaste import log
+from realwaste import log, start_up
 from realwaste.errors import UserError
 from stages import params, process
 
 
 def main() -> int:
     name = sys.argv[1]
+    start_up.quiet()
     # It warns of retracing when several models are loaded one after the other, as evaluate does.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    log.setup(getattr(logging, os.environ.get("REALWASTE_LOG", "INFO")))
+    log.setup(getattr(logging, os.environ.get("REALWASTE_LOG") or ("WARNING" if process.is_quiet() else "INFO")))
     try:
         values = params.load(name)
         process.end_with_dvc()
         with process.alone(name):
-            importlib.import_module(f"stages.{name}").main(values)
+            with start_up.without_notes():
+                stage = importlib.import_module(f"stages.{name}")
+            stage.main(values)
     except Exception as error:
         mistake = error if isinstance(error, UserError) else _shortage(error)
         if mistake is None:

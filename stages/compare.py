@@ -31,12 +31,8 @@ def main(params: "Params") -> None:
         _write(
             Path(f"models/{name}.md"), model_card.card(model_card.Subject(name, *about, parameters=own.model_dump()))
         )
-    for name, row in told.rows.items():
-        low, high = row["test_accuracy_low"], row["test_accuracy_high"]
-        shown = comparison.one_line(names)[name]
-        logger.info("%s, %s: test accuracy %.4f (%.4f to %.4f)", dataset, shown, row["test_accuracy"], low, high)
-    for pair, facts in told.pairs.items():
-        logger.info("%s: %s (p = %.3g)", pair, facts["verdict"], facts["mcnemar_p"])
+    verdicts = (f"{pair}: {facts['verdict']} (p = {facts['mcnemar_p']:.3g})" for pair, facts in told.pairs.items())
+    logger.info("%s, %s", dataset, "; ".join(verdicts))
 
 
 def _story() -> report.Story:

@@ -22,7 +22,7 @@ RAW = Path("data/raw")
 
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
-    answers, costs, scored, reliability = [], {}, {}, []
+    answers, costs, scored, reliability, said = [], {}, {}, [], []
     for name in ("cnn", "irv2", "densenet"):
         classifier = model_file.load(Path(f"models/{name}.keras"))
         probabilities, facts = _answers(name, classifier.model, splits)
@@ -37,7 +37,8 @@ def main(params: "Params") -> None:
             RAW / splits["path"].iloc[0],
             repeats=params.evaluate.latency_repeats,
         )
-        logger.info("%s: test accuracy %.4f, loss %.4f", name, measured["test_accuracy"], measured["test_loss"])
+        shown = f"{name} (RANDOM weights)" if classifier.facts.weights == "random" else name
+        said.append("{} {test_accuracy:.3f} ({test_accuracy_low:.3f} to {test_accuracy_high:.3f})".format(shown, **measured))
     whole = pd.concat(answers, ignore_index=True)
     confusions = predictions.confusions(whole[whole["split"] == "test"])
     write_csv(Path("data/predictions.csv"), whole)
@@ -45,6 +46,7 @@ def main(params: "Params") -> None:
     write_json(Path("metrics/cost.json"), costs)
     write_csv(Path("plots/data/confusion.csv"), confusions.assign(dataset=dataset))
     write_csv(Path("plots/data/reliability.csv"), pd.concat(reliability, ignore_index=True).assign(dataset=dataset))
+    logger.info("%s, test accuracy: %s", dataset, ", ".join(said))
 
 
 def _answers(name: str, model: keras.Model, splits: pd.DataFrame) -> tuple[Probabilities, dict[str, Any]]:

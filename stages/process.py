@@ -1,6 +1,7 @@
 """A stage as a process: one of its name at a time in a checkout, and none that outlives the DVC that started it."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ LOCKS = Path("data/.locks")
 _SHELLS = {"sh", "bash", "dash", "zsh", "fish"}
 _LOOK_EVERY_S = 0.5
 ENDED_WITH_DVC = 75
+# -q alone, or among the flags of `dvc repro` and `dvc exp run` that take no value.
+_QUIET = re.compile(r"--quiet|-[fispPRk]*q[fispPRkq]*")
 
 
 @contextmanager
@@ -47,6 +50,17 @@ def end_with_dvc() -> None:
         return
     watched = _starters()
     threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+
+
+def is_quiet() -> bool:
+    """Whether the DVC that started this process was told -q, which it hands on to no stage."""
+    if "DVC_STAGE" not in os.environ:
+        return False
+    try:
+        words = [word for starter in _starters() for word in starter.cmdline()[1:]]
+    except psutil.Error:
+        return False
+    return any(map(_QUIET.fullmatch, words))
 
 
 def _starters() -> list[psutil.Process]:

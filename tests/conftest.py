@@ -1,5 +1,6 @@
 """Pictures and tables that several tests need; every picture here is drawn, none is a photograph."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_pipeline
+
+from benchmarks.workspace import copy_checkout, set_params
 
 Images = Callable[..., Path]
 
@@ -45,6 +48,23 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of the tiny pipeline, one for each test file, before any run."""
     root = tmp_path_factory.mktemp("clone")
     tiny_pipeline.make(root)
+    return root
+
+
+@pytest.fixture
+def ready_to_train(tmp_path: Path, images: Images) -> Path:
+    """A checkout in a folder of its own, with what the stage train_cnn reads: a few small pictures, two epochs."""
+    from realwaste import manifest, split
+    from realwaste.atomic import write_csv, write_json
+
+    root = tmp_path / "checkout"
+    copy_checkout(root)
+    set_params(root, train_cnn__image_size=16, train_cnn__epochs=2)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    images(inside="checkout/data/raw", glass=12, paper=12)
+    accepted, _ = manifest.scan(root / "data/raw")
+    write_csv(root / "data/splits.csv", split.stratified(accepted, train=0.5, val=0.25, test=0.25, seed=0))
+    write_json(root / "data/dataset.json", {"dataset": "drawn"})
     return root
 
 

@@ -17,14 +17,30 @@ from realwaste import model_file
 
 @pytest.fixture(scope="module")
 def done(clone) -> Path:
-    """The clone after one whole run."""
-    assert set(ran(run(clone, "dvc", "repro"))) == set(ORDER)
+    """The clone after one whole run; what it said is in run.log beside it."""
+    said = run(clone, "sh", "-c", "dvc repro 2>&1")
+    (clone.parent / "run.log").write_text(said, encoding="utf-8")
+    assert set(ran(said)) == set(ORDER)
     return clone
+
+
+def test_a_stage_ends_with_one_line(done):
+    said = (done.parent / "run.log").read_text(encoding="utf-8")
+    for stage in said.split("Running stage '")[1:]:
+        name, _, lines = stage.partition("'")
+        infos = [line for line in lines.splitlines() if " INFO " in line]
+        assert len(infos) == (3 if name == "lr_sweep" else 1), lines  # the sweep: one a rate, and the best
+        assert not re.search("absl|oneDNN|cuda", lines)
+    assert said.count("RANDOM weights") == 2
 
 
 def test_nothing_changed_nothing_runs(done):
     assert ran(run(done, "dvc", "repro")) == []
     assert json.loads(run(done, "dvc", "status", "--json")) == {}
+
+
+def test_a_quiet_run_says_nothing(done):
+    assert run(done, "dvc", "repro", "-q", "-f", "-s", "embed_irv2") == ""
 
 
 def test_every_number_and_picture_is_there(done):

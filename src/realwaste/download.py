@@ -4,6 +4,7 @@ A body without a length that breaks off looks whole: give a digest, or let the a
 target: who may run twice at once holds a lock (`realwaste.cache` does).
 """
 
+import logging
 import secrets
 import time
 from collections.abc import Iterator
@@ -218,4 +219,5 @@ class _Transfer:
 
 def _progress() -> Progress:
     name = TextColumn("{task.description}", markup=False)
-    return Progress(name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), console=console)
+    columns = (name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not logger.isEnabledFor(logging.INFO))
