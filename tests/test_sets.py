@@ -1,0 +1,81 @@
+"""Named sets of parameters: each fits params.yaml, and DVC takes it as it is printed."""
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from dvc.utils.hydra import apply_overrides
+from import_walk import ROOT
+from test_repro import ORDER, _ran, _run, clone  # noqa: F401 - a fixture
+
+from realwaste.errors import UserError
+from stages import params, sets
+
+SETS = sets.load(ROOT / "sets.yaml")
+
+
+def _merged(name: str) -> dict[str, Any]:
+    values = params.read_yaml(ROOT / "params.yaml")
+    for key, value in SETS[name].params.items():
+        section, _, own = key.partition(".")
+        assert own in values[section], key
+        assert values[section][own] != value, f"{key} is so in params.yaml"
+        values[section][own] = value
+    return values
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_fits_the_parameters(name):
+    assert params.check(_merged(name)).model_dump() == _merged(name)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_dvc_reads_the_options_as_they_are_meant(name, tmp_path):
+    file = shutil.copy(ROOT / "params.yaml", tmp_path)
+    apply_overrides(file, shlex.split(sets.options(SETS, name))[1::2])
+    assert params.read_yaml(tmp_path / "params.yaml") == _merged(name)
+
+
+def test_lists_and_spaces(tmp_path):
+    (tmp_path / "s.yaml").write_text("a: {about: x, params: {lr_sweep.learning_rates: [0.0001, 1]}}")
+    assert sets.options(sets.load(tmp_path / "s.yaml"), "a") == "-S lr_sweep.learning_rates=[0.0001,1]"
+    (tmp_path / "s.yaml").write_text("a: {about: x, params: {fetch.source: my photos}}")
+    with pytest.raises(UserError, match=r"a\.params\.fetch\.source"):
+        sets.load(tmp_path / "s.yaml")
+
+
+def test_without_a_name_each_is_described_in_a_line(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert sets.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(SETS)
+    assert max(map(len, lines)) <= 120
+
+
+def test_an_unknown_set_is_two_lines_and_dvc_does_not_go_on_without_it(clone):  # noqa: F811
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.sets", "quik"], cwd=clone, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 2
+    assert "Did you mean quick?" in done.stderr
+    said = _run(clone, "sh", "-c", f"dvc exp run $({sys.executable} -m stages.sets quik)", ok=False)
+    assert "unrecognized arguments: --unknown-set" in said
+
+
+@pytest.mark.slow
+def test_the_quick_set_runs(clone):  # noqa: F811
+    quick = f"$({sys.executable} -m stages.sets quick)"
+    said = _run(clone, "sh", "-c", f"dvc exp run -n quick {quick} -S train_cnn.epochs=3")
+    assert set(_ran(said)) == set(ORDER)
+    assert params.read_yaml(clone / "params.yaml")["train_cnn"]["epochs"] == 3, "an option after the set wins"
+    rows = json.loads((clone / "metrics/compare.json").read_text())
+    assert [rows[name]["backbone"] for name in ("cnn", "irv2", "densenet")] == [
+        "CNN",
+        "MobileNetV2",
+        "MobileNetV3Small",
+    ]
