@@ -4,10 +4,13 @@ BIN := $(VENV)/bin
 PAGE := .dvc/plots/page.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro setup browser test test-slow bench lint format audit clean
+.PHONY: repro experiments setup browser test test-slow bench lint format audit clean
 
 repro: setup  ## run what changed of the pipeline
 	dvc repro
+
+experiments: setup  ## the experiments of this commit, in the columns that fit a screen
+	python -m stages.experiments
 
 setup: $(VENV)/.installed $(PAGE)  ## make the environment from the pinned requirements, and a page for dvc plots
 

@@ -79,3 +79,4 @@ def test_the_quick_set_runs(clone):  # noqa: F811
         "MobileNetV2",
         "MobileNetV3Small",
     ]
+    assert "quick" in _run(clone, sys.executable, "-m", "stages.experiments")
