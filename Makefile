@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PAGE := .dvc/plots/page.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro experiments setup browser test test-slow bench lint format audit clean
+.PHONY: repro experiments setup browser test test-slow bench lint deps format audit clean
 
 repro: setup  ## run what changed of the pipeline
 	dvc repro
@@ -41,6 +41,9 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	mypy
+
+deps: setup  ## the modules that each stage imports, into dvc.yaml
+	python tests/write_deps.py
 
 format: setup
 	ruff format .
