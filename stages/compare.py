@@ -31,7 +31,7 @@ def main(params: "Params") -> None:
         _write(
             Path(f"models/{name}.md"), model_card.card(model_card.Subject(name, *about, parameters=own.model_dump()))
         )
-    verdicts = (f"{pair}: {facts['verdict']} (p {facts["mcnemar_p"]:.2g})" for pair, facts in told.pairs.items())
+    verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p']:.2g})" for pair, facts in told.pairs.items())
     logger.info("%s, %s", dataset, "; ".join(verdicts))
 
 

@@ -38,7 +38,9 @@ def main(params: "Params") -> None:
             repeats=params.evaluate.latency_repeats,
         )
         shown = f"{name} (RANDOM weights)" if classifier.facts.weights == "random" else name
-        said.append("{} {test_accuracy:.3f} ({test_accuracy_low:.3f} to {test_accuracy_high:.3f})".format(shown, **measured))
+        said.append(
+            "{} {test_accuracy:.3f} ({test_accuracy_low:.3f} to {test_accuracy_high:.3f})".format(shown, **measured)
+        )
     whole = pd.concat(answers, ignore_index=True)
     confusions = predictions.confusions(whole[whole["split"] == "test"])
     write_csv(Path("data/predictions.csv"), whole)

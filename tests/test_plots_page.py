@@ -7,12 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from browser import chromium, needs_browser, opened
+from import_walk import ROOT
 from test_repro import _run
 
 from benchmarks.workspace import copy_checkout
 
-CHARTS = PICTURES = 12
+PLOTS = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
+CHARTS = sum(isinstance(plot, dict) for plot in PLOTS)
+PICTURES = len(PLOTS) - CHARTS
 DRAWN = "svg.marks"
 
 

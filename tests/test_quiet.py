@@ -10,7 +10,7 @@ from import_walk import ROOT
 from test_repro import BIN
 
 from benchmarks.workspace import set_params
-from realwaste import log, native_stderr
+from realwaste import log
 
 DVC = """
 import subprocess, sys
@@ -78,18 +78,6 @@ def test_a_stand_in_is_said_in_a_quiet_run(capsys, monkeypatch):
     assert "as usual" not in said
     assert "take care" in said
     assert "SYNTHETIC" in said
-
-
-def test_native_notes_are_held_back_unless_the_block_fails(capfd):
-    with native_stderr.held_back():
-        os.write(2, b"a note\n")
-    assert capfd.readouterr().err == ""
-    with pytest.raises(ImportError), native_stderr.held_back():
-        os.write(2, b"the cause\n")
-        raise ImportError
-    assert capfd.readouterr().err == "the cause\n"
-    os.write(2, b"after\n")
-    assert capfd.readouterr().err == "after\n"
 
 
 def _said(root, *command: str, status: int = 0) -> list[str]:
