@@ -39,8 +39,8 @@ def main(params: "Params") -> None:
     studio = figures.Studio(dataset, params.plots.color, params.plots.dpi)
     figures.split_distribution(studio, Path("plots/split_distribution.png"), splits)
     logger.info(
-        "%s: train %d, val %d, test %d; of these %d have their double in train or val, %d a near-duplicate, %.0f %% the "
-        "file numbered next",
+        "%s: train %d, val %d, test %d; of these %d have their double in train or val, %d a near-duplicate, "
+        "%.0f %% the file numbered next",
         ratios.strategy,
         *(summary[part] for part in split.PARTS),
         exposed["exact_duplicates"],

@@ -6,7 +6,7 @@ import time
 
 import psutil
 import pytest
-from test_repro import BIN, _run
+from tiny_pipeline import BIN, run
 
 from benchmarks.workspace import set_params
 
@@ -40,7 +40,7 @@ def _epochs(root) -> int:
     while not (root / "plots/data/history_cnn.csv").is_file():
         assert time.monotonic() < deadline, (root / "said").read_text()
         time.sleep(0.2)
-    shown = json.loads(_run(root, "dvc", "plots", "show", "--json", "loss_cnn").partition("\n")[0])
+    shown = json.loads(run(root, "dvc", "plots", "show", "--json", "loss_cnn").partition("\n")[0])
     assert "errors" not in shown
     rows = shown["data"]["loss_cnn"][0]["content"]["data"]["values"]
     epochs = sorted({int(row["epoch"]) for row in rows})

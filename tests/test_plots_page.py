@@ -10,7 +10,7 @@ import pytest
 import yaml
 from browser import chromium, needs_browser, opened
 from import_walk import ROOT
-from test_repro import _run
+from tiny_pipeline import run
 
 from benchmarks.workspace import copy_checkout
 
@@ -34,13 +34,13 @@ def checkout(tmp_path_factory) -> Path:
 def shown(checkout, tmp_path_factory) -> Path:
     """Another like it, after what `make setup` does and `dvc plots show`."""
     root = shutil.copytree(checkout, tmp_path_factory.mktemp("shown") / "checkout")
-    _run(root, sys.executable, "-m", "stages.plots_page")
-    _run(root, "dvc", "plots", "show")
+    run(root, sys.executable, "-m", "stages.plots_page")
+    run(root, "dvc", "plots", "show")
     return root
 
 
 def test_a_checkout_without_the_page_draws_dvcs_own(checkout):
-    _run(checkout, "dvc", "plots", "show", "-o", "dvc_plots/own")
+    run(checkout, "dvc", "plots", "show", "-o", "dvc_plots/own")
     assert "cdn." in (checkout / "dvc_plots/own/index.html").read_text(encoding="utf-8")
 
 
@@ -67,7 +67,7 @@ def test_two_revisions_lie_over_each_other_or_side_by_side(shown):
     for path in ("history_cnn", "confusion", "accuracy"):
         file = shown / f"plots/data/{path}.csv"
         file.write_text(file.read_text().replace("synthetic", "photographs"))
-    _run(shown, "dvc", "plots", "diff", "HEAD", "workspace", "-o", "dvc_plots/diff")
+    run(shown, "dvc", "plots", "diff", "HEAD", "workspace", "-o", "dvc_plots/diff")
     with chromium() as browser, opened(browser, (shown / "dvc_plots/diff/index.html").as_uri()) as seen:
         seen.page.locator(DRAWN).nth(CHARTS - 1).wait_for()
         curves = seen.page.locator("#loss_cnn")

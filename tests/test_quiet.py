@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from import_walk import ROOT
-from test_repro import BIN
+from tiny_pipeline import BIN
 
 from benchmarks.workspace import set_params
 from realwaste import log

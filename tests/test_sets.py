@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dvc.utils.hydra import apply_overrides
 from import_walk import ROOT
-from test_repro import ORDER, _ran, _run, clone  # noqa: F401 - a fixture
+from tiny_pipeline import ORDER, ran, run
 
 from realwaste.errors import UserError
 from stages import params, sets
@@ -56,22 +56,22 @@ def test_without_a_name_each_is_described_in_a_line(capsys, monkeypatch):
     assert max(map(len, lines)) <= 120
 
 
-def test_an_unknown_set_is_two_lines_and_dvc_does_not_go_on_without_it(clone):  # noqa: F811
+def test_an_unknown_set_is_two_lines_and_dvc_does_not_go_on_without_it(clone):
     done = subprocess.run(
         [sys.executable, "-m", "stages.sets", "quik"], cwd=clone, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2
     assert "Did you mean quick?" in done.stderr
-    said = _run(clone, "sh", "-c", f"dvc exp run $({sys.executable} -m stages.sets quik)", ok=False)
+    said = run(clone, "sh", "-c", f"dvc exp run $({sys.executable} -m stages.sets quik)", ok=False)
     assert "unrecognized arguments: --unknown-set" in said
 
 
 @pytest.mark.slow
-def test_the_quick_set_runs(clone):  # noqa: F811
+def test_the_quick_set_runs(clone):
     quick = f"$({sys.executable} -m stages.sets quick)"
-    said = _run(clone, "sh", "-c", f"dvc exp run -n quick {quick} -S train_cnn.epochs=3")
-    assert set(_ran(said)) == set(ORDER)
+    said = run(clone, "sh", "-c", f"dvc exp run -n quick {quick} -S train_cnn.epochs=3")
+    assert set(ran(said)) == set(ORDER)
     assert params.read_yaml(clone / "params.yaml")["train_cnn"]["epochs"] == 3, "an option after the set wins"
     rows = json.loads((clone / "metrics/compare.json").read_text())
     assert [rows[name]["backbone"] for name in ("cnn", "irv2", "densenet")] == [
@@ -79,4 +79,4 @@ def test_the_quick_set_runs(clone):  # noqa: F811
         "MobileNetV2",
         "MobileNetV3Small",
     ]
-    assert "quick" in _run(clone, sys.executable, "-m", "stages.experiments")
+    assert "quick" in run(clone, sys.executable, "-m", "stages.experiments")
