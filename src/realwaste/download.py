@@ -4,7 +4,6 @@ A body without a length that breaks off looks whole: give a digest, or let the a
 target: who may run twice at once holds a lock (`realwaste.cache` does).
 """
 
-import logging
 import secrets
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from realwaste.checksum import parse_digest
 from realwaste.connection import Line, check_certificate, client, look_up
 from realwaste.errors import UnreachableError, UserError
 from realwaste.http_answers import FailedAttemptError, judge, validator_of, whole_length
-from realwaste.log import console, logger
+from realwaste.log import console, is_quiet, logger
 from realwaste.partial_file import PartialFile
 
 MAX_REDIRECTS = 10
@@ -220,4 +219,4 @@ class _Transfer:
 def _progress() -> Progress:
     name = TextColumn("{task.description}", markup=False)
     columns = (name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not logger.isEnabledFor(logging.INFO))
+    return Progress(*columns, console=console, disable=is_quiet())

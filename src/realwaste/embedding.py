@@ -1,6 +1,5 @@
 """A frozen backbone gives an image the same vector in every epoch: computed once, kept, trained on in seconds."""
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from realwaste.atomic import replacing
 from realwaste.batches import steps
 from realwaste.errors import UserError
 from realwaste.images import read_ahead
-from realwaste.log import console, logger
+from realwaste.log import console, is_quiet
 
 Vectors = NDArray[np.float32]
 KEEP_EVERY = 16  # batches
@@ -48,8 +47,8 @@ def embed(
     done, seconds = _restore(vectors, kept)
     start, began = done, time.perf_counter() - seconds
     pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size)
-    shown, quiet = steps(len(paths) - done, batch_size), not logger.isEnabledFor(logging.INFO)
-    for pixels in track(pictures, "embedding", total=shown, console=console, disable=quiet):
+    shown = steps(len(paths) - done, batch_size)
+    for pixels in track(pictures, "embedding", total=shown, console=console, disable=is_quiet()):
         # Every batch has one shape, the last one filled up with its first picture: another shape would be traced anew.
         filled = np.concatenate([pixels, np.repeat(pixels[:1], batch_size - len(pixels), axis=0)])
         vectors[done : done + len(pixels)] = model.predict_on_batch(filled)[: len(pixels)]

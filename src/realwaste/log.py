@@ -21,6 +21,11 @@ def setup(level: int = logging.INFO) -> None:
     logger.propagate = False
 
 
+def is_quiet() -> bool:
+    """Whether progress bars, which are no log lines, should be left out too."""
+    return logger.level > logging.INFO
+
+
 def banner(title: str, *lines: str) -> None:
     """A framed warning: what was used in place of what was asked for, why, and how to get the real thing."""
     text = Text("\n".join(lines), no_wrap=False)

@@ -1,6 +1,5 @@
 """Fitting a classifier and the table of what happened (report, sections 1.9 and 2.3)."""
 
-import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import tensorflow as tf
 
 from realwaste import batches, fused
 from realwaste.checkpoint import Checkpoint
-from realwaste.log import logger
+from realwaste.log import is_quiet
 from realwaste.samples import Samples
 
 METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
@@ -161,7 +160,7 @@ def _class_weights(train: Samples) -> dict[int, float]:
 
 def _verbosity() -> int | str:
     """Keras' progress bar where somebody looks on, else a line an epoch; nothing in a quiet run."""
-    if not logger.isEnabledFor(logging.INFO):
+    if is_quiet():
         return 0
     return "auto" if sys.stdout.isatty() else 2
 

@@ -1,0 +1,152 @@
+"""`python -m benchmarks.leakage`: what a random split adds to a test's accuracy.
+
+Generated pictures, whose objects are known and stand in several pictures each, as RealWaste's do. Another set of pictures
+and another split for each seed; both splits of a set are trained on alike.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.child import ROOT
+from realwaste import (
+    backbone,
+    cnn,
+    embedding,
+    head,
+    leakage,
+    log,
+    manifest,
+    predictions,
+    samples,
+    scores,
+    split,
+    synthetic,
+    training,
+)
+from realwaste.atomic import replacing, write_json
+from realwaste.samples import Samples, labels_of, paths_of
+
+RESULTS = ROOT / "benchmarks/leakage.json"
+SEEDS = (1, 2, 3, 4, 5)
+IMAGES_PER_CLASS, SIZE, EPOCHS = 60, 128, 20
+RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
+BLOCK = 10
+_MARKS = re.compile(r"(<!-- measured: python -m benchmarks\.leakage -->\n).*?(<!-- end of measured -->)", re.S)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.leakage", description=__doc__)
+    parser.add_argument("--extractor", type=Path, help="a .keras feature extractor, for a head beside the CNN")
+    parser.add_argument("--extractor-size", type=int, default=260)
+    arguments = parser.parse_args()
+    log.setup()
+    runs = []
+    for seed in SEEDS:
+        with tempfile.TemporaryDirectory(prefix="realwaste-leakage-") as folder:
+            runs += _runs(Path(folder), seed, arguments.extractor, arguments.extractor_size)
+    found = {"images": IMAGES_PER_CLASS * len(synthetic.CLASSES), "seeds": list(SEEDS), "runs": runs}
+    write_json(RESULTS, found)
+    readme = ROOT / "README.md"
+    with replacing(readme) as temporary:
+        temporary.write_text(into(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
+def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict[str, Any]]:
+    synthetic.generate(root, images_per_class=IMAGES_PER_CLASS, seed=seed)
+    table, _ = manifest.scan(root)
+    splits = {
+        "random": split.stratified(table, **RATIOS, seed=seed),
+        "grouped": split.grouped(table, **RATIOS, seed=seed, block=BLOCK),
+    }
+    vectors = None
+    if extractor is not None:
+        model = backbone.build(str(extractor), size, None, seed=0)
+        vectors = embedding.embed(model, root, table["path"].tolist(), image_size=size, batch_size=16)
+    runs = []
+    for strategy, own in splits.items():
+        row = {"seed": seed, "split": strategy, "objects_on_two_sides": _across(own, seed)} | leakage.exposure(own)
+        row["test_images"] = int((own["split"] == "test").sum())
+        row["cnn"] = _cnn(root, own, seed)
+        if vectors is not None:
+            row["head"] = _head(vectors, own, seed)
+        log.logger.info("%s", row)
+        runs.append(row)
+    return runs
+
+
+def _across(splits: pd.DataFrame, seed: int) -> int:
+    """Objects whose pictures are in more than one part."""
+    shown = {name: synthetic.reshot_groups(seed, n, IMAGES_PER_CLASS) for n, name in enumerate(synthetic.CLASSES)}
+    objects = [f"{row.label} {shown[row.label][int(row.number) - 1]}" for row in splits.itertuples()]
+    return int((splits["split"].groupby(np.array(objects)).nunique() > 1).sum())
+
+
+def _cnn(root: Path, splits: pd.DataFrame, seed: int) -> float:
+    training.make_repeatable(seed, deterministic=True)
+    train, val, _ = samples.pictures(splits, root, SIZE, "memory")
+    model = cnn.build(SIZE, len(synthetic.CLASSES), batch_norm_momentum=0.9)
+    training.fit(model, train, val, training.Schedule(EPOCHS, 32, 0.001, True, seed))
+    answers = predictions.of_pictures(model, [root / path for path in paths_of(splits, "test")])
+    return scores.accuracy(labels_of(splits, "test"), answers)
+
+
+def _head(vectors: embedding.Embeddings, splits: pd.DataFrame, seed: int) -> float:
+    training.make_repeatable(seed, deterministic=True)
+    train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
+    model = head.build(vectors.vectors.shape[1], 128, len(synthetic.CLASSES))
+    training.fit(model, train, val, training.Schedule(EPOCHS, 32, 0.001, True, seed))
+    answers = predictions.of_vectors(model, vectors.of(paths_of(splits, "test")))
+    return scores.accuracy(labels_of(splits, "test"), answers)
+
+
+def into(readme: str, found: dict[str, Any]) -> str:
+    """The README with the table of these results between its marks."""
+    return _MARKS.sub(lambda marks: f"{marks[1]}{table(found)}\n{marks[2]}", readme)
+
+
+def table(found: dict[str, Any]) -> str:
+    """The README's table: means over the seeds, with standard deviations."""
+    models = [key for key in ("cnn", "head") if key in found["runs"][0]]
+    titles = {"cnn": "the CNN's test accuracy", "head": "that of a head on a pretrained extractor"}
+    lines = [
+        "| split | objects on two sides | test images whose neighbour was trained on | "
+        + " | ".join(titles[model] for model in models)
+        + " |",
+        "| --- | --- | --- |" + " --- |" * len(models),
+    ]
+    for strategy in ("random", "grouped"):
+        own = [run for run in found["runs"] if run["split"] == strategy]
+        cells = [
+            f"{statistics.mean(run['objects_on_two_sides'] for run in own):.0f}",
+            f"{100 * statistics.mean(run['neighbour_within_1'] for run in own):.0f} %",
+            *(_spread([run[model] for run in own]) for model in models),
+        ]
+        lines.append(f"| {strategy} | " + " | ".join(cells) + " |")
+    drops = []
+    for model in models:
+        pairs = {seed: [run[model] for run in found["runs"] if run["seed"] == seed] for seed in found["seeds"]}
+        drops.append(_spread([random - grouped for random, grouped in pairs.values()]))
+    lines.append("| the difference | | | " + " | ".join(f"**{drop}**" for drop in drops) + " |")
+    return "\n".join(lines)
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
+
+
+def check() -> bool:
+    """Whether the README has the table of the kept results."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return into(readme, json.loads(RESULTS.read_text(encoding="utf-8"))) == readme
+
+
+if __name__ == "__main__":
+    main()
