@@ -1,7 +1,7 @@
 """`python -m benchmarks.leakage`: what a random split adds to a test's accuracy.
 
-Generated pictures, whose objects are known and stand in several pictures each, as RealWaste's do. Another set of pictures
-and another split for each seed; both splits of a set are trained on alike.
+Generated pictures, whose objects are known and stand in several pictures each, as RealWaste's do. Other pictures and
+another split for each seed; both splits of a set are trained on alike.
 """
 
 import argparse
