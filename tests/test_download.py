@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import logging
 import shutil
 import socket
 import subprocess
@@ -469,10 +470,20 @@ def test_a_file_where_the_folder_should_be(fetch, target):
 
 
 @pytest.mark.parametrize("act", [play.ok(), play.no_length()], ids=["known", "unknown"])
-def test_the_progress_bar_shows_name_bytes_and_speed(server, fetch, monkeypatch, act):
+def test_the_progress_bar_shows_name_bytes_and_speed(server, fetch, monkeypatch, caplog, act):
+    caplog.set_level(logging.INFO, logger="realwaste")
     screen = io.StringIO()
     monkeypatch.setattr(module, "console", Console(file=screen, force_terminal=True, width=100))
     server.always("f.zip", act)
     fetch()
     assert "f.zip" in screen.getvalue()
     assert "307.2" in screen.getvalue()
+
+
+def test_a_quiet_run_has_no_progress_bar(server, fetch, monkeypatch, caplog):
+    caplog.set_level(logging.WARNING, logger="realwaste")
+    screen = io.StringIO()
+    monkeypatch.setattr(module, "console", Console(file=screen, force_terminal=True, width=100))
+    server.always("f.zip", play.ok())
+    fetch()
+    assert screen.getvalue() == ""
