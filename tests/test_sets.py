@@ -21,10 +21,13 @@ SETS = sets.load(ROOT / "sets.yaml")
 def _merged(name: str) -> dict[str, Any]:
     values = params.read_yaml(ROOT / "params.yaml")
     for key, value in SETS[name].params.items():
-        section, _, own = key.partition(".")
-        assert own in values[section], key
-        assert values[section][own] != value, f"{key} is so in params.yaml"
-        values[section][own] = value
+        *above, own = key.split(".")
+        section = values
+        for part in above:
+            section = section[part]
+        assert own in section, key
+        assert section[own] != value, f"{key} is so in params.yaml"
+        section[own] = value
     return values
 
 
