@@ -22,7 +22,7 @@ def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any
     model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
     schedule = training.Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
     with tempfile.TemporaryDirectory(dir=root) as kept:
-        training.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training.npy")
+        training.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
     predictions.of_pictures(model, [root / "data/raw" / path for path in paths_of(splits, "test")])
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
@@ -38,7 +38,7 @@ def sweep(work: str, epochs: int, rates: list[float], policy: str, size: int = 2
         model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
         schedule = training.Schedule(epochs, 32, rate, True, 42, dtype_policy=policy)
         with tempfile.TemporaryDirectory(dir=root) as kept:
-            training.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training.npy")
+            training.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
 

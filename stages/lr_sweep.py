@@ -30,7 +30,7 @@ def main(params: "Params") -> None:
     with resume.state("lr_sweep", work, [Path("data/splits.csv")]) as kept:
         done: list[pd.DataFrame] = []
         for rate in own.learning_rates:
-            finished, checkpoint = kept / f"rate_{rate:g}.csv", kept / f"rate_{rate:g}.npy"
+            finished, checkpoint = kept / f"rate_{rate:g}.csv", kept / f"epochs_{rate:e}"
             if not finished.is_file():
                 keras.utils.clear_session()  # else every rate keeps the memory of those before it
                 training.make_repeatable(seed, deterministic=params.base.deterministic)
@@ -40,7 +40,8 @@ def main(params: "Params") -> None:
                 trained = training.fit(model, train, val, schedule, checkpoint=checkpoint, live=live)
                 logger.info("learning rate %g: %s", rate, trained.line())
                 write_csv(finished, sweep.rows(rate, trained.history).assign(seconds=trained.seconds))
-                checkpoint.unlink()
+                for old in kept.glob(f"{checkpoint.name}.*"):
+                    old.unlink()
             done.append(read_csv(finished))
         table = pd.concat(done, ignore_index=True)
         seconds = float(table.groupby("learning_rate")["seconds"].first().sum())

@@ -51,7 +51,7 @@ def main(params: "Params") -> None:
         write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
 
     with resume.state("train_cnn", work, [Path("data/splits.csv")]) as kept:
-        trained = training.fit(model, train, val, schedule, checkpoint=kept / "training.npy", live=live)
+        trained = training.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
         live(trained.history)
         guesses = predictions.of_batches(
             model, (pixels for pixels, _ in batches.ordered(val, batch_size=own.batch_size))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from conftest import picture
 
-from realwaste import arrays, backbone, checkpoint, cnn, embedding, resume, training
+from realwaste import arrays, backbone, checkpoint, cnn, embedding, log, resume, training
 from realwaste.samples import Samples
 
 
@@ -55,16 +55,16 @@ def test_a_training_goes_on_bit_for_bit(tmp_path, stop_after, policy, stops):
     for epochs in stops:
         stop_after(epochs)
         with pytest.raises(StoppedError):
-            _fit(tmp_path / "t.npy", policy)
-    resumed, trained = _fit(tmp_path / "t.npy", policy)
+            _fit(tmp_path / "t", policy)
+    resumed, trained = _fit(tmp_path / "t", policy)
     assert trained.history.equals(whole.history)
     for ours, theirs in zip(resumed, weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_training_that_diverged_is_not_taken_up_again(tmp_path):
-    _, first = _fit(tmp_path / "t.npy", rate=1e38)
-    _, again = _fit(tmp_path / "t.npy", rate=1e38)
+    _, first = _fit(tmp_path / "t", rate=1e38)
+    _, again = _fit(tmp_path / "t", rate=1e38)
     assert first.diverged_epoch == again.diverged_epoch
     assert first.history.equals(again.history)
 
@@ -76,9 +76,7 @@ def test_history_is_told_after_each_epoch_and_by_a_resumed_run_as_a_whole(tmp_pa
     def run():
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
         schedule = training.Schedule(3, 8, rate, True, 3)
-        return training.fit(
-            model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t.npy", live=told.append
-        )
+        return training.fit(model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t", live=told.append)
 
     if rate < 1:
         stop_after(2)
@@ -95,15 +93,17 @@ def test_seconds_of_a_killed_run_count(tmp_path, stop_after, monkeypatch):
     monkeypatch.setattr("realwaste.checkpoint.time.perf_counter", lambda: next(clock))
     stop_after(3)
     with pytest.raises(StoppedError):
-        _fit(tmp_path / "t.npy")
-    _, trained = _fit(tmp_path / "t.npy")
+        _fit(tmp_path / "t")
+    _, trained = _fit(tmp_path / "t")
     assert trained.seconds == 5 * 7
 
 
-def test_any_changed_byte_is_found(tmp_path):
+@pytest.mark.parametrize("write", [arrays.write, arrays.overwrite])
+def test_any_changed_byte_is_found(tmp_path, write):
     path = tmp_path / "a.npy"
+    write(path, [np.zeros(1000)])
     written = [np.arange(5), np.array(2.5), np.ones((2, 3), np.float32), np.zeros((0, 4))]
-    arrays.write(path, written)
+    write(path, written)
     stored = arrays.read(path)
     assert stored is not None
     for ours, theirs in zip(stored, written, strict=True):
@@ -112,18 +112,43 @@ def test_any_changed_byte_is_found(tmp_path):
     for place in range(len(data)):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         assert arrays.read(path) is None, place
+        path.write_bytes(data[:place])
+        assert arrays.read(path) is None, place
     assert arrays.read(tmp_path / "absent.npy") is None
 
 
+@pytest.fixture
+def heard(caplog, monkeypatch):
+    monkeypatch.setattr(log.logger, "propagate", True)  # log.setup, in whatever test, takes it away
+    return caplog
+
+
 @pytest.mark.parametrize("kept", [b"", b"PK", 0.5, 0.99])
-def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, kept):
-    path = tmp_path / "t.npy"
-    weights, _ = _fit(path)
-    data = path.read_bytes()
-    path.write_bytes(kept if isinstance(kept, bytes) else data[: int(kept * len(data))])
-    again, trained = _fit(path)
-    assert len(trained.history) == 5
-    for ours, theirs in zip(again, weights, strict=True):
+@pytest.mark.parametrize("damaged", [["t.0"], ["t.1"], ["t.0", "t.1"]])
+def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, stop_after, damaged, kept, heard):
+    """One of the two files: the other's epoch is gone on from. Both: the training starts anew."""
+    weights, _ = _fit(tmp_path / "undisturbed")
+    stop_after(4)
+    with pytest.raises(StoppedError):
+        _fit(tmp_path / "t")
+    for name in damaged:
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(kept if isinstance(kept, bytes) else data[: int(kept * len(data))])
+    told: list[int] = []
+    schedule = training.Schedule(5, 8, 0.001, True, 3)
+    training.make_repeatable(3, deterministic=True)
+    model = cnn.build(16, 2, batch_norm_momentum=0.9)
+    training.fit(
+        model,
+        _samples(40),
+        _samples(10),
+        schedule,
+        checkpoint=tmp_path / "t",
+        live=lambda history: told.append(len(history)),
+    )
+    assert told[0] == {("t.0",): 4, ("t.1",): 5, ("t.0", "t.1"): 1}[tuple(damaged)]
+    assert ("starts anew" in heard.text) == (len(damaged) == 2)
+    for ours, theirs in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

@@ -142,9 +142,9 @@ def test_every_option_together_repeats_and_resumes_bit_for_bit(tmp_path, policy)
     whole, first = run()
     for stop in (2, 4):
         with pytest.raises(InterruptedError):
-            run(tmp_path / "t.npy", stop)
-    resumed, second = run(tmp_path / "t.npy")
-    again, third = run(tmp_path / "t.npy")
+            run(tmp_path / "t", stop)
+    resumed, second = run(tmp_path / "t")
+    again, third = run(tmp_path / "t")
     assert first.history.equals(second.history)
     assert first.kept_epoch == second.kept_epoch == third.kept_epoch
     for ours, theirs, after in zip(whole.get_weights(), resumed.get_weights(), again.get_weights(), strict=True):

@@ -38,7 +38,9 @@ def _best() -> str:
             for model, row in rows.items()
             if isinstance(row, dict) and "val_accuracy" in row
         }
-        return max(accuracies, key=lambda model: accuracies[model])
+        # The soft vote has a row too, and no file.
+        there = [model for model in accuracies if (MODELS / f"{model}{SUFFIX}").is_file()]
+        return max(there or accuracies, key=lambda model: accuracies[model])
     except FileNotFoundError:
         rule = (
             f"Without --model the best model is taken by its validation accuracy, from {SCORES}, which must be there."
