@@ -160,7 +160,7 @@ def reliability(table: pd.DataFrame) -> Spec:
     )
     points = chart.mark_circle(opacity=0.85).encode(size=alt.Size("images:Q", legend=None))
     diagonal = line.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8a949c"))
-    return _spec(diagonal + chart.mark_line() + points, height=220)
+    return _spec(diagonal + chart.mark_line(strokeWidth=1, opacity=0.4) + points, height=220)
 
 
 def _heat(base: Any, field: str, title: str, text_format: str | None) -> Any:

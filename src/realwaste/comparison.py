@@ -186,7 +186,9 @@ def readable(rows: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) ->
         "Test loss": lambda row: f"{row['test_loss']:.3f}",
         "Macro F1": lambda row: f"{row['macro_f1']:.3f}",
         "its 95 % interval": lambda row: f"{row['macro_f1_low']:.3f} to {row['macro_f1_high']:.3f}",
-        "Calibration error": lambda row: f"{row['ece']:.3f}, calibrated {row['ece_calibrated']:.3f}",
+        "Calibration error": lambda row: (
+            f"{row['ece']:.3f}" + (f", then {row['ece_calibrated']:.3f}" if row["ece_calibrated"] != row["ece"] else "")
+        ),
         "Train accuracy": lambda row: f"{row['train_accuracy']:.3f}",
         "Train-test gap": lambda row: f"{row['train_test_gap']:+.3f}",
         "Training time": lambda row: f"{row['training_seconds']:.0f} s",
