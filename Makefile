@@ -29,7 +29,7 @@ browser:  ## Debian's Chromium, for the tests that look at pages (as root; witho
 	apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
 
 test: setup  ## the tests that CI runs, under 6 minutes on two cores
-	pytest -n auto --dist loadfile -m "not slow"
+	pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: setup
 	pytest -m slow tests

@@ -88,7 +88,7 @@ MODELS: dict[str, Callable[[], Classifier]] = {
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=["cnn", "VGG16", pytest.param("MobileNetV2", marks=pytest.mark.slow)])
 def classifier(request, tmp_path_factory):
     """As the command has it: saved and loaded."""
     path = tmp_path_factory.mktemp("kept") / "model.keras"

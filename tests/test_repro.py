@@ -90,7 +90,6 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
         ({"train_cnn__learning_rate": 0.002}, ["train_cnn", "evaluate", "explain", "compare"]),
         ({"plots__color": "#445566"}, ["validate_images", "split", "compare"]),
         ({"explain__mistakes": 1}, ["explain", "compare"]),
-        ({"base__seeds": [1]}, ["finetune_irv2", "finetune_densenet", "evaluate", "explain", "compare"]),
     ],
 )
 def test_only_what_changed_reruns(done, changes, rerun):
