@@ -81,3 +81,13 @@ def test_the_ranking_by_hand():
         "suggested_probability": [0.7, 0.5, 0.2],
         "models_disagreeing": [2, 1, 0],
     }
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
+@pytest.mark.parametrize("groups", [[0] * 8, [0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2, 3, 3]])
+def test_a_set_of_few_groups_is_asked_all_the_same(groups):
+    vectors = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    answers = suspects.out_of_sample(vectors, labels, np.array(groups), 5)
+    assert answers.shape == (8, 2)
+    assert answers.sum(axis=1) == pytest.approx(1, abs=1e-5)
