@@ -24,7 +24,8 @@ def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest first: handed out last, one of them would keep one core busy and the other idle."""
-    longest = ["test_repro", "test_export", "test_hostile_images", "test_plots_page", "test_resume"]
+    # test_download first: its dates are of the moment of collection.
+    longest = ["test_download", "test_repro", "test_export", "test_hostile_images", "test_plots_page", "test_resume"]
     items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
 
 

@@ -88,7 +88,9 @@ MODELS: dict[str, Callable[[], Classifier]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["cnn", "VGG16", pytest.param("MobileNetV2", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=["cnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("MobileNetV2", "VGG16"))]
+)
 def classifier(request, tmp_path_factory):
     """As the command has it: saved and loaded."""
     path = tmp_path_factory.mktemp("kept") / "model.keras"

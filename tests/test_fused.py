@@ -23,7 +23,10 @@ def _trained_statistics(model: keras.Model) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121", "InceptionResNetV2", "EfficientNetB0", "NASNetMobile"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("InceptionResNetV2", "NASNetMobile")]
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121", "EfficientNetB0", *SLOW])
 def test_a_twin_backbone_gives_the_same_vectors(name):
     model = _trained_statistics(backbone.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
     pixels = _pictures(2, model.input_shape[1])
