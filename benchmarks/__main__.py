@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, tables
+from benchmarks import growth, pages, tables
 from benchmarks.child import ROOT, measure
 from realwaste import dataset, log, manifest, split
-from realwaste.atomic import replacing, write_csv, write_json
+from realwaste.atomic import write_csv, write_json
 
 RESULTS = ROOT / "benchmarks/results.json"
 RATES = [0.0001, 0.001, 0.01, 0.1]
@@ -32,10 +32,9 @@ def main() -> None:
             if result is not None:
                 found[section] = result
                 write_json(RESULTS, found)
-    _write(ROOT / "benchmarks/results.md", tables.results(found))
+    pages.write(ROOT / "benchmarks/results.md", tables.results(found))
     if "jobs" in found:
-        readme = ROOT / "README.md"
-        _write(readme, tables.into(readme.read_text(encoding="utf-8"), tables.readme(found)))
+        pages.rewrite(ROOT / "README.md", "make bench", tables.readme(found))
 
 
 def _arguments() -> argparse.Namespace:
@@ -154,11 +153,6 @@ def _machine() -> str:
     names = re.findall(r"^model name\s*: (.+)$", text, re.MULTILINE)
     low = " with avx512_bf16" if "avx512_bf16" in text else ""
     return f"{len(names)} cores of {names[0]}{low}, no GPU" if names else platform.platform()
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

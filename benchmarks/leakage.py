@@ -5,8 +5,6 @@ another split for each seed; both splits of a set are trained on alike.
 """
 
 import argparse
-import json
-import re
 import statistics
 import tempfile
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks import pages
 from benchmarks.child import ROOT
 from realwaste import (
     backbone,
@@ -31,7 +30,7 @@ from realwaste import (
     synthetic,
     training,
 )
-from realwaste.atomic import replacing, write_json
+from realwaste.atomic import write_json
 from realwaste.samples import Samples, labels_of, paths_of
 
 RESULTS = ROOT / "benchmarks/leakage.json"
@@ -39,7 +38,7 @@ SEEDS = (1, 2, 3, 4, 5)
 IMAGES_PER_CLASS, SIZE, EPOCHS = 60, 128, 20
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 BLOCK = 10
-_MARKS = re.compile(r"(<!-- measured: python -m benchmarks\.leakage -->\n).*?(<!-- end of measured -->)", re.S)
+COMMAND, PAGE = "python -m benchmarks.leakage", ROOT / "README.md"
 
 
 def main() -> None:
@@ -54,9 +53,7 @@ def main() -> None:
             runs += _runs(Path(folder), seed, arguments.extractor, arguments.extractor_size)
     found = {"images": IMAGES_PER_CLASS * len(synthetic.CLASSES), "seeds": list(SEEDS), "runs": runs}
     write_json(RESULTS, found)
-    readme = ROOT / "README.md"
-    with replacing(readme) as temporary:
-        temporary.write_text(into(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
+    pages.rewrite(PAGE, COMMAND, table(found))
 
 
 def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict[str, Any]]:
@@ -107,45 +104,27 @@ def _head(vectors: embedding.Embeddings, splits: pd.DataFrame, seed: int) -> flo
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 
-def into(readme: str, found: dict[str, Any]) -> str:
-    """The README with the table of these results between its marks."""
-    return _MARKS.sub(lambda marks: f"{marks[1]}{table(found)}\n{marks[2]}", readme)
-
-
 def table(found: dict[str, Any]) -> str:
     """The README's table: means over the seeds, with standard deviations."""
     models = [key for key in ("cnn", "head") if key in found["runs"][0]]
     titles = {"cnn": "the CNN's test accuracy", "head": "that of a head on a pretrained extractor"}
-    lines = [
-        "| split | objects on two sides | test images whose neighbour was trained on | "
-        + " | ".join(titles[model] for model in models)
-        + " |",
-        "| --- | --- | --- |" + " --- |" * len(models),
-    ]
+    heads = ["split", "objects on two sides", "test images whose neighbour was trained on"]
+    rows = []
     for strategy in ("random", "grouped"):
         own = [run for run in found["runs"] if run["split"] == strategy]
         cells = [
+            strategy,
             f"{statistics.mean(run['objects_on_two_sides'] for run in own):.0f}",
             f"{100 * statistics.mean(run['neighbour_within_1'] for run in own):.0f} %",
-            *(_spread([run[model] for run in own]) for model in models),
+            *(pages.spread([run[model] for run in own]) for model in models),
         ]
-        lines.append(f"| {strategy} | " + " | ".join(cells) + " |")
+        rows.append(cells)
     drops = []
     for model in models:
         pairs = {seed: [run[model] for run in found["runs"] if run["seed"] == seed] for seed in found["seeds"]}
-        drops.append(_spread([random - grouped for random, grouped in pairs.values()]))
-    lines.append("| the difference | | | " + " | ".join(f"**{drop}**" for drop in drops) + " |")
-    return "\n".join(lines)
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
-
-
-def check() -> bool:
-    """Whether the README has the table of the kept results."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    return into(readme, json.loads(RESULTS.read_text(encoding="utf-8"))) == readme
+        drops.append(pages.spread([random - grouped for random, grouped in pairs.values()]))
+    rows.append(["the difference", "", "", *(f"**{drop}**" for drop in drops)])
+    return pages.table([*heads, *(titles[model] for model in models)], rows)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,6 @@ The test images are not looked at. The split is the same for all; a seed draws w
 """
 
 import argparse
-import json
-import re
-import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +11,17 @@ from typing import Any
 
 import keras
 
+from benchmarks import pages
 from benchmarks.child import ROOT
 from realwaste import cnn, dataset, log, manifest, precision, samples, split, training
-from realwaste.atomic import replacing, write_json
+from realwaste.atomic import write_json
 from realwaste.samples import classes_of
 
 RESULTS = ROOT / "benchmarks/remedies.json"
 PAGE = ROOT / "docs/results.md"
 SEEDS = (42, 43, 44)
 SIZE = 96
-_MARKS = re.compile(r"(<!-- measured: python -m benchmarks\.remedies -->\n).*?(<!-- end of measured -->)", re.S)
+COMMAND = "python -m benchmarks.remedies"
 
 _PLAIN = training.Schedule(20, 32, 0.001, True, 0)
 _LONG = replace(_PLAIN, epochs=60)
@@ -67,32 +65,20 @@ def main() -> None:
             found["variants"][name] = runs
             log.logger.info("%s: validation accuracy %s", name, _spread(runs, "val_accuracy"))
             write_json(RESULTS, found)
-    with replacing(PAGE) as temporary:
-        temporary.write_text(into(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+    pages.rewrite(PAGE, COMMAND, table(found))
 
 
-def into(page: str, found: dict[str, Any]) -> str:
-    """The page with the table of these results between its marks."""
-    lines = [
-        "| the CNN with | validation accuracy | validation loss | training accuracy |",
-        "| --- | --- | --- | --- |",
-    ]
+def table(found: dict[str, Any]) -> str:
+    """The page's table: means over the seeds, with standard deviations."""
+    rows = []
     for name, runs in found["variants"].items():
-        smoothed = "smoothing" in name
-        loss = "(smoothed)" if smoothed else _spread(runs, "val_loss")
-        lines.append(f"| {name} | {_spread(runs, 'val_accuracy')} | {loss} | {_spread(runs, 'accuracy')} |")
-    return _MARKS.sub(lambda marks: marks[1] + "\n".join(lines) + "\n" + marks[2], page)
-
-
-def check() -> bool:
-    """Whether the page has the table of the kept results."""
-    page = PAGE.read_text(encoding="utf-8")
-    return into(page, json.loads(RESULTS.read_text(encoding="utf-8"))) == page
+        loss = "(smoothed)" if "smoothing" in name else _spread(runs, "val_loss")
+        rows.append([name, _spread(runs, "val_accuracy"), loss, _spread(runs, "accuracy")])
+    return pages.table(["the CNN with", "validation accuracy", "validation loss", "training accuracy"], rows)
 
 
 def _spread(runs: list[dict[str, Any]], key: str) -> str:
-    values = [run[key] for run in runs]
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
+    return pages.spread([run[key] for run in runs])
 
 
 if __name__ == "__main__":

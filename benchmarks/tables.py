@@ -1,12 +1,12 @@
 """The measurements as tables: benchmarks/results.md whole, and a short one for the README."""
 
 import statistics
-from collections.abc import Iterable
 from typing import Any
+
+from benchmarks import pages
 
 Results = dict[str, Any]
 Runs = list[dict[str, Any]]
-BEGIN, END = "<!-- measured: make bench -->", "<!-- end of measured -->"
 FORMATS = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 
 
@@ -48,13 +48,7 @@ def readme(found: Results) -> str:
             ]
         )
     best_name = FORMATS[next(iter(found["jobs"].values()))["runs"]["best"][0]["precision"]]
-    return _table(["", "the report's procedure", "here, float32", f"here, {best_name}"], rows)
-
-
-def into(text: str, table: str) -> str:
-    """`text` with `table` between the marks."""
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+    return pages.table(["", "the report's procedure", "here, float32", f"here, {best_name}"], rows)
 
 
 def ratio(slower: Runs, faster: Runs) -> float:
@@ -80,7 +74,7 @@ def _job(name: str, job: dict[str, Any]) -> str:
                 f"{max(run['peak_mb'] for run in runs) / 1000:.1f}",
             ]
         )
-    lines = [f"## {name}", job["what"], _table(["", "seconds", "ratio", "image passes/s", "peak GB"], rows)]
+    lines = [f"## {name}", job["what"], pages.table(["", "seconds", "ratio", "image passes/s", "peak GB"], rows)]
     checked = job["runs"]["float32"][0]
     for run in (checked, job["runs"]["best"][0]) if "same_class" in checked else ():
         lines.append(
@@ -105,7 +99,7 @@ def _embedding(runs: Runs) -> str:
             ]
         )
     head = ["backbone", "format", "Keras', float32, ready batch", "ours, ready batch", "ours, from files"]
-    return "## Embedding, images/s\n\n" + _table([*head, "of its ready batch", "of Keras'"], rows)
+    return "## Embedding, images/s\n\n" + pages.table([*head, "of its ready batch", "of Keras'"], rows)
 
 
 def _epoch_ends(run: dict[str, Any]) -> str:
@@ -122,7 +116,7 @@ def _epoch_ends(run: dict[str, Any]) -> str:
     return (
         f"## The end of an epoch\n\n{run['images']} JPEGs of 64 px, two convolutions. With tf.data's autotuning some "
         "epochs end only with its timer, at 10 ms × (2^n - 1): 0.63, 1.27, 2.55 s …\n\n"
-        + _table(["dataset", "seconds an epoch", "a quarter longer than autotuning off"], rows)
+        + pages.table(["dataset", "seconds an epoch", "a quarter longer than autotuning off"], rows)
     )
 
 
@@ -149,7 +143,7 @@ def _precision(runs: dict[str, dict[str, Any]]) -> str:
         )
     best = FORMATS[next(iter(runs.values()))["precision"]]
     head = ["", "float32, a seed", f"{best}, a seed", "mean difference", f"right only in float32 / only in {best}"]
-    parts = [f"## Test accuracy in float32 and in {best}", _table(head, rows)]
+    parts = [f"## Test accuracy in float32 and in {best}", pages.table(head, rows)]
     for name, run in runs.items():
         if "whole" in run:
             rows = [
@@ -164,14 +158,14 @@ def _precision(runs: dict[str, dict[str, Any]]) -> str:
                 f"The answers of the {name} from cached vectors, against those of the whole saved model, which "
                 "is Keras' own layers in float32:"
             )
-            parts.append(_table(["cached in", "same class", "largest difference of a probability"], rows))
+            parts.append(pages.table(["cached in", "same class", "largest difference of a probability"], rows))
     return "\n\n".join(parts)
 
 
 def _growth(runs: Runs) -> str:
     stages = list(runs[0]["shown"])
     rows = [[stage, *(_seconds_and_memory(run["stages"][stage]) for run in runs)] for stage in stages]
-    return "## Growth\n\nWhole processes, start-up included; drawn pictures of 64 px, MobileNetV2.\n\n" + _table(
+    return "## Growth\n\nWhole processes, start-up included; drawn pictures of 64 px, MobileNetV2.\n\n" + pages.table(
         ["stage", *(f"{run['images']:,} images" for run in runs)], rows
     )
 
@@ -185,9 +179,4 @@ def _start(run: dict[str, Any]) -> str:
     rows += [[f"{name}, until it begins its work", f"{seconds:.1f} s"] for name, seconds in run["stages"].items()]
     head = run["head"]
     rows.append([f"a head of 10 epochs on {head['vectors']:,} vectors, whole process", f"{head['seconds']:.1f} s"])
-    return "## Start-up\n\n" + _table(["", "seconds"], rows)
-
-
-def _table(head: list[str], rows: Iterable[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "## Start-up\n\n" + pages.table(["", "seconds"], rows)

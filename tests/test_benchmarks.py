@@ -6,7 +6,7 @@ import keras
 import pytest
 from import_walk import ROOT
 
-from benchmarks import leakage, limits, pipeline, precisions, remedies, report, tables
+from benchmarks import leakage, limits, pages, pipeline, precisions, remedies, report, tables
 from realwaste import manifest, split
 from realwaste.atomic import write_csv
 
@@ -63,10 +63,12 @@ def test_the_ratio_is_that_of_the_pairs():
 def test_the_readmes_table_is_that_of_the_results():
     found = json.loads((ROOT / "benchmarks/results.json").read_text(encoding="utf-8"))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert tables.into(text, tables.readme(found)) == text
+    assert pages.into(text, "make bench", tables.readme(found)) == text
     assert tables.results(found) == (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("module", [leakage, remedies])
 def test_pages_have_the_tables_of_the_kept_results(module):
-    assert module.check()
+    page = module.PAGE.read_text(encoding="utf-8")
+    found = json.loads(module.RESULTS.read_text(encoding="utf-8"))
+    assert pages.into(page, module.COMMAND, module.table(found)) == page

@@ -1,0 +1,37 @@
+"""Tables of measurements between marks in the pages that people read, each mark naming the command that measures."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from realwaste.atomic import replacing
+
+_END = "<!-- end of measured -->"
+
+
+def into(page: str, command: str, table: str) -> str:
+    """`page` with `table` between the marks of `command`."""
+    begin = f"<!-- measured: {command} -->"
+    before, rest = page.split(begin)
+    _, after = rest.split(_END, 1)
+    return f"{before}{begin}\n{table}\n{_END}{after}"
+
+
+def rewrite(path: Path, command: str, table: str) -> None:
+    write(path, into(path.read_text(encoding="utf-8"), command, table))
+
+
+def write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """As Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation."""
+    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
