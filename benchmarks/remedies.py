@@ -15,6 +15,7 @@ from benchmarks import pages
 from benchmarks.child import ROOT
 from realwaste import cnn, dataset, log, manifest, precision, samples, split, training
 from realwaste.atomic import write_json
+from realwaste.augmentation import Augment
 from realwaste.samples import classes_of
 
 RESULTS = ROOT / "benchmarks/remedies.json"
@@ -26,7 +27,7 @@ COMMAND = "python -m benchmarks.remedies"
 _PLAIN = training.Schedule(20, 32, 0.001, True, 0)
 _LONG = replace(_PLAIN, epochs=60)
 _BEST = replace(_LONG, learning_rate=0.0003, decay="cosine")
-_FLIP = cnn.Augment(flip=True)
+_FLIP = Augment(flip=True)
 VARIANTS: dict[str, tuple[training.Schedule, dict[str, Any]]] = {
     "the report's settings": (_PLAIN, {}),
     "60 epochs": (_LONG, {}),

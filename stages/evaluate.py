@@ -1,15 +1,17 @@
 """Every model's answer for every image, once: data/predictions.csv, and what the test answers are worth."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import pandas as pd
 
-from realwaste import calibration, classification, cost, embedding, head, model_file, predictions, samples
+from realwaste import calibration, classification, cost, embedding, head, lineup, model_file, predictions, samples
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
-from realwaste.model_file import Facts
+from realwaste.model_file import Classifier, Facts
 from realwaste.records import read_json
 from realwaste.scores import Probabilities
 from realwaste.tables import read_csv
@@ -23,9 +25,9 @@ RAW = Path("data/raw")
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     answers, costs, scored, reliability, said = [], {}, {}, [], []
-    for name in ("cnn", "irv2", "densenet"):
-        classifier = model_file.load(Path(f"models/{name}.keras"))
-        probabilities, facts = _answers(name, classifier.model, splits)
+    for name in lineup.on():
+        classifier = model_file.load(lineup.file(name))
+        probabilities, facts = _answers(classifier, splits)
         rows = predictions.rows(splits, name, probabilities, samples.classes_of(splits))
         measured, table = _scores(rows[rows["split"] == "test"], classifier.facts)
         answers.append(rows)
@@ -33,7 +35,7 @@ def main(params: "Params") -> None:
         scored[name] = measured | facts
         costs[name] = cost.measure(
             classifier.model,
-            Path(f"models/{name}.keras"),
+            lineup.file(name),
             RAW / splits["path"].iloc[0],
             repeats=params.evaluate.latency_repeats,
         )
@@ -51,23 +53,25 @@ def main(params: "Params") -> None:
     logger.info("%s, test accuracy: %s", dataset, ", ".join(said))
 
 
-def _answers(name: str, model: keras.Model, splits: pd.DataFrame) -> tuple[Probabilities, dict[str, Any]]:
-    """What the model says of every image, how often that was no number, and how its repeated heads did in the test."""
-    if name == "cnn":
-        probabilities = predictions.of_pictures(model, [RAW / path for path in splits["path"]])
-        repeats = {}
-    else:
-        own = head.of(model)
-        vectors = embedding.load(Path(f"data/embeddings/{name}.npz")).of(splits["path"].tolist())
-        probabilities = predictions.of_vectors(own, vectors)
-        heads = head.with_weights(keras.models.clone_model(own), Path(f"models/{name}_heads.npy"))
-        tested = vectors[(splits["split"] == "test").to_numpy()]
-        again = [predictions.of_vectors(repeated, tested) for repeated in heads]
-        repeats = classification.repeats(samples.labels_of(splits, "test"), again)
-    probabilities, undefined = predictions.defined(probabilities)
+def _answers(classifier: Classifier, splits: pd.DataFrame) -> tuple[Probabilities, dict[str, Any]]:
+    """What the model says of every image, how often that was no number, and how its repeats did in the test."""
+    name, tested = classifier.facts.name, (splits["split"] == "test").to_numpy()
+    asked: keras.Model = classifier.model
+    ask: Callable[[keras.Model, Any], Probabilities] = predictions.of_pictures
+    inputs: Any = np.array([RAW / path for path in splits["path"]])
+    if classifier.facts.by_vectors:
+        asked, ask = head.of(asked), predictions.of_vectors
+        inputs = embedding.load(Path(f"data/embeddings/{name}.npz")).of(splits["path"].tolist())
+    probabilities, undefined = predictions.defined(ask(asked, inputs))
     if undefined:
         logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined)
-    return probabilities, {"undefined_answers": undefined} | repeats
+    facts: dict[str, Any] = {"undefined_answers": undefined}
+    if name in lineup.BACKBONES:
+        repeated = keras.models.clone_model(asked)
+        repeated.set_weights(asked.get_weights())
+        again = [ask(model, inputs[tested]) for model in head.with_trained(repeated, Path(f"models/{name}_heads.npy"))]
+        facts |= classification.repeats(samples.labels_of(splits, "test"), again)
+    return probabilities, facts
 
 
 def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:

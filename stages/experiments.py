@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from realwaste import lineup
 from stages.params import Params
 
-MODELS = ("cnn", "irv2", "densenet")
 STAND_IN = "*"
 Row = Mapping[str, Any]
 
@@ -36,7 +36,9 @@ def table(rows: Sequence[Row]) -> Table:
     shown = Table(caption=_caution(rows), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("experiment", "data set"):
         shown.add_column(heading, no_wrap=True)
-    for model in MODELS:
+    known = {model for model in lineup.MODELS for row in rows if _metric(row, f"{model}.test_accuracy") is not None}
+    models = [model for model in lineup.MODELS if model in known]
+    for model in models:
         shown.add_column(f"{model}\naccuracy", justify="right", no_wrap=True)
         shown.add_column("\nmacro F1", justify="right", no_wrap=True)
     shown.add_column("best\nrate", justify="right", no_wrap=True)
@@ -44,7 +46,7 @@ def table(rows: Sequence[Row]) -> Table:
     start = next(row for row in rows if row["typ"] == "baseline" and row["rev"] != "workspace")
     for row in rows:
         cells = [_named(row), str(_metric(row, "dataset") or "")]
-        for model in MODELS:
+        for model in models:
             cells += [_number(_metric(row, f"{model}.{key}")) for key in ("test_accuracy", "macro_f1")]
             cells[-2] += STAND_IN if _metric(row, f"{model}.weights") == "random" else ""
         cells += [_plain(row.get("best_learning_rate")), ", ".join(_changed(row, start))]
@@ -53,7 +55,7 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def _caution(rows: Sequence[Row]) -> str | None:
-    random = any(_metric(row, f"{model}.weights") == "random" for row in rows for model in MODELS)
+    random = any(_metric(row, f"{model}.weights") == "random" for row in rows for model in lineup.MODELS)
     lines = [f"{STAND_IN} a backbone with RANDOM weights"] if random else []
     if any(_metric(row, "dataset") == "synthetic" for row in rows):
         lines.append("synthetic: generated pictures, not photographs")

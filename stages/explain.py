@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import gallery, mistakes, model_file
+from realwaste import gallery, lineup, mistakes, model_file
 from realwaste.atomic import replacing, write_json
 from realwaste.log import logger
 from realwaste.tables import read_csv
@@ -23,8 +23,8 @@ def main(params: "Params") -> None:
         table = gallery.examples(read_csv(Path("data/splits.csv")), own.examples_per_class)
         examples = gallery.write_pictures(folder, RAW, table, "example", own.picture_size)
         found = {}
-        for name in ("cnn", "irv2", "densenet"):
-            classifier = model_file.load(Path(f"models/{name}.keras"))
+        for name in lineup.on():
+            classifier = model_file.load(lineup.file(name))
             surest = mistakes.most_confident(tested[tested["model"] == name], own.mistakes)
             found[name] = gallery.write_mistakes(folder, RAW, surest, classifier, own.picture_size)
         doubted = read_csv(Path("data/suspects.csv")).head(own.suspects)

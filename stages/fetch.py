@@ -4,27 +4,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import dataset, weights
+from realwaste import absence, dataset, weights
 from realwaste.atomic import write_json
 from realwaste.log import logger
 
 if TYPE_CHECKING:
-    from stages.params import Params
+    from stages.params import FinetuneEdge, FinetuneReport, Params
 
 
 def main(params: "Params") -> None:
     seed = params.base.seed
     # Weights first: a misspelt backbone is found before anything large is downloaded.
-    backbones = {
-        "irv2": (params.finetune_irv2.backbone, params.finetune_irv2.weights),
-        "densenet": (params.finetune_densenet.backbone, params.finetune_densenet.weights),
+    chosen: dict[str, FinetuneReport | FinetuneEdge] = {
+        "irv2": params.finetune_irv2,
+        "densenet": params.finetune_densenet,
+        "edge": params.finetune_edge,
     }
-    records = {
-        name: weights.fetch(
-            backbone, choice, Path("data/weights") / name, seed=seed, parameter=f"finetune_{name}.weights"
-        )
-        for name, (backbone, choice) in backbones.items()
-    }
+    records = {}
+    for name, own in chosen.items():
+        folder = Path("data/weights") / name
+        if own.backbone is None:
+            absence.mark(folder)
+            continue
+        parameter = f"finetune_{name}.weights"
+        records[name] = weights.fetch(own.backbone, own.weights, folder, seed=seed, parameter=parameter)
     fetched = dataset.fetch(
         params.fetch.source,
         Path("data/raw"),

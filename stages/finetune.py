@@ -1,14 +1,30 @@
-"""What finetune_irv2 and finetune_densenet do: a head on cached vectors, saved with its backbone as one model."""
+"""What finetune_irv2, finetune_densenet and finetune_edge do: a head on cached vectors, saved with its backbone."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import backbone, calibration, embedding, head, model_file, predictions, training
+from realwaste import (
+    backbone,
+    calibration,
+    embedding,
+    finetuning,
+    head,
+    model_file,
+    precision,
+    predictions,
+    resume,
+    samples,
+    training,
+    views,
+    weights,
+)
 from realwaste.atomic import write_csv, write_json
+from realwaste.augmentation import Augment
+from realwaste.finetuning import Parts
 from realwaste.log import logger
 from realwaste.model_file import Classifier, Facts
 from realwaste.records import read_json
-from realwaste.samples import Samples, classes_of, labels_of, paths_of
+from realwaste.samples import Samples, labels_of, paths_of
 from realwaste.tables import read_csv
 
 if TYPE_CHECKING:
@@ -16,31 +32,53 @@ if TYPE_CHECKING:
 
     from stages.params import Base, Finetune
 
+RAW, SPLITS = Path("data/raw"), Path("data/splits.csv")
+
 
 def finetune(name: str, base: "Base", own: "Finetune") -> None:
-    splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
-    classes = tuple(classes_of(splits))
+    splits, dataset = read_csv(SPLITS), read_json(Path("data/dataset.json"))["dataset"]
+    classes, folder = tuple(samples.classes_of(splits)), Path("data/weights") / name
     vectors = embedding.load(Path(f"data/embeddings/{name}.npz"))
-    train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
+    cached = Parts(*(Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")))
+    pictures = Parts(*samples.pictures(splits, RAW, own.image_size, "memory")[:2]) if own.unfreeze else None
+    policy, end = precision.resolve(base.precision), own.unfrozen
 
-    def fitted(seed: int) -> tuple["keras.Model", training.Training]:
+    def fitted(seed: int, kept: Path) -> tuple["keras.Model", training.Training]:
+        """A head alone; with its backbone where that has learned too."""
         training.make_repeatable(seed, deterministic=base.deterministic)
-        classifier = head.build(vectors.vectors.shape[1], own.dense_units, len(classes))
         # In float32 whatever base.precision says: two small matrices gain nothing.
         schedule = training.Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, seed)
-        return classifier, training.fit(classifier, train, val, schedule)
+        classifier, first = finetuning.fit_head(cached, own.dense_units, len(classes), schedule)
+        if pictures is None:
+            return classifier, first
+        schedule = training.Schedule(
+            end.epochs, end.batch_size, end.learning_rate, own.shuffle, seed, policy, decay=end.decay
+        )
+        network, augment = backbone.fetched(folder, own.image_size).model, Augment(**end.augment.model_dump())
+        whole, second = finetuning.fit_end(
+            network, classifier, pictures, schedule, end=own.unfreeze, augment=augment, checkpoint=kept / f"seed_{seed}"
+        )
+        return whole, training.joined(first, second)
 
-    repeats = [fitted(seed) for seed in base.seeds]
-    classifier, trained = fitted(base.seed)
-    temperature = calibration.fitted_temperature(
-        val.labels, predictions.of_vectors(classifier, vectors.of(paths_of(splits, "val")))
-    )
-    built = backbone.fetched(Path("data/weights") / name, own.image_size)
-
-    facts = Facts(name, classes, own.image_size, dataset, built.facts["backbone"], built.facts["weights"], temperature)
-    model_file.save(Path(f"models/{name}.keras"), Classifier(head.join(built.model, classifier), facts))
-    head.save_weights(Path(f"models/{name}_heads.npy"), [repeated for repeated, _ in repeats])
-    write_csv(Path(f"plots/data/history_{name}.csv"), trained.history.assign(dataset=dataset))
-    about = {"dataset": dataset} | built.facts | trained.summary() | {"temperature": temperature}
-    write_json(Path(f"metrics/finetune_{name}.json"), about)
-    logger.info("%s (%s weights): %s", built.facts["backbone"], built.facts["weights"], trained.line())
+    work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
+    with resume.state(f"finetune_{name}", work, [SPLITS, folder / weights.RECORD]) as kept:
+        repeats = [fitted(seed, kept)[0] for seed in base.seeds]
+        learned, trained = fitted(base.seed, kept)
+        built = backbone.fetched(folder, own.image_size)
+        by_vectors = pictures is None and own.test_flips == views.NONE
+        whole = views.averaged(learned if pictures else head.join(built.model, learned), own.test_flips)
+        asked = paths_of(splits, "val")
+        guesses = (
+            predictions.of_vectors(learned, vectors.of(asked))
+            if by_vectors
+            else predictions.of_pictures(whole, [RAW / path for path in asked])
+        )
+        temperature = calibration.fitted_temperature(labels_of(splits, "val"), guesses)
+        origin = built.facts["backbone"], built.facts["weights"]
+        facts = Facts(name, classes, own.image_size, dataset, *origin, temperature, by_vectors)
+        model_file.save(Path(f"models/{name}.keras"), Classifier(whole, facts))
+        head.save_trained(Path(f"models/{name}_heads.npy"), repeats)
+        write_csv(Path(f"plots/data/history_{name}.csv"), trained.history.assign(dataset=dataset))
+        about = {"dataset": dataset} | built.facts | trained.summary() | {"temperature": temperature}
+        write_json(Path(f"metrics/finetune_{name}.json"), about)
+    logger.info("%s (%s weights): %s", *origin, trained.line())

@@ -24,6 +24,8 @@ Ratio = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 ImageSize = Annotated[int, Field(ge=16, le=4096)]
 Cache = Literal["memory", "disk", "none"]
+Decay = Literal["constant", "cosine"]
+Flips = Literal["none", "horizontal", "both"]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -83,8 +85,9 @@ class TrainCnn(Section):
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     label_smoothing: Share
     class_weights: bool
-    decay: Literal["constant", "cosine"]
+    decay: Decay
     patience: Count | None
+    test_flips: Flips
     cache: Cache
 
 
@@ -105,8 +108,15 @@ class LrSweep(Section):
         return rates
 
 
+class Unfrozen(Section):
+    epochs: Count
+    batch_size: Count
+    learning_rate: Rate
+    decay: Decay
+    augment: Augment
+
+
 class Finetune(Section):
-    backbone: Text
     weights: Text
     image_size: ImageSize
     embed_batch_size: Count
@@ -115,6 +125,17 @@ class Finetune(Section):
     learning_rate: Rate
     dense_units: Count
     shuffle: bool
+    unfreeze: Annotated[int, Field(ge=0)] | Text
+    unfrozen: Unfrozen
+    test_flips: Flips
+
+
+class FinetuneReport(Finetune):
+    backbone: Text
+
+
+class FinetuneEdge(Finetune):
+    backbone: Text | None  # None: off
 
 
 class Evaluate(Section):
@@ -146,8 +167,9 @@ class Params(Section):
     split: Split
     train_cnn: TrainCnn
     lr_sweep: LrSweep
-    finetune_irv2: Finetune
-    finetune_densenet: Finetune
+    finetune_irv2: FinetuneReport
+    finetune_densenet: FinetuneReport
+    finetune_edge: FinetuneEdge
     evaluate: Evaluate
     suspects: Suspects
     explain: Explain

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from realwaste import embedding, leakage, suspects
+from realwaste import absence, embedding, leakage, lineup, suspects
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.records import read_json
@@ -22,13 +22,16 @@ def main(params: "Params") -> None:
     labels = np.searchsorted(classes, manifest["label"])
     groups = leakage.groups(manifest, params.split.block)
     answers = []
-    for name in ("irv2", "densenet"):
-        vectors = embedding.load(Path(f"data/embeddings/{name}.npz")).of(manifest["path"].tolist())
+    for name in lineup.BACKBONES:
+        stored = Path(f"data/embeddings/{name}.npz")
+        if absence.is_off(stored):
+            continue
+        vectors = embedding.load(stored).of(manifest["path"].tolist())
         answers.append(suspects.out_of_sample(vectors, labels, groups, params.suspects.folds))
     table = suspects.ranked(manifest, classes, answers)
     doubted = int((table["models_disagreeing"] == len(answers)).sum())
     write_csv(Path("data/suspects.csv"), table)
     write_json(Path("metrics/suspects.json"), {"dataset": dataset, "images": len(table), "doubted_by_all": doubted})
     logger.info(
-        "both backbones doubt %d of %d labels; the most doubtful: %s", doubted, len(table), table["path"].iloc[0]
+        "all backbones doubt %d of %d labels; the most doubtful: %s", doubted, len(table), table["path"].iloc[0]
     )

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import batches, calibration, cnn, model_file, precision, predictions, resume, training
+from realwaste import batches, calibration, cnn, model_file, precision, predictions, resume, training, views
 from realwaste.atomic import write_csv, write_json
+from realwaste.augmentation import Augment
 from realwaste.log import logger
 from realwaste.model_file import Classifier, Facts
 from realwaste.records import read_json
@@ -29,7 +30,7 @@ def main(params: "Params") -> None:
         batch_norm_momentum=own.batch_norm_momentum,
         head=own.head,
         dropout=own.dropout,
-        augment=cnn.Augment(**own.augment.model_dump()),
+        augment=Augment(**own.augment.model_dump()),
     )
     policy = precision.resolve(params.base.precision)
     schedule = training.Schedule(
@@ -53,12 +54,13 @@ def main(params: "Params") -> None:
     with resume.state("train_cnn", work, [Path("data/splits.csv")]) as kept:
         trained = training.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
         live(trained.history)
+        whole = views.averaged(model, own.test_flips)
         guesses = predictions.of_batches(
-            model, (pixels for pixels, _ in batches.ordered(val, batch_size=own.batch_size))
+            whole, (pixels for pixels, _ in batches.ordered(val, batch_size=own.batch_size))
         )
         temperature = calibration.fitted_temperature(val.labels, guesses)
         facts = Facts("cnn", tuple(classes), own.image_size, dataset, cnn.BACKBONE, cnn.WEIGHTS, temperature)
-        model_file.save(Path("models/cnn.keras"), Classifier(model, facts))
+        model_file.save(Path("models/cnn.keras"), Classifier(whole, facts))
         about = {
             "dataset": dataset,
             "backbone": cnn.BACKBONE,

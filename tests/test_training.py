@@ -7,6 +7,7 @@ from conftest import picture
 from import_walk import ROOT
 
 from realwaste import batches, cnn, training
+from realwaste.augmentation import Augment
 from realwaste.checkpoint import Checkpoint
 from realwaste.samples import Samples
 from realwaste.training import Schedule
@@ -119,7 +120,7 @@ def test_float16_scales_its_loss():
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_every_option_together_repeats_and_resumes_bit_for_bit(tmp_path, policy):
     """Augmentation and dropout draw numbers, patience remembers weights, decay counts steps: all of it is state."""
-    changes = cnn.Augment(flip=True, rotate=0.1, zoom=0.1, color=0.2)
+    changes = Augment(flip=True, rotate=0.1, zoom=0.1, color=0.2)
     schedule = Schedule(
         *(7, 8, 0.002, True, 1, policy),
         decay="cosine",
@@ -172,7 +173,7 @@ def test_patience_ends_a_training_and_keeps_its_best_epoch(monkeypatch):
 
 def test_augmentation_is_at_work_in_training_alone():
     keras.utils.set_random_seed(0)
-    changed = cnn.build(32, 3, batch_norm_momentum=0.9, augment=cnn.Augment(flip=True, rotate=0.2, zoom=0.2, color=0.3))
+    changed = cnn.build(32, 3, batch_norm_momentum=0.9, augment=Augment(flip=True, rotate=0.2, zoom=0.2, color=0.3))
     plain = cnn.build(32, 3, batch_norm_momentum=0.9)
     changed.set_weights(plain.get_weights())
     pixels = np.stack([picture(n, 32, 32) for n in range(4)])

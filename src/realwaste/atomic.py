@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary sibling of `path` to write a file or folder to; takes its place if the block succeeds.
 
-    The sibling keeps the suffix, which writers such as Keras go by. A folder that stands at `path` is replaced whole.
+    The sibling keeps the suffix, which writers such as Keras go by. What stands at `path` is replaced whole, be it a
+    file or a folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         yield temporary
-        if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)
+        if path.is_dir() or temporary.is_dir():
+            _remove(path)
         temporary.replace(path)
     finally:
         _remove(temporary)

@@ -1,29 +1,12 @@
 """The report's own network (section 1.6)."""
 
-from dataclasses import dataclass
-
 import keras
 from keras import layers
 
+from realwaste.augmentation import Augment, augmenting
+
 # What tables call it, where a pretrained model has its backbone and weights.
 BACKBONE, WEIGHTS = "CNN", "trained from random"
-
-
-@dataclass(frozen=True)
-class Augment:
-    """How much a training picture may differ from its file; nothing by default, as in the report.
-
-    Attributes:
-        flip: mirror it, each way half of the time.
-        rotate: up to this share of a full turn, either way.
-        zoom: in or out by up to this share.
-        color: brightness, contrast and saturation by up to this share, hue by a tenth of it.
-    """
-
-    flip: bool = False
-    rotate: float = 0.0
-    zoom: float = 0.0
-    color: float = 0.0
 
 
 def build(
@@ -50,7 +33,7 @@ def build(
         [
             keras.Input((image_size, image_size, 3), dtype="uint8"),
             layers.Rescaling(1 / 255),
-            *_augmenting(augment or Augment()),
+            *augmenting(augment or Augment(), 1),
             *_block(32, batch_norm_momentum),
             *_block(64, batch_norm_momentum),
             layers.GlobalAveragePooling2D() if head == "gap" else layers.Flatten(),
@@ -66,28 +49,6 @@ def build(
 
 def _dropout(share: float) -> list[keras.Layer]:
     return [layers.Dropout(share)] if share else []
-
-
-def _augmenting(augment: Augment) -> list[keras.Layer]:
-    drawn: list[keras.Layer] = []
-    if augment.flip:
-        drawn.append(layers.RandomFlip("horizontal_and_vertical"))
-    if augment.rotate:
-        drawn.append(layers.RandomRotation(augment.rotate, fill_mode="reflect"))
-    if augment.zoom:
-        drawn.append(layers.RandomZoom(augment.zoom, fill_mode="reflect"))
-    if augment.color:
-        share = augment.color
-        drawn.append(
-            layers.RandomColorJitter(
-                value_range=(0, 1),
-                brightness_factor=share,
-                contrast_factor=share,
-                saturation_factor=(max(0.0, 0.5 - share / 2), min(1.0, 0.5 + share / 2)),
-                hue_factor=share / 10,
-            )
-        )
-    return drawn
 
 
 def _block(filters: int, momentum: float) -> list[keras.Layer]:

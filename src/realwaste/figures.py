@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MODEL_COLORS = {"cnn": "#c2703d", "irv2": "#3f7d63", "densenet": "#6a5fa8", "ensemble": "#77808a"}
+MODEL_COLORS = {"cnn": "#c2703d", "irv2": "#3f7d63", "densenet": "#6a5fa8", "edge": "#b3476b", "ensemble": "#77808a"}
 
 
 class Studio:
@@ -112,7 +112,7 @@ def confusion(studio: Studio, path: Path, name: str, counts: pd.DataFrame) -> No
 
 def model_scores(studio: Studio, path: Path, rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> None:
     """Test accuracy with its 95 % interval, and test loss, side by side (fig. 4, 13, 14; section 2.6)."""
-    figure, (left, right) = _subplots(1, 2, figsize=(10, 4.6), layout="constrained")
+    figure, (left, right) = _subplots(1, 2, figsize=(2 + 2 * len(rows), 4.6), layout="constrained")
     labels = [names[model] for model in rows]
     colors = [MODEL_COLORS[model] for model in rows]
     accuracy = np.array([row["test_accuracy"] for row in rows.values()])
@@ -134,7 +134,7 @@ def model_scores(studio: Studio, path: Path, rows: Mapping[str, Mapping[str, Any
 
 def reliability(studio: Studio, path: Path, table: pd.DataFrame, names: Mapping[str, str]) -> None:
     """Accuracy of the answers of each confidence, before and after calibration (Guo et al., 2017, fig. 1)."""
-    figure, panels = _subplots(1, len(names), figsize=(12, 4.4), layout="constrained", sharey=True)
+    figure, panels = _subplots(1, len(names), figsize=(4 * len(names), 4.4), layout="constrained", sharey=True)
     for axes, (model, name) in zip(panels, names.items(), strict=True):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")
         own = table[table["model"] == model]
@@ -155,12 +155,13 @@ def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mappin
     """Test precision, recall and f1 a class, for each model (the report's classification report, section 1.12)."""
     classes = list(dict.fromkeys(scores["label"]))
     figure, panels = _subplots(
-        1, 3, figsize=(12, 1.8 + 0.42 * len(classes)), layout="constrained", sharey=True, sharex=True
+        1, 3, figsize=(12, 1.8 + 0.14 * len(names) * len(classes)), layout="constrained", sharey=True, sharex=True
     )
-    position = np.arange(len(classes))
+    position, step = np.arange(len(classes)), 0.8 / len(names)
     for axes, measure in zip(panels, ("precision", "recall", "f1"), strict=True):
-        for shift, (model, own) in zip((-0.26, 0.0, 0.26), scores.groupby("model", sort=False), strict=True):
-            axes.barh(position + shift, own[measure], 0.24, color=MODEL_COLORS[str(model)], label=names[str(model)])
+        for place, (model, own) in enumerate(scores.groupby("model", sort=False)):
+            y = position + (place - (len(names) - 1) / 2) * step
+            axes.barh(y, own[measure], 0.9 * step, color=MODEL_COLORS[str(model)], label=names[str(model)])
         axes.set(xlabel=measure, xlim=(0, 1))
         axes.grid(axis="x", alpha=0.3)
         _tidy(axes, [])

@@ -35,7 +35,7 @@ def twin(model: keras.Model, dtype_policy: str) -> keras.Model:
         model: functional or sequential, as everything here is; nested models are copied likewise.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
     """
-    last, unbiased = model.layers[-1].name, _before_batch_norm(model)
+    last, unbiased = _last(model).name, _before_batch_norm(model)
 
     def copy(layer: keras.Operation) -> keras.Operation:
         kind, config = type(layer), layer.get_config()
@@ -52,6 +52,11 @@ def twin(model: keras.Model, dtype_policy: str) -> keras.Model:
     copied.set_weights(model.get_weights())
     copied.trainable = model.trainable
     return copied
+
+
+def _last(model: keras.Model) -> keras.Layer:
+    layer = model.layers[-1]
+    return _last(layer) if isinstance(layer, keras.Model) else layer
 
 
 def _before_batch_norm(model: keras.Model) -> set[str]:

@@ -28,17 +28,18 @@ def join(backbone: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(backbone.input, head(backbone(backbone.input, training=False)), name="classifier")
 
 
-def save_weights(path: Path, heads: Sequence[keras.Model]) -> None:
-    """The weights of heads of one shape, those of the first before those of the second."""
-    arrays.write(path, [weight for head in heads for weight in head.get_weights()])
+def save_trained(path: Path, models: Sequence[keras.Model]) -> None:
+    """What models of one kind learned, heads or whole classifiers: their trainable weights, the first model's first."""
+    arrays.write(path, [weight.numpy() for model in models for weight in model.trainable_weights])
 
 
-def with_weights(head: keras.Model, path: Path) -> Iterator[keras.Model]:
-    """`head` with the weights of each of those that `save_weights` wrote, one after the other."""
-    stored, each = arrays.read(path) or [], len(head.get_weights())
-    for start in range(0, len(stored), each):
-        head.set_weights(stored[start : start + each])
-        yield head
+def with_trained(model: keras.Model, path: Path) -> Iterator[keras.Model]:
+    """`model` with what each of those learned that `save_trained` wrote, one after the other."""
+    stored, weights = arrays.read(path) or [], model.trainable_weights
+    for start in range(0, len(stored), len(weights)):
+        for weight, value in zip(weights, stored[start : start + len(weights)], strict=True):
+            weight.assign(value)
+        yield model
 
 
 def of(classifier: keras.Model) -> keras.Model:

@@ -12,13 +12,15 @@ import yaml
 
 from realwaste.comparison import REALWASTE
 
+OFF = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
+
 
 @dataclass(frozen=True)
 class Subject:
     """The model that a card is about.
 
     Attributes:
-        name: cnn, irv2 or densenet.
+        name: cnn, irv2, densenet or edge.
         fetched, split: the metrics of the fetch and split stages.
         row: its row of comparison.table1.
         evaluated: its test figures, with `per_class`.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from realwaste import absence
 from realwaste.errors import UserError
 from realwaste.records import read_json
 
@@ -25,7 +26,7 @@ def find(name: str | None) -> Path:
     if path.suffix == SUFFIX or len(path.parts) != 1:
         return path
     path = MODELS / f"{name}{SUFFIX}"
-    if not path.exists():
+    if not _is_there(path):
         raise UserError(f"--model must name a model in {MODELS}/ or be the path of a .keras file.", _remedy(), name)
     return path
 
@@ -39,7 +40,7 @@ def _best() -> str:
             if isinstance(row, dict) and "val_accuracy" in row
         }
         # The soft vote has a row too, and no file.
-        there = [model for model in accuracies if (MODELS / f"{model}{SUFFIX}").is_file()]
+        there = [model for model in accuracies if _is_there(MODELS / f"{model}{SUFFIX}")]
         return max(there or accuracies, key=lambda model: accuracies[model])
     except FileNotFoundError:
         rule = (
@@ -51,8 +52,13 @@ def _best() -> str:
         raise UserError(rule, f"Run `dvc repro` to write it again, or name a model. {_remedy()}", str(error)) from None
 
 
+def _is_there(path: Path) -> bool:
+    return path.exists() and not absence.is_off(path)
+
+
 def _remedy() -> str:
-    names = sorted(path.stem for path in MODELS.glob(f"*{SUFFIX}") if not path.name.startswith("."))
+    files = MODELS.glob(f"*{SUFFIX}")
+    names = sorted(path.stem for path in files if not path.name.startswith(".") and _is_there(path))
     if not names:
         return f"There is no model in {MODELS.absolute()}: run `dvc repro` to train some, or `dvc pull` to fetch them."
     return f"There are: {', '.join(names)}. Give one by --model."

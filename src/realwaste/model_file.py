@@ -20,13 +20,14 @@ class Facts:
     """What a file says of its model.
 
     Attributes:
-        name: cnn, irv2 or densenet.
+        name: cnn, irv2, densenet or edge.
         classes: in the order of the model's outputs.
         image_size: pixels a side of its input.
         dataset: what it was trained on; "synthetic" for generated pictures.
         backbone: a constructor of keras.applications, a file's name, or CNN.
         weights: what it started from: imagenet, random, a file's name, or "trained from random".
         temperature: by which its scores are divided to make its probabilities mean what they say (calibration).
+        by_vectors: whether its head, given the embed stage's vectors, answers as it does itself, given pictures.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Facts:
     backbone: str
     weights: str
     temperature: float = 1.0
+    by_vectors: bool = False
 
     def caution(self) -> str | None:
         """What must stand beside every answer of a model that cannot know better."""

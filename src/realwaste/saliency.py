@@ -7,16 +7,17 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from realwaste import views
 from realwaste.images import Pixels
 
 Heat = NDArray[np.float32]
 
 
 class GradCam:
-    """Heat maps of one classifier; built once, asked often."""
+    """Heat maps of one classifier, without the mirror images that it may look at too; built once, asked often."""
 
     def __init__(self, classifier: keras.Model) -> None:
-        self._to_map, rest = _split(_functional(classifier))
+        self._to_map, rest = _split(_functional(views.single(classifier)))
         # A probability near 1 has no gradient left; the score before the softmax has.
         self._to_scores = _without_softmax(rest)
 

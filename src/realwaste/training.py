@@ -80,6 +80,19 @@ class Training:
         return f"{len(self.history)} epochs in {self.seconds:.0f} s: {shown}{best}"
 
 
+def joined(first: Training, second: Training) -> Training:
+    """Two phases of one training, the epochs of the second after those of the first."""
+    before = len(first.history)
+    later = second.history.assign(epoch=second.history["epoch"] + before)
+    diverged = second.diverged_epoch and second.diverged_epoch + before
+    return Training(
+        pd.concat([first.history, later], ignore_index=True),
+        first.diverged_epoch or diverged,
+        first.seconds + second.seconds,
+        second.kept_epoch + before,
+    )
+
+
 def make_repeatable(seed: int, *, deterministic: bool) -> None:
     """Seed Python, NumPy and TensorFlow; `deterministic` makes every operation repeat bit for bit."""
     keras.utils.set_random_seed(seed)

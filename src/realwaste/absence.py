@@ -1,0 +1,20 @@
+"""What stands where a model that is off would leave a file or folder: the word off, since DVC's outputs must exist."""
+
+from pathlib import Path
+
+from realwaste.atomic import replacing
+
+OFF = "off"
+"""Of a model that is off, also what metrics call its backbone."""
+_TEXT = f"{OFF}\n"  # DVC warns of empty files
+
+
+def mark(*paths: Path) -> None:
+    for path in paths:
+        with replacing(path) as temporary:
+            temporary.write_text(_TEXT, encoding="utf-8")
+
+
+def is_off(path: Path) -> bool:
+    """Whether `path` was marked."""
+    return path.is_file() and path.stat().st_size == len(_TEXT) and path.read_bytes() == _TEXT.encode()

@@ -1,0 +1,160 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from realwaste import backbone, finetuning, fused, head, training
+from realwaste.augmentation import Augment
+from realwaste.errors import UserError
+from realwaste.finetuning import Parts
+from realwaste.predictions import of_batches
+from realwaste.samples import Samples
+from realwaste.training import Schedule
+from realwaste.unfreezing import unfreeze
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def network():
+    return backbone.build("MobileNetV2", SIZE, None, seed=7)
+
+
+def _backbone():
+    """A small one, made as backbone.build makes them: what learns here takes milliseconds."""
+    keras.utils.set_random_seed(0)
+    blocks = [
+        block
+        for name in ("first", "second", "third")
+        for block in (layers.Conv2D(8, 3, strides=2, name=name), layers.BatchNormalization(), layers.ReLU())
+    ]
+    network = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), *blocks], name="network")
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    pooled = layers.GlobalAveragePooling2D()(network(image, training=False))
+    built = keras.Model(image, layers.Activation("linear", dtype="float32")(pooled), name="backbone")
+    built.trainable = False
+    return built
+
+
+def _trainable(model):
+    return [weight.path.split("/")[-2] for weight in model.trainable_weights]
+
+
+@pytest.mark.parametrize(
+    ("end", "names"),
+    [
+        (1, ["Conv_1"]),
+        (2, ["block_16_project", "Conv_1"]),
+        ("Conv_1", ["Conv_1"]),
+        ("block_16", ["block_16_expand", "block_16_depthwise", "block_16_project", "Conv_1"]),
+        ("block_16_project_BN", ["Conv_1"]),
+    ],
+)
+def test_a_number_or_a_name_says_where_the_end_begins_and_batch_norm_never_learns(network, end, names):
+    assert unfreeze(network, end) == len(names)
+    assert _trainable(network) == names
+
+
+def test_all_layers_may_learn_and_not_one_more(network):
+    every = unfreeze(network, "Conv1")
+    assert unfreeze(network, every) == every == 52
+    with pytest.raises(UserError, match=r"52 with weights to learn\. Received: 53"):
+        unfreeze(network, every + 1)
+
+
+def test_an_unknown_name_is_told_what_there_is(network):
+    with pytest.raises(UserError, match=r"(?s)Received: 'block_61'.*block_16_\w+"):
+        unfreeze(network, "block_61")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Pictures whose left or right half is bright, and their vectors."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 24)
+    pixels = rng.integers(0, 120, (24, SIZE, SIZE, 3)).astype(np.uint8)
+    for picture, label in zip(pixels, labels, strict=True):
+        picture[:, slice(0, 16) if label else slice(16, 32)] += 120
+    vectors = of_batches(_backbone(), [pixels])
+    cut = [slice(0, 16), slice(16, 24)]
+    return (
+        Parts(*(Samples(vectors[part], labels[part]) for part in cut)),
+        Parts(*(Samples(pixels[part], labels[part]) for part in cut)),
+    )
+
+
+FIRST = Schedule(3, 8, 0.001, True, 1)
+
+
+def _fit(parts, *, epochs=3, policy="float32", checkpoint=None, seed=1):
+    vectors, pictures = parts
+    training.make_repeatable(seed, deterministic=True)
+    network = _backbone()
+    classifier, first = finetuning.fit_head(vectors, 8, 2, FIRST)
+    second = Schedule(epochs, 8, 0.0005, True, seed, policy)
+    whole, trained = finetuning.fit_end(
+        network,
+        classifier,
+        pictures,
+        second,
+        end="second",
+        augment=Augment(flip=True, color=0.2),
+        checkpoint=checkpoint,
+    )
+    return whole, training.joined(first, trained)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_end_and_the_head_learn_and_nothing_else_changes(parts, policy, tmp_path):
+    whole, trained = _fit(parts, policy=policy)
+    network = whole.get_layer("backbone")
+    pairs = zip(network.weights, _backbone().weights, strict=True)
+    changed = [weight.path for weight, before in pairs if not np.array_equal(weight.numpy(), before.numpy())]
+    assert changed == [weight.path for weight in network.trainable_weights]
+    assert len(changed) == 4
+    assert trained.history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert trained.history.loc[5, "loss"] < trained.history.loc[3, "loss"]
+    # The model that is saved has no layer that draws numbers, and answers as the one in memory does.
+    whole.save(tmp_path / "w.keras")
+    loaded = keras.saving.load_model(tmp_path / "w.keras", compile=False, safe_mode=True)
+    assert not [layer for layer in loaded.layers if "random" in layer.name]
+    pixels = parts[1].val.inputs
+    np.testing.assert_allclose(loaded.predict_on_batch(pixels), whole.predict_on_batch(pixels), atol=1e-6)
+    assert len(loaded.trainable_weights) == len(whole.trainable_weights) == 4 + 4
+
+
+def test_it_repeats_and_goes_on_from_a_kept_epoch_bit_for_bit(parts, tmp_path):
+    undisturbed, trained = _fit(parts)
+    _fit(parts, epochs=2, checkpoint=tmp_path / "kept")
+    resumed, again = _fit(parts, epochs=3, checkpoint=tmp_path / "kept")
+    assert again.history.equals(trained.history)
+    for ours, theirs in zip(resumed.get_weights(), undisturbed.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_epochs_of_both_phases_are_one_history(parts):
+    _, trained = _fit(parts, epochs=2)
+    assert len(trained.history) == trained.kept_epoch == 5
+    assert trained.summary()["epochs"] == 5
+    broken = training.Training(trained.history.head(2), 2, 1.0, 2)
+    assert training.joined(broken, trained).diverged_epoch == 2
+    assert training.joined(trained, broken).diverged_epoch == 7
+
+
+def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
+    first, second = (_fit(parts, epochs=1, seed=seed)[0] for seed in (1, 2))
+    head.save_trained(tmp_path / "w.npy", [first, second])
+    pixels = parts[1].val.inputs
+    again = keras.models.clone_model(first)
+    again.set_weights(first.get_weights())
+    found = [model.predict_on_batch(pixels) for model in head.with_trained(again, tmp_path / "w.npy")]
+    np.testing.assert_allclose(found[0], first.predict_on_batch(pixels), atol=1e-6)
+    np.testing.assert_allclose(found[1], second.predict_on_batch(pixels), atol=1e-6)
+
+
+def test_the_twin_trains_the_same_part_and_answers_in_float32(parts):
+    whole, _ = _fit(parts, epochs=1)
+    twin = fused.twin(whole, "mixed_bfloat16")
+    assert [weight.shape for weight in twin.trainable_weights] == [weight.shape for weight in whole.trainable_weights]
+    assert twin(parts[1].val.inputs[:2]).dtype == "float32"
+    assert twin.get_layer("head").layers[-1].compute_dtype == "float32"
