@@ -61,7 +61,7 @@ def test_no_picture_code_where_training_and_testing_are(stage):
     assert not {path for path in imported if {"figures", "comparison", "charts", "report"} & {Path(path).stem}}
 
 
-@pytest.mark.parametrize("stage", ["fetch", "validate_images", "split", "compare"])
+@pytest.mark.parametrize("stage", ["fetch", "validate_images", "split", "embed_edge", "finetune_edge", "compare"])
 def test_stages_without_tensorflow_start_without_it(stage):
     code = (
         f"import sys; sys.path.insert(0, 'src'); import stages.{stage}; "

@@ -56,6 +56,8 @@ def test_every_number_and_picture_is_there(done):
         assert set(facts["per_class"]["Food Organics"]) == {"precision", "recall", "f1", "support"}
         assert metrics["compare"][model]["weights"] == ("trained from random" if model == "cnn" else "random")
         assert "reported_test_accuracy" not in metrics["compare"][model]
+    assert metrics["finetune_edge"] == metrics["embed_edge"] == {"dataset": "synthetic", "backbone": "off"}
+    assert "edge" not in metrics["evaluate"].keys() | metrics["compare"].keys()
     cnn = metrics["cost"]["cnn"]
     assert cnn["file_mb"] * 1e6 < 5 * cnn["parameters"], "the saved CNN carries its optimizer"
     table = pd.read_csv(done / "data/predictions.csv")
@@ -76,7 +78,7 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
     assert "cnn.test_accuracy" in run(done, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
     drawn = json.loads(run(done, "dvc", "plots", "show", "--json").partition("\n")[0])
     assert "errors" not in drawn
-    assert len(drawn["data"]) == 12 + 13
+    assert len(drawn["data"]) == 14 + 13
     for name, (plot,) in drawn["data"].items():
         if not name.endswith(".png"):
             assert '"dataset": "synthetic"' in json.dumps(plot["content"]).replace('\\"', '"'), name
@@ -97,12 +99,24 @@ def test_only_what_changed_reruns(done, changes, rerun):
     assert ran(run(done, "dvc", "repro")) == rerun
 
 
-def test_a_new_backbone_leaves_images_and_the_other_models_alone(done):
-    set_params(done, finetune_densenet__backbone="MobileNet")
-    assert set(json.loads(run(done, "dvc", "status", "--json"))) == {"fetch", "compare"}
-    rerun = {"fetch", "embed_densenet", "finetune_densenet", "suspects", "evaluate", "explain", "compare"}
+def test_a_third_backbone_leaves_images_and_the_other_models_alone(done):
+    """Which is also fine-tuned beyond its head, twice for the repeats, and looks at mirror images."""
+    edge = {"backbone": "MobileNet", "weights": "random", "image_size": 32, "epochs": 2}
+    edge |= {"unfreeze": "conv_pw_13", "test_flips": "both"}
+    set_params(done, **{f"finetune_edge__{key}": value for key, value in edge.items()})
+    assert set(json.loads(run(done, "dvc", "status", "--json"))) == {"fetch", "embed_edge", "finetune_edge", "compare"}
+    rerun = {"fetch", "embed_edge", "finetune_edge", "suspects", "evaluate", "explain", "compare"}
     assert set(ran(run(done, "dvc", "repro"))) == rerun
-    assert json.loads((done / "metrics/compare.json").read_text())["densenet"]["backbone"] == "MobileNet"
+    metrics = {name: json.loads((done / f"metrics/{name}.json").read_text()) for name in ("compare", "evaluate")}
+    row = metrics["compare"]["edge"]
+    assert (row["backbone"], row["weights"]) == ("MobileNet", "random")
+    # The head of 128 units on 1024 features, and the last convolution, 1024 by 1024.
+    assert row["trainable_parameters"] == 1024 * 128 + 128 + 128 * 9 + 9 + 1024 * 1024
+    assert "edge_vs_ensemble" in metrics["compare"]["pairs"]
+    assert metrics["evaluate"]["edge"]["repeats"]["runs"] == 2
+    assert "its end (conv_pw_13) learned too" in " ".join((done / "models/edge.md").read_text().split())
+    assert len(pd.read_csv(done / "data/predictions.csv")) == 4 * 54
+    assert len(pd.read_csv(done / "plots/data/history_edge.csv")) == 2 + 10
 
 
 def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
