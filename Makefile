@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PAGE := .dvc/plots/page.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro experiments setup browser test test-slow bench lint deps format audit clean
+.PHONY: repro experiments setup browser test test-slow bench results lint deps format audit clean
 
 repro: setup  ## run what changed of the pipeline
 	dvc repro
@@ -36,6 +36,9 @@ test-slow: setup
 
 bench: setup  ## against the report's procedure, some 50 minutes; BENCH='--photos … --extractor …' for real ones
 	PYTHONPATH=src python -m benchmarks $(BENCH)
+
+results: setup  ## the whole pipeline on RealWaste, hours long, into docs/results.md; it goes on where it was killed
+	python -m benchmarks.claims
 
 lint: setup
 	ruff check .

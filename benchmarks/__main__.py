@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import growth, pages, tables
 from benchmarks.child import ROOT, measure
 from realwaste import dataset, log, manifest, split
-from realwaste.atomic import write_csv, write_json
+from realwaste.atomic import write_csv, write_json, write_text
 
 RESULTS = ROOT / "benchmarks/results.json"
 RATES = [0.0001, 0.001, 0.01, 0.1]
@@ -32,7 +32,7 @@ def main() -> None:
             if result is not None:
                 found[section] = result
                 write_json(RESULTS, found)
-    pages.write(ROOT / "benchmarks/results.md", tables.results(found))
+    write_text(ROOT / "benchmarks/results.md", tables.results(found))
     if "jobs" in found:
         pages.rewrite(ROOT / "README.md", "make bench", tables.readme(found))
 

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from realwaste.atomic import replacing
+from realwaste.atomic import write_text
 
 _END = "<!-- end of measured -->"
 
@@ -18,12 +18,7 @@ def into(page: str, command: str, table: str) -> str:
 
 
 def rewrite(path: Path, command: str, table: str) -> None:
-    write(path, into(path.read_text(encoding="utf-8"), command, table))
-
-
-def write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, into(path.read_text(encoding="utf-8"), command, table))
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

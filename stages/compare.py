@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from realwaste import comparison, figures, lineup, model_card, report
-from realwaste.atomic import replacing, write_csv, write_json
+from realwaste.atomic import write_csv, write_json, write_text
 from realwaste.log import logger
 from realwaste.records import read_json
 from realwaste.tables import read_csv
@@ -23,7 +23,7 @@ def main(params: "Params") -> None:
     write_json(METRICS / "compare.json", {"dataset": dataset} | dict(told.rows) | {"pairs": told.pairs})
     write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
     _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), told, names)
-    _write(PLOTS / "report.html", report.page(told))
+    write_text(PLOTS / "report.html", report.page(told))
     parameters = {
         "cnn": params.train_cnn,
         "irv2": params.finetune_irv2,
@@ -32,10 +32,10 @@ def main(params: "Params") -> None:
     }
     for name, own in parameters.items():
         if name not in told.trainings:
-            _write(Path(f"models/{name}.md"), model_card.OFF)
+            write_text(Path(f"models/{name}.md"), model_card.OFF)
             continue
         about = told.fetched, told.split, told.rows[name], told.evaluated[name], told.trainings[name]
-        _write(
+        write_text(
             Path(f"models/{name}.md"), model_card.card(model_card.Subject(name, *about, parameters=own.model_dump()))
         )
     verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p']:.2g})" for pair, facts in told.pairs.items())
@@ -102,8 +102,3 @@ def _draw(studio: figures.Studio, told: report.Story, names: dict[str, str]) -> 
     figures.reliability(studio, PLOTS / "reliability.png", told.reliability, models)
     figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(told.evaluated), models)
     figures.table1(studio, PLOTS / "table1.png", comparison.readable(told.rows, names))
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

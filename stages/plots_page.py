@@ -15,7 +15,7 @@ from dvc.config import Config
 # As in stages/__main__.py: each checkout runs its own code.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from realwaste.atomic import replacing
+from realwaste.atomic import write_text
 
 DVC = Path(".dvc")
 PAGE = "plots/page.html"
@@ -59,8 +59,7 @@ main img { max-width: 100%; }
 
 
 def main() -> None:
-    with replacing(DVC / PAGE) as temporary:
-        temporary.write_text(page(_major(DVC / "plots")), encoding="utf-8")
+    write_text(DVC / PAGE, page(_major(DVC / "plots")))
     with Config(str(DVC)).edit("local") as local:
         local.setdefault("plots", {})["html_template"] = PAGE
 

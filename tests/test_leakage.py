@@ -88,6 +88,7 @@ def _plain(paths: list[str]) -> pd.DataFrame:
     hashes = [f"{int(value):016x}" for value in rng.integers(0, 2**63, len(paths))]
     labels = [path.split("/")[0] for path in paths]
     table = pd.DataFrame({"path": paths, "label": labels, "phash": hashes, "phash_mirrored": hashes})
+    table[["series", "number"]] = leakage.numbered(table["path"])
     return table.assign(sha256=[f"{number:x}" for number in range(len(paths))], likeness=rng.random(len(paths)))
 
 

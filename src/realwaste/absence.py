@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from realwaste.atomic import replacing
+from realwaste.atomic import write_text
 
 OFF = "off"
 """Of a model that is off, also what metrics call its backbone."""
@@ -11,8 +11,7 @@ _TEXT = f"{OFF}\n"  # DVC warns of empty files
 
 def mark(*paths: Path) -> None:
     for path in paths:
-        with replacing(path) as temporary:
-            temporary.write_text(_TEXT, encoding="utf-8")
+        write_text(path, _TEXT)
 
 
 def is_off(path: Path) -> bool:

@@ -49,6 +49,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Strict JSON.
 
@@ -56,8 +61,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         ValueError: for NaN or an infinity, which `dvc metrics` shows as if all were well and other readers refuse.
     """
     text = json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False)
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from realwaste.applications import Application, application, is_file
-from realwaste.errors import UserError
+from realwaste.errors import UserError, first_line
 from realwaste.weights import read
 
 # Standard deviations of ImageNet's red, green and blue in 0..1, as keras.applications.efficientnet has them.
@@ -117,7 +117,7 @@ def _load(network: keras.Model, row: Application, weights: Path) -> None:
         raise UserError(
             f"{weights} must hold weights of {row.name} without its classifier (HDF5, .h5 or .weights.h5).",
             f"Give the file made for it: {row.file_name}, from {row.url}.",
-            received=_first_line(error),
+            received=first_line(error),
         ) from error
     if row.module == "efficientnet" and weights.name == row.file_name:
         _divide_by_std_again(network)
@@ -155,7 +155,7 @@ def _extractor(path: Path, image_size: int, weights: Path | None) -> keras.Model
         raise UserError(
             f"{path} must be a Keras 3 model that loads in safe mode: no Lambda layers, no code of its own.",
             "Save the extractor again from Keras' own layers, or check that the file is whole.",
-            received=_first_line(error),
+            received=first_line(error),
         ) from error
     _check_extractor(model, path, image_size)
     return model
@@ -182,7 +182,3 @@ def _check_extractor(model: Any, path: Path, image_size: int) -> None:
             "Save it with a single output: (batch, features) or (batch, height, width, features).",
             received=outputs,
         )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -31,3 +31,8 @@ class DivergedError(UserError):
 
 class UnreachableError(UserError):
     """No server answered: the network is not there. A server that answers, however wrongly, is reachable."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, without the pages that follow; its name where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

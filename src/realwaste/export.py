@@ -23,7 +23,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from realwaste.atomic import replacing, write_json
-from realwaste.errors import UserError
+from realwaste.errors import UserError, first_line
 from realwaste.model_file import Classifier, Facts
 
 Format = Literal["onnx", "litert", "saved_model"]
@@ -72,7 +72,7 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
         except (OSError, MemoryError, tf.errors.ResourceExhaustedError):
             raise  # not the format's fault
         except Exception as error:  # Converters and runtimes each have errors of their own, some plain RuntimeErrors.
-            raise _unfit(kind, next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
+            raise _unfit(kind, first_line(error)) from error
         _check_answers(kind, found, named.predict_on_batch(pixels)[OUTPUT])
     return target
 

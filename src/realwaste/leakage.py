@@ -51,7 +51,7 @@ def groups(manifest: pd.DataFrame, block: int) -> NDArray[np.int64]:
     cut where the neighbours look least alike, so that an object's photographs stay together if that shows.
 
     Args:
-        manifest: path, sha256, phash, phash_mirrored, likeness (to the file numbered before).
+        manifest: sha256, phash, phash_mirrored, series, number, likeness (to the file numbered before).
     """
     count = len(manifest)
     same = manifest.groupby("sha256", sort=False).ngroup().to_numpy()
@@ -82,21 +82,20 @@ def exposure(splits: pd.DataFrame) -> dict[str, Any]:
         "exact_duplicates": int((test & shown).sum()),
         "near_duplicates": len(np.unique(ends[test[ends]])),
     }
-    names = numbered(splits["path"])
-    trained = set(zip(names["series"][train], names["number"][train], strict=True))
+    numbers = splits[["series", "number"]]
+    known = set(numbers[train].dropna().itertuples(index=False, name=None))
+    tested = list(numbers[test].dropna().itertuples(index=False, name=None))
     for reach in (1, 2):
         beside = [
-            any((series, number + step) in trained for step in range(-reach, reach + 1) if step)
-            for series, number in zip(names["series"][test], names["number"][test], strict=True)
-            if series is not None and number is not pd.NA
+            any((series, number + step) in known for step in range(-reach, reach + 1) if step)
+            for series, number in tested
         ]
         facts[f"neighbour_within_{reach}"] = round(sum(beside) / max(1, int(test.sum())), 4)
     return facts
 
 
 def _runs(manifest: pd.DataFrame, block: int) -> NDArray[np.int64]:
-    names = numbered(manifest["path"])
-    order = names.assign(likeness=manifest["likeness"], row=range(len(names)))
+    order = manifest[["series", "number", "likeness"]].assign(row=range(len(manifest)))
     runs = np.arange(len(manifest)) + len(manifest)  # a file without a number is alone
     for number, own in enumerate(_series(order)):
         likeness = own["likeness"].to_numpy(np.float64)

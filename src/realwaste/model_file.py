@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realwaste.atomic import replacing
-from realwaste.errors import UserError
+from realwaste.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import keras
@@ -97,6 +97,6 @@ def load(path: Path) -> Classifier:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Anything may be in the file, and loading raises accordingly.
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UserError(f"{path} must be a whole Keras model.", "Train it again with `dvc repro`.", first) from error
+        remedy = "Train it again with `dvc repro`."
+        raise UserError(f"{path} must be a whole Keras model.", remedy, first_line(error)) from error
     return Classifier(model, facts)

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from realwaste.scores import Labels, Probabilities
 
@@ -36,7 +37,10 @@ def out_of_sample(
             probabilities[asked, known[0]] = 1
             continue
         model = make_pipeline(StandardScaler(), LogisticRegression(C=_STRENGTH, max_iter=1000))
-        model.fit(vectors[learned], labels[learned])
+        with threadpool_limits(
+            1
+        ):  # else the last digits, and the order of near equals, depend on the number of threads
+            model.fit(vectors[learned], labels[learned])
         # A class whose groups are all in one fold is unknown to the model that is asked there.
         probabilities[np.ix_(asked, model.classes_)] = model.predict_proba(vectors[asked])
     return probabilities
