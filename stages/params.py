@@ -38,6 +38,7 @@ class Base(Section):
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]]
     deterministic: bool
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+    engine: Literal["local", "ray"]
 
 
 class Fetch(Section):
@@ -99,6 +100,7 @@ class LrSweep(Section):
     batch_norm_momentum: Ratio
     shuffle: bool
     cache: Cache
+    prune: bool
 
     @field_validator("learning_rates")
     @classmethod

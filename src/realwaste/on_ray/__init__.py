@@ -1,0 +1,1 @@
+"""The engines' second implementation, on a Ray cluster. Ray is imported here and nowhere else."""

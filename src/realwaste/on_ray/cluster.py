@@ -1,0 +1,194 @@
+"""A Ray cluster to work on: the one at RAY_ADDRESS, or one that is started on this machine and ends with the work.
+
+Its workers import the package as it is here: Ray hands them a copy. Libraries must be the same everywhere; where they
+are not, the work is refused, since its numbers would depend on which node did what.
+"""
+
+import importlib.util
+import logging
+import os
+import queue
+import re
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from realwaste.errors import UserError
+
+Item = TypeVar("Item")
+
+ADDRESS = "RAY_ADDRESS"
+PATIENCE = "REALWASTE_RAY_PATIENCE"
+PATIENCE_S = 1800.0
+_KNOCK_S = 10
+_PACKAGE = Path(__file__).resolve().parent.parent
+_LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless")
+# What changes the bits, or what is said, and must be in the workers as it is here.
+_HANDED_ON = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND")
+
+
+def require() -> None:
+    """To be called before anything that takes long.
+
+    Raises:
+        UserError: Ray is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise UserError("base.engine=ray needs Ray.", "Install the extra: pip install 'realwaste[ray]'", "no Ray here")
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Ray, for as long as the block lasts; what it started on this machine is ended with it.
+
+    Raises:
+        UserError: Ray is not installed, no cluster answers at RAY_ADDRESS, or it is of another version.
+    """
+    require()
+    # Read by Ray when it is imported or started.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray  # noqa: PLC0415 - an extra
+
+    address = os.environ.get(ADDRESS)
+    _knock(address)
+    # Without "local" Ray would join whatever cluster somebody has started on this machine.
+    where: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
+    try:
+        ray.init(**where, runtime_env=_environment(), log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
+        ray.shutdown()
+        raise _unreachable(address, str(error)) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def cpus() -> int:
+    """Cores of the nodes that are alive, as Ray counts them; at least one."""
+    import ray  # noqa: PLC0415
+
+    return max(1, int(ray.cluster_resources().get("CPU", 0)))
+
+
+def node() -> str:
+    """The id of the node that this worker runs on."""
+    import ray  # noqa: PLC0415
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that results depend on, here."""
+    return {library: version(library) for library in _LIBRARIES}
+
+
+def settle(expected: Mapping[str, str], *, seed: int, deterministic: bool, threads: int) -> None:
+    """Make this worker compute as the process that sent it: to be called in it before TensorFlow computes anything.
+
+    Args:
+        expected: versions() of the sender.
+        threads: cores to use for one operation; Ray reserves cores, and holds nobody to them.
+
+    Raises:
+        UserError: another version of a library.
+    """
+    found = versions()
+    if found != dict(expected):
+        differing = {name: found[name] for name in found if found[name] != expected.get(name)}
+        raise UserError(
+            "Every node of the cluster must have the libraries of the machine that starts the stage.",
+            "Install requirements-dev.txt on each.",
+            differing,
+        )
+    import tensorflow as tf  # noqa: PLC0415 - what connects only need not wait for it
+
+    from realwaste import training  # noqa: PLC0415
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    training.make_repeatable(seed, deterministic=deterministic)
+
+
+def patience_s() -> float:
+    """Seconds without a result after which work is given up; REALWASTE_RAY_PATIENCE, half an hour without it."""
+    text = os.environ.get(PATIENCE) or str(PATIENCE_S)
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(
+            f"{PATIENCE} must be a number of seconds.", f"Set it, or unset it for {PATIENCE_S:g}.", text
+        ) from None
+
+
+def watched(results: Iterable[Item], what: str, patience: float | None = None) -> Iterator[Item]:
+    """`results` as they come. Ray waits for ever where its tasks find no free core, or lost the node they waited for.
+
+    Args:
+        what: in plural, for the error: "vectors".
+        patience: seconds, patience_s() without it.
+
+    Raises:
+        UserError: none came for that long. Whatever `results` raises comes through.
+    """
+    limit = patience_s() if patience is None else patience
+    coming: queue.Queue[tuple[str, Any]] = queue.Queue()
+
+    def take() -> None:
+        try:
+            for result in results:
+                coming.put(("result", result))
+        except BaseException as error:
+            coming.put(("error", error))
+        else:
+            coming.put(("end", None))
+
+    threading.Thread(target=take, name=f"watch {what}", daemon=True).start()
+    while True:
+        try:
+            kind, value = coming.get(timeout=limit)
+        except queue.Empty:
+            raise UserError(
+                f"A Ray cluster must deliver {what}: none came for {limit:g} s.",
+                f"`ray status` says what it waits for: a core that is free, a node that is gone. {PATIENCE} sets the "
+                "seconds. Then run again; what was finished is kept.",
+                f"{cpus()} cores",
+            ) from None
+        if kind == "result":
+            yield value
+        elif kind == "error":
+            raise value
+        else:
+            return
+
+
+def _environment() -> dict[str, Any]:
+    """Of the workers: this package, whatever is installed on their nodes."""
+    handed = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    return {"py_modules": [str(_PACKAGE)], "env_vars": handed}
+
+
+def _knock(address: str | None) -> None:
+    """Ray itself tries for five minutes where nobody listens."""
+    place = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address or "")
+    if place is None:
+        return
+    try:
+        socket.create_connection((place[1], int(place[2])), timeout=_KNOCK_S).close()
+    except OSError as error:
+        raise _unreachable(address, str(error)) from error
+
+
+def _unreachable(address: str | None, reason: str) -> UserError:
+    said = " ".join(reason.split())[:120]
+    if address is None:
+        return UserError("Ray must start on this machine.", "Set base.engine=local, or mend what it says.", said)
+    return UserError(
+        f"{ADDRESS} must be the address of a Ray cluster that runs, of this version of Ray and Python.",
+        "Start one (`ray start --head`), or unset it: Ray then starts on this machine.",
+        f"{address}: {said}",
+    )
