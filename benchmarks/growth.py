@@ -67,10 +67,13 @@ def head(work: str) -> dict[str, Any]:
     record = {"backbone": "InceptionResNetV2", "weights": "random", "file": None, "sha256": None, "seed": 42}
     write_json(root / "data/weights/irv2/weights.json", record)
     vectors = np.random.default_rng(0).normal(size=(len(splits), 1536)).astype(np.float32)
-    (root / "data/embeddings").mkdir(parents=True)
+    folder = root / "data/embeddings/irv2"
+    folder.mkdir(parents=True)
     # As realwaste.embedding.save has it, which would bring TensorFlow into this process: a process that is started
     # from here has this one's memory as the least of its peak.
-    np.savez(root / "data/embeddings/irv2.npz", path=splits["path"].to_numpy(np.str_), vector=vectors)
+    np.save(folder / "00000.vectors.npy", vectors)
+    np.save(folder / "00000.paths.npy", splits["path"].to_numpy(np.str_))
+    write_json(folder / "index.json", {"rows": len(vectors), "width": vectors.shape[1], "shards": 1})
     set_params(root, finetune_irv2__image_size=524, finetune_irv2__epochs=10)
     return {"vectors": len(splits)} | _stage(root, "finetune_irv2")
 

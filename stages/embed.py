@@ -31,7 +31,7 @@ def embed(name: str, base: "Base", own: "Finetune") -> None:
             batch_size=own.embed_batch_size,
             kept=kept,
         )
-        embedding.save(Path(f"data/embeddings/{name}.npz"), vectors)
+        embedding.save(Path(f"data/embeddings/{name}"), vectors)
 
     facts = {
         "dataset": read_json(Path("data/dataset.json"))["dataset"],

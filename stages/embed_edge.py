@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def main(params: "Params") -> None:
     if params.finetune_edge.backbone is None:
-        absence.mark(Path("data/embeddings/edge.npz"))
+        absence.mark(Path("data/embeddings/edge"))
         dataset = read_json(Path("data/dataset.json"))["dataset"]
         write_json(Path("metrics/embed_edge.json"), {"dataset": dataset, "backbone": absence.OFF})
         logger.info("finetune_edge.backbone is null: off")

@@ -59,9 +59,9 @@ def _answers(classifier: Classifier, splits: pd.DataFrame) -> tuple[Probabilitie
     asked: keras.Model = classifier.model
     ask: Callable[[keras.Model, Any], Probabilities] = predictions.of_pictures
     inputs: Any = np.array([RAW / path for path in splits["path"]])
-    if classifier.facts.by_vectors:
+    if head.is_enough(asked):
         asked, ask = head.of(asked), predictions.of_vectors
-        inputs = embedding.load(Path(f"data/embeddings/{name}.npz")).of(splits["path"].tolist())
+        inputs = embedding.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist())
     probabilities, undefined = predictions.defined(ask(asked, inputs))
     if undefined:
         logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined)

@@ -38,7 +38,7 @@ RAW, SPLITS = Path("data/raw"), Path("data/splits.csv")
 def finetune(name: str, base: "Base", own: "Finetune") -> None:
     splits, dataset = read_csv(SPLITS), read_json(Path("data/dataset.json"))["dataset"]
     classes, folder = tuple(samples.classes_of(splits)), Path("data/weights") / name
-    vectors = embedding.load(Path(f"data/embeddings/{name}.npz"))
+    vectors = embedding.load(Path(f"data/embeddings/{name}"))
     cached = Parts(*(Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")))
     pictures = Parts(*samples.pictures(splits, RAW, own.image_size, "memory")[:2]) if own.unfreeze else None
     policy, end = precision.resolve(base.precision), own.unfrozen
@@ -65,17 +65,16 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
         repeats = [fitted(seed, kept)[0] for seed in base.seeds]
         learned, trained = fitted(base.seed, kept)
         built = backbone.fetched(folder, own.image_size)
-        by_vectors = pictures is None and own.test_flips == views.NONE
         whole = views.averaged(learned if pictures else head.join(built.model, learned), own.test_flips)
         asked = paths_of(splits, "val")
         guesses = (
             predictions.of_vectors(learned, vectors.of(asked))
-            if by_vectors
+            if head.is_enough(whole)
             else predictions.of_pictures(whole, [RAW / path for path in asked])
         )
         temperature = calibration.fitted_temperature(labels_of(splits, "val"), guesses)
         origin = built.facts["backbone"], built.facts["weights"]
-        facts = Facts(name, classes, own.image_size, dataset, *origin, temperature, by_vectors)
+        facts = Facts(name, classes, own.image_size, dataset, *origin, temperature)
         model_file.save(Path(f"models/{name}.keras"), Classifier(whole, facts))
         head.save_trained(Path(f"models/{name}_heads.npy"), repeats)
         write_csv(Path(f"plots/data/history_{name}.csv"), trained.history.assign(dataset=dataset))

@@ -23,7 +23,7 @@ def main(params: "Params") -> None:
     groups = leakage.groups(manifest, params.split.block)
     answers = []
     for name in lineup.BACKBONES:
-        stored = Path(f"data/embeddings/{name}.npz")
+        stored = Path(f"data/embeddings/{name}")
         if absence.is_off(stored):
             continue
         vectors = embedding.load(stored).of(manifest["path"].tolist())

@@ -46,14 +46,6 @@ def test_vectors_do_not_depend_on_the_batch_size_and_come_in_order(extractor, ph
     np.testing.assert_array_equal(in_twos.of(backwards), in_twos.vectors[::-1])
 
 
-def test_vectors_are_stored_whole_and_without_pickle(tmp_path):
-    stored = embedding.Embeddings(np.array(["a/ü.jpg", "b/x y.jpg"]), np.arange(6, dtype=np.float32).reshape(2, 3))
-    embedding.save(tmp_path / "v.npz", stored)
-    loaded = embedding.load(tmp_path / "v.npz")
-    np.testing.assert_array_equal(loaded.paths, stored.paths)
-    np.testing.assert_array_equal(loaded.vectors, stored.vectors)
-
-
 def test_an_unknown_path_is_not_answered_with_another_vector():
     with pytest.raises(KeyError):
         embedding.Embeddings(np.array(["a"]), np.zeros((1, 2), np.float32)).of(["b"])

@@ -196,7 +196,7 @@ def test_an_embedding_goes_on_bit_for_bit(images, tmp_path, monkeypatch):
     kept.mkdir()
 
     def run(model: keras.Model) -> np.ndarray:
-        return embedding.embed(model, root, paths, image_size=32, batch_size=2, kept=kept).vectors
+        return np.asarray(embedding.embed(model, root, paths, image_size=32, batch_size=2, kept=kept).vectors)
 
     whole = embedding.embed(extractor, root, paths, image_size=32, batch_size=2).vectors
     calls = []

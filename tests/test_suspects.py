@@ -45,7 +45,7 @@ def test_planted_wrong_labels_among_photographs():
     paths = [file.relative_to(PHOTOS).as_posix() for file in files]
     labels = pd.factorize(pd.Series([file.parent.name for file in files]), sort=True)[0]
     extractor = backbone.build(str(LITE2), 260, None, seed=0)
-    vectors = embedding.embed(extractor, PHOTOS, paths, image_size=260, batch_size=16).vectors
+    vectors = np.asarray(embedding.embed(extractor, PHOTOS, paths, image_size=260, batch_size=16).vectors)
     shares = []
     for seed in (1, 2, 3):
         moved, wrong = _planted(labels, 6, seed)

@@ -45,3 +45,12 @@ def with_trained(model: keras.Model, path: Path) -> Iterator[keras.Model]:
 def of(classifier: keras.Model) -> keras.Model:
     """The head of a joined model, to be fed cached vectors."""
     return classifier.get_layer(NAME)
+
+
+def is_enough(classifier: keras.Model) -> bool:
+    """Whether the head, given vectors of the backbone that was fetched, answers as the classifier does, given pictures.
+
+    Not so where the backbone has learned, or where the classifier looks at several views; and the CNN has no head.
+    """
+    parts = {layer.name: layer for layer in classifier.layers}
+    return NAME in parts and not parts["backbone"].trainable_weights

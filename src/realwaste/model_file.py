@@ -27,7 +27,6 @@ class Facts:
         backbone: a constructor of keras.applications, a file's name, or CNN.
         weights: what it started from: imagenet, random, a file's name, or "trained from random".
         temperature: by which its scores are divided to make its probabilities mean what they say (calibration).
-        by_vectors: whether its head, given the embed stage's vectors, answers as it does itself, given pictures.
     """
 
     name: str
@@ -37,7 +36,6 @@ class Facts:
     backbone: str
     weights: str
     temperature: float = 1.0
-    by_vectors: bool = False
 
     def caution(self) -> str | None:
         """What must stand beside every answer of a model that cannot know better."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from realwaste.images import read_ahead
 from realwaste.scores import Labels, Probabilities
+from realwaste.shards import Shards
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +34,7 @@ def of_batches(model: "keras.Model", batches: Iterable[Any]) -> Probabilities:
     return np.concatenate([model.predict_on_batch(batch) for batch in batches])
 
 
-def of_vectors(model: "keras.Model", vectors: NDArray[np.float32], batch_size: int = 4096) -> Probabilities:
+def of_vectors(model: "keras.Model", vectors: NDArray[np.float32] | Shards, batch_size: int = 4096) -> Probabilities:
     """Probabilities (n, classes) for vectors (n, width)."""
     # Not model.predict: it feeds itself by a dataset with autotuning on, see realwaste.batches.
     return of_batches(model, (vectors[start : start + batch_size] for start in range(0, len(vectors), batch_size)))

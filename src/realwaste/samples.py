@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from realwaste import pixel_cache
 from realwaste.pixel_cache import Files
+from realwaste.shards import Shards
 
 
 @dataclass(frozen=True)
 class Samples:
     """inputs (n, …), pictures or vectors, with their labels (n,), class numbers."""
 
-    inputs: NDArray[Any] | Files
+    inputs: NDArray[Any] | Files | Shards
     labels: NDArray[np.int64]
 
 

@@ -1,0 +1,99 @@
+"""Vectors as a folder of files: what went in comes out, from one file or many; a folder that lost a row is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from realwaste import batches, embedding, shards
+from realwaste.errors import UserError
+from realwaste.samples import Samples
+
+PATHS = np.array([f"{label}/ü {number}.jpg" for label in "ab" for number in range(11)])
+STORED = embedding.Embeddings(PATHS, np.random.default_rng(0).normal(size=(22, 3)).astype(np.float32))
+
+
+@pytest.fixture(params=[1, 5, 22, 1000], ids=lambda rows: f"{rows} rows a file")
+def folder(request, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "SHARD_BYTES", request.param * 3 * 4)
+    embedding.save(tmp_path / "v", STORED)
+    assert len(list((tmp_path / "v").glob("*.vectors.npy"))) == -(-22 // request.param)
+    return tmp_path / "v"
+
+
+def test_what_was_saved_is_loaded(folder):
+    loaded = embedding.load(folder)
+    np.testing.assert_array_equal(loaded.paths, PATHS)
+    np.testing.assert_array_equal(loaded.vectors, STORED.vectors, strict=True)
+    assert loaded.vectors.shape == (22, 3)
+    assert loaded.vectors.dtype == np.float32
+    some = [PATHS[number] for number in (21, 0, 7, 7, 5)]
+    np.testing.assert_array_equal(loaded.of(some), STORED.of(some), strict=True)
+    with pytest.raises(KeyError):
+        loaded.of(["c/1.jpg"])
+
+
+def test_they_are_trained_on_alike_where_they_do_not_fit_in_memory(folder, monkeypatch):
+    monkeypatch.setattr(embedding, "free_memory", lambda: 0)
+    vectors, labels = embedding.load(folder).of(PATHS[4:20].tolist()), np.arange(16)
+    assert isinstance(vectors, shards.Shards) == (len(list(folder.iterdir())) > 3)
+    given = batches.shuffled(Samples(vectors, labels), batch_size=5, epochs=2, seed=1, shuffle=True)
+    whole = batches.shuffled(Samples(STORED.vectors[4:20], labels), batch_size=5, epochs=2, seed=1, shuffle=True)
+    for ours, theirs in zip(given, whole, strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+
+
+def test_shards_are_indexed_as_an_array_is(folder):
+    files = sorted(folder.glob("*.vectors.npy"))
+    ours = shards.Shards(files, [len(np.load(file)) for file in files])
+    mask = np.arange(22) % 3 == 0
+    for index in (slice(3, 17), slice(None, None, -2), mask, np.array([5, 21, 0, -1, 5]), np.array([], np.int64)):
+        np.testing.assert_array_equal(ours[index], STORED.vectors[index], strict=True)
+        np.testing.assert_array_equal(ours.take(index), STORED.vectors[index], strict=True)
+    np.testing.assert_array_equal(ours.take(mask)[np.array([2, 0])], STORED.vectors[mask][[2, 0]])
+    for wrong in (22, -23):
+        with pytest.raises(IndexError):
+            ours[np.array([wrong])]
+
+
+def test_a_folder_takes_the_place_of_another_whole(folder):
+    fewer = embedding.Embeddings(PATHS[:2], STORED.vectors[:2])
+    embedding.save(folder, fewer)
+    np.testing.assert_array_equal(embedding.load(folder).vectors, fewer.vectors)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def _twice(folder):
+    path = folder / "00000.paths.npy"
+    paths = np.load(path)
+    paths[0] = PATHS[-1]
+    np.save(path, paths)
+
+
+def _shorter(folder):
+    path = sorted(folder.glob("*.vectors.npy"))[-1]
+    np.save(path, np.load(path)[:-1])
+
+
+def _fewer_shards(folder):
+    said = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(said | {"shards": said["shards"] - 1}))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _twice,
+        _shorter,
+        _fewer_shards,
+        lambda folder: (folder / "index.json").unlink(),
+        lambda folder: (folder / "index.json").write_text("{"),
+        lambda folder: sorted(folder.glob("*.vectors.npy"))[-1].unlink(),
+        lambda folder: (folder / "00000.paths.npy").write_bytes(b"\x93NUM"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(folder, damage):
+    damage(folder)
+    with pytest.raises(UserError, match="one vector for each image"):
+        embedding.load(folder)
