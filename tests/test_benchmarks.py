@@ -1,14 +1,17 @@
 """The benchmark's tasks run, made tiny, and its tables say what was measured. No figure here means anything."""
 
 import json
+from dataclasses import replace
 
 import keras
 import pytest
 from import_walk import ROOT
 
-from benchmarks import leakage, limits, pages, pipeline, precisions, remedies, report, tables
+from benchmarks import claims, leakage, limits, pages, pipeline, precisions, remedies, report, tables
 from realwaste import manifest, split
 from realwaste.atomic import write_csv
+from realwaste.errors import UserError
+from stages import params
 
 
 @pytest.fixture
@@ -67,8 +70,55 @@ def test_the_readmes_table_is_that_of_the_results():
     assert tables.results(found) == (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", [leakage, remedies])
+@pytest.mark.parametrize("module", [claims, leakage, remedies])
 def test_pages_have_the_tables_of_the_kept_results(module):
     page = module.PAGE.read_text(encoding="utf-8")
     found = json.loads(module.RESULTS.read_text(encoding="utf-8"))
     assert pages.into(page, module.COMMAND, module.table(found)) == page
+
+
+def test_the_claim_of_the_committed_results_has_their_numbers():
+    assert claims.extract(ROOT) == json.loads(claims.RESULTS.read_text(encoding="utf-8"))["A"]
+
+
+def test_what_was_not_run_says_so_and_every_row_has_its_command():
+    text = claims.table({})
+    assert text.count(f"**{claims.NOT_RUN}**") == len(claims.CLAIMS)
+    for claim in claims.CLAIMS.values():
+        assert claim is claims.DEFAULT or f"`{claim.command()}`" in text
+
+
+def test_commands_are_those_that_run():
+    """The set and the places filled in; dvc.yaml's parameters know every key."""
+    for claim in claims.CLAIMS.values():
+        words = claim.words({"PHOTOS": "/p", "EXTRACTOR": "/e.keras"})
+        assert words[:3] == ["dvc", "exp", "run"]
+        named = dict(word.split("=") for word in words[4::2])
+        assert not {"PHOTOS", "EXTRACTOR"} & set(named.values())
+        whole = params.read_yaml(ROOT / "params.yaml")
+        for key in named:
+            value = whole
+            for part in key.split("."):
+                value = value[part]
+
+
+@pytest.mark.slow
+def test_a_row_is_run_and_filled_in(images, tmp_path):
+    photos = images(glass=10, metal=10, paper=10, inside="photos")
+    small = (
+        "train_cnn.image_size=32 train_cnn.epochs=1 lr_sweep.image_size=32 lr_sweep.epochs=1 base.seeds=[1,2]"
+        " finetune_irv2.backbone=MobileNetV2 finetune_irv2.weights=random finetune_irv2.image_size=32"
+        " finetune_densenet.backbone=MobileNetV2 finetune_densenet.weights=random finetune_densenet.image_size=32"
+    )
+    claim = claims.Claim("photos", "tiny", None, ("fetch.source=PHOTOS", *small.split()))
+    for _ in range(2):  # the second time in the checkout that the first has left
+        root = claims.run(claim, tmp_path / "work", {"PHOTOS": str(photos)})
+    found = claims.extract(root)
+    assert found["dataset"] == "photos"
+    assert list(found["models"]) == ["cnn", "irv2", "densenet", "ensemble"]
+    assert found["models"]["irv2"]["repeats"]["runs"] == 2
+    text = claims.table({"B": found})
+    assert "irv2: MobileNetV2 (random weights)" in text
+    assert text.count(f"**{claims.NOT_RUN}**") == len(claims.CLAIMS) - 1
+    with pytest.raises(UserError, match="end well"):
+        claims.run(replace(claim, params=(*claim.params, "train_cnn.epochs=0")), tmp_path / "work", {"PHOTOS": "."})
