@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,8 +11,10 @@ import yaml
 from browser import chromium, needs_browser, opened
 from conftest import picture
 from huggingface_hub import ModelCard
+from import_walk import ROOT
 
 from realwaste import calibration, classification, comparison, model_card, predictions, report
+from stages import params
 
 # As bad as folder names get.
 CLASSES = ["Food Organics", "& <b>é</b>", "a|b\"c'</script>", "紙"]
@@ -240,10 +241,11 @@ def test_many_rejected_files_are_counted(tell):
     assert "and 7 more in data/rejected.csv" in page
 
 
-def _card(story: report.Story, name: str) -> str:
-    parameters = SimpleNamespace(image_size=524, epochs=12, learning_rate=0.001, dense_units=128, shuffle=True)
+def _card(story: report.Story, name: str, **changes: object) -> str:
+    section = "train_cnn" if name == "cnn" else f"finetune_{name}"
+    parameters = params.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12} | changes
     facts = story.fetched, story.split, story.rows[name], story.evaluated[name], story.trainings[name]
-    return model_card.card(model_card.Subject(name, *facts, parameters=vars(parameters)))
+    return model_card.card(model_card.Subject(name, *facts, parameters=parameters))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -261,6 +263,15 @@ def test_a_card_is_read_by_the_hubs_own_reader(tell, name):
     rows = [line for line in card.text.splitlines() if line.startswith("| ") and line.count(" | ") == 4]
     assert len(rows) == 1 + len(CLASSES), "a row a class, even of a class with a bar in its name"
     assert "not photographs" not in card.text
+
+
+def test_a_card_says_what_learned_and_what_is_asked(tell):
+    plain = " ".join(_card(tell(), "irv2").split())
+    assert "The backbone was frozen." in plain
+    assert "mirror images" not in plain
+    tuned = " ".join(_card(tell(), "irv2", unfreeze="block8_10", test_flips="both").split())
+    assert "frozen at first; its end (block8_10) learned too" in tuned
+    assert "mean of what it says of a picture and of its mirror images" in tuned
 
 
 def test_a_card_calls_a_stand_in_one(tell):

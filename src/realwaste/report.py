@@ -86,12 +86,12 @@ def _warnings(story: Story) -> list[str]:
     said = []
     if story.fetched["dataset"] == "synthetic":
         said.append("The pictures are generated, not photographs: these numbers say nothing about waste.")
-    drawn = [facts["backbone"] for model, facts in story.trainings.items() if facts.get("weights") == "random"]
+    drawn = dict.fromkeys(facts["backbone"] for facts in story.trainings.values() if facts.get("weights") == "random")
     if drawn:
-        said.append(f"{' and '.join(drawn)} had random weights, not pretrained ones.")
+        said.append(f"{', '.join(drawn)} had random weights, not pretrained ones.")
     diverged = [model for model, facts in story.trainings.items() if facts["diverged"]]
     if diverged:
-        said.append(f"The training of {' and '.join(diverged)} diverged: its answers are worth nothing.")
+        said.append(f"The training of {', '.join(diverged)} diverged: its answers are worth nothing.")
     return said
 
 
