@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import backbone, embedding, fused, precision, resume, training, weights
+from realwaste import backbone, embedding, precision, resume, weights
 from realwaste.atomic import write_json
+from realwaste.engines import embedding as engine
 from realwaste.log import logger
 from realwaste.records import read_json
 from realwaste.tables import read_csv
@@ -16,19 +17,20 @@ MANIFEST = Path("data/manifest.csv")
 
 
 def embed(name: str, base: "Base", own: "Finetune") -> None:
-    # The seed has no effect: a frozen backbone draws no number, and random weights have a seed of their own.
-    training.make_repeatable(0, deterministic=base.deterministic)
+    embed_all = engine.of(base.engine)
     folder, policy = Path("data/weights") / name, precision.resolve(base.precision)
     built = backbone.fetched(folder, own.image_size)
     paths = read_csv(MANIFEST)["path"].tolist()
     work = {"parameters": vars(own), "base": vars(base), "precision": policy}
     with resume.state(f"embed_{name}", work, [MANIFEST, folder / weights.RECORD]) as kept:
-        vectors = embedding.embed(
-            fused.twin(built.model, policy),
+        vectors = embed_all(
+            built.model,
             Path("data/raw"),
             paths,
+            dtype_policy=policy,
             image_size=own.image_size,
             batch_size=own.embed_batch_size,
+            deterministic=base.deterministic,
             kept=kept,
         )
         embedding.save(Path(f"data/embeddings/{name}"), vectors)

@@ -50,17 +50,25 @@ class Embeddings:
 
 
 def embed(
-    model: keras.Model, root: Path, paths: Sequence[str], *, image_size: int, batch_size: int, kept: Path | None = None
+    model: keras.Model,
+    root: Path,
+    paths: Sequence[str],
+    *,
+    image_size: int,
+    batch_size: int,
+    kept: Path | None = None,
+    readers: int | None = None,
 ) -> Embeddings:
     """Push every image of root/<path> through `model` (uint8 RGB in, one vector out), decoding ahead of it.
 
     Args:
         kept: a folder to leave vectors in every few batches, and to go on from if there are some.
+        readers: threads that decode; one a core without it.
     """
     vectors = np.empty((len(paths), model.output_shape[-1]), np.float32)
     done, seconds = _restore(vectors, kept)
     start, began = done, time.perf_counter() - seconds
-    pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size)
+    pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size, readers)
     shown = steps(len(paths) - done, batch_size)
     for pixels in track(pictures, "embedding", total=shown, console=console, disable=is_quiet()):
         # Every batch has one shape, the last one filled up with its first picture: another shape would be traced anew.

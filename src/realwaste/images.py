@@ -83,13 +83,17 @@ def read_many(paths: Sequence[Path], size: int, pool: ThreadPoolExecutor | None 
     return batch
 
 
-def read_ahead(paths: Sequence[Path], size: int, batch_size: int) -> Iterator[Pixels]:
-    """Batches as read_many gives them; the next two are decoded while the caller works on one."""
+def read_ahead(paths: Sequence[Path], size: int, batch_size: int, readers: int | None = None) -> Iterator[Pixels]:
+    """Batches as read_many gives them; the next two are decoded while the caller works on one.
+
+    Args:
+        readers: threads that decode; one a core without it.
+    """
     parts = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
-    with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as ahead:
-        coming = deque(ahead.submit(read_many, part, size, readers) for part in parts[:2])
+    with ThreadPoolExecutor(readers or os.cpu_count()) as pool, ThreadPoolExecutor(1) as ahead:
+        coming = deque(ahead.submit(read_many, part, size, pool) for part in parts[:2])
         for following in parts[2:]:
             yield coming.popleft().result()
-            coming.append(ahead.submit(read_many, following, size, readers))
+            coming.append(ahead.submit(read_many, following, size, pool))
         while coming:
             yield coming.popleft().result()

@@ -39,7 +39,7 @@ def state(stage: str, facts: Mapping[str, Any], inputs: list[Path]) -> Iterator[
 
 
 def _key(facts: Mapping[str, Any], inputs: list[Path]) -> str:
-    code = sorted(Path(__file__).parent.glob("*.py"))
+    code = sorted(Path(__file__).parent.rglob("*.py"))
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in [*code, *inputs]]
     versions = [version(library) for library in _LIBRARIES]
     whole = json.dumps([facts, hashes, versions], sort_keys=True)

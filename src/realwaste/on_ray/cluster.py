@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from realwaste.errors import UserError
+from realwaste.log import logger
 
 Item = TypeVar("Item")
 
@@ -51,6 +52,8 @@ def connected() -> Iterator[None]:
     require()
     # Read by Ray when it is imported or started.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # It tells of restarts that might fail, on standard error and past every logger; what did fail comes as an error.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray  # noqa: PLC0415 - an extra
 
     address = os.environ.get(ADDRESS)
@@ -73,6 +76,13 @@ def cpus() -> int:
     import ray  # noqa: PLC0415
 
     return max(1, int(ray.cluster_resources().get("CPU", 0)))
+
+
+def nodes() -> list[str]:
+    """The ids of those that are alive."""
+    import ray  # noqa: PLC0415
+
+    return [found["NodeID"] for found in ray.nodes() if found["Alive"]]
 
 
 def node() -> str:
@@ -111,6 +121,7 @@ def settle(expected: Mapping[str, str], *, seed: int, deterministic: bool, threa
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    logger.setLevel(logging.WARNING)  # what a worker says, progress bars too, is read by nobody
     training.make_repeatable(seed, deterministic=deterministic)
 
 

@@ -1,0 +1,88 @@
+"""Two Ray nodes on this machine, a core each, for tests that are marked slow."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+# Ray makes itself a token the first time that it starts by itself, and clusters ask for it from then on.
+OPEN = {"RAY_AUTH_MODE": "disabled"}
+STARTS_S = 60.0
+RAY = Path(sys.executable).parent / "ray"
+
+
+class Cluster:
+    """address: of the head, for RAY_ADDRESS; nodes that are up when a call returns."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address, self._folder = f"127.0.0.1:{port}", folder
+        self._nodes: list[subprocess.Popen[bytes]] = []
+        self._start("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
+        self.add()
+
+    def add(self) -> None:
+        """A second node, or a third."""
+        self._start(f"--address={self.address}")
+
+    def kill(self, node: int) -> None:
+        """SIGKILL to every process of a node at once, as if its machine had lost its power."""
+        _kill(self._nodes[node])
+
+    def workers(self, node: int | None = None) -> list[psutil.Process]:
+        """The processes that train, on one node or all."""
+        family = [process for one in (self._nodes if node is None else [self._nodes[node]]) for process in _family(one)]
+        return [process for process in family if "RayTrainWorker" in _title(process)]
+
+    def stop(self) -> None:
+        for node in reversed(self._nodes):
+            _kill(node)
+
+    def _start(self, *arguments: str) -> None:
+        log = self._folder / f"node{len(self._nodes)}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [str(RAY), "start", "--block", "--num-cpus=1", "--object-store-memory=200000000", *arguments],
+                stdout=file,
+                stderr=file,
+                env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", **OPEN},
+            )
+        self._nodes.append(process)
+        until = time.monotonic() + STARTS_S
+        while "Ray runtime started" not in log.read_text(encoding="utf-8"):
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            assert time.monotonic() < until, log.read_text(encoding="utf-8")
+            time.sleep(0.1)
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _family(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(node.pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(node: subprocess.Popen[bytes]) -> None:
+    family = _family(node)
+    for process in family:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(family, timeout=10)
+    node.wait()
