@@ -24,7 +24,9 @@ _EXACT = (
 )
 
 
-def twin(model: keras.Model, dtype_policy: str) -> keras.Model:
+def twin(
+    model: keras.Model, dtype_policy: str, *, batch_norm: type[layers.BatchNormalization] | None = None
+) -> keras.Model:
     """A copy of `model` with the same weights in the same order, to train or to run and not to save.
 
     It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector and the last
@@ -34,6 +36,7 @@ def twin(model: keras.Model, dtype_policy: str) -> keras.Model:
     Args:
         model: functional or sequential, as everything here is; nested models are copied likewise.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
+        batch_norm: what stands for Keras' batch normalisation; BatchNorm if it is None.
     """
     last, unbiased = _last(model).name, _before_batch_norm(model)
 
@@ -43,7 +46,7 @@ def twin(model: keras.Model, dtype_policy: str) -> keras.Model:
             exact = isinstance(layer, _EXACT) or layer.name == last
             config["dtype"] = "float32" if exact else dtype_policy
         if kind is layers.BatchNormalization:
-            kind = _BatchNormalization
+            kind = batch_norm or BatchNorm
         elif layer.name in unbiased:
             kind = _UnbiasedConv2D
         return kind.from_config(config)
@@ -69,7 +72,7 @@ def _before_batch_norm(model: keras.Model) -> set[str]:
     }
 
 
-class _BatchNormalization(layers.BatchNormalization):
+class BatchNorm(layers.BatchNormalization):
     """Keras builds it from a dozen operations, each a pass over the feature map; here it is one, of four dimensions."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
@@ -91,11 +94,12 @@ class _BatchNormalization(layers.BatchNormalization):
         if training:
             count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
             # The operation divides by n - 1, Keras by n.
-            self._follow(self.moving_mean, batch_mean)
-            self._follow(self.moving_variance, batch_variance * (count - 1) / count)
+            self.follow(self.moving_mean, batch_mean)
+            self.follow(self.moving_variance, batch_variance * (count - 1) / count)
         return outputs
 
-    def _follow(self, moving: Any, batch: tf.Tensor) -> None:
+    def follow(self, moving: Any, batch: tf.Tensor) -> None:
+        """Move a moving statistic (channels,) towards that of a batch."""
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from realwaste import batches, fused
 from realwaste.checkpoint import Checkpoint
@@ -117,13 +118,11 @@ def fit(
     """
     twin = fused.twin(model, schedule.dtype_policy)
     steps = batches.steps(len(train.labels), schedule.batch_size)
-    # Keras takes weight_decay=0 for a wish, and makes a pass over all weights of it.
-    optimizer = fused.Adam(_learning_rate(schedule, steps), weight_decay=schedule.weight_decay or None)
-    twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=["accuracy"])
+    make_ready(twin, schedule, steps)
     kept = Checkpoint(checkpoint, METRICS, schedule.patience)
-    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(_table(kept.rows))) if live else None
+    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(history_of(kept.rows))) if live else None
     done = kept.restore(twin)
-    if done < schedule.epochs and np.isfinite(kept.rows).all() and not kept.is_out_of_patience():
+    if not is_over(kept, schedule):
         twin.fit(
             batches.shuffled(
                 train,
@@ -134,7 +133,7 @@ def fit(
                 start_epoch=done,
             ),
             steps_per_epoch=steps,
-            class_weight=_class_weights(train) if schedule.class_weights else None,
+            class_weight=class_weights(train.labels) if schedule.class_weights else None,
             initial_epoch=done,
             epochs=schedule.epochs,
             validation_data=batches.ordered(val, batch_size=schedule.batch_size),
@@ -145,7 +144,19 @@ def fit(
         )
     kept.take_best(twin)
     model.set_weights(twin.get_weights())
-    return _training(kept)
+    return what_happened(kept.rows, kept.seconds, kept.best_epoch())
+
+
+def make_ready(twin: keras.Model, schedule: Schedule, steps: int) -> None:
+    """Compile `twin` to be trained by `schedule`, an epoch having `steps` batches."""
+    # Keras takes weight_decay=0 for a wish, and makes a pass over all weights of it.
+    optimizer = fused.Adam(_learning_rate(schedule, steps), weight_decay=schedule.weight_decay or None)
+    twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=["accuracy"])
+
+
+def is_over(kept: Checkpoint, schedule: Schedule) -> bool:
+    """Whether what is kept is a training's end: all epochs, no more patience, or a loss that is no number."""
+    return len(kept.rows) >= schedule.epochs or not np.isfinite(kept.rows).all() or kept.is_out_of_patience()
 
 
 def _learning_rate(schedule: Schedule, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
@@ -155,8 +166,14 @@ def _learning_rate(schedule: Schedule, steps: int) -> float | keras.optimizers.s
 
 
 def _loss(schedule: Schedule) -> Any:
+    # By its name, Keras compiles it with the accuracy that belongs to class numbers.
+    return row_losses(schedule) if schedule.label_smoothing else "sparse_categorical_crossentropy"
+
+
+def row_losses(schedule: Schedule) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Labels (n,) and probabilities (n, classes) to n losses, before class weights."""
     if not schedule.label_smoothing:
-        return "sparse_categorical_crossentropy"
+        return keras.losses.sparse_categorical_crossentropy
     share = schedule.label_smoothing
 
     def smoothed(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
@@ -166,8 +183,9 @@ def _loss(schedule: Schedule) -> Any:
     return smoothed
 
 
-def _class_weights(train: Samples) -> dict[int, float]:
-    counts = np.bincount(train.labels)
+def class_weights(labels: NDArray[np.int64]) -> dict[int, float]:
+    """By which a class counts as much as the mean class; those that occur."""
+    counts = np.bincount(labels)
     return {label: float(counts.mean() / count) for label, count in enumerate(counts) if count}
 
 
@@ -178,14 +196,16 @@ def _verbosity() -> int | str:
     return "auto" if sys.stdout.isatty() else 2
 
 
-def _table(rows: list[list[float]]) -> pd.DataFrame:
+def history_of(rows: list[list[float]]) -> pd.DataFrame:
+    """As in Training, of one row an epoch in the order of METRICS."""
     history = pd.DataFrame(rows, columns=METRICS).replace([np.inf, -np.inf], np.nan)
     history.insert(0, "epoch", range(1, len(history) + 1))
     return history
 
 
-def _training(kept: Checkpoint) -> Training:
-    history = _table(kept.rows)
+def what_happened(rows: list[list[float]], seconds: float, best_epoch: int) -> Training:
+    """Of one row an epoch in the order of METRICS."""
+    history = history_of(rows)
     wrong = history.loc[history[METRICS].isna().any(axis=1), "epoch"]
     diverged = int(wrong.iloc[0]) if len(wrong) else None
-    return Training(history, diverged, kept.seconds, kept.best_epoch() if diverged is None else len(history))
+    return Training(history, diverged, seconds, best_epoch if diverged is None else len(history))
