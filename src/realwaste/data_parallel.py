@@ -112,8 +112,10 @@ class _Group:
         self.rank = resolver.task_id if resolver and resolver.task_id else 0
         self.part = batches.Part(self.rank, self.size)
 
+        # An argument is on no device, which all_reduce asks for; its copy is.
         self._summed = tf.function(
-            lambda values: strategy.run(_sum, args=(values,)), input_signature=[tf.TensorSpec([None], tf.float64)]
+            lambda values: strategy.run(lambda own: _sum(tf.identity(own)), args=(values,)),
+            input_signature=[tf.TensorSpec([None], tf.float64)],
         )
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
