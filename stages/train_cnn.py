@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 from realwaste import batches, calibration, cnn, model_file, precision, predictions, resume, training, views
 from realwaste.atomic import write_csv, write_json
 from realwaste.augmentation import Augment
+from realwaste.engines import fitting
 from realwaste.log import logger
 from realwaste.model_file import Classifier, Facts
 from realwaste.records import read_json
-from realwaste.samples import classes_of, pictures
+from realwaste.samples import classes_of
 from realwaste.tables import read_csv
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def main(params: "Params") -> None:
-    own = params.train_cnn
+    own, engine = params.train_cnn, fitting.of(params.base.engine)
     training.make_repeatable(params.base.seed, deterministic=params.base.deterministic)
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
-    train, val, cache = pictures(splits, Path("data/raw"), own.image_size, own.cache)
+    train, val, cache = engine.pictures(splits, Path("data/raw"), own.image_size, own.cache)
     classes = classes_of(splits)
     model = cnn.build(
         own.image_size,
@@ -46,13 +47,15 @@ def main(params: "Params") -> None:
         class_weights=own.class_weights,
         patience=own.patience,
     )
-    work = {"parameters": own.model_dump(), "base": vars(params.base), "precision": policy}
+    # Whatever engine a run that did not end had, another may go on from its last epoch.
+    base = {key: value for key, value in vars(params.base).items() if key != "engine"}
+    work = {"parameters": own.model_dump(), "base": base, "precision": policy}
 
     def live(history: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
 
     with resume.state("train_cnn", work, [Path("data/splits.csv")]) as kept:
-        trained = training.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
+        trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
         live(trained.history)
         whole = views.averaged(model, own.test_flips)
         guesses = predictions.of_batches(

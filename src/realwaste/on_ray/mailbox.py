@@ -1,0 +1,43 @@
+"""What the workers of a training tell the process that waits for it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realwaste.data_parallel import Outcome, Rows
+    from realwaste.errors import UserError
+
+
+@dataclass(frozen=True)
+class News:
+    """beats: steps that were told of so far, not all are; rows: of the history; refusal: why a worker cannot work."""
+
+    beats: int
+    rows: "Rows"
+    refusal: "UserError | None"
+
+
+class Mailbox:
+    """An actor on the node of the process that waits, so that no lost worker takes it along."""
+
+    def __init__(self) -> None:
+        self._news: dict[str, Any] = {"beats": 0, "rows": [], "refusal": None}
+        self._outcome: Outcome | None = None
+
+    def beat(self) -> None:
+        self._news["beats"] += 1
+
+    def epoch(self, rows: "Rows") -> None:
+        self._news["rows"] = rows
+
+    def refuse(self, reason: "UserError") -> None:
+        self._news["refusal"] = reason
+
+    def end(self, outcome: "Outcome") -> None:
+        self._outcome = outcome
+
+    def news(self) -> News:
+        return News(**self._news)
+
+    def outcome(self) -> "Outcome | None":
+        return self._outcome
