@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from realwaste import batches, fused, training
+from realwaste import batches, fused, training, workers
 from realwaste.checkpoint import Checkpoint
 from realwaste.samples import Samples
 from realwaste.synchronised import SynchronisedBatchNorm
@@ -93,7 +93,7 @@ def fit(
     kept.set_model(twin)
     kept.on_train_begin()
     twin.stop_training = training.is_over(kept, schedule)
-    epochs = _epochs(twin, train, val, schedule, group, done, beat)
+    epochs = _Course(twin, train, val, schedule, group, beat).epochs(done)
     while not twin.stop_training and len(kept.rows) < schedule.epochs:
         row = next(epochs)
         kept.on_epoch_end(len(kept.rows), dict(zip(training.METRICS, row, strict=True)))
@@ -114,7 +114,7 @@ class _Group:
 
         # An argument is on no device, which all_reduce asks for; its copy is.
         self._summed = tf.function(
-            lambda values: strategy.run(lambda own: _sum(tf.identity(own)), args=(values,)),
+            lambda values: strategy.run(lambda own: workers.total(tf.identity(own)), args=(values,)),
             input_signature=[tf.TensorSpec([None], tf.float64)],
         )
 
@@ -137,42 +137,52 @@ def _draw_apart(twin: keras.Model, rank: int) -> None:
         state.assign_add(np.array([rank, 0], state.dtype))
 
 
-def _epochs(
-    twin: keras.Model,
-    train: Samples,
-    val: Samples,
-    schedule: Schedule,
-    group: _Group,
-    done: int,
-    beat: Callable[[], None],
-) -> Iterator[list[float]]:
-    """METRICS of each epoch from number `done` on; the same numbers on every worker."""
-    count = len(train.labels)
-    step, judge = _training_step(twin, schedule, _weights(train, schedule), group), _validation_step(twin, schedule)
-    feed = iter(
-        batches.shuffled(
-            train,
-            batch_size=schedule.batch_size,
-            epochs=schedule.epochs,
-            seed=schedule.seed,
-            shuffle=schedule.shuffle,
+@dataclass(frozen=True)
+class _Course:
+    """What a worker goes through; every number it gives is the same on every worker."""
+
+    twin: keras.Model
+    train: Samples
+    val: Samples
+    schedule: Schedule
+    group: _Group
+    beat: Callable[[], None]
+
+    def epochs(self, done: int) -> Iterator[list[float]]:
+        """METRICS of each epoch from number `done` on."""
+        own = self.schedule
+        feed = batches.shuffled(
+            self.train,
+            batch_size=own.batch_size,
+            epochs=own.epochs,
+            seed=own.seed,
+            shuffle=own.shuffle,
             start_epoch=done,
-            part=group.part,
+            part=self.group.part,
         )
-    )
-    for _ in range(done, schedule.epochs):
-        seen, sums = 0, np.zeros(2)
+        step = _training_step(self.twin, own, _weights(self.train, own), self.group)
+        judge = _validation_step(self.twin, own)
+        coming = iter(feed)
+        for _ in range(done, own.epochs):
+            yield [*self._trained(coming, step), *self._validated(judge)]
+
+    def _trained(self, feed: Iterator[tuple[tf.Tensor, tf.Tensor]], step: Callable[..., tf.Tensor]) -> list[float]:
+        count, seen, sums = len(self.train.labels), 0, np.zeros(2)
         while seen < count and np.isfinite(sums[0]):
-            rows = min(schedule.batch_size, count - seen)
-            computed = group.part.rows(rows)
-            sums = sums + step(*next(feed), tf.constant(computed, tf.float32)).numpy() * rows / computed
+            rows = min(self.schedule.batch_size, count - seen)
+            computed = self.group.part.rows(rows)
+            pixels, labels = next(feed)
+            sums = sums + step(pixels, labels, tf.constant(computed, tf.float32)).numpy() * rows / computed
             seen += rows
-            beat()
-        own = np.zeros(2)
-        for pixels, labels in batches.ordered(val, batch_size=schedule.batch_size, part=group.part):
-            own = own + judge(pixels, labels).numpy()
-            beat()
-        yield [*(sums / seen).tolist(), *(group.sum(own) / len(val.labels)).tolist()]
+            self.beat()
+        return (sums / seen).tolist()
+
+    def _validated(self, judge: Callable[..., tf.Tensor]) -> list[float]:
+        sums = np.zeros(2)
+        for pixels, labels in batches.ordered(self.val, batch_size=self.schedule.batch_size, part=self.group.part):
+            sums = sums + judge(pixels, labels).numpy()
+            self.beat()
+        return (self.group.sum(sums) / len(self.val.labels)).tolist()
 
 
 def _weights(train: Samples, schedule: Schedule) -> tf.Tensor:
@@ -200,27 +210,25 @@ def _training_step(
             losses = losses_of(labels, answers) * tf.gather(weights, labels)
             loss = twin.optimizer.scale_loss(tf.reduce_sum(losses) / rows)
         found = tape.gradient(loss, [variable.value for variable in learned])
-        return _sum([*found, tf.stack([tf.reduce_sum(losses), _hits(labels, answers)])])
+        return workers.total([*found, tf.stack([tf.reduce_sum(losses), _hits(labels, answers)])])
 
-    @tf.function(input_signature=[*_signature(twin), tf.TensorSpec([], tf.float32)])
     def step(pixels: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         *found, sums = group.strategy.run(gradients, args=(pixels, labels, rows))
         # Outside of the strategy, for Keras' optimizer would sum the gradients once more.
         twin.optimizer.apply(found, learned)
         return sums
 
-    return step
+    return tf.function(step, input_signature=[*_signature(twin), tf.TensorSpec([], tf.float32)])
 
 
 def _validation_step(twin: keras.Model, schedule: Schedule) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     losses_of = training.row_losses(schedule)
 
-    @tf.function(input_signature=_signature(twin))
     def judge(pixels: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         answers = twin(pixels, training=False)
         return tf.stack([tf.reduce_sum(losses_of(labels, answers)), _hits(labels, answers)])
 
-    return judge
+    return tf.function(judge, input_signature=_signature(twin))
 
 
 def _signature(twin: keras.Model) -> list[tf.TensorSpec]:
@@ -230,7 +238,3 @@ def _signature(twin: keras.Model) -> list[tf.TensorSpec]:
 
 def _hits(labels: tf.Tensor, answers: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(keras.metrics.sparse_categorical_accuracy(labels, answers), tf.float32))
-
-
-def _sum(values: Any) -> Any:
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)

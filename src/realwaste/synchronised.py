@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from realwaste import workers
 from realwaste.fused import BatchNorm
 
 
@@ -35,7 +36,6 @@ class SynchronisedBatchNorm(BatchNorm):
 def _normalised(epsilon: float) -> Callable[..., Any]:
     """The function of (inputs, scale, offset) to outputs and the batch's mean and variance, with its gradient."""
 
-    @tf.custom_gradient
     def normalised(inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> Any:
         count, mean, variance = _moments(inputs)
 
@@ -57,13 +57,13 @@ def _normalised(epsilon: float) -> Callable[..., Any]:
                 epsilon=epsilon,
                 is_training=False,
             )
-            total_scale, total_offset = tf.unstack(_sum(tf.stack([own_scale, own_offset])))
+            total_scale, total_offset = tf.unstack(workers.total(tf.stack([own_scale, own_offset])))
             factor = scale * tf.math.rsqrt(variance + epsilon) / count
             return direct - affine(factor * total_scale, factor * total_offset), own_scale, own_offset
 
         return (affine(scale, offset), mean, variance), gradient
 
-    return normalised
+    return tf.custom_gradient(normalised)
 
 
 def _moments(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -72,21 +72,15 @@ def _moments(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     Each worker's mean and sum of squared differences are put together by Chan, Golub and LeVeque's formula (1979): the
     sum of squares less the square of the sum would lose the digits that the network is told apart by.
     """
-    context = tf.distribute.get_replica_context()
-    workers = context.num_replicas_in_sync
     exact = tf.cast(inputs, tf.float32)
     count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
     mean = tf.reduce_mean(exact, [0, 1, 2])
     spread = tf.reduce_sum(tf.math.squared_difference(exact, mean), [0, 1, 2])
     own = tf.stack([tf.fill(tf.shape(mean), count), mean, spread])
-    place = tf.one_hot(context.replica_id_in_sync_group, workers)
+    place = tf.one_hot(workers.index(), workers.count())
     # Each in a row of its own, the others' being 0: a sum that is exact, so that all workers compute the same bits.
-    counts, means, spreads = tf.unstack(_sum(place[:, None, None] * own), axis=1)
+    counts, means, spreads = tf.unstack(workers.total(place[:, None, None] * own), axis=1)
     total = tf.reduce_sum(counts, 0)
     mean = tf.reduce_sum(counts * means, 0) / total
     spread = tf.reduce_sum(spreads + counts * tf.math.squared_difference(means, mean), 0)
     return total, mean, spread / total
-
-
-def _sum(values: tf.Tensor) -> tf.Tensor:
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)

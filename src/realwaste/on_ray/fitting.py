@@ -69,7 +69,9 @@ class Wanted(Files):
 def pictures(splits: pd.DataFrame, root: Path, size: int, cache: str) -> tuple[Samples, Samples, str]:
     """Paths alone, which every node must have; each worker decides by itself on a cache that its node has room for."""
     train, val = (
-        Samples(Wanted([root.resolve() / path for path in paths_of(splits, part)], size, cache), labels_of(splits, part))
+        Samples(
+            Wanted([root.resolve() / path for path in paths_of(splits, part)], size, cache), labels_of(splits, part)
+        )
         for part in ("train", "val")
     )
     return train, val, cache
@@ -90,7 +92,7 @@ def fit(
     are left. The workers compute deterministically, whatever base.deterministic says.
 
     Raises:
-        UserError: no cluster, no progress for cluster.patience_s(), LOSSES_IN_A_ROW, or nodes that do not see the files.
+        UserError: no cluster, no progress for cluster.patience_s(), LOSSES_IN_A_ROW, or a node without the files.
     """
     work = data_parallel.work_of(model, schedule, checkpoint.resolve() if checkpoint else None)
     with cluster.connected():
@@ -104,7 +106,7 @@ def fit(
 
 
 def _lasting(work: Work, train: Samples, val: Samples) -> Iterator[Rows | Outcome]:
-    """Attempts until one comes to the end: its rows after each epoch, an empty list for lesser progress, the outcome."""
+    """Attempts until one comes to its end: the rows after each epoch, [] for lesser progress, and the outcome."""
     import ray  # noqa: PLC0415 - an extra
 
     given = ray.put((work, train, val))
@@ -123,8 +125,8 @@ def _lasting(work: Work, train: Samples, val: Samples) -> Iterator[Rows | Outcom
                     "See what ended them (memory, a node, the network). Then run again: what was finished is kept.",
                     loss.reason,
                 ) from loss
-            where = f"goes on after epoch {epochs}" if epochs and work.checkpoint else "starts anew"
-            logger.warning("a worker was lost, the training %s (%s)", where, loss.reason)
+            where = "goes on from the last epoch that was kept" if work.checkpoint else "starts anew"
+            logger.warning("a worker was lost, the training %s: %s", where, loss.reason)
         else:
             return
 
@@ -134,7 +136,7 @@ class _LostError(Exception):
 
     def __init__(self, error: Exception) -> None:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        self.reason = " ".join([type(error).__name__, *lines[-1:]])[:200]
+        self.reason = lines[-1].partition(". ")[0][:160] if lines else type(error).__name__
         super().__init__(self.reason)
 
 
