@@ -30,9 +30,9 @@ SIZE = 16
 
 
 def samples(count: int) -> Samples:
-    """Two classes that differ in brightness, too little to be told apart at once."""
+    """Two classes that differ in brightness."""
     labels = np.arange(count) % 2
-    pictures = np.stack([picture(index, SIZE, SIZE) // 2 + 60 * (index % 2) for index in range(count)])
+    pictures = np.stack([picture(index, SIZE, SIZE) // 4 + 120 * (index % 2) for index in range(count)])
     return Samples(pictures.astype(np.uint8), labels.astype(np.int64))
 
 
