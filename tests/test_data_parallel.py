@@ -261,7 +261,7 @@ def test_parts_are_the_batch(rows, count):
     if rows < count:
         assert taken == [list(range(rows))] * count
     else:
-        assert sum(taken, []) == list(range(rows))
+        assert [row for own in taken for row in own] == list(range(rows))
         assert max(map(len, taken)) - min(map(len, taken)) <= 1
     ranges = [range(*part.range(rows)) for part in parts]
     assert [row for own in ranges for row in own] == list(range(rows))
