@@ -28,7 +28,7 @@ from realwaste.samples import Samples
 from realwaste.synchronised import SynchronisedBatchNorm
 
 WAIT_S = 60
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "epochs": 6,
     "batch_size": 3,
     "decay": "cosine",
@@ -38,7 +38,11 @@ EVERYTHING = {
     "patience": 2,
     "train": 22,
 }
-DRAWN = {"head": "gap", "dropout": 0.3, "augment": {"flip": True, "rotate": 0.1, "zoom": 0.1, "color": 0.2}}
+DRAWN: dict[str, Any] = {
+    "head": "gap",
+    "dropout": 0.3,
+    "augment": {"flip": True, "rotate": 0.1, "zoom": 0.1, "color": 0.2},
+}
 
 
 class Meeting:
@@ -121,7 +125,7 @@ def test_workers_take_the_steps_of_one_process(meet, size, changed):
 
 def test_more_workers_than_rows(meet):
     """Each then has them all, and a moving statistic or a mean is none the wiser."""
-    changed = {"epochs": 2, "batch_size": 1, "train": 7}
+    changed: dict[str, Any] = {"epochs": 2, "batch_size": 1, "train": 7}
     outcomes = _together(meet, 2, **changed)
     _, local = training_job.run("local", **changed)
     for outcome in outcomes:
@@ -129,7 +133,7 @@ def test_more_workers_than_rows(meet):
 
 
 def test_one_worker_draws_what_one_process_draws(meet):
-    changed = {"build": DRAWN, "epochs": 3}
+    changed: dict[str, Any] = {"build": DRAWN, "epochs": 3}
     (outcome,) = _together(meet, 1, **changed)
     _, local = training_job.run("local", **changed)
     np.testing.assert_allclose(outcome.rows, local.history[training.METRICS], atol=1e-5)
@@ -180,7 +184,7 @@ def test_the_saved_model_answers_as_the_live_one(meet, tmp_path):
 
 
 def test_workers_go_on_bit_for_bit(meet, tmp_path):
-    changed = {"epochs": 4, "decay": "cosine", "patience": 3}
+    changed: dict[str, Any] = {"epochs": 4, "decay": "cosine", "patience": 3}
 
     def run(checkpoint=None, stop=None):
         schedule = training_job.schedule(**changed)
@@ -269,7 +273,7 @@ def test_parts_are_the_batch(rows, count):
 
 def test_a_part_of_each_batch_in_the_order_of_all():
     numbers = Samples(np.arange(10), np.arange(10))
-    order = {"batch_size": 4, "epochs": 2, "seed": 5, "shuffle": True}
+    order: dict[str, Any] = {"batch_size": 4, "epochs": 2, "seed": 5, "shuffle": True}
     whole = [batch.numpy().tolist() for batch, _ in batches.shuffled(numbers, **order)]
     parts = [
         [batch.numpy().tolist() for batch, _ in batches.shuffled(numbers, **order, part=batches.Part(index, 2))]
@@ -281,7 +285,7 @@ def test_a_part_of_each_batch_in_the_order_of_all():
 @pytest.mark.slow
 def test_processes_without_ray_take_the_steps_of_one(tmp_path):
     """TensorFlow's own collective operations, over the loopback: three workers, of one row or two."""
-    jobs = [{}, EVERYTHING]
+    jobs: list[dict[str, Any]] = [{}, EVERYTHING]
     with closing(socket.socket()) as one, closing(socket.socket()) as two, closing(socket.socket()) as three:
         for free in (one, two, three):
             free.bind(("127.0.0.1", 0))

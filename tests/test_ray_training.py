@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +25,7 @@ from benchmarks.workspace import set_params
 pytestmark = pytest.mark.slow
 
 EPOCHS = 12
-CHANGES = {"epochs": EPOCHS, "train": 125, "learning_rate": 0.0001}
+CHANGES: dict[str, Any] = {"epochs": EPOCHS, "train": 125, "learning_rate": 0.0001}
 LONGEST_S = 240.0
 
 
@@ -111,7 +112,7 @@ def undisturbed(nodes: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dic
     job.wait_for_epoch(1)
     assert [len(nodes.workers(node)) for node in (0, 1)] == [1, 1]
     result = job.result()
-    assert "training on 2 nodes, 1 cores each" in job.said()
+    assert "training on 2 nodes, cores of each: 1" in job.said()
     assert "lost" not in job.said()
     assert job.epochs[-1] == EPOCHS
     return result

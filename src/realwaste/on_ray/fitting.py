@@ -177,7 +177,7 @@ def _run(given: Any, mailbox: Any) -> Iterator[Exception | None]:
     for name in ("ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     planned = plan(ray.nodes())
-    logger.info("training on %d nodes, %d cores each", planned.workers, planned.cpus)
+    logger.info("training on %d nodes, cores of each: %d", planned.workers, planned.cpus)
     with tempfile.TemporaryDirectory() as folder:
         trainer = TensorflowTrainer(
             _work,

@@ -1,0 +1,171 @@
+"""What decides about a training on Ray, without a cluster: how many workers, how many losses, which files."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import training_job
+from conftest import picture
+
+from realwaste import data_parallel, images, pixel_cache, samples, training
+from realwaste.data_parallel import Outcome
+from realwaste.engines import fitting as engines
+from realwaste.errors import UserError
+from realwaste.log import logger
+from realwaste.on_ray import fitting
+from realwaste.on_ray.mailbox import Mailbox
+
+OUTCOME = Outcome([[1.0, 0.5, 1.0, 0.5]], 1.0, 1, [])
+
+
+def _node(cpus: float | None, alive: bool = True) -> dict[str, Any]:
+    return {"Alive": alive, "Resources": {} if cpus is None else {"CPU": cpus}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "cpus"),
+    [
+        ([_node(1)], 1, 1),
+        ([_node(2), _node(2)], 2, 2),
+        ([_node(8), _node(4), _node(16)], 3, 4),
+        ([_node(None), _node(4), _node(4)], 2, 4),
+        ([_node(4), _node(4, alive=False)], 1, 4),
+    ],
+)
+def test_a_worker_a_node(nodes, workers, cpus):
+    assert fitting.plan(nodes) == fitting.Plan(workers, cpus)
+
+
+@pytest.mark.parametrize("nodes", [[], [_node(None)], [_node(4, alive=False)]])
+def test_no_node_with_a_core(nodes):
+    with pytest.raises(UserError, match="a node of the Ray cluster with a core"):
+        fitting.plan(nodes)
+
+
+@pytest.fixture
+def lasting(monkeypatch, caplog):
+    """lasting([…], …) gives what is yielded while attempt after attempt does as it is told; numbers are epochs."""
+    monkeypatch.setattr("ray.put", lambda value: value)
+    monkeypatch.setattr(logger, "propagate", True)
+
+    def run(*attempts: list[int | Exception | Outcome]) -> list[Any]:
+        coming = iter(attempts)
+
+        def attempt(given):
+            for what in next(coming):
+                if isinstance(what, Exception):
+                    raise what
+                yield [[0.0]] * what if isinstance(what, int) else what
+
+        monkeypatch.setattr(fitting, "_attempt", attempt)
+        work = data_parallel.Work("{}", [], training_job.schedule(), Path("t"))
+        nothing = training_job.samples(2)
+        return list(fitting._lasting(work, nothing, nothing))
+
+    return run
+
+
+def _loss() -> fitting._LostError:
+    return fitting._LostError(RuntimeError("many\nlines\nThe actor is dead. And so on."))
+
+
+def test_lost_workers_are_counted_from_epoch_to_epoch(lasting, caplog):
+    news = lasting([1, _loss()], [_loss()], [2, _loss()], [_loss()], [3, OUTCOME])
+    assert news[-1] is OUTCOME
+    assert caplog.text.count("a worker was lost, the training goes on from the last epoch") == 4
+    assert "The actor is dead\n" in caplog.text
+
+
+def test_workers_that_are_lost_again_and_again_end_it(lasting):
+    with pytest.raises(UserError, match=r"3 times in a row it did not\. Received: 'The actor is dead'"):
+        lasting([1, _loss()], [1, _loss()], [1, _loss()], [1, _loss()])
+
+
+def test_what_a_worker_refuses_is_not_tried_again(lasting):
+    with pytest.raises(UserError, match="wrong version"):
+        lasting([UserError("wrong version", "install")], [OUTCOME])
+
+
+def test_the_mailbox_keeps_the_newest():
+    box = Mailbox()
+    before = box.news()
+    box.beat()
+    box.epoch([[1.0]])
+    box.end(OUTCOME)
+    assert (before.beats, before.rows, before.refusal) == (0, [], None)
+    assert (box.news().beats, box.news().rows) == (1, [[1.0]])
+    assert box.outcome() is OUTCOME
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> pd.DataFrame:
+    """Six pictures of two classes in tmp_path/raw."""
+    (tmp_path / "raw").mkdir()
+    for index in range(6):
+        cv2.imwrite(str(tmp_path / f"raw/{index}.png"), picture(index))
+    return pd.DataFrame(
+        {
+            "path": [f"{index}.png" for index in range(6)],
+            "label": ["a", "b"] * 3,
+            "split": ["train"] * 4 + ["val"] * 2,
+        }
+    )
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_paths_travel_and_a_worker_decodes_what_it_needs_once(splits, tmp_path, monkeypatch, cache):
+    read: list[str] = []
+    decode = images.read
+
+    def counted(path, size):
+        read.append(path.name)
+        return decode(path, size)
+
+    monkeypatch.setattr(images, "read", counted)
+    train, val, used = fitting.pictures(splits, tmp_path / "raw", 16, cache)
+    assert used == cache
+    own, _ = fitting._kept(train, val)
+    assert read == []
+    eager, eager_val, _ = samples.pictures(splits, tmp_path / "raw", 16, "memory")
+    read.clear()
+    for index in ([2, 0], [0, 2, 2]):
+        np.testing.assert_array_equal(own.inputs[np.array(index)], eager.inputs[np.array(index)])
+    assert sorted(set(read)) == ["0.png", "2.png"]
+    assert len(read) == (5 if cache == "none" else 2)
+    np.testing.assert_array_equal(val.inputs[np.arange(2)], eager_val.inputs)
+    np.testing.assert_array_equal(train.labels, eager.labels)
+
+
+def test_a_worker_keeps_what_its_node_has_room_for(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(pixel_cache, "free_memory", lambda: 0)
+    train, val, _ = fitting.pictures(splits, tmp_path / "raw", 16, "memory")
+    own, _ = fitting._kept(train, val)
+    assert isinstance(own.inputs, pixel_cache.Kept)
+    assert isinstance(own.inputs._pixels, np.memmap)
+
+
+def test_arrays_are_left_as_they_are():
+    given = training_job.samples(4), training_job.samples(2)
+    assert fitting._kept(*given) == given
+
+
+def test_a_node_without_the_checkout_is_refused(splits, tmp_path):
+    train, _, _ = fitting.pictures(splits, tmp_path / "raw", 16, "none")
+    work = data_parallel.Work("{}", [], training_job.schedule(), tmp_path / "t")
+    fitting._check_files(work, train)
+    (tmp_path / "raw/0.png").unlink()
+    with pytest.raises(UserError, match="the checkout at the same path"):
+        fitting._check_files(work, train)
+
+
+def test_an_engine_by_its_name(monkeypatch):
+    local = engines.of("local")
+    assert (local.pictures, local.fit) == (samples.pictures, training.fit)
+    assert engines.of("ray").fit is fitting.fit
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="needs Ray"):
+        engines.of("ray")
