@@ -16,7 +16,7 @@ from realwaste.data_parallel import Outcome
 from realwaste.engines import fitting as engines
 from realwaste.errors import UserError
 from realwaste.log import logger
-from realwaste.on_ray import fitting
+from realwaste.on_ray import fitting, training_worker
 from realwaste.on_ray.mailbox import Mailbox
 
 OUTCOME = Outcome([[1.0, 0.5, 1.0, 0.5]], 1.0, 1, [])
@@ -80,6 +80,19 @@ def test_lost_workers_are_counted_from_epoch_to_epoch(lasting, caplog):
     assert "The actor is dead\n" in caplog.text
 
 
+def test_the_reason_is_of_the_worker_that_was_lost_first():
+    class GroupError(Exception):
+        worker_failures = {  # noqa: RUF012
+            0: RuntimeError("trace\nCollective ops is aborted by: Socket closed"),
+            1: RuntimeError(
+                "The actor is dead. Worker exit detail: Worker was killed due to memory pressure. Memory is"
+            ),
+        }
+
+    assert fitting._reason(GroupError()) == "Worker was killed due to memory pressure"
+    assert fitting._reason(RuntimeError("")) == "RuntimeError"
+
+
 def test_workers_that_are_lost_again_and_again_end_it(lasting):
     with pytest.raises(UserError, match=r"3 times in a row it did not\. Received: 'The actor is dead'"):
         lasting([1, _loss()], [1, _loss()], [1, _loss()], [1, _loss()])
@@ -95,10 +108,10 @@ def test_the_mailbox_keeps_the_newest():
     before = box.news()
     box.beat()
     box.epoch([[1.0]])
-    box.end(OUTCOME)
+    box.end(vars(OUTCOME))
     assert (before.beats, before.rows, before.refusal) == (0, [], None)
     assert (box.news().beats, box.news().rows) == (1, [[1.0]])
-    assert box.outcome() is OUTCOME
+    assert box.outcome() == vars(OUTCOME)
 
 
 @pytest.fixture
@@ -128,7 +141,7 @@ def test_paths_travel_and_a_worker_decodes_what_it_needs_once(splits, tmp_path, 
     monkeypatch.setattr(images, "read", counted)
     train, val, used = fitting.pictures(splits, tmp_path / "raw", 16, cache)
     assert used == cache
-    own, _ = fitting._kept(train, val)
+    own, _ = training_worker.kept(train, val)
     assert read == []
     eager, eager_val, _ = samples.pictures(splits, tmp_path / "raw", 16, "memory")
     read.clear()
@@ -143,23 +156,23 @@ def test_paths_travel_and_a_worker_decodes_what_it_needs_once(splits, tmp_path, 
 def test_a_worker_keeps_what_its_node_has_room_for(splits, tmp_path, monkeypatch):
     monkeypatch.setattr(pixel_cache, "free_memory", lambda: 0)
     train, val, _ = fitting.pictures(splits, tmp_path / "raw", 16, "memory")
-    own, _ = fitting._kept(train, val)
+    own, _ = training_worker.kept(train, val)
     assert isinstance(own.inputs, pixel_cache.Kept)
     assert isinstance(own.inputs._pixels, np.memmap)
 
 
 def test_arrays_are_left_as_they_are():
     given = training_job.samples(4), training_job.samples(2)
-    assert fitting._kept(*given) == given
+    assert training_worker.kept(*given) == given
 
 
 def test_a_node_without_the_checkout_is_refused(splits, tmp_path):
     train, _, _ = fitting.pictures(splits, tmp_path / "raw", 16, "none")
     work = data_parallel.Work("{}", [], training_job.schedule(), tmp_path / "t")
-    fitting._check_files(work, train)
+    training_worker.check_files(work, train)
     (tmp_path / "raw/0.png").unlink()
     with pytest.raises(UserError, match="the checkout at the same path"):
-        fitting._check_files(work, train)
+        training_worker.check_files(work, train)
 
 
 def test_an_engine_by_its_name(monkeypatch):

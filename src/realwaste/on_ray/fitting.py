@@ -10,30 +10,30 @@ shared file system: what a lost worker, node or whole job leaves is the state of
 
 import logging
 import queue
+import re
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import pandas as pd
 
-from realwaste import data_parallel, pixel_cache, training
+from realwaste import data_parallel, training
 from realwaste.data_parallel import Outcome, Rows, Work
 from realwaste.errors import UserError
 from realwaste.log import logger
-from realwaste.on_ray import cluster
+from realwaste.on_ray import cluster, training_worker
 from realwaste.on_ray.mailbox import Mailbox, News
-from realwaste.pixel_cache import Files
+from realwaste.on_ray.training_worker import Wanted
 from realwaste.samples import Samples, labels_of, paths_of
 from realwaste.training import Schedule, Training
 
 LOSSES_IN_A_ROW = 3  # of workers, without an epoch in between
 _LOOK_S = 0.2
-_BEAT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,6 @@ def plan(nodes: list[dict[str, Any]]) -> Plan:
             "A training needs a node of the Ray cluster with a core.", "Start one (`ray start`).", "no cores"
         )
     return Plan(sum(core > 0 for core in cores), min(filter(None, cores)))
-
-
-class Wanted(Files):
-    """Pictures that are decoded where they are used, and kept there in `cache` if they fit."""
-
-    def __init__(self, files: list[Path], size: int, cache: str) -> None:
-        super().__init__(files, size)
-        self.cache = cache
 
 
 def pictures(splits: pd.DataFrame, root: Path, size: int, cache: str) -> tuple[Samples, Samples, str]:
@@ -135,9 +127,17 @@ class _LostError(Exception):
     """A worker ended early. Attributes: reason, one line."""
 
     def __init__(self, error: Exception) -> None:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        self.reason = lines[-1].partition(". ")[0][:160] if lines else type(error).__name__
+        self.reason = _reason(error)
         super().__init__(self.reason)
+
+
+def _reason(error: Exception) -> str:
+    """The last line of what a worker died of; what the others say is that they waited for it."""
+    failures = [str(failure) for failure in getattr(error, "worker_failures", {}).values()] or [str(error)]
+    first = next((text for text in failures if "Collective ops" not in text), failures[0])
+    line = (first.strip().splitlines() or [type(error).__name__])[-1].strip()
+    told = re.search(r"Worker exit detail: (.*)", line)
+    return (told[1] if told else line).partition(". ")[0][:160]
 
 
 def _attempt(given: Any) -> Iterator[Rows | Outcome]:
@@ -162,7 +162,7 @@ def _attempt(given: Any) -> Iterator[Rows | Outcome]:
             seen = news
             if error is not None:
                 raise _LostError(error) from error
-        outcome = ray.get(mailbox.outcome.remote())
+        outcome = Outcome(**ray.get(mailbox.outcome.remote()))
     finally:
         ray.kill(mailbox)
     yield outcome
@@ -180,7 +180,7 @@ def _run(given: Any, mailbox: Any) -> Iterator[Exception | None]:
     logger.info("training on %d nodes, cores of each: %d", planned.workers, planned.cpus)
     with tempfile.TemporaryDirectory() as folder:
         trainer = TensorflowTrainer(
-            _work,
+            training_worker.work,
             train_loop_config={
                 "given": [given],
                 "mailbox": mailbox,
@@ -212,74 +212,3 @@ def _run(given: Any, mailbox: Any) -> Iterator[Exception | None]:
             yield None
             time.sleep(_LOOK_S)
         yield ended.get()
-
-
-def _work(told: dict[str, Any]) -> None:
-    """What each worker does, in a process of its own; its sys.argv is Ray's."""
-    import ray  # noqa: PLC0415
-
-    mailbox = told["mailbox"]
-    try:
-        outcome = _trained(ray.get(told["given"][0]), mailbox, told["versions"], told["threads"])
-    except UserError as reason:
-        ray.get(mailbox.refuse.remote(reason))
-        raise
-    if outcome is not None:
-        ray.get(mailbox.end.remote(outcome))
-
-
-def _trained(
-    given: tuple[Work, Samples, Samples], mailbox: Any, versions: dict[str, str], threads: int
-) -> Outcome | None:
-    """The outcome, of the first worker; None of the others."""
-    import tensorflow as tf  # noqa: PLC0415
-
-    work, train, val = given
-    cluster.settle(versions, seed=work.schedule.seed, deterministic=True, threads=threads)
-    # Before any operation, which the workers could else not join.
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    _check_files(work, train)
-    first = strategy.cluster_resolver.task_id == 0
-    told = [0.0]
-
-    def beat() -> None:
-        if time.monotonic() - told[0] > _BEAT_S:
-            told[0] = time.monotonic()
-            mailbox.beat.remote()
-
-    def live(rows: Rows) -> None:
-        if first:
-            mailbox.epoch.remote(rows)
-
-    outcome = data_parallel.fit(work, *_kept(train, val), strategy, beat=beat, live=live)
-    return outcome if first else None
-
-
-def _check_files(work: Work, train: Samples) -> None:
-    needed = [work.checkpoint.parent] if work.checkpoint else []
-    if isinstance(train.inputs, Files):
-        needed += train.inputs.files[:1]
-    if missing := [path for path in needed if not path.exists()]:
-        raise UserError(
-            "Every node of the cluster must have the checkout at the same path.",
-            "Run from a file system that all nodes share.",
-            f"{missing[0]} is not on a node",
-        )
-
-
-def _kept(train: Samples, val: Samples) -> tuple[Samples, Samples]:
-    """The same samples, pictures with the cache that this node has room for."""
-    files = [part.inputs for part in (train, val) if isinstance(part.inputs, Wanted)]
-    if not files:
-        return train, val
-    folder = Path(tempfile.gettempdir())
-    used = pixel_cache.choose(files[0].cache, sum(len(part.files) for part in files), files[0].size, folder)
-    if used == "none":
-        return train, val
-    kept = [
-        replace(part, inputs=pixel_cache.Kept(part.inputs.files, part.inputs.size, used, folder))
-        if isinstance(part.inputs, Wanted)
-        else part
-        for part in (train, val)
-    ]
-    return kept[0], kept[1]

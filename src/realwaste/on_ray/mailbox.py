@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realwaste.data_parallel import Outcome, Rows
+    from realwaste.data_parallel import Rows
     from realwaste.errors import UserError
 
 
@@ -18,11 +18,14 @@ class News:
 
 
 class Mailbox:
-    """An actor on the node of the process that waits, so that no lost worker takes it along."""
+    """An actor on the node of the process that waits, so that no lost worker takes it along.
+
+    An outcome is kept as the mapping of its attributes: their class would bring TensorFlow into this process.
+    """
 
     def __init__(self) -> None:
         self._news: dict[str, Any] = {"beats": 0, "rows": [], "refusal": None}
-        self._outcome: Outcome | None = None
+        self._outcome: dict[str, Any] | None = None
 
     def beat(self) -> None:
         self._news["beats"] += 1
@@ -33,11 +36,11 @@ class Mailbox:
     def refuse(self, reason: "UserError") -> None:
         self._news["refusal"] = reason
 
-    def end(self, outcome: "Outcome") -> None:
+    def end(self, outcome: dict[str, Any]) -> None:
         self._outcome = outcome
 
     def news(self) -> News:
         return News(**self._news)
 
-    def outcome(self) -> "Outcome | None":
+    def outcome(self) -> dict[str, Any] | None:
         return self._outcome
