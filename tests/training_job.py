@@ -21,6 +21,7 @@ import pandas as pd
 from conftest import picture
 
 from realwaste import cnn, data_parallel, log, training
+from realwaste.augmentation import Augment
 from realwaste.engines import fitting
 from realwaste.errors import UserError
 from realwaste.samples import Samples
@@ -44,7 +45,7 @@ def model(**options: Any) -> keras.Model:
     """The same weights each time. Options: of cnn.build; `augment` as a mapping."""
     training.make_repeatable(1, deterministic=True)
     if "augment" in options:
-        options["augment"] = cnn.Augment(**options["augment"])
+        options["augment"] = Augment(**options["augment"])
     return cnn.build(SIZE, 2, batch_norm_momentum=0.9, **options)
 
 
