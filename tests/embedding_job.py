@@ -1,0 +1,45 @@
+"""An embedding as a process of its own, which a test can time out or kill: `python embedding_job.py ENGINE FOLDER`.
+
+FOLDER/pictures holds the images; it leaves FOLDER/<engine>, as embed_* leaves its vectors, and goes on from
+FOLDER/kept_<engine>.
+"""
+
+import sys
+from pathlib import Path
+
+from realwaste import backbone, embedding, log
+from realwaste.engines import embedding as engines
+from realwaste.errors import UserError
+
+SIZE, BATCH = 128, 2
+
+
+def main() -> int:
+    engine, folder = sys.argv[1], Path(sys.argv[2])
+    log.setup()
+    root, kept = folder / "pictures", folder / f"kept_{engine}"
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    if "--lost" in sys.argv:
+        root = folder / "nowhere"
+    kept.mkdir(exist_ok=True)
+    model = backbone.build("MobileNetV2", SIZE, None, seed=1)
+    try:
+        found = engines.of(engine)(
+            model,
+            root,
+            paths,
+            dtype_policy="float32",
+            image_size=SIZE,
+            batch_size=BATCH,
+            deterministic=True,
+            kept=kept,
+        )
+    except UserError as error:
+        log.logger.error("%s", error)
+        return 1
+    embedding.save(folder / engine, found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

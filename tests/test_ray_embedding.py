@@ -1,0 +1,178 @@
+"""Embedding on two Ray nodes of a core each, started here: what one process gives, on both nodes, whoever is killed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import picture
+from import_walk import ROOT
+from ray_nodes import OPEN, Cluster
+
+from realwaste import embedding
+
+pytestmark = pytest.mark.slow
+IMAGES = 240
+LIMIT_S = 240
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures, and the vectors that one process gives."""
+    folder = tmp_path_factory.mktemp("embedding")
+    (folder / "pictures").mkdir()
+    for number in range(IMAGES):
+        cv2.imwrite(str(folder / f"pictures/{number:03d}.jpg"), picture(number, 300, 300))
+    assert _finished(_start("local", folder), folder)[0] == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    place = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # a socket's path has 107 bytes
+    cluster = Cluster(place)
+    yield cluster
+    cluster.stop()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def fresh(folder):
+    for name in ("ray", "kept_ray"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return folder
+
+
+def _start(engine: str, folder: Path, address: str | None = None, *more: str, **environment: str):
+    variables = os.environ | OPEN | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | environment
+    variables |= {"RAY_ADDRESS": address} if address else {}
+    with (folder / "job.log").open("wb") as log:
+        command = [sys.executable, str(ROOT / "tests/embedding_job.py"), engine, str(folder), *more]
+        return subprocess.Popen(command, stdout=log, stderr=log, env=variables)
+
+
+def _finished(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
+    try:
+        job.wait(LIMIT_S)
+    finally:
+        job.kill()
+        job.wait()
+    return job.returncode, (folder / "job.log").read_text(encoding="utf-8")
+
+
+def _parts(folder: Path) -> int:
+    return len(list(folder.glob("kept_ray/rows_*.npy")))
+
+
+def _wait_for_parts(job: subprocess.Popen[bytes], folder: Path, parts: int) -> None:
+    until = time.monotonic() + LIMIT_S
+    while _parts(folder) < parts:
+        assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _agree(folder: Path) -> None:
+    """Every image has one vector, and it is that of one process, to the bit."""
+    ours, theirs = embedding.load(folder / "ray"), embedding.load(folder / "local")
+    assert ours.paths.tolist() == theirs.paths.tolist() == [f"{number:03d}.jpg" for number in range(IMAGES)]
+    np.testing.assert_array_equal(ours.vectors, theirs.vectors)
+
+
+def _images_a_node(said: str) -> list[int]:
+    line = " ".join(said.split()).rpartition("images a node:")[2]
+    return [int(count) for count in re.findall(r"[0-9a-f]{8} (\d+)", line)]
+
+
+def test_both_nodes_embed_what_one_process_does(fresh, nodes):
+    status, said = _finished(_start("ray", fresh, nodes.address), fresh)
+    assert status == 0, said
+    counts = _images_a_node(said)
+    assert len(counts) == 2
+    assert min(counts) >= IMAGES // 5
+    assert sum(counts) == IMAGES
+    _agree(fresh)
+
+
+@pytest.mark.parametrize("parts", [0, 1, 3, 6, 9])
+def test_a_node_that_is_killed_costs_no_row_and_doubles_none(fresh, nodes, parts):
+    """SIGKILL to a node and all of its workers, when so many parts have come; 0: while the actors start."""
+    job = _start("ray", fresh, nodes.address)
+    if parts:
+        _wait_for_parts(job, fresh, parts)
+    else:
+        until = time.monotonic() + LIMIT_S
+        while b"parts of the images" not in (fresh / "job.log").read_bytes():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    nodes.kill(-1)
+    done = _parts(fresh)
+    status, said = _finished(job, fresh)
+    nodes.add()
+    assert status == 0, said
+    assert done < 15, "the node was killed too late to matter"
+    _agree(fresh)
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+def test_a_job_that_is_killed_goes_on_with_the_parts_that_are_missing(fresh, nodes, parts):
+    job = _start("ray", fresh, nodes.address)
+    _wait_for_parts(job, fresh, parts)
+    job.kill()
+    job.wait()
+    done = _parts(fresh)
+    status, said = _finished(_start("ray", fresh, nodes.address), fresh)
+    assert status == 0, said
+    assert sum(_images_a_node(said)) < IMAGES
+    assert f"{15 - done} parts of the images" in " ".join(said.split())
+    _agree(fresh)
+
+
+def test_a_node_that_does_not_see_the_images_is_named(fresh, nodes):
+    status, said = _finished(_start("ray", fresh, nodes.address, "--lost"), fresh)
+    assert status == 1, said
+    assert "Every node of the cluster must see the images under the same path" in " ".join(said.split())
+    assert "Traceback" not in said
+
+
+def test_no_progress_ends_with_a_clear_error(fresh, nodes):
+    """Two nodes, whose cores somebody else has: Ray waits for them for ever."""
+    taken = subprocess.Popen(
+        [sys.executable, "-c", _TAKE_ALL],
+        env=os.environ | OPEN | {"RAY_ADDRESS": nodes.address},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert taken.stdout is not None
+        assert taken.stdout.readline() == b"taken\n"
+        began = time.monotonic()
+        status, said = _finished(_start("ray", fresh, nodes.address, REALWASTE_RAY_PATIENCE="15"), fresh)
+    finally:
+        taken.kill()
+        taken.wait()
+    assert status == 1, said
+    assert "none came for 15 s" in " ".join(said.split())
+    assert time.monotonic() - began < 90
+
+
+_TAKE_ALL = """
+import ray, time
+ray.init(log_to_driver=False, logging_level="ERROR")
+
+@ray.remote(num_cpus=1)
+class Taken:
+    def ready(self):
+        return True
+
+all_of_them = [Taken.remote() for _ in range(2)]
+ray.get([one.ready.remote() for one in all_of_them])
+print("taken", flush=True)
+time.sleep(300)
+"""
