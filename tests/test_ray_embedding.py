@@ -144,19 +144,15 @@ def test_a_node_that_does_not_see_the_images_is_named(fresh, nodes):
 
 def test_no_progress_ends_with_a_clear_error(fresh, nodes):
     """Two nodes, whose cores somebody else has: Ray waits for them for ever."""
-    taken = subprocess.Popen(
-        [sys.executable, "-c", _TAKE_ALL],
-        env=os.environ | OPEN | {"RAY_ADDRESS": nodes.address},
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert taken.stdout is not None
-        assert taken.stdout.readline() == b"taken\n"
-        began = time.monotonic()
-        status, said = _finished(_start("ray", fresh, nodes.address, REALWASTE_RAY_PATIENCE="15"), fresh)
-    finally:
-        taken.kill()
-        taken.wait()
+    variables = os.environ | OPEN | {"RAY_ADDRESS": nodes.address}
+    with subprocess.Popen([sys.executable, "-c", _TAKE_ALL], env=variables, stdout=subprocess.PIPE) as taken:
+        try:
+            assert taken.stdout is not None
+            assert taken.stdout.readline() == b"taken\n"
+            began = time.monotonic()
+            status, said = _finished(_start("ray", fresh, nodes.address, REALWASTE_RAY_PATIENCE="15"), fresh)
+        finally:
+            taken.kill()
     assert status == 1, said
     assert "none came for 15 s" in " ".join(said.split())
     assert time.monotonic() - began < 90

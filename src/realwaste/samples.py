@@ -35,15 +35,18 @@ def paths_of(splits: pd.DataFrame, part: str) -> list[str]:
     return splits.loc[splits["split"] == part, "path"].tolist()
 
 
-def pictures(splits: pd.DataFrame, root: Path, size: int, cache: str) -> tuple[Samples, Samples, str]:
+def pictures(
+    splits: pd.DataFrame, root: Path, size: int, cache: str, *, side_by_side: int = 1
+) -> tuple[Samples, Samples, str]:
     """Train and validation pictures, (n, size, size, 3) uint8, and the cache they are in.
 
     Args:
         cache: memory, disk or none; the next one where it does not fit, see realwaste.pixel_cache. A file is made
             beside `root`.
+        side_by_side: processes of this machine that each keep as many.
     """
     files = {part: [root / path for path in paths_of(splits, part)] for part in ("train", "val")}
-    used = pixel_cache.choose(cache, sum(map(len, files.values())), size, root.parent)
+    used = pixel_cache.choose(cache, side_by_side * sum(map(len, files.values())), size, root.parent)
     train, val = (
         Samples(pixel_cache.decoded(own, size, used, root.parent), labels_of(splits, part))
         for part, own in files.items()

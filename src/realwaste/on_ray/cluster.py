@@ -11,7 +11,7 @@ import queue
 import re
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -72,17 +72,16 @@ def connected() -> Iterator[None]:
 
 
 def cpus() -> int:
-    """Cores of the nodes that are alive, as Ray counts them; at least one."""
+    """Cores of all nodes that are alive, as Ray counts them; at least one."""
+    return sum(cores())
+
+
+def cores() -> list[int]:
+    """Of each node that is alive and has some."""
     import ray  # noqa: PLC0415
 
-    return max(1, int(ray.cluster_resources().get("CPU", 0)))
-
-
-def nodes() -> list[str]:
-    """The ids of those that are alive."""
-    import ray  # noqa: PLC0415
-
-    return [found["NodeID"] for found in ray.nodes() if found["Alive"]]
+    found = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    return [count for count in found if count] or [1]
 
 
 def node() -> str:
@@ -136,29 +135,56 @@ def patience_s() -> float:
         ) from None
 
 
+def require_seen(*folders: Path) -> None:
+    """To be called in a worker.
+
+    Raises:
+        UserError: its node does not have one of the folders.
+    """
+    import ray  # noqa: PLC0415
+
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(
+                "Every node of the cluster must see the images under the same path.",
+                "Put the checkout on a file system that all of them share.",
+                f"no {folder} on node {ray.util.get_node_ip_address()}",
+            )
+
+
 def watched(results: Iterable[Item], what: str, patience: float | None = None) -> Iterator[Item]:
-    """`results` as they come. Ray waits for ever where its tasks find no free core, or lost the node they waited for.
+    """`results` as they come; see `told`."""
+
+    def work(tell: Callable[[Item], None]) -> None:
+        for result in results:
+            tell(result)
+
+    return told(work, what, patience)
+
+
+def told(work: Callable[[Callable[[Item], None]], None], what: str, patience: float | None = None) -> Iterator[Item]:
+    """What `work` tells, as it comes. Ray waits for ever where its tasks find no free core, or lost their node.
 
     Args:
+        work: runs in a thread of its own, and calls what it is given with each result.
         what: in plural, for the error: "vectors".
         patience: seconds, patience_s() without it.
 
     Raises:
-        UserError: none came for that long. Whatever `results` raises comes through.
+        UserError: nothing came for that long. Whatever `work` raises comes through.
     """
     limit = patience_s() if patience is None else patience
     coming: queue.Queue[tuple[str, Any]] = queue.Queue()
 
-    def take() -> None:
+    def run() -> None:
         try:
-            for result in results:
-                coming.put(("result", result))
+            work(lambda result: coming.put(("result", result)))
         except BaseException as error:
             coming.put(("error", error))
         else:
             coming.put(("end", None))
 
-    threading.Thread(target=take, name=f"watch {what}", daemon=True).start()
+    threading.Thread(target=run, name=f"watch {what}", daemon=True).start()
     while True:
         try:
             kind, value = coming.get(timeout=limit)
@@ -167,14 +193,22 @@ def watched(results: Iterable[Item], what: str, patience: float | None = None) -
                 f"A Ray cluster must deliver {what}: none came for {limit:g} s.",
                 f"`ray status` says what it waits for: a core that is free, a node that is gone. {PATIENCE} sets the "
                 "seconds. Then run again; what was finished is kept.",
-                f"{cpus()} cores",
             ) from None
         if kind == "result":
             yield value
         elif kind == "error":
-            raise value
+            raise _mistake(value) or value
         else:
             return
+
+
+def _mistake(error: BaseException | None) -> UserError | None:
+    """The UserError that a worker raised, out of what Ray has wrapped around it."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return error
+        error = getattr(error, "cause", None) or error.__cause__
+    return None
 
 
 def _environment() -> dict[str, Any]:

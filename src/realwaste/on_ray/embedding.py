@@ -21,7 +21,6 @@ from rich.progress import track
 from realwaste import arrays, embedding, fused
 from realwaste.batches import steps
 from realwaste.embedding import Embeddings
-from realwaste.errors import UserError
 from realwaste.log import console, is_quiet, logger
 from realwaste.on_ray import cluster
 from realwaste.shards import Shards
@@ -72,7 +71,7 @@ def embed(
             stored = ray.put(_file_of(model))
             work = Work(stored, root.absolute(), dtype_policy, image_size, batch_size, deterministic)
             results = _results(work, [(start, list(paths[start:stop])) for start, stop in parts], actors)
-            logger.info("%d parts of the images on %d cores of %d nodes", len(parts), actors, len(cluster.nodes()))
+            logger.info("%d parts of the images on %d cores of %d nodes", len(parts), actors, len(cluster.cores()))
             seen: dict[str, int] = {}
             shown = track(
                 cluster.watched(results, "vectors"), "embedding", len(parts), console=console, disable=is_quiet()
@@ -110,12 +109,7 @@ class Embedder:
         import ray  # noqa: PLC0415 - an extra
 
         work = self._work
-        if not work.root.is_dir():
-            raise UserError(
-                "Every node of the cluster must see the images under the same path.",
-                "Put the checkout on a file system that all of them share.",
-                f"no {work.root} on node {ray.util.get_node_ip_address()}",
-            )
+        cluster.require_seen(work.root)
         cluster.settle(work.versions, seed=0, deterministic=work.deterministic, threads=1)
         with TemporaryDirectory() as folder:
             file = Path(folder) / "model.keras"

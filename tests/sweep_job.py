@@ -1,0 +1,38 @@
+"""A sweep as a process of its own, which a test can time out or kill: `python sweep_job.py ENGINE FOLDER [--prune]`.
+
+FOLDER/pictures holds two classes; it leaves FOLDER/<engine>.csv, and goes on from FOLDER/kept_<engine>.
+"""
+
+import sys
+from pathlib import Path
+
+from realwaste import log, manifest, split, training, trials
+from realwaste.atomic import write_csv
+from realwaste.engines import sweeping
+from realwaste.errors import UserError
+
+EPOCHS, RATES = 6, [0.0001, 0.001, 0.01, 1e30]
+
+
+def main() -> int:
+    engine, folder = sys.argv[1], Path(sys.argv[2])
+    log.setup()
+    table, _ = manifest.scan(folder / "pictures")
+    splits = split.stratified(table, train=0.6, val=0.2, test=0.2, seed=1)
+    schedule = training.Schedule(EPOCHS, 8, 0, True, 3)
+    job = trials.Sweep(
+        RATES, splits, folder / "pictures", 48, "memory", 0.9, schedule, deterministic=True, prune="--prune" in sys.argv
+    )
+    kept = folder / f"kept_{engine}"
+    kept.mkdir(exist_ok=True)
+    try:
+        tried = sweeping.of(engine)(job, kept=kept, live=lambda table: write_csv(folder / "live.csv", table))
+    except UserError as error:
+        log.logger.error("%s", error)
+        return 1
+    write_csv(folder / f"{engine}.csv", tried.table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""base.engine without a cluster: who is asked, what is said where Ray is missing, and the parts of an embedding."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from import_walk import ROOT
+
+from realwaste import arrays, pixel_cache, samples
+from realwaste.engines import embedding, sweeping
+from realwaste.errors import UserError
+from realwaste.on_ray import cluster
+from realwaste.on_ray import embedding as on_ray
+from realwaste.on_ray import sweeping as sweep_on_ray
+
+
+@pytest.fixture
+def without_ray(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+
+@pytest.mark.parametrize("engines", [embedding, sweeping])
+def test_without_ray_the_extra_is_named(engines, without_ray):
+    engines.of("local")
+    with pytest.raises(UserError, match=r"(?s)base\.engine=ray needs Ray.*pip install 'realwaste\[ray\]'"):
+        engines.of("ray")
+
+
+def test_an_engine_is_asked_for_by_its_name():
+    assert embedding.of("ray") is on_ray.embed
+    assert sweeping.of("ray") is sweep_on_ray.try_all
+    assert "on_ray" not in embedding.of("local").__module__
+
+
+def test_the_local_engine_starts_without_ray():
+    code = (
+        "import sys; from realwaste.engines import embedding, sweeping; embedding.of('local'); sweeping.of('local'); "
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print('ray' in sys.modules)"], capture_output=True, env=environment, check=True
+    )
+    assert done.stdout.strip() == b"False"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "ray://127.0.0.1:1"])
+def test_nobody_at_the_address_is_said_at_once(monkeypatch, address):
+    monkeypatch.setenv(cluster.ADDRESS, address)
+    began = time.monotonic()
+    with pytest.raises(UserError, match="RAY_ADDRESS must be the address"), cluster.connected():
+        pass
+    assert time.monotonic() - began < 20
+
+
+def test_results_that_stay_away_end_the_wait():
+    def slow():
+        yield 1
+        time.sleep(5)
+
+    results = cluster.watched(slow(), "vectors", 0.2)
+    assert next(results) == 1
+    with pytest.raises(UserError, match=r"must deliver vectors: none came for 0\.2 s"):
+        next(results)
+
+
+def test_what_goes_wrong_beside_comes_through():
+    class WrappedError(Exception):
+        cause = UserError("rule", "remedy", 3)
+
+    def failing(error):
+        yield 1
+        raise error
+
+    for error, expected in ((KeyError("x"), KeyError), (WrappedError(), UserError)):
+        with pytest.raises(expected):
+            list(cluster.watched(failing(error), "vectors", 5))
+
+
+def test_patience_is_a_number(monkeypatch):
+    assert cluster.patience_s() == cluster.PATIENCE_S
+    monkeypatch.setenv(cluster.PATIENCE, "90")
+    assert cluster.patience_s() == 90
+    monkeypatch.setenv(cluster.PATIENCE, "long")
+    with pytest.raises(UserError, match="number of seconds"):
+        cluster.patience_s()
+
+
+def test_a_worker_with_other_libraries_refuses_to_work():
+    with pytest.raises(UserError, match="libraries of the machine that starts the stage"):
+        cluster.settle({**cluster.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1)
+
+
+@pytest.mark.parametrize("count", [1, 7, 100, 999])
+@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("actors", [1, 2, 64])
+def test_parts_are_all_rows_once_in_whole_batches(count, batch_size, actors):
+    rows = on_ray._part_rows(count, batch_size, actors)
+    assert rows % batch_size == 0
+    for earlier in ({}, {0: 2 * batch_size}, {3 * batch_size: batch_size, 7 * batch_size: 4 * batch_size}):
+        done = {start: min(own, count - start) for start, own in earlier.items() if start < count}
+        parts = on_ray._parts(count, done, rows)
+        covered = [row for start, stop in parts for row in range(start, stop)]
+        covered += [row for start, own in done.items() for row in range(start, start + own)]
+        assert sorted(covered) == list(range(count))
+        assert all(start % batch_size == 0 for start, _ in parts)
+
+
+def test_rows_that_are_missing_or_overlap_are_an_error():
+    on_ray._require_all({0: 5, 5: 3}, 8)
+    for counts in ({0: 5}, {0: 5, 6: 2}, {0: 5, 4: 4}, {5: 3}, {0: 5, 5: 3, 8: 1}, {}):
+        with pytest.raises(RuntimeError):
+            on_ray._require_all(counts, 8)
+
+
+def test_a_part_that_was_damaged_is_done_again(tmp_path):
+    for start in (0, 4):
+        arrays.write(on_ray._file(tmp_path, start), [np.ones((4, 2), np.float32), np.array(1.5 + start)])
+    assert on_ray._restore(tmp_path) == ({0: 4, 4: 4}, 5.5)
+    data = on_ray._file(tmp_path, 4).read_bytes()
+    on_ray._file(tmp_path, 4).write_bytes(data[:-9])
+    assert on_ray._restore(tmp_path) == ({0: 4}, 1.5)
+
+
+def test_trials_of_one_machine_share_its_memory(tmp_path, images, monkeypatch):
+    from realwaste import manifest, split
+
+    root = images(glass=6, metal=6)
+    table, _ = manifest.scan(root)
+    splits = split.stratified(table, train=0.5, val=0.25, test=0.25, seed=0)
+    monkeypatch.setattr(pixel_cache, "free_memory", lambda: 4 * 9 * 16 * 16 * 3)
+    assert samples.pictures(splits, root, 16, "memory")[2] == "memory"
+    assert samples.pictures(splits, root, 16, "memory", side_by_side=2)[2] == "memory"
+    assert samples.pictures(splits, root, 16, "memory", side_by_side=3)[2] == "disk"

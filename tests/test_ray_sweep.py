@@ -1,0 +1,122 @@
+"""The sweep on two Ray nodes of a core each, started here: one process' table, from both nodes, whoever is killed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import pandas as pd
+import pytest
+from conftest import picture
+from import_walk import ROOT
+from ray_nodes import OPEN, Cluster
+from sweep_job import EPOCHS, RATES
+
+pytestmark = pytest.mark.slow
+LIMIT_S = 280
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures, and the table of one process with a single thread, as each trial has."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for number, label in enumerate(("glass", "paper")):
+        (folder / "pictures" / label).mkdir(parents=True)
+        for index in range(40):
+            pixels = picture(1000 * number + index, 64, 64) // 2 + 40 * number
+            cv2.imwrite(str(folder / f"pictures/{label}/{label}_{index}.jpg"), pixels)
+    status, said = _finished(_start("local", folder, TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1"), folder)
+    assert status == 0, said
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    place = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # a socket's path has 107 bytes
+    cluster = Cluster(place)
+    yield cluster
+    cluster.stop()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def fresh(folder):
+    shutil.rmtree(folder / "kept_ray", ignore_errors=True)
+    (folder / "ray.csv").unlink(missing_ok=True)
+    return folder
+
+
+def _start(engine: str, folder: Path, address: str | None = None, *more: str, **environment: str):
+    variables = os.environ | OPEN | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | environment
+    variables |= {"RAY_ADDRESS": address} if address else {}
+    with (folder / "job.log").open("wb") as log:
+        command = [sys.executable, str(ROOT / "tests/sweep_job.py"), engine, str(folder), *more]
+        return subprocess.Popen(command, stdout=log, stderr=log, env=variables)
+
+
+def _finished(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
+    try:
+        job.wait(LIMIT_S)
+    finally:
+        job.kill()
+        job.wait()
+    return job.returncode, " ".join((folder / "job.log").read_text(encoding="utf-8").split())
+
+
+def _table(folder: Path, engine: str) -> pd.DataFrame:
+    return pd.read_csv(folder / f"{engine}.csv").drop(columns="seconds")
+
+
+def _wait_for_an_epoch(job: subprocess.Popen[bytes], folder: Path) -> None:
+    until = time.monotonic() + LIMIT_S
+    while not list(folder.glob("kept_ray/epochs_*")):
+        assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_rates_are_tried_on_both_nodes_with_the_table_of_one_process(fresh, nodes):
+    status, said = _finished(_start("ray", fresh, nodes.address), fresh)
+    assert status == 0, said
+    places = dict(re.findall(r"(\S+) ([0-9a-f]{8})\b", said.rpartition("rates on nodes:")[2]))
+    assert set(map(float, places)) == set(RATES)
+    assert len(set(places.values())) == 2
+    pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
+    assert pd.read_csv(fresh / "live.csv")["learning_rate"].unique().tolist() == RATES
+    assert [path.name for path in (fresh / "kept_ray").iterdir() if not path.name.startswith("rate_")] == []
+
+
+def test_a_node_that_is_killed_costs_no_epoch(fresh, nodes):
+    job = _start("ray", fresh, nodes.address)
+    _wait_for_an_epoch(job, fresh)
+    nodes.kill(-1)
+    status, said = _finished(job, fresh)
+    nodes.add()
+    assert status == 0, said
+    pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
+
+
+def test_a_job_that_is_killed_goes_on(fresh, nodes):
+    job = _start("ray", fresh, nodes.address)
+    _wait_for_an_epoch(job, fresh)
+    job.kill()
+    job.wait()
+    status, said = _finished(_start("ray", fresh, nodes.address), fresh)
+    assert status == 0, said
+    pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
+
+
+def test_pruned_rates_have_the_epochs_that_they_had(fresh, nodes):
+    status, said = _finished(_start("ray", fresh, nodes.address, "--prune"), fresh)
+    assert status == 0, said
+    ours, theirs = _table(fresh, "ray"), _table(fresh, "local")
+    assert ours["learning_rate"].unique().tolist() == RATES
+    assert len(ours) < len(theirs)
+    assert ours.groupby("learning_rate").size().max() == EPOCHS
+    both = ours.merge(theirs, on=list(ours.columns), how="inner")
+    assert len(both) == len(ours), "what was trained is as without pruning"
