@@ -172,14 +172,15 @@ def test_an_engine_goes_on_where_the_other_was_killed(nodes, local, tmp_path, en
 
 def test_a_worker_that_hangs_ends_the_job_with_a_clear_line(nodes, tmp_path):
     """It neither ends nor gets on, and the other waits for it, deaf to SIGTERM."""
-    job = Job(nodes, tmp_path, REALWASTE_RAY_PATIENCE="45")
+    job = Job(nodes, tmp_path, REALWASTE_RAY_PATIENCE="75")
     job.wait_for_epoch(2)
     (stopped,) = nodes.workers(1)
     stopped.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     assert job.end() == 1
-    assert time.monotonic() - began < 90
-    assert "A Ray cluster must deliver training steps: none came for 45 s." in " ".join(job.said().split())
+    assert time.monotonic() - began < 120
+    assert "Connecting" not in job.said()
+    assert "A Ray cluster must deliver training steps: none came for 75 s." in " ".join(job.said().split())
     gone, alive = psutil.wait_procs([stopped], timeout=60)
     assert gone, alive
 

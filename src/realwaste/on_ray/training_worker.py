@@ -34,6 +34,7 @@ def work(told: dict[str, Any]) -> None:
     import ray  # noqa: PLC0415
 
     mailbox = told["mailbox"]
+    mailbox.beat.remote()
     try:
         outcome = _trained(ray.get(told["given"][0]), mailbox, told["versions"], told["threads"])
     except UserError as reason:
