@@ -216,8 +216,9 @@ def test_the_stage_gives_what_the_local_one_gives(nodes, ready_to_train, monkeyp
         assert list((ready_to_train / "data/.state").glob("train_cnn/*")) == []
     ours, theirs = found["ray"], found["local"]
     assert ours[0].keys() == theirs[0].keys()
-    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "temperature"):
-        assert ours[0][name] == pytest.approx(theirs[0][name], abs=2e-5), name
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert ours[0][name] == pytest.approx(theirs[0][name], abs=2e-6), name
+    assert ours[0]["temperature"] == pytest.approx(theirs[0]["temperature"], abs=1.01e-4), "four decimals are kept"
     np.testing.assert_allclose(ours[1], theirs[1], atol=1e-6)
     for one, other in zip(ours[2], theirs[2], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
