@@ -7,7 +7,19 @@ import keras
 import pytest
 from import_walk import ROOT
 
-from benchmarks import claims, leakage, limits, pages, pipeline, precisions, remedies, report, tables
+from benchmarks import (
+    claims,
+    leakage,
+    limits,
+    pages,
+    pipeline,
+    precisions,
+    remedies,
+    report,
+    scale,
+    scale_tables,
+    tables,
+)
 from realwaste import manifest, split
 from realwaste.atomic import write_csv
 from realwaste.errors import UserError
@@ -70,7 +82,7 @@ def test_the_readmes_table_is_that_of_the_results():
     assert tables.results(found) == (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", [claims, leakage, remedies])
+@pytest.mark.parametrize("module", [claims, leakage, remedies, scale])
 def test_pages_have_the_tables_of_the_kept_results(module):
     page = module.PAGE.read_text(encoding="utf-8")
     found = json.loads(module.RESULTS.read_text(encoding="utf-8"))
@@ -122,3 +134,24 @@ def test_a_row_is_run_and_filled_in(images, tmp_path):
     assert text.count(f"**{claims.NOT_RUN}**") == len(claims.CLAIMS) - 1
     with pytest.raises(UserError, match="end well"):
         claims.run(replace(claim, params=(*claim.params, "train_cnn.epochs=0")), tmp_path / "work", {"PHOTOS": "."})
+
+
+def test_what_embedding_costs(work):
+    found = scale.apart(f"{work}/data/raw", "MobileNetV2", 32)
+    assert set(found["seconds"]) == set(scale_tables.STEPS)
+    assert found["bytes_a_vector"] > 4 * found["width"] == 4 * 1280
+
+
+def test_the_cost_model_is_arithmetic():
+    seconds = {"read": 0.001, "hash": 0.001, "decode": 0.009, "backbone": 0.1, "write": 0.0001}
+    run = {"seconds": seconds, "bytes_an_image": 100_000, "bytes_a_vector": 5000, "width": 1280}
+    sides = {"Ray, one node of one core": 5.5, "Ray, two nodes of one core": 10.0}
+    runs = [{"side": side, "rate": rate, "start": 36, "seconds": 9, "images": 7} for side, rate in sides.items()]
+    found = {"backbone": "B", "size": 1, "cores": 2, "apart": [run], "runs": runs}
+    model = scale_tables.costs(found)
+    assert model.hours(3600 * 50, 10) == pytest.approx(1 + 0.01)
+    assert model.writer_cores() == pytest.approx(2000)
+    assert model.decoding_rate() == pytest.approx(100)
+    text = scale_tables.table(found)
+    for said in ("5.0 images/s a core", "1.82×", "**Computed**", "100 TB", "5 TB", "more than 10.0 times as fast"):
+        assert said in text

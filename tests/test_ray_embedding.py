@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from conftest import picture
 from import_walk import ROOT
-from ray_nodes import OPEN, Cluster
 
+from benchmarks.ray_nodes import OPEN, Cluster
 from realwaste import embedding
 
 pytestmark = pytest.mark.slow

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 from conftest import picture
 from import_walk import ROOT
-from ray_nodes import OPEN, Cluster
 from sweep_job import EPOCHS, RATES
+
+from benchmarks.ray_nodes import OPEN, Cluster
 
 pytestmark = pytest.mark.slow
 LIMIT_S = 280

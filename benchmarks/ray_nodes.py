@@ -1,4 +1,4 @@
-"""Two Ray nodes on this machine, a core each, for tests that are marked slow."""
+"""Ray nodes on this machine, a core each: for tests that are marked slow, and to measure with."""
 
 import os
 import signal
@@ -19,14 +19,20 @@ RAY = Path(sys.executable).parent / "ray"
 class Cluster:
     """address: of the head, for RAY_ADDRESS; nodes that are up when a call returns."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nodes: int = 2) -> None:
+        """Start them; folder is a short path, for Ray's sockets have 107 bytes."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.address, self._folder = f"127.0.0.1:{port}", folder
         self._nodes: list[subprocess.Popen[bytes]] = []
-        self._start("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
-        self.add()
+        try:
+            self._start("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
+            for _ in range(1, nodes):
+                self.add()
+        except BaseException:
+            self.stop()
+            raise
 
     def add(self) -> None:
         """A second node, or a third."""
@@ -35,6 +41,13 @@ class Cluster:
     def kill(self, node: int) -> None:
         """SIGKILL to every process of a node at once, as if its machine had lost its power."""
         _kill(self._nodes[node])
+
+    def pin(self) -> None:
+        """A core of this machine for each node, in turn: Ray counts cores, and holds nobody to them."""
+        cores = sorted(os.sched_getaffinity(0))
+        for number, node in enumerate(self._nodes):
+            for process in _family(node):
+                process.cpu_affinity([cores[number % len(cores)]])
 
     def workers(self, node: int | None = None) -> list[psutil.Process]:
         """The processes that train, on one node or all."""
@@ -48,7 +61,7 @@ class Cluster:
     def _start(self, *arguments: str) -> None:
         log = self._folder / f"node{len(self._nodes)}.log"
         with log.open("wb") as file:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603
                 [str(RAY), "start", "--block", "--num-cpus=1", "--object-store-memory=200000000", *arguments],
                 stdout=file,
                 stderr=file,
@@ -57,8 +70,8 @@ class Cluster:
         self._nodes.append(process)
         until = time.monotonic() + STARTS_S
         while "Ray runtime started" not in log.read_text(encoding="utf-8"):
-            assert process.poll() is None, log.read_text(encoding="utf-8")
-            assert time.monotonic() < until, log.read_text(encoding="utf-8")
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(log.read_text(encoding="utf-8"))
             time.sleep(0.1)
 
 

@@ -1,0 +1,160 @@
+"""`python -m benchmarks.scale --photos FOLDER`: what embedding costs on Ray, and what that makes of millions of images.
+
+The local engine, and Ray with one and with two nodes of a core each on this machine, in turn, a few minutes in all; and
+what reading, decoding, the backbone and writing take apart, in one thread.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import pages
+from benchmarks.child import ROOT, measure
+from benchmarks.ray_nodes import OPEN, Cluster
+from benchmarks.scale_tables import table
+from realwaste.atomic import write_json
+
+RESULTS, PAGE = ROOT / "benchmarks/scale.json", ROOT / "docs/scale.md"
+COMMAND = "python -m benchmarks.scale"
+BATCH = 8
+# The engines, by their titles: Ray nodes (0: the local engine) and threads.
+SIDES = {
+    "local, all cores": (0, None),
+    "local, one core": (0, 1),
+    "Ray, one node of one core": (1, 1),
+    "Ray, two nodes of one core": (2, 1),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--photos", type=Path, required=True, help="a folder of JPEGs, at any depth")
+    parser.add_argument("--backbone", default="MobileNetV2", help="an application, or a .keras feature extractor")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    about = {"photos": str(given.photos.resolve()), "name": given.backbone, "size": given.size}
+    apart = [measure("scale.apart", **about) for _ in range(given.repeats)]
+    runs = [{"side": side} | _side(*SIDES[side], about) for _ in range(given.repeats) for side in SIDES]
+    # The extractor by its name alone: the paths of a machine are nobody's business.
+    setup = {"backbone": Path(given.backbone).stem, "size": given.size, "cores": os.cpu_count()}
+    found = setup | {"apart": apart, "runs": runs}
+    write_json(RESULTS, found)
+    pages.rewrite(PAGE, COMMAND, table(found))
+
+
+def _side(nodes: int, threads: int | None, about: dict[str, Any]) -> dict[str, Any]:
+    if not nodes:
+        return measure("scale.embedded", threads=threads, address=None, **about)
+    place = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # a socket's path has 107 bytes
+    cluster = Cluster(place, nodes)
+    try:
+        cluster.pin()
+        return measure("scale.embedded", threads=threads, address=cluster.address, **about)
+    finally:
+        cluster.stop()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def embedded(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:
+    """All photos by an engine: seconds in all, and images/s once every core has given its first vectors."""
+    from realwaste.engines import embedding as engines  # noqa: PLC0415 - the parent process needs no TensorFlow
+
+    model, root, paths = _ready(photos, name, size, None if address else threads)
+    if address:
+        os.environ |= {"RAY_ADDRESS": address, **OPEN}
+    with tempfile.TemporaryDirectory() as kept:
+        began, clock = time.perf_counter(), time.time()
+        found = engines.of("ray" if address else "local")(
+            model,
+            root,
+            paths,
+            dtype_policy="float32",
+            image_size=size,
+            batch_size=BATCH,
+            deterministic=True,
+            kept=Path(kept),
+        )
+        seconds = time.perf_counter() - began
+        parts = sorted((file.stat().st_mtime - clock, file) for file in Path(kept).glob("rows_*.npy"))
+        warm = 2 if address else 1
+        rows = sum(_rows_of(file) for _, file in parts[warm:])
+        rate = rows / (parts[-1][0] - parts[warm - 1][0])
+        width = int(found.vectors.shape[1])
+    return {
+        "images": len(paths),
+        "width": width,
+        "seconds": seconds,
+        "rate": rate,
+        "start": seconds - len(paths) / rate,
+    }
+
+
+def apart(photos: str, name: str, size: int) -> dict[str, Any]:
+    """Seconds an image of each step, one thread; bytes of an image and of a vector as they are kept."""
+    from realwaste import embedding, fused, images  # noqa: PLC0415
+
+    plain, root, paths = _ready(photos, name, size, 1)
+    model, files = fused.twin(plain, "float32"), [root / path for path in paths]
+    data: list[bytes] = []
+    pixels: list[Any] = []
+    vectors: list[Any] = []
+    batches = range(0, len(files) - BATCH + 1, BATCH)
+    steps: dict[str, Callable[[], object]] = {
+        "read": lambda: data.extend(file.read_bytes() for file in files),
+        "hash": lambda: [hashlib.md5(one).digest() for one in data],  # noqa: S324 - as DVC does
+        "decode": lambda: pixels.extend(images.resize(images.decode(one), size) for one in data),
+        "backbone": lambda: vectors.extend(model.predict_on_batch(np.stack(pixels[at : at + BATCH])) for at in batches),
+    }
+    model.predict_on_batch(np.zeros((BATCH, size, size, 3), np.uint8))
+    seconds = {step: _timed(work) / len(files) for step, work in steps.items()}
+    whole = np.concatenate(vectors)
+    kept = embedding.Embeddings(np.asarray(paths[: len(whole)], np.str_), whole)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "vectors"
+        seconds["write"] = _timed(lambda: embedding.save(place, kept)) / len(whole)
+        size_kept = sum(file.stat().st_size for file in place.iterdir())
+    return {
+        "seconds": seconds,
+        "bytes_an_image": sum(map(len, data)) / len(data),
+        "bytes_a_vector": size_kept / len(whole),
+        "width": whole.shape[1],
+    }
+
+
+def _ready(photos: str, name: str, size: int, threads: int | None) -> tuple[Any, Path, list[str]]:
+    import tensorflow as tf  # noqa: PLC0415
+
+    from realwaste import backbone, images  # noqa: PLC0415
+
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    root = Path(photos)
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in images.SUFFIXES)
+    return backbone.build(name, size, None, seed=1), root, [file.relative_to(root).as_posix() for file in files]
+
+
+def _rows_of(file: Path) -> int:
+    from realwaste import arrays  # noqa: PLC0415
+
+    found = arrays.read(file)
+    return len(found[0]) if found else 0
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
