@@ -18,8 +18,8 @@ import psutil
 import pytest
 import training_job
 from import_walk import ROOT
-from ray_nodes import OPEN, Cluster
 
+from benchmarks.ray_nodes import OPEN, Cluster
 from benchmarks.workspace import set_params
 
 pytestmark = pytest.mark.slow
