@@ -96,7 +96,6 @@ def test_both_nodes_embed_what_one_process_does(fresh, nodes):
     assert status == 0, said
     counts = _images_a_node(said)
     assert len(counts) == 2
-    assert min(counts) >= IMAGES // 5
     assert sum(counts) == IMAGES
     _agree(fresh)
 
