@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from conftest import picture
 from import_walk import ROOT
@@ -132,6 +133,17 @@ def test_a_job_that_is_killed_goes_on_with_the_parts_that_are_missing(fresh, nod
     assert sum(_images_a_node(said)) < IMAGES
     assert f"{15 - done} parts of the images" in " ".join(said.split())
     _agree(fresh)
+
+
+def test_a_ray_that_was_started_here_ends_with_a_killed_job(fresh):
+    job = _start("ray", fresh)
+    _wait_for_parts(job, fresh, 1)
+    family = psutil.Process(job.pid).children(recursive=True)
+    assert any("raylet" in process.name() for process in family)
+    job.kill()
+    job.wait()
+    _, left = psutil.wait_procs(family, timeout=90)
+    assert left == []
 
 
 def test_a_node_that_does_not_see_the_images_is_named(fresh, nodes):
