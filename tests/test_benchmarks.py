@@ -20,6 +20,7 @@ from benchmarks import (
     scale_tables,
     tables,
 )
+from benchmarks.child import measure
 from realwaste import manifest, split
 from realwaste.atomic import write_csv
 from realwaste.errors import UserError
@@ -137,7 +138,7 @@ def test_a_row_is_run_and_filled_in(images, tmp_path):
 
 
 def test_what_embedding_costs(work):
-    found = scale.apart(f"{work}/data/raw", "MobileNetV2", 32)
+    found = measure("scale.apart", photos=f"{work}/data/raw", name="MobileNetV2", size=32)
     assert set(found["seconds"]) == set(scale_tables.STEPS)
     assert found["bytes_a_vector"] > 4 * found["width"] == 4 * 1280
 
