@@ -1,7 +1,8 @@
 """`python -m benchmarks.data_parallel`: a step of the CNN on one core, and on two workers of a core each.
 
 The workers are processes on this machine, joined over its loopback: what they send is what they would send over a
-network, and what sending takes there is not measured. Drawn pixels; one worker and two run in turn, several times.
+network, and what sending takes there is not measured. Drawn pixels; one worker and two run in turn, several times. The
+loopback's counters count for all who use it: `unshare -n` gives the measurement one of its own.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def _row(head: str, runs: list[dict[str, Any]]) -> list[str]:
     return [
         HEADS[head],
         f"{runs[0]['weights'] / 1e6:.2f} M",
-        f"{sent / 1e6:.1f} MB a worker",
+        f"{sent / 1e6:.3g} MB a worker",
         f"{seconds[0]:.2f} s",
         f"{seconds[1]:.2f} s",
         f"**{seconds[0] / seconds[1]:.2f}×**",
@@ -120,3 +121,7 @@ def measured(head: str) -> dict[str, Any]:
         "seconds": (times[last] - times[first]) / STEPS,
         "bytes": (places[last] - places[first]) / STEPS / strategy.num_replicas_in_sync,
     }
+
+
+if __name__ == "__main__":
+    main()

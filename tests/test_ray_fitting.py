@@ -91,6 +91,8 @@ def test_the_reason_is_of_the_worker_that_was_lost_first():
 
     assert fitting._reason(GroupError()) == "Worker was killed due to memory pressure"
     assert fitting._reason(RuntimeError("")) == "RuntimeError"
+    hung = "trace\nCollective ops is aborted by: peer down\n[[{{node reduce}}]]"
+    assert fitting._reason(RuntimeError(hung)) == "Collective ops is aborted by: peer down"
 
 
 def test_workers_that_are_lost_again_and_again_end_it(lasting):

@@ -170,19 +170,32 @@ def test_an_engine_goes_on_where_the_other_was_killed(nodes, local, tmp_path, en
     np.testing.assert_allclose(result["history"], local["history"], atol=1e-6)
 
 
-def test_a_worker_that_hangs_ends_the_job_with_a_clear_line(nodes, tmp_path):
-    """It neither ends nor gets on, and the other waits for it, deaf to SIGTERM."""
-    job = Job(nodes, tmp_path, REALWASTE_RAY_PATIENCE="75")
+def test_a_worker_that_hangs_is_replaced(nodes, undisturbed, tmp_path):
+    """It neither ends nor gets on, and the other waits for it, until TensorFlow asks whether it is there."""
+    job = Job(nodes, tmp_path)
     job.wait_for_epoch(2)
     (stopped,) = nodes.workers(1)
     stopped.send_signal(signal.SIGSTOP)
+    _assert_equal(job.result(), undisturbed)
+    gone, alive = psutil.wait_procs([stopped], timeout=60)
+    assert gone, alive
+
+
+def test_workers_that_all_hang_end_the_job_with_a_clear_line(nodes, tmp_path):
+    """Nobody is left to ask."""
+    job = Job(nodes, tmp_path, REALWASTE_RAY_PATIENCE="75")
+    job.wait_for_epoch(2)
+    stopped = nodes.workers()
+    assert len(stopped) == 2
+    for worker in stopped:
+        worker.send_signal(signal.SIGSTOP)
     began = time.monotonic()
     assert job.end() == 1
     assert time.monotonic() - began < 120
-    assert "Connecting" not in job.said()
     assert "A Ray cluster must deliver training steps: none came for 75 s." in " ".join(job.said().split())
-    gone, alive = psutil.wait_procs([stopped], timeout=60)
-    assert gone, alive
+    assert "Connecting" not in job.said()
+    gone, alive = psutil.wait_procs(stopped, timeout=60)
+    assert len(gone) == 2, alive
 
 
 def test_a_lost_node_is_done_without(nodes, local, tmp_path):

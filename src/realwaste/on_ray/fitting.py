@@ -132,12 +132,12 @@ class _LostError(Exception):
 
 
 def _reason(error: Exception) -> str:
-    """The last line of what a worker died of; what the others say is that they waited for it."""
+    """One line of what a worker died of; what the others say is that they waited for it."""
     failures = [str(failure) for failure in getattr(error, "worker_failures", {}).values()] or [str(error)]
     first = next((text for text in failures if "Collective ops" not in text), failures[0])
-    line = (first.strip().splitlines() or [type(error).__name__])[-1].strip()
-    told = re.search(r"Worker exit detail: (.*)", line)
-    return (told[1] if told else line).partition(". ")[0][:160]
+    told = re.search(r"Worker exit detail: (.*)|(Collective ops is aborted by: .*)", first)
+    line = next(filter(None, told.groups())) if told else (first.strip().splitlines() or [type(error).__name__])[-1]
+    return line.strip().partition(". ")[0][:160]
 
 
 def _attempt(given: Any) -> Iterator[Rows | Outcome]:
