@@ -1,4 +1,4 @@
-"""What embed_irv2 and embed_densenet do: every image of the manifest through the frozen backbone, once."""
+"""What embed_irv2, embed_densenet and embed_edge do: every image of the manifest through the frozen backbone, once."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
