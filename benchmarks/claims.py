@@ -173,8 +173,8 @@ def _number_rows(letter: str, record: dict[str, Any] | None) -> list[list[str]]:
         return [[letter, "", f"**{NOT_RUN}**", "", ""]]
     rows = []
     for name, row in record["models"].items():
-        weights = "" if row["weights"].startswith("t") else f" ({row['weights']} weights)"
-        named = name if row["backbone"] in {"CNN", "Soft vote"} else f"{name}: {row['backbone']}{weights}"
+        own = {"imagenet": " (ImageNet weights)", "random": " (RANDOM weights)"}.get(row["weights"], "")
+        named = name if row["backbone"] in {"CNN", "Soft vote"} else f"{name}: {row['backbone']}{own}"
         again = row["repeats"]
         spread = f"{again['test_accuracy_mean']:.3f} ± {again['test_accuracy_std']:.3f}" if again else ""
         rows.append([letter, named, _interval(row, "test_accuracy"), _interval(row, "macro_f1"), spread])

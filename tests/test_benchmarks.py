@@ -131,7 +131,7 @@ def test_a_row_is_run_and_filled_in(images, tmp_path):
     assert list(found["models"]) == ["cnn", "irv2", "densenet", "ensemble"]
     assert found["models"]["irv2"]["repeats"]["runs"] == 2
     text = claims.table({"B": found})
-    assert "irv2: MobileNetV2 (random weights)" in text
+    assert "irv2: MobileNetV2 (RANDOM weights)" in text
     assert text.count(f"**{claims.NOT_RUN}**") == len(claims.CLAIMS) - 1
     with pytest.raises(UserError, match="end well"):
         claims.run(replace(claim, params=(*claim.params, "train_cnn.epochs=0")), tmp_path / "work", {"PHOTOS": "."})
