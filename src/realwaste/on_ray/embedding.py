@@ -5,6 +5,7 @@ comes twice, because its node was lost after it was computed, is the same part. 
 could wait for ever for a core that the actors have.
 """
 
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from rich.progress import track
 from realwaste import arrays, embedding, fused
 from realwaste.batches import steps
 from realwaste.embedding import Embeddings
+from realwaste.errors import UserError
 from realwaste.log import console, is_quiet, logger
 from realwaste.on_ray import cluster
 from realwaste.shards import Shards
@@ -88,22 +90,35 @@ def embed(
 
 
 class Embedder:
-    """An actor. It loads the model with the first part, so that what goes wrong then is told as a task's error is."""
+    """An actor. It loads the model with its first part, so that what goes wrong then is a result of that part."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._model: keras.Model | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        (start,), (listed,) = batch["start"].tolist(), batch["paths"].tolist()
+        vectors, refused = np.zeros((0, 0), np.float32), ""
+        try:
+            vectors = self._embedded(listed.split("\0"))
+        except UserError as error:  # as a result: of an exception Ray keeps the text alone
+            refused = json.dumps([error.rule, error.remedy, error.received])
+        return {
+            "start": [start],
+            "width": [vectors.shape[1]],
+            "vectors": [vectors.tobytes()],
+            "node": [cluster.node()],
+            "refused": [refused],
+        }
+
+    def _embedded(self, paths: list[str]) -> NDArray[np.float32]:
+        work = self._work
         if self._model is None:
             self._model = self._start()
-        (start,), (listed,) = batch["start"].tolist(), batch["paths"].tolist()
-        work, paths = self._work, listed.split("\0")
         found = embedding.embed(
             self._model, work.root, paths, image_size=work.image_size, batch_size=work.batch_size, readers=1
-        ).vectors
-        width = found.shape[1]
-        return {"start": [start], "width": [width], "vectors": [np.asarray(found).tobytes()], "node": [cluster.node()]}
+        )
+        return np.asarray(found.vectors)
 
     def _start(self) -> keras.Model:
         import ray  # noqa: PLC0415 - an extra
@@ -138,6 +153,8 @@ def _results(
         num_cpus=_CORES,
     )
     for row in computed.iter_rows():
+        if row["refused"]:
+            raise UserError(*json.loads(row["refused"]))
         vectors = np.frombuffer(row["vectors"], np.float32).reshape(-1, row["width"])
         yield row["start"], vectors, row["node"]
 
