@@ -137,12 +137,16 @@ def extract(root: Path) -> dict[str, Any]:
         if isinstance(row, dict) and "test_accuracy" in row
     }
     told = {key: split[key] for key in ("strategy", "train", "val", "test")} | split["exposure"]
-    shown = [pair for pair, facts in compared["pairs"].items() if facts["mcnemar_p"] < 0.05]
+    shown = []
+    for pair, facts in compared["pairs"].items():
+        if facts["mcnemar_p"] < 0.05:
+            first, second = pair.split("_vs_")
+            shown.append([first, second] if facts["difference"] > 0 else [second, first])
     return {
         "dataset": compared["dataset"],
         "split": told,
         "models": models,
-        "shown": {pair: compared["pairs"][pair]["verdict"] for pair in shown},
+        "shown": shown,
         "pairs": len(compared["pairs"]),
     }
 
@@ -178,8 +182,8 @@ def _number_rows(letter: str, record: dict[str, Any] | None) -> list[list[str]]:
         again = row["repeats"]
         spread = f"{again['test_accuracy_mean']:.3f} ± {again['test_accuracy_std']:.3f}" if again else ""
         rows.append([letter, named, _interval(row, "test_accuracy"), _interval(row, "macro_f1"), spread])
-    verdicts = ", ".join(f"{verdict} ({pair.replace('_vs_', ', ')})" for pair, verdict in record["shown"].items())
-    rows.append([letter, f"*of {record['pairs']} pairs, McNemar shows*", verdicts or "no difference", "", ""])
+    better = ", ".join(f"{one} over {other}" for one, other in record["shown"]) or "no difference"
+    rows.append([letter, f"*of {record['pairs']} pairs, McNemar shows*", better, "", ""])
     return rows
 
 
