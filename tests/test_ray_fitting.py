@@ -1,6 +1,7 @@
 """What decides about a training on Ray, without a cluster: how many workers, how many losses, which files."""
 
 import importlib.util
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def lasting(monkeypatch, caplog):
     def run(*attempts: list[int | Exception | Outcome]) -> list[Any]:
         coming = iter(attempts)
 
-        def attempt(given):
+        def attempt(given, over):
             for what in next(coming):
                 if isinstance(what, Exception):
                     raise what
@@ -64,7 +65,7 @@ def lasting(monkeypatch, caplog):
         monkeypatch.setattr(fitting, "_attempt", attempt)
         work = data_parallel.Work("{}", [], training_job.schedule(), Path("t"))
         nothing = training_job.samples(2)
-        return list(fitting._lasting(work, nothing, nothing))
+        return list(fitting._lasting(work, nothing, nothing, threading.Event()))
 
     return run
 

@@ -52,8 +52,6 @@ def connected() -> Iterator[None]:
     require()
     # Read by Ray when it is imported or started.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Else a thread that `watched` gave up would connect again when the block has ended.
-    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     # It tells of restarts that might fail, on standard error and past every logger; what did fail comes as an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray  # noqa: PLC0415 - an extra

@@ -34,6 +34,7 @@ from realwaste.training import Schedule, Training
 
 LOSSES_IN_A_ROW = 3  # of workers, without an epoch in between
 _LOOK_S = 0.2
+_LEAVE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -87,25 +88,42 @@ def fit(
         UserError: no cluster, no progress for cluster.patience_s(), LOSSES_IN_A_ROW, or a node without the files.
     """
     work = data_parallel.work_of(model, schedule, checkpoint.resolve() if checkpoint else None)
+    over, left = threading.Event(), threading.Event()
+
+    def told() -> Iterator[Rows | Outcome]:
+        try:
+            yield from _lasting(work, train, val, over)
+        finally:
+            left.set()
+
     with cluster.connected():
-        for news in cluster.watched(_lasting(work, train, val), "training steps"):
-            if isinstance(news, Outcome):
-                outcome = news
-            elif live and news:
-                live(training.history_of(news))
+        try:
+            for news in cluster.watched(told(), "training steps"):
+                if isinstance(news, Outcome):
+                    outcome = news
+                elif live and news:
+                    live(training.history_of(news))
+        finally:
+            # A thread that asks Ray for something when the block has ended would connect again.
+            over.set()
+            left.wait(_LEAVE_S)
     model.set_weights(outcome.weights)
     return training.what_happened(outcome.rows, outcome.seconds, outcome.best_epoch)
 
 
-def _lasting(work: Work, train: Samples, val: Samples) -> Iterator[Rows | Outcome]:
-    """Attempts until one comes to its end: the rows after each epoch, [] for lesser progress, and the outcome."""
+def _lasting(work: Work, train: Samples, val: Samples, over: threading.Event) -> Iterator[Rows | Outcome]:
+    """Attempts until one comes to its end: the rows after each epoch, [] for lesser progress, and the outcome.
+
+    Args:
+        over: set when nobody waits for it any more.
+    """
     import ray  # noqa: PLC0415 - an extra
 
     given = ray.put((work, train, val))
     lost = epochs = 0
     while True:
         try:
-            for news in _attempt(given):
+            for news in _attempt(given, over):
                 if isinstance(news, list) and len(news) > epochs:
                     epochs, lost = len(news), 0
                 yield news
@@ -140,7 +158,7 @@ def _reason(error: Exception) -> str:
     return line.strip().partition(". ")[0][:160]
 
 
-def _attempt(given: Any) -> Iterator[Rows | Outcome]:
+def _attempt(given: Any, over: threading.Event) -> Iterator[Rows | Outcome]:
     """One run of Ray Train.
 
     Raises:
@@ -154,6 +172,8 @@ def _attempt(given: Any) -> Iterator[Rows | Outcome]:
     seen = News(0, [], None)
     try:
         for error in _run(given, mailbox):
+            if over.is_set():
+                return
             news = ray.get(mailbox.news.remote())
             if news.refusal is not None:
                 raise news.refusal
