@@ -198,6 +198,13 @@ def test_workers_that_all_hang_end_the_job_with_a_clear_line(nodes, tmp_path):
     assert len(gone) == 2, alive
 
 
+def test_what_a_worker_refuses_is_said_in_two_lines(nodes, tmp_path):
+    job = Job(nodes, tmp_path, checkpoint="not there/t")
+    assert job.end() == 1
+    assert "Every node of the cluster must have the checkout at the same path." in " ".join(job.said().split())
+    assert "Traceback" not in job.said()
+
+
 def test_a_lost_node_is_done_without(nodes, local, tmp_path):
     """The last test but one: the node does not come back."""
     nodes.add()
