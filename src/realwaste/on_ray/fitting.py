@@ -175,13 +175,12 @@ def _attempt(given: Any, over: threading.Event) -> Iterator[Rows | Outcome]:
             if over.is_set():
                 return
             news = ray.get(mailbox.news.remote())
-            if news.refusal is not None:
-                raise news.refusal
             if news != seen:
                 yield news.rows if len(news.rows) > len(seen.rows) else []
             seen = news
             if error is not None:
-                raise _LostError(error) from error
+                # Not before Ray Train has ended: it would ask a cluster that is gone.
+                raise news.refusal or _LostError(error) from error
         outcome = Outcome(**ray.get(mailbox.outcome.remote()))
     finally:
         ray.kill(mailbox)
