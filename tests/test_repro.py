@@ -87,9 +87,11 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
 @pytest.mark.parametrize(
     ("changes", "rerun"),
     [
-        ({"finetune_densenet__epochs": 3}, ["finetune_densenet", "evaluate", "explain", "compare"]),
+        (
+            {"train_cnn__learning_rate": 0.002, "finetune_densenet__epochs": 3},
+            ["train_cnn", "finetune_densenet", "evaluate", "explain", "compare"],
+        ),
         ({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"]),
-        ({"train_cnn__learning_rate": 0.002}, ["train_cnn", "evaluate", "explain", "compare"]),
         ({"plots__color": "#445566"}, ["validate_images", "split", "compare"]),
         ({"explain__mistakes": 1}, ["explain", "compare"]),
     ],
