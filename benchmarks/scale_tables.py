@@ -62,8 +62,9 @@ def costs(found: dict[str, Any]) -> Costs:
 def table(found: dict[str, Any]) -> str:
     model, images = costs(found), found["runs"][0]["images"]
     repeats = len(found["apart"])
+    said = "one run" if repeats == 1 else f"medians of {repeats} runs in turn"
     parts = [
-        f"**Measured**, medians of {repeats} {'run' if repeats == 1 else 'runs'} in turn: {images} photographs of "
+        f"**Measured**, {said}, of its later half: {images} images, photographs of "
         f"{model.image / 1e3:.0f} kB, {found['backbone']} at {found['size']} px in float32, vectors of "
         f"{found['apart'][0]['width']} numbers, a machine of {found['cores']} cores.",
         _rates(found),
