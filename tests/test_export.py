@@ -20,7 +20,7 @@ from ai_edge_litert.interpreter import Interpreter
 from conftest import picture
 from import_walk import ROOT
 
-from realwaste import backbone, cnn, export, head, model_file
+from realwaste import backbone, cnn, export, head, model_file, views
 from realwaste.errors import UserError
 from realwaste.model_file import Classifier, Facts
 
@@ -57,6 +57,11 @@ def small_cnn():
     return Classifier(model, Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS))
 
 
+def mirrored_cnn():
+    plain = small_cnn()
+    return Classifier(views.averaged(plain.model, "both"), plain.facts)
+
+
 def joined(name, image_size, weights="random"):
     """A head on a backbone whose random weights let pictures differ.
 
@@ -83,13 +88,15 @@ def joined(name, image_size, weights="random"):
 
 MODELS: dict[str, Callable[[], Classifier]] = {
     "cnn": small_cnn,
+    "mirrored cnn": mirrored_cnn,
     "MobileNetV2": partial(joined, "MobileNetV2", 64),
     "VGG16": partial(joined, "VGG16", 32),  # whose preprocessing, as DenseNet's, brings constants of its own
 }
 
 
 @pytest.fixture(
-    scope="module", params=["cnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("MobileNetV2", "VGG16"))]
+    scope="module",
+    params=["cnn", "mirrored cnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("MobileNetV2", "VGG16"))],
 )
 def classifier(request, tmp_path_factory):
     """As the command has it: saved and loaded."""
