@@ -1,11 +1,15 @@
 """Ray nodes on this machine, a core each: for tests that are marked slow, and to measure with."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -73,6 +77,20 @@ class Cluster:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(log.read_text(encoding="utf-8"))
             time.sleep(0.1)
+
+
+@contextmanager
+def started(nodes: int = 2) -> Iterator[Cluster]:
+    """A cluster for as long as the block lasts, with a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # a socket's path has 107 bytes
+    try:
+        cluster = Cluster(folder, nodes)
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _title(process: psutil.Process) -> str:

@@ -7,7 +7,6 @@ what reading, decoding, the backbone and writing take apart, in one thread.
 import argparse
 import hashlib
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import numpy as np
 
 from benchmarks import pages
 from benchmarks.child import ROOT, measure
-from benchmarks.ray_nodes import OPEN, Cluster
+from benchmarks.ray_nodes import OPEN, started
 from benchmarks.scale_tables import table
 from realwaste.atomic import write_json
 
@@ -55,14 +54,9 @@ def main() -> None:
 def _side(nodes: int, threads: int | None, about: dict[str, Any]) -> dict[str, Any]:
     if not nodes:
         return measure("scale.embedded", threads=threads, address=None, **about)
-    place = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # a socket's path has 107 bytes
-    cluster = Cluster(place, nodes)
-    try:
+    with started(nodes) as cluster:
         cluster.pin()
         return measure("scale.embedded", threads=threads, address=cluster.address, **about)
-    finally:
-        cluster.stop()
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def embedded(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:

@@ -5,8 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,9 +14,9 @@ import numpy as np
 import psutil
 import pytest
 from conftest import picture
-from import_walk import ROOT
+from ray_jobs import finished, start
 
-from benchmarks.ray_nodes import OPEN, Cluster
+from benchmarks.ray_nodes import OPEN, started
 from realwaste import embedding
 
 pytestmark = pytest.mark.slow
@@ -37,11 +37,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nodes():
-    place = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # a socket's path has 107 bytes
-    cluster = Cluster(place)
-    yield cluster
-    cluster.stop()
-    shutil.rmtree(place, ignore_errors=True)
+    with started() as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -51,21 +48,11 @@ def fresh(folder):
     return folder
 
 
-def _start(engine: str, folder: Path, address: str | None = None, *more: str, **environment: str):
-    variables = os.environ | OPEN | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | environment
-    variables |= {"RAY_ADDRESS": address} if address else {}
-    with (folder / "job.log").open("wb") as log:
-        command = [sys.executable, str(ROOT / "tests/embedding_job.py"), engine, str(folder), *more]
-        return subprocess.Popen(command, stdout=log, stderr=log, env=variables)
+_start = partial(start, "embedding_job.py")
 
 
 def _finished(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
-    try:
-        job.wait(LIMIT_S)
-    finally:
-        job.kill()
-        job.wait()
-    return job.returncode, (folder / "job.log").read_text(encoding="utf-8")
+    return finished(job, folder, LIMIT_S)
 
 
 def _parts(folder: Path) -> int:

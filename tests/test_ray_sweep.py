@@ -1,22 +1,20 @@
 """The sweep on two Ray nodes of a core each, started here: one process' table, from both nodes, whoever is killed."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
 import pandas as pd
 import pytest
 from conftest import picture
-from import_walk import ROOT
+from ray_jobs import finished, start
 from sweep_job import EPOCHS, RATES
 
-from benchmarks.ray_nodes import OPEN, Cluster
+from benchmarks.ray_nodes import started
 
 pytestmark = pytest.mark.slow
 LIMIT_S = 280
@@ -38,11 +36,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nodes():
-    place = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # a socket's path has 107 bytes
-    cluster = Cluster(place)
-    yield cluster
-    cluster.stop()
-    shutil.rmtree(place, ignore_errors=True)
+    with started() as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -52,21 +47,12 @@ def fresh(folder):
     return folder
 
 
-def _start(engine: str, folder: Path, address: str | None = None, *more: str, **environment: str):
-    variables = os.environ | OPEN | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | environment
-    variables |= {"RAY_ADDRESS": address} if address else {}
-    with (folder / "job.log").open("wb") as log:
-        command = [sys.executable, str(ROOT / "tests/sweep_job.py"), engine, str(folder), *more]
-        return subprocess.Popen(command, stdout=log, stderr=log, env=variables)
+_start = partial(start, "sweep_job.py")
 
 
 def _finished(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
-    try:
-        job.wait(LIMIT_S)
-    finally:
-        job.kill()
-        job.wait()
-    return job.returncode, " ".join((folder / "job.log").read_text(encoding="utf-8").split())
+    status, said = finished(job, folder, LIMIT_S)
+    return status, " ".join(said.split())
 
 
 def _table(folder: Path, engine: str) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 import training_job
 from import_walk import ROOT
 
-from benchmarks.ray_nodes import OPEN, Cluster
+from benchmarks.ray_nodes import OPEN, Cluster, started
 from benchmarks.workspace import set_params
 
 pytestmark = pytest.mark.slow
@@ -30,14 +29,9 @@ LONGEST_S = 240.0
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    # Ray's sockets need a short path.
-    folder = Path("/tmp") / f"ray-{os.getpid()}"  # noqa: S108
-    folder.mkdir()
-    cluster = Cluster(folder)
-    yield cluster
-    cluster.stop()
-    shutil.rmtree(folder)
+def nodes() -> Iterator[Cluster]:
+    with started() as cluster:
+        yield cluster
 
 
 class Job:

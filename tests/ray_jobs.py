@@ -1,0 +1,31 @@
+"""Work for a Ray cluster in a process of its own, which a test can time out or kill."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from import_walk import ROOT
+
+from benchmarks.ray_nodes import OPEN
+
+
+def start(
+    script: str, engine: str, folder: Path, address: str | None = None, *more: str, **environment: str
+) -> subprocess.Popen[bytes]:
+    """`script` of this folder, told engine and folder; what it says is in folder/job.log."""
+    variables = os.environ | OPEN | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | environment
+    variables |= {"RAY_ADDRESS": address} if address else {}
+    with (folder / "job.log").open("wb") as log:
+        command = [sys.executable, str(ROOT / "tests" / script), engine, str(folder), *more]
+        return subprocess.Popen(command, stdout=log, stderr=log, env=variables)
+
+
+def finished(job: subprocess.Popen[bytes], folder: Path, limit_s: float) -> tuple[int, str]:
+    """Status and what it said; it is killed if it takes longer."""
+    try:
+        job.wait(limit_s)
+    finally:
+        job.kill()
+        job.wait()
+    return job.returncode, (folder / "job.log").read_text(encoding="utf-8")
