@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from realwaste.errors import UserError
@@ -18,7 +18,16 @@ from realwaste.errors import UserError
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
 
-Count = Annotated[int, Field(ge=1)]
+
+def _each_once(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise ValueError("each value must stand once")
+    return values
+
+
+# Far beyond what anybody waits for, or fits in memory: a digit too many is refused, not begun.
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -34,8 +43,8 @@ class Section(BaseModel):
 
 
 class Base(Section):
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]]
+    seed: Seed
+    seeds: Annotated[list[Seed], Field(max_length=100), AfterValidator(_each_once)]
     deterministic: bool
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
     engine: Literal["local", "ray"]
@@ -44,7 +53,7 @@ class Base(Section):
 class Fetch(Section):
     source: Text
     sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None
-    synthetic_images_per_class: Annotated[int, Field(ge=5)]
+    synthetic_images_per_class: Annotated[Count, Field(ge=5)]
 
 
 class ValidateImages(Section):
@@ -53,7 +62,7 @@ class ValidateImages(Section):
 
 class Split(Section):
     strategy: Literal["stratified", "grouped"]
-    block: Annotated[int, Field(ge=2)]
+    block: Annotated[Count, Field(ge=2)]
     train: Ratio
     val: Ratio
     test: Ratio
@@ -93,7 +102,7 @@ class TrainCnn(Section):
 
 
 class LrSweep(Section):
-    learning_rates: Annotated[list[Rate], Field(min_length=1)]
+    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_each_once)]
     epochs: Count
     image_size: ImageSize
     batch_size: Count
@@ -101,13 +110,6 @@ class LrSweep(Section):
     shuffle: bool
     cache: Cache
     prune: bool
-
-    @field_validator("learning_rates")
-    @classmethod
-    def _each_once(cls, rates: list[float]) -> list[float]:
-        if len(set(rates)) < len(rates):
-            raise ValueError("each learning rate must stand once")
-        return rates
 
 
 class Unfrozen(Section):
@@ -179,7 +181,18 @@ class Params(Section):
 
 
 class _Yaml12Loader(yaml.SafeLoader):
-    """PyYAML reads `1e-4` as text; DVC reads it as a number, and writes it so after `-S …=1e-4`."""
+    """Refuses a key that stands twice, of which PyYAML takes the last without a word.
+
+    It reads `1e-4` as a number, as DVC does, which writes it so after `-S …=1e-4`; to PyYAML that is text.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Yaml12Loader.add_implicit_resolver(
@@ -214,6 +227,9 @@ def load(stage: str, params: Path = PARAMS, pipeline: Path = PIPELINE) -> Params
 
 
 def check(values: object) -> Params:
+    if not isinstance(values, dict):
+        rule = f"params.yaml must hold the sections {', '.join(Params.model_fields)}."
+        raise UserError(rule, "Bring it back: git restore params.yaml", values or "an empty file")
     try:
         return Params.model_validate(values)
     except ValidationError as error:
@@ -221,8 +237,8 @@ def check(values: object) -> Params:
         if any(problem["type"] == "extra_forbidden" for problem in problems):
             # A misspelt key gives two problems, unknown and missing; the unknown one carries the remedy.
             problems = [problem for problem in problems if problem["type"] != "missing"]
-        first, more = problems[0], len(problems) - 1
-        raise _explained(first, f" ({more} more after this one.)" if more else "") from None
+        first, more = problems[0], len({_key(problem, values) for problem in problems}) - 1
+        raise _explained(first, _key(first, values), f" ({more} more after this one.)" if more else "") from None
 
 
 def _only(model: Any, paths: list[tuple[str, ...]]) -> Any:
@@ -233,8 +249,17 @@ def _only(model: Any, paths: list[tuple[str, ...]]) -> Any:
     return type(model).model_construct(**kept)
 
 
-def _explained(problem: ErrorDetails, more: str) -> UserError:
-    key = ".".join(str(part) for part in problem["loc"]) or "the file"
+def _key(problem: ErrorDetails, values: Any) -> str:
+    """As in params.yaml; pydantic adds to it which type of several a value was held against."""
+    place, key = values, list[str]()
+    for part in problem["loc"]:
+        if isinstance(place, (dict, list)):
+            key.append(str(part))
+            place = place.get(part) if isinstance(place, dict) else place[int(part)]
+    return ".".join(key)
+
+
+def _explained(problem: ErrorDetails, key: str, more: str) -> UserError:
     kind, received = problem["type"], problem["input"]
     if kind == "extra_forbidden":
         known = _keys_beside(problem["loc"])

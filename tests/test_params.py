@@ -1,6 +1,7 @@
 """params.yaml is refused with key, rule and what was received, or handed over exactly as it is."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,17 @@ def test_the_committed_file_passes_and_comes_out_as_it_went_in():
         ("train_cnn.learning_rate", float("inf"), "finite"),
         ("train_cnn.shuffle", "yes", "valid boolean"),
         ("lr_sweep.learning_rates", [], "at least 1 item"),
-        ("lr_sweep.learning_rates", [0.1, 0.1], "each learning rate must stand once"),
+        ("lr_sweep.learning_rates", [0.1, 0.1], "each value must stand once"),
         ("lr_sweep.learning_rates", [0.1, 0], "greater than 0"),
         ("lr_sweep.prune", "asha", "valid boolean"),
         ("split.train", 0.7, "sum to 1"),
         ("split.test", 0, "greater than 0"),
         ("base.seed", -1, "greater than or equal to 0"),
+        ("base.seeds", [1, 1], "each value must stand once"),
+        ("base.seeds", [1, -1], "greater than or equal to 0"),
+        ("train_cnn.epochs", 10**12, "less than or equal to"),
+        ("finetune_irv2.unfreeze", -1, "greater than or equal to 0"),
+        ("finetune_irv2.unfreeze", 1.5, "valid integer"),
         ("base.engine", "spark", "'local' or 'ray'"),
         ("fetch.source", "", "at least 1 character"),
         ("fetch.sha256", "abc", "match pattern"),
@@ -48,7 +54,10 @@ def test_an_impossible_value_is_refused_by_name(key, value, said):
     with pytest.raises(UserError) as refusal:
         params.check(values)
     text = str(refusal.value)
-    assert key.split(".")[0] in text
+    named = re.match(r"params\.yaml: (\S+) must be right: ", text)
+    assert named is not None
+    assert key.startswith(named[1].rstrip(".0123456789"))
+    assert "more after" not in text
     assert said in text
     assert "Received" in text
 
@@ -89,6 +98,19 @@ def test_a_stage_can_read_what_it_declares_and_nothing_else():
 def test_not_yaml_is_one_clear_line(tmp_path):
     (tmp_path / "p.yaml").write_text("a: [1", encoding="utf-8")
     with pytest.raises(UserError, match="must be YAML"):
+        params.read_yaml(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but this\n", "- a\n"])
+def test_a_file_without_sections_names_them(tmp_path, text):
+    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"must hold the sections base, fetch, .*\n.*git restore params\.yaml"):
+        params.check(params.read_yaml(tmp_path / "p.yaml"))
+
+
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
+    (tmp_path / "p.yaml").write_text("a:\n  b: 1\n  c: 2\n  b: 3\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"b stands twice.*line 4"):
         params.read_yaml(tmp_path / "p.yaml")
 
 
