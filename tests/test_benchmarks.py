@@ -1,6 +1,9 @@
 """The benchmark's tasks run, made tiny, and its tables say what was measured. No figure here means anything."""
 
+import io
 import json
+import subprocess
+import tarfile
 from dataclasses import replace
 
 import keras
@@ -90,8 +93,16 @@ def test_pages_have_the_tables_of_the_kept_results(module):
     assert pages.into(page, module.COMMAND, module.table(found)) == page
 
 
-def test_the_claim_of_the_committed_results_has_their_numbers():
-    assert claims.extract(ROOT) == json.loads(claims.RESULTS.read_text(encoding="utf-8"))["A"]
+def test_the_claim_of_the_committed_results_has_their_numbers(tmp_path):
+    """Committed against committed: a run on another processor leaves other numbers in the working tree."""
+    command = ["git", "archive", "HEAD", "metrics", "benchmarks"]
+    packed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    if packed.returncode:
+        pytest.skip("no git repository with these files in its last commit")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    kept = json.loads((tmp_path / claims.RESULTS.relative_to(ROOT)).read_text(encoding="utf-8"))
+    assert claims.extract(tmp_path) == kept["A"]
 
 
 def test_what_was_not_run_says_so_and_every_row_has_its_command():
