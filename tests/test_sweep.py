@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
-from realwaste import sweep
+from realwaste import sweep, trials
 from realwaste.errors import DivergedError
 
 
@@ -17,6 +19,16 @@ def _table(**rates):
 def test_the_lowest_validation_loss_wins_whichever_epoch_it_came_in():
     choice = sweep.best(_table(**{"r0.1": [3, 2, 1.5], "r0.01": [2, 1.0, 4], "r0.001": [2, 1.9, 1.2]}))
     assert (choice.rate, choice.epoch, choice.val_loss) == (0.01, 2, 1.0)
+
+
+def test_rates_that_are_near_each_other_keep_their_names_apart():
+    near = [0.001, 0.0010000001, 0.00100000010, 1e-05, 1.0]
+    assert [sweep.named(rate) for rate in near] == ["0.001", "0.0010000001", "0.0010000001", "1e-05", "1"]
+    table = _table(**{"r0.001": [2.0], "r0.0010000001": [1.0]})
+    assert list(sweep.summary(table, sweep.best(table))["rates"]) == ["0_001", "0_0010000001"]
+    kept = Path("kept")
+    assert trials.finished(kept, 0.001) != trials.finished(kept, 0.0010000001)
+    assert trials.checkpoint(kept, 0.001) != trials.checkpoint(kept, 0.0010000001)
 
 
 def test_of_equals_the_smaller_rate():

@@ -18,6 +18,11 @@ class Choice:
     val_loss: float
 
 
+def named(rate: float) -> str:
+    """The shortest text that reads back as this rate, 0.001 or 1e-05: no two rates share it."""
+    return repr(rate).removesuffix(".0")
+
+
 def rows(rate: float, history: pd.DataFrame) -> pd.DataFrame:
     """The table's rows (COLUMNS) of one rate, from the history of its training."""
     return history.assign(learning_rate=rate, diverged=history.isna().any(axis=None))
@@ -48,7 +53,7 @@ def summary(table: pd.DataFrame, choice: Choice) -> dict[str, Any]:
     rates: dict[str, dict[str, object]] = {}
     for rate, own in table.groupby("learning_rate"):
         # A dot would read as one more level in `dvc metrics`.
-        key = f"{rate:g}".replace(".", "_")
+        key = named(float(rate)).replace(".", "_")
         if own["diverged"].any():
             rates[key] = {"diverged": True, "diverged_epoch": int(own["epoch"].iloc[-1])}
         else:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from realwaste import cnn, training
 from realwaste.samples import Samples, classes_of
+from realwaste.sweep import named
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ def fit(
 
 def finished(kept: Path, rate: float) -> Path:
     """Where the table of a rate that is done waits for the others."""
-    return kept / f"rate_{rate:g}.csv"
+    return kept / f"rate_{named(rate)}.csv"
 
 
 def checkpoint(kept: Path, rate: float) -> Path:
-    return kept / f"epochs_{rate:e}"
+    return kept / f"epochs_{named(rate)}"
 
 
 def clear(kept: Path, rate: float) -> None:

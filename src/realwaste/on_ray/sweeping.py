@@ -76,7 +76,7 @@ def _followed(news: Iterable[News], job: Sweep, kept: Path, live: Callable[[pd.D
     for rate, said, is_done in news:
         if "refused" in said:
             raise UserError(*said["refused"])
-        places[f"{rate:g}"] = said["node"][:8]
+        places[sweep.named(rate)] = said["node"][:8]
         history = pd.DataFrame(said["history"])
         tables[rate] = sweep.rows(rate, history).assign(seconds=said["seconds"])
         live(pd.concat([tables[rate] for rate in job.rates if rate in tables], ignore_index=True))
