@@ -41,7 +41,20 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     assert pixel_cache.free_memory() > 0.5 * free
     (tmp_path / "memory.max").write_text("5000000\n")
     (tmp_path / "memory.current").write_text("2000000\n")
-    assert pixel_cache.free_memory() == 3_000_000
+    (tmp_path / "memory.stat").write_text("anon 900000\nactive_file 100000\ninactive_file 1000000\n")
+    assert pixel_cache.free_memory() == 4_000_000, "files that were read once are no use of memory"
+
+
+def test_so_does_that_of_an_older_kind(tmp_path, monkeypatch):
+    monkeypatch.setattr(pixel_cache, "CGROUP", tmp_path)
+    free, folder = pixel_cache.free_memory(), tmp_path / "memory"
+    folder.mkdir()
+    (folder / "memory.usage_in_bytes").write_text("2000000\n")
+    (folder / "memory.stat").write_text("inactive_file 5\ntotal_inactive_file 500000\n")
+    (folder / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert pixel_cache.free_memory() > 0.5 * free
+    (folder / "memory.limit_in_bytes").write_text("5000000\n")
+    assert pixel_cache.free_memory() == 3_500_000
 
 
 @pytest.fixture

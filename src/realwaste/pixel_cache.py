@@ -14,6 +14,11 @@ from realwaste.log import logger
 
 RULE = "memory if the decoded pictures take at most half of what is free there, else disk by the same rule, else none"
 CGROUP = Path("/sys/fs/cgroup")
+# Of control groups, version 2 and 1: the limit, what is used, and the key of memory.stat for files' pages not used lately.
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
 _AT_ONCE = 256  # pictures decoded before they are written
 
 
@@ -71,11 +76,16 @@ def choose(wanted: str, pictures: int, size: int, folder: Path) -> str:
 
 
 def free_memory() -> int:
-    """Bytes; a container's limit counts, which the kernel's own figure does not know."""
+    """Bytes; a container's limit counts, which the kernel's own figure does not know.
+
+    A container's use has every file in it that was read there. Pages of files that were not used lately count as free,
+    as Kubernetes counts them: the kernel gives them up before it refuses memory.
+    """
     free = psutil.virtual_memory().available
-    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
-    if limit.is_file() and (most := limit.read_text().strip()) != "max":
-        free = min(free, int(most) - int(used.read_text()))
+    for limit, used, statistics, key in _CGROUP_FILES:
+        if (CGROUP / limit).is_file() and (most := (CGROUP / limit).read_text().strip()) != "max":
+            counts = dict(line.split() for line in (CGROUP / statistics).read_text().splitlines())
+            free = min(free, int(most) - int((CGROUP / used).read_text()) + int(counts[key]))
     return free
 
 
