@@ -16,7 +16,6 @@ from realwaste import (
     samples,
     training,
     views,
-    weights,
 )
 from realwaste.atomic import write_csv, write_json
 from realwaste.augmentation import Augment
@@ -26,6 +25,7 @@ from realwaste.model_file import Classifier, Facts
 from realwaste.records import read_json
 from realwaste.samples import Samples, labels_of, paths_of
 from realwaste.tables import read_csv
+from stages import dependencies
 
 if TYPE_CHECKING:
     import keras
@@ -61,7 +61,7 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
         return whole, training.joined(first, second)
 
     work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
-    with resume.state(f"finetune_{name}", work, [SPLITS, folder / weights.RECORD]) as kept:
+    with resume.state(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as kept:
         repeats = [fitted(seed, kept)[0] for seed in base.seeds]
         learned, trained = fitted(base.seed, kept)
         built = backbone.fetched(folder, own.image_size)

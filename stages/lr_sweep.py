@@ -9,6 +9,7 @@ from realwaste.engines import sweeping
 from realwaste.log import logger
 from realwaste.records import read_json
 from realwaste.tables import read_csv
+from stages import dependencies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ def main(params: "Params") -> None:
         write_csv(Path("plots/data/lr_sweep.csv"), table[sweep.COLUMNS].assign(dataset=dataset))
 
     work = {"parameters": vars(own), "base": vars(base), "precision": policy}
-    with resume.state("lr_sweep", work, [Path("data/splits.csv")]) as kept:
+    with resume.state("lr_sweep", work, dependencies.files("lr_sweep")) as kept:
         tried = try_all(job, kept=kept, live=show)
         seconds = float(tried.table.groupby("learning_rate")["seconds"].first().sum())
         choice = sweep.best(tried.table)

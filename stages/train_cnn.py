@@ -12,6 +12,7 @@ from realwaste.model_file import Classifier, Facts
 from realwaste.records import read_json
 from realwaste.samples import classes_of
 from realwaste.tables import read_csv
+from stages import dependencies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def main(params: "Params") -> None:
     def live(history: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
 
-    with resume.state("train_cnn", work, [Path("data/splits.csv")]) as kept:
+    with resume.state("train_cnn", work, dependencies.files("train_cnn")) as kept:
         trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
         live(trained.history)
         whole = views.averaged(model, own.test_flips)
