@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import backbone, embedding, precision, resume
+from realwaste import backbone, device, embedding, precision, resume
 from realwaste.atomic import write_json
 from realwaste.engines import embedding as engine
 from realwaste.log import logger
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def embed(name: str, base: "Base", own: "Finetune") -> None:
     embed_all = engine.of(base.engine)
     folder, policy = Path("data/weights") / name, precision.resolve(base.precision)
+    made = device.record(policy, base.engine)
+    device.say(made)
     built = backbone.fetched(folder, own.image_size)
     paths = read_csv(Path("data/manifest.csv"))["path"].tolist()
     work = {"parameters": vars(own), "base": vars(base), "precision": policy}
@@ -37,7 +39,7 @@ def embed(name: str, base: "Base", own: "Finetune") -> None:
     facts = {
         "dataset": read_json(Path("data/dataset.json"))["dataset"],
         **built.facts,
-        "precision": policy,
+        "machine": made,
         "image_size": own.image_size,
         "images": len(paths),
         "features": vectors.vectors.shape[1],

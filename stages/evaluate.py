@@ -8,7 +8,18 @@ import keras
 import numpy as np
 import pandas as pd
 
-from realwaste import calibration, classification, cost, embedding, head, lineup, model_file, predictions, samples
+from realwaste import (
+    calibration,
+    classification,
+    cost,
+    device,
+    embedding,
+    head,
+    lineup,
+    model_file,
+    predictions,
+    samples,
+)
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.model_file import Classifier, Facts
@@ -46,8 +57,9 @@ def main(params: "Params") -> None:
     whole = pd.concat(answers, ignore_index=True)
     confusions = predictions.confusions(whole[whole["split"] == "test"])
     write_csv(Path("data/predictions.csv"), whole)
-    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | scored)
-    write_json(Path("metrics/cost.json"), costs)
+    made = {"machine": device.record("float32")}
+    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | made | scored)
+    write_json(Path("metrics/cost.json"), made | costs)
     write_csv(Path("plots/data/confusion.csv"), confusions.assign(dataset=dataset))
     write_csv(Path("plots/data/reliability.csv"), pd.concat(reliability, ignore_index=True).assign(dataset=dataset))
     logger.info("%s, test accuracy: %s", dataset, ", ".join(said))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from realwaste import (
     backbone,
     calibration,
+    device,
     embedding,
     finetuning,
     head,
@@ -42,6 +43,8 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
     cached = Parts(*(Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")))
     pictures = Parts(*samples.pictures(splits, RAW, own.image_size, "memory")[:2]) if own.unfreeze else None
     policy, end = precision.resolve(base.precision), own.unfrozen
+    made = device.record(policy if pictures else "float32")
+    device.say(made)
 
     def fitted(seed: int, kept: Path) -> tuple["keras.Model", training.Training]:
         """A head alone; with its backbone where that has learned too."""
@@ -78,6 +81,6 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
         model_file.save(Path(f"models/{name}.keras"), Classifier(whole, facts))
         head.save_trained(Path(f"models/{name}_heads.npy"), repeats)
         write_csv(Path(f"plots/data/history_{name}.csv"), trained.history.assign(dataset=dataset))
-        about = {"dataset": dataset} | built.facts | trained.summary() | {"temperature": temperature}
-        write_json(Path(f"metrics/finetune_{name}.json"), about)
+        about = {"dataset": dataset, "machine": made} | built.facts
+        write_json(Path(f"metrics/finetune_{name}.json"), about | trained.summary() | {"temperature": temperature})
     logger.info("%s (%s weights): %s", *origin, trained.line())

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import precision, resume, sweep, training, trials
+from realwaste import device, precision, resume, sweep, training, trials
 from realwaste.atomic import write_csv, write_json
 from realwaste.engines import sweeping
 from realwaste.log import logger
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def main(params: "Params") -> None:
     own, base = params.lr_sweep, params.base
     try_all, policy = sweeping.of(base.engine), precision.resolve(base.precision)
+    made = device.record(policy, base.engine)
+    device.say(made)
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     job = trials.Sweep(
         own.learning_rates,
@@ -42,6 +44,6 @@ def main(params: "Params") -> None:
         seconds = float(tried.table.groupby("learning_rate")["seconds"].first().sum())
         choice = sweep.best(tried.table)
         show(tried.table)
-        about = {"dataset": dataset, "precision": policy, "cache": tried.cache, "seconds": round(seconds, 2)}
+        about = {"dataset": dataset, "machine": made, "cache": tried.cache, "seconds": round(seconds, 2)}
         write_json(Path("metrics/lr_sweep.json"), sweep.summary(tried.table, choice) | about)
     logger.info("best learning rate %g: validation loss %.4f in epoch %d", choice.rate, choice.val_loss, choice.epoch)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from realwaste import absence, embedding, leakage, lineup, suspects
+from realwaste import absence, embedding, leakage, lineup, machine, suspects
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.records import read_json
@@ -31,7 +31,8 @@ def main(params: "Params") -> None:
     table = suspects.ranked(manifest, classes, answers)
     doubted = int((table["models_disagreeing"] == len(answers)).sum())
     write_csv(Path("data/suspects.csv"), table)
-    write_json(Path("metrics/suspects.json"), {"dataset": dataset, "images": len(table), "doubted_by_all": doubted})
+    about = {"dataset": dataset, "machine": machine.record("float32"), "images": len(table), "doubted_by_all": doubted}
+    write_json(Path("metrics/suspects.json"), about)
     logger.info(
         "all backbones doubt %d of %d labels; the most doubtful: %s", doubted, len(table), table["path"].iloc[0]
     )

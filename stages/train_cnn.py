@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import batches, calibration, cnn, model_file, precision, predictions, resume, training, views
+from realwaste import batches, calibration, cnn, device, model_file, precision, predictions, resume, training, views
 from realwaste.atomic import write_csv, write_json
 from realwaste.augmentation import Augment
 from realwaste.engines import fitting
@@ -35,6 +35,8 @@ def main(params: "Params") -> None:
         augment=Augment(**own.augment.model_dump()),
     )
     policy = precision.resolve(params.base.precision)
+    made = device.record(policy, params.base.engine)
+    device.say(made)
     schedule = training.Schedule(
         own.epochs,
         own.batch_size,
@@ -69,7 +71,7 @@ def main(params: "Params") -> None:
             "dataset": dataset,
             "backbone": cnn.BACKBONE,
             "weights": cnn.WEIGHTS,
-            "precision": policy,
+            "machine": made,
             "cache": cache,
         }
         write_json(Path("metrics/train_cnn.json"), about | trained.summary() | {"temperature": temperature})

@@ -13,7 +13,7 @@ from conftest import picture
 from huggingface_hub import ModelCard
 from import_walk import ROOT
 
-from realwaste import calibration, classification, comparison, model_card, predictions, report
+from realwaste import calibration, classification, comparison, machine, model_card, predictions, report
 from stages import params
 
 # As bad as folder names get.
@@ -62,7 +62,7 @@ def tell(tmp_path: Path):
         evaluated["irv2"]["repeats"] = {"runs": 3, "test_accuracy_mean": 0.81234, "test_accuracy_std": 0.01}
         ended = {"diverged": False, "epochs": 12, "seconds": 3.2, "val_accuracy": 0.5, "val_loss": 0.7}
         trainings = {
-            "cnn": {"backbone": "CNN", "weights": "trained from random", "precision": "float32", **ended},
+            "cnn": {"backbone": "CNN", "weights": "trained from random", **ended},
             "irv2": {"backbone": "InceptionResNetV2", "weights": weights, "preprocessing": "tf", **ended},
             "densenet": {"backbone": "DenseNet121", "weights": "imagenet", "preprocessing": "torch", **ended},
         }
@@ -114,6 +114,11 @@ def tell(tmp_path: Path):
             evaluated=evaluated,
             rows=comparison.table1(evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, dataset),
             pairs=comparison.pairs(predicted),
+            machines={
+                "train_cnn": machine.record("float32", gpus=["NVIDIA <H100>"]),
+                "finetune_irv2": machine.record("float32"),
+                "evaluate": machine.record("float32"),
+            },
             rejected=pd.DataFrame({"path": [f"a/{n}.jpg" for n in range(rejected)], "reason": "truncated JPEG"}),
             parts=parts,
             histories={"cnn": _history(2 if diverged else 12), "irv2": _history(12), "densenet": _history(12)},
@@ -227,6 +232,13 @@ def test_nothing_is_warned_of_without_a_reason(tell):
     assert "0.8123 ± 0.0100" in page
 
 
+def test_the_page_and_the_cards_say_what_the_numbers_were_made_on(tell):
+    story = tell()
+    said = "NVIDIA &lt;H100&gt; (train_cnn) and none (finetune_irv2, evaluate)"
+    assert said in " ".join(report.page(story).split())
+    assert f"| {machine.line(machine.record('float32'))} |" in _card(story, "cnn")
+
+
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_a_training_that_diverged_at_once_has_a_page_too(tell, epochs):
     story = tell(diverged=True)
@@ -245,7 +257,8 @@ def _card(story: report.Story, name: str, **changes: object) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
     parameters = params.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12} | changes
     facts = story.fetched, story.split, story.rows[name], story.evaluated[name], story.trainings[name]
-    return model_card.card(model_card.Subject(name, *facts, parameters=parameters))
+    made = story.machines["evaluate"]
+    return model_card.card(model_card.Subject(name, *facts, machine=made, parameters=parameters))
 
 
 @pytest.mark.parametrize("name", MODELS)

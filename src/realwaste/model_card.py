@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from realwaste import machine
 from realwaste.comparison import REALWASTE
 
 OFF = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
@@ -25,6 +26,7 @@ class Subject:
         row: its row of comparison.table1.
         evaluated: its test figures, with `per_class`.
         training: the metrics of its training.
+        machine: machine.record of what it was trained and tested on.
         parameters: the section of params.yaml that it was trained with.
     """
 
@@ -34,6 +36,7 @@ class Subject:
     row: Mapping[str, Any]
     evaluated: Mapping[str, Any]
     training: Mapping[str, Any]
+    machine: Mapping[str, Any]
     parameters: Mapping[str, Any]
 
 
@@ -47,8 +50,9 @@ def card(subject: Subject) -> str:
         lstrip_blocks=True,
     )
     environment.filters["cell"] = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
+    made_on = machine.line(subject.machine)
     body = environment.get_template("model_card.md").render(
-        subject=subject, realwaste=subject.fetched["dataset"] == REALWASTE
+        subject=subject, made_on=made_on, realwaste=subject.fetched["dataset"] == REALWASTE
     )
     block = yaml.safe_dump(_metadata(subject), sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{block}---\n\n{body}"
