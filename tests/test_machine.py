@@ -84,19 +84,19 @@ def test_records_of_one_machine_are_one_and_those_of_two_name_their_stages():
         ("another", None, [], False),
     ],
 )
-def test_a_gpu_that_lies_idle_is_said(there, visible, seen, warned, gpus, idle):
-    gpus(*seen)
-    first, *more = idle(there, visible)
+def test_a_gpu_that_lies_idle_is_said(there, visible, seen, warned, idle):
+    first, *more = idle(there, visible, seen)
     assert first.startswith("computes on ")
     assert ("GPU NVIDIA H100" if seen else "no GPU") in first
     assert ["tensorflow[and-cuda]" in message for message in more] == [True] * warned
 
 
 @pytest.fixture
-def idle(tmp_path, monkeypatch, caplog):
-    """idle(there, visible): what is said where a driver left this file, and CUDA_VISIBLE_DEVICES is so."""
+def idle(gpus, tmp_path, monkeypatch, caplog):
+    """idle(there, visible, seen): what is said where a driver left this file, and TensorFlow sees these GPUs."""
 
-    def said(there: str, visible: str | None) -> list[str]:
+    def said(there: str, visible: str | None, seen: list[str]) -> list[str]:
+        gpus(*seen)
         (tmp_path / there).touch()
         monkeypatch.setattr(logger, "propagate", True)
         monkeypatch.setattr(device, "NVIDIA", (tmp_path / "version", tmp_path / "nvidia0"))
