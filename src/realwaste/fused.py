@@ -6,6 +6,7 @@ batch normalisation as one operation, not a dozen, 15.5 ms; without the bias, wh
 as one operation 6.3 ms. `make bench` repeats the whole of it.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -36,9 +37,10 @@ def twin(
     Args:
         model: functional or sequential, as everything here is; nested models are copied likewise.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
-        batch_norm: what stands for Keras' batch normalisation; BatchNorm if it is None.
+        batch_norm: what stands for Keras' batch normalisation; BatchNorm if it is None. Where it is frozen in a network
+            that learns, FrozenBatchNorm stands for it in any case.
     """
-    last, unbiased = _last(model).name, _before_batch_norm(model)
+    last, unbiased, learns = _last(model).name, _before_batch_norm(model), bool(model.trainable_weights)
 
     def copy(layer: keras.Operation) -> keras.Operation:
         kind, config = type(layer), layer.get_config()
@@ -46,7 +48,7 @@ def twin(
             exact = isinstance(layer, _EXACT) or layer.name == last
             config["dtype"] = "float32" if exact else dtype_policy
         if kind is layers.BatchNormalization:
-            kind = batch_norm or BatchNorm
+            kind = FrozenBatchNorm if learns and not layer.trainable else batch_norm or BatchNorm
         elif layer.name in unbiased:
             kind = _UnbiasedConv2D
         return kind.from_config(config)
@@ -79,9 +81,7 @@ class BatchNorm(layers.BatchNormalization):
         if len(inputs.shape) != 4 or self.axis not in {-1, 3} or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         training = bool(training) and self.trainable
-        mean, variance = (tf.convert_to_tensor(value.value) for value in (self.moving_mean, self.moving_variance))
-        scale = tf.convert_to_tensor(self.gamma.value) if self.scale else tf.ones_like(mean)
-        offset = tf.convert_to_tensor(self.beta.value) if self.center else tf.zeros_like(mean)
+        mean, variance, scale, offset = self.tensors()
         outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=scale,
@@ -98,9 +98,39 @@ class BatchNorm(layers.BatchNormalization):
             self.follow(self.moving_variance, batch_variance * (count - 1) / count)
         return outputs
 
+    def tensors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Moving mean, moving variance, scale and offset, (channels,) each."""
+        mean, variance = (tf.convert_to_tensor(value.value) for value in (self.moving_mean, self.moving_variance))
+        scale = tf.convert_to_tensor(self.gamma.value) if self.scale else tf.ones_like(mean)
+        offset = tf.convert_to_tensor(self.beta.value) if self.center else tf.zeros_like(mean)
+        return mean, variance, scale, offset
+
     def follow(self, moving: Any, batch: tf.Tensor) -> None:
         """Move a moving statistic (channels,) towards that of a batch."""
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+
+
+class FrozenBatchNorm(BatchNorm):
+    """Batch normalisation that stays as it is while other layers learn: a fixed scale and offset for each channel.
+
+    Its gradient is that scale. TensorFlow's own gradient of the fused operation is refused on a GPU with
+    `deterministic: true`, where the operation does not train (TensorFlow 2.21).
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
+        if len(inputs.shape) != 4 or self.axis not in {-1, 3} or mask is not None:
+            return super().call(inputs, training=False, mask=mask)
+        mean, variance, scale, offset = self.tensors()
+        slope = scale * tf.math.rsqrt(variance + self.epsilon)
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def normalised(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            outputs, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=self.epsilon, is_training=False
+            )
+            return outputs, lambda upstream: upstream * tf.cast(slope, upstream.dtype)
+
+        return normalised(inputs)
 
 
 class _UnbiasedConv2D(layers.Conv2D):
