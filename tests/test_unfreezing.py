@@ -64,7 +64,7 @@ def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy)
     classifiers[1].set_weights(classifiers[0].get_weights())
     for network in (ours, theirs):
         unfreeze(network, 3)
-    learning = fused.twin(classifiers[0], policy)
+    learning = fused.twin(classifiers[0], policy, to_train=True)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
     training.make_ready(learning, Schedule(1, 4, 0.001, True, 1), 1)
     graph = tf.function(learning.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph
@@ -173,11 +173,11 @@ def test_the_epochs_of_both_phases_are_one_history(parts):
 
 def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
     first, second = (_fit(parts, epochs=1, seed=seed)[0] for seed in (1, 2))
-    head.save_trained(tmp_path / "w.npy", [first, second])
+    head.save_trained(tmp_path / "w.npz", [first, second])
     pixels = parts[1].val.inputs
     again = keras.models.clone_model(first)
     again.set_weights(first.get_weights())
-    found = [model.predict_on_batch(pixels) for model in head.with_trained(again, tmp_path / "w.npy")]
+    found = [model.predict_on_batch(pixels) for model in head.with_trained(again, tmp_path / "w.npz")]
     np.testing.assert_allclose(found[0], first.predict_on_batch(pixels), atol=1e-6)
     np.testing.assert_allclose(found[1], second.predict_on_batch(pixels), atol=1e-6)
 

@@ -25,30 +25,37 @@ _EXACT = (
 )
 
 
+HEAD = "head"
+"""The name of a nested model that keeps float32: two small matrices on a backbone's vectors gain nothing."""
+
+
 def twin(
-    model: keras.Model, dtype_policy: str, *, batch_norm: type[layers.BatchNormalization] | None = None
+    model: keras.Model,
+    dtype_policy: str,
+    *,
+    to_train: bool = False,
+    batch_norm: type[layers.BatchNormalization] | None = None,
 ) -> keras.Model:
     """A copy of `model` with the same weights in the same order, to train or to run and not to save.
 
-    It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector and the last
-    layer: these are cheap, and keep float32. Batch normalisation and Adam's arithmetic are fused; the results differ by
-    rounding alone.
+    It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector, the last layer
+    and a nested model named HEAD: these are cheap, and keep float32. Batch normalisation and Adam's arithmetic are
+    fused; the results differ by rounding alone.
 
     Args:
         model: functional or sequential, as everything here is; nested models are copied likewise.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
-        batch_norm: what stands for Keras' batch normalisation; BatchNorm if it is None. Where it is frozen in a network
-            that learns, FrozenBatchNorm stands for it in any case.
+        to_train: whether gradients are to go through it; FrozenBatchNorm then stands for what is frozen.
+        batch_norm: what stands for Keras' batch normalisation that is not frozen; BatchNorm if it is None.
     """
-    last, unbiased, learns = _last(model).name, _before_batch_norm(model), bool(model.trainable_weights)
+    exact, unbiased = {id(_last(model)), *map(id, _of_heads(model))}, _before_batch_norm(model)
 
     def copy(layer: keras.Operation) -> keras.Operation:
         kind, config = type(layer), layer.get_config()
         if isinstance(layer, keras.Layer):
-            exact = isinstance(layer, _EXACT) or layer.name == last
-            config["dtype"] = "float32" if exact else dtype_policy
+            config["dtype"] = "float32" if isinstance(layer, _EXACT) or id(layer) in exact else dtype_policy
         if kind is layers.BatchNormalization:
-            kind = FrozenBatchNorm if learns and not layer.trainable else batch_norm or BatchNorm
+            kind = FrozenBatchNorm if to_train and not layer.trainable else batch_norm or BatchNorm
         elif layer.name in unbiased:
             kind = _UnbiasedConv2D
         return kind.from_config(config)
@@ -62,6 +69,11 @@ def twin(
 def _last(model: keras.Model) -> keras.Layer:
     layer = model.layers[-1]
     return _last(layer) if isinstance(layer, keras.Model) else layer
+
+
+def _of_heads(model: keras.Model) -> list[keras.Layer]:
+    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return [layer for part in nested for layer in (part.layers if part.name == HEAD else _of_heads(part))]
 
 
 def _before_batch_norm(model: keras.Model) -> set[str]:
