@@ -91,7 +91,7 @@ def _cnn(root: Path, splits: pd.DataFrame, seed: int) -> float:
     train, val, _ = samples.pictures(splits, root, SIZE, "memory")
     model = cnn.build(SIZE, len(synthetic.CLASSES), batch_norm_momentum=0.9)
     training.fit(model, train, val, training.Schedule(EPOCHS, 32, 0.001, True, seed))
-    answers = predictions.of_pictures(model, [root / path for path in paths_of(splits, "test")])
+    answers = predictions.of_pictures(model, [root / path for path in paths_of(splits, "test")], 32)
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 

@@ -23,7 +23,8 @@ def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any
     schedule = training.Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
     with tempfile.TemporaryDirectory(dir=root) as kept:
         training.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
-    predictions.of_pictures(model, [root / "data/raw" / path for path in paths_of(splits, "test")])
+    tested = [root / "data/raw" / path for path in paths_of(splits, "test")]
+    predictions.of_pictures(fused.twin(model, policy), tested, 32)
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
 

@@ -55,7 +55,7 @@ def cnns(work: str, seeds: list[int], epochs: int, size: int = 256) -> dict[str,
             model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
             training.fit(model, train, val, training.Schedule(epochs, 32, 0.001, True, seed, dtype_policy=policy))
             files = [root / "data/raw" / path for path in paths_of(splits, "test")]
-            answers = predictions.of_pictures(model, files)
+            answers = predictions.of_pictures(fused.twin(model, policy), files, 32)
             right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
     return _summary(right, best)
 

@@ -55,7 +55,8 @@ def _shortage(error: Exception) -> UserError | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return UserError(
             "There must be enough memory for a batch and its network.",
-            "Lower batch_size, embed_batch_size or image_size of this stage, or set its cache to disk.",
+            "Lower image_size or batch_size of train_cnn and lr_sweep, or set their cache to disk; for backbones "
+            "embed_batch_size or unfrozen.batch_size of their finetune section. Evaluation goes by these too.",
             str(error).split("\n")[0][:200] or type(error).__name__,
         )
     return None

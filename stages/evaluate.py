@@ -1,6 +1,7 @@
 """Every model's answer for every image, once: data/predictions.csv, and what the test answers are worth."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from realwaste import (
     embedding,
     head,
     lineup,
+    machine,
     model_file,
     predictions,
     samples,
@@ -35,7 +37,7 @@ RAW = Path("data/raw")
 
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
-    answers, costs, scored, reliability, said = [], {}, {}, [], []
+    answers, costs, scored, made, reliability, said = [], {}, {}, {}, [], []
     for name in lineup.on():
         classifier = model_file.load(lineup.file(name))
         probabilities, facts = _answers(classifier, splits)
@@ -44,8 +46,9 @@ def main(params: "Params") -> None:
         answers.append(rows)
         reliability.append(table)
         scored[name] = measured | facts
+        made[name] = device.record(classifier.facts.precision)
         costs[name] = cost.measure(
-            classifier.model,
+            classifier,
             lineup.file(name),
             RAW / splits["path"].iloc[0],
             repeats=params.evaluate.latency_repeats,
@@ -57,9 +60,9 @@ def main(params: "Params") -> None:
     whole = pd.concat(answers, ignore_index=True)
     confusions = predictions.confusions(whole[whole["split"] == "test"])
     write_csv(Path("data/predictions.csv"), whole)
-    made = {"machine": device.record("float32")}
-    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | made | scored)
-    write_json(Path("metrics/cost.json"), made | costs)
+    about = {"machine": machine.merged(made)}
+    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | about | scored)
+    write_json(Path("metrics/cost.json"), about | costs)
     write_csv(Path("plots/data/confusion.csv"), confusions.assign(dataset=dataset))
     write_csv(Path("plots/data/reliability.csv"), pd.concat(reliability, ignore_index=True).assign(dataset=dataset))
     logger.info("%s, test accuracy: %s", dataset, ", ".join(said))
@@ -68,21 +71,23 @@ def main(params: "Params") -> None:
 def _answers(classifier: Classifier, splits: pd.DataFrame) -> tuple[Probabilities, dict[str, Any]]:
     """What the model says of every image, how often that was no number, and how its repeats did in the test."""
     name, tested = classifier.facts.name, (splits["split"] == "test").to_numpy()
-    asked: keras.Model = classifier.model
-    ask: Callable[[keras.Model, Any], Probabilities] = predictions.of_pictures
+    asked: keras.Model = classifier.predictor
     inputs: Any = np.array([RAW / path for path in splits["path"]])
-    if head.is_enough(asked):
-        asked, ask = head.of(asked), predictions.of_vectors
+    ask: Callable[[keras.Model, Any], Probabilities] = partial(
+        predictions.of_pictures, batch_size=classifier.facts.batch_size
+    )
+    if head.is_enough(classifier.model):
+        asked, ask = head.of(classifier.model), predictions.of_vectors
         inputs = embedding.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist())
     probabilities, undefined = predictions.defined(ask(asked, inputs))
     if undefined:
         logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined)
     facts: dict[str, Any] = {"undefined_answers": undefined}
     if name in lineup.BACKBONES:
-        repeated = keras.models.clone_model(asked)
-        repeated.set_weights(asked.get_weights())
-        again = [ask(model, inputs[tested]) for model in head.with_trained(repeated, Path(f"models/{name}_heads.npy"))]
-        facts |= classification.repeats(samples.labels_of(splits, "test"), again)
+        repeated = head.with_trained(asked, Path(f"models/{name}_heads.npz"))
+        again = [predictions.defined(ask(model, inputs[tested])) for model in repeated]
+        diverged = sum(wrong > 0 for _, wrong in again)
+        facts |= classification.repeats(samples.labels_of(splits, "test"), [one for one, _ in again], diverged)
     return probabilities, facts
 
 

@@ -1,5 +1,6 @@
 """What finetune_irv2, finetune_densenet and finetune_edge do: a head on cached vectors, saved with its backbone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from realwaste import (
     resume,
     samples,
     training,
+    unfreezing,
     views,
 )
 from realwaste.atomic import write_csv, write_json
@@ -45,6 +47,8 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
     policy, end = precision.resolve(base.precision), own.unfrozen
     made = device.record(policy if pictures else "float32")
     device.say(made)
+    if own.unfreeze:  # a name that no layer has is found before anything is trained
+        unfreezing.unfreeze(backbone.fetched(folder, own.image_size).model, own.unfreeze)
 
     def fitted(seed: int, kept: Path) -> tuple["keras.Model", training.Training]:
         """A head alone; with its backbone where that has learned too."""
@@ -69,17 +73,18 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
         learned, trained = fitted(base.seed, kept)
         built = backbone.fetched(folder, own.image_size)
         whole = views.averaged(learned if pictures else head.join(built.model, learned), own.test_flips)
+        origin = built.facts["backbone"], built.facts["weights"]
+        at_once = views.batch_size(own.embed_batch_size, own.test_flips)
+        facts = Facts(name, classes, own.image_size, dataset, *origin, precision=policy, batch_size=at_once)
         asked = paths_of(splits, "val")
         guesses = (
             predictions.of_vectors(learned, vectors.of(asked))
             if head.is_enough(whole)
-            else predictions.of_pictures(whole, [RAW / path for path in asked])
+            else predictions.of_pictures(Classifier(whole, facts).predictor, [RAW / path for path in asked], at_once)
         )
         temperature = calibration.fitted_temperature(labels_of(splits, "val"), guesses)
-        origin = built.facts["backbone"], built.facts["weights"]
-        facts = Facts(name, classes, own.image_size, dataset, *origin, temperature)
-        model_file.save(Path(f"models/{name}.keras"), Classifier(whole, facts))
-        head.save_trained(Path(f"models/{name}_heads.npy"), repeats)
+        model_file.save(Path(f"models/{name}.keras"), Classifier(whole, replace(facts, temperature=temperature)))
+        head.save_trained(Path(f"models/{name}_heads.npz"), repeats)
         write_csv(Path(f"plots/data/history_{name}.csv"), trained.history.assign(dataset=dataset))
         about = {"dataset": dataset, "machine": made} | built.facts
         write_json(Path(f"metrics/finetune_{name}.json"), about | trained.summary() | {"temperature": temperature})

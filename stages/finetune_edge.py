@@ -18,7 +18,7 @@ HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "dataset"]
 
 def main(params: "Params") -> None:
     if params.finetune_edge.backbone is None:
-        absence.mark(Path("models/edge.keras"), Path("models/edge_heads.npy"))
+        absence.mark(Path("models/edge.keras"), Path("models/edge_heads.npz"))
         dataset = read_json(Path("data/dataset.json"))["dataset"]
         # No epoch, but the charts' titles name the data set.
         write_csv(Path("plots/data/history_edge.csv"), pd.DataFrame([{"dataset": dataset}], columns=HISTORY))

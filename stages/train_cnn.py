@@ -1,5 +1,6 @@
 """The report's CNN: models/cnn.keras and the history of its training."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,12 +62,20 @@ def main(params: "Params") -> None:
         trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
         live(trained.history)
         whole = views.averaged(model, own.test_flips)
-        guesses = predictions.of_batches(
-            whole, (pixels for pixels, _ in batches.ordered(val, batch_size=own.batch_size))
+        facts = Facts(
+            "cnn",
+            tuple(classes),
+            own.image_size,
+            dataset,
+            cnn.BACKBONE,
+            cnn.WEIGHTS,
+            precision=policy,
+            batch_size=views.batch_size(own.batch_size, own.test_flips),
         )
+        asked = (pixels for pixels, _ in batches.ordered(val, batch_size=facts.batch_size))
+        guesses = predictions.of_batches(Classifier(whole, facts).predictor, asked)
         temperature = calibration.fitted_temperature(val.labels, guesses)
-        facts = Facts("cnn", tuple(classes), own.image_size, dataset, cnn.BACKBONE, cnn.WEIGHTS, temperature)
-        model_file.save(Path("models/cnn.keras"), Classifier(whole, facts))
+        model_file.save(Path("models/cnn.keras"), Classifier(whole, replace(facts, temperature=temperature)))
         about = {
             "dataset": dataset,
             "backbone": cnn.BACKBONE,

@@ -7,6 +7,7 @@ import pytest
 from realwaste import backbone, embedding, fused, head
 from realwaste.cost import measure
 from realwaste.errors import UserError
+from realwaste.model_file import Classifier, Facts
 from realwaste.predictions import of_pictures, of_vectors
 
 
@@ -32,7 +33,8 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(extractor, photos, 
     by_pictures = of_pictures(whole, [root / path for path in paths], batch_size=2)
     np.testing.assert_allclose(by_vectors, by_pictures, atol=1e-4)
     np.testing.assert_array_equal(by_vectors.argmax(axis=1), by_pictures.argmax(axis=1))
-    facts = measure(whole, tmp_path / "whole.keras", root / paths[0], repeats=2)
+    about = Facts("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random")
+    facts = measure(Classifier(whole, about), tmp_path / "whole.keras", root / paths[0], repeats=2)
     assert facts["trainable_parameters"] == 1280 * 16 + 16 + 16 * 2 + 2
     assert facts["latency_ms"] > 0
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from conftest import picture
 from import_walk import ROOT
 from typer.testing import CliRunner
 
-from realwaste import answers, cnn, images, model_choice, model_file, predictions, sources, start_up
+from realwaste import answers, cnn, fused, images, model_choice, model_file, predictions, sources, start_up
 from realwaste.__main__ import app
 from realwaste.calibration import tempered
 from realwaste.errors import UserError
@@ -80,7 +81,7 @@ def _photos(folder, names):
 def test_probabilities_are_those_of_the_evaluation(here):
     paths = _photos(here / "photos", [f"{number:02}.jpg" for number in range(37)])
     classifier = model_file.load(here / "models/cnn.keras")
-    expected = tempered(predictions.of_pictures(classifier.model, paths), 2.5)
+    expected = tempered(predictions.of_pictures(classifier.predictor, paths, 4), 2.5)
     found = _strict(_predict("photos", "--json").stdout)
     assert found["model"] == {
         "name": "cnn",
@@ -90,6 +91,8 @@ def test_probabilities_are_those_of_the_evaluation(here):
         "backbone": "CNN",
         "weights": "trained from random",
         "temperature": 2.5,
+        "precision": "float32",
+        "batch_size": 16,
     }
     assert found["caution"] is None
     assert [answer["path"] for answer in found["answers"]] == [f"photos/{number:02}.jpg" for number in range(37)]
@@ -100,6 +103,21 @@ def test_probabilities_are_those_of_the_evaluation(here):
         assert list(told.values()) == sorted(told.values(), reverse=True)
 
 
+def test_a_model_answers_in_the_precision_in_which_it_was_tested(here):
+    """Rounding in bfloat16 shows in the third digit: an answer in float32 would be another one."""
+    paths = _photos(here, [f"{number}.jpg" for number in range(7)])
+    classifier = model_file.load(here / "models/cnn.keras")
+    facts = replace(classifier.facts, precision="mixed_bfloat16", temperature=1.0)
+    model_file.save(here / "low.keras", replace(classifier, facts=facts))
+    found = _strict(_predict(*paths, "--model", "low.keras", "--json").stdout)
+    assert found["model"]["precision"] == "mixed_bfloat16"
+    told = [{one["class"]: one["probability"] for one in answer["predictions"]} for answer in found["answers"]]
+    answered = np.array([[one[name] for name in CLASSES] for one in told])
+    low = predictions.of_pictures(fused.twin(classifier.model, "mixed_bfloat16"), paths, len(paths))
+    np.testing.assert_allclose(answered, low, atol=1e-6)
+    assert np.abs(answered - predictions.of_pictures(classifier.model, paths, len(paths))).max() > 1e-5
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_an_answer_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(batch_size, here):
     paths = _photos(here, [f"{number}.jpg" for number in range(7)])
@@ -107,7 +125,7 @@ def test_an_answer_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(bat
     alone = {path: next(answers.answers(classifier, [path])) for path in paths}
     for broken in (here / "0.jpg", here / "3.jpg", here / "4.jpg", here / "5.jpg"):
         broken.write_bytes(b"no image")
-    found = list(answers.answers(classifier, paths, batch_size))
+    found = list(answers.answers(replace(classifier, facts=replace(classifier.facts, batch_size=batch_size)), paths))
     assert [answer.path for answer in found] == paths
     assert [answer.error for answer in found] == [
         None if number in {1, 2, 6} else "not an image" for number in range(7)
@@ -128,7 +146,8 @@ def test_few_pictures_are_in_memory_at_a_time(here, monkeypatch):
         return images.read(path, size)
 
     monkeypatch.setattr(answers, "images", SimpleNamespace(read=noted))
-    coming = answers.answers(model_file.load(here / "models/cnn.keras"), paths, 4)
+    classifier = model_file.load(here / "models/cnn.keras")
+    coming = answers.answers(replace(classifier, facts=replace(classifier.facts, batch_size=4)), paths)
     next(coming)
     assert len(read) <= 4 * 4
     assert sum(1 for _ in coming) == 199

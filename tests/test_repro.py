@@ -12,7 +12,8 @@ import pytest
 from tiny_pipeline import ORDER, ran, run
 
 from benchmarks.workspace import set_params
-from realwaste import machine, model_file
+from realwaste import answers, machine, model_file, precision, predictions
+from realwaste.calibration import tempered
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,19 @@ def test_a_stage_ends_with_one_line(done):
         assert ("computes on" in infos[0]) == (len(infos) > 1)
         assert not re.search("absl|oneDNN|cuda", lines)
     assert said.count("RANDOM weights") == 2
+
+
+@pytest.mark.parametrize("model", ["cnn", "irv2", "densenet"])
+def test_what_was_tested_is_what_predict_answers(done, model):
+    """Heads are tested on cached vectors, the CNN on pictures; whoever uses the saved file gets the same answers."""
+    classifier = model_file.load(done / f"models/{model}.keras")
+    assert classifier.facts.precision == precision.resolve("auto")
+    table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
+    tested = tempered(predictions.probabilities_of(table), classifier.facts.temperature)
+    told = list(answers.answers(classifier, [done / "data/raw" / path for path in table["path"]]))
+    by_name = [{one.name: one.probability for one in answer.predictions} for answer in told]
+    found = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])
+    np.testing.assert_allclose(found, tested, atol=1e-4)
 
 
 def test_nothing_changed_nothing_runs(done):

@@ -90,7 +90,7 @@ def _probabilities(told):
 
 def _expected(classifier, data, tmp_path):
     (tmp_path / "photo").write_bytes(data)
-    return predictions.of_pictures(classifier.model, [tmp_path / "photo"])[0]
+    return predictions.of_pictures(classifier.predictor, [tmp_path / "photo"], 1)[0]
 
 
 def test_a_photo_is_answered_however_it_is_sent(client, classifier, tmp_path):

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from realwaste import backbone, finetuning, fused, head, training
@@ -53,6 +54,35 @@ def _trainable(model):
 def test_a_number_or_a_name_says_where_the_end_begins_and_batch_norm_never_learns(network, end, names):
     assert unfreeze(network, end) == len(names)
     assert _trainable(network) == names
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy):
+    """TensorFlow refuses FusedBatchNormGradV3 with is_training=False there; here is no GPU, so look at the graph."""
+    ours, theirs = _backbone(), _backbone()
+    classifiers = [head.join(network, head.build(8, 4, 3)) for network in (ours, theirs)]
+    classifiers[1].set_weights(classifiers[0].get_weights())
+    for network in (ours, theirs):
+        unfreeze(network, 3)
+    learning = fused.twin(classifiers[0], policy, to_train=True)
+    pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
+    training.make_ready(learning, Schedule(1, 4, 0.001, True, 1), 1)
+    graph = tf.function(learning.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph
+    whole = graph.as_graph_def()
+    nodes = [*whole.node, *(node for function in whole.library.function for node in function.node_def)]
+    assert any(node.op == "FusedBatchNormV3" for node in nodes)
+    assert not [node.name for node in nodes if node.op == "FusedBatchNormGradV3" and not node.attr["is_training"].b]
+
+    def gradients(model):
+        with tf.GradientTape() as tape:
+            chosen = tf.gather(model(pixels, training=True), labels, batch_dims=1)
+            loss = -tf.reduce_mean(tf.math.log(chosen))
+        return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+
+    near = 1e-5 if policy == "float32" else 0.05  # of the largest
+    for own, keras_own in zip(gradients(learning), gradients(classifiers[1]), strict=True):
+        scale = float(tf.reduce_max(tf.abs(keras_own))) or 1.0
+        np.testing.assert_allclose(own, keras_own, atol=near * scale)
 
 
 def test_all_layers_may_learn_and_not_one_more(network):
@@ -143,11 +173,11 @@ def test_the_epochs_of_both_phases_are_one_history(parts):
 
 def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
     first, second = (_fit(parts, epochs=1, seed=seed)[0] for seed in (1, 2))
-    head.save_trained(tmp_path / "w.npy", [first, second])
+    head.save_trained(tmp_path / "w.npz", [first, second])
     pixels = parts[1].val.inputs
     again = keras.models.clone_model(first)
     again.set_weights(first.get_weights())
-    found = [model.predict_on_batch(pixels) for model in head.with_trained(again, tmp_path / "w.npy")]
+    found = [model.predict_on_batch(pixels) for model in head.with_trained(again, tmp_path / "w.npz")]
     np.testing.assert_allclose(found[0], first.predict_on_batch(pixels), atol=1e-6)
     np.testing.assert_allclose(found[1], second.predict_on_batch(pixels), atol=1e-6)
 

@@ -17,7 +17,6 @@ from realwaste.model_file import Classifier, Facts
 from realwaste.names import unicode
 from realwaste.scores import Probabilities
 
-BATCH = 16
 UNDEFINED = "the model's answer is no number: its training diverged"
 _AHEAD = 2  # batches that are being read while the model works on another
 
@@ -43,10 +42,10 @@ class Answer:
     error: str | None = None
 
 
-def answers(classifier: Classifier, paths: Sequence[Path], batch_size: int = BATCH) -> Iterator[Answer]:
+def answers(classifier: Classifier, paths: Sequence[Path]) -> Iterator[Answer]:
     """One answer a path, as soon as its batch is through; a file that cannot be read has an error in its place."""
     # Every batch has one shape, the last one filled up: another shape would be traced anew.
-    rows = min(batch_size, len(paths))
+    rows = min(classifier.facts.batch_size, len(paths))
     for part, pictures in _pictures(paths, classifier.facts.image_size, rows):
         pixels = [picture for picture in pictures if not isinstance(picture, str)]
         said: Iterator[Probabilities] = iter(probabilities(classifier, pixels, rows) if pixels else ())
@@ -64,7 +63,7 @@ def answers(classifier: Classifier, paths: Sequence[Path], batch_size: int = BAT
 def probabilities(classifier: Classifier, pixels: Sequence[Pixels], rows: int) -> Probabilities:
     """Calibrated (n, classes) for n pictures of the model's size, in one batch of `rows`, which is n or more."""
     batch = np.stack([*pixels, *[pixels[0]] * (rows - len(pixels))])
-    raw = np.asarray(classifier.model.predict_on_batch(batch)[: len(pixels)])
+    raw = np.asarray(classifier.predictor.predict_on_batch(batch)[: len(pixels)])
     return tempered(raw, classifier.facts.temperature)
 
 

@@ -30,8 +30,12 @@ def report(labels: Labels, probabilities: Probabilities, classes: Sequence[str])
     }
 
 
-def repeats(labels: Labels, answers: Sequence[Probabilities]) -> dict[str, Any]:
-    """Mean and standard deviation (n - 1) of the test figures of repeated trainings; nothing of none."""
+def repeats(labels: Labels, answers: Sequence[Probabilities], diverged: int = 0) -> dict[str, Any]:
+    """Mean and standard deviation (n - 1) of the test figures of repeated trainings; nothing of none.
+
+    Args:
+        answers: numbers, as predictions.defined gives them; `diverged` of them were none before.
+    """
     if not answers:
         return {}
     measured = {
@@ -43,7 +47,7 @@ def repeats(labels: Labels, answers: Sequence[Probabilities]) -> dict[str, Any]:
         for key, values in measured.items()
         for name, value in (("mean", np.mean(values)), ("std", np.std(values, ddof=1) if len(values) > 1 else 0.0))
     }
-    return {"repeats": {"runs": len(answers)} | spread}
+    return {"repeats": {"runs": len(answers), "diverged": diverged} | spread}
 
 
 def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:

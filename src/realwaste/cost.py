@@ -5,22 +5,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from realwaste.images import read
+from realwaste.model_file import Classifier
 
 
-def measure(model: keras.Model, file: Path, image: Path, *, repeats: int) -> dict[str, Any]:
+def measure(classifier: Classifier, file: Path, image: Path, *, repeats: int) -> dict[str, Any]:
     """Parameters, size of the saved model, and the median time from an image file to its class, one image at a time."""
     seconds = []
     for _ in range(repeats + 1):
         started = time.perf_counter()
-        model.predict_on_batch(read(image, model.input_shape[1])[np.newaxis])
+        classifier.predictor.predict_on_batch(read(image, classifier.facts.image_size)[np.newaxis])
         seconds.append(time.perf_counter() - started)
     return {
-        "parameters": model.count_params(),
-        "trainable_parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        "parameters": classifier.model.count_params(),
+        "trainable_parameters": sum(int(np.prod(weight.shape)) for weight in classifier.model.trainable_weights),
         "file_mb": round(file.stat().st_size / 1e6, 2),
         # The first call builds the graph.
         "latency_ms": round(statistics.median(seconds[1:]) * 1000, 2),

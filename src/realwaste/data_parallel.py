@@ -55,7 +55,7 @@ class Outcome:
 
 
 def work_of(model: keras.Model, schedule: Schedule, checkpoint: Path | None) -> Work:
-    twin = fused.twin(model, schedule.dtype_policy)
+    twin = fused.twin(model, schedule.dtype_policy, to_train=True)
     return Work(model.to_json(), [variable.numpy() for variable in twin.variables], schedule, checkpoint)
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from realwaste.atomic import replacing, write_json
 from realwaste.errors import UserError, first_line
+from realwaste.log import logger
 from realwaste.model_file import Classifier, Facts
 
 Format = Literal["onnx", "litert", "saved_model"]
@@ -74,6 +75,9 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
         except Exception as error:  # Converters and runtimes each have errors of their own, some plain RuntimeErrors.
             raise _unfit(kind, first_line(error)) from error
         _check_answers(kind, found, named.predict_on_batch(pixels)[OUTPUT])
+    if classifier.facts.precision != "float32":
+        off = np.max(np.abs(found - classifier.predictor.predict_on_batch(pixels)))
+        logger.info("tested in %s, exported in float32: probabilities %.2g apart", classifier.facts.precision, off)
     return target
 
 
@@ -119,14 +123,14 @@ def _unfit(kind: _Kind, what: str) -> UserError:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without TensorFlow's warnings of functions that tf2onnx still calls, and tf2onnx' list of what it cannot do."""
-    levels = {logger: logger.level for logger in map(logging.getLogger, ("tensorflow", "tf2onnx"))}
-    for logger in levels:
-        logger.setLevel(logging.CRITICAL)
+    levels = {one: one.level for one in map(logging.getLogger, ("tensorflow", "tf2onnx"))}
+    for one in levels:
+        one.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
+        for one, level in levels.items():
+            one.setLevel(level)
 
 
 def _signature(model: keras.Model) -> list[keras.InputSpec]:

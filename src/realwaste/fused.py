@@ -6,6 +6,7 @@ batch normalisation as one operation, not a dozen, 15.5 ms; without the bias, wh
 as one operation 6.3 ms. `make bench` repeats the whole of it.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -24,29 +25,37 @@ _EXACT = (
 )
 
 
+HEAD = "head"
+"""The name of a nested model that keeps float32: two small matrices on a backbone's vectors gain nothing."""
+
+
 def twin(
-    model: keras.Model, dtype_policy: str, *, batch_norm: type[layers.BatchNormalization] | None = None
+    model: keras.Model,
+    dtype_policy: str,
+    *,
+    to_train: bool = False,
+    batch_norm: type[layers.BatchNormalization] | None = None,
 ) -> keras.Model:
     """A copy of `model` with the same weights in the same order, to train or to run and not to save.
 
-    It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector and the last
-    layer: these are cheap, and keep float32. Batch normalisation and Adam's arithmetic are fused; the results differ by
-    rounding alone.
+    It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector, the last layer
+    and a nested model named HEAD: these are cheap, and keep float32. Batch normalisation and Adam's arithmetic are
+    fused; the results differ by rounding alone.
 
     Args:
         model: functional or sequential, as everything here is; nested models are copied likewise.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
-        batch_norm: what stands for Keras' batch normalisation; BatchNorm if it is None.
+        to_train: whether gradients are to go through it; FrozenBatchNorm then stands for what is frozen.
+        batch_norm: what stands for Keras' batch normalisation that is not frozen; BatchNorm if it is None.
     """
-    last, unbiased = _last(model).name, _before_batch_norm(model)
+    exact, unbiased = {id(_last(model)), *map(id, _of_heads(model))}, _before_batch_norm(model)
 
     def copy(layer: keras.Operation) -> keras.Operation:
         kind, config = type(layer), layer.get_config()
         if isinstance(layer, keras.Layer):
-            exact = isinstance(layer, _EXACT) or layer.name == last
-            config["dtype"] = "float32" if exact else dtype_policy
+            config["dtype"] = "float32" if isinstance(layer, _EXACT) or id(layer) in exact else dtype_policy
         if kind is layers.BatchNormalization:
-            kind = batch_norm or BatchNorm
+            kind = FrozenBatchNorm if to_train and not layer.trainable else batch_norm or BatchNorm
         elif layer.name in unbiased:
             kind = _UnbiasedConv2D
         return kind.from_config(config)
@@ -60,6 +69,11 @@ def twin(
 def _last(model: keras.Model) -> keras.Layer:
     layer = model.layers[-1]
     return _last(layer) if isinstance(layer, keras.Model) else layer
+
+
+def _of_heads(model: keras.Model) -> list[keras.Layer]:
+    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return [layer for part in nested for layer in (part.layers if part.name == HEAD else _of_heads(part))]
 
 
 def _before_batch_norm(model: keras.Model) -> set[str]:
@@ -79,9 +93,7 @@ class BatchNorm(layers.BatchNormalization):
         if len(inputs.shape) != 4 or self.axis not in {-1, 3} or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         training = bool(training) and self.trainable
-        mean, variance = (tf.convert_to_tensor(value.value) for value in (self.moving_mean, self.moving_variance))
-        scale = tf.convert_to_tensor(self.gamma.value) if self.scale else tf.ones_like(mean)
-        offset = tf.convert_to_tensor(self.beta.value) if self.center else tf.zeros_like(mean)
+        mean, variance, scale, offset = self.tensors()
         outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=scale,
@@ -98,9 +110,39 @@ class BatchNorm(layers.BatchNormalization):
             self.follow(self.moving_variance, batch_variance * (count - 1) / count)
         return outputs
 
+    def tensors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Moving mean, moving variance, scale and offset, (channels,) each."""
+        mean, variance = (tf.convert_to_tensor(value.value) for value in (self.moving_mean, self.moving_variance))
+        scale = tf.convert_to_tensor(self.gamma.value) if self.scale else tf.ones_like(mean)
+        offset = tf.convert_to_tensor(self.beta.value) if self.center else tf.zeros_like(mean)
+        return mean, variance, scale, offset
+
     def follow(self, moving: Any, batch: tf.Tensor) -> None:
         """Move a moving statistic (channels,) towards that of a batch."""
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+
+
+class FrozenBatchNorm(BatchNorm):
+    """Batch normalisation that stays as it is while other layers learn: a fixed scale and offset for each channel.
+
+    Its gradient is that scale. TensorFlow's own gradient of the fused operation is refused on a GPU with
+    `deterministic: true`, where the operation does not train (TensorFlow 2.21).
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
+        if len(inputs.shape) != 4 or self.axis not in {-1, 3} or mask is not None:
+            return super().call(inputs, training=False, mask=mask)
+        mean, variance, scale, offset = self.tensors()
+        slope = scale * tf.math.rsqrt(variance + self.epsilon)
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def normalised(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            outputs, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=self.epsilon, is_training=False
+            )
+            return outputs, lambda upstream: upstream * tf.cast(slope, upstream.dtype)
+
+        return normalised(inputs)
 
 
 class _UnbiasedConv2D(layers.Conv2D):

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers
 
-from realwaste import arrays
-
-NAME = "head"
+from realwaste.atomic import replacing
+from realwaste.fused import HEAD
 
 
 def build(width: int, dense_units: int, classes: int) -> keras.Model:
@@ -19,7 +19,7 @@ def build(width: int, dense_units: int, classes: int) -> keras.Model:
             layers.Dense(dense_units, activation="relu"),
             layers.Dense(classes, activation="softmax"),
         ],
-        name=NAME,
+        name=HEAD,
     )
 
 
@@ -29,22 +29,33 @@ def join(backbone: keras.Model, head: keras.Model) -> keras.Model:
 
 
 def save_trained(path: Path, models: Sequence[keras.Model]) -> None:
-    """What models of one kind learned, heads or whole classifiers: their trainable weights, the first model's first."""
-    arrays.write(path, [weight.numpy() for model in models for weight in model.trainable_weights])
+    """What models of one kind learned, heads or whole classifiers: their trainable weights, the first model's first.
+
+    An .npz file; its arrays are named by the model's number and Keras' path of the weight, 0/head/dense/kernel.
+    """
+    learned = {
+        f"{number}/{weight.path}": weight.numpy()
+        for number, model in enumerate(models)
+        for weight in model.trainable_weights
+    }
+    with replacing(path) as temporary:
+        np.savez(temporary, **learned)
 
 
 def with_trained(model: keras.Model, path: Path) -> Iterator[keras.Model]:
     """`model` with what each of those learned that `save_trained` wrote, one after the other."""
-    stored, weights = arrays.read(path) or [], model.trainable_weights
-    for start in range(0, len(stored), len(weights)):
-        for weight, value in zip(weights, stored[start : start + len(weights)], strict=True):
+    weights = model.trainable_weights
+    with np.load(path, allow_pickle=False) as stored:
+        values = [stored[name] for name in stored.files]
+    for start in range(0, len(values), len(weights)):
+        for weight, value in zip(weights, values[start : start + len(weights)], strict=True):
             weight.assign(value)
         yield model
 
 
 def of(classifier: keras.Model) -> keras.Model:
     """The head of a joined model, to be fed cached vectors."""
-    return classifier.get_layer(NAME)
+    return classifier.get_layer(HEAD)
 
 
 def is_enough(classifier: keras.Model) -> bool:
@@ -53,4 +64,4 @@ def is_enough(classifier: keras.Model) -> bool:
     Not so where the backbone has learned, or where the classifier looks at several views; and the CNN has no head.
     """
     parts = {layer.name: layer for layer in classifier.layers}
-    return NAME in parts and not parts["backbone"].trainable_weights
+    return HEAD in parts and not parts["backbone"].trainable_weights

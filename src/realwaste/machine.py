@@ -29,20 +29,20 @@ def record(precision: str, *, gpus: Sequence[str] = (), engine: str = "local") -
 
 
 def merged(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """One record of several stages' own: what all agree on, else each value with the stages that have it.
+    """One record of several: what all agree on, else each value with those that have it.
 
     Args:
-        records: a stage, of those whose results stand together.
+        records: a stage or model, of those whose results stand together.
     """
-    return {key: _together({stage: own[key] for stage, own in records.items()}) for key in KEYS}
+    return {key: _together({name: own[key] for name, own in records.items()}) for key in KEYS}
 
 
 def _together(values: Mapping[str, Any]) -> Any:
     distinct = list(dict.fromkeys(values.values()))
     if len(distinct) == 1:
         return distinct[0]
-    having = ([stage for stage, value in values.items() if value == one] for one in distinct)
-    return " and ".join(f"{one} ({', '.join(stages)})" for one, stages in zip(distinct, having, strict=True))
+    having = (", ".join(name for name, value in values.items() if value == one) for one in distinct)
+    return " and ".join(f"{one} ({names})" for one, names in zip(distinct, having, strict=True))
 
 
 def line(made: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ class Facts:
         backbone: a constructor of keras.applications, a file's name, or CNN.
         weights: what it started from: imagenet, random, a file's name, or "trained from random".
         temperature: by which its scores are divided to make its probabilities mean what they say (calibration).
+        precision: the Keras dtype policy in which it was validated and tested, and in which it answers.
+        batch_size: pictures to ask about at once; so many fit in memory where it was made.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Facts:
     backbone: str
     weights: str
     temperature: float = 1.0
+    precision: str = "float32"
+    batch_size: int = 16
 
     def caution(self) -> str | None:
         """What must stand beside every answer of a model that cannot know better."""
@@ -48,10 +53,20 @@ class Facts:
 
 @dataclass(frozen=True)
 class Classifier:
-    """RGB uint8 pictures (n, image_size, image_size, 3) in, probabilities (n, classes) out, preprocessing inside."""
+    """RGB uint8 pictures (n, image_size, image_size, 3) in, probabilities (n, classes) out, preprocessing inside.
+
+    `model` is the network as Keras saves it, in float32: to save, to export, to look inside.
+    """
 
     model: "keras.Model"
     facts: Facts
+
+    @cached_property
+    def predictor(self) -> "keras.Model":
+        """The network that answers: in the precision of its facts, so that what was tested is what is used."""
+        from realwaste import fused  # noqa: PLC0415 - TensorFlow, which a record alone need not wait for
+
+        return fused.twin(self.model, self.facts.precision)
 
 
 def save(path: Path, classifier: Classifier) -> None:

@@ -14,7 +14,7 @@ from realwaste.log import logger
 
 RULE = "memory if the decoded pictures take at most half of what is free there, else disk by the same rule, else none"
 CGROUP = Path("/sys/fs/cgroup")
-# Of control groups, version 2 and 1: the limit, the use, and in memory.stat the key of files' pages not used lately.
+# Of control groups, version 2 and 1: the limit, what is used, and where files' pages stand that were not used lately.
 _CGROUP_FILES = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),

@@ -24,7 +24,7 @@ def rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes
     return pd.concat([table, pd.DataFrame(probabilities, columns=[PREFIX + name for name in classes])], axis=1)
 
 
-def of_pictures(model: "keras.Model", files: Sequence[Path], batch_size: int = 64) -> Probabilities:
+def of_pictures(model: "keras.Model", files: Sequence[Path], batch_size: int) -> Probabilities:
     """Probabilities (n, classes) for image files, read a batch at a time: they need not fit in memory."""
     return of_batches(model, read_ahead(files, model.input_shape[1], batch_size))
 

@@ -116,7 +116,7 @@ def fit(
         checkpoint: a file to keep the state after each epoch in, and to go on from if it is there.
         live: is given the history, as in Training, after each epoch.
     """
-    twin = fused.twin(model, schedule.dtype_policy)
+    twin = fused.twin(model, schedule.dtype_policy, to_train=True)
     steps = batches.steps(len(train.labels), schedule.batch_size)
     make_ready(twin, schedule, steps)
     kept = Checkpoint(checkpoint, METRICS, schedule.patience)

@@ -28,6 +28,11 @@ def averaged(classifier: keras.Model, flips: str) -> keras.Model:
     return keras.Model(image, ops.mean(apart, axis=0), name=classifier.name)
 
 
+def batch_size(pictures: int, flips: str) -> int:
+    """How many to ask about at once, where the memory is enough for so many of one view."""
+    return max(1, pictures // (1 if flips == NONE else 1 + len(_AXES[flips])))
+
+
 def single(classifier: keras.Model) -> keras.Model:
     """The classifier of one view that `averaged` was given, which has the same weights."""
     return next((layer for layer in classifier.layers if layer.name == _CORE), classifier)
