@@ -142,8 +142,18 @@ def test_a_third_backbone_leaves_images_and_the_other_models_alone(done):
     assert len(pd.read_csv(done / "plots/data/history_edge.csv")) == 2 + 10
 
 
+def test_a_layer_that_is_not_there_is_refused_before_anything_is_trained(done):
+    for wrong in ("no_such_layer", 99_999):
+        set_params(done, finetune_irv2__unfreeze=wrong)
+        said = run(done, sys.executable, "-m", "stages", "finetune_irv2", ok=False)
+        assert "unfreeze must" in said
+        assert "Epoch" not in said
+    set_params(done, finetune_irv2__unfreeze=0)
+
+
 def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
-    set_params(done, train_cnn__learning_rate=1.0e30, lr_sweep__learning_rates=[0.001, 1.0e30])
+    rates = {"train_cnn__learning_rate": 1.0e30, "finetune_densenet__learning_rate": 1.0e30}
+    set_params(done, lr_sweep__learning_rates=[0.001, 1.0e30], **rates)
     run(done, "dvc", "repro")
     metrics = {path.stem: json.loads(path.read_text(), parse_constant=pytest.fail) for path in done.glob("metrics/*")}
     assert metrics["train_cnn"]["diverged"] is True
@@ -153,6 +163,10 @@ def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
     assert metrics["evaluate"]["cnn"]["undefined_answers"] == 54
     assert metrics["evaluate"]["cnn"]["test_loss"] == pytest.approx(np.log(9))
     assert metrics["evaluate"]["irv2"]["undefined_answers"] == 0
+    assert metrics["evaluate"]["irv2"]["repeats"]["diverged"] == 0
+    repeats = metrics["evaluate"]["densenet"]["repeats"]
+    assert (repeats["runs"], repeats["diverged"]) == (2, 2)
+    assert repeats["test_loss_mean"] == pytest.approx(np.log(9))
 
 
 @pytest.mark.parametrize(
