@@ -20,7 +20,9 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 def main(params: "Params") -> None:
     told = _story()
     dataset, names = told.fetched["dataset"], comparison.names(told.rows)
-    write_json(METRICS / "compare.json", {"dataset": dataset} | dict(told.rows) | {"pairs": told.pairs})
+    corrected = comparison.correction(told.pairs)
+    compared = {"pairs": told.pairs, "correction": corrected}
+    write_json(METRICS / "compare.json", {"dataset": dataset} | dict(told.rows) | compared)
     write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
     _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), told, names)
     write_text(PLOTS / "report.html", report.page(told))
@@ -38,8 +40,8 @@ def main(params: "Params") -> None:
         write_text(
             Path(f"models/{name}.md"), model_card.card(model_card.Subject(name, *about, parameters=own.model_dump()))
         )
-    verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p']:.2g})" for pair, facts in told.pairs.items())
-    logger.info("%s, %s", dataset, "; ".join(verdicts))
+    verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p_holm']:.2g})" for pair, facts in told.pairs.items())
+    logger.info("%s, after %s: %s", dataset, corrected, "; ".join(verdicts))
 
 
 def _story() -> report.Story:

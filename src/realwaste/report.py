@@ -67,6 +67,7 @@ def page(story: Story) -> str:
         story=story,
         names=names,
         pairs=_pairs(story),
+        correction=comparison.correction(story.pairs),
         colors=MODEL_COLORS,
         warnings=_warnings(story),
         table1=comparison.readable(story.rows, names),
