@@ -37,9 +37,9 @@ def main(params: "Params") -> None:
             write_text(Path(f"models/{name}.md"), model_card.OFF)
             continue
         about = told.fetched, told.split, told.rows[name], told.evaluated[name], told.trainings[name]
-        write_text(
-            Path(f"models/{name}.md"), model_card.card(model_card.Subject(name, *about, parameters=own.model_dump()))
-        )
+        used = own.model_dump() | {"seed": params.base.seed}
+        subject = model_card.Subject(name, *about, parameters=used, pairs=told.pairs)
+        write_text(Path(f"models/{name}.md"), model_card.card(subject))
     verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p_holm']:.2g})" for pair, facts in told.pairs.items())
     logger.info("%s, after %s: %s", dataset, corrected, "; ".join(verdicts))
 
