@@ -193,6 +193,23 @@ def test_the_page_is_drawn_whole_and_legible(shown, width, dark):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_each_pair_shows_its_verdict_without_scrolling(shown, width):
+    page = shown(width=width).page
+    rows = page.locator("#result tbody tr")
+    assert rows.count() == 3
+    for row in rows.all():
+        verdict = row.locator("strong")
+        assert "is better" in verdict.inner_text() or "no difference shown" in verdict.inner_text()
+        ends = [cell.bounding_box() for cell in [verdict, *row.locator("td").all()]]
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in ends)
+    table = page.locator("#result .fit")
+    assert table.evaluate("node => node.scrollWidth <= node.clientWidth")
+    assert table.inner_text().count("(alone ") == 3
+    assert "after Holm's correction for 3 tests" in " ".join(page.locator("#result .note").inner_text().split())
+
+
+@needs_browser
 def test_charts_answer_to_the_pointer_and_the_overlay_can_be_taken_away(shown):
     page = shown().page
     page.locator("[data-chart=accuracies] .mark-symbol path").first.hover()
@@ -352,7 +369,8 @@ def test_a_card_says_how_each_phase_of_a_fine_tuning_went(tell):
     assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in tuned
     assert (
         "The head and the end of the backbone: Adam, a learning rate of 1e-05 that falls to 0 along half a cosine, "
-        "sparse categorical crossentropy, 1 epoch in batches of 16, shuffled in each epoch, its pictures mirrored each way"
+        "sparse categorical crossentropy, 1 epoch in batches of 16, shuffled in each epoch, its pictures "
+        "mirrored each way at random."
     ) in tuned
     assert "| unfrozen.augment.flip | True |" in tuned
     assert "| Accuracy over 3 seeds | 0.8123 ± 0.0100" in tuned
