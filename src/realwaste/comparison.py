@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from realwaste import calibration, predictions, scores
+from realwaste.parts import PARTS
 
 # What the fetch stage calls the report's own data set; not imported from there, since fetching needs much else.
 REALWASTE = "RealWaste"
@@ -170,7 +171,7 @@ def accuracies(rows: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) 
         [
             {"model": one_line(named)[model], "part": part, "accuracy": row[f"{part}_accuracy"]}
             for model, row in rows.items()
-            for part in ("train", "val", "test")
+            for part in PARTS
         ]
     )
 
