@@ -251,6 +251,8 @@ def test_nothing_is_warned_of_without_a_reason(tell):
     assert len(page.encode()) < 5_000_000
     assert "runs of neighbouring file numbers on one side" in page
     assert "0.8123 ± 0.0100" in page
+    assert "normalized margin" in page
+    assert "confident learning" not in page
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
