@@ -20,8 +20,9 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 def main(params: "Params") -> None:
     told = _story()
     dataset, names = told.fetched["dataset"], comparison.names(told.rows)
-    compared = {"dataset": dataset, "machine": machine.merged(told.machines)}
-    write_json(METRICS / "compare.json", compared | dict(told.rows) | {"pairs": told.pairs})
+    corrected = comparison.correction(told.pairs)
+    compared = {"dataset": dataset, "machine": machine.merged(told.machines)} | dict(told.rows)
+    write_json(METRICS / "compare.json", compared | {"pairs": told.pairs, "correction": corrected})
     write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
     _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), told, names)
     write_text(PLOTS / "report.html", report.page(told))
@@ -38,10 +39,11 @@ def main(params: "Params") -> None:
         about = told.fetched, told.split, told.rows[name], told.evaluated[name], told.trainings[name]
         stages = {f"train_{name}", f"embed_{name}", f"finetune_{name}", "evaluate"}
         made = machine.merged({stage: told.machines[stage] for stage in told.machines if stage in stages})
-        subject = model_card.Subject(name, *about, machine=made, parameters=own.model_dump())
+        used = own.model_dump() | {"seed": params.base.seed}
+        subject = model_card.Subject(name, *about, machine=made, parameters=used, pairs=told.pairs)
         write_text(Path(f"models/{name}.md"), model_card.card(subject))
-    verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p']:.2g})" for pair, facts in told.pairs.items())
-    logger.info("%s, %s", dataset, "; ".join(verdicts))
+    verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p_holm']:.2g})" for pair, facts in told.pairs.items())
+    logger.info("%s, after %s: %s", dataset, corrected, "; ".join(verdicts))
 
 
 def _story() -> report.Story:

@@ -20,7 +20,7 @@ def main(params: "Params") -> None:
     manifest, dataset = read_csv(Path("data/manifest.csv")), read_json(Path("data/dataset.json"))["dataset"]
     classes = classes_of(manifest)
     labels = np.searchsorted(classes, manifest["label"])
-    groups = leakage.groups(manifest, params.split.block)
+    groups = leakage.groups(manifest, leakage.near_duplicates(manifest), params.split.block)
     answers = []
     for name in lineup.BACKBONES:
         stored = Path(f"data/embeddings/{name}")

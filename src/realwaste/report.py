@@ -70,6 +70,7 @@ def page(story: Story) -> str:
         names=names,
         made_on=machine.line(machine.merged(story.machines)),
         pairs=_pairs(story),
+        correction=comparison.correction(story.pairs),
         colors=MODEL_COLORS,
         warnings=_warnings(story),
         table1=comparison.readable(story.rows, names),
