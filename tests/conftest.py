@@ -24,15 +24,15 @@ def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest first: handed out last, one of them would keep one core busy and the other idle."""
-    # test_download first: its dates are of the moment of collection.
-    longest = ["test_download", "test_repro", "test_export", "test_hostile_images", "test_plots_page", "test_resume"]
+    longest = ["test_repro", "test_export", "test_hostile_images", "test_plots_page", "test_resume"]
     items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the download cache of the person who runs it."""
+    """No test uses the download cache or the proxy of the person who runs it."""
     monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 
 @pytest.fixture
