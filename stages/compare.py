@@ -19,10 +19,12 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 
 def main(params: "Params") -> None:
     told = _story()
-    dataset, names = told.fetched["dataset"], comparison.names(told.rows)
-    write_json(METRICS / "compare.json", {"dataset": dataset} | dict(told.rows) | {"pairs": told.pairs})
+    dataset, origin, names = told.fetched["dataset"], told.fetched["origin"], comparison.names(told.rows)
+    write_json(
+        METRICS / "compare.json", {"dataset": dataset, "origin": origin} | dict(told.rows) | {"pairs": told.pairs}
+    )
     write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
-    _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), told, names)
+    _draw(figures.Studio(dataset, origin, params.plots.color, params.plots.dpi), told, names)
     write_text(PLOTS / "report.html", report.page(told))
     parameters = {
         "cnn": params.train_cnn,
@@ -73,7 +75,7 @@ def _story() -> report.Story:
             trainings | {comparison.ENSEMBLE: vote},
             seconds | {comparison.ENSEMBLE: sum(seconds.values())},
             everything,
-            metrics["fetch"]["dataset"],
+            metrics["fetch"]["origin"],
         ),
         pairs=comparison.pairs(everything),
         rejected=read_csv(Path("data/rejected.csv")),

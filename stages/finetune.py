@@ -36,7 +36,8 @@ RAW, SPLITS = Path("data/raw"), Path("data/splits.csv")
 
 
 def finetune(name: str, base: "Base", own: "Finetune") -> None:
-    splits, dataset = read_csv(SPLITS), read_json(Path("data/dataset.json"))["dataset"]
+    splits, fetched = read_csv(SPLITS), read_json(Path("data/dataset.json"))
+    dataset = fetched["dataset"]
     classes, folder = tuple(samples.classes_of(splits)), Path("data/weights") / name
     vectors = embedding.load(Path(f"data/embeddings/{name}"))
     cached = Parts(*(Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")))
@@ -73,11 +74,11 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
             else predictions.of_pictures(whole, [RAW / path for path in asked])
         )
         temperature = calibration.fitted_temperature(labels_of(splits, "val"), guesses)
-        origin = built.facts["backbone"], built.facts["weights"]
-        facts = Facts(name, classes, own.image_size, dataset, *origin, temperature)
+        started = built.facts["backbone"], built.facts["weights"]
+        facts = Facts(name, classes, own.image_size, dataset, *started, temperature, origin=fetched["origin"])
         model_file.save(Path(f"models/{name}.keras"), Classifier(whole, facts))
         head.save_trained(Path(f"models/{name}_heads.npy"), repeats)
         write_csv(Path(f"plots/data/history_{name}.csv"), trained.history.assign(dataset=dataset))
         about = {"dataset": dataset} | built.facts | trained.summary() | {"temperature": temperature}
         write_json(Path(f"metrics/finetune_{name}.json"), about)
-    logger.info("%s (%s weights): %s", *origin, trained.line())
+    logger.info("%s (%s weights): %s", *started, trained.line())

@@ -29,14 +29,15 @@ def main(params: "Params") -> None:
     if off > MOST_OFF:
         logger.warning("split: a part is %.1f points off its share; a smaller split.block comes nearer", off * 100)
 
-    dataset = read_json(Path("data/dataset.json"))["dataset"]
+    fetched = read_json(Path("data/dataset.json"))
+    dataset = fetched["dataset"]
     summary = split.summary(splits)
     write_csv(Path("data/splits.csv"), splits)
     about = {"dataset": dataset, "strategy": ratios.strategy}
     write_json(Path("metrics/split.json"), about | summary | {"exposure": exposed})
     counts = splits.groupby(["split", "label"]).size().rename("images").reset_index()
     write_csv(Path("plots/data/splits.csv"), counts.assign(dataset=dataset))
-    studio = figures.Studio(dataset, params.plots.color, params.plots.dpi)
+    studio = figures.Studio(dataset, fetched["origin"], params.plots.color, params.plots.dpi)
     figures.split_distribution(studio, Path("plots/split_distribution.png"), splits)
     logger.info(
         "%s: train %d, val %d, test %d; of these %d have their double in train or val, %d a near-duplicate, "

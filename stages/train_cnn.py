@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main(params: "Params") -> None:
     own, engine = params.train_cnn, fitting.of(params.base.engine)
     training.make_repeatable(params.base.seed, deterministic=params.base.deterministic)
-    splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
+    splits, fetched = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))
     train, val, cache = engine.pictures(splits, Path("data/raw"), own.image_size, own.cache)
     classes = classes_of(splits)
     model = cnn.build(
@@ -52,7 +52,7 @@ def main(params: "Params") -> None:
     work = {"parameters": own.model_dump(), "base": base, "precision": policy}
 
     def live(history: "pd.DataFrame") -> None:
-        write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
+        write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=fetched["dataset"]))
 
     with resume.state("train_cnn", work, [Path("data/splits.csv")]) as kept:
         trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
@@ -62,10 +62,11 @@ def main(params: "Params") -> None:
             whole, (pixels for pixels, _ in batches.ordered(val, batch_size=own.batch_size))
         )
         temperature = calibration.fitted_temperature(val.labels, guesses)
-        facts = Facts("cnn", tuple(classes), own.image_size, dataset, cnn.BACKBONE, cnn.WEIGHTS, temperature)
+        learned = fetched["dataset"], cnn.BACKBONE, cnn.WEIGHTS
+        facts = Facts("cnn", tuple(classes), own.image_size, *learned, temperature, origin=fetched["origin"])
         model_file.save(Path("models/cnn.keras"), Classifier(whole, facts))
         about = {
-            "dataset": dataset,
+            "dataset": fetched["dataset"],
             "backbone": cnn.BACKBONE,
             "weights": cnn.WEIGHTS,
             "precision": policy,

@@ -71,7 +71,7 @@ def ready_to_train(tmp_path: Path, images: Images) -> Path:
     images(inside="checkout/data/raw", glass=12, paper=12)
     accepted, _ = manifest.scan(root / "data/raw")
     write_csv(root / "data/splits.csv", split.stratified(accepted, train=0.5, val=0.25, test=0.25, seed=0))
-    write_json(root / "data/dataset.json", {"dataset": "drawn"})
+    write_json(root / "data/dataset.json", {"dataset": "drawn", "origin": "given"})
     return root
 
 

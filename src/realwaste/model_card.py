@@ -10,8 +10,6 @@ from typing import Any
 import jinja2
 import yaml
 
-from realwaste.comparison import REALWASTE
-
 OFF = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
 
 
@@ -48,7 +46,7 @@ def card(subject: Subject) -> str:
     )
     environment.filters["cell"] = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
     body = environment.get_template("model_card.md").render(
-        subject=subject, realwaste=subject.fetched["dataset"] == REALWASTE
+        subject=subject, realwaste=subject.fetched["origin"] == "realwaste"
     )
     block = yaml.safe_dump(_metadata(subject), sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{block}---\n\n{body}"
@@ -61,7 +59,7 @@ def _metadata(subject: Subject) -> dict[str, Any]:
     return {
         "library_name": "keras",
         "pipeline_tag": "image-classification",
-        "license": "cc-by-4.0" if dataset == REALWASTE else "unknown",
+        "license": "cc-by-4.0" if subject.fetched["origin"] == "realwaste" else "unknown",
         "tags": ["image-classification", "waste", "keras", subject.row["backbone"]],
         "metrics": ["accuracy", "f1"],
         "model-index": [
