@@ -90,6 +90,7 @@ def test_probabilities_are_those_of_the_evaluation(here):
         "backbone": "CNN",
         "weights": "trained from random",
         "temperature": 2.5,
+        "origin": "given",
     }
     assert found["caution"] is None
     assert [answer["path"] for answer in found["answers"]] == [f"photos/{number:02}.jpg" for number in range(37)]
