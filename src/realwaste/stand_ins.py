@@ -26,9 +26,9 @@ class StandIns:
         """One banner, and none where there is nothing to say; each line of the command fits in 80 columns."""
         if not self.found:
             return
-        reasons = {reason.remedy: reason.rule for _, _, reason in reversed(self.found)}
+        reasons = {reason.remedy: reason.rule for _, _, reason in self.found}
         banner(
-            "STAND-INS: SCORES SAY NOTHING ABOUT WASTE",
+            "STAND-INS: THESE SCORES MEAN NOTHING",
             *(f"- {used}" for used, _, _ in self.found),
             *(f"Why: {rule}\n{remedy}" for remedy, rule in reasons.items()),
             "For the real thing:",
