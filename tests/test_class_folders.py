@@ -56,10 +56,12 @@ def test_what_is_passed_over_is_said(images, caplog, monkeypatch):
     for name in ("deep/glass/1.xyz", "deep/glass/2.XYZ", "deep/metal/3.xyz", "deep/metal/notes", "readme.txt"):
         (root / name).write_bytes(b"x")
     (root / "deep/glass/Thumbs.db").write_bytes(b"x")
+    for name in ("cover.png", "deep/cover.png"):
+        (root / name).write_bytes(b"x")
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level("INFO")
     assert class_folders.find(root).images == 3
-    assert "5 files passed over: 3 .xyz, 1 .txt, 1 without a suffix" in caplog.text
+    assert "7 files passed over: 3 .xyz, 2 .png, 1 .txt, 1 without a suffix" in caplog.text
 
 
 @pytest.mark.parametrize("lost", ["y/c", "x/a/inner"])
@@ -67,7 +69,7 @@ def test_images_that_would_be_lost_are_refused(images, lost):
     images(inside="set/x", a=2, b=1)
     outside, _, name = lost.rpartition("/")
     root = images(inside=f"set/{outside}", **{name: 1})
-    with pytest.raises(UserError, match=rf"no images outside of them.*\['{lost}'\]"):
+    with pytest.raises(UserError, match=rf"no folders of images outside of it.*\['{lost}'\]"):
         class_folders.find(root)
 
 

@@ -27,47 +27,59 @@ def find(root: Path, shown: Path | None = None) -> ClassFolders:
     """The folders under `root` that hold image files directly, all with one parent.
 
     Hidden files, what operating systems leave behind (`__MACOSX`, `Thumbs.db`) and files without an image's suffix
-    are passed over, and how many is said; whether a file with such a suffix is an image is validate_images' question.
+    are passed over, and so are images beside or above the class folders; how many is said. Whether a file with such a
+    suffix is an image is validate_images' question.
 
     Args:
         shown: what the errors call `root`, where that is a temporary folder.
 
     Raises:
-        UserError: no class folders, fewer than two, images outside of them, a class without an image, or names that
+        UserError: no class folders, fewer than two, other folders of images, a class without an image, or names that
             cannot be told apart or written.
     """
     shown = shown or root
-    holders: dict[Path, dict[Path, list[Path]]] = defaultdict(dict)
-    others: Counter[str] = Counter()
-    for folder in sorted([root, *(path for path in root.rglob("*") if path.is_dir())]):
-        if _is_litter(folder.relative_to(root)):
-            continue
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not _is_litter(Path(path.name)))
-        images = [path for path in files if path.suffix.lower() in SUFFIXES]
-        if images and folder != root:
-            holders[folder.parent][folder] = images
-        passed = files if folder == root else set(files) - set(images)
-        others.update(path.suffix.lower() or "without a suffix" for path in passed if path.name != "Thumbs.db")
-    roots = {parent: folders for parent, folders in holders.items() if len(folders) > 1}
-    if not roots:
+    images, others = _scanned(root)
+    holders: dict[Path, list[Path]] = defaultdict(list)
+    for folder in images.keys() - {root}:
+        holders[folder.parent].append(folder)
+    parents = [parent for parent, folders in holders.items() if len(folders) > 1]
+    if not parents:
         raise UserError(
             f"{shown} must hold one folder of images a class, two classes at least.",
             "Lay the images out as <Class>/<image>.jpg, or point fetch.source at the folder that holds the classes.",
             sorted(str(path.relative_to(root)) for path in root.iterdir())[:8],
         )
-    if len(holders) > 1:
+    above = {parents[0], *parents[0].parents}
+    outside = parents if len(parents) > 1 else images.keys() - above - set(holders[parents[0]])
+    if outside:
         raise UserError(
-            f"{shown} must hold its class folders in one place, and no images outside of them.",
+            f"{shown} must hold its class folders in one place, and no folders of images outside of it.",
             "Point fetch.source at the folder that holds the classes; the pipeline makes the split itself.",
-            _outside(root, holders, roots),
+            sorted(str(path.relative_to(root)) for path in outside)[:8],
         )
-    ((parent, folders),) = roots.items()
-    _check_names(folders)
-    _refuse_empty(parent, set(folders))
+    files = {folder: images[folder] for folder in sorted(holders[parents[0]])}
+    _check_names(files)
+    _refuse_empty(parents[0], set(files))
+    others.update(path.suffix.lower() for folder in images.keys() & above for path in images[folder])
     if others:
         count = ", ".join(f"{number} {printable(suffix)}" for suffix, number in others.most_common())
         logger.info("%d files passed over: %s", others.total(), count)
-    return ClassFolders(parent, {folder.name: files for folder, files in sorted(folders.items())})
+    return ClassFolders(parents[0], {folder.name: own for folder, own in files.items()})
+
+
+def _scanned(root: Path) -> tuple[dict[Path, list[Path]], Counter[str]]:
+    """The images of each folder that directly holds any, and how many other files there are of each suffix."""
+    images: dict[Path, list[Path]] = {}
+    others: Counter[str] = Counter()
+    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+        if _is_litter(folder.relative_to(root)):
+            continue
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not _is_litter(Path(path.name)))
+        if own := [path for path in files if path.suffix.lower() in SUFFIXES]:
+            images[folder] = own
+        passed = (path.suffix.lower() for path in files if path.suffix.lower() not in SUFFIXES)
+        others.update(suffix or "without a suffix" for suffix in passed)
+    return images, others
 
 
 def lay_out(folders: ClassFolders, target: Path, put: Callable[[Path, Path], object]) -> None:
@@ -82,14 +94,6 @@ def lay_out(folders: ClassFolders, target: Path, put: Callable[[Path, Path], obj
                 put(file, target / label / file.name)
             except PermissionError as error:
                 raise UserError(f"{file} must be readable.", "Run chmod u+r on it, or move it out.") from error
-
-
-def _outside(
-    root: Path, holders: dict[Path, dict[Path, list[Path]]], roots: dict[Path, dict[Path, list[Path]]]
-) -> object:
-    """The places that classes may be in, where there are several, or else the folders that would be lost."""
-    places = roots if len(roots) > 1 else [folder for parent in holders.keys() - roots for folder in holders[parent]]
-    return sorted(str(path.relative_to(root)) for path in places)[:8]
 
 
 def _check_names(folders: dict[Path, list[Path]]) -> None:
@@ -120,4 +124,4 @@ def _refuse_empty(parent: Path, classes: set[Path]) -> None:
 
 
 def _is_litter(inside: Path) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
+    return any(part.startswith(".") or part in {"__MACOSX", "Thumbs.db"} for part in inside.parts)
