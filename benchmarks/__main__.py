@@ -10,6 +10,7 @@ from benchmarks import growth, pages, tables
 from benchmarks.child import ROOT, measure
 from realwaste import dataset, log, machine, manifest, split
 from realwaste.atomic import write_csv, write_json, write_text
+from realwaste.stand_ins import StandIns
 
 RESULTS = ROOT / "benchmarks/results.json"
 RATES = [0.0001, 0.001, 0.01, 0.1]
@@ -49,7 +50,9 @@ def _arguments() -> argparse.Namespace:
 
 def _images(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     raw = work / "data/raw"
-    fetched = dataset.fetch(arguments.photos, raw, sha256=None, seed=42, images_per_class=40)
+    stand_ins = StandIns()
+    fetched = dataset.fetch(arguments.photos, raw, sha256=None, seed=42, images_per_class=40, stand_ins=stand_ins)
+    stand_ins.say()
     accepted, _ = manifest.scan(raw)
     splits = split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=42)
     write_csv(work / "data/splits.csv", splits)

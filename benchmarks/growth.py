@@ -63,7 +63,7 @@ def head(work: str) -> dict[str, Any]:
     rows = [(f"{label}/{n}.jpg", label) for label, count in REALWASTE_COUNTS.items() for n in range(count)]
     splits = split.stratified(pd.DataFrame(rows, columns=["path", "label"]), train=0.6, val=0.2, test=0.2, seed=42)
     write_csv(root / "data/splits.csv", splits)
-    write_json(root / "data/dataset.json", {"dataset": "drawn vectors"})
+    write_json(root / "data/dataset.json", {"dataset": "drawn vectors", "origin": "given"})
     record = {"backbone": "InceptionResNetV2", "weights": "random", "file": None, "sha256": None, "seed": 42}
     write_json(root / "data/weights/irv2/weights.json", record)
     vectors = np.random.default_rng(0).normal(size=(len(splits), 1536)).astype(np.float32)

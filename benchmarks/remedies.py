@@ -38,6 +38,7 @@ from realwaste.atomic import write_json
 from realwaste.augmentation import Augment
 from realwaste.finetuning import Parts
 from realwaste.samples import Samples, labels_of, paths_of
+from realwaste.stand_ins import StandIns
 
 RESULTS = ROOT / "benchmarks/remedies.json"
 PAGE = ROOT / "docs/results.md"
@@ -94,7 +95,9 @@ def main() -> None:
     log.setup()
     with tempfile.TemporaryDirectory(prefix="realwaste-remedies-") as folder:
         root = Path(folder) / "raw"
-        fetched = dataset.fetch(arguments.photos, root, sha256=None, seed=42, images_per_class=40)
+        stand_ins = StandIns()
+        fetched = dataset.fetch(arguments.photos, root, sha256=None, seed=42, images_per_class=40, stand_ins=stand_ins)
+        stand_ins.say()
         accepted, _ = manifest.scan(root)
         splits = split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=42)
         counts = splits["split"].value_counts()

@@ -19,12 +19,12 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 
 def main(params: "Params") -> None:
     told = _story()
-    dataset, names = told.fetched["dataset"], comparison.names(told.rows)
+    dataset, origin, names = told.fetched["dataset"], told.fetched["origin"], comparison.names(told.rows)
     corrected = comparison.correction(told.pairs)
-    compared = {"dataset": dataset, "machine": machine.merged(told.machines)} | dict(told.rows)
+    compared = {"dataset": dataset, "origin": origin, "machine": machine.merged(told.machines)} | dict(told.rows)
     write_json(METRICS / "compare.json", compared | {"pairs": told.pairs, "correction": corrected})
     write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
-    _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), told, names)
+    _draw(figures.Studio(dataset, origin, params.plots.color, params.plots.dpi), told, names)
     write_text(PLOTS / "report.html", report.page(told))
     parameters = {
         "cnn": params.train_cnn,
@@ -79,7 +79,7 @@ def _story() -> report.Story:
             trainings | {comparison.ENSEMBLE: vote},
             seconds | {comparison.ENSEMBLE: sum(seconds.values())},
             everything,
-            metrics["fetch"]["dataset"],
+            metrics["fetch"]["origin"],
         ),
         pairs=comparison.pairs(everything),
         machines={stage: metrics[stage]["machine"] for stage in computing},

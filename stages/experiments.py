@@ -57,7 +57,7 @@ def table(rows: Sequence[Row]) -> Table:
 def _caution(rows: Sequence[Row]) -> str | None:
     random = any(_metric(row, f"{model}.weights") == "random" for row in rows for model in lineup.MODELS)
     lines = [f"{STAND_IN} a backbone with RANDOM weights"] if random else []
-    if any(_metric(row, "dataset") == "synthetic" for row in rows):
+    if any(_metric(row, "origin") == "synthetic" for row in rows):
         lines.append("synthetic: generated pictures, not photographs")
     return "\n".join(lines) or None
 

@@ -4,9 +4,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import absence, dataset, weights
+from realwaste import absence, dataset, pretrained
 from realwaste.atomic import write_json
 from realwaste.log import logger
+from realwaste.stand_ins import StandIns
 
 if TYPE_CHECKING:
     from stages.params import FinetuneEdge, FinetuneReport, Params
@@ -20,21 +21,25 @@ def main(params: "Params") -> None:
         "densenet": params.finetune_densenet,
         "edge": params.finetune_edge,
     }
-    records = {}
+    records, stand_ins = {}, StandIns()
     for name, own in chosen.items():
         folder = Path("data/weights") / name
         if own.backbone is None:
             absence.mark(folder)
             continue
         parameter = f"finetune_{name}.weights"
-        records[name] = weights.fetch(own.backbone, own.weights, folder, seed=seed, parameter=parameter)
+        records[name] = pretrained.fetch(
+            own.backbone, own.weights, folder, seed=seed, parameter=parameter, stand_ins=stand_ins
+        )
     fetched = dataset.fetch(
         params.fetch.source,
         Path("data/raw"),
         sha256=params.fetch.sha256,
         seed=seed,
         images_per_class=params.fetch.synthetic_images_per_class,
+        stand_ins=stand_ins,
     )
+    stand_ins.say()
     # Beside the metrics, without the weights: a new backbone must not touch what depends on the images alone.
     write_json(Path("data/dataset.json"), asdict(fetched))
     write_json(Path("metrics/fetch.json"), asdict(fetched) | {name: asdict(record) for name, record in records.items()})

@@ -39,7 +39,8 @@ RAW, SPLITS = Path("data/raw"), Path("data/splits.csv")
 
 
 def finetune(name: str, base: "Base", own: "Finetune") -> None:
-    splits, dataset = read_csv(SPLITS), read_json(Path("data/dataset.json"))["dataset"]
+    splits, fetched = read_csv(SPLITS), read_json(Path("data/dataset.json"))
+    dataset = fetched["dataset"]
     classes, folder = tuple(samples.classes_of(splits)), Path("data/weights") / name
     vectors = embedding.load(Path(f"data/embeddings/{name}"))
     cached = Parts(*(Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")))
@@ -73,9 +74,14 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
         learned, trained = fitted(base.seed, kept)
         built = backbone.fetched(folder, own.image_size)
         whole = views.averaged(learned if pictures else head.join(built.model, learned), own.test_flips)
-        origin = built.facts["backbone"], built.facts["weights"]
+        started = built.facts["backbone"], built.facts["weights"]
         at_once = views.batch_size(own.embed_batch_size, own.test_flips)
-        facts = Facts(name, classes, own.image_size, dataset, *origin, precision=policy, batch_size=at_once)
+        facts = Facts(
+            *(name, classes, own.image_size, dataset, *started),
+            origin=fetched["origin"],
+            precision=policy,
+            batch_size=at_once,
+        )
         asked = paths_of(splits, "val")
         guesses = (
             predictions.of_vectors(learned, vectors.of(asked))
@@ -88,4 +94,4 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
         write_csv(Path(f"plots/data/history_{name}.csv"), trained.history.assign(dataset=dataset))
         about = {"dataset": dataset, "machine": made} | built.facts
         write_json(Path(f"metrics/finetune_{name}.json"), about | trained.summary() | {"temperature": temperature})
-    logger.info("%s (%s weights): %s", *origin, trained.line())
+    logger.info("%s (%s weights): %s", *started, trained.line())

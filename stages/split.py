@@ -27,14 +27,15 @@ def main(params: "Params") -> None:
     if remark := split.remark(splits, wanted, grouped=grouped):
         logger.warning("split: %s", remark)
 
-    dataset = read_json(Path("data/dataset.json"))["dataset"]
+    fetched = read_json(Path("data/dataset.json"))
+    dataset = fetched["dataset"]
     summary = split.summary(splits)
     write_csv(Path("data/splits.csv"), splits)
     about = {"dataset": dataset, "strategy": ratios.strategy}
     write_json(Path("metrics/split.json"), about | summary | {"exposure": exposed})
     counts = splits.groupby(["split", "label"]).size().rename("images").reset_index()
     write_csv(Path("plots/data/splits.csv"), counts.assign(dataset=dataset))
-    studio = figures.Studio(dataset, params.plots.color, params.plots.dpi)
+    studio = figures.Studio(dataset, fetched["origin"], params.plots.color, params.plots.dpi)
     figures.split_distribution(studio, Path("plots/split_distribution.png"), splits)
     logger.info(
         "%s: train %d, val %d, test %d; of these %d have their double in train or val, %d a near-duplicate, "

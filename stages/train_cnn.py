@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def main(params: "Params") -> None:
     own, engine = params.train_cnn, fitting.of(params.base.engine)
     training.make_repeatable(params.base.seed, deterministic=params.base.deterministic)
-    splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
+    splits, fetched = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))
     train, val, cache = engine.pictures(splits, Path("data/raw"), own.image_size, own.cache)
     classes = classes_of(splits)
     model = cnn.build(
@@ -56,7 +56,7 @@ def main(params: "Params") -> None:
     work = {"parameters": own.model_dump(), "base": base, "precision": policy}
 
     def live(history: "pd.DataFrame") -> None:
-        write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
+        write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=fetched["dataset"]))
 
     with resume.state("train_cnn", work, dependencies.files("train_cnn")) as kept:
         trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
@@ -66,9 +66,10 @@ def main(params: "Params") -> None:
             "cnn",
             tuple(classes),
             own.image_size,
-            dataset,
+            fetched["dataset"],
             cnn.BACKBONE,
             cnn.WEIGHTS,
+            origin=fetched["origin"],
             precision=policy,
             batch_size=views.batch_size(own.batch_size, own.test_flips),
         )
@@ -77,7 +78,7 @@ def main(params: "Params") -> None:
         temperature = calibration.fitted_temperature(val.labels, guesses)
         model_file.save(Path("models/cnn.keras"), Classifier(whole, replace(facts, temperature=temperature)))
         about = {
-            "dataset": dataset,
+            "dataset": fetched["dataset"],
             "backbone": cnn.BACKBONE,
             "weights": cnn.WEIGHTS,
             "machine": made,

@@ -20,13 +20,14 @@ def main(params: "Params") -> None:
         manifest.refuse_rejected(rejected)
     manifest.refuse_emptied(accepted, rejected)
 
-    dataset = read_json(Path("data/dataset.json"))["dataset"]
+    fetched = read_json(Path("data/dataset.json"))
+    dataset = fetched["dataset"]
     counts = manifest.class_counts(accepted)
     write_csv(Path("data/manifest.csv"), accepted)
     write_csv(Path("data/rejected.csv"), rejected)
     write_json(Path("metrics/validate_images.json"), {"dataset": dataset} | manifest.summary(accepted, rejected))
     rows = pd.DataFrame({"label": list(counts), "images": list(counts.values())}).assign(dataset=dataset)
     write_csv(Path("plots/data/classes.csv"), rows)
-    studio = figures.Studio(dataset, params.plots.color, params.plots.dpi)
+    studio = figures.Studio(dataset, fetched["origin"], params.plots.color, params.plots.dpi)
     figures.class_distribution(studio, Path("plots/class_distribution.png"), counts)
     logger.info("%d images accepted, %d rejected", len(accepted), len(rejected))

@@ -27,15 +27,15 @@ def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest first: handed out last, one of them would keep one core busy and the other idle."""
-    # test_download first: its dates are of the moment of collection.
-    longest = ["test_download", "test_repro", "test_export", "test_hostile_images", "test_plots_page", "test_resume"]
+    longest = ["test_repro", "test_export", "test_hostile_images", "test_plots_page", "test_resume"]
     items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the download cache of the person who runs it."""
+    """No test uses the download cache or the proxy of the person who runs it."""
     monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def ready_to_train(tmp_path: Path, images: Images) -> Path:
     images(inside="checkout/data/raw", glass=12, paper=12)
     accepted, _ = manifest.scan(root / "data/raw")
     write_csv(root / "data/splits.csv", split.stratified(accepted, train=0.5, val=0.25, test=0.25, seed=0))
-    write_json(root / "data/dataset.json", {"dataset": "drawn"})
+    write_json(root / "data/dataset.json", {"dataset": "drawn", "origin": "given"})
     return root
 
 

@@ -1,4 +1,4 @@
-"""A server on the loopback that serves bytes and folders, and plays every trick of a bad one, one act a request.
+"""A server on the loopback that serves bytes, and plays every trick of a bad one, one act a request.
 
     with PlayServer() as server:
         server.serve("data.zip", payload)                     # well-behaved: length, strong ETag, ranges
@@ -212,20 +212,6 @@ def no_length(keep: int | None = None) -> Act:
     return act
 
 
-def unending(pause: float) -> Act:
-    """A body without a length that goes on and on."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.start(200, None)
-        for _ in range(int(LONGEST_ACT_S / pause)):
-            exchange.send(b"x" * 100)
-            exchange.wait(pause)
-            if exchange.stopping.is_set():
-                return
-
-    return act
-
-
 def no_ranges(keep: int | None = None) -> Act:
     """The whole file, or its first `keep` bytes, whatever range was asked for; with the ETag that allowed to ask."""
 
@@ -294,7 +280,6 @@ class PlayServer:
         self.requests: list[Seen] = []
         self._lock = threading.Lock()
         self._content: dict[str, bytes] = {}
-        self._folder: Path | None = None
         self._scripts: dict[str, list[Act]] = {}
         self._always: dict[str, Act] = {}
         self._stopping = threading.Event()
@@ -330,10 +315,6 @@ class PlayServer:
         self._content[name] = content
         return self.url(name)
 
-    def folder(self, folder: Path) -> None:
-        """Serve the files under `folder` too, by their relative paths."""
-        self._folder = folder.resolve()
-
     def script(self, name: str, *acts: Act) -> None:
         """Play these acts for the next requests of `name`, one each; after them it is served well."""
         self._scripts.setdefault(name, []).extend(acts)
@@ -355,9 +336,6 @@ class PlayServer:
         with self._lock:
             self.requests.append(seen)
             content = self._content.get(seen.name)
-            if content is None and self._folder is not None:
-                file = (self._folder / seen.name).resolve()
-                content = file.read_bytes() if file.is_file() and file.is_relative_to(self._folder) else None
             fallback = self._always.get(seen.name, ok() if content is not None else status(404))
             acts = self._scripts.get(seen.name)
             return (acts.pop(0) if acts else fallback), content or b""

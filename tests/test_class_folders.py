@@ -1,7 +1,11 @@
+import os
+import shutil
+
 import pytest
 
 from realwaste import class_folders
 from realwaste.errors import UserError
+from realwaste.log import logger
 
 
 @pytest.mark.parametrize("inside", ["set", "set/realwaste-main/RealWaste"])
@@ -20,19 +24,12 @@ def test_copies_are_equal_and_the_source_untouched(images, tmp_path):
     root = images(glass=2, metal=1)
     (root / "glass/Thumbs.db").write_bytes(b"x")
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    class_folders.copy(class_folders.find(root), tmp_path / "raw")
+    class_folders.lay_out(class_folders.find(root), tmp_path / "raw", shutil.copyfile)
     copied = sorted(path.relative_to(tmp_path / "raw").as_posix() for path in (tmp_path / "raw").rglob("*.*"))
     assert copied == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
     assert (tmp_path / "raw/glass/glass_1.jpg").read_bytes() == (root / "glass/glass_1.jpg").read_bytes()
     assert (tmp_path / "raw/glass/glass_1.jpg").stat().st_ino != (root / "glass/glass_1.jpg").stat().st_ino
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-
-
-def test_copying_again_replaces_what_was_there(images, tmp_path):
-    found = class_folders.find(images(glass=2, metal=1))
-    (tmp_path / "raw/old").mkdir(parents=True)
-    class_folders.copy(found, tmp_path / "raw")
-    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == ["glass", "metal"]
 
 
 def test_an_empty_class_is_named(images):
@@ -51,4 +48,39 @@ def test_images_already_split_are_ambiguous(images):
     images(inside="set/train", glass=2, metal=1)
     root = images(inside="set/test", glass=2, metal=1)
     with pytest.raises(UserError, match=r"in one place.*\['test', 'train'\]"):
+        class_folders.find(root)
+
+
+def test_what_is_passed_over_is_said(images, caplog, monkeypatch):
+    root = images(inside="set/deep", glass=2, metal=1)
+    for name in ("deep/glass/1.xyz", "deep/glass/2.XYZ", "deep/metal/3.xyz", "deep/metal/notes", "readme.txt"):
+        (root / name).write_bytes(b"x")
+    (root / "deep/glass/Thumbs.db").write_bytes(b"x")
+    for name in ("cover.png", "deep/cover.png"):
+        (root / name).write_bytes(b"x")
+    monkeypatch.setattr(logger, "propagate", True)
+    caplog.set_level("INFO")
+    assert class_folders.find(root).images == 3
+    assert "7 files passed over: 3 .xyz, 2 .png, 1 .txt, 1 without a suffix" in caplog.text
+
+
+@pytest.mark.parametrize("lost", ["y/c", "x/a/inner"])
+def test_images_that_would_be_lost_are_refused(images, lost):
+    images(inside="set/x", a=2, b=1)
+    outside, _, name = lost.rpartition("/")
+    root = images(inside=f"set/{outside}", **{name: 1})
+    with pytest.raises(UserError, match=rf"no folders of images outside of it.*\['{lost}'\]"):
+        class_folders.find(root)
+
+
+def test_classes_that_differ_by_case_alone_are_refused(images):
+    root = images(metal=2, Metal=1, glass=1)
+    with pytest.raises(UserError, match=r"letter case.*\['Metal', 'metal'\]"):
+        class_folders.find(root)
+
+
+def test_a_class_name_that_is_no_text_is_named(images):
+    root = images(glass=2, metal=1)
+    os.rename(bytes(root / "metal"), bytes(root) + b"/m\xffll")  # noqa: PTH104 - bytes
+    with pytest.raises(UserError, match=r"must be UTF-8.*m.*udcff"):
         class_folders.find(root)

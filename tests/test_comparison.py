@@ -59,11 +59,11 @@ def test_table1_has_every_measured_factor(predicted, evaluated):
 
 
 def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
-    for dataset in ("synthetic", "realwaste", "trashnet-mini"):
-        rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, dataset)
+    for origin in ("synthetic", "given"):
+        rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, origin)
         assert all("reported_test_accuracy" not in row for row in rows.values())
         assert "The report's accuracy" not in comparison.readable(rows, comparison.names(rows)).index
-    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "RealWaste")
+    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "realwaste")
     assert [row["reported_test_accuracy"] for row in rows.values()] == [0.6183, 0.8637, 0.8617]
 
 
@@ -121,7 +121,7 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
         titles.append(figure.get_suptitle())
 
     monkeypatch.setattr(figures.Studio, "save", noted)
-    studio = figures.Studio("synthetic", "#4c84b8", 60)
+    studio = figures.Studio("drawn", "synthetic", "#4c84b8", 60)
     rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
     names = comparison.names(rows)
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
@@ -144,7 +144,7 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
     ]
     figures.reliability(studio, tmp_path / "9.png", pd.concat(both), names)
     assert len(titles) == 9
-    assert all(title.endswith("\nsynthetic images, not photographs") for title in titles)
+    assert all(title.endswith("\ndrawn images, not photographs") for title in titles)
     assert all((tmp_path / f"{n}.png").read_bytes().startswith(b"\x89PNG") for n in range(1, 10))
 
 
@@ -168,5 +168,5 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     assert figures_of_it["parameters"] == 3000
     both = {"ensemble": figures_of_it} | evaluated
     trainings = {"ensemble": {"backbone": "Soft vote", "weights": "those of the three"}} | TRAININGS
-    table = comparison.table1(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "RealWaste")
+    table = comparison.table1(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste")
     assert comparison.readable(table, comparison.names(table)).loc["The report's accuracy", "Soft vote"] == "–"

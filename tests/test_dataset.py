@@ -1,15 +1,22 @@
 """Every kind of fetch.source, against a server on the loopback and folders that the tests make."""
 
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from servers import PlayServer, status
+from servers import PlayServer, no_length, ok, status
 
 from realwaste import dataset
-from realwaste.checksum import checksum
 from realwaste.errors import UnreachableError, UserError
+from realwaste.stand_ins import StandIns
 
+SRC = Path(dataset.__file__).parents[1]
 NOWHERE = "http://127.0.0.1:9/realwaste.zip"  # the discard port: nobody listens there
 
 
@@ -20,7 +27,13 @@ def server():
 
 
 def _fetch(source, target, **changed):
-    values = {"sha256": None, "seed": 1, "images_per_class": 2, "realwaste_url": NOWHERE} | changed
+    values = {
+        "sha256": None,
+        "seed": 1,
+        "images_per_class": 2,
+        "realwaste_url": NOWHERE,
+        "stand_ins": StandIns(),
+    } | changed
     return dataset.fetch(str(source), target, **values)
 
 
@@ -38,13 +51,13 @@ def _names(target: Path) -> list[str]:
 
 def test_a_folder(images, tmp_path):
     fetched = _fetch(images(glass=2, metal=1), tmp_path / "raw")
-    assert (fetched.dataset, fetched.images, fetched.classes, fetched.sha256) == ("set", 3, 2, None)
+    assert fetched == dataset.Dataset("set", "given", "set", 3, 2, None)
     assert _names(tmp_path / "raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
 
 
 def test_a_zip_and_its_checksum(images, tmp_path):
     archive = _zipped(images(inside="set/deep/er", glass=2, metal=1))
-    good = checksum(archive)
+    good = hashlib.sha256(archive.read_bytes()).hexdigest()
     fetched = _fetch(archive, tmp_path / "raw", sha256=good.upper())
     assert (fetched.dataset, fetched.images, fetched.sha256) == ("set", 3, good)
     assert _names(tmp_path / "raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
@@ -70,15 +83,93 @@ def test_realwaste_by_name_needs_its_published_counts(images, tmp_path, server, 
         _fetch("realwaste", tmp_path / "raw", realwaste_url=url)
     assert not (tmp_path / "raw").exists()
     monkeypatch.setattr(dataset, "REALWASTE_COUNTS", {"Glass": 2, "Metal": 1})
-    assert _fetch("auto", tmp_path / "raw", realwaste_url=url).dataset == "RealWaste"
+    fetched = _fetch("auto", tmp_path / "raw", realwaste_url=url)
+    assert (fetched.dataset, fetched.origin) == ("RealWaste", "realwaste")
 
 
-def test_without_a_network_auto_is_loudly_synthetic(tmp_path, capfd):
-    fetched = _fetch("auto", tmp_path / "raw")
-    assert (fetched.dataset, fetched.images) == ("synthetic", 18)
-    said = capfd.readouterr().err
-    assert "SYNTHETIC IMAGES, NOT PHOTOGRAPHS" in said
-    assert "fetch.source=realwaste" in said
+def test_without_a_network_auto_is_synthetic_and_noted(tmp_path):
+    noted = StandIns()
+    fetched = _fetch("auto", tmp_path / "raw", stand_ins=noted)
+    assert (fetched.dataset, fetched.origin, fetched.images) == ("synthetic", "synthetic", 18)
+    assert [setting for _, setting, _ in noted.found] == ["fetch.source=realwaste"]
+
+
+@pytest.mark.parametrize("name", ["RealWaste", "synthetic"])
+def test_what_a_person_gives_is_given_whatever_its_name(name, images, tmp_path):
+    folder = images(inside=name, glass=2, metal=1)
+    for source in (folder, _zipped(folder)):
+        fetched = _fetch(source, tmp_path / "raw")
+        assert (fetched.dataset, fetched.origin) == (name, "given")
+
+
+def test_the_place_of_a_source_is_not_told(images, tmp_path, monkeypatch):
+    """Reports and cards are made to be sent around."""
+    folder = images(glass=2, metal=1)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _fetch("~/set", tmp_path / "raw").source == "set"
+    assert _fetch(_zipped(folder), tmp_path / "raw").source == "set.zip"
+    with PlayServer() as server:
+        url = server.serve("set.zip", _zipped(folder).read_bytes()).replace("//", "//me:geheim@")
+        assert _fetch(f"{url}?token=geheim", tmp_path / "raw").source == server.url("set.zip")
+
+
+@pytest.mark.parametrize("end", ["..", "a/..", "%2e%2e", "..%2f..", "."])
+def test_no_address_names_a_set_so_that_it_leaves_its_place(end, images, tmp_path, server, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/mine").write_text("")
+    content = _zipped(images(glass=2, metal=1)).read_bytes()
+    monkeypatch.setattr(server, "_act", lambda seen: (ok(), content))
+    fetched = _fetch(server.url() + end, tmp_path / "data/raw")
+    assert fetched.dataset.strip(".")
+    assert _names(tmp_path / "data/raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
+    assert (tmp_path / "data/mine").exists()
+
+
+def test_half_a_zip_does_not_stay_in_the_cache(images, tmp_path, server):
+    """Without a length, HTTP cannot tell that it is half."""
+    content = _zipped(images(glass=2, metal=1)).read_bytes()
+    url = server.serve("mine.zip", content)
+    server.script("mine.zip", no_length(len(content) // 2))
+    with pytest.raises(UserError, match=rf"The archive {tmp_path}/cache/\w+/mine.zip must be a whole zip"):
+        _fetch(url, tmp_path / "raw")
+    assert _fetch(url, tmp_path / "raw").images == 3
+    assert server.count("mine.zip") == 2
+
+
+def test_a_zip_with_damaged_entries_does_not_stay_in_the_cache_and_ones_own_stays(images, tmp_path, server):
+    path = _zipped(images(glass=2, metal=1))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + bytes(50) + whole[250:])
+    server.serve("mine.zip", path.read_bytes())
+    for source in (path, server.url("mine.zip")):
+        with pytest.raises(UserError, match="be undamaged"):
+            _fetch(source, tmp_path / "raw")
+    assert path.exists()
+    server.serve("mine.zip", whole)
+    assert _fetch(server.url("mine.zip"), tmp_path / "raw").images == 3
+
+
+def test_killed_while_it_unpacks_it_leaves_nothing_that_stays(tmp_path):
+    with zipfile.ZipFile(tmp_path / "large.zip", "w") as bundle:
+        for number in range(4000):
+            bundle.writestr(f"{'glass' if number % 2 else 'metal'}/{number}.jpg", os.urandom(20_000))
+    script = f"""
+from pathlib import Path
+from realwaste import dataset
+from realwaste.stand_ins import StandIns
+dataset.fetch({str(tmp_path / "large.zip")!r}, Path({str(tmp_path / "data/raw")!r}), sha256=None, seed=1,
+              images_per_class=2, stand_ins=StandIns())
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(SRC)})
+    end = time.monotonic() + 20
+    while not list(tmp_path.glob("data/.tmp-*-raw/**/*.jpg")):
+        assert time.monotonic() < end, "waited in vain"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [f".tmp-{process.pid}-raw"]
+    assert _fetch(tmp_path / "large.zip", tmp_path / "data/raw").images == 4000
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
+    assert sorted(path.name for path in (tmp_path / "data/raw").iterdir()) == ["glass", "metal"]
 
 
 def test_without_a_network_realwaste_is_an_error(tmp_path):

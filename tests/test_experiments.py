@@ -6,6 +6,8 @@ from rich.console import Console
 
 from stages import experiments
 
+DRAWN = {"metrics/compare.json:dataset": "synthetic", "metrics/compare.json:origin": "synthetic"}
+
 
 def _row(name: str | None, rev: str, **values: Any) -> dict[str, Any]:
     """As dvc.api.exp_show hands them over: numbers as floats, other values as text."""
@@ -17,7 +19,7 @@ def _row(name: str | None, rev: str, **values: Any) -> dict[str, Any]:
     weights = {"metrics/compare.json:irv2.weights": "random"}
     parameters = {"train_cnn.epochs": 20.0, "finetune_irv2.backbone": "InceptionResNetV2", "fetch.sha256": "None"}
     about = {"Experiment": name, "rev": rev, "typ": "branch_commit" if name else "baseline", "State": None}
-    return about | measured | weights | {"metrics/compare.json:dataset": "synthetic"} | parameters | values
+    return about | measured | weights | DRAWN | parameters | values
 
 
 def _shown(*rows: dict[str, Any]) -> str:
@@ -42,7 +44,7 @@ def test_a_line_has_the_scores_and_what_was_changed():
 
 
 def test_no_caution_where_none_is_needed():
-    real = {"metrics/compare.json:dataset": "RealWaste", "metrics/compare.json:irv2.weights": "imagenet"}
+    real = {"metrics/compare.json:origin": "given", "metrics/compare.json:irv2.weights": "imagenet"}
     text = _shown(_row(None, "main", **real))
     assert "*" not in text
     assert "generated" not in text

@@ -93,6 +93,7 @@ def test_probabilities_are_those_of_the_evaluation(here):
         "temperature": 2.5,
         "precision": "float32",
         "batch_size": 16,
+        "origin": "given",
     }
     assert found["caution"] is None
     assert [answer["path"] for answer in found["answers"]] == [f"photos/{number:02}.jpg" for number in range(37)]
@@ -222,7 +223,7 @@ def test_top_and_the_table(here):
 def test_caution_stands_beside_the_answers_of_a_model_that_knows_nothing(here):
     _photos(here, ["a.jpg"])
     model = model_file.load(here / "models/cnn.keras").model
-    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS)
+    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
     model_file.save(here / "other model.keras", Classifier(model, facts))
     done = _predict("a.jpg", "--json", "--model", here / "other model.keras")
     assert done.exit_code == 0

@@ -48,7 +48,7 @@ def _history(epochs: int) -> pd.DataFrame:
 def tell(tmp_path: Path):
     """tell(dataset=…, weights=…, diverged=…): a Story with four pictures."""
 
-    def story(dataset="RealWaste", weights="imagenet", diverged=False, rejected=0) -> report.Story:
+    def story(dataset="RealWaste", origin="realwaste", weights="imagenet", diverged=False, rejected=0) -> report.Story:
         predicted = _predicted()
         tested = predicted[predicted["split"] == "test"]
         cost = {"parameters": 33_583_177, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
@@ -87,7 +87,7 @@ def tell(tmp_path: Path):
         rates.loc[rates["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
         parts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size().rename("images").reset_index()
         return report.Story(
-            fetched={"dataset": dataset, "source": "here", "images": 160, "classes": 4},
+            fetched={"dataset": dataset, "origin": origin, "source": "here", "images": 160, "classes": 4},
             validated={
                 "images": 160,
                 "classes": dict.fromkeys(CLASSES, 40),
@@ -121,7 +121,7 @@ def tell(tmp_path: Path):
             trainings=trainings,
             embeddings={name: {"seconds": 12.3, "images": 160, "image_size": 524} for name in ("irv2", "densenet")},
             evaluated=evaluated,
-            rows=comparison.table1(evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, dataset),
+            rows=comparison.table1(evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, origin),
             pairs=comparison.pairs(predicted),
             machines={
                 "train_cnn": machine.record("float32", gpus=["NVIDIA <H100>"]),
@@ -240,7 +240,7 @@ def test_names_of_classes_are_text_wherever_they_stand(shown):
 
 @needs_browser
 def test_what_may_not_be_missed_is_large_and_on_top(shown):
-    page = shown(dataset="synthetic", weights="random", diverged=True).page
+    page = shown(dataset="synthetic", origin="synthetic", weights="random", diverged=True).page
     warning = page.locator(".warning").first
     lines = warning.inner_text()
     assert "generated, not photographs" in lines
@@ -412,8 +412,14 @@ def test_a_card_says_what_learned_and_what_is_asked(tell):
     assert "mean of what it says of a picture and of its mirror images" in tuned
 
 
+def test_a_set_that_is_only_called_realwaste_has_neither_its_licence_nor_its_figures(tell):
+    card = ModelCard(_card(tell(dataset="RealWaste", origin="given"), "irv2"))
+    assert card.data.to_dict()["license"] == "unknown"
+    assert "UCI dataset 908" not in card.text
+
+
 def test_a_card_calls_a_stand_in_one(tell):
-    card = ModelCard(_card(tell(dataset="synthetic", weights="random"), "irv2"))
+    card = ModelCard(_card(tell(dataset="synthetic", origin="synthetic", weights="random"), "irv2"))
     assert "Trained on generated pictures" in card.text
     assert "random weights" in card.text
     assert card.data.to_dict()["license"] == "unknown"

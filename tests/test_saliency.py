@@ -92,7 +92,7 @@ def test_a_model_file_knows_its_classes_and_refuses_strangers(tmp_path):
 
     from realwaste.errors import UserError
 
-    facts = model_file.Facts("cnn", ("a", "ü"), 32, "synthetic", "CNN", "trained from random")
+    facts = model_file.Facts("cnn", ("a", "ü"), 32, "synthetic", "CNN", "trained from random", origin="synthetic")
     model = cnn.build(32, 2, batch_norm_momentum=0.9)
     path = tmp_path / "m.keras"
     model_file.save(path, model_file.Classifier(model, facts))

@@ -45,7 +45,7 @@ LIMIT = 300_000
 
 @pytest.fixture(scope="module")
 def classifier():
-    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS)
+    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
     keras.utils.set_random_seed(1)
     return Classifier(cnn.build(32, len(CLASSES), batch_norm_momentum=0.9), facts)
 

@@ -83,7 +83,7 @@ def test_a_full_disk_on_a_real_one(small_disk, tmp_path, images):
         shutil.copyfile(ROOT / name, tmp_path / name)
     (tmp_path / "data").mkdir()
     root.rename(tmp_path / "data/raw")
-    (tmp_path / "data/dataset.json").write_text('{"dataset": "drawn"}')
+    (tmp_path / "data/dataset.json").write_text('{"dataset": "drawn", "origin": "given"}')
     (tmp_path / "plots").symlink_to(small_disk)
     (small_disk / "class_distribution.png").write_bytes(b"before")
     (small_disk / "filler").write_bytes(bytes(380 * 1024))

@@ -2,16 +2,24 @@
 
 import dataclasses
 import hashlib
+import io
 import json
+from functools import partial
 
+import h5py
 import pytest
-from servers import PlayServer, status
+from servers import PlayServer, no_length, status
 
-from realwaste import weights
+from realwaste import pretrained, weights
 from realwaste.applications import application
 from realwaste.errors import UnreachableError, UserError
+from realwaste.stand_ins import StandIns
 
-PAYLOAD = b"not real weights, but bytes all the same"
+_file = io.BytesIO()
+with h5py.File(_file, "w") as _weights:
+    _weights["kernel"] = range(1000)
+PAYLOAD = _file.getvalue()
+fetch = partial(pretrained.fetch, seed=3, parameter="x.weights", stand_ins=StandIns())
 
 
 @pytest.fixture
@@ -24,13 +32,13 @@ def imagenet(monkeypatch):
             url=server.url("w.h5"),
             checksum=f"md5:{hashlib.md5(PAYLOAD, usedforsecurity=False).hexdigest()}",
         )
-        monkeypatch.setattr(weights, "application", lambda name: row)
+        monkeypatch.setattr(pretrained, "application", lambda name: row)
         yield server
 
 
 @pytest.mark.parametrize("choice", ["imagenet", "auto"])
 def test_imagenet_weights_are_fetched_checked_and_recorded(choice, imagenet, tmp_path):
-    record = weights.fetch("DenseNet121", choice, tmp_path / "w", seed=3)
+    record = fetch("DenseNet121", choice, tmp_path / "w")
     assert (record.weights, record.seed) == ("imagenet", None)
     assert record.sha256 == hashlib.sha256(PAYLOAD).hexdigest()
     assert weights.read(tmp_path / "w") == record
@@ -46,52 +54,61 @@ def test_a_wrong_answer_is_an_error_and_never_random(choice, fault, imagenet, tm
     if fault == "404":
         imagenet.always("w.h5", status(404))
     with pytest.raises(UserError) as refusal:
-        weights.fetch("DenseNet121", choice, tmp_path / "w", seed=3)
+        fetch("DenseNet121", choice, tmp_path / "w")
     assert not isinstance(refusal.value, UnreachableError)
     assert not (tmp_path / "w").exists()
 
 
-def test_without_a_network_auto_is_loudly_random_and_imagenet_an_error(tmp_path, monkeypatch, capfd):
+def test_a_file_that_was_cut_is_found_out_without_a_hash(imagenet, tmp_path, monkeypatch):
+    row = dataclasses.replace(application("DenseNet121"), url=imagenet.url("w.h5"), checksum=None)
+    monkeypatch.setattr(pretrained, "application", lambda name: row)
+    imagenet.script("w.h5", no_length(len(PAYLOAD) - 1))
+    with pytest.raises(UserError, match="must be a whole HDF5 file"):
+        fetch("DenseNet121", "auto", tmp_path / "w")
+    assert fetch("DenseNet121", "auto", tmp_path / "w").sha256 == hashlib.sha256(PAYLOAD).hexdigest()
+
+
+def test_without_a_network_auto_is_random_and_noted_and_imagenet_an_error(tmp_path, monkeypatch):
     row = dataclasses.replace(application("DenseNet121"), url="http://127.0.0.1:9/w.h5")
-    monkeypatch.setattr(weights, "application", lambda name: row)
-    record = weights.fetch("DenseNet121", "auto", tmp_path / "w", seed=3, parameter="x.weights")
+    monkeypatch.setattr(pretrained, "application", lambda name: row)
+    noted = StandIns()
+    record = fetch("DenseNet121", "auto", tmp_path / "w", stand_ins=noted)
     assert (record.weights, record.seed, record.weights_file(tmp_path / "w")) == ("random", 3, None)
-    said = capfd.readouterr().err
-    assert "RANDOM WEIGHTS IN DenseNet121" in said
-    assert "-S x.weights=imagenet" in said
+    ((used, setting, _),) = noted.found
+    assert (used, setting) == ("random weights in DenseNet121 instead of ImageNet's", "x.weights=imagenet")
     with pytest.raises(UnreachableError):
-        weights.fetch("DenseNet121", "imagenet", tmp_path / "w", seed=3)
+        fetch("DenseNet121", "imagenet", tmp_path / "w")
 
 
 def test_random_weights_need_no_file(tmp_path):
-    record = weights.fetch("InceptionResNetV2", "random", tmp_path / "w", seed=3)
+    record = fetch("InceptionResNetV2", "random", tmp_path / "w")
     assert (record.weights, record.file, record.seed) == ("random", None, 3)
     assert record.constructor_or_file(tmp_path / "w") == "InceptionResNetV2"
 
 
 def test_a_file_of_ones_own(tmp_path):
     (tmp_path / "mine.h5").write_bytes(PAYLOAD)
-    record = weights.fetch("DenseNet121", str(tmp_path / "mine.h5"), tmp_path / "w", seed=3)
+    record = fetch("DenseNet121", str(tmp_path / "mine.h5"), tmp_path / "w")
     assert (record.weights, record.file) == ("mine.h5", "mine.h5")
     assert record.weights_file(tmp_path / "w") == tmp_path / "w/mine.h5"
 
 
 def test_an_extractor_brings_its_own_weights(tmp_path):
     (tmp_path / "lite.keras").write_bytes(PAYLOAD)
-    record = weights.fetch(str(tmp_path / "lite.keras"), "auto", tmp_path / "w", seed=3)
+    record = fetch(str(tmp_path / "lite.keras"), "auto", tmp_path / "w")
     assert (record.backbone, record.weights, record.seed) == ("lite.keras", "lite.keras", None)
     assert record.constructor_or_file(tmp_path / "w") == str(tmp_path / "w/lite.keras")
     assert record.weights_file(tmp_path / "w") is None
     with pytest.raises(UserError, match="holds its own weights"):
-        weights.fetch(str(tmp_path / "lite.keras"), "imagenet", tmp_path / "w", seed=3)
+        fetch(str(tmp_path / "lite.keras"), "imagenet", tmp_path / "w")
 
 
 @pytest.mark.parametrize(
     ("backbone", "choice"), [("DenseNet121", "gone.h5"), ("gone.keras", "auto"), ("Densnet", "auto")]
 )
 def test_what_is_not_there_is_named_and_nothing_changes(backbone, choice, tmp_path):
-    weights.fetch("DenseNet121", "random", tmp_path / "w", seed=3)
+    fetch("DenseNet121", "random", tmp_path / "w")
     before = json.loads((tmp_path / "w/weights.json").read_text())
     with pytest.raises(UserError, match=r"gone|Densnet"):
-        weights.fetch(backbone, choice, tmp_path / "w", seed=3)
+        fetch(backbone, choice, tmp_path / "w")
     assert json.loads((tmp_path / "w/weights.json").read_text()) == before

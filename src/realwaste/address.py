@@ -1,24 +1,30 @@
-"""Addresses of downloads: which are accepted, and how they are shown."""
+"""Addresses of downloads: which are accepted, how they are shown, and what their files are called."""
 
-import httpx
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from realwaste.errors import UserError
+from realwaste.names import plain
 
 
-def checked_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
-    """The address, resolved against `base`; UserError unless it is http or https and names a host."""
+def check(url: str) -> None:
+    """UserError unless `url` is a well-formed http or https address that names a host."""
     try:
-        url = httpx.URL(text) if base is None else base.join(text)
-    except httpx.InvalidURL as error:
-        raise UserError("An address must be a well-formed URL.", f"Mend it: {error}.", text) from error
-    if (url.port or 0) > 65535:
-        raise UserError("An address must have a port of at most 65535.", "Mend the address.", url.port)
-    if url.scheme not in ("http", "https") or not url.host:
-        where = "The address" if base is None else f"The address that {shown(base)} redirects to"
-        raise UserError(f"{where} must start with http:// or https:// and name a host.", "Give another address.", text)
-    return url
+        parts = urlsplit(url)
+        _ = parts.port  # looked at only here: a ValueError for one that is no number up to 65535
+    except ValueError as error:
+        raise UserError("An address must be a well-formed URL.", f"Mend it: {error}.", url) from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        rule = "The address must start with http:// or https:// and name a host."
+        raise UserError(rule, "Give another address.", url)
 
 
-def shown(url: httpx.URL) -> str:
-    """The address fit for a log: without its password and its query, which may hold a token."""
-    return str(url.copy_with(userinfo=b"", query=None))
+def shown(url: str) -> str:
+    """The address fit for logs and records: without its password and its query, which may hold a token."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def file_name(url: str) -> str:
+    """What the file at `url` may be called here: the end of the path, else the host."""
+    parts = urlsplit(url)
+    return plain(unquote(parts.path.rstrip("/").rpartition("/")[2])) or plain(parts.hostname or "") or "download"

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from realwaste.atomic import replacing
 from realwaste.errors import UserError
+from realwaste.names import folded
 
 CHUNK = 1 << 20
 FILE_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
@@ -31,6 +32,10 @@ UTF8_FLAG, ENCRYPTED_FLAGS = 0x800, 0x1 | 0x40 | 0x2000
 SKIPPED_FOLDERS, SKIPPED_FILES = {"__macosx"}, {".ds_store", "thumbs.db"}
 # What zipfile and zlib raise for bytes that are no sound archive.
 BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
+
+
+class ArchiveError(UserError):
+    """The archive itself is unsound, hostile or too large; the disk and its folders are not to blame."""
 
 
 @dataclass(frozen=True)
@@ -52,33 +57,44 @@ class _Entry:
     path: PurePosixPath
 
 
+def check(archive: Path, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    """ArchiveError unless all that `archive` says of its entries is sound; none of them is unpacked."""
+    with _refusing(archive), _opened(archive, limits) as (file, bundle):
+        _checked(file, bundle, archive, limits)
+
+
 def extract(archive: Path, target: Path, *, limits: Limits = DEFAULT_LIMITS) -> list[Path]:
     """Unpack `archive` as the folder `target`, which is replaced whole if it exists; return its files, sorted.
 
     Raises:
-        UserError: the archive is unsound, hostile or too large, or the disk is full; it names the archive and the
-            entry. Nothing has then been written outside a temporary sibling of `target`, and that is gone.
+        ArchiveError: the archive is unsound, hostile or too large; it names the archive and the entry.
+        UserError: the disk is full, or a folder not writable.
+        Nothing has then been written outside a temporary sibling of `target`, and that is gone.
     """
+    with _refusing(archive, target), _opened(archive, limits) as (file, bundle):
+        entries = _checked(file, bundle, archive, limits)
+        _check_room(target, entries)
+        with replacing(target) as temporary:
+            shutil.rmtree(temporary, ignore_errors=True)  # a killed process of the same number left it
+            temporary.mkdir()
+            for entry in entries:
+                _unpack(bundle, entry, temporary, archive)
+    return sorted(target / entry.path for entry in entries)
+
+
+@contextmanager
+def _refusing(archive: Path, target: Path | None = None) -> Iterator[None]:
+    """What zipfile, zlib and the disk raise, as the errors a person sees."""
     try:
-        with _opened(archive, limits) as (file, bundle):
-            entries = _checked(file, bundle, archive, limits)
-            _check_room(target, entries)
-            with replacing(target) as temporary:
-                shutil.rmtree(temporary, ignore_errors=True)  # a killed process of the same number left it
-                temporary.mkdir()
-                for entry in entries:
-                    _unpack(bundle, entry, temporary, archive)
+        yield
     except UnicodeDecodeError as error:
         raise _refusal(archive, "have names in UTF-8 where it says so", error.object[:200]) from error
     except BROKEN as error:
         raise _unsound(archive, error) from error
     except OSError as error:
-        raise UserError(
-            f"{archive} must be readable, {target.parent} writable and its disk have room for the files.",
-            "Free space or mend the permissions, then run again.",
-            error,
-        ) from error
-    return sorted(target / entry.path for entry in entries)
+        written = f", {target.parent} writable and its disk have room for the files" if target else ""
+        remedy = "Free space or mend the permissions, then run again."
+        raise UserError(f"{archive} must be readable{written}.", remedy, error) from error
 
 
 class _BoundedFile(io.FileIO):
@@ -208,18 +224,14 @@ def _check_collisions(entries: list[_Entry], archive: Path) -> None:
     rule = "have names that differ by more than case or Unicode form, and no file that is a folder too"
     folders: dict[str, str] = {}
     for folder in sorted({str(folder) for entry in entries for folder in entry.path.parents}):
-        if (other := folders.setdefault(_folded(folder), folder)) != folder:
+        if (other := folders.setdefault(folded(folder), folder)) != folder:
             raise _refusal(archive, rule, [other, folder])
     taken = dict(folders)
     for entry in entries:
-        name, key = str(entry.path), _folded(str(entry.path))
+        name, key = str(entry.path), folded(str(entry.path))
         if key in taken:
             raise _refusal(archive, rule, [taken[key], name])
         taken[key] = name
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def _check_sizes(entries: list[_Entry], archive: Path, limits: Limits) -> None:
@@ -265,15 +277,15 @@ def _unpack(bundle: zipfile.ZipFile, entry: _Entry, root: Path, archive: Path) -
         raise _refusal(archive, "hold as many bytes as it declares", declared)
 
 
-_AGAIN = "Delete it and get it again; it was cut off or damaged on the way."
+_AGAIN = "Get it again: it was cut off or damaged on the way."
 
 
-def _refusal(archive: Path, rule: str, received: object, remedy: str = "") -> UserError:
+def _refusal(archive: Path, rule: str, received: object, remedy: str = "") -> ArchiveError:
     remedy = remedy or "Take it from a source you trust, or pack the files again."
-    return UserError(f"The archive {archive.name} must {rule}.", remedy, received)
+    return ArchiveError(f"The archive {archive} must {rule}.", remedy, received)
 
 
-def _unsound(archive: Path, error: BaseException) -> UserError:
+def _unsound(archive: Path, error: BaseException) -> ArchiveError:
     """What stands there in place of a zip, told by its first bytes."""
     with archive.open("rb") as file:
         head = file.read(1024)

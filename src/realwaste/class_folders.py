@@ -1,13 +1,14 @@
 """A folder-per-class image set, found at whatever depth it lies inside what was given."""
 
-import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from realwaste.atomic import replacing
 from realwaste.errors import UserError
 from realwaste.images import SUFFIXES
+from realwaste.log import logger
+from realwaste.names import folded, printable, unicode
 
 
 @dataclass(frozen=True)
@@ -22,50 +23,95 @@ class ClassFolders:
         return sum(len(files) for files in self.files.values())
 
 
-def find(root: Path) -> ClassFolders:
+def find(root: Path, shown: Path | None = None) -> ClassFolders:
     """The folders under `root` that hold image files directly, all with one parent.
 
     Hidden files, what operating systems leave behind (`__MACOSX`, `Thumbs.db`) and files without an image's suffix
-    are passed over; whether a file with such a suffix is an image is validate_images' question.
+    are passed over, and so are images beside or above the class folders; how many is said. Whether a file with such a
+    suffix is an image is validate_images' question.
+
+    Args:
+        shown: what the errors call `root`, where that is a temporary folder.
 
     Raises:
-        UserError: no class folders, fewer than two, class folders in several places, or a class without an image.
+        UserError: no class folders, fewer than two, other folders of images, a class without an image, or names that
+            cannot be told apart or written.
     """
-    holders: dict[Path, dict[Path, list[Path]]] = defaultdict(dict)
-    for folder in sorted([root, *(path for path in root.rglob("*") if path.is_dir())]):
-        if _is_litter(folder.relative_to(root)):
-            continue
-        images = sorted(path for path in folder.iterdir() if _looks_like_image(path))
-        if images and folder != root:
-            holders[folder.parent][folder] = images
-    roots = {parent: folders for parent, folders in holders.items() if len(folders) > 1}
-    if not roots:
+    shown = shown or root
+    images, others = _scanned(root)
+    holders: dict[Path, list[Path]] = defaultdict(list)
+    for folder in images.keys() - {root}:
+        holders[folder.parent].append(folder)
+    parents = [parent for parent, folders in holders.items() if len(folders) > 1]
+    if not parents:
         raise UserError(
-            f"{root} must hold one folder of images a class, two classes at least.",
+            f"{shown} must hold one folder of images a class, two classes at least.",
             "Lay the images out as <Class>/<image>.jpg, or point fetch.source at the folder that holds the classes.",
             sorted(str(path.relative_to(root)) for path in root.iterdir())[:8],
         )
-    if len(roots) > 1:
+    above = {parents[0], *parents[0].parents}
+    outside = parents if len(parents) > 1 else images.keys() - above - set(holders[parents[0]])
+    if outside:
         raise UserError(
-            f"{root} must hold its class folders in one place.",
-            "Point fetch.source at one of the received folders; the pipeline makes the split itself.",
-            sorted(str(path.relative_to(root)) for path in roots),
+            f"{shown} must hold its class folders in one place, and no folders of images outside of it.",
+            "Point fetch.source at the folder that holds the classes; the pipeline makes the split itself.",
+            sorted(str(path.relative_to(root)) for path in outside)[:8],
         )
-    parent, folders = roots.popitem()
-    _refuse_empty(parent, set(folders))
-    return ClassFolders(parent, {folder.name: files for folder, files in sorted(folders.items())})
+    files = {folder: images[folder] for folder in sorted(holders[parents[0]])}
+    _check_names(files)
+    _refuse_empty(parents[0], set(files))
+    others.update(path.suffix.lower() for folder in images.keys() & above for path in images[folder])
+    if others:
+        count = ", ".join(f"{number} {printable(suffix)}" for suffix, number in others.most_common())
+        logger.info("%d files passed over: %s", others.total(), count)
+    return ClassFolders(parents[0], {folder.name: own for folder, own in files.items()})
 
 
-def copy(folders: ClassFolders, target: Path) -> None:
-    """Copy the images to target/<Class>/<file>. A link would let DVC's cache alter the originals."""
-    with replacing(target) as temporary:
-        for label, files in folders.files.items():
-            (temporary / label).mkdir(parents=True)
-            for file in files:
-                try:
-                    shutil.copyfile(file, temporary / label / file.name)
-                except PermissionError as error:
-                    raise UserError(f"{file} must be readable.", "Run chmod u+r on it, or move it out.") from error
+def _scanned(root: Path) -> tuple[dict[Path, list[Path]], Counter[str]]:
+    """The images of each folder that directly holds any, and how many other files there are of each suffix."""
+    images: dict[Path, list[Path]] = {}
+    others: Counter[str] = Counter()
+    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+        if _is_litter(folder.relative_to(root)):
+            continue
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not _is_litter(Path(path.name)))
+        if own := [path for path in files if path.suffix.lower() in SUFFIXES]:
+            images[folder] = own
+        passed = (path.suffix.lower() for path in files if path.suffix.lower() not in SUFFIXES)
+        others.update(suffix or "without a suffix" for suffix in passed)
+    return images, others
+
+
+def lay_out(folders: ClassFolders, target: Path, put: Callable[[Path, Path], object]) -> None:
+    """Bring the images to target/<Class>/<file> by `put`: shutil.copyfile, or os.replace where they may be moved.
+
+    A link would let DVC's cache alter the originals.
+    """
+    for label, files in folders.files.items():
+        (target / label).mkdir(parents=True)
+        for file in files:
+            try:
+                put(file, target / label / file.name)
+            except PermissionError as error:
+                raise UserError(f"{file} must be readable.", "Run chmod u+r on it, or move it out.") from error
+
+
+def _check_names(folders: dict[Path, list[Path]]) -> None:
+    alike: dict[str, Path] = {}
+    for folder, files in folders.items():
+        for path in (folder, *files):
+            if unicode(path.name) != path.name:
+                raise UserError(
+                    "Names of classes and images must be UTF-8.",
+                    "Rename it.",
+                    printable(path.relative_to(folder.parent)),
+                )
+        if (other := alike.setdefault(folded(folder.name), folder)) != folder:
+            raise UserError(
+                "Names of classes must differ by more than letter case or Unicode form.",
+                "Put the images of both in one folder, or rename one.",
+                [other.name, folder.name],
+            )
 
 
 def _refuse_empty(parent: Path, classes: set[Path]) -> None:
@@ -77,9 +123,5 @@ def _refuse_empty(parent: Path, classes: set[Path]) -> None:
             )
 
 
-def _looks_like_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not _is_litter(Path(path.name)) and path.is_file()
-
-
 def _is_litter(inside: Path) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
+    return any(part.startswith(".") or part in {"__MACOSX", "Thumbs.db"} for part in inside.parts)

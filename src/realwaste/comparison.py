@@ -9,8 +9,6 @@ import pandas as pd
 from realwaste import calibration, predictions, scores
 from realwaste.parts import PARTS
 
-# What the fetch stage calls the report's own data set; not imported from there, since fetching needs much else.
-REALWASTE = "RealWaste"
 ENSEMBLE = "ensemble"
 SIGNIFICANT = 0.05
 # The report's test accuracies (sections 1.12 and 2.6). Its pretrained models were tested on other images (976, not
@@ -23,7 +21,7 @@ def table1(
     trainings: Mapping[str, Mapping[str, Any]],
     seconds: Mapping[str, float],
     predicted: pd.DataFrame,
-    dataset: str,
+    origin: str,
 ) -> dict[str, dict[str, Any]]:
     """Measured figures a model.
 
@@ -32,7 +30,7 @@ def table1(
         trainings: with `backbone` and `weights`, a model.
         seconds: of its training, the embedding included, a model.
         predicted: the predictions table.
-        dataset: the report's own figures are added only on RealWaste.
+        origin: of the data set, as fetch found it; the report's own figures are added only on "realwaste".
     """
     rows = {}
     for model, facts in trainings.items():
@@ -48,7 +46,7 @@ def table1(
             "train_test_gap": train - test,
             "training_seconds": seconds[model],
         }
-        if dataset == REALWASTE and model in REPORTED:
+        if origin == "realwaste" and model in REPORTED:
             rows[model]["reported_test_accuracy"] = REPORTED[model]
     return rows
 

@@ -1,16 +1,20 @@
 """Where the images come from: RealWaste, a folder, a zip, a URL, or the synthetic set (report, section 1.2)."""
 
-import tempfile
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Literal
 
-from realwaste import class_folders, synthetic
-from realwaste.archive import extract
-from realwaste.cache import CachedFile, fetch_cached
-from realwaste.checksum import checksum
+import pooch
+
+from realwaste import address, archive, class_folders, synthetic
+from realwaste.atomic import replacing
+from realwaste.cache import fetch_cached
 from realwaste.errors import UnreachableError, UserError
-from realwaste.log import banner, logger
+from realwaste.log import logger
+from realwaste.names import plain
+from realwaste.stand_ins import StandIns
 
 REALWASTE_URL = "https://archive.ics.uci.edu/static/public/908/realwaste.zip"
 REALWASTE_COUNTS = {
@@ -24,19 +28,28 @@ REALWASTE_COUNTS = {
     "Textile Trash": 318,
     "Vegetation": 436,
 }
-REALWASTE = "RealWaste"
-SYNTHETIC = "synthetic"
+Origin = Literal["realwaste", "synthetic", "given"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What was fetched. `dataset` names it wherever a number or a picture of it is shown."""
+    """What was fetched.
+
+    Attributes:
+        dataset: its name wherever a number or a picture of it is shown.
+        origin: what is known of it: "realwaste" is the published set, "synthetic" generated pictures, and "given"
+            whatever a person named, be it called RealWaste.
+        source: where it came from, fit to be sent around: an address without secrets, the name alone of a path.
+        images, classes: their numbers.
+        sha256: of the zip that it came in; None for a folder and for generated pictures.
+    """
 
     dataset: str
+    origin: Origin
     source: str
     images: int
     classes: int
-    sha256: str | None  # of the zip it came in
+    sha256: str | None
 
 
 def fetch(
@@ -46,13 +59,14 @@ def fetch(
     sha256: str | None,
     seed: int,
     images_per_class: int,
+    stand_ins: StandIns,
     realwaste_url: str = REALWASTE_URL,
 ) -> Dataset:
     """Leave the images of `source` as target/<Class>/<file>; whole, or not at all.
 
     Raises:
-        UserError: the source is not there, not whole, or not a folder-per-class set. Only the absence of a network,
-            and only for `auto`, gives the synthetic set instead.
+        UserError: the source is not there, not whole, or not a folder-per-class set. Only where no server answered,
+            and only for `auto`, the synthetic set is taken instead and noted in `stand_ins`.
     """
     if source == "synthetic":
         return _synthetic(target, images_per_class, seed)
@@ -62,30 +76,41 @@ def fetch(
         try:
             return _realwaste(realwaste_url, target, sha256)
         except UnreachableError as error:
-            banner(
-                "SYNTHETIC IMAGES, NOT PHOTOGRAPHS",
-                "RealWaste could not be downloaded, so the pipeline goes on with generated pictures.",
-                f"Why: {error.rule}",
-                "Scores on them say nothing about waste. For the real thing, with a network:",
-                "    dvc exp run -S fetch.source=realwaste",
-            )
+            stand_ins.add("generated pictures instead of RealWaste's photographs", "fetch.source=realwaste", error)
             return _synthetic(target, images_per_class, seed)
-    return _url(source, target, sha256) if "://" in source else _local(Path(source), target, sha256)
+    if "://" in source:
+        address.check(source)
+        name = Path(address.file_name(source)).stem
+        return _downloaded(source, target, sha256, name=name, origin="given")
+    return _local(Path(source).expanduser(), target, sha256)
 
 
-def _url(url: str, target: Path, sha256: str | None) -> Dataset:
-    cached = fetch_cached(url, digest=_digest(sha256))
-    name = Path(urlsplit(url).path).stem or urlsplit(url).netloc
-    return _unzipped(cached, target, name=name, source=url)
+def _realwaste(url: str, target: Path, sha256: str | None) -> Dataset:
+    return _downloaded(url, target, sha256, name="RealWaste", origin="realwaste")
+
+
+def _downloaded(url: str, target: Path, sha256: str | None, *, name: str, origin: Origin) -> Dataset:
+    digest = None if sha256 is None else f"sha256:{sha256}"
+    cached = fetch_cached(url, check=archive.check, digest=digest)
+    try:
+        folders = _unzip(cached.path, target, published=origin == "realwaste")
+    except archive.ArchiveError:
+        cached.discard()  # else every later run would trust it
+        raise
+    return Dataset(name, origin, address.shown(url), folders.images, len(folders.files), cached.sha256)
 
 
 def _local(path: Path, target: Path, sha256: str | None) -> Dataset:
+    name = plain(path.resolve().name) or "images"
     if path.is_dir():
         folders = class_folders.find(path)
-        class_folders.copy(folders, target)
-        return Dataset(path.resolve().name, str(path), folders.images, len(folders.files), None)
+        with replacing(target) as temporary:
+            class_folders.lay_out(folders, temporary, shutil.copyfile)
+        return Dataset(name, "given", name, folders.images, len(folders.files), None)
     if path.is_file():
-        return _unzipped(CachedFile(path, _checked(path, sha256)), target, name=path.stem, source=str(path))
+        found = _checked(path, sha256)
+        folders = _unzip(path, target)
+        return Dataset(Path(name).stem, "given", name, folders.images, len(folders.files), found)
     raise UserError(
         "fetch.source must be auto, realwaste, synthetic, an http(s) URL of a zip, or an existing folder or zip.",
         f"Check the path: from here it is {path.resolve()}. Queued and --temp experiments need an absolute one.",
@@ -95,40 +120,37 @@ def _local(path: Path, target: Path, sha256: str | None) -> Dataset:
 
 def _synthetic(target: Path, images_per_class: int, seed: int) -> Dataset:
     images = synthetic.generate(target, images_per_class=images_per_class, seed=seed)
-    return Dataset(SYNTHETIC, "synthetic", images, len(synthetic.CLASSES), None)
+    return Dataset("synthetic", "synthetic", "synthetic", images, len(synthetic.CLASSES), None)
 
 
-def _realwaste(url: str, target: Path, sha256: str | None) -> Dataset:
-    cached = fetch_cached(url, digest=_digest(sha256))
-    return _unzipped(cached, target, name=REALWASTE, source=url, counts=REALWASTE_COUNTS)
+def _unzip(path: Path, target: Path, *, published: bool = False) -> class_folders.ClassFolders:
+    """Leave the images of the zip at `target`; `published`: only if they are RealWaste's counts."""
+    with replacing(target) as temporary:
+        unpacked = temporary / ".unpacked"  # beside the classes, none of which has a hidden name
+        archive.extract(path, unpacked)
+        folders = class_folders.find(unpacked, path)
+        if published:
+            _check_published(path, folders)
+        class_folders.lay_out(folders, temporary, os.replace)
+        shutil.rmtree(unpacked)
+    logger.info("unpacked %d images of %d classes from %s", folders.images, len(folders.files), path.name)
+    return folders
 
 
-def _unzipped(
-    archive: CachedFile, target: Path, *, name: str, source: str, counts: dict[str, int] | None = None
-) -> Dataset:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as temporary:
-        extract(archive.path, Path(temporary) / name)
-        folders = class_folders.find(Path(temporary) / name)
-        found = {label: len(files) for label, files in folders.files.items()}
-        if counts is not None and found != counts:
-            # The report's figures are set beside results on this data set, so it must be the published one.
-            raise UserError(
-                f"RealWaste must have its published {sum(counts.values())} images in {len(counts)} classes.",
-                f"Delete {archive.path} and try again, or take the zip as it is with -S fetch.source={source}",
-                found,
-            )
-        class_folders.copy(folders, target)
-    logger.info("unpacked %d images of %d classes from %s", folders.images, len(folders.files), archive.path.name)
-    return Dataset(name, source, folders.images, len(folders.files), archive.sha256)
-
-
-def _digest(sha256: str | None) -> str | None:
-    return None if sha256 is None else f"sha256:{sha256.lower()}"
+def _check_published(path: Path, folders: class_folders.ClassFolders) -> None:
+    """The report's figures are set beside results on RealWaste, so it must be the published set."""
+    found = {label: len(files) for label, files in folders.files.items()}
+    if found != REALWASTE_COUNTS:
+        raise UserError(
+            f"RealWaste must have its published {sum(REALWASTE_COUNTS.values())} images in {len(REALWASTE_COUNTS)} "
+            "classes.",
+            f"Delete {path} and try again, or take the zip as it is with -S fetch.source={path}",
+            found,
+        )
 
 
 def _checked(path: Path, sha256: str | None) -> str:
-    found = checksum(path)
+    found = pooch.file_hash(str(path))
     if sha256 is not None and found != sha256.lower():
         raise UserError(f"{path} must have the sha256 of fetch.sha256.", "Correct the one or the other.", found)
     return found

@@ -20,8 +20,8 @@ MODEL_COLORS = {"cnn": "#c2703d", "irv2": "#3f7d63", "densenet": "#6a5fa8", "edg
 class Studio:
     """How all pictures of one run look: data set in the title, colour, resolution."""
 
-    def __init__(self, dataset: str, color: str, dpi: int) -> None:
-        self.dataset = f"{dataset} images, not photographs" if dataset == "synthetic" else dataset
+    def __init__(self, dataset: str, origin: str, color: str, dpi: int) -> None:
+        self.dataset = f"{dataset} images, not photographs" if origin == "synthetic" else dataset
         self.color = color
         self.dpi = dpi
 

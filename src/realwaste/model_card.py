@@ -14,7 +14,6 @@ import jinja2
 import yaml
 
 from realwaste import comparison, machine
-from realwaste.comparison import REALWASTE
 
 OFF = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
 
@@ -58,7 +57,7 @@ def card(subject: Subject) -> str:
     body = environment.get_template("model_card.md").render(
         subject=subject,
         made_on=machine.line(subject.machine),
-        realwaste=subject.fetched["dataset"] == REALWASTE,
+        realwaste=subject.fetched["origin"] == "realwaste",
         correction=comparison.correction(subject.pairs),
         standing=_standing(subject),
         parameters=dict(_named("", subject.parameters)),
@@ -152,7 +151,7 @@ def _metadata(subject: Subject) -> dict[str, Any]:
     return {
         "library_name": "keras",
         "pipeline_tag": "image-classification",
-        "license": "cc-by-4.0" if dataset == REALWASTE else "unknown",
+        "license": "cc-by-4.0" if subject.fetched["origin"] == "realwaste" else "unknown",
         "tags": ["image-classification", "waste", "keras", subject.row["backbone"]],
         "metrics": ["accuracy", "f1"],
         "model-index": [

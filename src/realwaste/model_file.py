@@ -24,12 +24,13 @@ class Facts:
         name: cnn, irv2, densenet or edge.
         classes: in the order of the model's outputs.
         image_size: pixels a side of its input.
-        dataset: what it was trained on; "synthetic" for generated pictures.
+        dataset: the name of what it was trained on.
         backbone: a constructor of keras.applications, a file's name, or CNN.
         weights: what it started from: imagenet, random, a file's name, or "trained from random".
         temperature: by which its scores are divided to make its probabilities mean what they say (calibration).
         precision: the Keras dtype policy in which it was validated and tested, and in which it answers.
         batch_size: pictures to ask about at once; so many fit in memory where it was made.
+        origin: of the data set, as fetch found it: realwaste, synthetic or given.
     """
 
     name: str
@@ -41,10 +42,11 @@ class Facts:
     temperature: float = 1.0
     precision: str = "float32"
     batch_size: int = 16
+    origin: str = "given"
 
     def caution(self) -> str | None:
         """What must stand beside every answer of a model that cannot know better."""
-        if self.dataset == "synthetic":
+        if self.origin == "synthetic":
             return "trained on generated pictures, not photographs: its answers mean nothing"
         if self.weights == "random":
             return "a head on a backbone with random weights: its answers are hardly better than chance"

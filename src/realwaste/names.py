@@ -1,5 +1,7 @@
 """File names as they can be shown: on a terminal, where they may hold anything, and in JSON, which is Unicode."""
 
+import re
+import unicodedata
 from pathlib import Path
 
 _JOINERS = "\u200c\u200d"  # not printable by Python's rule, and part of words and of emoji
@@ -15,3 +17,13 @@ def printable(path: Path | str) -> str:
 def unicode(path: Path | str) -> str:
     """As it is; bytes that are no UTF-8, which Python keeps as lone surrogates, become U+FFFD."""
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def plain(text: str) -> str:
+    """A file name made from a part of an address or path: never hidden, never `..`, 60 characters; "" of mere dots."""
+    return re.sub(r"[^\w. -]+", "_", text)[-60:].lstrip("._ ").rstrip(". ")
+
+
+def folded(name: str) -> str:
+    """Equal for two names that are one file where letter case or Unicode form does not count."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())

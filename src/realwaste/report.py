@@ -88,7 +88,7 @@ def page(story: Story) -> str:
 def _warnings(story: Story) -> list[str]:
     """What a reader may not miss, in words of one line."""
     said = []
-    if story.fetched["dataset"] == "synthetic":
+    if story.fetched["origin"] == "synthetic":
         said.append("The pictures are generated, not photographs: these numbers say nothing about waste.")
     drawn = dict.fromkeys(facts["backbone"] for facts in story.trainings.values() if facts.get("weights") == "random")
     if drawn:

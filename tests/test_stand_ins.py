@@ -1,0 +1,43 @@
+"""What stands in for the real thing is said once, so that it reads well on a terminal and in a log file."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from realwaste import log
+from realwaste.errors import UnreachableError
+from realwaste.stand_ins import StandIns
+
+REASON = UnreachableError("A server must answer at https://a.example/x.zip, and none took it.", "Check the network.")
+OTHER = UnreachableError("A server must answer at https://b.example/w.h5, and none took it.", "Check the network.")
+
+
+@pytest.fixture
+def noted():
+    stand_ins = StandIns()
+    stand_ins.add("random weights in InceptionResNetV2 instead of ImageNet's", "finetune_irv2.weights=imagenet", OTHER)
+    stand_ins.add("generated pictures instead of RealWaste's photographs", "fetch.source=realwaste", REASON)
+    return stand_ins
+
+
+@pytest.mark.parametrize(("terminal", "width"), [(True, 80), (False, 160)])
+def test_one_banner_names_all_and_the_command(noted, monkeypatch, terminal, width):
+    screen = io.StringIO()
+    monkeypatch.setattr(log, "console", Console(file=screen, force_terminal=terminal, width=width, no_color=True))
+    noted.say()
+    said = screen.getvalue()
+    assert said.count("STAND-INS") == 1
+    assert said.count("Check the network.") == 1  # one reason where the remedy is one
+    inside = [line.strip("│ ") for line in said.splitlines()]
+    assert "- random weights in InceptionResNetV2 instead of ImageNet's" in inside
+    assert "- generated pictures instead of RealWaste's photographs" in inside
+    first = inside.index("dvc exp run \\")
+    assert inside[first + 1 : first + 3] == ["-S finetune_irv2.weights=imagenet \\", "-S fetch.source=realwaste"]
+
+
+def test_nothing_is_said_where_all_is_real(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(log, "console", Console(file=screen))
+    StandIns().say()
+    assert screen.getvalue() == ""
