@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from realwaste import lineup
 from realwaste.atomic import replacing, write_json
 from realwaste.errors import UserError, first_line
 from realwaste.model_file import Classifier, Facts
@@ -46,7 +47,7 @@ class _Kind:
 
 def default_target(name: str, format: Format) -> Path:  # noqa: A002 - keras.Model.export calls it so
     """Beside the model itself: models/cnn.onnx, models/cnn.tflite, models/cnn_saved_model."""
-    return Path("models") / f"{name}{_KINDS[format].suffix}"
+    return lineup.FOLDER / f"{name}{_KINDS[format].suffix}"
 
 
 def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noqa: A002 - keras.Model.export calls it so
