@@ -250,17 +250,61 @@ def test_overlays_keep_their_photograph_s_shape_and_never_take_each_other_s_name
     (here / "bad.jpg").write_bytes(b"x")
     done = _predict("one", "two", "bad.jpg", "--overlay", "out/deep", "--json")
     assert done.exit_code == 1
-    best = [answer["predictions"][0]["class"] for answer in _strict(done.stdout)["answers"][:3]]
+    told = _strict(done.stdout)["answers"]
+    best = [answer["predictions"][0]["class"] for answer in told[:3]]
     written = {path.name: decode(path.read_bytes()).shape for path in (here / "out/deep").iterdir()}
     assert written == {
         f"a_{best[0]}.png": (50, 70, 3),
         f"a_{best[1]}-2.png": (50, 70, 3),
         f"long_{best[2]}.png": (512, 1024, 3),
     }
+    assert [answer["overlay"] for answer in told] == [
+        f"out/deep/a_{best[0]}.png",
+        f"out/deep/a_{best[1]}-2.png",
+        f"out/deep/long_{best[2]}.png",
+        None,
+    ]
+    assert _strict(_predict("one", "--json").stdout)["answers"][0]["overlay"] is None
+
+
+@pytest.mark.parametrize(
+    ("images", "folder", "said"),
+    [
+        (["one"], "file", "a folder to write to, and file cannot be one"),
+        (["one"], "file/deep", "a folder to write to"),
+        (["one"], "/proc", "a folder to write to"),
+        (["one"], "one", "outside of those with the photos"),
+        (["one"], "one/looked", "outside of those with the photos"),
+        (["."], "looked", "outside of those with the photos"),
+        (["two", "link"], "one/looked", "outside of those with the photos"),
+        (["one/*"], "one", "outside of those with the photos"),
+        (["one/a.jpg"], "two/../one", "outside of those with the photos"),
+    ],
+)
+def test_a_bad_folder_for_overlays_is_refused_before_the_model_is_loaded(images, folder, said, here, monkeypatch):
+    _photos(here / "one", ["a.jpg"])
+    _photos(here / "two", ["a.jpg"])
     (here / "file").touch()
-    refused = _predict("one", "--overlay", "file")
+    (here / "link").symlink_to("one")
+    before = sorted(here.rglob("*"))
+    monkeypatch.setattr(model_file, "load", None)
+    refused = _predict(*images, "--overlay", folder)
     assert refused.exit_code == 1
-    assert "--overlay must name a folder" in refused.stderr
+    assert said in refused.stderr
+    assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["predict", "a.jpg", "--json"], ["--help"]])
+def test_an_output_without_room_is_two_lines(arguments, here):
+    _photos(here, ["a.jpg"])
+    with Path("/dev/full").open("w") as full:
+        done = _python("-m", "realwaste", *arguments, cwd=here, stdout=full)
+    assert done.returncode == 1
+    assert [line[9:].strip() for line in done.stderr.splitlines() if "INFO" not in line] == [
+        "ERROR    There must be room to write the output. Received: 'No space left on device'.",
+        "Free some, or send it elsewhere.",
+    ]
 
 
 def test_files_folders_and_patterns(tmp_path, monkeypatch):
@@ -369,9 +413,15 @@ def test_only_tensorflow_s_notes_are_dropped_around_its_import(capfd, monkeypatc
         assert lines[-1] == "a warning of somebody else"
 
 
-def _python(*arguments, cwd, **environment):
+def _python(*arguments, cwd, stdout=subprocess.PIPE, **environment):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, encoding="utf-8", check=False
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=environment,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
     )

@@ -7,18 +7,21 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 
 import cv2
 import keras
 import numpy as np
 import pytest
+import uvicorn
 from browser import chromium, needs_browser, opened
 from conftest import picture
 from fastapi.testclient import TestClient
@@ -35,12 +38,15 @@ from realwaste.images import decode, resize
 from realwaste.model_file import Classifier, Facts
 from realwaste.saliency import GradCam
 from realwaste.serve import address
+from realwaste.serve import server as server_module
 from realwaste.serve.answerer import Answerer
 from realwaste.serve.app import build
+from realwaste.serve.connection import Limits
 from realwaste.serve.guard import Guard
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 LIMIT = 300_000
+REQUESTS = 32
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +58,7 @@ def classifier():
 
 @pytest.fixture(scope="module")
 def client(classifier):
-    with TestClient(build(Answerer(classifier), limit=LIMIT, hosts=["testserver"])) as client:
+    with TestClient(build(Answerer(classifier), limit=LIMIT, hosts=["testserver"], requests=REQUESTS)) as client:
         yield client
 
 
@@ -191,7 +197,9 @@ def test_every_error_is_told_alike(client):
 def test_an_answer_that_is_no_number_is_none(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.set_weights([weight * np.nan for weight in model.get_weights()])
-    with TestClient(build(Answerer(Classifier(model, classifier.facts)), limit=LIMIT, hosts=None)) as client:
+    with TestClient(
+        build(Answerer(Classifier(model, classifier.facts)), limit=LIMIT, hosts=None, requests=REQUESTS)
+    ) as client:
         response = client.post("/predict", content=_jpeg())
     assert response.status_code == 500
     assert "diverged" in response.json()["error"]
@@ -232,7 +240,7 @@ def test_an_endless_upload_is_neither_kept_nor_read_to_its_end(headers):
             kept.append(await receive())
 
     scope = {"type": "http", "method": "POST", "headers": [(b"host", b"h"), *headers]}
-    guard = Guard(keeping, limit=100, hosts=None)
+    guard = Guard(keeping, limit=100, hosts=None, requests=1)
     if headers:
         asyncio.run(guard(scope, receive, send))
         assert sent[0]["status"] == 413
@@ -347,6 +355,206 @@ def test_the_served_process_refuses_what_is_too_large_whatever_it_unpacks_to(ser
     unpacked = {"error": "This is no photo that can be read: more than 200,000,000 pixels."}
     assert _post(f"{server}predict", bomb) == (422, unpacked)
     assert _post(f"{server}predict", _jpeg())[0] == 200
+
+
+SHORT = Limits(waiting=4, patience=0.5, rate=1e5, requests=3)
+
+
+@contextmanager
+def _serving(app, limits):
+    """In a thread; gives its address."""
+    listening = address.bound("127.0.0.1", 0)
+    running = uvicorn.Server(server_module.configured(app, limits))
+    with ThreadPoolExecutor(1) as pool, listening:
+        ended = pool.submit(running.run, [listening])
+        try:
+            yield listening.getsockname()
+        finally:
+            running.should_exit = True
+            ended.result(20)
+
+
+@pytest.fixture(scope="module")
+def short(classifier):
+    app = build(Answerer(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=SHORT.requests)
+    with _serving(app, SHORT) as where:
+        yield where
+
+
+def _sent(where, data=b""):
+    connection = socket.create_connection(where, timeout=10)
+    connection.sendall(data)
+    return connection
+
+
+def _head(length, extra=""):
+    return f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n{extra}\r\n".encode()
+
+
+def _until_closed(connection, trickle=b""):
+    """Seconds until the server closes, and what it said; meanwhile a byte of `trickle` every twentieth second."""
+    began, said = time.monotonic(), b""
+    connection.settimeout(0.05)
+    while time.monotonic() < began + 8:
+        try:
+            came = connection.recv(65536)
+            if not came:
+                return time.monotonic() - began, said
+            said += came
+        except TimeoutError:
+            with suppress(OSError):
+                connection.sendall(trickle)
+        except OSError:
+            return time.monotonic() - began, said
+    pytest.fail("the server still waits")
+
+
+@pytest.mark.parametrize(
+    ("start", "trickle", "status"),
+    [
+        (b"", b"", b""),
+        (b"", b"G", b"408"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ", b"x", b"408"),
+        (_head(1000), b"", b"408"),
+        (_head(1000), b"x", b"408"),
+        (_head(1000, "Content-Type: multipart/form-data; boundary=x\r\n") + b"--x\r\n", b"x", b"408"),
+        (_head(LIMIT + 1), b"x", b"408"),
+        (b"POST /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999\r\n\r\n", b"x", b"404"),
+        (b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"", b"200"),
+    ],
+)
+def test_a_client_has_only_so_much_time(start, trickle, status, short):
+    with _sent(short, start) as connection:
+        took, said = _until_closed(connection, trickle)
+    assert took < 3
+    assert said[9:12] == status
+    if status == b"408":
+        assert json.loads(said.partition(b"\r\n\r\n")[2]) == {"error": "This request did not come whole in time."}
+
+
+def test_a_body_has_more_time_the_more_of_it_comes(short):
+    with _sent(short, _head(130_000)) as connection:
+        for _ in range(13):  # 0.9 s in all, where 0.5 s is the limit of what does not move
+            time.sleep(0.07)
+            connection.sendall(bytes(10_000))
+        assert connection.recv(65536)[9:12] == b"422"
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HT", _head(1000)], ids=["silent", "headers", "body"])
+def test_silent_connections_block_nobody(start, classifier):
+    """Forty at a limit of 32 that would each be waited for a minute: the oldest makes room."""
+    limits = Limits(waiting=32, patience=60, requests=64)
+    app = build(Answerer(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
+    with _serving(app, limits) as (host, port), ExitStack() as kept:
+        held = [kept.enter_context(_sent((host, port), start)) for _ in range(40)]
+        assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
+        closed = [_is_closed(connection) for connection in held]
+        # At least eight made room for one another, and one for the photo.
+        assert closed == [True] * closed.count(True) + [False] * closed.count(False)
+        assert 8 <= closed.count(True) <= 9
+
+
+def _is_closed(connection):
+    connection.settimeout(0.02)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_whoever_sends_nothing_goes_before_whoever_uploads(classifier):
+    limits = Limits(waiting=4, patience=60)
+    app = build(Answerer(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
+    data = _jpeg()
+    with _serving(app, limits) as where, ExitStack() as kept:
+        upload = kept.enter_context(_sent(where, _head(len(data)) + data[:10]))
+        for _ in range(8):
+            kept.enter_context(_sent(where))
+        time.sleep(0.2)
+        upload.sendall(data[10:])
+        assert upload.recv(65536)[9:12] == b"200"
+
+
+def test_a_client_that_takes_no_answer_is_not_waited_for(short):
+    asked = b"GET /app.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with _sent(short) as connection:
+        connection.setblocking(False)
+        began = time.monotonic()
+        with suppress(BlockingIOError):
+            while time.monotonic() < began + 5:
+                connection.send(asked)
+        time.sleep(2)
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            connection.setblocking(True)
+            for _ in range(100_000):
+                connection.send(asked)
+
+
+def test_more_photos_than_can_be_answered_are_asked_to_come_again(short, classifier):
+    host, port = short
+    with ExitStack() as kept:
+        for _ in range(SHORT.requests):
+            kept.enter_context(_sent(short, _head(1000)))
+        time.sleep(0.1)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://{host}:{port}/predict", _jpeg())
+        with refused.value as said:
+            assert (said.code, said.headers["retry-after"]) == (503, "5")
+            assert set(json.load(said)) == {"error"}
+        with urllib.request.urlopen(f"http://{host}:{port}/health") as response:
+            assert response.status == 200
+    time.sleep(0.1)
+    assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
+
+
+GARBAGE = [
+    b"\x16\x03\x01\x02\x00\x01",  # TLS
+    b"\r\n" * 50,
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: b\r\n\r\n",
+    b"GET \xff HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 100_000,
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    _head(-1),
+    _head("x"),
+    b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    _head(1000) + b"half",
+    _head(10, "Content-Type: multipart/form-data; boundary=x\r\n") + b"--x\r\n",
+    _head(10, "Expect: 100-continue\r\n"),
+]
+
+
+def test_who_sends_garbage_or_goes_leaves_nothing_in_the_log(short, capfd, caplog):
+    for data in GARBAGE:
+        for end in (b"", b"zz\r\n\r\n"):
+            with _sent(short, data) as connection:
+                connection.settimeout(0.1)
+                with suppress(OSError):
+                    said = connection.recv(65536)
+                    assert (said[9:12] != b"400") or (b"application/json" in said)
+                    connection.sendall(end)
+                    connection.recv(65536)
+    host, port = short
+    assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
+    assert caplog.records == []
+    assert capfd.readouterr().err == ""
+
+
+def test_head_is_answered_as_get_without_a_body(short):
+    host, port = short
+    for path in ("/", "/health", "/model", "/openapi.json", "/app.js"):
+        request = urllib.request.Request(f"http://{host}:{port}{path}", method="HEAD")
+        with urllib.request.urlopen(request) as response:  # noqa: S310
+            assert (response.status, response.read()) == (200, b"")
+            assert int(response.headers["content-length"]) > 0
+    with pytest.raises(urllib.error.HTTPError, match="405") as refused:
+        urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/predict", method="HEAD"))
+    refused.value.close()
 
 
 @needs_browser

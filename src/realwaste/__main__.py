@@ -1,7 +1,10 @@
 """`realwaste predict`, `export` and `serve`: a trained model put to use. A user's mistake is two lines and status 1."""
 
+import errno
 import json
 import logging
+import sys
+from dataclasses import replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +16,7 @@ from typer.core import TyperGroup
 
 from realwaste import log, model_choice, model_file, start_up
 from realwaste.errors import UserError
+from realwaste.names import printable
 
 if TYPE_CHECKING:
     from realwaste.model_file import Classifier
@@ -22,16 +26,24 @@ _SERVE_NEEDS = ("fastapi", "python_multipart", "uvicorn")
 
 
 class _Commands(TyperGroup):
-    """What every command does with a mistake, and with a disk that is full."""
+    """What every command does with a mistake, and with a disk that is full, --help's included."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def main(self, *arguments: Any, **named: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise
+            return super().main(*arguments, **named)
         except (UserError, OSError) as error:
-            log.logger.error("%s", error)
-            raise typer.Exit(1) from None
+            log.setup()
+            log.logger.error("%s", error if isinstance(error, UserError) else _refused(error))
+            sys.exit(1)
+
+
+def _refused(error: OSError) -> UserError:
+    """What the machine has no room for or does not allow; a file that is written to without a name is an output."""
+    place = "the output" if error.filename is None else printable(str(error.filename))
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return UserError(f"There must be room to write {place}.", "Free some, or send it elsewhere.", error.strerror)
+    rule = f"It must be possible to read or write {place}."
+    return UserError(rule, "Allow it, or name another place.", error.strerror or str(error))
 
 
 app = typer.Typer(
@@ -83,7 +95,8 @@ def predict(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also write <name>_<class>.png here: each photo, coloured where the model looked (Grad-CAM).",
+            help="Also write <name>_<class>.png to this folder, which must be outside of those looked at: each photo, "
+            "coloured where the model looked (Grad-CAM).",
             show_default=False,
         ),
     ] = None,
@@ -93,18 +106,20 @@ def predict(
     The answers go to standard output, all else to standard error. An image that cannot be read has its reason in
     place of an answer; the others are answered, and the exit status is 1.
     """
-    from realwaste import answers, sources  # noqa: PLC0415 - OpenCV's import, which --help need not wait for
+    from realwaste import answers, overlay_files, sources  # noqa: PLC0415 - OpenCV, which --help need not wait for
 
     paths = sources.expand(images)
+    if overlay:
+        overlay_files.check(overlay, images, paths)
     classifier = _loaded(model)
-    files = _overlay_files(overlay, classifier)
+    files = overlay_files.OverlayFiles(overlay, classifier) if overlay else None
     answered = []
     coming = answers.answers(classifier, paths)
     shown = log.console.is_terminal and len(paths) >= _PROGRESS_FROM
     for answer in track(coming, "looking", total=len(paths), console=log.console, disable=not shown, transient=True):
-        answered.append(answer)
         if files and answer.predictions:
-            files.write(answer)
+            answer = replace(answer, overlay=files.write(answer))  # noqa: PLW2901 - the same answer, with its picture
+        answered.append(answer)
     if as_json:
         text = json.dumps(
             answers.record(classifier.facts, answered, top), ensure_ascii=False, allow_nan=False, indent=2
@@ -198,14 +213,6 @@ def _loaded(name: str | None) -> "Classifier":
     if caution:
         log.banner("Caution", f"{path}: {caution}.")
     return classifier
-
-
-def _overlay_files(folder: Path | None, classifier: "Classifier") -> Any:
-    if folder is None:
-        return None
-    from realwaste.overlay_files import OverlayFiles  # noqa: PLC0415 - TensorFlow
-
-    return OverlayFiles(folder, classifier)
 
 
 def main() -> None:

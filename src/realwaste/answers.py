@@ -35,11 +35,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Answer:
-    """Of one file: every class with its probability, the most probable first, or the reason why there is none."""
+    """Of one file: every class with its probability, the most probable first, or the reason why there is none.
+
+    And the picture of where the model looked, if one was written.
+    """
 
     path: Path
     predictions: tuple[Prediction, ...] = ()
     error: str | None = None
+    overlay: Path | None = None
 
 
 def answers(classifier: Classifier, paths: Sequence[Path]) -> Iterator[Answer]:
@@ -84,6 +88,7 @@ def record(facts: Facts, answered: Sequence[Answer], top: int) -> dict[str, Any]
                 "path": unicode(answer.path),
                 "predictions": [prediction.record() for prediction in answer.predictions[:top]],
                 "error": None if answer.error is None else unicode(answer.error),
+                "overlay": None if answer.overlay is None else unicode(answer.overlay),
             }
             for answer in answered
         ],

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from realwaste import lineup
 from realwaste.atomic import replacing, write_json
 from realwaste.errors import UserError, first_line
 from realwaste.log import logger
@@ -33,6 +34,7 @@ RECORD = "realwaste.json"
 INPUT, OUTPUT = "image", "probabilities"
 # Of a probability. Usual are 1e-7; noise through unlucky random weights came to 1e-4, a wrong conversion is far off.
 TOLERANCE = 1e-3
+_LARGE = 1_000_000  # numbers in a kernel
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class _Kind:
 
 def default_target(name: str, format: Format) -> Path:  # noqa: A002 - keras.Model.export calls it so
     """Beside the model itself: models/cnn.onnx, models/cnn.tflite, models/cnn_saved_model."""
-    return Path("models") / f"{name}{_KINDS[format].suffix}"
+    return lineup.FOLDER / f"{name}{_KINDS[format].suffix}"
 
 
 def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noqa: A002 - keras.Model.export calls it so
@@ -150,26 +152,38 @@ def _write_litert(model: keras.Model, record: dict[str, Any], path: Path) -> Non
 
 
 def _write_onnx(model: keras.Model, record: dict[str, Any], path: Path) -> None:
-    """Frozen first: else tf2onnx, and Keras' own ONNX export, make inputs of the constants in preprocessing."""
+    """Frozen first: else tf2onnx, and Keras' own ONNX export, make inputs of the constants in preprocessing.
+
+    But for large kernels of dense layers, which are inputs until the graph is converted: tf2onnx copies what is in the
+    graph in each of its two dozen passes, 45 s and 9.5 GB for the report's CNN. They are put in afterwards as they are.
+    """
     import onnx  # noqa: PLC0415 - optional
     import tf2onnx  # noqa: PLC0415 - optional
     from tensorflow.python.framework import convert_to_constants  # noqa: PLC0415 - no public name; tf2onnx uses it too
 
     image = model.inputs[0]
-    serve = tf.function(
-        lambda pixels: model(pixels, training=False)[OUTPUT],
-        input_signature=[tf.TensorSpec(image.shape, image.dtype, INPUT)],
-        autograph=False,
-    )
-    frozen = convert_to_constants.convert_variables_to_constants_v2(serve.get_concrete_function())
-    inside, outside = frozen.inputs[0].name, frozen.outputs[0].name
+    kernels = [weight for weight in model.weights if len(weight.shape) == 2 and np.prod(weight.shape) > _LARGE]
+
+    def serve(pixels: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
+        with keras.StatelessScope(list(zip(kernels, values, strict=True))):
+            return model(pixels, training=False)[OUTPUT]
+
+    signature = [tf.TensorSpec(image.shape, image.dtype, INPUT)]
+    signature += [tf.TensorSpec(kernel.shape, kernel.dtype, f"kernel_{n}") for n, kernel in enumerate(kernels)]
+    traced = tf.function(serve, input_signature=signature, autograph=False).get_concrete_function()
+    frozen = convert_to_constants.convert_variables_to_constants_v2(traced)
+    names = [tensor.name for tensor in frozen.inputs]
+    outside = frozen.outputs[0].name
     proto, _ = tf2onnx.convert.from_graph_def(
         frozen.graph.as_graph_def(),
         name=record["name"],
-        input_names=[inside],
+        input_names=names,
         output_names=[outside],
-        tensors_to_rename={inside: INPUT, outside: OUTPUT},
+        tensors_to_rename={names[0]: INPUT, outside: OUTPUT},
     )
+    proto.graph.initializer.extend(map(onnx.numpy_helper.from_array, map(np.asarray, kernels), names[1:]))
+    for end in [end for end in proto.graph.input if end.name != INPUT]:
+        proto.graph.input.remove(end)
     for end in (proto.graph.input[0], proto.graph.output[0]):
         end.type.tensor_type.shape.dim[0].dim_param = "batch"
     # Metadata values are text.

@@ -6,11 +6,12 @@ from realwaste import absence
 
 BACKBONES = ("irv2", "densenet", "edge")
 MODELS = ("cnn", *BACKBONES)
+FOLDER, SUFFIX = Path("models"), ".keras"
 
 
 def file(name: str) -> Path:
     """Of the saved model, below the checkout."""
-    return Path("models") / f"{name}.keras"
+    return FOLDER / f"{name}{SUFFIX}"
 
 
 def on() -> list[str]:

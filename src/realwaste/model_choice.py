@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from realwaste import absence
+from realwaste import absence, lineup
 from realwaste.errors import UserError
 from realwaste.records import read_json
 
-SUFFIX = ".keras"
-MODELS, SCORES = Path("models"), Path("metrics/compare.json")
+SCORES = Path("metrics/compare.json")
 
 
 def find(name: str | None) -> Path:
@@ -21,13 +20,15 @@ def find(name: str | None) -> Path:
         UserError: no model of that name, or no name and nothing to choose by.
     """
     if name is None:
-        return MODELS / f"{_best()}{SUFFIX}"
+        return lineup.file(_best())
     path = Path(name)
-    if path.suffix == SUFFIX or len(path.parts) != 1:
+    if path.suffix == lineup.SUFFIX or len(path.parts) != 1:
         return path
-    path = MODELS / f"{name}{SUFFIX}"
+    path = lineup.file(name)
     if not _is_there(path):
-        raise UserError(f"--model must name a model in {MODELS}/ or be the path of a .keras file.", _remedy(), name)
+        raise UserError(
+            f"--model must name a model in {lineup.FOLDER}/ or be the path of a .keras file.", _remedy(), name
+        )
     return path
 
 
@@ -40,7 +41,7 @@ def _best() -> str:
             if isinstance(row, dict) and "val_accuracy" in row
         }
         # The soft vote has a row too, and no file.
-        there = [model for model in accuracies if _is_there(MODELS / f"{model}{SUFFIX}")]
+        there = [model for model in accuracies if _is_there(lineup.file(model))]
         return max(there or accuracies, key=lambda model: accuracies[model])
     except FileNotFoundError:
         rule = (
@@ -57,8 +58,9 @@ def _is_there(path: Path) -> bool:
 
 
 def _remedy() -> str:
-    files = MODELS.glob(f"*{SUFFIX}")
+    files = lineup.FOLDER.glob(f"*{lineup.SUFFIX}")
     names = sorted(path.stem for path in files if not path.name.startswith(".") and _is_there(path))
     if not names:
-        return f"There is no model in {MODELS.absolute()}: run `dvc repro` to train some, or `dvc pull` to fetch them."
+        place = lineup.FOLDER.absolute()
+        return f"There is no model in {place}: run `dvc repro` to train some, or `dvc pull` to fetch them."
     return f"There are: {', '.join(names)}. Give one by --model."

@@ -1,5 +1,7 @@
 """Photographs coloured where a classifier looked, as files beside each other."""
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -10,25 +12,43 @@ from realwaste.answers import Answer
 from realwaste.errors import UserError
 from realwaste.images import Pixels, decode, resize
 from realwaste.model_file import Classifier
-from realwaste.saliency import GradCam
+from realwaste.names import printable
 
 LONGEST_SIDE = 1024  # pixels
 _STEM_BYTES = 160  # of the 255 that a file name may have; class, number and suffix come to it
 
 
-class OverlayFiles:
-    """Pictures in one folder, which is made if need be; two photographs of one name keep two overlays.
+def check(folder: Path, arguments: Sequence[str], photographs: Sequence[Path]) -> None:
+    """Make the folder, without waiting for TensorFlow, or say why it is none to write overlays to.
+
+    Args:
+        arguments: files, folders and patterns that the photographs were found by, as `sources.expand` takes them.
+        photographs: what was found.
 
     Raises:
-        UserError: no folder can be made there.
+        UserError: no file can be written there; or overlays would lie where photographs are looked for, where they
+            would be answered as photographs the next time, or take the place of one.
     """
+    place = folder.resolve()
+    searched = [Path(argument).resolve() for argument in arguments if Path(argument).is_dir()]
+    if any(place.is_relative_to(one) for one in searched) or place in {path.parent.resolve() for path in photographs}:
+        rule = "--overlay must name a folder outside of those with the photos, or overlays would be taken for photos."
+        raise UserError(rule, "Give another, beside them.", str(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        rule = f"--overlay must name a folder to write to, and {printable(folder)} cannot be one."
+        raise UserError(rule, "Give another.", error.strerror) from None
+
+
+class OverlayFiles:
+    """Pictures in one folder, which `check` has made; two photographs of one name keep two overlays."""
 
     def __init__(self, folder: Path, classifier: Classifier) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            rule = f"--overlay must name a folder to write to, and {folder} cannot be one."
-            raise UserError(rule, "Give another.", error.strerror) from None
+        from realwaste.saliency import GradCam  # noqa: PLC0415 - TensorFlow, which a bad folder need not wait for
+
         self._folder = folder
         self._facts = classifier.facts
         self._cam = GradCam(classifier.model)

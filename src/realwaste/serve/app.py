@@ -30,13 +30,14 @@ _FILE = {"schema": {"type": "object", "properties": {"file": _BYTES["schema"]}, 
 _PHOTO = {"required": True, "content": {"application/octet-stream": _BYTES, FORM: _FILE}}
 
 
-def build(answerer: Answerer, *, limit: int, hosts: Iterable[str] | None) -> FastAPI:
+def build(answerer: Answerer, *, limit: int, hosts: Iterable[str] | None, requests: int) -> FastAPI:
     """The application.
 
     Args:
         answerer: closed when the application ends.
         limit: bytes that a photograph may have.
         hosts: names that this server goes by, see `Guard`; None for any.
+        requests: that may be in work at a time, see `Guard`.
     """
 
     @asynccontextmanager
@@ -46,7 +47,7 @@ def build(answerer: Answerer, *, limit: int, hosts: Iterable[str] | None) -> Fas
 
     # The pages that FastAPI makes of /openapi.json load their scripts from elsewhere.
     app = FastAPI(title="realwaste", description=about or "", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.add_middleware(Guard, limit=limit, hosts=hosts)
+    app.add_middleware(Guard, limit=limit, hosts=hosts, requests=requests)
     _say_errors_alike(app)
     for path, (name, kind) in _PAGE.items():
         _serve_file(app, path, name, kind)

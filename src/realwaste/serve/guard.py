@@ -1,6 +1,6 @@
 """What every request meets first: who may ask, how much they may send, and what browsers are told."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,6 +21,8 @@ HEADERS = {
 
 _DRAIN = 8  # times the limit; beyond that the connection is closed on whoever still sends
 
+_RETRY = 5  # seconds
+
 
 class Guard:
     """ASGI middleware.
@@ -30,12 +32,14 @@ class Guard:
         limit: bytes that the body of a request may have; counted as they come, so that no more are kept.
         hosts: names that a request may call this server by, without port. A page of another site could have its own
             name resolve to this machine, and would then be of one origin with us. None for any name.
+        requests: that may be in work at a time, those of clients that have gone included; a photo more is refused.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int, hosts: Iterable[str] | None) -> None:
+    def __init__(self, app: ASGIApp, *, limit: int, hosts: Iterable[str] | None, requests: int) -> None:
         self._app = app
         self._limit = limit
         self._hosts = None if hosts is None else frozenset(hosts)
+        self._free = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +59,13 @@ class Guard:
                 await self._drained(receive)
             await refused(scope, receive, send_with_headers)
             return
-        await self._app(scope, self._counted(receive), send_with_headers)
+        self._free -= 1
+        try:
+            # HTTP's rule for HEAD: as GET, and the server sends no body.
+            asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+            await self._app(asked, self._counted(receive), send_with_headers)
+        finally:
+            self._free += 1
 
     def _refused(self, headers: Headers, method: str) -> JSONResponse | None:
         host, origin = headers.get("host", ""), headers.get("origin")
@@ -63,6 +73,8 @@ class Guard:
             return _error(400, f"This server does not go by the name {host!r}.")
         if origin is not None and method not in {"GET", "HEAD"} and _parts(origin).netloc != host:
             return _error(403, f"Pages of other sites may not ask here; this one is of {origin!r}.")
+        if self._free <= 0 and method == "POST":
+            return _error(503, "Too many photos are waiting for an answer; try again.", {"retry-after": str(_RETRY)})
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._limit:
             return _error(413, too_large(self._limit))
@@ -105,5 +117,5 @@ def too_large(limit: int) -> str:
     return f"A photo may have {limit / 1e6:g} MB at most."
 
 
-def _error(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status)
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": message}, status, headers)

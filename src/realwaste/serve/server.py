@@ -1,9 +1,11 @@
 """The process that serves: a socket, the model, and uvicorn between them."""
 
 import contextlib
+import logging
 import socket
 
 import uvicorn
+from fastapi import FastAPI
 
 from realwaste.errors import UserError
 from realwaste.log import logger
@@ -11,9 +13,7 @@ from realwaste.model_file import Classifier
 from realwaste.serve.address import names
 from realwaste.serve.answerer import Answerer, UndefinedAnswerError
 from realwaste.serve.app import build
-
-# Each may hold an upload in memory while the model works on another.
-_CONNECTIONS = 32
+from realwaste.serve.connection import Connection, Limits
 
 
 def run(classifier: Classifier, listening: socket.socket, *, host: str, limit: int) -> None:
@@ -37,19 +37,29 @@ def run(classifier: Classifier, listening: socket.socket, *, host: str, limit: i
     except UndefinedAnswerError as error:
         rule, remedy = "A model to serve must answer in numbers.", "Train it again, or give another by --model."
         raise UserError(rule, remedy, str(error)) from None
-    app = build(answerer, limit=limit, hosts=hosts)
-    # Not uvicorn's own logging: it writes a line a request. Its errors come by Python's last resort.
-    config = uvicorn.Config(
+    limits = Limits()
+    app = build(answerer, limit=limit, hosts=hosts, requests=limits.requests)
+    shown = f"[{address}]" if ":" in address else address
+    logger.info("%s answers at http://%s:%d/ (Ctrl-C ends it)", classifier.facts.name, shown, port)
+    with contextlib.suppress(KeyboardInterrupt), listening:
+        uvicorn.Server(configured(app, limits)).run(sockets=[listening])
+
+
+def configured(app: FastAPI, limits: Limits) -> uvicorn.Config:
+    """uvicorn with this project's connections, and silent but for errors, which come by Python's last resort.
+
+    Its own logging writes a line a request; and it, and the reader of forms, a warning for each that is none, by which
+    anybody could fill a disk.
+    """
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    return uvicorn.Config(
         app,
+        http=type("LimitedConnection", (Connection,), {"limits": limits}),
         log_config=None,
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,
         ws="none",
-        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=5,
     )
-    shown = f"[{address}]" if ":" in address else address
-    logger.info("%s answers at http://%s:%d/ (Ctrl-C ends it)", classifier.facts.name, shown, port)
-    with contextlib.suppress(KeyboardInterrupt), listening:
-        uvicorn.Server(config).run(sockets=[listening])
