@@ -1,9 +1,20 @@
+"""The one reader of pictures."""
+
+import io
+import os
+import random
+from pathlib import Path
+
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from conftest import picture
+from PIL import Image
 
 from realwaste.images import UnreadableImageError, decode, read, read_ahead, read_many, resize
+
+pillow_heif.register_heif_opener()  # to write such files
 
 
 def _jpeg(image: np.ndarray) -> bytes:
@@ -43,12 +54,97 @@ def test_exif_orientation_is_applied():
         (b"these are words", "not an image"),
         (b"<html>not found</html>", "not an image"),
         (_jpeg(picture(4))[:-40], "truncated JPEG"),
-        (_jpeg(picture(4))[:200], "not an image"),
+        (_jpeg(picture(4))[:200], "truncated JPEG"),
     ],
 )
 def test_what_is_no_whole_image_has_a_reason(data, reason):
     with pytest.raises(UnreadableImageError, match=reason):
         decode(data)
+
+
+def _pillow(kind, **options):
+    file = io.BytesIO()
+    Image.fromarray(picture(4, 24, 32)).save(file, format=kind, **options)
+    return file.getvalue()
+
+
+def _thumbnailed():
+    """With a whole JPEG in its EXIF, as cameras leave it: its end marker is not the picture's."""
+    plain, small = _pillow("JPEG"), _pillow("JPEG", quality=10)
+    return plain[:2] + b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small + plain[2:]
+
+
+def _cmyk():
+    file = io.BytesIO()
+    Image.fromarray(picture(4, 24, 32)).convert("CMYK").save(file, format="JPEG")
+    return file.getvalue()
+
+
+JPEGS = {
+    "plain": _pillow("JPEG"),
+    "progressive": _pillow("JPEG", progressive=True),
+    "with restarts": _pillow("JPEG", restart_marker_blocks=1),
+    "with a thumbnail": _thumbnailed(),
+    "CMYK": _cmyk(),
+}
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_every_cut_of_a_jpeg_is_found(kind):
+    whole = JPEGS[kind]
+    assert decode(whole).shape == (24, 32, 3)
+    for length in range(1, len(whole)):
+        with pytest.raises(UnreadableImageError):
+            decode(whole[:length])
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_what_follows_a_whole_jpeg_is_not_looked_at(kind):
+    """Phones append videos; of random bytes every other tail has something like the start of a scan in it."""
+    chance, plain = random.Random(0), decode(JPEGS[kind])
+    for _ in range(25):
+        tail = chance.randbytes(chance.randrange(64_000, 3_000_000))
+        np.testing.assert_array_equal(decode(JPEGS[kind] + tail), plain)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"])
+def test_a_damaged_file_is_told_from_one_that_is_no_image(kind, capfd):
+    data = _pillow(kind)
+    named = {"WEBP": "WebP", "HEIF": "HEIC"}.get(kind, kind)
+    assert decode(data).shape == (24, 32, 3)
+    with pytest.raises(UnreadableImageError, match=f"damaged {named}"):
+        decode(data[: len(data) // 3])
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_what_phones_write_is_read_upright_and_in_colour(kind):
+    upright = np.zeros((24, 40, 3), np.uint8)
+    upright[:12, :20], upright[12:, 20:] = (255, 0, 0), (0, 0, 255)
+    for turn, turned in {1: upright, 3: upright[::-1, ::-1], 6: np.rot90(upright), 8: np.rot90(upright, -1)}.items():
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        for mode in ("RGB", "RGBA"):
+            file = io.BytesIO()
+            Image.fromarray(turned).convert(mode).save(file, format=kind, quality=95, exif=exif.tobytes())
+            found = decode(file.getvalue())
+            assert found.shape == upright.shape
+            assert found.dtype == np.uint8
+            assert np.abs(found[[3, -4], [3, -4]].astype(int) - [[255, 0, 0], [0, 0, 255]]).max() < 16
+    file = io.BytesIO()
+    Image.fromarray(upright).convert("L").save(file, format=kind)
+    assert decode(file.getvalue()).shape == upright.shape
+
+
+def test_only_regular_files_of_a_sensible_size_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    with (tmp_path / "sparse.jpg").open("wb") as file:
+        file.truncate(6 << 30)
+    refused = {"pipe.jpg": "not a regular", "folder.jpg": "not a regular", "sparse.jpg": "more than 800,000,000 bytes"}
+    for path, reason in [*((tmp_path / name, said) for name, said in refused.items()), (Path("/dev/zero"), "regular")]:
+        with pytest.raises(UnreadableImageError, match=reason):
+            read(path, 16)
 
 
 def test_resize_averages_when_shrinking_and_keeps_the_same_size():

@@ -27,7 +27,7 @@ def test_a_text_file_named_jpg_is_rejected_by_name(images):
     accepted, rejected = manifest.scan(root)
     assert len(accepted) == 3
     assert dict(rejected.to_numpy().tolist()) == {
-        "glass/folder.jpg": "cannot be opened: Is a directory",
+        "glass/folder.jpg": "not a regular file",
         "glass/words.jpg": "not an image",
     }
     with pytest.raises(UserError, match=r"2 are not: .*glass/words\.jpg \(not an image\)"):

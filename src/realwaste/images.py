@@ -1,55 +1,108 @@
 """The one reader of pictures: validation, training and prediction see the same pixels."""
 
+import io
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
-# A small file may unpack to any size. OpenCV reads this limit when it is loaded, and knows no other way.
-MAX_PIXELS = 200_000_000
-os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MAX_PIXELS)
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+from realwaste.image_format import format_of, is_whole_jpeg, pixels_of
 
 Pixels = NDArray[np.uint8]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif"},
+)
+# A small file may unpack to any size.
+MAX_PIXELS = 200_000_000
+MAX_BYTES = 4 * MAX_PIXELS  # such a picture, not packed, with transparency
+
+# OpenCV's own lines on a damaged file are C++; the reason for people is decode's. What libjpeg and libpng write to
+# standard error, a line such a file, has no switch.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class UnreadableImageError(Exception):
     """The bytes are no picture that can be read whole; the message is the reason."""
 
 
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file that may be a picture.
+
+    Raises:
+        UnreadableImageError: no regular file, or one of more than MAX_BYTES: a pipe would never end, nor /dev/zero.
+        OSError: it cannot be opened.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise UnreadableImageError("not a regular file")
+    if about.st_size > MAX_BYTES:
+        raise UnreadableImageError(f"more than {MAX_BYTES:,} bytes")
+    return path.read_bytes()
+
+
 def decode(data: bytes) -> Pixels:
     """Bytes of an image file to RGB, uint8, (height, width, 3), turned upright as its EXIF tag says.
+
+    Its size is looked up in its header before anything is unpacked.
 
     Raises:
         UnreadableImageError: with the reason.
     """
     if not data:
         raise UnreadableImageError("empty file")
-    if _is_cut_jpeg(data):
+    kind = format_of(data)
+    if kind is None:
+        raise UnreadableImageError("not an image")
+    if kind == "JPEG" and not is_whole_jpeg(data):
         raise UnreadableImageError("truncated JPEG")
+    try:
+        return _decode_heif(data, kind) if kind in {"HEIC", "AVIF"} else _decode(data, kind)
+    except MemoryError as error:
+        raise UnreadableImageError("not enough memory to decode it") from error
+
+
+def _decode(data: bytes, kind: str) -> Pixels:
+    _check_size(pixels_of(data), kind)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        reason = f"more than {MAX_PIXELS:,} pixels" if "CV_IO_MAX_IMAGE" in error.err else f"refused: {error.err}"
-        raise UnreadableImageError(reason) from error
-    except MemoryError as error:
-        raise UnreadableImageError("not enough memory to decode it") from error
+        raise UnreadableImageError(f"damaged {kind}: {error.err}") from error
     if image is None:
-        raise UnreadableImageError("not an image")
+        raise UnreadableImageError(f"damaged {kind}")
     return image.astype(np.uint8, copy=False)
 
 
-def _is_cut_jpeg(data: bytes) -> bool:
-    # OpenCV fills the missing part with grey and goes on. Inside the coded picture, which begins at the last
-    # start-of-scan, the end marker cannot occur by chance: JPEG stuffs a zero after each 0xFF there.
-    return data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+def _decode_heif(data: bytes, kind: str) -> Pixels:
+    """What phones write. OpenCV reads no HEIC, and does not turn an AVIF upright."""
+    import pillow_heif  # noqa: PLC0415 - few folders have such files
+    from PIL import AvifImagePlugin, ImageOps  # noqa: PLC0415 - likewise
+
+    try:
+        if kind == "AVIF":
+            picture = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
+            _check_size(picture.width * picture.height, kind)
+        else:
+            opened = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
+            _check_size(opened.size[0] * opened.size[1], kind)
+            picture = opened.to_pillow()
+        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError, LookupError) as error:
+        raise UnreadableImageError(f"damaged {kind}") from error
+
+
+def _check_size(pixels: int | None, kind: str) -> None:
+    if pixels is None:
+        raise UnreadableImageError(f"damaged {kind}")
+    if pixels > MAX_PIXELS:
+        raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels")
 
 
 def resize(image: Pixels, size: int) -> Pixels:
@@ -65,7 +118,7 @@ def resize(image: Pixels, size: int) -> Pixels:
 def read(path: Path, size: int) -> Pixels:
     """One file as (size, size, 3) uint8 RGB."""
     try:
-        return resize(decode(path.read_bytes()), size)
+        return resize(decode(read_bytes(path)), size)
     except UnreadableImageError as error:
         raise UnreadableImageError(f"{path}: {error}") from error
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from realwaste import fingerprint, leakage
 from realwaste.errors import UserError
-from realwaste.images import UnreadableImageError, decode
+from realwaste.images import UnreadableImageError, decode, read_bytes
 
 COLUMNS = [
     "path",
@@ -73,7 +73,7 @@ def _add_neighbours(table: pd.DataFrame, accepted: "pd.Series[bool]") -> None:
 def _row(root: Path, file: Path) -> dict[str, object]:
     row: dict[str, object] = {"path": file.relative_to(root).as_posix(), "label": file.parent.name}
     try:
-        data = file.read_bytes()
+        data = read_bytes(file)
         pixels = decode(data)
     except UnreadableImageError as error:
         return row | {"reason": str(error)}

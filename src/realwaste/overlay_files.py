@@ -10,7 +10,7 @@ import numpy as np
 from realwaste import overlays
 from realwaste.answers import Answer
 from realwaste.errors import UserError
-from realwaste.images import Pixels, decode, resize
+from realwaste.images import Pixels, decode, read_bytes, resize
 from realwaste.model_file import Classifier
 from realwaste.names import printable
 
@@ -56,7 +56,7 @@ class OverlayFiles:
 
     def write(self, answer: Answer) -> Path:
         """<name>_<class>.png: the photograph with the heat of its most probable class; files of earlier runs go."""
-        photo = decode(answer.path.read_bytes())
+        photo = decode(read_bytes(answer.path))
         best = answer.predictions[0].name
         pixels = resize(photo, self._facts.image_size)[np.newaxis]
         heat = self._cam.heat(pixels, np.array([self._facts.classes.index(best)]))[0]
