@@ -183,7 +183,9 @@ def test_the_documented_programs_run(tmp_path):
 @pytest.mark.parametrize(("kind", "package"), [("onnx", "tf2onnx"), ("onnx", "onnx"), ("litert", "ai_edge_litert")])
 def test_a_missing_package_is_named_with_its_remedy(kind, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"no {package}[^\n]*\nInstall them: pip install 'realwaste\[export\]'$"):
+    with pytest.raises(
+        UserError, match=rf"no {package}[^\n]*\nRun `make setup-dev`, or pip install '\.\[export\]', in the checkout\.$"
+    ):
         export.export(small_cnn(), kind, tmp_path / export.default_target("x", kind).name)
     assert list(tmp_path.iterdir()) == []
 

@@ -95,8 +95,9 @@ def test_a_stage_can_read_what_it_declares_and_nothing_else():
             _read(given, path)
 
 
-def test_not_yaml_is_one_clear_line(tmp_path):
-    (tmp_path / "p.yaml").write_text("a: [1", encoding="utf-8")
+@pytest.mark.parametrize("text", ["a: [1", "? [a]\n: 1\n"])
+def test_not_yaml_is_one_clear_line(tmp_path, text):
+    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="must be YAML"):
         params.read_yaml(tmp_path / "p.yaml")
 
