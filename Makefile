@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PAGE := .dvc/plots/page.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro experiments setup setup-dev browser test test-slow bench results lint deps format audit clean
+.PHONY: repro experiments setup setup-dev browser test test-slow test-release bench results lint deps format audit clean
 
 repro: setup  ## run what changed of the pipeline
 	dvc repro
@@ -37,10 +37,13 @@ browser:  ## Debian's Chromium, for the tests that look at pages (as root; witho
 	apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
 
 test: setup-dev  ## the tests that CI runs, under 6 minutes on two cores
-	pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+	pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not release"
 
-test-slow: setup-dev
-	pytest -m slow tests
+test-slow: setup-dev  ## kills, experiments side by side, an S3 remote, two Ray nodes
+	pytest -m slow
+
+test-release: setup-dev  ## every application of Keras, large backbones, many more damaged pictures
+	pytest -m release
 
 bench: setup  ## against the report's procedure, some 50 minutes; BENCH='--photos … --extractor …' for real ones
 	PYTHONPATH=src python -m benchmarks $(BENCH)

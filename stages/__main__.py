@@ -51,7 +51,7 @@ def _level() -> int:
 _LESS_MEMORY = {
     "train_cnn": "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk.",
     "lr_sweep": "Lower lr_sweep.image_size or lr_sweep.batch_size, or set lr_sweep.cache to disk.",
-    "evaluate": "Lower train_cnn.batch_size, or embed_batch_size of finetune_…: a model keeps the batch it was made with.",
+    "evaluate": "Lower train_cnn.batch_size, or embed_batch_size of finetune_…, by which models were made.",
 }
 for _name in (f"finetune_{backbone}" for backbone in lineup.BACKBONES):
     _LESS_MEMORY[_name.replace("finetune", "embed")] = f"Lower {_name}.embed_batch_size or {_name}.image_size."

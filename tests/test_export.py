@@ -96,7 +96,11 @@ MODELS: dict[str, Callable[[], Classifier]] = {
 
 @pytest.fixture(
     scope="module",
-    params=["cnn", "mirrored cnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("MobileNetV2", "VGG16"))],
+    params=[
+        "cnn",
+        "mirrored cnn",
+        *(pytest.param(name, marks=pytest.mark.release) for name in ("MobileNetV2", "VGG16")),
+    ],
 )
 def classifier(request, tmp_path_factory):
     """As the command has it: saved and loaded."""
@@ -133,7 +137,7 @@ def test_a_pretrained_extractor(kind, tmp_path):
     check(joined(EXTRACTOR, 260, "pretrained"), kind, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["DenseNet121", "InceptionResNetV2"])
 def test_the_reports_backbones_at_their_size(name, tmp_path):
     classifier = joined(name, 524)
