@@ -89,7 +89,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path, text, number):
 
 def test_a_stage_can_read_what_it_declares_and_nothing_else():
     given = params.load("embed_irv2", ROOT / "params.yaml", ROOT / "dvc.yaml")
-    assert given.finetune_irv2.image_size == 524
+    assert given.finetune_irv2.image_size == GOOD["finetune_irv2"]["image_size"]
     for path in ("train_cnn", "finetune_irv2.epochs", "base.seed"):
         with pytest.raises(AttributeError):
             _read(given, path)
