@@ -2,15 +2,13 @@
 
 import argparse
 import json
-import platform
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks import growth, pages, tables
 from benchmarks.child import ROOT, measure
-from realwaste import dataset, log, manifest, split
+from realwaste import dataset, log, machine, manifest, split
 from realwaste.atomic import write_csv, write_json, write_text
 
 RESULTS = ROOT / "benchmarks/results.json"
@@ -148,11 +146,8 @@ SECTIONS = {
 
 
 def _machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
-    names = re.findall(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    low = " with avx512_bf16" if "avx512_bf16" in text else ""
-    return f"{len(names)} cores of {names[0]}{low}, no GPU" if names else platform.platform()
+    low = " with avx512_bf16" if "avx512_bf16" in machine.flags() else ""
+    return f"{machine.cores()} cores of {machine.processor()}{low}, no GPU"
 
 
 if __name__ == "__main__":

@@ -139,15 +139,18 @@ def extract(root: Path) -> dict[str, Any]:
     told = {key: split[key] for key in ("strategy", "train", "val", "test")} | split["exposure"]
     shown = []
     for pair, facts in compared["pairs"].items():
-        if facts["mcnemar_p"] < 0.05:
-            first, second = pair.split("_vs_")
-            shown.append([first, second] if facts["difference"] > 0 else [second, first])
+        first, second = pair.split("_vs_")
+        better = facts["verdict"].removesuffix(" is better")
+        if better in {first, second}:
+            shown.append([better, second if better == first else first])
     return {
         "dataset": compared["dataset"],
         "split": told,
         "models": models,
         "shown": shown,
         "pairs": len(compared["pairs"]),
+        # None: of a run whose verdicts went by each test's own p-value.
+        "correction": compared.get("correction"),
     }
 
 
@@ -183,7 +186,8 @@ def _number_rows(letter: str, record: dict[str, Any] | None) -> list[list[str]]:
         spread = f"{again['test_accuracy_mean']:.3f} ± {again['test_accuracy_std']:.3f}" if again else ""
         rows.append([letter, named, _interval(row, "test_accuracy"), _interval(row, "macro_f1"), spread])
     better = ", ".join(f"{one} over {other}" for one, other in record["shown"]) or "no difference"
-    rows.append([letter, f"*of {record['pairs']} pairs, McNemar shows*", better, "", ""])
+    after = f"after {record['correction']}" if record["correction"] else "each tested by itself"
+    rows.append([letter, f"*of {record['pairs']} pairs, McNemar shows, {after}*", better, "", ""])
     return rows
 
 

@@ -59,9 +59,10 @@ def main() -> None:
 def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict[str, Any]]:
     synthetic.generate(root, images_per_class=IMAGES_PER_CLASS, seed=seed)
     table, _ = manifest.scan(root)
+    near = leakage.near_duplicates(table)
     splits = {
         "random": split.stratified(table, **RATIOS, seed=seed),
-        "grouped": split.grouped(table, **RATIOS, seed=seed, block=BLOCK),
+        "grouped": split.grouped(table, leakage.groups(table, near, BLOCK), **RATIOS, seed=seed),
     }
     vectors = None
     if extractor is not None:
@@ -69,7 +70,9 @@ def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict
         vectors = embedding.embed(model, root, table["path"].tolist(), image_size=size, batch_size=16)
     runs = []
     for strategy, own in splits.items():
-        row = {"seed": seed, "split": strategy, "objects_on_two_sides": _across(own, seed)} | leakage.exposure(own)
+        row = {"seed": seed, "split": strategy, "objects_on_two_sides": _across(own, seed)} | leakage.exposure(
+            own, near
+        )
         row["test_images"] = int((own["split"] == "test").sum())
         row["cnn"] = _cnn(root, own, seed)
         if vectors is not None:

@@ -11,9 +11,8 @@ import keras
 import pandas as pd
 from keras import layers
 
+from realwaste.parts import PARTS
 from realwaste.tables import read_csv
-
-PARTS = ("train", "val", "test")
 
 
 class Epochs(keras.callbacks.Callback):

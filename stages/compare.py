@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from realwaste import comparison, figures, lineup, model_card, report
+from realwaste import comparison, figures, lineup, machine, model_card, report
 from realwaste.atomic import write_csv, write_json, write_text
 from realwaste.log import logger
 from realwaste.records import read_json
@@ -20,7 +20,9 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 def main(params: "Params") -> None:
     told = _story()
     dataset, names = told.fetched["dataset"], comparison.names(told.rows)
-    write_json(METRICS / "compare.json", {"dataset": dataset} | dict(told.rows) | {"pairs": told.pairs})
+    corrected = comparison.correction(told.pairs)
+    compared = {"dataset": dataset, "machine": machine.merged(told.machines)} | dict(told.rows)
+    write_json(METRICS / "compare.json", compared | {"pairs": told.pairs, "correction": corrected})
     write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
     _draw(figures.Studio(dataset, params.plots.color, params.plots.dpi), told, names)
     write_text(PLOTS / "report.html", report.page(told))
@@ -35,18 +37,22 @@ def main(params: "Params") -> None:
             write_text(Path(f"models/{name}.md"), model_card.OFF)
             continue
         about = told.fetched, told.split, told.rows[name], told.evaluated[name], told.trainings[name]
-        write_text(
-            Path(f"models/{name}.md"), model_card.card(model_card.Subject(name, *about, parameters=own.model_dump()))
-        )
-    verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p']:.2g})" for pair, facts in told.pairs.items())
-    logger.info("%s, %s", dataset, "; ".join(verdicts))
+        stages = {f"train_{name}", f"embed_{name}", f"finetune_{name}", "evaluate"}
+        made = machine.merged({stage: told.machines[stage] for stage in told.machines if stage in stages})
+        used = own.model_dump() | {"seed": params.base.seed}
+        subject = model_card.Subject(name, *about, machine=made, parameters=used, pairs=told.pairs)
+        write_text(Path(f"models/{name}.md"), model_card.card(subject))
+    verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p_holm']:.2g})" for pair, facts in told.pairs.items())
+    logger.info("%s, after %s: %s", dataset, corrected, "; ".join(verdicts))
 
 
 def _story() -> report.Story:
     metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
     tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
-    evaluated = {name: metrics["evaluate"][name] | facts for name, facts in metrics["cost"].items()}
+    models = [name for name in lineup.MODELS if name in metrics["cost"]]
+    evaluated = {name: metrics["evaluate"][name] | metrics["cost"][name] for name in models}
     backbones = [name for name in lineup.BACKBONES if name in evaluated]
+    computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in backbones), "evaluate"]
     trainings = {"cnn": metrics["train_cnn"]} | {name: metrics[f"finetune_{name}"] for name in backbones}
     embeddings = {name: metrics[f"embed_{name}"] for name in backbones}
     predicted = read_csv(Path("data/predictions.csv"))
@@ -76,6 +82,7 @@ def _story() -> report.Story:
             metrics["fetch"]["dataset"],
         ),
         pairs=comparison.pairs(everything),
+        machines={stage: metrics[stage]["machine"] for stage in computing},
         rejected=read_csv(Path("data/rejected.csv")),
         parts=tables["splits"],
         histories={name: tables[f"history_{name}"] for name in trainings},

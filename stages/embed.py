@@ -3,26 +3,27 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import backbone, embedding, precision, resume, weights
+from realwaste import backbone, device, embedding, precision, resume
 from realwaste.atomic import write_json
 from realwaste.engines import embedding as engine
 from realwaste.log import logger
 from realwaste.records import read_json
 from realwaste.tables import read_csv
+from stages import dependencies
 
 if TYPE_CHECKING:
     from stages.params import Base, Finetune
-
-MANIFEST = Path("data/manifest.csv")
 
 
 def embed(name: str, base: "Base", own: "Finetune") -> None:
     embed_all = engine.of(base.engine)
     folder, policy = Path("data/weights") / name, precision.resolve(base.precision)
+    made = device.record(policy, base.engine)
+    device.say(made)
     built = backbone.fetched(folder, own.image_size)
-    paths = read_csv(MANIFEST)["path"].tolist()
+    paths = read_csv(Path("data/manifest.csv"))["path"].tolist()
     work = {"parameters": vars(own), "base": vars(base), "precision": policy}
-    with resume.state(f"embed_{name}", work, [MANIFEST, folder / weights.RECORD]) as kept:
+    with resume.state(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as kept:
         vectors = embed_all(
             built.model,
             Path("data/raw"),
@@ -38,7 +39,7 @@ def embed(name: str, base: "Base", own: "Finetune") -> None:
     facts = {
         "dataset": read_json(Path("data/dataset.json"))["dataset"],
         **built.facts,
-        "precision": policy,
+        "machine": made,
         "image_size": own.image_size,
         "images": len(paths),
         "features": vectors.vectors.shape[1],

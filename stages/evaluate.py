@@ -9,7 +9,19 @@ import keras
 import numpy as np
 import pandas as pd
 
-from realwaste import calibration, classification, cost, embedding, head, lineup, model_file, predictions, samples
+from realwaste import (
+    calibration,
+    classification,
+    cost,
+    device,
+    embedding,
+    head,
+    lineup,
+    machine,
+    model_file,
+    predictions,
+    samples,
+)
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.model_file import Classifier, Facts
@@ -25,7 +37,7 @@ RAW = Path("data/raw")
 
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
-    answers, costs, scored, reliability, said = [], {}, {}, [], []
+    answers, costs, scored, made, reliability, said = [], {}, {}, {}, [], []
     for name in lineup.on():
         classifier = model_file.load(lineup.file(name))
         probabilities, facts = _answers(classifier, splits)
@@ -34,6 +46,7 @@ def main(params: "Params") -> None:
         answers.append(rows)
         reliability.append(table)
         scored[name] = measured | facts
+        made[name] = device.record(classifier.facts.precision)
         costs[name] = cost.measure(
             classifier,
             lineup.file(name),
@@ -47,8 +60,9 @@ def main(params: "Params") -> None:
     whole = pd.concat(answers, ignore_index=True)
     confusions = predictions.confusions(whole[whole["split"] == "test"])
     write_csv(Path("data/predictions.csv"), whole)
-    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | scored)
-    write_json(Path("metrics/cost.json"), costs)
+    about = {"machine": machine.merged(made)}
+    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | about | scored)
+    write_json(Path("metrics/cost.json"), about | costs)
     write_csv(Path("plots/data/confusion.csv"), confusions.assign(dataset=dataset))
     write_csv(Path("plots/data/reliability.csv"), pd.concat(reliability, ignore_index=True).assign(dataset=dataset))
     logger.info("%s, test accuracy: %s", dataset, ", ".join(said))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from realwaste import (
     backbone,
     calibration,
+    device,
     embedding,
     finetuning,
     head,
@@ -18,7 +19,6 @@ from realwaste import (
     training,
     unfreezing,
     views,
-    weights,
 )
 from realwaste.atomic import write_csv, write_json
 from realwaste.augmentation import Augment
@@ -28,6 +28,7 @@ from realwaste.model_file import Classifier, Facts
 from realwaste.records import read_json
 from realwaste.samples import Samples, labels_of, paths_of
 from realwaste.tables import read_csv
+from stages import dependencies
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +45,8 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
     cached = Parts(*(Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")))
     pictures = Parts(*samples.pictures(splits, RAW, own.image_size, "memory")[:2]) if own.unfreeze else None
     policy, end = precision.resolve(base.precision), own.unfrozen
+    made = device.record(policy if pictures else "float32")
+    device.say(made)
     if own.unfreeze:  # a name that no layer has is found before anything is trained
         unfreezing.unfreeze(backbone.fetched(folder, own.image_size).model, own.unfreeze)
 
@@ -65,7 +68,7 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
         return whole, training.joined(first, second)
 
     work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
-    with resume.state(f"finetune_{name}", work, [SPLITS, folder / weights.RECORD]) as kept:
+    with resume.state(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as kept:
         repeats = [fitted(seed, kept)[0] for seed in base.seeds]
         learned, trained = fitted(base.seed, kept)
         built = backbone.fetched(folder, own.image_size)
@@ -83,6 +86,6 @@ def finetune(name: str, base: "Base", own: "Finetune") -> None:
         model_file.save(Path(f"models/{name}.keras"), Classifier(whole, replace(facts, temperature=temperature)))
         head.save_trained(Path(f"models/{name}_heads.npz"), repeats)
         write_csv(Path(f"plots/data/history_{name}.csv"), trained.history.assign(dataset=dataset))
-        about = {"dataset": dataset} | built.facts | trained.summary() | {"temperature": temperature}
-        write_json(Path(f"metrics/finetune_{name}.json"), about)
+        about = {"dataset": dataset, "machine": made} | built.facts
+        write_json(Path(f"metrics/finetune_{name}.json"), about | trained.summary() | {"temperature": temperature})
     logger.info("%s (%s weights): %s", *origin, trained.line())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from realwaste import figures, leakage, split
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
+from realwaste.parts import PARTS
 from realwaste.records import read_json
 from realwaste.tables import read_csv
 
@@ -13,21 +14,18 @@ if TYPE_CHECKING:
     from stages.params import Params
 
 
-MOST_OFF = 0.02
-
-
 def main(params: "Params") -> None:
     ratios = params.split
     manifest, seed = read_csv(Path("data/manifest.csv")), params.base.seed
     wanted = {"train": ratios.train, "val": ratios.val, "test": ratios.test}
-    if ratios.strategy == "grouped":
-        splits = split.grouped(manifest, **wanted, seed=seed, block=ratios.block)
+    near, grouped = leakage.near_duplicates(manifest), ratios.strategy == "grouped"
+    if grouped:
+        splits = split.grouped(manifest, leakage.groups(manifest, near, ratios.block), **wanted, seed=seed)
     else:
         splits = split.stratified(manifest, **wanted, seed=seed)
-    exposed = leakage.exposure(splits)
-    off = max(abs((splits["split"] == part).mean() - share) for part, share in wanted.items())
-    if off > MOST_OFF:
-        logger.warning("split: a part is %.1f points off its share; a smaller split.block comes nearer", off * 100)
+    exposed = leakage.exposure(splits, near)
+    if remark := split.remark(splits, wanted, grouped=grouped):
+        logger.warning("split: %s", remark)
 
     dataset = read_json(Path("data/dataset.json"))["dataset"]
     summary = split.summary(splits)
@@ -42,7 +40,7 @@ def main(params: "Params") -> None:
         "%s: train %d, val %d, test %d; of these %d have their double in train or val, %d a near-duplicate, "
         "%.0f %% the file numbered next",
         ratios.strategy,
-        *(summary[part] for part in split.PARTS),
+        *(summary[part] for part in PARTS),
         exposed["exact_duplicates"],
         exposed["near_duplicates"],
         100 * exposed["neighbour_within_1"],

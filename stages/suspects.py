@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from realwaste import absence, embedding, leakage, lineup, suspects
+from realwaste import absence, embedding, leakage, lineup, machine, suspects
 from realwaste.atomic import write_csv, write_json
 from realwaste.log import logger
 from realwaste.records import read_json
@@ -20,7 +20,7 @@ def main(params: "Params") -> None:
     manifest, dataset = read_csv(Path("data/manifest.csv")), read_json(Path("data/dataset.json"))["dataset"]
     classes = classes_of(manifest)
     labels = np.searchsorted(classes, manifest["label"])
-    groups = leakage.groups(manifest, params.split.block)
+    groups = leakage.groups(manifest, leakage.near_duplicates(manifest), params.split.block)
     answers = []
     for name in lineup.BACKBONES:
         stored = Path(f"data/embeddings/{name}")
@@ -31,7 +31,8 @@ def main(params: "Params") -> None:
     table = suspects.ranked(manifest, classes, answers)
     doubted = int((table["models_disagreeing"] == len(answers)).sum())
     write_csv(Path("data/suspects.csv"), table)
-    write_json(Path("metrics/suspects.json"), {"dataset": dataset, "images": len(table), "doubted_by_all": doubted})
+    about = {"dataset": dataset, "machine": machine.record("float32"), "images": len(table), "doubted_by_all": doubted}
+    write_json(Path("metrics/suspects.json"), about)
     logger.info(
         "all backbones doubt %d of %d labels; the most doubtful: %s", doubted, len(table), table["path"].iloc[0]
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import batches, calibration, cnn, model_file, precision, predictions, resume, training, views
+from realwaste import batches, calibration, cnn, device, model_file, precision, predictions, resume, training, views
 from realwaste.atomic import write_csv, write_json
 from realwaste.augmentation import Augment
 from realwaste.engines import fitting
@@ -13,6 +13,7 @@ from realwaste.model_file import Classifier, Facts
 from realwaste.records import read_json
 from realwaste.samples import classes_of
 from realwaste.tables import read_csv
+from stages import dependencies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,8 @@ def main(params: "Params") -> None:
         augment=Augment(**own.augment.model_dump()),
     )
     policy = precision.resolve(params.base.precision)
+    made = device.record(policy, params.base.engine)
+    device.say(made)
     schedule = training.Schedule(
         own.epochs,
         own.batch_size,
@@ -55,7 +58,7 @@ def main(params: "Params") -> None:
     def live(history: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
 
-    with resume.state("train_cnn", work, [Path("data/splits.csv")]) as kept:
+    with resume.state("train_cnn", work, dependencies.files("train_cnn")) as kept:
         trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
         live(trained.history)
         whole = views.averaged(model, own.test_flips)
@@ -77,7 +80,7 @@ def main(params: "Params") -> None:
             "dataset": dataset,
             "backbone": cnn.BACKBONE,
             "weights": cnn.WEIGHTS,
-            "precision": policy,
+            "machine": made,
             "cache": cache,
         }
         write_json(Path("metrics/train_cnn.json"), about | trained.summary() | {"temperature": temperature})

@@ -1,5 +1,6 @@
 """Pictures and tables that several tests need; every picture here is drawn, none is a photograph."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import tiny_pipeline
 from benchmarks.workspace import copy_checkout, set_params
 
 Images = Callable[..., Path]
+# Tests run on the processor, whatever else is here: as CI does, and with nothing to say of an idle GPU.
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:

@@ -77,6 +77,24 @@ def test_a_winner_is_named_only_where_the_test_shows_one(predicted):
         assert facts["difference_low"] < facts["difference"] < facts["difference_high"]
 
 
+def test_a_difference_that_one_test_would_show_is_not_shown_among_six():
+    """Four models; the first has 9 answers right that the second has wrong, and 1 the other way: p is 22 / 1024."""
+    splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test"})
+    wrong = {"one": [9], "two": range(9), "three": range(20, 25), "four": range(21, 26)}
+    answers = [
+        predictions.rows(splits, model, np.eye(2)[np.isin(np.arange(60), list(own)).astype(int)], CLASSES)
+        for model, own in wrong.items()
+    ]
+    pairs = comparison.pairs(pd.concat(answers, ignore_index=True))
+    assert pairs["one_vs_two"]["mcnemar_p"] == pytest.approx(22 / 1024)
+    assert pairs["one_vs_two"]["mcnemar_p_holm"] == pytest.approx(6 * 22 / 1024)
+    assert {facts["verdict"] for facts in pairs.values()} == {"no difference shown"}
+    assert comparison.correction(pairs) == "Holm's correction for 6 tests"
+    alone = comparison.pairs(pd.concat(answers[:2], ignore_index=True))
+    assert alone["one_vs_two"]["verdict"] == "one is better"
+    assert comparison.correction(alone) == "Holm's correction for 1 test"
+
+
 def test_the_order_of_the_rows_changes_nothing(predicted):
     assert comparison.pairs(predicted) == comparison.pairs(
         pd.concat([own.sample(frac=1, random_state=1) for _, own in predicted.groupby("model", sort=False)])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from import_walk import ROOT
 
-from realwaste import arrays, pixel_cache, samples
+from realwaste import arrays, libraries, pixel_cache, samples
 from realwaste.engines import embedding, sweeping
 from realwaste.errors import UserError
 from realwaste.on_ray import cluster
@@ -91,7 +91,7 @@ def test_patience_is_a_number(monkeypatch):
 
 def test_a_worker_with_other_libraries_refuses_to_work():
     with pytest.raises(UserError, match="libraries of the machine that starts the stage"):
-        cluster.settle({**cluster.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1)
+        cluster.settle({**libraries.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1)
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 999])

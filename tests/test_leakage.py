@@ -1,5 +1,7 @@
 """What a test set knows of its training set, and the split that keeps it from knowing."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -11,6 +13,18 @@ from realwaste.errors import UserError
 from realwaste.images import decode
 
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+def _groups(table: pd.DataFrame, block: int) -> np.ndarray:
+    return leakage.groups(table, leakage.near_duplicates(table), block)
+
+
+def _grouped(table: pd.DataFrame, seed: int, block: int = 10) -> pd.DataFrame:
+    return split.grouped(table, _groups(table, block), **RATIOS, seed=seed)
+
+
+def _exposure(splits: pd.DataFrame) -> dict[str, Any]:
+    return leakage.exposure(splits, leakage.near_duplicates(splits))
 
 
 def _distance(first: str, second: str) -> int:
@@ -72,11 +86,11 @@ def test_series_and_number_come_from_the_name(path, series, number):
 def test_no_object_is_on_two_sides_of_a_grouped_split(drawn):
     table, objects = drawn
     random = split.stratified(table, **RATIOS, seed=42)
-    grouped = split.grouped(table, **RATIOS, seed=42, block=10)
+    grouped = _grouped(table, seed=42)
     across = [int((each.groupby(objects)["split"].nunique() > 1).sum()) for each in (random, grouped)]
     assert across[0] > 50
     assert across[1] == 0
-    exposed = [leakage.exposure(each) for each in (random, grouped)]
+    exposed = [_exposure(each) for each in (random, grouped)]
     assert exposed[0]["neighbour_within_1"] > 0.7
     assert exposed[1]["neighbour_within_1"] < 0.2
     assert exposed[1]["near_duplicates"] == 0
@@ -94,22 +108,32 @@ def _plain(paths: list[str]) -> pd.DataFrame:
 
 def test_realwastes_parts_and_classes_keep_their_shares(realwaste_manifest):
     table = _plain(realwaste_manifest["path"].tolist())
-    grouped = split.grouped(table, **RATIOS, seed=42, block=10)
+    grouped = _grouped(table, seed=42)
     shares = grouped["split"].value_counts(normalize=True)
     of_classes = pd.crosstab(grouped["label"], grouped["split"], normalize="index")
     for part, share in RATIOS.items():
         assert shares[part] == pytest.approx(share, abs=0.02)
         assert of_classes[part].to_numpy() == pytest.approx(share, abs=0.02)
-    again = split.grouped(table, **RATIOS, seed=42, block=10)
+    again = _grouped(table, seed=42)
     pd.testing.assert_frame_equal(grouped, again)
-    assert (split.grouped(table, **RATIOS, seed=43, block=10)["split"] != grouped["split"]).any()
+    assert (_grouped(table, seed=43)["split"] != grouped["split"]).any()
     assert list(grouped["path"]) == list(table["path"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_small_set_has_every_class_in_every_part(seed):
+    """Nine classes of 40 images, as the generated set has: four runs each, of which no part may get none."""
+    table = _plain([f"{label}/{label}_{number}.jpg" for label in "abcdefghi" for number in range(1, 41)])
+    grouped = _grouped(table.assign(likeness=np.random.default_rng(seed).random(len(table))), seed)
+    assert pd.crosstab(grouped["label"], grouped["split"]).to_numpy().min() > 0
+    shares = grouped["split"].value_counts(normalize=True)
+    assert all(shares[part] == pytest.approx(share, abs=0.1) for part, share in RATIOS.items())
 
 
 @pytest.mark.parametrize("block", [2, 5, 10, 30])
 def test_runs_have_about_a_block_and_no_number_is_forgotten(block):
     table = _plain([f"a/a_{number}.jpg" for number in range(1, 101)] + ["a/alone.jpg"])
-    sizes = np.bincount(leakage.groups(table, block))
+    sizes = np.bincount(_groups(table, block))
     assert sizes.sum() == 101
     assert sizes[-1] == 1
     assert max(block // 2, 1) <= sizes[:-1].min() <= sizes[:-1].max() <= block + block // 2
@@ -118,7 +142,7 @@ def test_runs_have_about_a_block_and_no_number_is_forgotten(block):
 def test_runs_are_cut_where_neighbours_look_least_alike():
     table = _plain([f"a/a_{number:02}.jpg" for number in range(1, 21)]).assign(likeness=0.9)
     table.loc[[11], "likeness"] = 0.1
-    groups = leakage.groups(table, 10)
+    groups = _groups(table, 10)
     assert (groups[:11] == groups[0]).all()
     assert (groups[11:] == groups[11]).all()
     assert groups[0] != groups[11]
@@ -129,7 +153,7 @@ def test_doubles_and_near_duplicates_are_one_group_wherever_they_are_filed():
     table.loc[3, "sha256"] = table.loc[0, "sha256"]
     table.loc[4, "phash"] = f"{int(table.loc[1, 'phash'], 16) ^ 0b111:016x}"
     table.loc[5, "phash_mirrored"] = table.loc[2, "phash"]
-    groups = leakage.groups(table, 10)
+    groups = _groups(table, 10)
     assert groups[0] == groups[3]
     assert groups[1] == groups[4]
     assert groups[2] == groups[5]
@@ -139,7 +163,7 @@ def test_doubles_and_near_duplicates_are_one_group_wherever_they_are_filed():
 def test_exposure_counts_what_it_names():
     table = _plain(["a/1.jpg", "a/2.jpg", "a/4.jpg", "a/9.jpg", "b/1.jpg", "b/none.jpg"])
     splits = table.assign(split=["train", "test", "train", "test", "val", "test"])
-    assert leakage.exposure(splits) == {
+    assert _exposure(splits) == {
         "exact_duplicates": 0,
         "near_duplicates": 0,
         "neighbour_within_1": round(1 / 3, 4),
@@ -147,7 +171,7 @@ def test_exposure_counts_what_it_names():
     }
     splits.loc[3, "sha256"] = splits.loc[4, "sha256"]
     splits.loc[5, "phash"] = splits.loc[0, "phash"]
-    facts = leakage.exposure(splits)
+    facts = _exposure(splits)
     assert (facts["exact_duplicates"], facts["near_duplicates"]) == (1, 1)
 
 
@@ -155,4 +179,4 @@ def test_a_class_of_one_group_is_refused():
     table = _plain([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(20)])
     table.loc[table["label"] == "a", "sha256"] = "same"
     with pytest.raises(UserError, match="'a' has no image in"):
-        split.grouped(table, **RATIOS, seed=1, block=2)
+        _grouped(table, seed=1, block=2)

@@ -49,6 +49,13 @@ def test_a_stage_names_every_module_it_imports_and_no_other(stage):
     assert not imported & LAUNCHER
 
 
+def test_what_goes_on_after_a_kill_names_the_table_of_its_pictures_hashes():
+    """For it stages/dependencies.py leaves the pictures themselves out."""
+    going_on = {name for name, stage in STAGES.items() if "stages/dependencies.py" in stage["deps"]}
+    assert {"train_cnn", "lr_sweep", "embed_irv2", "finetune_irv2"} <= going_on
+    assert all({"data/manifest.csv", "data/splits.csv"} & set(STAGES[name]["deps"]) for name in going_on)
+
+
 @pytest.mark.parametrize("package", ["stages", "src/realwaste"])
 def test_what_every_import_runs_holds_no_code(package):
     body = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8")).body

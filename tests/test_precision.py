@@ -1,6 +1,7 @@
 import pytest
 import tensorflow as tf
 
+from realwaste import machine as the_machine
 from realwaste import precision
 from realwaste.log import logger
 
@@ -13,7 +14,7 @@ def machine(monkeypatch, tmp_path):
         cpuinfo = tmp_path / "cpuinfo"
         if flags is not None:
             cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\nbugs\t\t:\n")
-        monkeypatch.setattr(precision, "CPUINFO", cpuinfo)
+        monkeypatch.setattr(the_machine, "CPUINFO", cpuinfo)
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: list(capabilities))
         monkeypatch.setattr(
             tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": gpu} if gpu else {}

@@ -53,11 +53,13 @@ def test_a_stage_started_by_hand_is_not_quiet(tmp_path):
     assert said == "False\n"
 
 
-def test_a_training_says_its_epochs_and_one_line_and_tensorflow_nothing(ready_to_train):
+def test_a_training_says_its_device_its_epochs_and_one_line_and_tensorflow_nothing(ready_to_train):
     """That a quiet one says nothing, tests/test_live.py asks."""
     said = _said(ready_to_train, sys.executable, "-m", "stages", "train_cnn")
-    assert [line for line in said if not line.startswith(("Epoch", "1/1"))] == said[-1:]
-    assert "CNN: 2 epochs in" in said[-1]
+    device, end = (line for line in said if not line.startswith(("Epoch", "1/1")))
+    assert "computes on" in device
+    assert "no GPU" in device
+    assert "CNN: 2 epochs in" in end
 
 
 def test_a_quiet_mistake_is_still_two_lines(ready_to_train):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -12,8 +13,9 @@ from browser import chromium, needs_browser, opened
 from conftest import picture
 from huggingface_hub import ModelCard
 from import_walk import ROOT
+from markdown_it import MarkdownIt
 
-from realwaste import calibration, classification, comparison, model_card, predictions, report
+from realwaste import calibration, classification, comparison, machine, model_card, predictions, report
 from stages import params
 
 # As bad as folder names get.
@@ -60,9 +62,16 @@ def tell(tmp_path: Path):
                 table = calibration.reliability(labels, answers)
                 reliability.append(table.assign(model=model, probabilities=said))
         evaluated["irv2"]["repeats"] = {"runs": 3, "test_accuracy_mean": 0.81234, "test_accuracy_std": 0.01}
-        ended = {"diverged": False, "epochs": 12, "seconds": 3.2, "val_accuracy": 0.5, "val_loss": 0.7}
+        ended = {
+            "diverged": False,
+            "epochs": 12,
+            "kept_epoch": 12,
+            "seconds": 3.2,
+            "val_accuracy": 0.5,
+            "val_loss": 0.7,
+        }
         trainings = {
-            "cnn": {"backbone": "CNN", "weights": "trained from random", "precision": "float32", **ended},
+            "cnn": {"backbone": "CNN", "weights": "trained from random", **ended},
             "irv2": {"backbone": "InceptionResNetV2", "weights": weights, "preprocessing": "tf", **ended},
             "densenet": {"backbone": "DenseNet121", "weights": "imagenet", "preprocessing": "torch", **ended},
         }
@@ -114,6 +123,11 @@ def tell(tmp_path: Path):
             evaluated=evaluated,
             rows=comparison.table1(evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, dataset),
             pairs=comparison.pairs(predicted),
+            machines={
+                "train_cnn": machine.record("float32", gpus=["NVIDIA <H100>"]),
+                "finetune_irv2": machine.record("float32"),
+                "evaluate": machine.record("float32"),
+            },
             rejected=pd.DataFrame({"path": [f"a/{n}.jpg" for n in range(rejected)], "reason": "truncated JPEG"}),
             parts=parts,
             histories={"cnn": _history(2 if diverged else 12), "irv2": _history(12), "densenet": _history(12)},
@@ -184,6 +198,23 @@ def test_the_page_is_drawn_whole_and_legible(shown, width, dark):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_each_pair_shows_its_verdict_without_scrolling(shown, width):
+    page = shown(width=width).page
+    rows = page.locator("#result tbody tr")
+    assert rows.count() == 3
+    for row in rows.all():
+        verdict = row.locator("strong")
+        assert "is better" in verdict.inner_text() or "no difference shown" in verdict.inner_text()
+        ends = [cell.bounding_box() for cell in [verdict, *row.locator("td").all()]]
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in ends)
+    table = page.locator("#result .fit")
+    assert table.evaluate("node => node.scrollWidth <= node.clientWidth")
+    assert table.inner_text().count("(alone ") == 3
+    assert "after Holm's correction for 3 tests" in " ".join(page.locator("#result .note").inner_text().split())
+
+
+@needs_browser
 def test_charts_answer_to_the_pointer_and_the_overlay_can_be_taken_away(shown):
     page = shown().page
     page.locator("[data-chart=accuracies] .mark-symbol path").first.hover()
@@ -225,6 +256,15 @@ def test_nothing_is_warned_of_without_a_reason(tell):
     assert len(page.encode()) < 5_000_000
     assert "runs of neighbouring file numbers on one side" in page
     assert "0.8123 ± 0.0100" in page
+    assert "normalized margin" in page
+    assert "confident learning" not in page
+
+
+def test_the_page_and_the_cards_say_what_the_numbers_were_made_on(tell):
+    story = tell()
+    said = "NVIDIA &lt;H100&gt; (train_cnn) and none (finetune_irv2, evaluate)"
+    assert said in " ".join(report.page(story).split())
+    assert f"| {machine.line(machine.record('float32'))} |" in _card(story, "cnn")
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
@@ -243,9 +283,10 @@ def test_many_rejected_files_are_counted(tell):
 
 def _card(story: report.Story, name: str, **changes: object) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
-    parameters = params.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12} | changes
+    parameters = params.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12, "seed": 42} | changes
     facts = story.fetched, story.split, story.rows[name], story.evaluated[name], story.trainings[name]
-    return model_card.card(model_card.Subject(name, *facts, parameters=parameters))
+    made = story.machines["evaluate"]
+    return model_card.card(model_card.Subject(name, *facts, machine=made, parameters=parameters, pairs=story.pairs))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -263,6 +304,103 @@ def test_a_card_is_read_by_the_hubs_own_reader(tell, name):
     rows = [line for line in card.text.splitlines() if line.startswith("| ") and line.count(" | ") == 4]
     assert len(rows) == 1 + len(CLASSES), "a row a class, even of a class with a bar in its name"
     assert "not photographs" not in card.text
+
+
+def _said(card: str) -> str:
+    return " ".join(card.split())
+
+
+def test_a_card_shows_every_name_as_it_is(tell):
+    """Of classes, of the data set and of files; as a page that knows tables and lets HTML through would show it."""
+    story = tell(dataset="_a_ <script>alert(1)</script> `b` [c](d) *e*")
+    story.rows["irv2"]["backbone"] = "x|y_z.keras"
+    text = ModelCard(_card(story, "irv2", backbone="/home/me/x|y_z.keras", weights="/home/me/w.h5")).text
+    page = MarkdownIt("commonmark").enable("table").render(text)
+    cells = ElementTree.fromstring(f"<div>{page}</div>")  # noqa: S314 - our own
+    shown = "".join(cells.itertext())
+    for name in (*CLASSES, story.fetched["dataset"], "x|y_z.keras", "w.h5"):
+        assert name in shown
+    assert {tag.tag for tag in cells.iter()} & {"b", "script", "em", "a"} == set()
+    assert "/home/me" not in text
+    firsts = [row[0].text for row in cells.iter("tr")]
+    assert [first for first in firsts if first in CLASSES] == CLASSES
+
+
+def test_a_card_says_how_its_split_was_made(tell):
+    story = tell()
+    grouped = _said(_card(story, "cnn"))
+    assert "near-duplicates and runs of neighbouring file numbers on one side" in grouped
+    assert (
+        "Of the test images 1 have their double and 2 a near-duplicate elsewhere, and 30 % the file numbered" in grouped
+    )
+    assert "The split kept neighbours and look-alikes on one side" in grouped
+    assert "random split" not in grouped
+    stratified = _said(_card(dataclasses.replace(story, split=story.split | {"strategy": "stratified"}), "cnn"))
+    assert "at random, stratified by class" in stratified
+    assert "The random split put such photos on both sides" in stratified
+    assert "on one side" not in stratified
+
+
+OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "color": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {},
+            "Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs in batches of 32, shuffled in",
+        ),
+        ({"weight_decay": 0.01}, "AdamW with a weight decay of 0.01, a learning rate of 0.001, sparse"),
+        ({"decay": "cosine"}, "a learning rate of 0.001 that falls to 0 along half a cosine, sparse"),
+        ({"label_smoothing": 0.1}, "0.001, crossentropy with labels smoothed by 0.1, 12 epochs"),
+        ({"class_weights": True}, "in each epoch, each class counting as if it had as many images as the mean class."),
+        ({"shuffle": False}, "in batches of 32, in the same order in each epoch, never shuffled."),
+        ({"dropout": 0.5}, "in each epoch, dropout of 0.5."),
+        ({"patience": 8}, "ended early after 8 epochs without a lower validation loss, the best epoch's weights kept."),
+        (
+            {"augment": OFF | {"flip": True, "rotate": 0.1}},
+            "its pictures mirrored each way and turned by up to 0.1 of a",
+        ),
+        ({"augment": OFF | {"zoom": 0.2, "color": 0.3}}, "zoomed by up to 0.2 and changed in colour by up to 0.3 at"),
+        ({"test_flips": "both"}, "mean of what it says of a picture and of its mirror images"),
+    ],
+)
+def test_a_card_says_how_the_cnn_was_trained(tell, changes, expected):
+    plain, changed = _said(_card(tell(), "cnn")), _said(_card(tell(), "cnn", **changes))
+    assert expected in changed
+    assert (expected in plain) == (not changes)
+    assert "| seed | 42 |" in changed
+    assert "| augment.rotate |" in changed
+
+
+def test_a_card_says_how_each_phase_of_a_fine_tuning_went(tell):
+    plain = _said(_card(tell(), "irv2"))
+    assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in plain
+    assert "end of the backbone:" not in plain
+    assert "unfrozen" not in plain
+    end = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-5, "decay": "cosine", "augment": OFF | {"flip": True}}
+    tuned = _said(_card(tell(), "irv2", unfreeze=10, unfrozen=end))
+    assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in tuned
+    assert (
+        "The head and the end of the backbone: Adam, a learning rate of 1e-05 that falls to 0 along half a cosine, "
+        "sparse categorical crossentropy, 1 epoch in batches of 16, shuffled in each epoch, its pictures "
+        "mirrored each way at random."
+    ) in tuned
+    assert "| unfrozen.augment.flip | True |" in tuned
+    assert "| Accuracy over 3 seeds | 0.8123 ± 0.0100" in tuned
+    assert "seeds |" not in _said(_card(tell(), "densenet"))
+
+
+def test_a_card_says_what_the_tests_against_the_others_show(tell):
+    story = tell()
+    shown = {"cnn_vs_irv2": "irv2 is better", "cnn_vs_densenet": "no difference shown"}
+    shown["irv2_vs_densenet"] = "irv2 is better"
+    for pair, verdict in shown.items():
+        story.pairs[pair]["verdict"] = verdict
+    after = "(exact McNemar tests at 0.05, after Holm's correction for 3 tests)"
+    assert f"{after}: better than cnn, densenet." in _said(_card(story, "irv2"))
+    assert f"{after}: worse than irv2; no difference shown to cnn." in _said(_card(story, "densenet"))
 
 
 def test_a_card_says_what_learned_and_what_is_asked(tell):

@@ -12,7 +12,7 @@ import pytest
 from tiny_pipeline import ORDER, ran, run
 
 from benchmarks.workspace import set_params
-from realwaste import answers, model_file, precision, predictions
+from realwaste import answers, machine, model_file, precision, predictions
 from realwaste.calibration import tempered
 
 
@@ -30,7 +30,10 @@ def test_a_stage_ends_with_one_line(done):
     for stage in said.split("Running stage '")[1:]:
         name, _, lines = stage.partition("'")
         infos = [line for line in lines.splitlines() if " INFO " in line]
-        assert len(infos) == (3 if name == "lr_sweep" else 1), lines  # the sweep: one a rate, and the best
+        trains = name == "train_cnn" or name.endswith(("_irv2", "_densenet"))
+        # What it computes on, and the end; the sweep says one a rate too.
+        assert len(infos) == (4 if name == "lr_sweep" else 2 if trains else 1), lines
+        assert ("computes on" in infos[0]) == (len(infos) > 1)
         assert not re.search("absl|oneDNN|cuda", lines)
     assert said.count("RANDOM weights") == 2
 
@@ -70,6 +73,10 @@ def test_every_number_and_picture_is_there(done):
         assert set(facts["per_class"]["Food Organics"]) == {"precision", "recall", "f1", "support"}
         assert metrics["compare"][model]["weights"] == ("trained from random" if model == "cnn" else "random")
         assert "reported_test_accuracy" not in metrics["compare"][model]
+    made = {name: own["machine"] for name, own in metrics.items() if "machine" in own}
+    assert made.keys() == metrics.keys() - {"fetch", "validate_images", "split", "embed_edge", "finetune_edge"}
+    assert len({tuple(record[key] for key in ("processor", "cores", "gpu")) for record in made.values()}) == 1
+    assert all(list(record) == list(machine.KEYS) for record in made.values())
     assert metrics["finetune_edge"] == metrics["embed_edge"] == {"dataset": "synthetic", "backbone": "off"}
     assert "edge" not in metrics["evaluate"].keys() | metrics["compare"].keys()
     cnn = metrics["cost"]["cnn"]

@@ -1,13 +1,20 @@
 """A training or an embedding that was stopped goes on and ends bit for bit as one that was not."""
 
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import picture
 
-from realwaste import arrays, backbone, checkpoint, cnn, embedding, log, resume, training
+from realwaste import arrays, backbone, checkpoint, cnn, embedding, libraries, log, manifest, resume, training
+from realwaste.atomic import write_csv
 from realwaste.samples import Samples
+from stages import dependencies
 
 
 class StoppedError(Exception):
@@ -175,10 +182,55 @@ def test_state_waits_for_the_same_work_alone(inputs, tmp_path, monkeypatch):
     assert left({"rate": 1}) == [], "what the other work left was cleared away"
     inputs[0].write_text("b")
     assert left({"rate": 1}) == [], "another split"
-    monkeypatch.setattr(resume, "version", lambda library: "9.9")
+    monkeypatch.setattr(libraries, "version", lambda library: "9.9")
     assert left({"rate": 1}) == [], "other libraries"
     assert left({"rate": 1}) == ["x"]
     assert len(list((tmp_path / "state/s").iterdir())) == 1
+
+
+@pytest.fixture
+def checkout(images, tmp_path, monkeypatch):
+    """One stage, by its dvc.yaml, with a few pictures and the manifest that validate_images leaves of them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resume, "STATE", tmp_path / "state")
+    images(inside="data/raw", a=3, b=3)
+    deps = ["data/raw", "data/manifest.csv", "data/embeddings/x", "src/training.py", "stages/s.py"]
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"s": {"deps": deps}}}))
+    for name in ("data/embeddings/x/0.npy", "src/training.py", "src/charts.py", "stages/s.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("as it was")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changed", "resumes"),
+    [
+        ("stages/s.py", False),
+        ("src/training.py", False),
+        ("src/charts.py", True),
+        ("data/embeddings/x/0.npy", False),
+        ("data/raw/a/a_1.jpg", False),
+        ("the parameter", False),
+        (None, True),
+    ],
+)
+def test_a_killed_stage_goes_on_by_its_own_dependencies(checkout, changed, resumes):
+    """Its own file, a module it lists, one it does not list, a folder it lists, a picture, a parameter; none."""
+
+    def progress(rate):
+        write_csv(Path("data/manifest.csv"), manifest.scan(Path("data/raw"))[0])
+        with suppress(StoppedError), resume.state("s", {"rate": rate}, dependencies.files("s")) as folder:
+            found = [path.name for path in folder.iterdir()]
+            (folder / "epoch").touch()
+            raise StoppedError
+        return found
+
+    assert progress(1) == []
+    if changed and changed.endswith(".jpg"):
+        cv2.imwrite(changed, picture(99))
+    elif changed and "/" in changed:
+        Path(changed).write_text("changed")
+    assert progress(2 if changed == "the parameter" else 1) == (["epoch"] if resumes else [])
 
 
 def test_state_goes_when_the_stage_ends(inputs, tmp_path):

@@ -3,6 +3,7 @@ import pytest
 
 from realwaste import split
 from realwaste.errors import UserError
+from realwaste.parts import PARTS
 
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 
@@ -10,7 +11,7 @@ RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 def test_realwaste_gives_the_reports_counts_and_supports(realwaste_manifest):
     splits = split.stratified(realwaste_manifest, **RATIOS, seed=42)
     summary = split.summary(splits)
-    assert [summary[part] for part in split.PARTS] == [2850, 951, 951]
+    assert [summary[part] for part in PARTS] == [2850, 951, 951]
     assert summary["classes"]["test"] == {
         "Cardboard": 92,
         "Food Organics": 82,
@@ -27,7 +28,7 @@ def test_realwaste_gives_the_reports_counts_and_supports(realwaste_manifest):
 def test_every_image_is_in_one_part_in_the_manifests_order(realwaste_manifest):
     splits = split.stratified(realwaste_manifest, **RATIOS, seed=1)
     assert list(splits["path"]) == list(realwaste_manifest["path"])
-    assert set(splits["split"]) == set(split.PARTS)
+    assert set(splits["split"]) == set(PARTS)
 
 
 def test_the_seed_decides(realwaste_manifest):
@@ -51,5 +52,18 @@ def test_a_class_that_misses_a_part_is_named():
 
 def test_too_few_images_for_the_classes():
     table = pd.DataFrame({"path": range(9), "label": list("aaabbbccc")})
-    with pytest.raises(UserError, match="enough to give every class a place"):
+    with pytest.raises(UserError, match="enough to give every class a place") as refused:
         split.stratified(table, train=0.8, val=0.1, test=0.1, seed=42)
+    assert "Received: {'images': 9, 'classes': 3}." in str(refused.value), "in our words, not scikit-learn's"
+
+
+def test_a_part_far_from_its_share_is_remarked_on_with_what_helps_there():
+    wanted = {"train": 0.6, "val": 0.2, "test": 0.2}
+    table = pd.DataFrame({"path": range(12), "label": list("aaaabbbbcccc")})
+    splits = split.stratified(table, **RATIOS, seed=42)
+    assert split.remark(splits, wanted, grouped=False) == (
+        "a part is 10.0 points off its share; with so few images none comes nearer"
+    )
+    assert "; a smaller split.block comes nearer" in str(split.remark(splits, wanted, grouped=True))
+    near = pd.concat([splits] * 10).assign(split=["train"] * 72 + ["val"] * 24 + ["test"] * 24)
+    assert split.remark(near, wanted, grouped=True) is None

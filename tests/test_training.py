@@ -6,7 +6,7 @@ import pytest
 from conftest import picture
 from import_walk import ROOT
 
-from realwaste import batches, cnn, training
+from realwaste import batches, cnn, fused, training
 from realwaste.augmentation import Augment
 from realwaste.checkpoint import Checkpoint
 from realwaste.samples import Samples
@@ -55,6 +55,27 @@ def test_the_order_depends_on_seed_and_epoch_alone():
 
 def test_the_reports_generator_did_not_shuffle():
     assert _order(shuffle=False, epochs=1) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def _first_kernel_moved(optimizer=None):
+    """By a training in float16 whose gradients are some 1e-8, which is 0 there."""
+    keras.utils.set_random_seed(0)
+    layer = keras.layers.Dense(8, activation="relu", name="first")
+    model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(2, activation="softmax")])
+    twin = fused.twin(model, "mixed_float16", to_train=True)
+    training.make_ready(twin, Schedule(4, 8, 0.01, False, 1, dtype_policy="mixed_float16"), 1)
+    if optimizer is not None:
+        twin.compile(optimizer, loss="sparse_categorical_crossentropy")
+    before = twin.get_layer("first").get_weights()[0]
+    rows = np.random.default_rng(0).uniform(0.5e-7, 1.5e-7, (8, 4)).astype(np.float32)
+    for _ in range(4):
+        twin.train_on_batch(rows, np.arange(8) % 2)
+    return np.abs(twin.get_layer("first").get_weights()[0] - before).max()
+
+
+def test_small_gradients_of_float16_are_scaled_before_they_vanish():
+    assert _first_kernel_moved(fused.Adam(0.01)) == 0
+    assert _first_kernel_moved() > 1e-5
 
 
 def test_training_learns_and_repeats_bit_for_bit():

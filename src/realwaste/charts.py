@@ -6,8 +6,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from realwaste.parts import PARTS
+
 Spec = dict[str, Any]
-PARTS = ["train", "val", "test"]
 
 
 def class_counts(counts: Mapping[str, int]) -> Spec:
@@ -33,7 +34,7 @@ def split_counts(counts: pd.DataFrame) -> Spec:
         .encode(
             y=alt.Y("class:N", title=None),
             x=alt.X("images:Q", stack="zero"),
-            color=alt.Color("part:N", sort=PARTS, legend=alt.Legend(orient="top", title=None)),
+            color=alt.Color("part:N", sort=list(PARTS), legend=alt.Legend(orient="top", title=None)),
             order="order:Q",
             tooltip=["class:N", "part:N", "images:Q"],
         )

@@ -80,7 +80,8 @@ def fit(
     """
     group = _Group(strategy)
     schedule = work.schedule
-    twin = fused.twin(keras.models.model_from_json(work.model), schedule.dtype_policy, batch_norm=SynchronisedBatchNorm)
+    model = keras.models.model_from_json(work.model)
+    twin = fused.twin(model, schedule.dtype_policy, to_train=True, batch_norm=SynchronisedBatchNorm)
     for variable, value in zip(twin.variables, work.variables, strict=True):
         variable.assign(value)
     training.make_ready(twin, schedule, batches.steps(len(train.labels), schedule.batch_size))

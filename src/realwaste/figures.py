@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from realwaste.atomic import replacing
+from realwaste.parts import PARTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def class_distribution(studio: Studio, path: Path, counts: Mapping[str, int]) ->
 
 def split_distribution(studio: Studio, path: Path, splits: pd.DataFrame) -> None:
     """Images a part with count and percentage, and a class within it (fig. 2)."""
-    parts = ["train", "val", "test"]
+    parts = list(PARTS)
     counts = pd.crosstab(splits["label"], splits["split"])[parts]
     figure, (left, right) = _subplots(1, 2, figsize=(11, 4.8), layout="constrained", width_ratios=(1, 2.2))
     totals = counts.sum()

@@ -44,21 +44,21 @@ def near_duplicates(manifest: pd.DataFrame, most: int = NEAR) -> NDArray[np.int6
     return found[found[:, 0] < found[:, 1]]
 
 
-def groups(manifest: pd.DataFrame, block: int) -> NDArray[np.int64]:
+def groups(manifest: pd.DataFrame, near: NDArray[np.int64], block: int) -> NDArray[np.int64]:
     """A group number for each row: what may not be on two sides of a split has the same.
 
     Joined are the same bytes, near-duplicates, and runs of neighbouring numbers, of about `block` files each. A run is
     cut where the neighbours look least alike, so that an object's photographs stay together if that shows.
 
     Args:
-        manifest: sha256, phash, phash_mirrored, series, number, likeness (to the file numbered before).
+        manifest: sha256, series, number, likeness (to the file numbered before).
+        near: its near_duplicates.
     """
     count = len(manifest)
     same = manifest.groupby("sha256", sort=False).ngroup().to_numpy()
     first = pd.Series(range(count)).groupby(same).transform("min").to_numpy()
     runs = _runs(manifest, block)
     first_of_run = pd.Series(range(count)).groupby(runs).transform("min").to_numpy()
-    near = near_duplicates(manifest)
     rows = np.concatenate([np.arange(count), np.arange(count), near[:, 0]])
     columns = np.concatenate([first, first_of_run, near[:, 1]])
     graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(count, count))
@@ -66,16 +66,16 @@ def groups(manifest: pd.DataFrame, block: int) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def exposure(splits: pd.DataFrame) -> dict[str, Any]:
+def exposure(splits: pd.DataFrame, near: NDArray[np.int64]) -> dict[str, Any]:
     """Test images that training has in some form, as counts, and as shares of the test images where neighbours count.
 
     Args:
         splits: the manifest with `split`.
+        near: its near_duplicates.
     """
     part = splits["split"].to_numpy()
     test, train = part == "test", part == "train"
     shown = pd.Series(part != "test").groupby(splits["sha256"].to_numpy()).transform("any").to_numpy()
-    near = near_duplicates(splits)
     across = near[test[near[:, 0]] != test[near[:, 1]]]
     ends = across.ravel()
     facts: dict[str, Any] = {

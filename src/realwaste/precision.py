@@ -1,12 +1,8 @@
 """In which number format the convolutions compute: `base.precision` against what the hardware has."""
 
-from pathlib import Path
-
-import tensorflow as tf
-
+from realwaste import device, machine
 from realwaste.log import logger
 
-CPUINFO = Path("/proc/cpuinfo")
 # NVIDIA's Ampere and later.
 _BFLOAT16_CAPABILITY = (8, 0)
 
@@ -21,26 +17,12 @@ def resolve(choice: str) -> str:
     """
     if choice == "auto":
         return "mixed_bfloat16" if _has_bfloat16() else "float32"
-    if choice == "mixed_float16" and not _gpus():
+    if choice == "mixed_float16" and not device.gpus():
         logger.warning("float16 is emulated on a processor: slow. base.precision=auto takes what is fast here")
     return choice
 
 
 def _has_bfloat16() -> bool:
-    gpus = _gpus()
-    if gpus:
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-        return all(facts.get("compute_capability", (0, 0)) >= _BFLOAT16_CAPABILITY for facts in details)
-    return bool({"avx512_bf16", "amx_bf16"} & _processor_flags())
-
-
-def _gpus() -> list[tf.config.PhysicalDevice]:
-    return tf.config.list_physical_devices("GPU")
-
-
-def _processor_flags() -> set[str]:
-    """Linux lists them; elsewhere none is known."""
-    if not CPUINFO.is_file():
-        return set()
-    lines = CPUINFO.read_text(encoding="utf-8").splitlines()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())
+    if gpus := device.gpus():
+        return all(device.facts(gpu).get("compute_capability", (0, 0)) >= _BFLOAT16_CAPABILITY for gpu in gpus)
+    return bool({"avx512_bf16", "amx_bf16"} & machine.flags())

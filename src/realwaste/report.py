@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from realwaste import comparison, mistakes
+from realwaste import comparison, machine, mistakes
 from realwaste.figures import MODEL_COLORS
 
 REJECTED_SHOWN = 50
@@ -26,6 +26,7 @@ class Story:
         embeddings: the metrics of embed_*, a model that has one.
         evaluated: the metrics of evaluate, a model.
         rows, pairs: comparison.table1 and comparison.pairs.
+        machines: machine.record of each stage whose results stand in `rows`.
         rejected: path, reason.
         parts: split, label, images.
         histories: a training history a model.
@@ -45,6 +46,7 @@ class Story:
     evaluated: Mapping[str, Mapping[str, Any]]
     rows: Mapping[str, Mapping[str, Any]]
     pairs: Mapping[str, Mapping[str, Any]]
+    machines: Mapping[str, Mapping[str, Any]]
     rejected: pd.DataFrame
     parts: pd.DataFrame
     histories: Mapping[str, pd.DataFrame]
@@ -66,7 +68,9 @@ def page(story: Story) -> str:
     return environment.get_template("report.html").render(
         story=story,
         names=names,
+        made_on=machine.line(machine.merged(story.machines)),
         pairs=_pairs(story),
+        correction=comparison.correction(story.pairs),
         colors=MODEL_COLORS,
         warnings=_warnings(story),
         table1=comparison.readable(story.rows, names),

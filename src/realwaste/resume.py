@@ -7,25 +7,25 @@ a changed parameter, picture, line of code or library finds nothing to go on fro
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from realwaste.libraries import versions
 from realwaste.log import logger
 
 STATE = Path("data/.state")
-_LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless")
 
 
 @contextmanager
-def state(stage: str, facts: Mapping[str, Any], inputs: list[Path]) -> Iterator[Path]:
+def state(stage: str, facts: Mapping[str, Any], inputs: Iterable[Path]) -> Iterator[Path]:
     """The folder to keep the progress of `stage` in, empty or as a killed run of the same work left it.
 
     Args:
         facts: parameters and what was resolved from them; JSON.
-        inputs: files the work depends on. Tables that hold the hashes of pictures stand for the pictures.
+        inputs: files the work depends on, those of its code included. Tables that hold the hashes of pictures stand
+            for the pictures.
     """
     folder = STATE / stage / _key(facts, inputs)
     for other in (STATE / stage).glob("*"):
@@ -38,9 +38,11 @@ def state(stage: str, facts: Mapping[str, Any], inputs: list[Path]) -> Iterator[
     shutil.rmtree(STATE / stage)
 
 
-def _key(facts: Mapping[str, Any], inputs: list[Path]) -> str:
-    code = sorted(Path(__file__).parent.rglob("*.py"))
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in [*code, *inputs]]
-    versions = [version(library) for library in _LIBRARIES]
-    whole = json.dumps([facts, hashes, versions], sort_keys=True)
+def _key(facts: Mapping[str, Any], inputs: Iterable[Path]) -> str:
+    whole = json.dumps([facts, {str(path): _digest(path) for path in inputs}, versions()], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

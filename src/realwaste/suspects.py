@@ -1,4 +1,9 @@
-"""Images whose label models doubt that never saw it: confident learning's ranking (Northcutt et al., 2021)."""
+"""Images whose label is doubted by models that never saw it, ranked by normalized margin.
+
+That is a label's probability less that of the likeliest other class, a score of label quality (Kuan and Mueller, 2022).
+Confident learning (Northcutt et al., 2021) would also estimate how many labels of each class are wrong; its library,
+cleanlab, is AGPL-3.0, which a program under another licence cannot build upon freely.
+"""
 
 from collections.abc import Sequence
 
@@ -47,7 +52,7 @@ def out_of_sample(
 
 
 def ranked(table: pd.DataFrame, classes: Sequence[str], answers: Sequence[Probabilities]) -> pd.DataFrame:
-    """Every image, the most doubtful label first.
+    """Every image, the most doubtful label first: that of the least normalized margin.
 
     Args:
         table: path and label.

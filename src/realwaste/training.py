@@ -151,6 +151,10 @@ def make_ready(twin: keras.Model, schedule: Schedule, steps: int) -> None:
     """Compile `twin` to be trained by `schedule`, an epoch having `steps` batches."""
     # Keras takes weight_decay=0 for a wish, and makes a pass over all weights of it.
     optimizer = fused.Adam(_learning_rate(schedule, steps), weight_decay=schedule.weight_decay or None)
+    if schedule.dtype_policy == "mixed_float16":
+        # Gradients below 6e-8 are 0 in float16. Keras adds this itself only where the policy is global, and begins
+        # at 2^15, which costs a small training its first steps: each that overflows is left out.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0**10)
     twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=["accuracy"])
 
 

@@ -13,10 +13,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from realwaste import libraries
 from realwaste.errors import UserError
 from realwaste.log import logger
 
@@ -27,7 +27,6 @@ PATIENCE = "REALWASTE_RAY_PATIENCE"
 PATIENCE_S = 1800.0
 _KNOCK_S = 10
 _PACKAGE = Path(__file__).resolve().parent.parent
-_LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless")
 # What changes the bits, or what is said, and must be in the workers as it is here.
 _HANDED_ON = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND")
 
@@ -95,22 +94,17 @@ def node() -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
-def versions() -> dict[str, str]:
-    """Of the libraries that results depend on, here."""
-    return {library: version(library) for library in _LIBRARIES}
-
-
 def settle(expected: Mapping[str, str], *, seed: int, deterministic: bool, threads: int) -> None:
     """Make this worker compute as the process that sent it: to be called in it before TensorFlow computes anything.
 
     Args:
-        expected: versions() of the sender.
+        expected: libraries.versions() of the sender.
         threads: cores to use for one operation; Ray reserves cores, and holds nobody to them.
 
     Raises:
         UserError: another version of a library.
     """
-    found = versions()
+    found = libraries.versions()
     if found != dict(expected):
         differing = {name: found[name] for name in found if found[name] != expected.get(name)}
         raise UserError(

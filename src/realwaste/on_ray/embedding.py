@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from realwaste import arrays, embedding, fused
+from realwaste import arrays, embedding, fused, libraries
 from realwaste.batches import steps
 from realwaste.embedding import Embeddings
 from realwaste.errors import UserError
@@ -43,7 +43,7 @@ class Work:
     image_size: int
     batch_size: int
     deterministic: bool
-    versions: dict[str, str] = field(default_factory=cluster.versions)
+    versions: dict[str, str] = field(default_factory=libraries.versions)
 
 
 def embed(

@@ -22,7 +22,7 @@ from typing import Any
 import keras
 import pandas as pd
 
-from realwaste import data_parallel, training
+from realwaste import data_parallel, libraries, training
 from realwaste.data_parallel import Outcome, Rows, Work
 from realwaste.errors import UserError
 from realwaste.log import logger
@@ -203,7 +203,7 @@ def _run(given: Any, mailbox: Any) -> Iterator[Exception | None]:
             train_loop_config={
                 "given": [given],
                 "mailbox": mailbox,
-                "versions": cluster.versions(),
+                "versions": libraries.versions(),
                 "threads": planned.cpus,
             },
             scaling_config=ScalingConfig(

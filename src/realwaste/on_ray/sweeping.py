@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from realwaste import sweep, trials
+from realwaste import libraries, sweep, trials
 from realwaste.atomic import write_csv
 from realwaste.engines.sweeping import Tried
 from realwaste.errors import UserError
@@ -40,7 +40,7 @@ class Work:
     kept: Path
     threads: int
     side_by_side: int
-    versions: dict[str, str] = field(default_factory=cluster.versions)
+    versions: dict[str, str] = field(default_factory=libraries.versions)
 
 
 def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> Tried:

@@ -1,0 +1,9 @@
+"""The libraries that results depend on to the last digit, in their versions here."""
+
+from importlib.metadata import version
+
+_NAMES = ("tensorflow", "keras", "numpy", "opencv-python-headless")
+
+
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in _NAMES}
