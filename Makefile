@@ -1,10 +1,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PAGE := .dvc/plots/page.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro experiments setup browser test test-slow bench results lint deps format audit clean
+.PHONY: repro experiments setup setup-dev browser test test-slow test-release bench results lint deps format audit clean
 
 repro: setup  ## run what changed of the pipeline
 	dvc repro
@@ -14,12 +15,19 @@ experiments: setup  ## the experiments of this commit, in the columns that fit a
 
 setup: $(VENV)/.installed $(PAGE)  ## make the environment from the pinned requirements, and a page for dvc plots
 
-$(VENV)/.installed: requirements-dev.txt pyproject.toml
+setup-dev: setup $(VENV)/.installed-dev  ## add the extras (serve, export, s3, ray) and what the tests and tools need
+
+$(VENV)/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv==0.13.9
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.txt
-	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
+	$(INSTALL) --compile-bytecode -r requirements.txt
+	$(INSTALL) --no-deps --editable .
+	touch $@
+
+# The same pins and more: nothing that is there changes or goes.
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(INSTALL) --compile-bytecode -r requirements-dev.txt
 	touch $@
 
 $(PAGE): $(VENV)/.installed stages/plots_page.py
@@ -28,11 +36,14 @@ $(PAGE): $(VENV)/.installed stages/plots_page.py
 browser:  ## Debian's Chromium, for the tests that look at pages (as root; without it they are skipped)
 	apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
 
-test: setup  ## the tests that CI runs, under 6 minutes on two cores
-	pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+test: setup-dev  ## the tests that CI runs, under 6 minutes on two cores
+	pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not release"
 
-test-slow: setup
-	pytest -m slow tests
+test-slow: setup-dev  ## kills, experiments side by side, an S3 remote, two Ray nodes
+	pytest -m slow
+
+test-release: setup-dev  ## every application of Keras, large backbones, many more damaged pictures
+	pytest -m release
 
 bench: setup  ## against the report's procedure, some 50 minutes; BENCH='--photos … --extractor …' for real ones
 	PYTHONPATH=src python -m benchmarks $(BENCH)
@@ -40,19 +51,19 @@ bench: setup  ## against the report's procedure, some 50 minutes; BENCH='--photo
 results: setup  ## the whole pipeline on RealWaste, hours long, into docs/results.md; it goes on where it was killed
 	python -m benchmarks.claims
 
-lint: setup
+lint: setup-dev
 	ruff check .
 	ruff format --check .
 	mypy
 
-deps: setup  ## the modules that each stage imports, into dvc.yaml
+deps: setup-dev  ## the modules that each stage imports, into dvc.yaml
 	python tests/write_deps.py
 
-format: setup
+format: setup-dev
 	ruff format .
 	ruff check --fix .
 
-audit: setup  ## known faults in the pinned packages, risky calls in the code
+audit: setup-dev  ## known faults in the pinned packages, risky calls in the code
 	ruff check --select S --ignore-noqa --exit-zero src stages benchmarks
 	pip-audit --progress-spinner off -r requirements.txt --disable-pip --no-deps
 

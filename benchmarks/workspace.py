@@ -1,7 +1,9 @@
 """A copy of the checkout with parameters of its own, for measuring and testing the pipeline as a whole."""
 
+import io
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,14 @@ import yaml
 
 from benchmarks.child import ROOT
 
+RESULTS = ("metrics", "plots", "models")
+
 
 def copy_checkout(root: Path) -> None:
-    """The files that git knows, or would, to `root`; without dvc.lock, so that every stage runs."""
+    """The files that git knows, or would, to `root`; without dvc.lock, so that every stage runs.
+
+    Results are those of the last commit, whatever has run here since.
+    """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
     for name in filter(None, listed.stdout.split("\0")):
@@ -19,6 +26,11 @@ def copy_checkout(root: Path) -> None:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, root / name)
     (root / "dvc.lock").unlink(missing_ok=True)
+    command = ["git", "archive", "HEAD", *RESULTS]
+    committed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603
+    if committed.returncode == 0:  # not so where nothing has been committed yet
+        with tarfile.open(fileobj=io.BytesIO(committed.stdout)) as archive:
+            archive.extractall(root, filter="data")
 
 
 def set_params(root: Path, **values: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 # Each checkout runs its own code, DVC's temporary ones included, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from realwaste import log, start_up
+from realwaste import lineup, log, start_up
 from realwaste.errors import UserError
 from stages import params, process
 
@@ -21,8 +21,9 @@ def main() -> int:
     start_up.quiet()
     # It warns of retracing when several models are loaded one after the other, as evaluate does.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    log.setup(getattr(logging, os.environ.get("REALWASTE_LOG") or ("WARNING" if process.is_quiet() else "INFO")))
+    log.setup()
     try:
+        log.setup(_level())
         values = params.load(name)
         process.end_with_dvc()
         with process.alone(name):
@@ -30,7 +31,7 @@ def main() -> int:
                 stage = importlib.import_module(f"stages.{name}")
             stage.main(values)
     except Exception as error:
-        mistake = error if isinstance(error, UserError) else _shortage(error)
+        mistake = error if isinstance(error, UserError) else _shortage(error, name)
         if mistake is None:
             raise
         log.logger.error("%s: %s", name, mistake)
@@ -38,7 +39,26 @@ def main() -> int:
     return 0
 
 
-def _shortage(error: Exception) -> UserError | None:
+def _level() -> int:
+    asked = os.environ.get("REALWASTE_LOG") or ("WARNING" if process.is_quiet() else "INFO")
+    levels = logging.getLevelNamesMapping()
+    if asked.upper() not in levels:
+        raise UserError("REALWASTE_LOG must be a level of logging.", f"One of {', '.join(levels)}.", asked)
+    return levels[asked.upper()]
+
+
+# What each stage that may need much memory has to need less of it.
+_LESS_MEMORY = {
+    "train_cnn": "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk.",
+    "lr_sweep": "Lower lr_sweep.image_size or lr_sweep.batch_size, or set lr_sweep.cache to disk.",
+    "evaluate": "Lower train_cnn.batch_size, or embed_batch_size of finetune_…, by which models were made.",
+}
+for _name in (f"finetune_{backbone}" for backbone in lineup.BACKBONES):
+    _LESS_MEMORY[_name.replace("finetune", "embed")] = f"Lower {_name}.embed_batch_size or {_name}.image_size."
+    _LESS_MEMORY[_name] = f"Lower {_name}.embed_batch_size or {_name}.unfrozen.batch_size."
+
+
+def _shortage(error: Exception, stage: str) -> UserError | None:
     """What the machine has too little of, or does not allow; None where the program is to blame."""
     number = error.errno if isinstance(error, OSError) else None
     where = (isinstance(error, OSError) and error.filename) or "the checkout, or its temporary folder"
@@ -55,8 +75,7 @@ def _shortage(error: Exception) -> UserError | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return UserError(
             "There must be enough memory for a batch and its network.",
-            "Lower image_size or batch_size of train_cnn and lr_sweep, or set their cache to disk; for backbones "
-            "embed_batch_size or unfrozen.batch_size of their finetune section. Evaluation goes by these too.",
+            _LESS_MEMORY.get(stage, "Run with fewer other programs at work, or on a machine with more memory."),
             str(error).split("\n")[0][:200] or type(error).__name__,
         )
     return None

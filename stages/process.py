@@ -1,7 +1,6 @@
 """A stage as a process: one of its name at a time in a checkout, and none that outlives the DVC that started it."""
 
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ LOCKS = Path("data/.locks")
 _SHELLS = {"sh", "bash", "dash", "zsh", "fish"}
 _LOOK_EVERY_S = 0.5
 ENDED_WITH_DVC = 75
-# -q alone, or among the flags of `dvc repro` and `dvc exp run` that take no value.
-_QUIET = re.compile(r"--quiet|-[fispPRk]*q[fispPRkq]*")
 
 
 @contextmanager
@@ -53,14 +50,14 @@ def end_with_dvc() -> None:
 
 
 def is_quiet() -> bool:
-    """Whether the DVC that started this process was told -q, which it hands on to no stage."""
+    """Whether the DVC that started this process was told -q, which it hands on in no environment variable."""
     if "DVC_STAGE" not in os.environ:
         return False
     try:
         words = [word for starter in _starters() for word in starter.cmdline()[1:]]
     except psutil.Error:
         return False
-    return any(map(_QUIET.fullmatch, words))
+    return not {"-q", "--quiet"}.isdisjoint(words)
 
 
 def _starters() -> list[psutil.Process]:

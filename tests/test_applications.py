@@ -55,7 +55,7 @@ def test_weights_and_width_are_those_of_keras(name, asked_of_keras):
     assert facts(name) == asked_of_keras(name, 524)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("name", [name for name in APPLICATIONS if name not in FEW])
 def test_weights_and_width_are_those_of_keras_for_all_others(name, asked_of_keras):
     assert facts(name) == asked_of_keras(name, application(name).min_size)

@@ -91,7 +91,7 @@ def test_saved_and_loaded_in_safe_mode(mobilenet, tmp_path):
     assert loaded.trainable_weights == []
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(
     "backbone",
     [

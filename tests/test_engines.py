@@ -26,7 +26,7 @@ def without_ray(monkeypatch):
 @pytest.mark.parametrize("engines", [embedding, sweeping])
 def test_without_ray_the_extra_is_named(engines, without_ray):
     engines.of("local")
-    with pytest.raises(UserError, match=r"(?s)base\.engine=ray needs Ray.*pip install 'realwaste\[ray\]'"):
+    with pytest.raises(UserError, match=r"(?s)base\.engine=ray needs Ray.*make setup-dev`, or pip install '\.\[ray\]'"):
         engines.of("ray")
 
 

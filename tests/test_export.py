@@ -99,7 +99,11 @@ MODELS: dict[str, Callable[[], Classifier]] = {
 
 @pytest.fixture(
     scope="module",
-    params=["cnn", "mirrored cnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("MobileNetV2", "VGG16"))],
+    params=[
+        "cnn",
+        "mirrored cnn",
+        *(pytest.param(name, marks=pytest.mark.release) for name in ("MobileNetV2", "VGG16")),
+    ],
 )
 def classifier(request, tmp_path_factory):
     """As the command has it: saved and loaded."""
@@ -136,7 +140,7 @@ def test_a_pretrained_extractor(kind, tmp_path):
     check(joined(EXTRACTOR, 260, "pretrained"), kind, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["DenseNet121", "InceptionResNetV2"])
 def test_the_reports_backbones_at_their_size(name, tmp_path):
     classifier = joined(name, 524)
@@ -210,7 +214,9 @@ def test_the_documented_programs_run(tmp_path):
 @pytest.mark.parametrize(("kind", "package"), [("onnx", "tf2onnx"), ("onnx", "onnx"), ("litert", "ai_edge_litert")])
 def test_a_missing_package_is_named_with_its_remedy(kind, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"no {package}[^\n]*\nInstall them: pip install 'realwaste\[export\]'$"):
+    with pytest.raises(
+        UserError, match=rf"no {package}[^\n]*\nRun `make setup-dev`, or pip install '\.\[export\]', in the checkout\.$"
+    ):
         export.export(small_cnn(), kind, tmp_path / export.default_target("x", kind).name)
     assert list(tmp_path.iterdir()) == []
 

@@ -269,9 +269,9 @@ def _mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", SEEDS)
-@pytest.mark.parametrize("mutants", [400, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mutants", [400, pytest.param(2000, marks=pytest.mark.release)])
 def test_mutants_of_a_kind(suffix, mutants, tmp_path, capfd):
-    """Each is refused with a reason, or read, and read the same again; with eight kinds 16,000 in the slow tests."""
+    """Each is refused with a reason, or read, and read the same again; with eight kinds 16,000 before a release."""
     chance = random.Random(suffix)
     originals = [_encoded(suffix, picture(seed, 24, 24)) for seed in range(4)]
     read_again, refused = 0, 0

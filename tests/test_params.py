@@ -89,14 +89,15 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path, text, number):
 
 def test_a_stage_can_read_what_it_declares_and_nothing_else():
     given = params.load("embed_irv2", ROOT / "params.yaml", ROOT / "dvc.yaml")
-    assert given.finetune_irv2.image_size == 524
+    assert given.finetune_irv2.image_size == GOOD["finetune_irv2"]["image_size"]
     for path in ("train_cnn", "finetune_irv2.epochs", "base.seed"):
         with pytest.raises(AttributeError):
             _read(given, path)
 
 
-def test_not_yaml_is_one_clear_line(tmp_path):
-    (tmp_path / "p.yaml").write_text("a: [1", encoding="utf-8")
+@pytest.mark.parametrize("text", ["a: [1", "? [a]\n: 1\n"])
+def test_not_yaml_is_one_clear_line(tmp_path, text):
+    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="must be YAML"):
         params.read_yaml(tmp_path / "p.yaml")
 

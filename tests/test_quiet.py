@@ -11,6 +11,8 @@ from tiny_pipeline import BIN
 
 from benchmarks.workspace import set_params
 from realwaste import log
+from realwaste.errors import UserError
+from stages import __main__ as launcher
 
 DVC = """
 import subprocess, sys
@@ -29,8 +31,6 @@ print(process.is_quiet())
     [
         (["repro", "-q"], True),
         (["exp", "run", "--quiet", "-S", "train_cnn.epochs=5"], True),
-        (["repro", "-fq"], True),
-        (["repro", "-qs", "split"], True),
         (["repro"], False),
         (["exp", "run", "--queue"], False),
         (["exp", "run", "-n", "quick", "-mquick"], False),
@@ -66,6 +66,12 @@ def test_a_quiet_mistake_is_still_two_lines(ready_to_train):
     set_params(ready_to_train, train_cnn__epochs=0)
     said = _said(ready_to_train, "dvc", "repro", "-q", "-s", "train_cnn", status=255)
     assert "train_cnn.epochs must be right" in said[0]
+
+
+def test_an_unknown_level_is_refused_by_name(monkeypatch):
+    monkeypatch.setenv("REALWASTE_LOG", "loud")
+    with pytest.raises(UserError, match=r"REALWASTE_LOG must be .*\n.*WARNING"):
+        launcher._level()
 
 
 def test_a_stand_in_is_said_in_a_quiet_run(capsys, monkeypatch):

@@ -44,7 +44,7 @@ def test_a_score_common_to_all_classes_changes_nothing():
     )
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", pytest.param("DenseNet121", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["MobileNetV2", pytest.param("DenseNet121", marks=pytest.mark.release)])
 def test_a_joined_model_is_opened_without_changing_its_answers(name):
     extractor = backbone.build(name, 64, None, seed=1)
     model = head.join(extractor, head.build(extractor.output_shape[-1], 8, 3))

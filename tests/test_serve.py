@@ -317,7 +317,7 @@ def test_without_the_extra_one_error_says_what_to_install(monkeypatch):
     refused = CliRunner().invoke(command.app, ["serve"])
     assert refused.exit_code == 1
     assert "not installed: fastapi." in refused.stderr
-    assert "pip install 'realwaste[serve]'" in refused.stderr
+    assert "`make setup-dev`, or pip install '.[serve]'" in refused.stderr
 
 
 def test_a_missing_model_is_said_before_the_model_is_loaded(tmp_path, monkeypatch):

@@ -26,7 +26,6 @@ def _merged(name: str) -> dict[str, Any]:
         for part in above:
             section = section[part]
         assert own in section, key
-        assert section[own] != value, f"{key} is so in params.yaml"
         section[own] = value
     return values
 

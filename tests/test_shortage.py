@@ -1,6 +1,7 @@
 """No room, no permission, no memory: two lines that say what to free, and earlier results as they were."""
 
 import errno
+import re
 import shutil
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from import_walk import ROOT
 
 from realwaste.atomic import replacing
 from stages import __main__ as launcher
+from stages import params
 
 
 @pytest.mark.parametrize(
@@ -29,14 +32,25 @@ from stages import __main__ as launcher
     ],
 )
 def test_what_is_short_is_said(error, said):
-    assert said.replace("\\", "") in str(launcher._shortage(error)).replace("\\", "")
+    assert said.replace("\\", "") in str(launcher._shortage(error, "train_cnn")).replace("\\", "")
+
+
+@pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+def test_too_little_memory_names_parameters_of_the_stage_or_of_what_made_its_models(stage):
+    values = params.read_yaml(ROOT / "params.yaml")
+    named = re.findall(r"[a-z]\w+\.[a-z_.]*[a-z]", str(launcher._shortage(MemoryError(), stage)))
+    for key in named:
+        value = values
+        for part in key.split("."):
+            value = value[part]
+        assert stage == "evaluate" or key.split(".")[0].endswith(stage.removeprefix("embed_"))
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("x"), OSError("no number"), FileNotFoundError(errno.ENOENT, "x"), KeyError(1)]
 )
 def test_a_fault_of_the_program_keeps_its_traceback(error):
-    assert launcher._shortage(error) is None
+    assert launcher._shortage(error, "fetch") is None
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):

@@ -1,6 +1,7 @@
 """What people load cannot run code: read off the syntax trees of the package, the stages and the benchmark."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -40,3 +41,12 @@ def test_models_are_loaded_in_safe_mode():
 @pytest.mark.parametrize("name", ["eval", "exec", "os.system"])
 def test_no_text_is_run(name):
     assert [where for where, call in _calls(name) if ast.unparse(call.func) == name] == []
+
+
+def test_what_developers_add_changes_no_pin_of_a_run():
+    runs, developers = (
+        set(re.findall(r"^[a-z0-9._-]+==\S+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+        for name in ("requirements.txt", "requirements-dev.txt")
+    )
+    assert runs
+    assert runs <= developers

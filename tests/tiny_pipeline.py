@@ -48,7 +48,7 @@ def run(root: Path, *command: str, ok: bool = True) -> str:
     """What a command in `root` says on both streams; fails unless it ends well, or badly with ok=False."""
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, env=environment, timeout=300, check=False, encoding="utf-8"
+        command, cwd=root, capture_output=True, text=True, env=environment, timeout=900, check=False, encoding="utf-8"
     )
     assert (done.returncode == 0) == ok, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -155,7 +155,7 @@ def serve(
     missing = [name for name in _SERVE_NEEDS if find_spec(name) is None]
     if missing:
         rule = f"`realwaste serve` needs packages that are not installed: {', '.join(missing)}."
-        raise UserError(rule, "Run pip install 'realwaste[serve]'.")
+        raise UserError(rule, "Run `make setup-dev`, or pip install '.[serve]', in the checkout.")
     from realwaste.serve import address  # noqa: PLC0415 - beside what follows
 
     with address.bound(host, port) as listening:

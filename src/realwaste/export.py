@@ -95,7 +95,7 @@ def _check_packages(kind: _Kind) -> None:
     if missing:
         raise UserError(
             f"To export as {kind.title}, {' and '.join(kind.packages)} must be installed.",
-            "Install them: pip install 'realwaste[export]'",
+            "Run `make setup-dev`, or pip install '.[export]', in the checkout.",
             f"no {', '.join(missing)}",
         )
 

@@ -38,7 +38,11 @@ def require() -> None:
         UserError: Ray is not installed.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UserError("base.engine=ray needs Ray.", "Install the extra: pip install 'realwaste[ray]'", "no Ray here")
+        raise UserError(
+            "base.engine=ray needs Ray.",
+            "Run `make setup-dev`, or pip install '.[ray]', in the checkout.",
+            "no Ray here",
+        )
 
 
 @contextmanager
@@ -105,7 +109,7 @@ def settle(expected: Mapping[str, str], *, seed: int, deterministic: bool, threa
         differing = {name: found[name] for name in found if found[name] != expected.get(name)}
         raise UserError(
             "Every node of the cluster must have the libraries of the machine that starts the stage.",
-            "Install requirements-dev.txt on each.",
+            "Run `make setup-dev` in a checkout of the same commit on each.",
             differing,
         )
     import tensorflow as tf  # noqa: PLC0415 - what connects only need not wait for it
