@@ -56,6 +56,23 @@ def test_nobody_at_the_address_is_said_at_once(monkeypatch, address):
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.parametrize(
+    ("token", "mode", "shown"), [(True, None, "token"), (False, None, None), (True, "disabled", "disabled")]
+)
+def test_a_token_is_shown_to_a_cluster_that_is_named(monkeypatch, tmp_path, token, mode, shown):
+    """Ray 2.60 shows it by itself only to one that it has found by itself."""
+    for name, value in {"HOME": str(tmp_path), cluster.ADDRESS: "127.0.0.1:1", cluster.AUTHENTICATION: mode}.items():
+        monkeypatch.setenv(name, value or "")
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", *([] if mode else [cluster.AUTHENTICATION])):
+        monkeypatch.delenv(name, raising=False)
+    if token:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray/auth_token").write_text("0" * 64)
+    with pytest.raises(UserError, match=r"~/\.ray/auth_token must be here"), cluster.connected():
+        pass
+    assert os.environ.get(cluster.AUTHENTICATION) == shown
+
+
 def test_results_that_stay_away_end_the_wait():
     def slow():
         yield 1

@@ -23,6 +23,7 @@ from realwaste.log import logger
 Item = TypeVar("Item")
 
 ADDRESS = "RAY_ADDRESS"
+AUTHENTICATION = "RAY_AUTH_MODE"
 PATIENCE = "REALWASTE_RAY_PATIENCE"
 PATIENCE_S = 1800.0
 _KNOCK_S = 10
@@ -57,9 +58,12 @@ def connected() -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # It tells of restarts that might fail, on standard error and past every logger; what did fail comes as an error.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    address = os.environ.get(ADDRESS)
+    if address and _has_token():
+        # Ray finds its token by itself, but shows it only to a cluster whose address nobody has named.
+        os.environ.setdefault(AUTHENTICATION, "token")
     import ray  # noqa: PLC0415 - an extra
 
-    address = os.environ.get(ADDRESS)
     _knock(address)
     # Without "local" Ray would join whatever cluster somebody has started on this machine.
     where: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
@@ -209,6 +213,12 @@ def _mistake(error: BaseException | None) -> UserError | None:
     return None
 
 
+def _has_token() -> bool:
+    """Whether a token lies where Ray looks for one."""
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(named) or Path("~/.ray/auth_token").expanduser().is_file()
+
+
 def _environment() -> dict[str, Any]:
     """Of the workers: this package, whatever is installed on their nodes."""
     handed = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
@@ -232,6 +242,7 @@ def _unreachable(address: str | None, reason: str) -> UserError:
         return UserError("Ray must start on this machine.", "Set base.engine=local, or mend what it says.", said)
     return UserError(
         f"{ADDRESS} must be the address of a Ray cluster that runs, of this version of Ray and Python.",
-        "Start one (`ray start --head`), or unset it: Ray then starts on this machine.",
+        "Start one (`ray start --head`), or unset it: Ray then starts on this machine. Where a cluster asks for a token, "
+        "its ~/.ray/auth_token must be here too.",
         f"{address}: {said}",
     )
