@@ -68,7 +68,7 @@ def test_a_token_is_shown_to_a_cluster_that_is_named(monkeypatch, tmp_path, toke
     if token:
         (tmp_path / ".ray").mkdir()
         (tmp_path / ".ray/auth_token").write_text("0" * 64)
-    with pytest.raises(UserError, match=r"~/\.ray/auth_token must be here"), cluster.connected():
+    with pytest.raises(UserError, match=r"~/\.ray/auth_token must be here too"), cluster.connected():
         pass
     assert os.environ.get(cluster.AUTHENTICATION) == shown
 

@@ -242,7 +242,7 @@ def _unreachable(address: str | None, reason: str) -> UserError:
         return UserError("Ray must start on this machine.", "Set base.engine=local, or mend what it says.", said)
     return UserError(
         f"{ADDRESS} must be the address of a Ray cluster that runs, of this version of Ray and Python.",
-        "Start one (`ray start --head`), or unset it: Ray then starts on this machine. Where a cluster asks for a token, "
-        "its ~/.ray/auth_token must be here too.",
+        "Start one (`ray start --head`), or unset it: Ray then starts on this machine. Where a cluster asks for a "
+        "token, its ~/.ray/auth_token must be here too.",
         f"{address}: {said}",
     )
