@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realwaste import absence, start_up
-from realwaste.atomic import write_json
 from realwaste.log import logger
 from realwaste.records import read_json
 
@@ -14,9 +13,8 @@ if TYPE_CHECKING:
 
 def main(params: "Params") -> None:
     if params.finetune_edge.backbone is None:
-        absence.mark(Path("data/embeddings/edge"))
         dataset = read_json(Path("data/dataset.json"))["dataset"]
-        write_json(Path("metrics/embed_edge.json"), {"dataset": dataset, "backbone": absence.OFF})
+        absence.switch_off(Path("metrics/embed_edge.json"), dataset, Path("data/embeddings/edge"))
         logger.info("finetune_edge.backbone is null: off")
         return
     with start_up.without_notes():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from realwaste import absence, start_up
-from realwaste.atomic import write_csv, write_json
+from realwaste.atomic import write_csv
 from realwaste.log import logger
 from realwaste.records import read_json
 
@@ -18,11 +18,11 @@ HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "dataset"]
 
 def main(params: "Params") -> None:
     if params.finetune_edge.backbone is None:
-        absence.mark(Path("models/edge.keras"), Path("models/edge_heads.npz"))
         dataset = read_json(Path("data/dataset.json"))["dataset"]
+        outputs = Path("models/edge.keras"), Path("models/edge_heads.npz")
+        absence.switch_off(Path("metrics/finetune_edge.json"), dataset, *outputs)
         # No epoch, but the charts' titles name the data set.
         write_csv(Path("plots/data/history_edge.csv"), pd.DataFrame([{"dataset": dataset}], columns=HISTORY))
-        write_json(Path("metrics/finetune_edge.json"), {"dataset": dataset, "backbone": absence.OFF})
         logger.info("finetune_edge.backbone is null: off")
         return
     with start_up.without_notes():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from realwaste.atomic import write_text
+from realwaste.atomic import write_json, write_text
 
 OFF = "off"
 """Of a model that is off, also what metrics call its backbone."""
@@ -12,6 +12,12 @@ _TEXT = f"{OFF}\n"  # DVC warns of empty files
 def mark(*paths: Path) -> None:
     for path in paths:
         write_text(path, _TEXT)
+
+
+def switch_off(metrics: Path, dataset: str, *outputs: Path) -> None:
+    """Leave what a stage of a model that is off leaves: the word off in place of its outputs, and in its metrics."""
+    mark(*outputs)
+    write_json(metrics, {"dataset": dataset, "backbone": OFF})
 
 
 def is_off(path: Path) -> bool:

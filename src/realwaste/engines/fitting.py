@@ -50,9 +50,9 @@ def of(engine: str) -> Fitting:
     Raises:
         UserError: Ray is not installed.
     """
-    if engine == "local":
-        return Fitting(samples.pictures, training.fit)
-    from realwaste.on_ray import cluster, fitting  # noqa: PLC0415 - an extra
+    if engine == "ray":
+        from realwaste.on_ray import cluster, fitting  # noqa: PLC0415 - an extra
 
-    cluster.require()
-    return Fitting(fitting.pictures, fitting.fit)
+        cluster.require()
+        return Fitting(fitting.pictures, fitting.fit)
+    return Fitting(samples.pictures, training.fit)
