@@ -44,7 +44,7 @@ def answer(kind, path, pixels):
 def about(kind, path):
     if kind == "onnx":
         kept = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-        return kept | {key: json.loads(kept[key]) for key in ("classes", "image_size", "temperature")}
+        return kept | {key: json.loads(kept[key]) for key in ("classes", "image_size", "temperature", "batch_size")}
     if kind == "litert":
         return json.loads(zipfile.ZipFile(path).read("realwaste.json"))
     return json.loads((path / "realwaste.json").read_text(encoding="utf-8"))

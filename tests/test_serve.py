@@ -469,7 +469,9 @@ def test_whoever_sends_nothing_goes_before_whoever_uploads(classifier):
     app = build(Answerer(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
     data = _jpeg()
     with _serving(app, limits) as where, ExitStack() as kept:
-        upload = kept.enter_context(_sent(where, _head(len(data)) + data[:10]))
+        upload = kept.enter_context(_sent(where, _head(len(data), "Expect: 100-continue\r\n")))
+        assert upload.recv(65536).startswith(b"HTTP/1.1 100"), "its headers have been read"
+        upload.sendall(data[:10])
         for _ in range(8):
             kept.enter_context(_sent(where))
         time.sleep(0.2)
