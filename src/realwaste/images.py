@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.image_format import format_of, is_whole_jpeg, pixels_of
+from realwaste.image_format import format_of, jpeg_markers, pixels_of
 
 Pixels = NDArray[np.uint8]
 
@@ -23,6 +23,7 @@ SUFFIXES = frozenset(
 # A small file may unpack to any size.
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 4 * MAX_PIXELS  # such a picture, not packed, with transparency
+MAX_SCANS = 100  # of a progressive JPEG: each goes over the whole picture, and may take 300 bytes to say nothing
 
 # OpenCV's own lines on a damaged file are C++; the reason for people is decode's. What libjpeg and libpng write to
 # standard error, a line such a file, has no switch.
@@ -45,7 +46,8 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableImageError("not a regular file")
     if about.st_size > MAX_BYTES:
         raise UnreadableImageError(f"more than {MAX_BYTES:,} bytes")
-    return path.read_bytes()
+    with path.open("rb") as file:
+        return file.read(about.st_size)  # no more, even if it grows
 
 
 def decode(data: bytes) -> Pixels:
@@ -61,8 +63,6 @@ def decode(data: bytes) -> Pixels:
     kind = format_of(data)
     if kind is None:
         raise UnreadableImageError("not an image")
-    if kind == "JPEG" and not is_whole_jpeg(data):
-        raise UnreadableImageError("truncated JPEG")
     try:
         return _decode_heif(data, kind) if kind in {"HEIC", "AVIF"} else _decode(data, kind)
     except MemoryError as error:
@@ -70,14 +70,25 @@ def decode(data: bytes) -> Pixels:
 
 
 def _decode(data: bytes, kind: str) -> Pixels:
-    _check_size(pixels_of(data), kind)
+    _check_size(_pixels_of_jpeg(data) if kind == "JPEG" else pixels_of(data, kind), kind)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        raise UnreadableImageError(f"damaged {kind}: {error.err}") from error
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
+        raise UnreadableImageError(f"damaged {kind}") from error
     if image is None:
         raise UnreadableImageError(f"damaged {kind}")
     return image.astype(np.uint8, copy=False)
+
+
+def _pixels_of_jpeg(data: bytes) -> int:
+    markers = jpeg_markers(data)
+    if markers.scans > MAX_SCANS:
+        raise UnreadableImageError(f"more than {MAX_SCANS} scans")
+    if not markers.whole:
+        raise UnreadableImageError("truncated JPEG")
+    return markers.pixels
 
 
 def _decode_heif(data: bytes, kind: str) -> Pixels:
@@ -99,7 +110,7 @@ def _decode_heif(data: bytes, kind: str) -> Pixels:
 
 
 def _check_size(pixels: int | None, kind: str) -> None:
-    if pixels is None:
+    if not pixels:
         raise UnreadableImageError(f"damaged {kind}")
     if pixels > MAX_PIXELS:
         raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels")
