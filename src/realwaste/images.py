@@ -97,16 +97,25 @@ def _decode_heif(data: bytes, kind: str) -> Pixels:
     from PIL import AvifImagePlugin, ImageOps  # noqa: PLC0415 - likewise
 
     try:
-        if kind == "AVIF":
+        if kind == "HEIC":
+            picture = pillow_heif.open_heif(data)  # lazily; eight bits a channel, turned by the file's own property
+            _check_size(picture.size[0] * picture.size[1], kind)
+        else:
             picture = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
             _check_size(picture.width * picture.height, kind)
-        else:
-            opened = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
-            _check_size(opened.size[0] * opened.size[1], kind)
-            picture = opened.to_pillow()
-        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError, LookupError) as error:
+            ImageOps.exif_transpose(picture, in_place=True)
+        return _three_channels(np.asarray(picture))
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Exception as error:  # both parse boxes in Python: whatever is raised, the file is to blame
         raise UnreadableImageError(f"damaged {kind}") from error
+
+
+def _three_channels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
+    """A copy in which grey is repeated and transparency left out, as OpenCV does."""
+    # Grey of ten bits comes scaled to sixteen.
+    eight = np.atleast_3d((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8))
+    return np.repeat(eight[..., :1], 3, axis=2) if eight.shape[2] < 3 else np.ascontiguousarray(eight[..., :3])
 
 
 def _check_size(pixels: int | None, kind: str) -> None:
