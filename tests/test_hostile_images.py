@@ -1,5 +1,6 @@
 """Whatever is named an image is read rightly, by every reader alike, or refused with its reason: never a crash."""
 
+import contextlib
 import csv
 import io
 import os
@@ -7,6 +8,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import cv2
@@ -158,6 +160,80 @@ def _with_sides(kind: str, width: int, height: int) -> bytes:
 def test_no_header_may_ask_for_more(kind):
     with pytest.raises(UnreadableImageError, match=r"more than 200,000,000 pixels|damaged (AVIF|HEIC)"):
         decode(_with_sides(kind, 16_000, 16_000))
+
+
+def _tiff(*tags: tuple[int, int, int], big: bool = False) -> bytes:
+    """A page of 16 by 16 grey pixels; `tags` (number, type, value) are stated beside its own, before them."""
+    usual = [
+        (256, 3, 16),
+        (257, 3, 16),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (278, 3, 16),
+        (279, 4, 256),
+    ]
+    entries = sorted([*tags, *usual], key=lambda entry: entry[0])
+    packed = b"".join(struct.pack("<HHQQ" if big else "<HHII", *entry[:2], 1, entry[2]) for entry in entries)
+    head = struct.pack("<4sHHQ", b"II+\0", 8, 0, 16 + 256) if big else struct.pack("<4sI", b"II*\0", 8 + 256)
+    packed = packed.replace(struct.pack("<HHQQ", 273, 4, 1, 8), struct.pack("<HHQQ", 273, 4, 1, 16))
+    return head + bytes(256) + struct.pack("<Q" if big else "<H", len(entries)) + packed + bytes(8)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        [(256, 4, 20_000), (257, 4, 20_000)],
+        [(322, 4, 20_000), (323, 4, 20_000), (324, 4, 8), (325, 4, 256)],
+        [(256, 4, 1 << 31), (257, 4, 1 << 31)],
+    ],
+)
+def test_a_tiff_that_states_two_sizes_or_a_large_tile_goes_by_the_larger(tags, big):
+    """libtiff takes the first of two; a reader of headers may take the other."""
+    assert decode(_tiff(big=big)).shape == (16, 16, 3)
+    with pytest.raises(UnreadableImageError, match="more than 200,000,000 pixels"):
+        decode(_tiff(*tags, big=big))
+
+
+def test_a_tiff_whose_side_stands_elsewhere_is_refused():
+    with pytest.raises(UnreadableImageError, match="damaged TIFF"):
+        decode(_tiff((256, 16, 8)))
+
+
+def test_a_jpeg_of_endless_scans_or_segments_is_refused_at_once():
+    """A scan of 300 bytes may go over 200 million pixels: a thousand of them take minutes."""
+    file = io.BytesIO()
+    Image.fromarray(picture(1, 24, 24)).save(file, format="JPEG", progressive=True)
+    whole, scans = file.getvalue(), file.getvalue().split(b"\xff\xda")
+    assert decode(whole[:-2] + (b"\xff\xda" + scans[-1][:-2]) * 20 + b"\xff\xd9").shape == (24, 24, 3)
+    with pytest.raises(UnreadableImageError, match="more than 100 scans"):
+        decode(whole[:-2] + (b"\xff\xda" + scans[-1][:-2]) * 100 + b"\xff\xd9")
+    started = time.process_time()
+    with pytest.raises(UnreadableImageError):
+        decode(b"\xff\xd8" + b"\xff\xfe\0\2" * 8_000_000 + whole[2:])
+    assert time.process_time() - started < 1, "walked to its end it takes seven seconds"
+
+
+def test_sides_that_opencv_does_not_take_are_refused_in_our_words():
+    with pytest.raises(UnreadableImageError, match=r"^damaged BMP$"):
+        decode(_with_sides("BMP", 1 << 21, 2))
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_damaged_exif_is_no_reason_to_stop(kind):
+    """Pillow warns of it, and a warning is an error here."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8769] = "maker", {0x9003: "2024:01:01 00:00:00"}
+    file, chance = io.BytesIO(), random.Random(kind)
+    Image.fromarray(picture(1, 24, 24)).save(file, format=kind, exif=exif)
+    start = file.getvalue().index(b"MM\0*")
+    for _ in range(300):
+        data = bytearray(file.getvalue())
+        data[start + chance.randrange(60)] = chance.randrange(256)
+        with contextlib.suppress(UnreadableImageError):
+            assert decode(bytes(data)).shape == (24, 24, 3)
 
 
 NAMES = [

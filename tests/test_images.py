@@ -1,5 +1,6 @@
 """The one reader of pictures."""
 
+import contextlib
 import io
 import os
 import random
@@ -131,9 +132,47 @@ def test_what_phones_write_is_read_upright_and_in_colour(kind):
             assert found.shape == upright.shape
             assert found.dtype == np.uint8
             assert np.abs(found[[3, -4], [3, -4]].astype(int) - [[255, 0, 0], [0, 0, 255]]).max() < 16
+
+
+def _ten_bits(kind: str, mode: str) -> bytes:
+    """Half of it red, half of it blue, or that in grey, with an alpha channel that hides nothing if `mode` has one."""
+    pixels = np.full((24, 40, 4), 65535, np.uint16)
+    pixels[:, :20, :3], pixels[:, 20:, :3] = (51400, 25700, 12850), (5140, 56540, 30840)
+    if kind == "AVIF":
+        packed = pixels[..., [2, 1, 0]] >> 6
+        return cv2.imencode(".avif", packed, [cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_QUALITY, 95])[1].tobytes()
+    chosen = {"RGB": pixels[..., :3], "RGBA": pixels, "I": pixels[..., 0]}[mode]
     file = io.BytesIO()
-    Image.fromarray(upright).convert("L").save(file, format=kind)
-    assert decode(file.getvalue()).shape == upright.shape
+    written = pillow_heif.from_bytes(mode=f"{mode};16", size=(40, 24), data=np.ascontiguousarray(chosen).tobytes())
+    written.save(file, quality=95)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("AVIF", "RGB"), ("HEIF", "RGB"), ("HEIF", "RGBA"), ("HEIF", "I")])
+def test_ten_bits_become_eight(kind, mode):
+    found = decode(_ten_bits(kind, mode))
+    assert found.dtype == np.uint8
+    left, right = ((200, 200, 200), (20, 20, 20)) if mode == "I" else ((200, 100, 50), (20, 220, 120))
+    assert np.abs(found[[12, 12], [5, 34]].astype(int) - [left, right]).max() < 6
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_what_phones_write_has_three_channels(kind, mode):
+    file = io.BytesIO()
+    Image.new("RGBA", (40, 24), (90, 90, 90, 128)).convert(mode).save(file, format=kind)
+    found = decode(file.getvalue())
+    assert found.shape == (24, 40, 3)
+    assert found.flags.writeable
+    assert np.abs(found.astype(int) - 90).max() < 4
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"])
+def test_a_cut_file_is_refused_or_has_all_of_its_picture(kind):
+    whole = _pillow(kind)
+    for length in range(1, len(whole), 3):
+        with contextlib.suppress(UnreadableImageError):
+            np.testing.assert_array_equal(decode(whole[:length]), decode(whole))
 
 
 def test_only_regular_files_of_a_sensible_size_are_read(tmp_path):

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.image_format import format_of, is_whole_jpeg, pixels_of
+from realwaste.image_format import format_of, jpeg_markers, pixels_of
 
 Pixels = NDArray[np.uint8]
 
@@ -23,6 +23,7 @@ SUFFIXES = frozenset(
 # A small file may unpack to any size.
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 4 * MAX_PIXELS  # such a picture, not packed, with transparency
+MAX_SCANS = 100  # of a progressive JPEG: each goes over the whole picture, and may take 300 bytes to say nothing
 
 # OpenCV's own lines on a damaged file are C++; the reason for people is decode's. What libjpeg and libpng write to
 # standard error, a line such a file, has no switch.
@@ -45,7 +46,8 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableImageError("not a regular file")
     if about.st_size > MAX_BYTES:
         raise UnreadableImageError(f"more than {MAX_BYTES:,} bytes")
-    return path.read_bytes()
+    with path.open("rb") as file:
+        return file.read(about.st_size)  # no more, even if it grows
 
 
 def decode(data: bytes) -> Pixels:
@@ -61,8 +63,6 @@ def decode(data: bytes) -> Pixels:
     kind = format_of(data)
     if kind is None:
         raise UnreadableImageError("not an image")
-    if kind == "JPEG" and not is_whole_jpeg(data):
-        raise UnreadableImageError("truncated JPEG")
     try:
         return _decode_heif(data, kind) if kind in {"HEIC", "AVIF"} else _decode(data, kind)
     except MemoryError as error:
@@ -70,14 +70,25 @@ def decode(data: bytes) -> Pixels:
 
 
 def _decode(data: bytes, kind: str) -> Pixels:
-    _check_size(pixels_of(data), kind)
+    _check_size(_pixels_of_jpeg(data) if kind == "JPEG" else pixels_of(data, kind), kind)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        raise UnreadableImageError(f"damaged {kind}: {error.err}") from error
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
+        raise UnreadableImageError(f"damaged {kind}") from error
     if image is None:
         raise UnreadableImageError(f"damaged {kind}")
     return image.astype(np.uint8, copy=False)
+
+
+def _pixels_of_jpeg(data: bytes) -> int:
+    markers = jpeg_markers(data)
+    if markers.scans > MAX_SCANS:
+        raise UnreadableImageError(f"more than {MAX_SCANS} scans")
+    if not markers.whole:
+        raise UnreadableImageError("truncated JPEG")
+    return markers.pixels
 
 
 def _decode_heif(data: bytes, kind: str) -> Pixels:
@@ -86,20 +97,29 @@ def _decode_heif(data: bytes, kind: str) -> Pixels:
     from PIL import AvifImagePlugin, ImageOps  # noqa: PLC0415 - likewise
 
     try:
-        if kind == "AVIF":
+        if kind == "HEIC":
+            picture = pillow_heif.open_heif(data)  # lazily; eight bits a channel, turned by the file's own property
+            _check_size(picture.size[0] * picture.size[1], kind)
+        else:
             picture = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
             _check_size(picture.width * picture.height, kind)
-        else:
-            opened = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
-            _check_size(opened.size[0] * opened.size[1], kind)
-            picture = opened.to_pillow()
-        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError, LookupError) as error:
+            ImageOps.exif_transpose(picture, in_place=True)
+        return _three_channels(np.asarray(picture))
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Exception as error:  # both parse boxes in Python: whatever is raised, the file is to blame
         raise UnreadableImageError(f"damaged {kind}") from error
 
 
+def _three_channels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
+    """A copy in which grey is repeated and transparency left out, as OpenCV does."""
+    # Grey of ten bits comes scaled to sixteen.
+    eight = np.atleast_3d((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8))
+    return np.repeat(eight[..., :1], 3, axis=2) if eight.shape[2] < 3 else np.ascontiguousarray(eight[..., :3])
+
+
 def _check_size(pixels: int | None, kind: str) -> None:
-    if pixels is None:
+    if not pixels:
         raise UnreadableImageError(f"damaged {kind}")
     if pixels > MAX_PIXELS:
         raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels")
