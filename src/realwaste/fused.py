@@ -6,7 +6,7 @@ batch normalisation as one operation, not a dozen, 15.5 ms; without the bias, wh
 as one operation 6.3 ms. `make bench` repeats the whole of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -38,9 +38,9 @@ def twin(
 ) -> keras.Model:
     """A copy of `model` with the same weights in the same order, to train or to run and not to save.
 
-    It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector, the last layer
-    and a nested model named HEAD: these are cheap, and keep float32. Batch normalisation and Adam's arithmetic are
-    fused; the results differ by rounding alone.
+    It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector, the last layer,
+    that of each nested model, and a nested model named HEAD: these are cheap, and keep float32. Batch normalisation and
+    Adam's arithmetic are fused; the results differ by rounding alone.
 
     Args:
         model: functional or sequential, as everything here is; nested models are copied likewise.
@@ -48,7 +48,7 @@ def twin(
         to_train: whether gradients are to go through it; FrozenBatchNorm then stands for what is frozen.
         batch_norm: what stands for Keras' batch normalisation that is not frozen; BatchNorm if it is None.
     """
-    exact, unbiased = {id(_last(model)), *map(id, _of_heads(model))}, _before_batch_norm(model)
+    exact, unbiased = set(map(id, _in_full(model))), _before_batch_norm(model)
 
     def copy(layer: keras.Operation) -> keras.Operation:
         kind, config = type(layer), layer.get_config()
@@ -71,9 +71,15 @@ def _last(model: keras.Model) -> keras.Layer:
     return _last(layer) if isinstance(layer, keras.Model) else layer
 
 
-def _of_heads(model: keras.Model) -> list[keras.Layer]:
-    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return [layer for part in nested for layer in (part.layers if part.name == HEAD else _of_heads(part))]
+def _in_full(model: keras.Model) -> Iterator[keras.Layer]:
+    """What keeps float32 by its place: all of a head; the last layer of the model and of each nested one.
+
+    So a backbone gives a head within a classifier the vectors that it gives alone, which are cached in float32.
+    """
+    yield _last(model)
+    for part in model.layers:
+        if isinstance(part, keras.Model):
+            yield from part.layers if part.name == HEAD else _in_full(part)
 
 
 def _before_batch_norm(model: keras.Model) -> set[str]:
