@@ -159,17 +159,20 @@ def test_unreadable_files_have_their_reason_and_the_others_their_answer(here):
     cut.write_bytes(cut.read_bytes()[:-100])
     (here / "empty.png").touch()
     (here / "words.png").write_text("words")
+    os.mkfifo(here / "pipe.jpg")
     gone.unlink()
     gone.symlink_to(here / "nowhere")
-    done = _predict("good.jpg", "cut.jpg", "empty.png", "words.png", "--json")
+    done = _predict("good.jpg", "cut.jpg", "empty.png", "words.png", "pipe.jpg", "/dev/zero", "--json")
     assert done.exit_code == 1
-    assert "3 of 4 images have no answer" in done.stderr
+    assert "5 of 6 images have no answer" in done.stderr
     told = {answer["path"]: answer for answer in _strict(done.stdout)["answers"]}
     assert {path: answer["error"] for path, answer in told.items()} == {
         "good.jpg": None,
         "cut.jpg": "truncated JPEG",
         "empty.png": "empty file",
         "words.png": "not an image",
+        "pipe.jpg": "not a regular file",
+        "/dev/zero": "not a regular file",
     }
     assert len(told["good.jpg"]["predictions"]) == 3
     assert told["cut.jpg"]["predictions"] == []

@@ -72,7 +72,7 @@ class JpegMarkers:
 
 
 def jpeg_markers(data: bytes) -> JpegMarkers:
-    """Of a JPEG, up to its end; what follows that is not looked at.
+    """Of a JPEG, up to its end, which must come within 10,000 segments; what follows it is not looked at.
 
     A search for the last end marker would not do: thumbnails have one of their own, and phones append videos, whose
     bytes may look like any marker.

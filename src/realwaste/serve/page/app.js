@@ -30,7 +30,7 @@ async function start() {
   at("model-name").textContent = `${model.name} · ${network}`;
   at("caution").textContent = told.caution ? `Caution: ${told.caution}.` : "";
   at("caution").hidden = !told.caution;
-  at("kinds").textContent = `JPEG, PNG, WebP, GIF, BMP or TIFF, up to ${limit / 1e6} MB`;
+  at("kinds").textContent = `JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF, up to ${limit / 1e6} MB`;
   at("curl").textContent = `curl -F file=@photo.jpg '${location.origin}/predict'`;
   const facts = {
     Model: model.name,
