@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import keras
+import lively
 import numpy as np
 import onnxruntime
 import pytest
@@ -22,7 +23,7 @@ from ai_edge_litert.interpreter import Interpreter
 from conftest import picture
 from import_walk import ROOT
 
-from realwaste import backbone, cnn, export, head, model_file, views
+from realwaste import cnn, export, head, model_file, views
 from realwaste.errors import UserError
 from realwaste.images import read
 from realwaste.model_file import Classifier, Facts
@@ -57,7 +58,7 @@ def pictures(classifier, count=3):
 
 def small_cnn():
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
-    return Classifier(model, Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS))
+    return Classifier(model, Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic"))
 
 
 def mirrored_cnn():
@@ -66,27 +67,10 @@ def mirrored_cnn():
 
 
 def joined(name, image_size, weights="random"):
-    """A head on a backbone whose random weights let pictures differ.
-
-    Drawn weights shrink what passes through many layers until each picture gets the same answer, and then every
-    export agrees. So batch normalisation takes the statistics of some pictures first, as after training.
-    """
-    extractor = backbone.build(str(name), image_size, None, seed=1)
-    pixels = np.stack([picture(seed, image_size, image_size) for seed in range(4)]).astype("float32")
-    if weights == "random":
-        network = next(layer for layer in extractor.layers if isinstance(layer, keras.Model))
-        network.trainable = True
-        for layer in network.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = 0.0
-        network((pixels - 127.5) / 64, training=True)
-        network.trainable = False
-    features = extractor.predict_on_batch(pixels)
-    classifier = head.build(features.shape[1], 16, 3)
-    kernel = classifier.layers[0].get_weights()[0] / features.std(axis=0).mean()
-    classifier.layers[0].set_weights([kernel, -features.mean(axis=0) @ kernel])
+    keras.utils.set_random_seed(3)
+    extractor = lively.extractor(str(name), image_size, weights)
     facts = Facts("densenet", CLASSES, image_size, "photographs", Path(name).name, weights)
-    return Classifier(head.join(extractor, classifier), facts)
+    return Classifier(head.join(extractor, lively.head_of(extractor, 3)), facts)
 
 
 MODELS: dict[str, Callable[[], Classifier]] = {
@@ -157,6 +141,21 @@ def test_what_the_numbers_mean_is_inside(kind, tmp_path):
         "input": "RGB, 0 to 255, uint8 (batch, 32, 32, 3)",
         "caution": classifier.facts.caution(),
     }
+
+
+def test_what_was_tested_in_low_precision_is_said_to_be_exported_in_float32(tmp_path, caplog):
+    tested = small_cnn()
+    low = replace(tested, facts=replace(tested.facts, precision="mixed_bfloat16"))
+    caplog.set_level("INFO", logger="realwaste")
+    for classifier in (tested, low):
+        path = export.export(classifier, "saved_model", tmp_path / "x")
+    assert about("saved_model", path)["precision"] == "mixed_bfloat16"
+    (line,) = [line for line in caplog.messages if "exported" in line]
+    assert line.startswith("tested in mixed_bfloat16, exported in float32: probabilities ")
+    noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+    apart = np.abs(answer("saved_model", path, noise) - low.predictor.predict_on_batch(noise)).max()
+    assert float(line.split()[-2]) == pytest.approx(apart, rel=0.1)
+    assert apart > 1e-5
 
 
 def test_names_types_and_free_batch_of_onnx(tmp_path):

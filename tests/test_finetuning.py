@@ -1,10 +1,11 @@
 """Cached vectors and the whole model give the same answers: what makes it right to run a frozen backbone once."""
 
 import keras
+import lively
 import numpy as np
 import pytest
 
-from realwaste import backbone, embedding, fused, head
+from realwaste import embedding, fused, head, model_file
 from realwaste.cost import measure
 from realwaste.errors import UserError
 from realwaste.model_file import Classifier, Facts
@@ -13,7 +14,7 @@ from realwaste.predictions import of_pictures, of_vectors
 
 @pytest.fixture(scope="module")
 def extractor():
-    return backbone.build("MobileNetV2", 64, None, seed=7)
+    return lively.extractor("MobileNetV2", 64)
 
 
 @pytest.fixture
@@ -22,19 +23,22 @@ def photos(images):
     return root, sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
 
 
-def test_the_head_on_vectors_and_the_saved_whole_model_agree(extractor, photos, tmp_path):
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, extractor, photos, tmp_path):
+    """The head is tested on vectors, and the file that ships answers pictures: in the precision that it names."""
     root, paths = photos
-    vectors = embedding.embed(fused.twin(extractor, "float32"), root, paths, image_size=64, batch_size=3)
+    vectors = embedding.embed(fused.twin(extractor, policy), root, paths, image_size=64, batch_size=2)
     keras.utils.set_random_seed(1)
-    classifier = head.build(vectors.vectors.shape[1], 16, 2)
-    head.join(extractor, classifier).save(tmp_path / "whole.keras")
-    whole = keras.saving.load_model(tmp_path / "whole.keras", compile=False, safe_mode=True)
-    by_vectors = of_vectors(head.of(whole), vectors.of(paths), batch_size=2)
-    by_pictures = of_pictures(whole, [root / path for path in paths], batch_size=2)
-    np.testing.assert_allclose(by_vectors, by_pictures, atol=1e-4)
+    classifier = lively.head_of(extractor, 2)
+    about = Facts("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
+    model_file.save(tmp_path / "whole.keras", Classifier(head.join(extractor, classifier), about))
+    whole = model_file.load(tmp_path / "whole.keras")
+    by_vectors = of_vectors(head.of(whole.model), vectors.of(paths), batch_size=2)
+    by_pictures = of_pictures(whole.predictor, [root / path for path in paths], batch_size=2)
+    assert np.ptp(by_vectors, axis=0).max() > 0.02, "answers that are all alike prove nothing"
+    np.testing.assert_allclose(by_vectors, by_pictures, atol=1e-4)  # vectors rounded to bfloat16: 5e-3
     np.testing.assert_array_equal(by_vectors.argmax(axis=1), by_pictures.argmax(axis=1))
-    about = Facts("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random")
-    facts = measure(Classifier(whole, about), tmp_path / "whole.keras", root / paths[0], repeats=2)
+    facts = measure(whole, tmp_path / "whole.keras", root / paths[0], repeats=2)
     assert facts["trainable_parameters"] == 1280 * 16 + 16 + 16 * 2 + 2
     assert facts["latency_ms"] > 0
 

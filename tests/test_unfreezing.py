@@ -10,6 +10,7 @@ from realwaste.errors import UserError
 from realwaste.finetuning import Parts
 from realwaste.predictions import of_batches
 from realwaste.samples import Samples
+from realwaste.synchronised import SynchronisedBatchNorm
 from realwaste.training import Schedule
 from realwaste.unfreezing import unfreeze
 
@@ -56,15 +57,16 @@ def test_a_number_or_a_name_says_where_the_end_begins_and_batch_norm_never_learn
     assert _trainable(network) == names
 
 
+@pytest.mark.parametrize("batch_norm", [None, SynchronisedBatchNorm], ids=["one process", "workers"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy):
+def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy, batch_norm):
     """TensorFlow refuses FusedBatchNormGradV3 with is_training=False there; here is no GPU, so look at the graph."""
     ours, theirs = _backbone(), _backbone()
     classifiers = [head.join(network, head.build(8, 4, 3)) for network in (ours, theirs)]
     classifiers[1].set_weights(classifiers[0].get_weights())
     for network in (ours, theirs):
         unfreeze(network, 3)
-    learning = fused.twin(classifiers[0], policy, to_train=True)
+    learning = fused.twin(classifiers[0], policy, to_train=True, batch_norm=batch_norm)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
     training.make_ready(learning, Schedule(1, 4, 0.001, True, 1), 1)
     graph = tf.function(learning.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph

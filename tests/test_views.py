@@ -56,3 +56,9 @@ def test_a_head_with_its_backbone_too(pixels):
     answer = views.averaged(joined, "horizontal").predict_on_batch(pixels)
     both = joined.predict_on_batch(pixels), joined.predict_on_batch(pixels[:, :, ::-1])
     np.testing.assert_allclose(answer, np.mean(both, axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize(("flips", "pictures"), [("none", 8), ("horizontal", 4), ("both", 2)])
+def test_a_batch_of_pictures_has_no_more_views_than_the_memory_was_shown_to_hold(flips, pictures):
+    assert views.batch_size(8, flips) == pictures
+    assert views.batch_size(1, flips) == 1
