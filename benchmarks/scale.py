@@ -61,7 +61,8 @@ def _side(nodes: int, threads: int | None, about: dict[str, Any]) -> dict[str, A
 
 def embedded(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:
     """All photos by an engine, TIMES over: seconds in all, and images/s of the later half, with every core at work."""
-    from realwaste.engines import embedding as engines  # noqa: PLC0415 - the parent process needs no TensorFlow
+    from realwaste.embedding import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
+    from realwaste.engines import embedding as engines  # noqa: PLC0415
 
     model, root, paths = _ready(photos, name, size, None if address else threads)
     paths *= TIMES
@@ -69,16 +70,8 @@ def embedded(photos: str, name: str, size: int, threads: int | None, address: st
         os.environ |= {"RAY_ADDRESS": address, **OPEN}
     with tempfile.TemporaryDirectory() as kept:
         began, clock = time.perf_counter(), time.time()
-        found = engines.of("ray" if address else "local")(
-            model,
-            root,
-            paths,
-            dtype_policy="float32",
-            image_size=size,
-            batch_size=BATCH,
-            deterministic=True,
-            kept=Path(kept),
-        )
+        job = Job(root, paths, "float32", size, BATCH, deterministic=True)
+        found = engines.of("ray" if address else "local")(model, job, kept=Path(kept))
         seconds = time.perf_counter() - began
         parts = sorted((file.stat().st_mtime - clock, file) for file in Path(kept).glob("rows_*.npy"))
         warm = len(parts) // 2

@@ -22,18 +22,12 @@ def embed(name: str, base: "Base", own: "Finetune") -> None:
     device.say(made)
     built = backbone.fetched(folder, own.image_size)
     paths = read_csv(Path("data/manifest.csv"))["path"].tolist()
+    job = embedding.Job(
+        Path("data/raw"), paths, policy, own.image_size, own.embed_batch_size, deterministic=base.deterministic
+    )
     work = {"parameters": vars(own), "base": vars(base), "precision": policy}
     with resume.state(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as kept:
-        vectors = embed_all(
-            built.model,
-            Path("data/raw"),
-            paths,
-            dtype_policy=policy,
-            image_size=own.image_size,
-            batch_size=own.embed_batch_size,
-            deterministic=base.deterministic,
-            kept=kept,
-        )
+        vectors = embed_all(built.model, job, kept=kept)
         embedding.save(Path(f"data/embeddings/{name}"), vectors)
 
     facts = {

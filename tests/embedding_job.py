@@ -25,14 +25,7 @@ def main() -> int:
     model = backbone.build("MobileNetV2", SIZE, None, seed=1)
     try:
         found = engines.of(engine)(
-            model,
-            root,
-            paths,
-            dtype_policy="float32",
-            image_size=SIZE,
-            batch_size=BATCH,
-            deterministic=True,
-            kept=kept,
+            model, embedding.Job(root, paths, "float32", SIZE, BATCH, deterministic=True), kept=kept
         )
     except UserError as error:
         log.logger.error("%s", error)

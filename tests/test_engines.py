@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from import_walk import ROOT
 from realwaste import arrays, libraries, pixel_cache, samples
 from realwaste.engines import embedding, sweeping
 from realwaste.errors import UserError
-from realwaste.on_ray import cluster
+from realwaste.on_ray import cluster, refusal
 from realwaste.on_ray import embedding as on_ray
 from realwaste.on_ray import sweeping as sweep_on_ray
 
@@ -61,16 +62,28 @@ def test_nobody_at_the_address_is_said_at_once(monkeypatch, address):
 )
 def test_a_token_is_shown_to_a_cluster_that_is_named(monkeypatch, tmp_path, token, mode, shown):
     """Ray 2.60 shows it by itself only to one that it has found by itself."""
-    for name, value in {"HOME": str(tmp_path), cluster.ADDRESS: "127.0.0.1:1", cluster.AUTHENTICATION: mode}.items():
-        monkeypatch.setenv(name, value or "")
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", *([] if mode else [cluster.AUTHENTICATION])):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", cluster.AUTHENTICATION):
         monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": str(tmp_path), cluster.ADDRESS: "head:1", cluster.AUTHENTICATION: mode}.items():
+        if value:
+            monkeypatch.setenv(name, value)
     if token:
         (tmp_path / ".ray").mkdir()
         (tmp_path / ".ray/auth_token").write_text("0" * 64)
+    seen = []
+
+    def init(**_):
+        seen.append(dict(os.environ))
+        raise ConnectionError("failed to connect")
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr(cluster, "_knock", lambda address: None)
+    before = dict(os.environ)
     with pytest.raises(UserError, match=r"~/\.ray/auth_token must be here too"), cluster.connected():
         pass
-    assert os.environ.get(cluster.AUTHENTICATION) == shown
+    assert seen[0].get(cluster.AUTHENTICATION) == shown
+    assert seen[0]["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert dict(os.environ) == before
 
 
 def test_results_that_stay_away_end_the_wait():
@@ -84,17 +97,45 @@ def test_results_that_stay_away_end_the_wait():
         next(results)
 
 
-def test_what_goes_wrong_beside_comes_through():
-    class WrappedError(Exception):
-        cause = UserError("rule", "remedy", 3)
-
-    def failing(error):
+@pytest.mark.parametrize("error", [KeyError("x"), UserError("rule", "remedy", 3)])
+def test_what_goes_wrong_beside_comes_through(error):
+    def failing():
         yield 1
         raise error
 
-    for error, expected in ((KeyError("x"), KeyError), (WrappedError(), UserError)):
-        with pytest.raises(expected):
-            list(cluster.watched(failing(error), "vectors", 5))
+    with pytest.raises(type(error)) as caught:
+        list(cluster.watched(failing(), "vectors", 5))
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("received", [None, "no /pictures on node 10.0.0.2", {"keras": "1.0"}, 3])
+def test_what_a_worker_refuses_arrives_as_it_was(received):
+    error = UserError("Every node must have the images.", "Share «them».", received)
+    assert str(refusal.unpacked(refusal.packed(error))) == str(error)
+
+
+def test_what_json_does_not_know_arrives_as_text():
+    assert refusal.unpacked(refusal.packed(UserError("rule", "remedy", Path("a")))).received == "a"
+
+
+def _node(cpus, alive=True):
+    return {"Alive": alive, "Resources": {} if cpus is None else {"CPU": cpus}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cores", "together"),
+    [
+        ([_node(1.0)], [1], 1),
+        ([_node(8), _node(None), _node(4)], [8, 4], 12),
+        ([_node(4), _node(4, alive=False)], [4], 4),
+        ([_node(None), _node(4, alive=False)], [], 1),
+        ([], [], 1),
+    ],
+)
+def test_cores_are_counted_on_nodes_that_are_alive_and_have_some(monkeypatch, nodes, cores, together):
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    assert cluster.cores() == cores
+    assert cluster.cpus() == together
 
 
 def test_patience_is_a_number(monkeypatch):

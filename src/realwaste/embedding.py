@@ -31,6 +31,25 @@ SHARD_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
+class Job:
+    """What is embedded, and how.
+
+    Attributes:
+        paths: of the images, below `root`.
+        dtype_policy: in which the backbone's twin (realwaste.fused) computes.
+        batch_size: images that go through it at once.
+        deterministic: as realwaste.training.make_repeatable has it.
+    """
+
+    root: Path
+    paths: Sequence[str]
+    dtype_policy: str
+    image_size: int
+    batch_size: int
+    deterministic: bool
+
+
+@dataclass(frozen=True)
 class Embeddings:
     """vectors (n, width) float32, one a path; seconds that they took to compute, by all runs together."""
 

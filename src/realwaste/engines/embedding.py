@@ -1,36 +1,22 @@
 """Embed many images: `local` with one model in this process, `ray` with one on every core of a cluster."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import keras
 
 from realwaste import embedding, fused, training
-from realwaste.embedding import Embeddings
+from realwaste.embedding import Embeddings, Job
 
 
 class Embed(Protocol):
-    """Every engine gives the same vectors in the order of `paths`: to the bit where it computes on like machines."""
+    """Every engine gives the same vectors in the order of job.paths: to the bit where it computes on like machines."""
 
-    def __call__(
-        self,
-        model: keras.Model,
-        root: Path,
-        paths: Sequence[str],
-        *,
-        dtype_policy: str,
-        image_size: int,
-        batch_size: int,
-        deterministic: bool,
-        kept: Path,
-    ) -> Embeddings:
-        """Push every image of root/<path> through `model`'s twin (realwaste.fused) in `dtype_policy`.
+    def __call__(self, model: keras.Model, job: Job, *, kept: Path) -> Embeddings:
+        """Push every image through `model`'s twin.
 
         Args:
             model: RGB images, uint8 (n, image_size, image_size, 3), in; one float32 vector each out.
-            batch_size: images that go through it at once.
-            deterministic: as realwaste.training.make_repeatable has it.
             kept: a folder to leave finished vectors in, and to go on from if there are some. The vectors of the result
                 may lie there: save them before it goes.
         """
@@ -51,18 +37,8 @@ def of(engine: str) -> Embed:
     return _here
 
 
-def _here(
-    model: keras.Model,
-    root: Path,
-    paths: Sequence[str],
-    *,
-    dtype_policy: str,
-    image_size: int,
-    batch_size: int,
-    deterministic: bool,
-    kept: Path,
-) -> Embeddings:
+def _here(model: keras.Model, job: Job, *, kept: Path) -> Embeddings:
     # The seed has no effect: a frozen backbone draws no number.
-    training.make_repeatable(0, deterministic=deterministic)
-    twin = fused.twin(model, dtype_policy)
-    return embedding.embed(twin, root, paths, image_size=image_size, batch_size=batch_size, kept=kept)
+    training.make_repeatable(0, deterministic=job.deterministic)
+    twin = fused.twin(model, job.dtype_policy)
+    return embedding.embed(twin, job.root, job.paths, image_size=job.image_size, batch_size=job.batch_size, kept=kept)

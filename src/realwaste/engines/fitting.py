@@ -28,13 +28,9 @@ class Fit(Protocol):
         checkpoint: Path | None = None,
         live: Callable[[pd.DataFrame], None] | None = None,
     ) -> training.Training:
-        """Fit `model` in place: the same batches in the same order, one step each, whoever computes them.
+        """As training.fit: the same batches in the same order, one step each, whoever computes them.
 
         An engine may go on from the checkpoint of another.
-
-        Args:
-            checkpoint: a file to keep the state after each epoch in, and to go on from if it is there.
-            live: is given the history, as in Training, after each epoch.
         """
 
 

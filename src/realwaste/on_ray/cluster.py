@@ -27,9 +27,21 @@ AUTHENTICATION = "RAY_AUTH_MODE"
 PATIENCE = "REALWASTE_RAY_PATIENCE"
 PATIENCE_S = 1800.0
 _KNOCK_S = 10
+# Ray says of it no more than that it failed to connect.
+_ASKS = " Where a cluster asks for a token, its ~/.ray/auth_token must be here too."
 _PACKAGE = Path(__file__).resolve().parent.parent
 # What changes the bits, or what is said, and must be in the workers as it is here.
 _HANDED_ON = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND")
+
+# Read by Ray when it is imported or starts; whoever has set one is left with it.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # It tells of restarts that might fail, on standard error and past every logger; what did fail comes as an error.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # Tune would write every report to three more files, and frames to standard output.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
 
 
 def require() -> None:
@@ -54,33 +66,40 @@ def connected() -> Iterator[None]:
         UserError: Ray is not installed, no cluster answers at RAY_ADDRESS, or it is of another version.
     """
     require()
-    # Read by Ray when it is imported or started.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # It tells of restarts that might fail, on standard error and past every logger; what did fail comes as an error.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     address = os.environ.get(ADDRESS)
-    if address and _has_token():
-        # Ray finds its token by itself, but shows it only to a cluster whose address nobody has named.
-        os.environ.setdefault(AUTHENTICATION, "token")
-    import ray  # noqa: PLC0415 - an extra
-
     _knock(address)
-    # Without "local" Ray would join whatever cluster somebody has started on this machine.
-    where: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
-    try:
-        ray.init(**where, runtime_env=_environment(), log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
-        ray.shutdown()
-        raise _unreachable(address, str(error)) from error
+    # Ray finds its token by itself, but shows it only to a cluster whose address nobody has named.
+    with _defaults(_QUIET | ({AUTHENTICATION: "token"} if address and _has_token() else {})):
+        import ray  # noqa: PLC0415 - an extra
+
+        # Without "local" Ray would join whatever cluster somebody has started on this machine.
+        where: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
+        try:
+            ray.init(**where, runtime_env=_environment(), log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
+            ray.shutdown()
+            raise _unreachable(address, str(error), _ASKS) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _defaults(variables: Mapping[str, str]) -> Iterator[None]:
+    """In the environment, where they are not set, for as long as the block lasts."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        ray.shutdown()
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def cpus() -> int:
     """Cores of all nodes that are alive, as Ray counts them; at least one."""
-    return sum(cores())
+    return max(1, sum(cores()))
 
 
 def cores() -> list[int]:
@@ -88,7 +107,7 @@ def cores() -> list[int]:
     import ray  # noqa: PLC0415
 
     found = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    return [count for count in found if count] or [1]
+    return [count for count in found if count]
 
 
 def node() -> str:
@@ -199,18 +218,9 @@ def told(work: Callable[[Callable[[Item], None]], None], what: str, patience: fl
         if kind == "result":
             yield value
         elif kind == "error":
-            raise _mistake(value) or value
+            raise value
         else:
             return
-
-
-def _mistake(error: BaseException | None) -> UserError | None:
-    """The UserError that a worker raised, out of what Ray has wrapped around it."""
-    while error is not None:
-        if isinstance(error, UserError):
-            return error
-        error = getattr(error, "cause", None) or error.__cause__
-    return None
 
 
 def _has_token() -> bool:
@@ -236,13 +246,12 @@ def _knock(address: str | None) -> None:
         raise _unreachable(address, str(error)) from error
 
 
-def _unreachable(address: str | None, reason: str) -> UserError:
+def _unreachable(address: str | None, reason: str, cause: str = "") -> UserError:
     said = " ".join(reason.split())[:120]
     if address is None:
         return UserError("Ray must start on this machine.", "Set base.engine=local, or mend what it says.", said)
     return UserError(
         f"{ADDRESS} must be the address of a Ray cluster that runs, of this version of Ray and Python.",
-        "Start one (`ray start --head`), or unset it: Ray then starts on this machine. Where a cluster asks for a "
-        "token, its ~/.ray/auth_token must be here too.",
+        f"Start one (`ray start --head`), or unset it: Ray then starts on this machine.{cause}",
         f"{address}: {said}",
     )

@@ -5,11 +5,10 @@ comes twice, because its node was lost after it was computed, is the same part. 
 could wait for ever for a core that the actors have.
 """
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,10 +20,10 @@ from rich.progress import track
 
 from realwaste import arrays, embedding, fused, libraries
 from realwaste.batches import steps
-from realwaste.embedding import Embeddings
+from realwaste.embedding import Embeddings, Job
 from realwaste.errors import UserError
 from realwaste.log import console, is_quiet, logger
-from realwaste.on_ray import cluster
+from realwaste.on_ray import cluster, refusal
 from realwaste.shards import Shards
 
 # Of a core: half of the cluster's nodes may be lost before an actor finds no place. Each computes with one thread.
@@ -35,43 +34,29 @@ _PARTS_AN_ACTOR = 8
 
 @dataclass(frozen=True)
 class Work:
-    """What an actor needs besides the paths: the model as the bytes of a .keras file, in Ray's store."""
+    """What an actor needs: the model as the bytes of a .keras file, in Ray's store, and a job without its paths."""
 
     model: Any
-    root: Path
-    dtype_policy: str
-    image_size: int
-    batch_size: int
-    deterministic: bool
+    job: Job
     versions: dict[str, str] = field(default_factory=libraries.versions)
 
 
-def embed(
-    model: keras.Model,
-    root: Path,
-    paths: Sequence[str],
-    *,
-    dtype_policy: str,
-    image_size: int,
-    batch_size: int,
-    deterministic: bool,
-    kept: Path,
-) -> Embeddings:
-    """As realwaste.engines.embedding.Embed. `root` must be the same folder on every node: a shared file system.
+def embed(model: keras.Model, job: Job, *, kept: Path) -> Embeddings:
+    """As realwaste.engines.embedding.Embed. job.root must be the same folder on every node: a shared file system.
 
     Raises:
-        UserError: no cluster; a node that does not see `root` or has other libraries; nothing came for a long time.
+        UserError: no cluster; a node that does not see it or has other libraries; nothing came for a long time.
     """
     counts, seconds = _restore(kept)
+    paths = job.paths
     began = time.perf_counter() - seconds
     with cluster.connected():
         actors = cluster.cpus()
-        parts = _parts(len(paths), counts, _part_rows(len(paths), batch_size, actors))
+        parts = _parts(len(paths), counts, _part_rows(len(paths), job.batch_size, actors))
         if parts:
             import ray  # noqa: PLC0415 - an extra
 
-            stored = ray.put(_file_of(model))
-            work = Work(stored, root.absolute(), dtype_policy, image_size, batch_size, deterministic)
+            work = Work(ray.put(_file_of(model)), replace(job, root=job.root.absolute(), paths=()))
             results = _results(work, [(start, list(paths[start:stop])) for start, stop in parts], actors)
             logger.info("%d parts of the images on %d cores of %d nodes", len(parts), actors, len(cluster.cores()))
             seen: dict[str, int] = {}
@@ -101,8 +86,8 @@ class Embedder:
         vectors, refused = np.zeros((0, 0), np.float32), ""
         try:
             vectors = self._embedded(listed.split("\0"))
-        except UserError as error:  # as a result: of an exception Ray keeps the text alone
-            refused = json.dumps([error.rule, error.remedy, error.received])
+        except UserError as error:
+            refused = refusal.packed(error)
         return {
             "start": [start],
             "width": [vectors.shape[1]],
@@ -112,25 +97,25 @@ class Embedder:
         }
 
     def _embedded(self, paths: list[str]) -> NDArray[np.float32]:
-        work = self._work
+        job = self._work.job
         if self._model is None:
             self._model = self._start()
         found = embedding.embed(
-            self._model, work.root, paths, image_size=work.image_size, batch_size=work.batch_size, readers=1
+            self._model, job.root, paths, image_size=job.image_size, batch_size=job.batch_size, readers=1
         )
         return np.asarray(found.vectors)
 
     def _start(self) -> keras.Model:
         import ray  # noqa: PLC0415 - an extra
 
-        work = self._work
-        cluster.require_seen(work.root)
-        cluster.settle(work.versions, seed=0, deterministic=work.deterministic, threads=1)
+        work, job = self._work, self._work.job
+        cluster.require_seen(job.root)
+        cluster.settle(work.versions, seed=0, deterministic=job.deterministic, threads=1)
         with TemporaryDirectory() as folder:
             file = Path(folder) / "model.keras"
             file.write_bytes(ray.get(work.model))
             model = keras.saving.load_model(file, compile=False, safe_mode=True)
-        return fused.twin(model, work.dtype_policy)
+        return fused.twin(model, job.dtype_policy)
 
 
 def _results(
@@ -154,7 +139,7 @@ def _results(
     )
     for row in computed.iter_rows():
         if row["refused"]:
-            raise UserError(*json.loads(row["refused"]))
+            raise refusal.unpacked(row["refused"])
         vectors = np.frombuffer(row["vectors"], np.float32).reshape(-1, row["width"])
         yield row["start"], vectors, row["node"]
 

@@ -26,7 +26,7 @@ from realwaste import data_parallel, libraries, training
 from realwaste.data_parallel import Outcome, Rows, Work
 from realwaste.errors import UserError
 from realwaste.log import logger
-from realwaste.on_ray import cluster, training_worker
+from realwaste.on_ray import cluster, refusal, training_worker
 from realwaste.on_ray.mailbox import Mailbox, News
 from realwaste.on_ray.training_worker import Wanted
 from realwaste.samples import Samples, labels_of, paths_of
@@ -45,18 +45,20 @@ class Plan:
     cpus: int
 
 
-def plan(nodes: list[dict[str, Any]]) -> Plan:
-    """One worker for each node of ray.nodes() that has a core; all have as many cores as the smallest of these nodes.
+def plan(cores: list[int]) -> Plan:
+    """One worker for each node; all have as many cores as the smallest of these nodes.
+
+    Args:
+        cores: of each node, as cluster.cores has them.
 
     Raises:
         UserError: there is none.
     """
-    cores = [int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]]
-    if not any(cores):
+    if not cores:
         raise UserError(
             "A training needs a node of the Ray cluster with a core.", "Start one (`ray start`).", "no cores"
         )
-    return Plan(sum(core > 0 for core in cores), min(filter(None, cores)))
+    return Plan(len(cores), min(cores))
 
 
 def pictures(splits: pd.DataFrame, root: Path, size: int, cache: str) -> tuple[Samples, Samples, str]:
@@ -79,7 +81,7 @@ def fit(
     checkpoint: Path | None = None,
     live: Callable[[pd.DataFrame], None] | None = None,
 ) -> Training:
-    """Fit `model` in place, as training.fit does, over the nodes of a Ray cluster.
+    """As training.fit, over the nodes of a Ray cluster.
 
     A lost worker ends no training: the others are ended too, and all start again from the last epoch, on the nodes that
     are left. The workers compute deterministically, whatever base.deterministic says.
@@ -169,7 +171,7 @@ def _attempt(given: Any, over: threading.Event) -> Iterator[Rows | Outcome]:
 
     here = NodeAffinitySchedulingStrategy(cluster.node(), soft=False)
     mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox).remote()
-    seen = News(0, [], None)
+    seen = News(0, [], "")
     try:
         for error in _run(given, mailbox):
             if over.is_set():
@@ -180,7 +182,7 @@ def _attempt(given: Any, over: threading.Event) -> Iterator[Rows | Outcome]:
             seen = news
             if error is not None:
                 # Not before Ray Train has ended: it would ask a cluster that is gone.
-                raise news.refusal or _LostError(error) from error
+                raise (refusal.unpacked(news.refusal) if news.refusal else _LostError(error)) from error
         outcome = Outcome(**ray.get(mailbox.outcome.remote()))
     finally:
         ray.kill(mailbox)
@@ -189,13 +191,12 @@ def _attempt(given: Any, over: threading.Event) -> Iterator[Rows | Outcome]:
 
 def _run(given: Any, mailbox: Any) -> Iterator[Exception | None]:
     """Start the workers, and give None now and then as long as they run; at last the error that ended them, if any."""
-    import ray  # noqa: PLC0415
     from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
     from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415
 
     for name in ("ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    planned = plan(ray.nodes())
+    planned = plan(cluster.cores())
     logger.info("training on %d nodes, cores of each: %d", planned.workers, planned.cpus)
     with tempfile.TemporaryDirectory() as folder:
         trainer = TensorflowTrainer(

@@ -5,16 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realwaste.data_parallel import Rows
-    from realwaste.errors import UserError
 
 
 @dataclass(frozen=True)
 class News:
-    """beats: steps that were told of so far, not all are; rows: of the history; refusal: why a worker cannot work."""
+    """beats: steps that were told of, not all are; rows: of the history; refusal: as packed, empty without one."""
 
     beats: int
     rows: "Rows"
-    refusal: "UserError | None"
+    refusal: str
 
 
 class Mailbox:
@@ -24,7 +23,7 @@ class Mailbox:
     """
 
     def __init__(self) -> None:
-        self._news: dict[str, Any] = {"beats": 0, "rows": [], "refusal": None}
+        self._news: dict[str, Any] = {"beats": 0, "rows": [], "refusal": ""}
         self._outcome: dict[str, Any] | None = None
 
     def beat(self) -> None:
@@ -33,7 +32,8 @@ class Mailbox:
     def epoch(self, rows: "Rows") -> None:
         self._news["rows"] = rows
 
-    def refuse(self, reason: "UserError") -> None:
+    def refuse(self, reason: str) -> None:
+        """As realwaste.on_ray.refusal packs it."""
         self._news["refusal"] = reason
 
     def end(self, outcome: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ A trial keeps its epochs in the same checkpoint as in one process, which all nod
 another node when its own is lost. Ray's checkpoints know no order of batches.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from realwaste.atomic import write_csv
 from realwaste.engines.sweeping import Tried
 from realwaste.errors import UserError
 from realwaste.log import logger
-from realwaste.on_ray import cluster
+from realwaste.on_ray import cluster, refusal
 from realwaste.samples import pictures
 from realwaste.tables import read_csv
 from realwaste.trials import Sweep
@@ -58,7 +57,7 @@ def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> 
     caches = [job.cache]
     with cluster.connected():
         if waiting:
-            nodes = cluster.cores()
+            nodes = cluster.cores() or [1]
             threads = max(1, min(*nodes, sum(nodes) // len(waiting)))
             at_once = min(len(waiting), max(nodes) // threads)
             work = Work(replace(job, root=job.root.absolute()), kept.absolute(), threads, at_once)
@@ -75,7 +74,7 @@ def _followed(news: Iterable[News], job: Sweep, kept: Path, live: Callable[[pd.D
     caches, places = [], {}
     for rate, said, is_done in news:
         if "refused" in said:
-            raise UserError(*said["refused"])
+            raise refusal.unpacked(said["refused"])
         places[sweep.named(rate)] = said["node"][:8]
         history = pd.DataFrame(said["history"])
         tables[rate] = sweep.rows(rate, history).assign(seconds=said["seconds"])
@@ -91,8 +90,6 @@ def _followed(news: Iterable[News], job: Sweep, kept: Path, live: Callable[[pd.D
 
 def _run(work: Work, rates: list[float], tell: Callable[[News], None]) -> None:
     """Every trial, `tell` being given News."""
-    # It would write every report to three more files, and frames to standard output.
-    os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
     from ray import tune  # noqa: PLC0415 - an extra
 
     class Listener(tune.Callback):
@@ -136,14 +133,19 @@ def _run(work: Work, rates: list[float], tell: Callable[[News], None]) -> None:
 def _trial(config: dict[str, Any], work: Work) -> None:
     from ray import tune  # noqa: PLC0415 - an extra
 
-    job, began = work.job, time.perf_counter()
     try:
-        cluster.require_seen(job.root, work.kept)
-        cluster.settle(work.versions, seed=job.schedule.seed, deterministic=job.deterministic, threads=work.threads)
+        _tried(config["rate"], work)
     except UserError as error:
-        refused = (error.rule, error.remedy, error.received)
-        tune.report({"refused": refused, "val_loss": np.inf, "epoch": job.schedule.epochs + 1})
-        return
+        last = work.job.schedule.epochs + 1
+        tune.report({"refused": refusal.packed(error), "val_loss": np.inf, "epoch": last})
+
+
+def _tried(rate: float, work: Work) -> None:
+    from ray import tune  # noqa: PLC0415 - an extra
+
+    job, began = work.job, time.perf_counter()
+    cluster.require_seen(job.root, work.kept)
+    cluster.settle(work.versions, seed=job.schedule.seed, deterministic=job.deterministic, threads=work.threads)
     train, val, cache = pictures(job.splits, job.root, job.image_size, job.cache, side_by_side=work.side_by_side)
 
     def report(history: pd.DataFrame, seconds: float, line: str | None, epoch: int) -> None:
@@ -155,7 +157,6 @@ def _trial(config: dict[str, Any], work: Work) -> None:
     def live(history: pd.DataFrame) -> None:
         report(history, time.perf_counter() - began, None, len(history))
 
-    rate = config["rate"]
     trained = trials.fit(job, rate, train, val, checkpoint=trials.checkpoint(work.kept, rate), live=live)
     # An epoch that is none: by the last one the scheduler may have ended the trial.
     report(trained.history, trained.seconds, trained.line(), job.schedule.epochs + 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from realwaste import pixel_cache
 from realwaste.errors import UserError
-from realwaste.on_ray import cluster
+from realwaste.on_ray import cluster, refusal
 from realwaste.pixel_cache import Files
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def work(told: dict[str, Any]) -> None:
     try:
         outcome = _trained(ray.get(told["given"][0]), mailbox, told["versions"], told["threads"])
     except UserError as reason:
-        ray.get(mailbox.refuse.remote(reason))
+        ray.get(mailbox.refuse.remote(refusal.packed(reason)))
         raise
     if outcome is not None:
         ray.get(mailbox.end.remote(vars(outcome)))
