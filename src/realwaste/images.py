@@ -93,12 +93,12 @@ def _pixels_of_jpeg(data: bytes) -> int:
 
 def _decode_heif(data: bytes, kind: str) -> Pixels:
     """What phones write. OpenCV reads no HEIC, and does not turn an AVIF upright."""
-    import pillow_heif  # noqa: PLC0415 - few folders have such files
+    import pi_heif  # noqa: PLC0415 - few folders have such files; pillow-heif without its encoder, which is GPL
     from PIL import AvifImagePlugin, ImageOps  # noqa: PLC0415 - likewise
 
     try:
         if kind == "HEIC":
-            picture = pillow_heif.open_heif(data)  # lazily; eight bits a channel, turned by the file's own property
+            picture = pi_heif.open_heif(data)  # lazily; eight bits a channel, turned by the file's own property
             _check_size(picture.size[0] * picture.size[1], kind)
         else:
             picture = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
