@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PAGE := .dvc/plots/page.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro experiments setup setup-dev browser test test-slow test-release bench results lint deps format audit clean
+.PHONY: repro experiments setup setup-dev browser test test-slow slow-here slow-ray test-release bench results lint deps format audit clean
 
 repro: setup  ## run what changed of the pipeline
 	dvc repro
@@ -40,7 +40,13 @@ test: setup-dev  ## the tests that CI runs, under 6 minutes on two cores
 	pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not release"
 
 test-slow: setup-dev  ## kills, experiments side by side, an S3 remote, two Ray nodes
-	pytest -m slow
+	$(MAKE) -j2 --output-sync=target slow-here slow-ray
+
+slow-here:
+	pytest -m slow --ignore-glob='tests/test_ray_*'
+
+slow-ray:  # one cluster at a time
+	pytest -m slow tests/test_ray_*.py
 
 test-release: setup-dev  ## every application of Keras, large backbones, many more damaged pictures
 	pytest -m release
