@@ -5,6 +5,7 @@ collective operations is what workers on a cluster run.
 """
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -291,8 +292,13 @@ def test_processes_without_ray_take_the_steps_of_one(tmp_path):
             free.bind(("127.0.0.1", 0))
         ports = ",".join(str(free.getsockname()[1]) for free in (one, two, three))
     command = [sys.executable, "training_worker.py"]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     processes = [
-        subprocess.Popen([*command, str(rank), ports, json.dumps(jobs), str(tmp_path / str(rank))], cwd=ROOT / "tests")
+        subprocess.Popen(
+            [*command, str(rank), ports, json.dumps(jobs), str(tmp_path / str(rank))],
+            cwd=ROOT / "tests",
+            env=environment,
+        )
         for rank in range(3)
     ]
     try:

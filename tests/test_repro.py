@@ -122,6 +122,7 @@ def test_only_what_changed_reruns(done, changes, rerun):
     assert ran(run(done, "dvc", "repro")) == rerun
 
 
+@pytest.mark.slow
 def test_a_third_backbone_leaves_images_and_the_other_models_alone(done):
     """Which is also fine-tuned beyond its head, twice for the repeats, and looks at mirror images."""
     edge = {"backbone": "MobileNet", "weights": "random", "image_size": 32, "epochs": 2}
