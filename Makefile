@@ -11,7 +11,7 @@ repro: setup  ## run what changed of the pipeline
 	dvc repro
 
 experiments: setup  ## the experiments of this commit, in the columns that fit a screen
-	python -m stages.experiments
+	python -m tools.experiments
 
 setup: $(VENV)/.installed $(PAGE)  ## make the environment from the pinned requirements, and a page for dvc plots
 
@@ -30,8 +30,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(INSTALL) --compile-bytecode -r requirements-dev.txt
 	touch $@
 
-$(PAGE): $(VENV)/.installed stages/plots_page.py
-	python -m stages.plots_page
+$(PAGE): $(VENV)/.installed tools/plots_page.py
+	python -m tools.plots_page
 
 browser:  ## Debian's Chromium, for the tests that look at pages (as root; without it they are skipped)
 	apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
@@ -62,8 +62,8 @@ lint: setup-dev
 	ruff format --check .
 	mypy
 
-deps: setup-dev  ## the modules that each stage imports, into dvc.yaml
-	python tests/write_deps.py
+deps: setup-dev  ## the code that each stage imports, into dvc.yaml
+	python -m tools.deps
 
 format: setup-dev
 	ruff format .

@@ -8,9 +8,11 @@ from typing import Any
 
 from benchmarks import growth, pages, tables
 from benchmarks.child import ROOT, measure
-from realwaste import dataset, log, machine, manifest, split
-from realwaste.atomic import write_csv, write_json, write_text
-from realwaste.stand_ins import StandIns
+from realwaste.core import log, machine
+from realwaste.core.files import write_csv, write_json, write_text
+from realwaste.dataset import manifest, split
+from realwaste.sources import dataset
+from realwaste.sources.stand_ins import StandIns
 
 RESULTS = ROOT / "benchmarks/results.json"
 RATES = [0.0001, 0.001, 0.01, 0.1]

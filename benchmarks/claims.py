@@ -17,11 +17,10 @@ from typing import Any
 from benchmarks import pages
 from benchmarks.child import ROOT
 from benchmarks.workspace import copy_checkout
-from realwaste import log
-from realwaste.atomic import write_json
-from realwaste.errors import UserError
-from realwaste.records import read_json
-from stages import sets
+from realwaste.core import log
+from realwaste.core.errors import UserError
+from realwaste.core.files import read_json, write_json
+from tools import sets
 
 RESULTS = ROOT / "benchmarks/claims.json"
 PAGE = ROOT / "docs/results.md"
@@ -41,7 +40,7 @@ class Claim:
     params: tuple[str, ...] = ()
 
     def command(self) -> str:
-        chosen = f" $(python -m stages.sets {self.named_set})" if self.named_set else ""
+        chosen = f" $(python -m tools.sets {self.named_set})" if self.named_set else ""
         return f"dvc exp run{chosen} {' '.join(f'-S {one}' for one in self.params)}"
 
     def words(self, places: dict[str, str]) -> list[str]:

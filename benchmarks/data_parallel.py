@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import pages
 from benchmarks.child import ROOT
-from realwaste.atomic import write_json
+from realwaste.core.files import write_json
 
 RESULTS, PAGE = ROOT / "benchmarks/data_parallel.json", ROOT / "docs/scale.md"
 COMMAND = "python -m benchmarks.data_parallel"
@@ -98,10 +98,13 @@ def measured(head: str) -> dict[str, Any]:
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     import numpy as np  # noqa: PLC0415
 
-    from realwaste import cnn, data_parallel, training  # noqa: PLC0415
-    from realwaste.samples import Samples  # noqa: PLC0415
+    from realwaste.compute import repeatable  # noqa: PLC0415
+    from realwaste.data_parallel import loop  # noqa: PLC0415
+    from realwaste.network import cnn  # noqa: PLC0415
+    from realwaste.training import fitting  # noqa: PLC0415
+    from realwaste.training.samples import Samples  # noqa: PLC0415
 
-    training.make_repeatable(1, deterministic=True)
+    repeatable.make_repeatable(1, deterministic=True)
     model = cnn.build(SIZE, CLASSES, batch_norm_momentum=0.9, head=head)
     count = BATCH * (STEPS + 2)
     rng = np.random.default_rng(0)
@@ -113,8 +116,8 @@ def measured(head: str) -> dict[str, Any]:
         times.append(time.perf_counter())
         places.append(sent(0))
 
-    schedule = training.Schedule(1, BATCH, 0.001, True, 1)
-    data_parallel.fit(data_parallel.work_of(model, schedule, None), train, val, strategy, beat=beat)
+    schedule = fitting.Schedule(1, BATCH, 0.001, True, 1)
+    loop.fit(loop.work_of(model, schedule, None), train, val, strategy, beat=beat)
     first, last = 1, 1 + STEPS
     return {
         "weights": model.count_params(),

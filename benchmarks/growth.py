@@ -15,9 +15,9 @@ import yaml
 
 from benchmarks.child import ROOT
 from benchmarks.workspace import copy_checkout, set_params
-from realwaste import split
-from realwaste.atomic import write_csv, write_json
-from realwaste.dataset import REALWASTE_COUNTS
+from realwaste.core.files import write_csv, write_json
+from realwaste.dataset import split
+from realwaste.sources.dataset import REALWASTE_COUNTS
 
 BIN = Path(sys.executable).parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -69,8 +69,7 @@ def head(work: str) -> dict[str, Any]:
     vectors = np.random.default_rng(0).normal(size=(len(splits), 1536)).astype(np.float32)
     folder = root / "data/embeddings/irv2"
     folder.mkdir(parents=True)
-    # As realwaste.embedding.save has it, which would bring TensorFlow into this process: a process that is started
-    # from here has this one's memory as the least of its peak.
+    # By hand: a process that is started from here has this one's memory as the least of its peak.
     np.save(folder / "00000.vectors.npy", vectors)
     np.save(folder / "00000.paths.npy", splits["path"].to_numpy(np.str_))
     write_json(folder / "index.json", {"rows": len(vectors), "width": vectors.shape[1], "shards": 1})
@@ -89,7 +88,6 @@ def _workspace(work: Path, images: int) -> Path:
         fetch__source=str(root / "pictures"),
         train_cnn__image_size=64,
         train_cnn__epochs=1,
-        lr_sweep__image_size=64,
         lr_sweep__epochs=1,
         lr_sweep__learning_rates=[0.001],
         **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},

@@ -15,23 +15,21 @@ import pandas as pd
 
 from benchmarks import pages
 from benchmarks.child import ROOT
-from realwaste import (
-    backbone,
-    cnn,
-    embedding,
-    head,
-    leakage,
-    log,
-    manifest,
-    predictions,
-    samples,
-    scores,
-    split,
-    synthetic,
-    training,
-)
-from realwaste.atomic import write_json
-from realwaste.samples import Samples, labels_of, paths_of
+from realwaste.backbone import feature_extractor
+from realwaste.classifier import inference
+from realwaste.compute import repeatable
+from realwaste.core import log
+from realwaste.core.files import write_json
+from realwaste.dataset import leakage, manifest, split
+from realwaste.embedding import local
+from realwaste.evaluation import scores
+from realwaste.finetuning import head
+from realwaste.images import embeddings
+from realwaste.images.labels import labels_of, paths_of
+from realwaste.network import cnn
+from realwaste.sources import synthetic
+from realwaste.training import fitting, samples
+from realwaste.training.samples import Samples
 
 RESULTS = ROOT / "benchmarks/leakage.json"
 SEEDS = (1, 2, 3, 4, 5)
@@ -66,8 +64,8 @@ def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict
     }
     vectors = None
     if extractor is not None:
-        model = backbone.build(str(extractor), size, None, seed=0)
-        vectors = embedding.embed(model, root, table["path"].tolist(), image_size=size, batch_size=16)
+        model = feature_extractor.build(str(extractor), size, None, seed=0)
+        vectors = local.embed(model, root, table["path"].tolist(), image_size=size, batch_size=16)
     runs = []
     for strategy, own in splits.items():
         row = {"seed": seed, "split": strategy, "objects_on_two_sides": _across(own, seed)} | leakage.exposure(
@@ -90,20 +88,20 @@ def _across(splits: pd.DataFrame, seed: int) -> int:
 
 
 def _cnn(root: Path, splits: pd.DataFrame, seed: int) -> float:
-    training.make_repeatable(seed, deterministic=True)
+    repeatable.make_repeatable(seed, deterministic=True)
     train, val, _ = samples.pictures(splits, root, SIZE, "memory")
     model = cnn.build(SIZE, len(synthetic.CLASSES), batch_norm_momentum=0.9)
-    training.fit(model, train, val, training.Schedule(EPOCHS, 32, 0.001, True, seed))
-    answers = predictions.of_pictures(model, [root / path for path in paths_of(splits, "test")], 32)
+    fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
+    answers = inference.of_pictures(model, [root / path for path in paths_of(splits, "test")], 32)
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 
-def _head(vectors: embedding.Embeddings, splits: pd.DataFrame, seed: int) -> float:
-    training.make_repeatable(seed, deterministic=True)
+def _head(vectors: embeddings.Embeddings, splits: pd.DataFrame, seed: int) -> float:
+    repeatable.make_repeatable(seed, deterministic=True)
     train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
     model = head.build(vectors.vectors.shape[1], 128, len(synthetic.CLASSES))
-    training.fit(model, train, val, training.Schedule(EPOCHS, 32, 0.001, True, seed))
-    answers = predictions.of_vectors(model, vectors.of(paths_of(splits, "test")))
+    fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
+    answers = inference.of_vectors(model, vectors.of(paths_of(splits, "test")))
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 

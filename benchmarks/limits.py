@@ -13,10 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from realwaste import backbone, batches, embedding, fused, manifest, precision, training
-from realwaste.images import decode, read_many
-from realwaste.samples import Samples
-from realwaste.tables import read_csv
+from realwaste.backbone import feature_extractor
+from realwaste.compute import fused, precision, repeatable
+from realwaste.core.files import read_csv
+from realwaste.dataset import manifest
+from realwaste.embedding import local
+from realwaste.images.reader import decode, read_many
+from realwaste.training import batches
+from realwaste.training.samples import Samples
 
 
 def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int, repeats: int) -> dict[str, Any]:
@@ -25,8 +29,8 @@ def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int,
     Both run the same network; Keras' own, which the report would call, stands beside them.
     """
     policy = precision.resolve(policy)
-    training.make_repeatable(42, deterministic=True)
-    plain = backbone.build(name, size, None, seed=42)
+    repeatable.make_repeatable(42, deterministic=True)
+    plain = feature_extractor.build(name, size, None, seed=42)
     model, root = fused.twin(plain, policy), Path(work) / "data/raw"
     paths = read_csv(Path(work) / "data/splits.csv")["path"].tolist()[:images]
     ready = read_many([root / path for path in paths[:8]], size)
@@ -37,7 +41,7 @@ def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int,
             network.predict_on_batch(ready)
 
     def ours() -> None:
-        embedding.embed(model, root, paths[: rounds * 8], image_size=size, batch_size=8)
+        local.embed(model, root, paths[: rounds * 8], image_size=size, batch_size=8)
 
     timed = _medians({"keras": lambda: bare(plain), "bare": lambda: bare(model), "pipeline": ours}, repeats)
     return {"precision": policy, "images": rounds * 8} | timed
@@ -45,7 +49,7 @@ def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int,
 
 def epoch_ends(images: int, epochs: int) -> dict[str, Any]:
     """Seconds of each epoch of two convolutions on JPEGs of 64 px, tf.data's autotuning on, off, and as we have it."""
-    training.make_repeatable(42, deterministic=False)
+    repeatable.make_repeatable(42, deterministic=False)
     pixels = np.random.default_rng(0).integers(0, 256, (images, 64, 64, 3), dtype=np.uint8)
     labels = np.zeros(images, np.int64)
     inputs = keras.Input((64, 64, 3))

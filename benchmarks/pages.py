@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from realwaste.atomic import write_text
+from realwaste.core.files import write_text
 
 _END = "<!-- end of measured -->"
 

@@ -8,23 +8,30 @@ from typing import Any
 import keras
 import numpy as np
 
-from realwaste import backbone, cnn, embedding, fused, head, precision, predictions, samples, training
-from realwaste.samples import Samples, classes_of, labels_of, paths_of
-from realwaste.tables import read_csv
+from realwaste.backbone import feature_extractor
+from realwaste.classifier import inference
+from realwaste.compute import fused, precision, repeatable
+from realwaste.core.files import read_csv
+from realwaste.embedding import local
+from realwaste.finetuning import head
+from realwaste.images.labels import classes_of, labels_of, paths_of
+from realwaste.network import cnn
+from realwaste.training import fitting, samples
+from realwaste.training.samples import Samples
 
 
 def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any]:
     root, policy = Path(work), precision.resolve(policy)
     started = time.perf_counter()
-    training.make_repeatable(42, deterministic=True)
+    repeatable.make_repeatable(42, deterministic=True)
     splits = read_csv(root / "data/splits.csv")
     fitted, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
     model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
-    schedule = training.Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
+    schedule = fitting.Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
     with tempfile.TemporaryDirectory(dir=root) as kept:
-        training.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
+        fitting.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
     tested = [root / "data/raw" / path for path in paths_of(splits, "test")]
-    predictions.of_pictures(fused.twin(model, policy), tested, 32)
+    inference.of_pictures(fused.twin(model, policy), tested, 32)
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
 
@@ -35,11 +42,11 @@ def sweep(work: str, epochs: int, rates: list[float], policy: str, size: int = 2
     fitted, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
     for rate in rates:
         keras.utils.clear_session()
-        training.make_repeatable(42, deterministic=True)
+        repeatable.make_repeatable(42, deterministic=True)
         model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
-        schedule = training.Schedule(epochs, 32, rate, True, 42, dtype_policy=policy)
+        schedule = fitting.Schedule(epochs, 32, rate, True, 42, dtype_policy=policy)
         with tempfile.TemporaryDirectory(dir=root) as kept:
-            training.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
+            fitting.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
 
@@ -47,20 +54,20 @@ def finetune(work: str, name: str, epochs: int, policy: str, size: int = 524) ->
     """Embedding, head and test answers; then, untimed, what the whole saved model answers to the test images."""
     root, policy = Path(work), precision.resolve(policy)
     started = time.perf_counter()
-    training.make_repeatable(42, deterministic=True)
+    repeatable.make_repeatable(42, deterministic=True)
     splits = read_csv(root / "data/splits.csv")
-    plain = backbone.build(name, size, None, seed=42)
-    vectors = embedding.embed(
+    plain = feature_extractor.build(name, size, None, seed=42)
+    vectors = local.embed(
         fused.twin(plain, policy), root / "data/raw", splits["path"].tolist(), image_size=size, batch_size=8
     )
     fitted, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
     classifier = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
-    training.fit(classifier, fitted, val, training.Schedule(epochs, 32, 0.001, True, 42))
+    fitting.fit(classifier, fitted, val, fitting.Schedule(epochs, 32, 0.001, True, 42))
     tested = paths_of(splits, "test")
-    ours = predictions.of_vectors(classifier, vectors.of(tested))
+    ours = inference.of_vectors(classifier, vectors.of(tested))
     seconds = time.perf_counter() - started
     whole = head.join(plain, classifier)
-    theirs = predictions.of_pictures(whole, [root / "data/raw" / path for path in tested], batch_size=8)
+    theirs = inference.of_pictures(whole, [root / "data/raw" / path for path in tested], batch_size=8)
     return {
         "seconds": seconds,
         "precision": policy,

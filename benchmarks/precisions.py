@@ -5,37 +5,45 @@ from typing import Any
 
 import numpy as np
 
-from realwaste import backbone, cnn, embedding, fused, head, precision, predictions, samples, split, training
-from realwaste.samples import Samples, classes_of, labels_of, paths_of
-from realwaste.tables import read_csv
+from realwaste.backbone import feature_extractor
+from realwaste.classifier import inference
+from realwaste.compute import fused, precision, repeatable
+from realwaste.core.files import read_csv
+from realwaste.dataset import split
+from realwaste.embedding import local
+from realwaste.finetuning import head
+from realwaste.images.labels import classes_of, labels_of, paths_of
+from realwaste.network import cnn
+from realwaste.training import fitting, samples
+from realwaste.training.samples import Samples
 
 
 def heads(work: str, name: str, size: int, seeds: list[int]) -> dict[str, Any]:
     """A split and a head a seed, on vectors of both precisions; and what the whole saved model would have answered."""
     root = Path(work)
     manifest = read_csv(root / "data/splits.csv").drop(columns="split")
-    plain = backbone.build(name, size, None, seed=0)
+    plain = feature_extractor.build(name, size, None, seed=0)
     policies = {"float32": "float32", "best": precision.resolve("auto")}
     vectors = {
-        key: embedding.embed(
+        key: local.embed(
             fused.twin(plain, policy), root / "data/raw", manifest["path"].tolist(), image_size=size, batch_size=8
         )
         for key, policy in policies.items()
     }
     right: dict[str, list[np.ndarray]] = {key: [] for key in policies}
     whole: dict[str, dict[str, float]] = {key: {"same_class": 0, "probability_difference": 0} for key in policies}
-    every = embedding.embed(plain, root / "data/raw", manifest["path"].tolist(), image_size=size, batch_size=8)
+    every = local.embed(plain, root / "data/raw", manifest["path"].tolist(), image_size=size, batch_size=8)
     for seed in seeds:
         splits = split.stratified(manifest, train=0.6, val=0.2, test=0.2, seed=seed)
         for key, own in vectors.items():
             train, val = (Samples(own.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
-            training.make_repeatable(seed, deterministic=True)
+            repeatable.make_repeatable(seed, deterministic=True)
             model = head.build(own.vectors.shape[1], 128, len(classes_of(splits)))
-            training.fit(model, train, val, training.Schedule(10, 32, 0.001, True, seed))
+            fitting.fit(model, train, val, fitting.Schedule(10, 32, 0.001, True, seed))
             tested = paths_of(splits, "test")
-            answers = predictions.of_vectors(model, own.of(tested))
+            answers = inference.of_vectors(model, own.of(tested))
             right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
-            theirs = predictions.of_vectors(model, every.of(tested))
+            theirs = inference.of_vectors(model, every.of(tested))
             whole[key]["same_class"] += int((answers.argmax(axis=1) == theirs.argmax(axis=1)).sum())
             difference = float(np.abs(answers - theirs).max())
             whole[key]["probability_difference"] = max(whole[key]["probability_difference"], difference)
@@ -51,11 +59,11 @@ def cnns(work: str, seeds: list[int], epochs: int, size: int = 256) -> dict[str,
         splits = split.stratified(manifest, train=0.6, val=0.2, test=0.2, seed=seed)
         train, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
         for key, policy in (("float32", "float32"), ("best", best)):
-            training.make_repeatable(seed, deterministic=True)
+            repeatable.make_repeatable(seed, deterministic=True)
             model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
-            training.fit(model, train, val, training.Schedule(epochs, 32, 0.001, True, seed, dtype_policy=policy))
+            fitting.fit(model, train, val, fitting.Schedule(epochs, 32, 0.001, True, seed, dtype_policy=policy))
             files = [root / "data/raw" / path for path in paths_of(splits, "test")]
-            answers = predictions.of_pictures(fused.twin(model, policy), files, 32)
+            answers = inference.of_pictures(fused.twin(model, policy), files, 32)
             right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
     return _summary(right, best)
 

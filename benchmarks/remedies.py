@@ -15,30 +15,23 @@ import pandas as pd
 
 from benchmarks import pages
 from benchmarks.child import ROOT
-from realwaste import (
-    backbone,
-    batches,
-    cnn,
-    dataset,
-    embedding,
-    finetuning,
-    fused,
-    head,
-    log,
-    manifest,
-    precision,
-    predictions,
-    samples,
-    scores,
-    split,
-    training,
-    views,
-)
-from realwaste.atomic import write_json
-from realwaste.augmentation import Augment
-from realwaste.finetuning import Parts
-from realwaste.samples import Samples, labels_of, paths_of
-from realwaste.stand_ins import StandIns
+from realwaste.backbone import feature_extractor
+from realwaste.classifier import inference, test_time_augmentation
+from realwaste.classifier.probabilities import log_loss
+from realwaste.compute import fused, precision, repeatable
+from realwaste.core import log
+from realwaste.core.files import write_json
+from realwaste.dataset import manifest, split
+from realwaste.embedding import local
+from realwaste.evaluation import scores
+from realwaste.finetuning import head, phases
+from realwaste.images import labels
+from realwaste.network import cnn
+from realwaste.network.augmentation import Augment
+from realwaste.sources import dataset
+from realwaste.sources.stand_ins import StandIns
+from realwaste.training import batches, fitting, samples
+from realwaste.training.samples import Samples
 
 RESULTS = ROOT / "benchmarks/remedies.json"
 PAGE = ROOT / "docs/results.md"
@@ -47,11 +40,11 @@ SIZE = 96
 COMMAND = "python -m benchmarks.remedies"
 Runs = list[dict[str, Any]]
 
-_PLAIN = training.Schedule(20, 32, 0.001, True, 0)
+_PLAIN = fitting.Schedule(20, 32, 0.001, True, 0)
 _LONG = replace(_PLAIN, epochs=60)
 _BEST = replace(_LONG, learning_rate=0.0003, decay="cosine")
 _FLIP = Augment(flip=True)
-CNNS: dict[str, tuple[training.Schedule, dict[str, Any]]] = {
+CNNS: dict[str, tuple[fitting.Schedule, dict[str, Any]]] = {
     "the report's settings": (_PLAIN, {}),
     "60 epochs": (_LONG, {}),
     "patience of 8": (replace(_LONG, patience=8), {}),
@@ -65,7 +58,7 @@ CNNS: dict[str, tuple[training.Schedule, dict[str, Any]]] = {
 
 
 @dataclass(frozen=True)
-class End:
+class Second:
     """The second phase of fine-tuning: how many layers of the backbone learn in it, and how."""
 
     layers: int
@@ -75,12 +68,12 @@ class End:
     augment: Augment = field(default_factory=Augment)
 
 
-HEAD = training.Schedule(10, 32, 0.001, True, 0)
-ENDS: dict[str, End | None] = {
+HEAD = fitting.Schedule(10, 32, 0.001, True, 0)
+ENDS: dict[str, Second | None] = {
     "the report's settings: frozen": None,
-    "10 layers, 0.0001": End(10, 0.0001),
-    "10 layers, 0.0001, flips": End(10, 0.0001, augment=_FLIP),
-    "20 layers, 0.00003 falling as a cosine, 15 epochs, flips, turns, zoom, colour": End(
+    "10 layers, 0.0001": Second(10, 0.0001),
+    "10 layers, 0.0001, flips": Second(10, 0.0001, augment=_FLIP),
+    "20 layers, 0.00003 falling as a cosine, 15 epochs, flips, turns, zoom, colour": Second(
         20, 0.00003, 15, "cosine", Augment(flip=True, rotate=0.05, zoom=0.2, color=0.2)
     ),
 }
@@ -116,7 +109,7 @@ def _measured(variants: dict[str, Any], run: Callable[[Any, int], dict[str, Any]
         found[name] = []
         for seed in SEEDS:
             keras.utils.clear_session()
-            training.make_repeatable(seed, deterministic=True)
+            repeatable.make_repeatable(seed, deterministic=True)
             found[name].append(run(variant, seed))
         log.logger.info("%s: validation accuracy %s", name, _spread(found[name], "val_accuracy"))
     return found
@@ -124,12 +117,12 @@ def _measured(variants: dict[str, Any], run: Callable[[Any, int], dict[str, Any]
 
 def _cnns(root: Path, splits: pd.DataFrame, policy: str) -> Callable[[Any, int], dict[str, Any]]:
     train, val, _ = samples.pictures(splits, root, SIZE, "memory")
-    classes = len(samples.classes_of(splits))
+    classes = len(labels.classes_of(splits))
 
-    def run(variant: tuple[training.Schedule, dict[str, Any]], seed: int) -> dict[str, Any]:
+    def run(variant: tuple[fitting.Schedule, dict[str, Any]], seed: int) -> dict[str, Any]:
         schedule, options = variant
         model = cnn.build(SIZE, classes, batch_norm_momentum=0.9, **options)
-        trained = training.fit(model, train, val, replace(schedule, seed=seed, dtype_policy=policy))
+        trained = fitting.fit(model, train, val, replace(schedule, seed=seed, dtype_policy=policy))
         return trained.summary() | _flipped(model, val)
 
     return run
@@ -139,32 +132,38 @@ def _ends(
     root: Path, splits: pd.DataFrame, policy: str, extractor: Path, size: int
 ) -> Callable[[Any, int], dict[str, Any]]:
     seen = splits[splits["split"] != "test"]
-    built = backbone.build(str(extractor), size, None, seed=0)
-    vectors = embedding.embed(fused.twin(built, policy), root, seen["path"].tolist(), image_size=size, batch_size=8)
-    cached = Parts(*(Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")))
-    pictures = Parts(*samples.pictures(splits, root, size, "memory")[:2])
-    classes = len(samples.classes_of(splits))
+    vectors = local.embed(
+        fused.twin(_backbone(extractor, size), policy), root, seen["path"].tolist(), image_size=size, batch_size=8
+    )
+    cached, pictures = phases.vectors_of(splits, vectors), phases.pictures_of(splits, root, size)
+    classes = len(labels.classes_of(splits))
 
-    def run(end: End | None, seed: int) -> dict[str, Any]:
-        fitted, trained = finetuning.fit_head(cached, 128, classes, replace(HEAD, seed=seed))
-        network = backbone.build(str(extractor), size, None, seed=0)
-        whole = head.join(network, fitted)
-        if end is not None:
-            schedule = training.Schedule(end.epochs, 16, end.learning_rate, True, seed, policy, decay=end.decay)
-            whole, second = finetuning.fit_end(network, fitted, pictures, schedule, end=end.layers, augment=end.augment)
-            trained = training.joined(trained, second)
+    def run(second: Second | None, seed: int) -> dict[str, Any]:
+        fitted, trained = phases.fit_head(cached, 128, classes, replace(HEAD, seed=seed))
+        if second is None:
+            whole = head.join(_backbone(extractor, size), fitted)
+        else:
+            rate, decay = second.learning_rate, second.decay
+            schedule = fitting.Schedule(second.epochs, 16, rate, True, seed, policy, decay=decay)
+            end = phases.End(second.layers, schedule, second.augment, lambda: _backbone(extractor, size))
+            whole, last = phases.fit_end(fitted, pictures, end)
+            trained = fitting.joined(trained, last)
         return trained.summary() | _flipped(whole, pictures.val)
 
     return run
 
 
+def _backbone(extractor: Path, size: int) -> keras.Model:
+    return feature_extractor.build(str(extractor), size, None, seed=0)
+
+
 def _flipped(model: keras.Model, val: Samples) -> dict[str, float]:
     """The validation figures of the model that looks at mirror images too."""
-    asked = views.averaged(model, "both")
-    answers = predictions.of_batches(asked, (pixels for pixels, _ in batches.ordered(val, batch_size=24)))
+    asked = test_time_augmentation.averaged(model, "both")
+    answers = inference.of_batches(asked, (pixels for pixels, _ in batches.ordered(val, batch_size=24)))
     return {
         "flipped_val_accuracy": round(scores.accuracy(val.labels, answers), 6),
-        "flipped_val_loss": round(scores.log_loss(val.labels, answers), 6),
+        "flipped_val_loss": round(log_loss(val.labels, answers), 6),
     }
 
 

@@ -11,8 +11,8 @@ import keras
 import pandas as pd
 from keras import layers
 
-from realwaste.parts import PARTS
-from realwaste.tables import read_csv
+from realwaste.core.files import read_csv
+from realwaste.images.labels import PARTS
 
 
 class Epochs(keras.callbacks.Callback):

@@ -19,7 +19,7 @@ from benchmarks import pages
 from benchmarks.child import ROOT, measure
 from benchmarks.ray_nodes import OPEN, started
 from benchmarks.scale_tables import table
-from realwaste.atomic import write_json
+from realwaste.core.files import write_json
 
 RESULTS, PAGE = ROOT / "benchmarks/scale.json", ROOT / "docs/scale.md"
 COMMAND = "python -m benchmarks.scale"
@@ -61,8 +61,8 @@ def _side(nodes: int, threads: int | None, about: dict[str, Any]) -> dict[str, A
 
 def embedded(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:
     """All photos by an engine, TIMES over: seconds in all, and images/s of the later half, with every core at work."""
-    from realwaste.embedding import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
-    from realwaste.engines import embedding as engines  # noqa: PLC0415
+    from realwaste.embedding import engines  # noqa: PLC0415
+    from realwaste.embedding.local import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
 
     model, root, paths = _ready(photos, name, size, None if address else threads)
     paths *= TIMES
@@ -89,7 +89,8 @@ def embedded(photos: str, name: str, size: int, threads: int | None, address: st
 
 def apart(photos: str, name: str, size: int) -> dict[str, Any]:
     """Seconds an image of each step, one thread; bytes of an image and of a vector as they are kept."""
-    from realwaste import embedding, fused, images  # noqa: PLC0415
+    from realwaste.compute import fused  # noqa: PLC0415
+    from realwaste.images import embeddings, reader  # noqa: PLC0415
 
     plain, root, paths = _ready(photos, name, size, 1)
     model, files = fused.twin(plain, "float32"), [root / path for path in paths]
@@ -100,16 +101,16 @@ def apart(photos: str, name: str, size: int) -> dict[str, Any]:
     steps: dict[str, Callable[[], object]] = {
         "read": lambda: data.extend(file.read_bytes() for file in files),
         "hash": lambda: [hashlib.md5(one).digest() for one in data],  # noqa: S324 - as DVC does
-        "decode": lambda: pixels.extend(images.resize(images.decode(one), size) for one in data),
+        "decode": lambda: pixels.extend(reader.resize(reader.decode(one), size) for one in data),
         "backbone": lambda: vectors.extend(model.predict_on_batch(np.stack(pixels[at : at + BATCH])) for at in batches),
     }
     model.predict_on_batch(np.zeros((BATCH, size, size, 3), np.uint8))
     seconds = {step: _timed(work) / len(files) for step, work in steps.items()}
     whole = np.concatenate(vectors)
-    kept = embedding.Embeddings(np.asarray(paths[: len(whole)], np.str_), whole)
+    kept = embeddings.Embeddings(np.asarray(paths[: len(whole)], np.str_), whole)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "vectors"
-        seconds["write"] = _timed(lambda: embedding.save(place, kept)) / len(whole)
+        seconds["write"] = _timed(lambda: embeddings.save(place, kept)) / len(whole)
         size_kept = sum(file.stat().st_size for file in place.iterdir())
     return {
         "seconds": seconds,
@@ -122,18 +123,23 @@ def apart(photos: str, name: str, size: int) -> dict[str, Any]:
 def _ready(photos: str, name: str, size: int, threads: int | None) -> tuple[Any, Path, list[str]]:
     import tensorflow as tf  # noqa: PLC0415
 
-    from realwaste import backbone, images  # noqa: PLC0415
+    from realwaste.backbone import feature_extractor  # noqa: PLC0415
+    from realwaste.core import image_files  # noqa: PLC0415
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     root = Path(photos)
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in images.SUFFIXES)
-    return backbone.build(name, size, None, seed=1), root, [file.relative_to(root).as_posix() for file in files]
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in image_files.SUFFIXES)
+    return (
+        feature_extractor.build(name, size, None, seed=1),
+        root,
+        [file.relative_to(root).as_posix() for file in files],
+    )
 
 
 def _rows_of(file: Path) -> int:
-    from realwaste import arrays  # noqa: PLC0415
+    from realwaste.compute import arrays  # noqa: PLC0415
 
     found = arrays.read(file)
     return len(found[0]) if found else 0

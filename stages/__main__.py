@@ -1,4 +1,7 @@
-"""`python -m stages NAME`: check params.yaml, then run the stage. A user's mistake is two lines and exit status 1."""
+"""`python -m stages NAME`: check params.yaml, then run the stage. A user's mistake is two lines and exit status 1.
+
+A stage that there is once a backbone has the backbone behind its name: `python -m stages finetune irv2`.
+"""
 
 import errno
 import importlib
@@ -11,25 +14,26 @@ from pathlib import Path
 # Each checkout runs its own code, DVC's temporary ones included, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from realwaste import lineup, log, start_up
-from realwaste.errors import UserError
-from stages import params, process
+from realwaste.core import log, registry, start_up
+from realwaste.core.errors import UserError
+from stages.launcher import params_file, process
 
 
 def main() -> int:
-    name = sys.argv[1]
+    module, *backbone = sys.argv[1:]
+    name = "_".join([module, *backbone])  # in dvc.yaml
     start_up.quiet()
     # It warns of retracing when several models are loaded one after the other, as evaluate does.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     log.setup()
     try:
         log.setup(_level())
-        values = params.load(name)
+        values = params_file.load(name)
         process.end_with_dvc()
         with process.alone(name):
             with start_up.without_notes():
-                stage = importlib.import_module(f"stages.{name}")
-            stage.main(values)
+                stage = importlib.import_module(f"stages.{module}")
+            stage.main(values, *backbone)
     except Exception as error:
         mistake = error if isinstance(error, UserError) else _shortage(error, name)
         if mistake is None:
@@ -50,10 +54,10 @@ def _level() -> int:
 # What each stage that may need much memory has to need less of it.
 _LESS_MEMORY = {
     "train_cnn": "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk.",
-    "lr_sweep": "Lower lr_sweep.image_size or lr_sweep.batch_size, or set lr_sweep.cache to disk.",
+    "lr_sweep": "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk.",
     "evaluate": "Lower train_cnn.batch_size, or embed_batch_size of finetune_…, by which models were made.",
 }
-for _name in (f"finetune_{backbone}" for backbone in lineup.BACKBONES):
+for _name in (f"finetune_{backbone}" for backbone in registry.BACKBONES):
     _LESS_MEMORY[_name.replace("finetune", "embed")] = f"Lower {_name}.embed_batch_size or {_name}.image_size."
     _LESS_MEMORY[_name] = f"Lower {_name}.embed_batch_size or {_name}.unfrozen.batch_size."
 

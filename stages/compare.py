@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from realwaste import comparison, figures, lineup, machine, model_card, report
-from realwaste.atomic import write_csv, write_json, write_text
-from realwaste.log import logger
-from realwaste.records import read_json
-from realwaste.tables import read_csv
+from realwaste.core import machine, registry
+from realwaste.core.files import read_csv, read_json, write_csv, write_json, write_text
+from realwaste.core.log import logger
+from realwaste.report import comparison, figures, html_report, model_card
 
 if TYPE_CHECKING:
-    from stages.params import Params
+    from stages.launcher.params import Params
 
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
@@ -25,7 +24,7 @@ def main(params: "Params") -> None:
     write_json(METRICS / "compare.json", compared | {"pairs": told.pairs, "correction": corrected})
     write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
     _draw(figures.Studio(dataset, origin, params.plots.color, params.plots.dpi), told, names)
-    write_text(PLOTS / "report.html", report.page(told))
+    write_text(PLOTS / "report.html", html_report.page(told))
     parameters = {
         "cnn": params.train_cnn,
         "irv2": params.finetune_irv2,
@@ -46,12 +45,12 @@ def main(params: "Params") -> None:
     logger.info("%s, after %s: %s", dataset, corrected, "; ".join(verdicts))
 
 
-def _story() -> report.Story:
+def _story() -> html_report.Story:
     metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
     tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
-    models = [name for name in lineup.MODELS if name in metrics["cost"]]
+    models = [name for name in registry.MODELS if name in metrics["cost"]]
     evaluated = {name: metrics["evaluate"][name] | metrics["cost"][name] for name in models}
-    backbones = [name for name in lineup.BACKBONES if name in evaluated]
+    backbones = [name for name in registry.BACKBONES if name in evaluated]
     computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in backbones), "evaluate"]
     trainings = {"cnn": metrics["train_cnn"]} | {name: metrics[f"finetune_{name}"] for name in backbones}
     embeddings = {name: metrics[f"embed_{name}"] for name in backbones}
@@ -66,7 +65,7 @@ def _story() -> report.Story:
     measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_figures(votes, evaluated)}
     vote = {"backbone": "Soft vote", "weights": f"those of the {len(evaluated)}"}
     everything = pd.concat([predicted, votes], ignore_index=True)
-    return report.Story(
+    return html_report.Story(
         fetched=metrics["fetch"],
         validated=metrics["validate_images"],
         split=metrics["split"],
@@ -95,7 +94,7 @@ def _story() -> report.Story:
     )
 
 
-def _draw(studio: figures.Studio, told: report.Story, names: dict[str, str]) -> None:
+def _draw(studio: figures.Studio, told: html_report.Story, names: dict[str, str]) -> None:
     models = {model: name for model, name in names.items() if model in told.trainings}
     for model, name in comparison.one_line(models).items():
         if model == "edge":  # DVC's outputs must exist, and it may be off: its curves and confusions are in the report

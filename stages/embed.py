@@ -1,43 +1,53 @@
-"""What embed_irv2, embed_densenet and embed_edge do: every image of the manifest through the frozen backbone, once."""
+"""embed_irv2, embed_densenet and embed_edge: every image of the manifest through a frozen backbone, once."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import backbone, device, embedding, precision, resume
-from realwaste.atomic import write_json
-from realwaste.engines import embedding as engine
-from realwaste.log import logger
-from realwaste.records import read_json
-from realwaste.tables import read_csv
-from stages import dependencies
+from realwaste.core import registry
+from realwaste.core.files import read_csv, read_json, write_json
+from realwaste.core.log import logger
+from stages.launcher import dependencies
 
 if TYPE_CHECKING:
-    from stages.params import Base, Finetune
+    from stages.launcher.params import Base, Finetune, Params
 
 
-def embed(name: str, base: "Base", own: "Finetune") -> None:
-    embed_all = engine.of(base.engine)
-    folder, policy = Path("data/weights") / name, precision.resolve(base.precision)
+def main(params: "Params", name: str) -> None:
+    own, dataset = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))["dataset"]
+    metrics, vectors = Path(f"metrics/embed_{name}.json"), Path(f"data/embeddings/{name}")
+    if getattr(own, "backbone", "") is None:
+        registry.switch_off(metrics, dataset, vectors)
+        logger.info("finetune_%s.backbone is null: off", name)
+        return
+    facts = _embed(name, params.base, own, vectors)
+    write_json(metrics, {"dataset": dataset} | facts)
+
+
+def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, object]:
+    """Leave the vectors in `target`; what metrics say of them."""
+    # TensorFlow, which a backbone that is off need not wait for.
+    from realwaste.backbone import feature_extractor
+    from realwaste.compute import device, precision, resume
+    from realwaste.embedding import engines, local
+    from realwaste.images import embeddings
+
+    embed, policy = engines.of(base.engine), precision.resolve(base.precision)
     made = device.record(policy, base.engine)
     device.say(made)
-    built = backbone.fetched(folder, own.image_size)
+    built = feature_extractor.fetched(Path("data/weights") / name, own.image_size)
     paths = read_csv(Path("data/manifest.csv"))["path"].tolist()
-    job = embedding.Job(
+    job = local.Job(
         Path("data/raw"), paths, policy, own.image_size, own.embed_batch_size, deterministic=base.deterministic
     )
     work = {"parameters": vars(own), "base": vars(base), "precision": policy}
     with resume.state(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as kept:
-        vectors = embed_all(built.model, job, kept=kept)
-        embedding.save(Path(f"data/embeddings/{name}"), vectors)
-
-    facts = {
-        "dataset": read_json(Path("data/dataset.json"))["dataset"],
-        **built.facts,
+        found = embed(built.model, job, kept=kept)
+        embeddings.save(target, found)
+    logger.info("%s, %s: %d images in %.0f s", built.facts["backbone"], policy, len(paths), found.seconds)
+    return built.facts | {
         "machine": made,
         "image_size": own.image_size,
         "images": len(paths),
-        "features": vectors.vectors.shape[1],
-        "seconds": round(vectors.seconds, 2),
+        "features": found.vectors.shape[1],
+        "seconds": round(found.seconds, 2),
     }
-    write_json(Path(f"metrics/embed_{name}.json"), facts)
-    logger.info("%s, %s: %d images in %.0f s", facts["backbone"], policy, len(paths), vectors.seconds)

@@ -9,28 +9,19 @@ import keras
 import numpy as np
 import pandas as pd
 
-from realwaste import (
-    calibration,
-    classification,
-    cost,
-    device,
-    embedding,
-    head,
-    lineup,
-    machine,
-    model_file,
-    predictions,
-    samples,
-)
-from realwaste.atomic import write_csv, write_json
-from realwaste.log import logger
-from realwaste.model_file import Classifier, Facts
-from realwaste.records import read_json
-from realwaste.scores import Probabilities
-from realwaste.tables import read_csv
+from realwaste.classifier import inference, model_file, temperature_scaling
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.classifier.probabilities import Probabilities, defined
+from realwaste.compute import device
+from realwaste.core import machine, registry
+from realwaste.core.files import read_csv, read_json, write_csv, write_json
+from realwaste.core.log import logger
+from realwaste.evaluation import calibration, classification, cost, predictions
+from realwaste.finetuning import head
+from realwaste.images import embeddings, labels
 
 if TYPE_CHECKING:
-    from stages.params import Params
+    from stages.launcher.params import Params
 
 RAW = Path("data/raw")
 
@@ -38,10 +29,10 @@ RAW = Path("data/raw")
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     answers, costs, scored, made, reliability, said = [], {}, {}, {}, [], []
-    for name in lineup.on():
-        classifier = model_file.load(lineup.file(name))
+    for name in registry.on():
+        classifier = model_file.load(registry.file(name))
         probabilities, facts = _answers(classifier, splits)
-        rows = predictions.rows(splits, name, probabilities, samples.classes_of(splits))
+        rows = predictions.rows(splits, name, probabilities, labels.classes_of(splits))
         measured, table = _scores(rows[rows["split"] == "test"], classifier.facts)
         answers.append(rows)
         reliability.append(table)
@@ -49,7 +40,7 @@ def main(params: "Params") -> None:
         made[name] = device.record(classifier.facts.precision)
         costs[name] = cost.measure(
             classifier,
-            lineup.file(name),
+            registry.file(name),
             RAW / splits["path"].iloc[0],
             repeats=params.evaluate.latency_repeats,
         )
@@ -74,27 +65,27 @@ def _answers(classifier: Classifier, splits: pd.DataFrame) -> tuple[Probabilitie
     asked: keras.Model = classifier.predictor
     inputs: Any = np.array([RAW / path for path in splits["path"]])
     ask: Callable[[keras.Model, Any], Probabilities] = partial(
-        predictions.of_pictures, batch_size=classifier.facts.batch_size
+        inference.of_pictures, batch_size=classifier.facts.batch_size
     )
     if head.is_enough(classifier.model):
-        asked, ask = head.of(classifier.model), predictions.of_vectors
-        inputs = embedding.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist())
-    probabilities, undefined = predictions.defined(ask(asked, inputs))
+        asked, ask = head.of(classifier.model), inference.of_vectors
+        inputs = embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist())
+    probabilities, undefined = defined(ask(asked, inputs))
     if undefined:
         logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined)
     facts: dict[str, Any] = {"undefined_answers": undefined}
-    if name in lineup.BACKBONES:
+    if name in registry.BACKBONES:
         repeated = head.with_trained(asked, Path(f"models/{name}_heads.npz"))
-        again = [predictions.defined(ask(model, inputs[tested])) for model in repeated]
+        again = [defined(ask(model, inputs[tested])) for model in repeated]
         diverged = sum(wrong > 0 for _, wrong in again)
-        facts |= classification.repeats(samples.labels_of(splits, "test"), [one for one, _ in again], diverged)
+        facts |= classification.repeats(labels.labels_of(splits, "test"), [one for one, _ in again], diverged)
     return probabilities, facts
 
 
 def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:
     """The test figures, and the reliability table before and after calibration."""
     labels, raw = predictions.labels_of(tested), predictions.probabilities_of(tested)
-    calibrated = calibration.tempered(raw, facts.temperature)
+    calibrated = temperature_scaling.tempered(raw, facts.temperature)
     tables = [
         calibration.reliability(labels, own).assign(model=facts.name, probabilities=said)
         for said, own in (("as they are", raw), ("calibrated", calibrated))

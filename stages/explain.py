@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import gallery, lineup, mistakes, model_file
-from realwaste.atomic import replacing, write_json
-from realwaste.log import logger
-from realwaste.tables import read_csv
+from realwaste.classifier import model_file
+from realwaste.core import registry
+from realwaste.core.files import read_csv, replacing, write_json
+from realwaste.core.log import logger
+from realwaste.explanation import gallery, mistakes
 
 if TYPE_CHECKING:
-    from stages.params import Params
+    from stages.launcher.params import Params
 
 RAW = Path("data/raw")
 
@@ -23,8 +24,8 @@ def main(params: "Params") -> None:
         table = gallery.examples(read_csv(Path("data/splits.csv")), own.examples_per_class)
         examples = gallery.write_pictures(folder, RAW, table, "example", own.picture_size)
         found = {}
-        for name in lineup.on():
-            classifier = model_file.load(lineup.file(name))
+        for name in registry.on():
+            classifier = model_file.load(registry.file(name))
             surest = mistakes.most_confident(tested[tested["model"] == name], own.mistakes)
             found[name] = gallery.write_mistakes(folder, RAW, surest, classifier, own.picture_size)
         doubted = read_csv(Path("data/suspects.csv")).head(own.suspects)

@@ -4,13 +4,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import absence, dataset, pretrained
-from realwaste.atomic import write_json
-from realwaste.log import logger
-from realwaste.stand_ins import StandIns
+from realwaste.core import registry
+from realwaste.core.files import write_json
+from realwaste.core.log import logger
+from realwaste.sources import dataset, pretrained
+from realwaste.sources.stand_ins import StandIns
 
 if TYPE_CHECKING:
-    from stages.params import FinetuneEdge, FinetuneReport, Params
+    from stages.launcher.params import FinetuneEdge, FinetuneReport, Params
 
 
 def main(params: "Params") -> None:
@@ -25,7 +26,7 @@ def main(params: "Params") -> None:
     for name, own in chosen.items():
         folder = Path("data/weights") / name
         if own.backbone is None:
-            absence.mark(folder)
+            registry.mark_off(folder)
             continue
         parameter = f"finetune_{name}.weights"
         records[name] = pretrained.fetch(

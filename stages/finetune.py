@@ -1,97 +1,96 @@
-"""What finetune_irv2, finetune_densenet and finetune_edge do: a head on cached vectors, saved with its backbone."""
+"""finetune_irv2, finetune_densenet and finetune_edge: a head on cached vectors, saved with its backbone."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from realwaste import (
-    backbone,
-    calibration,
-    device,
-    embedding,
-    finetuning,
-    head,
-    model_file,
-    precision,
-    predictions,
-    resume,
-    samples,
-    training,
-    unfreezing,
-    views,
-)
-from realwaste.atomic import write_csv, write_json
-from realwaste.augmentation import Augment
-from realwaste.finetuning import Parts
-from realwaste.log import logger
-from realwaste.model_file import Classifier, Facts
-from realwaste.records import read_json
-from realwaste.samples import Samples, labels_of, paths_of
-from realwaste.tables import read_csv
-from stages import dependencies
+import pandas as pd
+
+from realwaste.core import registry
+from realwaste.core.files import read_csv, read_json, write_csv, write_json
+from realwaste.core.log import logger
+from realwaste.images.labels import classes_of, labels_of, paths_of
+from stages.launcher import dependencies
 
 if TYPE_CHECKING:
-    import keras
+    from realwaste.finetuning.phases import Recipe
+    from stages.launcher.params import Base, Finetune, Params
 
-    from stages.params import Base, Finetune
+RAW = Path("data/raw")
+HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "dataset"]
 
-RAW, SPLITS = Path("data/raw"), Path("data/splits.csv")
+
+def main(params: "Params", name: str) -> None:
+    own, fetched = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))
+    metrics, dataset = Path(f"metrics/finetune_{name}.json"), fetched["dataset"]
+    if getattr(own, "backbone", "") is None:
+        registry.switch_off(metrics, dataset, registry.file(name), Path(f"models/{name}_heads.npz"))
+        # No epoch, but the charts' titles name the data set.
+        history = pd.DataFrame([{"dataset": dataset}], columns=HISTORY)
+        logger.info("finetune_%s.backbone is null: off", name)
+    else:
+        history, facts = _finetune(name, params.base, own, fetched)
+        write_json(metrics, {"dataset": dataset} | facts)
+    write_csv(Path(f"plots/data/history_{name}.csv"), history)
 
 
-def finetune(name: str, base: "Base", own: "Finetune") -> None:
-    splits, fetched = read_csv(SPLITS), read_json(Path("data/dataset.json"))
-    dataset = fetched["dataset"]
-    classes, folder = tuple(samples.classes_of(splits)), Path("data/weights") / name
-    vectors = embedding.load(Path(f"data/embeddings/{name}"))
-    cached = Parts(*(Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")))
-    pictures = Parts(*samples.pictures(splits, RAW, own.image_size, "memory")[:2]) if own.unfreeze else None
-    policy, end = precision.resolve(base.precision), own.unfrozen
-    made = device.record(policy if pictures else "float32")
-    device.say(made)
+def _finetune(
+    name: str, base: "Base", own: "Finetune", fetched: dict[str, Any]
+) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Leave the model and its repeats; the history of its training, and what metrics say of it."""
+    # TensorFlow, which a backbone that is off need not wait for.
+    from realwaste.backbone import feature_extractor
+    from realwaste.classifier import model_file, temperature_scaling, test_time_augmentation
+    from realwaste.classifier.model_file import Classifier, Facts
+    from realwaste.compute import device, precision, resume
+    from realwaste.finetuning import head, phases, unfreezing
+    from realwaste.images import embeddings
+
+    splits, policy, flips = read_csv(Path("data/splits.csv")), precision.resolve(base.precision), own.test_flips
+    classes, dataset, folder = tuple(classes_of(splits)), fetched["dataset"], Path("data/weights") / name
+    built, vectors = feature_extractor.fetched(folder, own.image_size), embeddings.load(Path(f"data/embeddings/{name}"))
     if own.unfreeze:  # a name that no layer has is found before anything is trained
-        unfreezing.unfreeze(backbone.fetched(folder, own.image_size).model, own.unfreeze)
-
-    def fitted(seed: int, kept: Path) -> tuple["keras.Model", training.Training]:
-        """A head alone; with its backbone where that has learned too."""
-        training.make_repeatable(seed, deterministic=base.deterministic)
-        # In float32 whatever base.precision says: two small matrices gain nothing.
-        schedule = training.Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, seed)
-        classifier, first = finetuning.fit_head(cached, own.dense_units, len(classes), schedule)
-        if pictures is None:
-            return classifier, first
-        schedule = training.Schedule(
-            end.epochs, end.batch_size, end.learning_rate, own.shuffle, seed, policy, decay=end.decay
-        )
-        network, augment = backbone.fetched(folder, own.image_size).model, Augment(**end.augment.model_dump())
-        whole, second = finetuning.fit_end(
-            network, classifier, pictures, schedule, end=own.unfreeze, augment=augment, checkpoint=kept / f"seed_{seed}"
-        )
-        return whole, training.joined(first, second)
-
+        unfreezing.unfreeze(built.model, own.unfreeze)
+    made = device.record(policy if own.unfreeze else "float32")
+    device.say(made)
+    recipe = _recipe(own, base, len(classes), policy, folder)
+    cached = phases.vectors_of(splits, vectors)
+    pictures = phases.pictures_of(splits, RAW, own.image_size) if own.unfreeze else None
     work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
     with resume.state(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as kept:
-        repeats = [fitted(seed, kept)[0] for seed in base.seeds]
-        learned, trained = fitted(base.seed, kept)
-        built = backbone.fetched(folder, own.image_size)
-        whole = views.averaged(learned if pictures else head.join(built.model, learned), own.test_flips)
-        started = built.facts["backbone"], built.facts["weights"]
-        at_once = views.batch_size(own.embed_batch_size, own.test_flips)
-        facts = Facts(
-            *(name, classes, own.image_size, dataset, *started),
-            origin=fetched["origin"],
-            precision=policy,
-            batch_size=at_once,
-        )
-        asked = paths_of(splits, "val")
-        guesses = (
-            predictions.of_vectors(learned, vectors.of(asked))
-            if head.is_enough(whole)
-            else predictions.of_pictures(Classifier(whole, facts).predictor, [RAW / path for path in asked], at_once)
-        )
-        temperature = calibration.fitted_temperature(labels_of(splits, "val"), guesses)
-        model_file.save(Path(f"models/{name}.keras"), Classifier(whole, replace(facts, temperature=temperature)))
+        repeats = [phases.fit(recipe, cached, pictures, seed, kept)[0] for seed in base.seeds]
+        learned, trained = phases.fit(recipe, cached, pictures, base.seed, kept)
+        whole = learned if own.unfreeze else head.join(built.model, learned)
+        started, size = (built.facts["backbone"], built.facts["weights"]), own.embed_batch_size
+        at_once = test_time_augmentation.batch_size(size, flips)
+        facts = Facts(name, classes, own.image_size, dataset, *started, 1.0, policy, at_once, fetched["origin"])
+        classifier = Classifier(test_time_augmentation.averaged(whole, flips), facts)
+        guesses = head.probabilities(classifier, vectors, RAW, paths_of(splits, "val"))
+        temperature = temperature_scaling.fitted_temperature(labels_of(splits, "val"), guesses)
+        model_file.save(registry.file(name), replace(classifier, facts=replace(facts, temperature=temperature)))
         head.save_trained(Path(f"models/{name}_heads.npz"), repeats)
-        write_csv(Path(f"plots/data/history_{name}.csv"), trained.history.assign(dataset=dataset))
-        about = {"dataset": dataset, "machine": made} | built.facts
-        write_json(Path(f"metrics/finetune_{name}.json"), about | trained.summary() | {"temperature": temperature})
     logger.info("%s (%s weights): %s", *started, trained.line())
+    about = {"machine": made} | built.facts | trained.summary() | {"temperature": temperature}
+    return trained.history.assign(dataset=dataset), about
+
+
+def _recipe(own: "Finetune", base: "Base", classes: int, policy: str, folder: Path) -> "Recipe":
+    from realwaste.backbone import feature_extractor
+    from realwaste.finetuning.phases import End, Recipe
+    from realwaste.network.augmentation import Augment
+    from realwaste.training.fitting import Schedule
+
+    # In float32 whatever base.precision says: two small matrices gain nothing.
+    schedule = Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, base.seed)
+    recipe = Recipe(classes, own.dense_units, schedule, base.deterministic)
+    if not own.unfreeze:
+        return recipe
+    second = own.unfrozen
+    schedule = Schedule(second.epochs, second.batch_size, second.learning_rate, own.shuffle, base.seed, policy)
+    end = End(
+        own.unfreeze,
+        replace(schedule, decay=second.decay),
+        Augment(**second.augment.model_dump()),
+        lambda: feature_extractor.fetched(folder, own.image_size).model,
+    )
+    return replace(recipe, end=end)

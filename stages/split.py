@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import figures, leakage, split
-from realwaste.atomic import write_csv, write_json
-from realwaste.log import logger
-from realwaste.parts import PARTS
-from realwaste.records import read_json
-from realwaste.tables import read_csv
+from realwaste.core.files import read_csv, read_json, write_csv, write_json
+from realwaste.core.log import logger
+from realwaste.dataset import leakage, split
+from realwaste.images.labels import PARTS
+from realwaste.report import figures
 
 if TYPE_CHECKING:
-    from stages.params import Params
+    from stages.launcher.params import Params
 
 
 def main(params: "Params") -> None:

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from realwaste import absence, embedding, leakage, lineup, machine, suspects
-from realwaste.atomic import write_csv, write_json
-from realwaste.log import logger
-from realwaste.records import read_json
-from realwaste.samples import classes_of
-from realwaste.tables import read_csv
+from realwaste.core import machine, registry
+from realwaste.core.files import read_csv, read_json, write_csv, write_json
+from realwaste.core.log import logger
+from realwaste.dataset import leakage
+from realwaste.evaluation import suspects
+from realwaste.images import embeddings
+from realwaste.images.labels import classes_of
 
 if TYPE_CHECKING:
-    from stages.params import Params
+    from stages.launcher.params import Params
 
 
 def main(params: "Params") -> None:
@@ -22,11 +23,11 @@ def main(params: "Params") -> None:
     labels = np.searchsorted(classes, manifest["label"])
     groups = leakage.groups(manifest, leakage.near_duplicates(manifest), params.split.block)
     answers = []
-    for name in lineup.BACKBONES:
+    for name in registry.BACKBONES:
         stored = Path(f"data/embeddings/{name}")
-        if absence.is_off(stored):
+        if registry.is_off(stored):
             continue
-        vectors = embedding.load(stored).of(manifest["path"].tolist())
+        vectors = embeddings.load(stored).of(manifest["path"].tolist())
         answers.append(suspects.out_of_sample(vectors, labels, groups, params.suspects.folds))
     table = suspects.ranked(manifest, classes, answers)
     doubted = int((table["models_disagreeing"] == len(answers)).sum())

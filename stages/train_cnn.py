@@ -4,46 +4,81 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste import batches, calibration, cnn, device, model_file, precision, predictions, resume, training, views
-from realwaste.atomic import write_csv, write_json
-from realwaste.augmentation import Augment
-from realwaste.engines import fitting
-from realwaste.log import logger
-from realwaste.model_file import Classifier, Facts
-from realwaste.records import read_json
-from realwaste.samples import classes_of
-from realwaste.tables import read_csv
-from stages import dependencies
+from realwaste.classifier import inference, model_file, temperature_scaling, test_time_augmentation
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.compute import device, precision, resume
+from realwaste.compute.repeatable import make_repeatable
+from realwaste.core import registry
+from realwaste.core.files import read_csv, read_json, write_csv, write_json
+from realwaste.core.log import logger
+from realwaste.data_parallel import engines
+from realwaste.images.labels import classes_of
+from realwaste.network import cnn
+from realwaste.network.augmentation import Augment
+from realwaste.training import batches
+from realwaste.training.fitting import Schedule
+from stages.launcher import dependencies
 
 if TYPE_CHECKING:
+    import keras
     import pandas as pd
 
-    from stages.params import Params
+    from stages.launcher.params import Params, TrainCnn
 
 
 def main(params: "Params") -> None:
-    own, engine = params.train_cnn, fitting.of(params.base.engine)
-    training.make_repeatable(params.base.seed, deterministic=params.base.deterministic)
+    own, base = params.train_cnn, params.base
+    make_repeatable(base.seed, deterministic=base.deterministic)
     splits, fetched = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))
+    engine, classes, dataset = engines.of(base.engine), tuple(classes_of(splits)), fetched["dataset"]
     train, val, cache = engine.pictures(splits, Path("data/raw"), own.image_size, own.cache)
-    classes = classes_of(splits)
-    model = cnn.build(
+    model, policy = _model(own, len(classes)), precision.resolve(base.precision)
+    made = device.record(policy, base.engine)
+    device.say(made)
+    # Whatever engine a run that did not end had, another may go on from its last epoch.
+    same = {key: value for key, value in vars(base).items() if key != "engine"}
+    work = {"parameters": own.model_dump(), "base": same, "precision": policy}
+
+    def live(history: "pd.DataFrame") -> None:
+        write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
+
+    with resume.state("train_cnn", work, dependencies.files("train_cnn")) as kept:
+        schedule = _schedule(own, base.seed, policy)
+        trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
+        live(trained.history)
+        started, at_once = (
+            (cnn.BACKBONE, cnn.WEIGHTS),
+            test_time_augmentation.batch_size(own.batch_size, own.test_flips),
+        )
+        facts = Facts("cnn", classes, own.image_size, dataset, *started, 1.0, policy, at_once, fetched["origin"])
+        classifier = Classifier(test_time_augmentation.averaged(model, own.test_flips), facts)
+        asked = (pixels for pixels, _ in batches.ordered(val, batch_size=at_once))
+        guesses = inference.of_batches(classifier.predictor, asked)
+        temperature = temperature_scaling.fitted_temperature(val.labels, guesses)
+        model_file.save(registry.file("cnn"), Classifier(classifier.model, replace(facts, temperature=temperature)))
+        about = {"dataset": dataset, "backbone": cnn.BACKBONE, "weights": cnn.WEIGHTS, "machine": made, "cache": cache}
+        write_json(Path("metrics/train_cnn.json"), about | trained.summary() | {"temperature": temperature})
+    logger.info("CNN: %s", trained.line())
+
+
+def _model(own: "TrainCnn", classes: int) -> "keras.Model":
+    return cnn.build(
         own.image_size,
-        len(classes),
+        classes,
         batch_norm_momentum=own.batch_norm_momentum,
         head=own.head,
         dropout=own.dropout,
         augment=Augment(**own.augment.model_dump()),
     )
-    policy = precision.resolve(params.base.precision)
-    made = device.record(policy, params.base.engine)
-    device.say(made)
-    schedule = training.Schedule(
+
+
+def _schedule(own: "TrainCnn", seed: int, policy: str) -> Schedule:
+    return Schedule(
         own.epochs,
         own.batch_size,
         own.learning_rate,
         own.shuffle,
-        params.base.seed,
+        seed,
         dtype_policy=policy,
         decay=own.decay,
         weight_decay=own.weight_decay,
@@ -51,38 +86,3 @@ def main(params: "Params") -> None:
         class_weights=own.class_weights,
         patience=own.patience,
     )
-    # Whatever engine a run that did not end had, another may go on from its last epoch.
-    base = {key: value for key, value in vars(params.base).items() if key != "engine"}
-    work = {"parameters": own.model_dump(), "base": base, "precision": policy}
-
-    def live(history: "pd.DataFrame") -> None:
-        write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=fetched["dataset"]))
-
-    with resume.state("train_cnn", work, dependencies.files("train_cnn")) as kept:
-        trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
-        live(trained.history)
-        whole = views.averaged(model, own.test_flips)
-        facts = Facts(
-            "cnn",
-            tuple(classes),
-            own.image_size,
-            fetched["dataset"],
-            cnn.BACKBONE,
-            cnn.WEIGHTS,
-            origin=fetched["origin"],
-            precision=policy,
-            batch_size=views.batch_size(own.batch_size, own.test_flips),
-        )
-        asked = (pixels for pixels, _ in batches.ordered(val, batch_size=facts.batch_size))
-        guesses = predictions.of_batches(Classifier(whole, facts).predictor, asked)
-        temperature = calibration.fitted_temperature(val.labels, guesses)
-        model_file.save(Path("models/cnn.keras"), Classifier(whole, replace(facts, temperature=temperature)))
-        about = {
-            "dataset": fetched["dataset"],
-            "backbone": cnn.BACKBONE,
-            "weights": cnn.WEIGHTS,
-            "machine": made,
-            "cache": cache,
-        }
-        write_json(Path("metrics/train_cnn.json"), about | trained.summary() | {"temperature": temperature})
-    logger.info("CNN: %s", trained.line())

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from realwaste import figures, manifest
-from realwaste.atomic import write_csv, write_json
-from realwaste.log import logger
-from realwaste.records import read_json
+from realwaste.core.files import read_json, write_csv, write_json
+from realwaste.core.log import logger
+from realwaste.dataset import manifest
+from realwaste.report import figures
 
 if TYPE_CHECKING:
-    from stages.params import Params
+    from stages.launcher.params import Params
 
 
 def main(params: "Params") -> None:

@@ -64,8 +64,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def ready_to_train(tmp_path: Path, images: Images) -> Path:
     """A checkout in a folder of its own, with what the stage train_cnn reads: a few small pictures, two epochs."""
-    from realwaste import manifest, split
-    from realwaste.atomic import write_csv, write_json
+    from realwaste.core.files import write_csv, write_json
+    from realwaste.dataset import manifest, split
 
     root = tmp_path / "checkout"
     copy_checkout(root)
@@ -81,7 +81,7 @@ def ready_to_train(tmp_path: Path, images: Images) -> Path:
 @pytest.fixture
 def realwaste_manifest() -> pd.DataFrame:
     """One row for each image of RealWaste, by its published counts, without the images."""
-    from realwaste.dataset import REALWASTE_COUNTS
+    from realwaste.sources.dataset import REALWASTE_COUNTS
 
     rows = [
         (f"{label}/{label}_{number}.jpg", label)

@@ -7,9 +7,11 @@ FOLDER/kept_<engine>.
 import sys
 from pathlib import Path
 
-from realwaste import backbone, embedding, log
-from realwaste.engines import embedding as engines
-from realwaste.errors import UserError
+from realwaste.backbone import feature_extractor
+from realwaste.core import log
+from realwaste.core.errors import UserError
+from realwaste.embedding import engines, local
+from realwaste.images import embeddings
 
 SIZE, BATCH = 128, 2
 
@@ -22,15 +24,13 @@ def main() -> int:
     if "--lost" in sys.argv:
         root = folder / "nowhere"
     kept.mkdir(exist_ok=True)
-    model = backbone.build("MobileNetV2", SIZE, None, seed=1)
+    model = feature_extractor.build("MobileNetV2", SIZE, None, seed=1)
     try:
-        found = engines.of(engine)(
-            model, embedding.Job(root, paths, "float32", SIZE, BATCH, deterministic=True), kept=kept
-        )
+        found = engines.of(engine)(model, local.Job(root, paths, "float32", SIZE, BATCH, deterministic=True), kept=kept)
     except UserError as error:
         log.logger.error("%s", error)
         return 1
-    embedding.save(folder / engine, found)
+    embeddings.save(folder / engine, found)
     return 0
 
 

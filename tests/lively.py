@@ -5,7 +5,8 @@ import numpy as np
 from conftest import picture
 from numpy.typing import NDArray
 
-from realwaste import backbone, head
+from realwaste.backbone import feature_extractor
+from realwaste.finetuning import head
 
 
 def extractor(name: str, image_size: int, weights: str = "random") -> keras.Model:
@@ -13,7 +14,7 @@ def extractor(name: str, image_size: int, weights: str = "random") -> keras.Mode
 
     So batch normalisation takes the statistics of some pictures first, as after training.
     """
-    built = backbone.build(name, image_size, None, seed=1)
+    built = feature_extractor.build(name, image_size, None, seed=1)
     if weights == "random":
         network = next(layer for layer in built.layers if isinstance(layer, keras.Model))
         network.trainable = True

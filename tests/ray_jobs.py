@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from import_walk import ROOT
-
+from benchmarks.child import ROOT
 from benchmarks.ray_nodes import OPEN
 
 

@@ -6,10 +6,12 @@ FOLDER/pictures holds two classes; it leaves FOLDER/<engine>.csv, and goes on fr
 import sys
 from pathlib import Path
 
-from realwaste import log, manifest, split, training, trials
-from realwaste.atomic import write_csv
-from realwaste.engines import sweeping
-from realwaste.errors import UserError
+from realwaste.core import log
+from realwaste.core.errors import UserError
+from realwaste.core.files import write_csv
+from realwaste.dataset import manifest, split
+from realwaste.sweep import engines, trials
+from realwaste.training import fitting
 
 EPOCHS, RATES = 6, [0.0001, 0.001, 0.01, 1e30]
 
@@ -19,14 +21,14 @@ def main() -> int:
     log.setup()
     table, _ = manifest.scan(folder / "pictures")
     splits = split.stratified(table, train=0.6, val=0.2, test=0.2, seed=1)
-    schedule = training.Schedule(EPOCHS, 8, 0, True, 3)
+    schedule = fitting.Schedule(EPOCHS, 8, 0, True, 3)
     job = trials.Sweep(
         RATES, splits, folder / "pictures", 48, "memory", 0.9, schedule, deterministic=True, prune="--prune" in sys.argv
     )
     kept = folder / f"kept_{engine}"
     kept.mkdir(exist_ok=True)
     try:
-        tried = sweeping.of(engine)(job, kept=kept, live=lambda table: write_csv(folder / "live.csv", table))
+        tried = engines.of(engine)(job, kept=kept, live=lambda table: write_csv(folder / "live.csv", table))
     except UserError as error:
         log.logger.error("%s", error)
         return 1

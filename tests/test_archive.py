@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realwaste.archive import Limits, extract
-from realwaste.errors import UserError
+from realwaste.core.errors import UserError
+from realwaste.sources.archive import Limits, extract
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")  # zipfile's, when it writes what we want to refuse
 TIGHT = Limits(max_entries=50, max_total_bytes=4 << 20, max_ratio=100, ratio_from_bytes=1 << 20)

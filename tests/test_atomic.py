@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from realwaste.atomic import replacing, write_json
+from realwaste.core.files import replacing, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import keras
 import pytest
-from import_walk import ROOT
 
 from benchmarks import (
     claims,
@@ -23,11 +22,11 @@ from benchmarks import (
     scale_tables,
     tables,
 )
-from benchmarks.child import measure
-from realwaste import manifest, split
-from realwaste.atomic import write_csv
-from realwaste.errors import UserError
-from stages import params
+from benchmarks.child import ROOT, measure
+from realwaste.core.errors import UserError
+from realwaste.core.files import write_csv
+from realwaste.dataset import manifest, split
+from stages.launcher import params_file
 
 
 @pytest.fixture
@@ -119,7 +118,7 @@ def test_commands_are_those_that_run():
         assert words[:3] == ["dvc", "exp", "run"]
         named = dict(word.split("=") for word in words[4::2])
         assert not {"PHOTOS", "EXTRACTOR"} & set(named.values())
-        whole = params.read_yaml(ROOT / "params.yaml")
+        whole = params_file.read_yaml(ROOT / "params.yaml")
         for key in named:
             value = whole
             for part in key.split("."):
@@ -130,7 +129,7 @@ def test_commands_are_those_that_run():
 def test_a_row_is_run_and_filled_in(images, tmp_path):
     photos = images(glass=10, metal=10, paper=10, inside="photos")
     small = (
-        "train_cnn.image_size=32 train_cnn.epochs=1 lr_sweep.image_size=32 lr_sweep.epochs=1 base.seeds=[1,2]"
+        "train_cnn.image_size=32 train_cnn.epochs=1 lr_sweep.epochs=1 base.seeds=[1,2]"
         " finetune_irv2.backbone=MobileNetV2 finetune_irv2.weights=random finetune_irv2.image_size=32"
         " finetune_densenet.backbone=MobileNetV2 finetune_densenet.weights=random finetune_densenet.image_size=32"
     )

@@ -17,10 +17,10 @@ from filelock import FileLock
 from servers import PlayServer
 
 import realwaste
-from realwaste import cache
-from realwaste.download import Policy
-from realwaste.errors import UnreachableError, UserError
-from realwaste.log import logger
+from realwaste.core.errors import UnreachableError, UserError
+from realwaste.core.log import logger
+from realwaste.sources import cache
+from realwaste.sources.download import Policy
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

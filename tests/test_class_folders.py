@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from realwaste import class_folders
-from realwaste.errors import UserError
-from realwaste.log import logger
+from realwaste.core.errors import UserError
+from realwaste.core.log import logger
+from realwaste.sources import class_folders
 
 
 @pytest.mark.parametrize("inside", ["set", "set/realwaste-main/RealWaste"])

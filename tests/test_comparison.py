@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste import classification, comparison, figures, predictions
+from realwaste.evaluation import classification, predictions
+from realwaste.report import comparison, figures
 
 CLASSES = ["a", "b"]
 MODELS = ("cnn", "irv2", "densenet")

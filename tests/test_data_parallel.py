@@ -21,12 +21,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import training_job
-from import_walk import ROOT
 
-from realwaste import batches, data_parallel, fused, training, workers
-from realwaste.data_parallel import Outcome
-from realwaste.samples import Samples
-from realwaste.synchronised import SynchronisedBatchNorm
+from benchmarks.child import ROOT
+from realwaste.compute import fused
+from realwaste.data_parallel import loop, replicas
+from realwaste.data_parallel.batch_norm import SynchronisedBatchNorm
+from realwaste.data_parallel.loop import Outcome
+from realwaste.training import batches, fitting
+from realwaste.training.samples import Samples
 
 WAIT_S = 60
 EVERYTHING: dict[str, Any] = {
@@ -94,9 +96,9 @@ def meet(monkeypatch):
 
     def run(size: int, work: Callable[[Any], Outcome]) -> list[Outcome]:
         meeting = Meeting(size)
-        monkeypatch.setattr(workers, "count", lambda: size)
-        monkeypatch.setattr(workers, "index", lambda: meeting.own.number)
-        monkeypatch.setattr(workers, "total", meeting.total)
+        monkeypatch.setattr(replicas, "count", lambda: size)
+        monkeypatch.setattr(replicas, "index", lambda: meeting.own.number)
+        monkeypatch.setattr(replicas, "total", meeting.total)
         return meeting.run(work)
 
     return run
@@ -105,9 +107,9 @@ def meet(monkeypatch):
 def _together(meet, size: int, **job: Any) -> list[Outcome]:
     """The outcomes of `size` workers, of the same start."""
     changes = {key: value for key, value in job.items() if key not in {"train", "val", "build"}}
-    work = data_parallel.work_of(training_job.model(**job.get("build", {})), training_job.schedule(**changes), None)
+    work = loop.work_of(training_job.model(**job.get("build", {})), training_job.schedule(**changes), None)
     train, val = training_job.samples(job.get("train", 41)), training_job.samples(job.get("val", 11))
-    return meet(size, lambda strategy: data_parallel.fit(work, train, val, strategy))
+    return meet(size, lambda strategy: loop.fit(work, train, val, strategy))
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -116,7 +118,7 @@ def test_workers_take_the_steps_of_one_process(meet, size, changed):
     outcomes = _together(meet, size, **changed)
     built, local = training_job.run("local", **changed)
     for outcome in outcomes:
-        np.testing.assert_allclose(outcome.rows, local.history[training.METRICS], atol=1e-6)
+        np.testing.assert_allclose(outcome.rows, local.history[fitting.METRICS], atol=1e-6)
         assert outcome.best_epoch == local.kept_epoch
         for ours, theirs in zip(outcome.weights, built.get_weights(), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=2e-4)
@@ -130,14 +132,14 @@ def test_more_workers_than_rows(meet):
     outcomes = _together(meet, 2, **changed)
     _, local = training_job.run("local", **changed)
     for outcome in outcomes:
-        np.testing.assert_allclose(outcome.rows, local.history[training.METRICS], atol=1e-6)
+        np.testing.assert_allclose(outcome.rows, local.history[fitting.METRICS], atol=1e-6)
 
 
 def test_one_worker_draws_what_one_process_draws(meet):
     changed: dict[str, Any] = {"build": DRAWN, "epochs": 3}
     (outcome,) = _together(meet, 1, **changed)
     _, local = training_job.run("local", **changed)
-    np.testing.assert_allclose(outcome.rows, local.history[training.METRICS], atol=1e-5)
+    np.testing.assert_allclose(outcome.rows, local.history[fitting.METRICS], atol=1e-5)
 
 
 def test_several_workers_draw_apart():
@@ -145,7 +147,7 @@ def test_several_workers_draw_apart():
     rows = np.ones((1, training_job.SIZE, training_job.SIZE, 3), np.uint8)
     twins[1].set_weights(twins[0].get_weights())
     for worker, twin in enumerate(twins):
-        data_parallel._draw_apart(twin, worker)
+        loop._draw_apart(twin, worker)
     for ours, theirs in zip(twins[0].get_weights(), twins[1].get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs, err_msg="no weight is touched")
     first, second = (twin(rows, training=True).numpy() for twin in twins)
@@ -159,7 +161,7 @@ def test_low_precision_learns_and_stays_in_step(meet, policy):
     assert first.rows == second.rows
     assert first.rows[-1][0] < first.rows[0][0]
     # Before rounding errors have grown with every step.
-    np.testing.assert_allclose(first.rows[0], local.history[training.METRICS].iloc[0], atol=5e-3)
+    np.testing.assert_allclose(first.rows[0], local.history[fitting.METRICS].iloc[0], atol=5e-3)
     for ours, theirs in zip(first.weights, second.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -168,7 +170,7 @@ def test_a_loss_that_is_no_number_ends_it_in_the_same_epoch(meet):
     outcomes = _together(meet, 2, learning_rate=1e38)
     _, local = training_job.run("local", learning_rate=1e38)
     for outcome in outcomes:
-        found = training.what_happened(outcome.rows, outcome.seconds, outcome.best_epoch)
+        found = fitting.what_happened(outcome.rows, outcome.seconds, outcome.best_epoch)
         assert found.diverged_epoch == local.diverged_epoch
         assert len(found.history) == len(local.history)
 
@@ -189,14 +191,14 @@ def test_workers_go_on_bit_for_bit(meet, tmp_path):
 
     def run(checkpoint=None, stop=None):
         schedule = training_job.schedule(**changed)
-        work = data_parallel.work_of(training_job.model(**DRAWN), schedule, checkpoint)
+        work = loop.work_of(training_job.model(**DRAWN), schedule, checkpoint)
 
         def live(rows):
             if len(rows) == stop:
                 raise InterruptedError
 
         train, val = training_job.samples(41), training_job.samples(11)
-        return meet(2, lambda strategy: data_parallel.fit(work, train, val, strategy, live=live))[0]
+        return meet(2, lambda strategy: loop.fit(work, train, val, strategy, live=live))[0]
 
     whole = run()
     with pytest.raises(InterruptedError):
@@ -209,12 +211,10 @@ def test_workers_go_on_bit_for_bit(meet, tmp_path):
 
 def test_workers_that_read_other_checkpoints_refuse(meet, tmp_path):
     training_job.run("local", tmp_path / "t", epochs=2)
-    works = [
-        data_parallel.work_of(training_job.model(), training_job.schedule(), path) for path in (tmp_path / "t", None)
-    ]
+    works = [loop.work_of(training_job.model(), training_job.schedule(), path) for path in (tmp_path / "t", None)]
     train, val = training_job.samples(41), training_job.samples(11)
     with pytest.raises(RuntimeError, match=r"different epochs: \[2, 0\]"):
-        meet(2, lambda one: data_parallel.fit(works[one.cluster_resolver.task_id], train, val, one))
+        meet(2, lambda one: loop.fit(works[one.cluster_resolver.task_id], train, val, one))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -310,7 +310,7 @@ def test_processes_without_ray_take_the_steps_of_one(tmp_path):
     for number, job in enumerate(jobs):
         found = [np.load(tmp_path / f"{rank}.{number}.npz") for rank in range(3)]
         built, local = training_job.run("local", **job)
-        np.testing.assert_allclose(found[0]["rows"], local.history[training.METRICS], atol=1e-6)
+        np.testing.assert_allclose(found[0]["rows"], local.history[fitting.METRICS], atol=1e-6)
         for place, theirs in enumerate(built.get_weights()):
             np.testing.assert_allclose(found[0][f"arr_{place}"], theirs, atol=2e-4)
             for other in found[1:]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from servers import PlayServer, no_length, ok, status
 
-from realwaste import dataset
-from realwaste.errors import UnreachableError, UserError
-from realwaste.stand_ins import StandIns
+from realwaste.core.errors import UnreachableError, UserError
+from realwaste.sources import dataset
+from realwaste.sources.stand_ins import StandIns
 
 SRC = Path(dataset.__file__).parents[1]
 NOWHERE = "http://127.0.0.1:9/realwaste.zip"  # the discard port: nobody listens there

@@ -16,9 +16,9 @@ import servers as play
 from rich.console import Console
 from servers import PlayServer
 
-from realwaste import download as module
-from realwaste.download import Policy, downloader
-from realwaste.errors import UnreachableError, UserError
+from realwaste.core.errors import UnreachableError, UserError
+from realwaste.sources import download as module
+from realwaste.sources.download import Policy, downloader
 
 CONTENT = bytes(range(256)) * 1200
 QUICK = Policy(connect_timeout_s=2, stall_timeout_s=0.5, attempts=3, backoff_s=0.01)

@@ -5,24 +5,26 @@ import json
 import numpy as np
 import pytest
 
-from realwaste import batches, embedding, shards
-from realwaste.errors import UserError
-from realwaste.samples import Samples
+from realwaste.core import machine
+from realwaste.core.errors import UserError
+from realwaste.images import embeddings, shards
+from realwaste.training import batches
+from realwaste.training.samples import Samples
 
 PATHS = np.array([f"{label}/ü {number}.jpg" for label in "ab" for number in range(11)])
-STORED = embedding.Embeddings(PATHS, np.random.default_rng(0).normal(size=(22, 3)).astype(np.float32))
+STORED = embeddings.Embeddings(PATHS, np.random.default_rng(0).normal(size=(22, 3)).astype(np.float32))
 
 
 @pytest.fixture(params=[1, 5, 22, 1000], ids=lambda rows: f"{rows} rows a file")
 def folder(request, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding, "SHARD_BYTES", request.param * 3 * 4)
-    embedding.save(tmp_path / "v", STORED)
+    monkeypatch.setattr(embeddings, "SHARD_BYTES", request.param * 3 * 4)
+    embeddings.save(tmp_path / "v", STORED)
     assert len(list((tmp_path / "v").glob("*.vectors.npy"))) == -(-22 // request.param)
     return tmp_path / "v"
 
 
 def test_what_was_saved_is_loaded(folder):
-    loaded = embedding.load(folder)
+    loaded = embeddings.load(folder)
     np.testing.assert_array_equal(loaded.paths, PATHS)
     np.testing.assert_array_equal(loaded.vectors, STORED.vectors, strict=True)
     assert loaded.vectors.shape == (22, 3)
@@ -34,8 +36,8 @@ def test_what_was_saved_is_loaded(folder):
 
 
 def test_they_are_trained_on_alike_where_they_do_not_fit_in_memory(folder, monkeypatch):
-    monkeypatch.setattr(embedding, "free_memory", lambda: 0)
-    vectors, labels = embedding.load(folder).of(PATHS[4:20].tolist()), np.arange(16)
+    monkeypatch.setattr(machine, "free_memory", lambda: 0)
+    vectors, labels = embeddings.load(folder).of(PATHS[4:20].tolist()), np.arange(16)
     assert isinstance(vectors, shards.Shards) == (len(list(folder.iterdir())) > 3)
     given = batches.shuffled(Samples(vectors, labels), batch_size=5, epochs=2, seed=1, shuffle=True)
     whole = batches.shuffled(Samples(STORED.vectors[4:20], labels), batch_size=5, epochs=2, seed=1, shuffle=True)
@@ -58,9 +60,9 @@ def test_shards_are_indexed_as_an_array_is(folder):
 
 
 def test_a_folder_takes_the_place_of_another_whole(folder):
-    fewer = embedding.Embeddings(PATHS[:2], STORED.vectors[:2])
-    embedding.save(folder, fewer)
-    np.testing.assert_array_equal(embedding.load(folder).vectors, fewer.vectors)
+    fewer = embeddings.Embeddings(PATHS[:2], STORED.vectors[:2])
+    embeddings.save(folder, fewer)
+    np.testing.assert_array_equal(embeddings.load(folder).vectors, fewer.vectors)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
@@ -96,4 +98,4 @@ def _fewer_shards(folder):
 def test_a_folder_that_is_not_whole_is_refused(folder, damage):
     damage(folder)
     with pytest.raises(UserError, match="one vector for each image"):
-        embedding.load(folder)
+        embeddings.load(folder)

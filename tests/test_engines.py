@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from import_walk import ROOT
 
-from realwaste import arrays, libraries, pixel_cache, samples
-from realwaste.engines import embedding, sweeping
-from realwaste.errors import UserError
-from realwaste.on_ray import cluster, refusal
-from realwaste.on_ray import embedding as on_ray
-from realwaste.on_ray import sweeping as sweep_on_ray
+from benchmarks.child import ROOT
+from realwaste.cluster import connection, waiting, worker
+from realwaste.compute import arrays, libraries
+from realwaste.core import machine
+from realwaste.core.errors import UserError
+from realwaste.embedding import engines as embedding_engines
+from realwaste.embedding import on_ray
+from realwaste.sweep import engines as sweep_engines
+from realwaste.sweep import on_ray as sweep_on_ray
+from realwaste.training import samples
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def without_ray(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
 
-@pytest.mark.parametrize("engines", [embedding, sweeping])
+@pytest.mark.parametrize("engines", [embedding_engines, sweep_engines])
 def test_without_ray_the_extra_is_named(engines, without_ray):
     engines.of("local")
     with pytest.raises(UserError, match=r"(?s)base\.engine=ray needs Ray.*make setup-dev`, or pip install '\.\[ray\]'"):
@@ -32,14 +35,15 @@ def test_without_ray_the_extra_is_named(engines, without_ray):
 
 
 def test_an_engine_is_asked_for_by_its_name():
-    assert embedding.of("ray") is on_ray.embed
-    assert sweeping.of("ray") is sweep_on_ray.try_all
-    assert "on_ray" not in embedding.of("local").__module__
+    assert embedding_engines.of("ray") is on_ray.embed
+    assert sweep_engines.of("ray") is sweep_on_ray.try_all
+    assert "on_ray" not in embedding_engines.of("local").__module__
 
 
 def test_the_local_engine_starts_without_ray():
     code = (
-        "import sys; from realwaste.engines import embedding, sweeping; embedding.of('local'); sweeping.of('local'); "
+        "import sys; from realwaste.embedding import engines; engines.of('local'); "
+        "from realwaste.sweep import engines; engines.of('local'); "
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
@@ -50,9 +54,9 @@ def test_the_local_engine_starts_without_ray():
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "ray://127.0.0.1:1"])
 def test_nobody_at_the_address_is_said_at_once(monkeypatch, address):
-    monkeypatch.setenv(cluster.ADDRESS, address)
+    monkeypatch.setenv(connection.ADDRESS, address)
     began = time.monotonic()
-    with pytest.raises(UserError, match="RAY_ADDRESS must be the address"), cluster.connected():
+    with pytest.raises(UserError, match="RAY_ADDRESS must be the address"), connection.connected():
         pass
     assert time.monotonic() - began < 20
 
@@ -62,9 +66,9 @@ def test_nobody_at_the_address_is_said_at_once(monkeypatch, address):
 )
 def test_a_token_is_shown_to_a_cluster_that_is_named(monkeypatch, tmp_path, token, mode, shown):
     """Ray 2.60 shows it by itself only to one that it has found by itself."""
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", cluster.AUTHENTICATION):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", connection.AUTHENTICATION):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {"HOME": str(tmp_path), cluster.ADDRESS: "head:1", cluster.AUTHENTICATION: mode}.items():
+    for name, value in {"HOME": str(tmp_path), connection.ADDRESS: "head:1", connection.AUTHENTICATION: mode}.items():
         if value:
             monkeypatch.setenv(name, value)
     if token:
@@ -77,11 +81,11 @@ def test_a_token_is_shown_to_a_cluster_that_is_named(monkeypatch, tmp_path, toke
         raise ConnectionError("failed to connect")
 
     monkeypatch.setattr("ray.init", init)
-    monkeypatch.setattr(cluster, "_knock", lambda address: None)
+    monkeypatch.setattr(connection, "_knock", lambda address: None)
     before = dict(os.environ)
-    with pytest.raises(UserError, match=r"~/\.ray/auth_token must be here too"), cluster.connected():
+    with pytest.raises(UserError, match=r"~/\.ray/auth_token must be here too"), connection.connected():
         pass
-    assert seen[0].get(cluster.AUTHENTICATION) == shown
+    assert seen[0].get(connection.AUTHENTICATION) == shown
     assert seen[0]["RAY_USAGE_STATS_ENABLED"] == "0"
     assert dict(os.environ) == before
 
@@ -91,7 +95,7 @@ def test_results_that_stay_away_end_the_wait():
         yield 1
         time.sleep(5)
 
-    results = cluster.watched(slow(), "vectors", 0.2)
+    results = waiting.watched(slow(), "vectors", 0.2)
     assert next(results) == 1
     with pytest.raises(UserError, match=r"must deliver vectors: none came for 0\.2 s"):
         next(results)
@@ -104,18 +108,18 @@ def test_what_goes_wrong_beside_comes_through(error):
         raise error
 
     with pytest.raises(type(error)) as caught:
-        list(cluster.watched(failing(), "vectors", 5))
+        list(waiting.watched(failing(), "vectors", 5))
     assert caught.value is error
 
 
 @pytest.mark.parametrize("received", [None, "no /pictures on node 10.0.0.2", {"keras": "1.0"}, 3])
 def test_what_a_worker_refuses_arrives_as_it_was(received):
     error = UserError("Every node must have the images.", "Share «them».", received)
-    assert str(refusal.unpacked(refusal.packed(error))) == str(error)
+    assert str(worker.unpacked(worker.packed(error))) == str(error)
 
 
 def test_what_json_does_not_know_arrives_as_text():
-    assert refusal.unpacked(refusal.packed(UserError("rule", "remedy", Path("a")))).received == "a"
+    assert worker.unpacked(worker.packed(UserError("rule", "remedy", Path("a")))).received == "a"
 
 
 def _node(cpus, alive=True):
@@ -134,22 +138,22 @@ def _node(cpus, alive=True):
 )
 def test_cores_are_counted_on_nodes_that_are_alive_and_have_some(monkeypatch, nodes, cores, together):
     monkeypatch.setattr("ray.nodes", lambda: nodes)
-    assert cluster.cores() == cores
-    assert cluster.cpus() == together
+    assert connection.cores() == cores
+    assert connection.cpus() == together
 
 
 def test_patience_is_a_number(monkeypatch):
-    assert cluster.patience_s() == cluster.PATIENCE_S
-    monkeypatch.setenv(cluster.PATIENCE, "90")
-    assert cluster.patience_s() == 90
-    monkeypatch.setenv(cluster.PATIENCE, "long")
+    assert waiting.patience_s() == waiting.PATIENCE_S
+    monkeypatch.setenv(waiting.PATIENCE, "90")
+    assert waiting.patience_s() == 90
+    monkeypatch.setenv(waiting.PATIENCE, "long")
     with pytest.raises(UserError, match="number of seconds"):
-        cluster.patience_s()
+        waiting.patience_s()
 
 
 def test_a_worker_with_other_libraries_refuses_to_work():
     with pytest.raises(UserError, match="libraries of the machine that starts the stage"):
-        cluster.settle({**libraries.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1)
+        worker.settle({**libraries.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1)
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 999])
@@ -184,12 +188,12 @@ def test_a_part_that_was_damaged_is_done_again(tmp_path):
 
 
 def test_trials_of_one_machine_share_its_memory(tmp_path, images, monkeypatch):
-    from realwaste import manifest, split
+    from realwaste.dataset import manifest, split
 
     root = images(glass=6, metal=6)
     table, _ = manifest.scan(root)
     splits = split.stratified(table, train=0.5, val=0.25, test=0.25, seed=0)
-    monkeypatch.setattr(pixel_cache, "free_memory", lambda: 4 * 9 * 16 * 16 * 3)
+    monkeypatch.setattr(machine, "free_memory", lambda: 4 * 9 * 16 * 16 * 3)
     assert samples.pictures(splits, root, 16, "memory")[2] == "memory"
     assert samples.pictures(splits, root, 16, "memory", side_by_side=2)[2] == "memory"
     assert samples.pictures(splits, root, 16, "memory", side_by_side=3)[2] == "disk"

@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.console import Console
 
-from stages import experiments
+from tools import experiments
 
 DRAWN = {"metrics/compare.json:dataset": "synthetic", "metrics/compare.json:origin": "synthetic"}
 

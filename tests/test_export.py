@@ -21,12 +21,15 @@ import tensorflow as tf
 import tf2onnx
 from ai_edge_litert.interpreter import Interpreter
 from conftest import picture
-from import_walk import ROOT
 
-from realwaste import cnn, export, head, model_file, views
-from realwaste.errors import UserError
-from realwaste.images import read
-from realwaste.model_file import Classifier, Facts
+from benchmarks.child import ROOT
+from realwaste.classifier import model_file, test_time_augmentation
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.commands import export
+from realwaste.core.errors import UserError
+from realwaste.finetuning import head
+from realwaste.images.reader import read
+from realwaste.network import cnn
 
 FORMATS: tuple[export.Format, ...] = ("onnx", "litert", "saved_model")
 CLASSES = ("Cardboard", "Früchte", "Glass")
@@ -63,7 +66,7 @@ def small_cnn():
 
 def mirrored_cnn():
     plain = small_cnn()
-    return Classifier(views.averaged(plain.model, "both"), plain.facts)
+    return Classifier(test_time_augmentation.averaged(plain.model, "both"), plain.facts)
 
 
 def joined(name, image_size, weights="random"):

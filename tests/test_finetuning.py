@@ -5,11 +5,15 @@ import lively
 import numpy as np
 import pytest
 
-from realwaste import embedding, fused, head, model_file
-from realwaste.cost import measure
-from realwaste.errors import UserError
-from realwaste.model_file import Classifier, Facts
-from realwaste.predictions import of_pictures, of_vectors
+from realwaste.classifier import model_file
+from realwaste.classifier.inference import of_pictures, of_vectors
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.compute import fused
+from realwaste.core.errors import UserError
+from realwaste.embedding import local
+from realwaste.evaluation.cost import measure
+from realwaste.finetuning import head
+from realwaste.images import embeddings
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,7 @@ def photos(images):
 def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, extractor, photos, tmp_path):
     """The head is tested on vectors, and the file that ships answers pictures: in the precision that it names."""
     root, paths = photos
-    vectors = embedding.embed(fused.twin(extractor, policy), root, paths, image_size=64, batch_size=2)
+    vectors = local.embed(fused.twin(extractor, policy), root, paths, image_size=64, batch_size=2)
     keras.utils.set_random_seed(1)
     classifier = lively.head_of(extractor, 2)
     about = Facts("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
@@ -45,8 +49,8 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, extractor, 
 
 def test_vectors_do_not_depend_on_the_batch_size_and_come_in_order(extractor, photos):
     root, paths = photos
-    together = embedding.embed(extractor, root, paths, image_size=64, batch_size=16)
-    in_twos = embedding.embed(extractor, root, paths, image_size=64, batch_size=2)
+    together = local.embed(extractor, root, paths, image_size=64, batch_size=16)
+    in_twos = local.embed(extractor, root, paths, image_size=64, batch_size=2)
     np.testing.assert_allclose(together.vectors, in_twos.vectors, atol=1e-5)
     backwards = paths[::-1]
     np.testing.assert_array_equal(in_twos.of(backwards), in_twos.vectors[::-1])
@@ -54,7 +58,7 @@ def test_vectors_do_not_depend_on_the_batch_size_and_come_in_order(extractor, ph
 
 def test_an_unknown_path_is_not_answered_with_another_vector():
     with pytest.raises(KeyError):
-        embedding.Embeddings(np.array(["a"]), np.zeros((1, 2), np.float32)).of(["b"])
+        embeddings.Embeddings(np.array(["a"]), np.zeros((1, 2), np.float32)).of(["b"])
 
 
 def test_vectors_that_are_not_finite_are_refused(photos):
@@ -62,4 +66,4 @@ def test_vectors_that_are_not_finite_are_refused(photos):
     image = keras.Input((8, 8, 3))
     bad = keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1e38)(image)))
     with pytest.raises(UserError, match="finite vectors"):
-        embedding.embed(bad, root, paths, image_size=8, batch_size=4)
+        local.embed(bad, root, paths, image_size=8, batch_size=4)

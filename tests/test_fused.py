@@ -6,8 +6,11 @@ import pytest
 from conftest import picture
 from keras import layers
 
-from realwaste import backbone, batches, cnn, fused
-from realwaste.samples import Samples
+from realwaste.backbone import feature_extractor
+from realwaste.compute import fused
+from realwaste.network import cnn
+from realwaste.training import batches
+from realwaste.training.samples import Samples
 
 
 def _pictures(count: int, size: int) -> np.ndarray:
@@ -28,7 +31,7 @@ LARGE = [pytest.param(name, marks=pytest.mark.release) for name in ("InceptionRe
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121", "EfficientNetB0", *LARGE])
 def test_a_twin_backbone_gives_the_same_vectors(name):
-    model = _trained_statistics(backbone.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
+    model = _trained_statistics(feature_extractor.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
     pixels = _pictures(2, model.input_shape[1])
     ours = fused.twin(model, "float32")
     kinds = {type(layer).__name__ for layer in ours._flatten_layers()}
@@ -39,7 +42,7 @@ def test_a_twin_backbone_gives_the_same_vectors(name):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_low_precision_is_close_and_gives_float32(policy):
-    model = _trained_statistics(backbone.build("MobileNetV2", 64, None, seed=1))
+    model = _trained_statistics(feature_extractor.build("MobileNetV2", 64, None, seed=1))
     pixels = _pictures(3, 64)
     ours, plain = fused.twin(model, policy).predict_on_batch(pixels), model.predict_on_batch(pixels)
     assert ours.dtype == np.float32
@@ -47,7 +50,7 @@ def test_low_precision_is_close_and_gives_float32(policy):
 
 
 def test_the_model_itself_is_left_as_it_is(tmp_path):
-    model = backbone.build("MobileNetV2", 64, None, seed=1)
+    model = feature_extractor.build("MobileNetV2", 64, None, seed=1)
     before = [weight.copy() for weight in model.get_weights()]
     twin = fused.twin(model, "mixed_bfloat16")
     assert not twin.trainable

@@ -16,13 +16,13 @@ import numpy as np
 import pillow_heif
 import pytest
 from conftest import picture
-from import_walk import ROOT
 from PIL import Image
 
-from realwaste import manifest, samples
-from realwaste.atomic import write_csv
-from realwaste.images import UnreadableImageError, decode, read, read_ahead, read_many
-from realwaste.tables import read_csv
+from benchmarks.child import ROOT
+from realwaste.core.files import read_csv, write_csv
+from realwaste.dataset import manifest
+from realwaste.images.reader import UnreadableImageError, decode, read, read_ahead, read_many
+from realwaste.training import samples
 
 pillow_heif.register_heif_opener()  # to write such files
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import picture
 from PIL import Image
 
-from realwaste.images import UnreadableImageError, decode, read, read_ahead, read_many, resize
+from realwaste.images.reader import UnreadableImageError, decode, read, read_ahead, read_many, resize
 
 pillow_heif.register_heif_opener()  # to write such files
 

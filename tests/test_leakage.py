@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from conftest import picture
 
-from realwaste import fingerprint, leakage, manifest, split, synthetic
-from realwaste.errors import UserError
-from realwaste.images import decode
+from realwaste.core.errors import UserError
+from realwaste.dataset import fingerprint, leakage, manifest, split
+from realwaste.images.reader import decode
+from realwaste.sources import synthetic
 
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 

@@ -2,8 +2,8 @@ import hashlib
 
 import pytest
 
-from realwaste import manifest
-from realwaste.errors import UserError
+from realwaste.core.errors import UserError
+from realwaste.dataset import manifest
 
 
 def test_rows_say_what_is_there(images):

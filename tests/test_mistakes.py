@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste import mistakes, predictions
+from realwaste.evaluation import predictions
+from realwaste.explanation import mistakes
 
 CLASSES = ["a", "b", "c"]
 

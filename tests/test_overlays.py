@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from conftest import picture
 
-from realwaste import overlays
-from realwaste.images import decode
+from realwaste.explanation import overlays
+from realwaste.images.reader import decode
 
 
 def _spot(rows=8, columns=8, row=2, column=5):

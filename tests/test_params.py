@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from import_walk import ROOT
 
-from realwaste.errors import UserError
-from stages import params
+from benchmarks.child import ROOT
+from realwaste.core.errors import UserError
+from stages.launcher import params_file
 
-GOOD = params.read_yaml(ROOT / "params.yaml")
+GOOD = params_file.read_yaml(ROOT / "params.yaml")
 
 
 def test_the_committed_file_passes_and_comes_out_as_it_went_in():
-    assert params.check(GOOD).model_dump() == GOOD
+    assert params_file.check(GOOD).model_dump() == GOOD
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_committed_file_passes_and_comes_out_as_it_went_in():
 def test_an_impossible_value_is_refused_by_name(key, value, said):
     values = _with(key, value)
     with pytest.raises(UserError) as refusal:
-        params.check(values)
+        params_file.check(values)
     text = str(refusal.value)
     named = re.match(r"params\.yaml: (\S+) must be right: ", text)
     assert named is not None
@@ -66,29 +66,29 @@ def test_an_unknown_key_names_the_one_that_was_meant():
     values = _with("train_cnn.epoch", 3)
     del values["train_cnn"]["epochs"]
     with pytest.raises(UserError, match=r"train_cnn\.epoch is no known parameter.*\nDid you mean epochs\?"):
-        params.check(values)
+        params_file.check(values)
 
 
 def test_an_unknown_section_lists_the_known_ones():
     with pytest.raises(UserError, match=r"xyz is no known parameter.*\nKnown here: base, "):
-        params.check({**GOOD, "xyz": 1})
+        params_file.check({**GOOD, "xyz": 1})
 
 
 def test_a_missing_key_is_named():
     values = copy.deepcopy(GOOD)
     del values["split"]["val"]
     with pytest.raises(UserError, match=r"split\.val is missing"):
-        params.check(values)
+        params_file.check(values)
 
 
 @pytest.mark.parametrize(("text", "number"), [("1e-4", 1e-4), ("1.0e-4", 1e-4), ("1E6", 1e6), ("1.e-3", 1e-3)])
 def test_numbers_are_read_as_dvc_reads_them(tmp_path, text, number):
     (tmp_path / "p.yaml").write_text(f"a: {text}\nb: 1-2e\nc: abc", encoding="utf-8")
-    assert params.read_yaml(tmp_path / "p.yaml") == {"a": number, "b": "1-2e", "c": "abc"}
+    assert params_file.read_yaml(tmp_path / "p.yaml") == {"a": number, "b": "1-2e", "c": "abc"}
 
 
 def test_a_stage_can_read_what_it_declares_and_nothing_else():
-    given = params.load("embed_irv2", ROOT / "params.yaml", ROOT / "dvc.yaml")
+    given = params_file.load("embed_irv2", ROOT / "params.yaml", ROOT / "dvc.yaml")
     assert given.finetune_irv2.image_size == GOOD["finetune_irv2"]["image_size"]
     for path in ("train_cnn", "finetune_irv2.epochs", "base.seed"):
         with pytest.raises(AttributeError):
@@ -99,25 +99,25 @@ def test_a_stage_can_read_what_it_declares_and_nothing_else():
 def test_not_yaml_is_one_clear_line(tmp_path, text):
     (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="must be YAML"):
-        params.read_yaml(tmp_path / "p.yaml")
+        params_file.read_yaml(tmp_path / "p.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "# nothing but this\n", "- a\n"])
 def test_a_file_without_sections_names_them(tmp_path, text):
     (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"must hold the sections base, fetch, .*\n.*git restore params\.yaml"):
-        params.check(params.read_yaml(tmp_path / "p.yaml"))
+        params_file.check(params_file.read_yaml(tmp_path / "p.yaml"))
 
 
 def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
     (tmp_path / "p.yaml").write_text("a:\n  b: 1\n  c: 2\n  b: 3\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"b stands twice.*line 4"):
-        params.read_yaml(tmp_path / "p.yaml")
+        params_file.read_yaml(tmp_path / "p.yaml")
 
 
 def test_no_file_is_one_clear_line():
     with pytest.raises(UserError, match="must be readable"):
-        params.read_yaml(Path("nowhere.yaml"))
+        params_file.read_yaml(Path("nowhere.yaml"))
 
 
 def _with(key: str, value: object) -> dict[str, Any]:

@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 from conftest import picture
 
-from realwaste import batches, cnn, images, pixel_cache, samples, training
-from realwaste.log import logger
-from realwaste.samples import Samples
+from realwaste.compute import repeatable
+from realwaste.core import machine
+from realwaste.core.log import logger
+from realwaste.images import reader
+from realwaste.network import cnn
+from realwaste.training import batches, fitting, pixel_cache, samples
+from realwaste.training.samples import Samples
 
 GB = 10**9
 
@@ -35,26 +39,26 @@ def test_falling_back_is_said(caplog, monkeypatch):
 
 
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
-    free = pixel_cache.free_memory()
-    monkeypatch.setattr(pixel_cache, "CGROUP", tmp_path)
+    free = machine.free_memory()
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
     (tmp_path / "memory.max").write_text("max\n")
-    assert pixel_cache.free_memory() > 0.5 * free
+    assert machine.free_memory() > 0.5 * free
     (tmp_path / "memory.max").write_text("5000000\n")
     (tmp_path / "memory.current").write_text("2000000\n")
     (tmp_path / "memory.stat").write_text("anon 900000\nactive_file 100000\ninactive_file 1000000\n")
-    assert pixel_cache.free_memory() == 4_000_000, "files that were read once are no use of memory"
+    assert machine.free_memory() == 4_000_000, "files that were read once are no use of memory"
 
 
 def test_so_does_that_of_an_older_kind(tmp_path, monkeypatch):
-    monkeypatch.setattr(pixel_cache, "CGROUP", tmp_path)
-    free, folder = pixel_cache.free_memory(), tmp_path / "memory"
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    free, folder = machine.free_memory(), tmp_path / "memory"
     folder.mkdir()
     (folder / "memory.usage_in_bytes").write_text("2000000\n")
     (folder / "memory.stat").write_text("inactive_file 5\ntotal_inactive_file 500000\n")
     (folder / "memory.limit_in_bytes").write_text("9223372036854771712\n")
-    assert pixel_cache.free_memory() > 0.5 * free
+    assert machine.free_memory() > 0.5 * free
     (folder / "memory.limit_in_bytes").write_text("5000000\n")
-    assert pixel_cache.free_memory() == 3_500_000
+    assert machine.free_memory() == 3_500_000
 
 
 @pytest.fixture
@@ -74,27 +78,27 @@ def test_the_same_pixels_in_each(cache, files, tmp_path, monkeypatch):
     assert pictures.shape == (20, 16, 16, 3)
     assert pictures.dtype == np.uint8
     index = np.array([7, 0, 7, 19])
-    np.testing.assert_array_equal(pictures[index], images.read_many([files[number] for number in index], 16))
+    np.testing.assert_array_equal(pictures[index], reader.read_many([files[number] for number in index], 16))
     assert sorted(tmp_path.iterdir()) == there, "a file cache leaves no name behind"
 
 
 def test_each_picture_is_decoded_once_unless_nothing_is_kept(files, tmp_path, monkeypatch):
     read = []
-    decode_once = images.read
+    decode_once = reader.read
 
     def counted(path, size):
         read.append(path)
         return decode_once(path, size)
 
-    monkeypatch.setattr(images, "read", counted)
+    monkeypatch.setattr(reader, "read", counted)
     labels = np.arange(20) % 2
     weights = {}
     for cache in ("memory", "disk", "none"):
         read.clear()
         train = Samples(pixel_cache.decoded(files, 16, cache, tmp_path), labels)
-        training.make_repeatable(1, deterministic=True)
+        repeatable.make_repeatable(1, deterministic=True)
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
-        training.fit(model, train, train, training.Schedule(2, 8, 0.001, True, 1))
+        fitting.fit(model, train, train, fitting.Schedule(2, 8, 0.001, True, 1))
         weights[cache] = model.get_weights()
         assert len(read) == (4 * 20 if cache == "none" else 20)
     for cache in ("disk", "none"):
@@ -108,7 +112,7 @@ def test_pictures_of_the_split_and_the_cache_that_was_used(images, tmp_path, mon
     root = images(a=3, b=3)
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
     splits = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "split": ["train", "val", "test"] * 2})
-    monkeypatch.setattr(pixel_cache, "free_memory", lambda: 1000)
+    monkeypatch.setattr(machine, "free_memory", lambda: 1000)
     train, val, used = samples.pictures(splits, root, 16, "memory")
     assert used == "disk"
     assert train.inputs.shape == val.inputs.shape == (2, 16, 16, 3)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 from browser import chromium, needs_browser, opened
-from import_walk import ROOT
 from tiny_pipeline import run
 
+from benchmarks.child import ROOT
 from benchmarks.workspace import copy_checkout
 
 PLOTS = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
@@ -34,7 +34,7 @@ def checkout(tmp_path_factory) -> Path:
 def shown(checkout, tmp_path_factory) -> Path:
     """Another like it, after what `make setup` does and `dvc plots show`."""
     root = shutil.copytree(checkout, tmp_path_factory.mktemp("shown") / "checkout")
-    run(root, sys.executable, "-m", "stages.plots_page")
+    run(root, sys.executable, "-m", "tools.plots_page")
     run(root, "dvc", "plots", "show")
     return root
 

@@ -13,16 +13,22 @@ import keras
 import numpy as np
 import pytest
 from conftest import picture
-from import_walk import ROOT
 from typer.testing import CliRunner
 
-from realwaste import answers, cnn, fused, images, model_choice, model_file, predictions, sources, start_up
+from benchmarks.child import ROOT
 from realwaste.__main__ import app
-from realwaste.calibration import tempered
-from realwaste.errors import UserError
-from realwaste.images import decode
-from realwaste.model_file import Classifier, Facts
-from realwaste.names import printable
+from realwaste.classifier import model_file
+from realwaste.classifier.inference import of_pictures
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.classifier.temperature_scaling import tempered
+from realwaste.commands import image_paths, model_choice, prediction
+from realwaste.compute import fused
+from realwaste.core import start_up
+from realwaste.core.errors import UserError
+from realwaste.core.file_names import printable
+from realwaste.images import reader
+from realwaste.images.reader import decode
+from realwaste.network import cnn
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 NAMES = [
@@ -81,7 +87,7 @@ def _photos(folder, names):
 def test_probabilities_are_those_of_the_evaluation(here):
     paths = _photos(here / "photos", [f"{number:02}.jpg" for number in range(37)])
     classifier = model_file.load(here / "models/cnn.keras")
-    expected = tempered(predictions.of_pictures(classifier.predictor, paths, 4), 2.5)
+    expected = tempered(of_pictures(classifier.predictor, paths, 4), 2.5)
     found = _strict(_predict("photos", "--json").stdout)
     assert found["model"] == {
         "name": "cnn",
@@ -114,19 +120,19 @@ def test_a_model_answers_in_the_precision_in_which_it_was_tested(here):
     assert found["model"]["precision"] == "mixed_bfloat16"
     told = [{one["class"]: one["probability"] for one in answer["predictions"]} for answer in found["answers"]]
     answered = np.array([[one[name] for name in CLASSES] for one in told])
-    low = predictions.of_pictures(fused.twin(classifier.model, "mixed_bfloat16"), paths, len(paths))
+    low = of_pictures(fused.twin(classifier.model, "mixed_bfloat16"), paths, len(paths))
     np.testing.assert_allclose(answered, low, atol=1e-6)
-    assert np.abs(answered - predictions.of_pictures(classifier.model, paths, len(paths))).max() > 1e-5
+    assert np.abs(answered - of_pictures(classifier.model, paths, len(paths))).max() > 1e-5
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_an_answer_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(batch_size, here):
     paths = _photos(here, [f"{number}.jpg" for number in range(7)])
     classifier = model_file.load(here / "models/cnn.keras")
-    alone = {path: next(answers.answers(classifier, [path])) for path in paths}
+    alone = {path: next(prediction.predict(classifier, [path])) for path in paths}
     for broken in (here / "0.jpg", here / "3.jpg", here / "4.jpg", here / "5.jpg"):
         broken.write_bytes(b"no image")
-    found = list(answers.answers(replace(classifier, facts=replace(classifier.facts, batch_size=batch_size)), paths))
+    found = list(prediction.predict(replace(classifier, facts=replace(classifier.facts, batch_size=batch_size)), paths))
     assert [answer.path for answer in found] == paths
     assert [answer.error for answer in found] == [
         None if number in {1, 2, 6} else "not an image" for number in range(7)
@@ -144,11 +150,11 @@ def test_few_pictures_are_in_memory_at_a_time(here, monkeypatch):
 
     def noted(path, size):
         read.append(path)
-        return images.read(path, size)
+        return reader.read(path, size)
 
-    monkeypatch.setattr(answers, "images", SimpleNamespace(read=noted))
+    monkeypatch.setattr(prediction, "reader", SimpleNamespace(read=noted))
     classifier = model_file.load(here / "models/cnn.keras")
-    coming = answers.answers(replace(classifier, facts=replace(classifier.facts, batch_size=4)), paths)
+    coming = prediction.predict(replace(classifier, facts=replace(classifier.facts, batch_size=4)), paths)
     next(coming)
     assert len(read) <= 4 * 4
     assert sum(1 for _ in coming) == 199
@@ -176,7 +182,7 @@ def test_unreadable_files_have_their_reason_and_the_others_their_answer(here):
     }
     assert len(told["good.jpg"]["predictions"]) == 3
     assert told["cut.jpg"]["predictions"] == []
-    assert next(answers.answers(model_file.load(here / "models/cnn.keras"), [gone])).error == (
+    assert next(prediction.predict(model_file.load(here / "models/cnn.keras"), [gone])).error == (
         "cannot be opened: No such file or directory"
     )
     table = _predict("good.jpg", "cut.jpg")
@@ -243,7 +249,7 @@ def test_an_answer_that_is_no_number_is_no_answer(here):
     done = _predict("a.jpg", "--json", "-m", "nan.keras")
     assert done.exit_code == 1
     (answer,) = _strict(done.stdout)["answers"]
-    assert answer["error"] == answers.UNDEFINED
+    assert answer["error"] == prediction.UNDEFINED
 
 
 def test_overlays_keep_their_photograph_s_shape_and_never_take_each_other_s_name(here):
@@ -323,7 +329,7 @@ def test_files_folders_and_patterns(tmp_path, monkeypatch):
     (tmp_path / "b/deep/up").symlink_to(tmp_path / "b")
 
     def found(*arguments):
-        return [str(path) for path in sources.expand(arguments)]
+        return [str(path) for path in image_paths.expand(arguments)]
 
     assert found("b") == ["b/deep/1.png", "b/deep/2.JPG"]
     assert found("b/notes.txt", "a.jpg", "b", "a.jpg") == ["b/notes.txt", "a.jpg", "b/deep/1.png", "b/deep/2.JPG"]
@@ -335,10 +341,10 @@ def test_files_folders_and_patterns(tmp_path, monkeypatch):
     assert found(".own") == [".own/x.jpg"]
     for nothing in (["b/folder.jpg"], ["*.gif"], ["b/__MACOSX/*.txt"]):
         with pytest.raises(UserError, match="must be an image to look at"):
-            sources.expand(nothing)
+            image_paths.expand(nothing)
     for missing in ("z.jpg", "", "new\nline.jpg"):
         with pytest.raises(UserError, match="There must be an image or a folder at"):
-            sources.expand([missing])
+            image_paths.expand([missing])
 
 
 def test_which_model(here, monkeypatch):

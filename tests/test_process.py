@@ -8,10 +8,10 @@ import time
 
 import psutil
 import pytest
-from import_walk import ROOT
 
-from realwaste.errors import UserError
-from stages import process
+from benchmarks.child import ROOT
+from realwaste.core.errors import UserError
+from stages.launcher import process
 
 STAGE = """
 import sys, time

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from import_walk import ROOT
 from tiny_pipeline import BIN
 
+from benchmarks.child import ROOT
 from benchmarks.workspace import set_params
-from realwaste import log
-from realwaste.errors import UserError
+from realwaste.core import log
+from realwaste.core.errors import UserError
 from stages import __main__ as launcher
 
 DVC = """

@@ -17,7 +17,7 @@ from conftest import picture
 from ray_jobs import finished, start
 
 from benchmarks.ray_nodes import OPEN, started
-from realwaste import embedding
+from realwaste.images import embeddings
 
 pytestmark = pytest.mark.slow
 IMAGES = 240
@@ -69,7 +69,7 @@ def _wait_for_parts(job: subprocess.Popen[bytes], folder: Path, parts: int) -> N
 
 def _agree(folder: Path) -> None:
     """Every image has one vector, and it is that of one process, to the bit."""
-    ours, theirs = embedding.load(folder / "ray"), embedding.load(folder / "local")
+    ours, theirs = embeddings.load(folder / "ray"), embeddings.load(folder / "local")
     assert ours.paths.tolist() == theirs.paths.tolist() == [f"{number:03d}.jpg" for number in range(IMAGES)]
     np.testing.assert_array_equal(ours.vectors, theirs.vectors)
 

@@ -12,25 +12,26 @@ import pytest
 import training_job
 from conftest import picture
 
-from realwaste import data_parallel, images, pixel_cache, samples, training
-from realwaste.data_parallel import Outcome
-from realwaste.engines import fitting as engines
-from realwaste.errors import UserError
-from realwaste.log import logger
-from realwaste.on_ray import fitting, training_worker
-from realwaste.on_ray.mailbox import Mailbox
+from realwaste.core import machine
+from realwaste.core.errors import UserError
+from realwaste.core.log import logger
+from realwaste.data_parallel import engines, loop, on_ray, ray_worker
+from realwaste.data_parallel.loop import Outcome
+from realwaste.data_parallel.progress import Progress
+from realwaste.images import reader
+from realwaste.training import fitting, pixel_cache, samples
 
 OUTCOME = Outcome([[1.0, 0.5, 1.0, 0.5]], 1.0, 1, [])
 
 
 @pytest.mark.parametrize(("cores", "workers", "cpus"), [([1], 1, 1), ([2, 2], 2, 2), ([8, 4, 16], 3, 4)])
 def test_a_worker_a_node(cores, workers, cpus):
-    assert fitting.plan(cores) == fitting.Plan(workers, cpus)
+    assert on_ray.plan(cores) == on_ray.Plan(workers, cpus)
 
 
 def test_no_node_with_a_core():
     with pytest.raises(UserError, match="a node of the Ray cluster with a core"):
-        fitting.plan([])
+        on_ray.plan([])
 
 
 @pytest.fixture
@@ -48,16 +49,16 @@ def lasting(monkeypatch, caplog):
                     raise what
                 yield [[0.0]] * what if isinstance(what, int) else what
 
-        monkeypatch.setattr(fitting, "_attempt", attempt)
-        work = data_parallel.Work("{}", [], training_job.schedule(), Path("t"))
+        monkeypatch.setattr(on_ray, "_attempt", attempt)
+        work = loop.Work("{}", [], training_job.schedule(), Path("t"))
         nothing = training_job.samples(2)
-        return list(fitting._lasting(work, nothing, nothing, threading.Event()))
+        return list(on_ray._lasting(work, nothing, nothing, threading.Event()))
 
     return run
 
 
-def _loss() -> fitting._LostError:
-    return fitting._LostError(RuntimeError("many\nlines\nThe actor is dead. And so on."))
+def _loss() -> on_ray._LostError:
+    return on_ray._LostError(RuntimeError("many\nlines\nThe actor is dead. And so on."))
 
 
 def test_lost_workers_are_counted_from_epoch_to_epoch(lasting, caplog):
@@ -76,10 +77,10 @@ def test_the_reason_is_of_the_worker_that_was_lost_first():
             ),
         }
 
-    assert fitting._reason(GroupError()) == "Worker was killed due to memory pressure"
-    assert fitting._reason(RuntimeError("")) == "RuntimeError"
+    assert on_ray._reason(GroupError()) == "Worker was killed due to memory pressure"
+    assert on_ray._reason(RuntimeError("")) == "RuntimeError"
     hung = "trace\nCollective ops is aborted by: peer down\n[[{{node reduce}}]]"
-    assert fitting._reason(RuntimeError(hung)) == "Collective ops is aborted by: peer down"
+    assert on_ray._reason(RuntimeError(hung)) == "Collective ops is aborted by: peer down"
 
 
 def test_workers_that_are_lost_again_and_again_end_it(lasting):
@@ -92,8 +93,8 @@ def test_what_a_worker_refuses_is_not_tried_again(lasting):
         lasting([UserError("wrong version", "install")], [OUTCOME])
 
 
-def test_the_mailbox_keeps_the_newest():
-    box = Mailbox()
+def test_the_progress_keeps_the_newest():
+    box = Progress()
     before = box.news()
     box.beat()
     box.epoch([[1.0]])
@@ -121,16 +122,16 @@ def splits(tmp_path: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 def test_paths_travel_and_a_worker_decodes_what_it_needs_once(splits, tmp_path, monkeypatch, cache):
     read: list[str] = []
-    decode = images.read
+    decode = reader.read
 
     def counted(path, size):
         read.append(path.name)
         return decode(path, size)
 
-    monkeypatch.setattr(images, "read", counted)
-    train, val, used = fitting.pictures(splits, tmp_path / "raw", 16, cache)
+    monkeypatch.setattr(reader, "read", counted)
+    train, val, used = on_ray.pictures(splits, tmp_path / "raw", 16, cache)
     assert used == cache
-    own, _ = training_worker.kept(train, val)
+    own, _ = ray_worker.kept(train, val)
     assert read == []
     eager, eager_val, _ = samples.pictures(splits, tmp_path / "raw", 16, "memory")
     read.clear()
@@ -143,31 +144,31 @@ def test_paths_travel_and_a_worker_decodes_what_it_needs_once(splits, tmp_path, 
 
 
 def test_a_worker_keeps_what_its_node_has_room_for(splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(pixel_cache, "free_memory", lambda: 0)
-    train, val, _ = fitting.pictures(splits, tmp_path / "raw", 16, "memory")
-    own, _ = training_worker.kept(train, val)
+    monkeypatch.setattr(machine, "free_memory", lambda: 0)
+    train, val, _ = on_ray.pictures(splits, tmp_path / "raw", 16, "memory")
+    own, _ = ray_worker.kept(train, val)
     assert isinstance(own.inputs, pixel_cache.Kept)
     assert isinstance(own.inputs._pixels, np.memmap)
 
 
 def test_arrays_are_left_as_they_are():
     given = training_job.samples(4), training_job.samples(2)
-    assert training_worker.kept(*given) == given
+    assert ray_worker.kept(*given) == given
 
 
 def test_a_node_without_the_checkout_is_refused(splits, tmp_path):
-    train, _, _ = fitting.pictures(splits, tmp_path / "raw", 16, "none")
-    work = data_parallel.Work("{}", [], training_job.schedule(), tmp_path / "t")
-    training_worker.check_files(work, train)
+    train, _, _ = on_ray.pictures(splits, tmp_path / "raw", 16, "none")
+    work = loop.Work("{}", [], training_job.schedule(), tmp_path / "t")
+    ray_worker.check_files(work, train)
     (tmp_path / "raw/0.png").unlink()
     with pytest.raises(UserError, match="the checkout at the same path"):
-        training_worker.check_files(work, train)
+        ray_worker.check_files(work, train)
 
 
 def test_an_engine_by_its_name(monkeypatch):
     local = engines.of("local")
-    assert (local.pictures, local.fit) == (samples.pictures, training.fit)
-    assert engines.of("ray").fit is fitting.fit
+    assert (local.pictures, local.fit) == (samples.pictures, fitting.fit)
+    assert engines.of("ray").fit is on_ray.fit
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs Ray"):
         engines.of("ray")

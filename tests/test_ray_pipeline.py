@@ -9,7 +9,7 @@ import pytest
 from tiny_pipeline import ran, run
 
 from benchmarks.workspace import set_params
-from realwaste import embedding
+from realwaste.images import embeddings
 
 pytestmark = pytest.mark.slow
 
@@ -19,13 +19,13 @@ def test_embedding_and_sweep_by_either_engine(clone, monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
     monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "1")
     run(clone, "dvc", "repro", "finetune_irv2", "lr_sweep")
-    vectors = np.asarray(embedding.load(clone / "data/embeddings/irv2").vectors)
+    vectors = np.asarray(embeddings.load(clone / "data/embeddings/irv2").vectors)
     table = pd.read_csv(clone / "plots/data/lr_sweep.csv")
     set_params(clone, base__engine="ray")
     output = run(clone, "dvc", "repro", "finetune_irv2", "lr_sweep")
     assert sorted(ran(output)) == ["embed_irv2", "lr_sweep"], "a head on the same vectors is the same head"
     assert "Traceback" not in output
-    np.testing.assert_array_equal(embedding.load(clone / "data/embeddings/irv2").vectors, vectors)
+    np.testing.assert_array_equal(embeddings.load(clone / "data/embeddings/irv2").vectors, vectors)
     pd.testing.assert_frame_equal(pd.read_csv(clone / "plots/data/lr_sweep.csv"), table, check_exact=True)
     assert len(json.loads((clone / "metrics/lr_sweep.json").read_text())["rates"]) == 2
     assert list((clone / "data/.state").glob("*/*")) == []

@@ -16,8 +16,8 @@ import numpy as np
 import psutil
 import pytest
 import training_job
-from import_walk import ROOT
 
+from benchmarks.child import ROOT
 from benchmarks.ray_nodes import OPEN, Cluster, started
 from benchmarks.workspace import set_params
 

@@ -12,11 +12,14 @@ import yaml
 from browser import chromium, needs_browser, opened
 from conftest import picture
 from huggingface_hub import ModelCard
-from import_walk import ROOT
 from markdown_it import MarkdownIt
 
-from realwaste import calibration, classification, comparison, machine, model_card, predictions, report
-from stages import params
+from benchmarks.child import ROOT
+from realwaste.classifier import temperature_scaling
+from realwaste.core import machine
+from realwaste.evaluation import calibration, classification, predictions
+from realwaste.report import comparison, html_report, model_card
+from stages.launcher import params_file
 
 # As bad as folder names get.
 CLASSES = ["Food Organics", "& <b>é</b>", "a|b\"c'</script>", "紙"]
@@ -48,14 +51,16 @@ def _history(epochs: int) -> pd.DataFrame:
 def tell(tmp_path: Path):
     """tell(dataset=…, weights=…, diverged=…): a Story with four pictures."""
 
-    def story(dataset="RealWaste", origin="realwaste", weights="imagenet", diverged=False, rejected=0) -> report.Story:
+    def story(
+        dataset="RealWaste", origin="realwaste", weights="imagenet", diverged=False, rejected=0
+    ) -> html_report.Story:
         predicted = _predicted()
         tested = predicted[predicted["split"] == "test"]
         cost = {"parameters": 33_583_177, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
         evaluated, reliability = {}, []
         for model, own in tested.groupby("model", sort=False):
             labels, raw = predictions.labels_of(own), predictions.probabilities_of(own)
-            calibrated = calibration.tempered(raw, 1.5)
+            calibrated = temperature_scaling.tempered(raw, 1.5)
             scored = classification.summary(labels, raw, CLASSES)
             evaluated[str(model)] = scored | calibration.summary(labels, raw, calibrated, 1.5) | cost
             for said, answers in (("as they are", raw), ("calibrated", calibrated)):
@@ -86,7 +91,7 @@ def tell(tmp_path: Path):
         rates = pd.concat([_history(3).assign(learning_rate=rate, diverged=False) for rate in (0.001, 0.1)])
         rates.loc[rates["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
         parts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size().rename("images").reset_index()
-        return report.Story(
+        return html_report.Story(
             fetched={"dataset": dataset, "origin": origin, "source": "here", "images": 160, "classes": 4},
             validated={
                 "images": 160,
@@ -158,7 +163,7 @@ def shown(tell, browser, tmp_path):
     stack = []
 
     def show(width=1400, dark=False, **told):
-        (tmp_path / "report.html").write_text(report.page(tell(**told)), encoding="utf-8")
+        (tmp_path / "report.html").write_text(html_report.page(tell(**told)), encoding="utf-8")
         context = opened(browser, (tmp_path / "report.html").as_uri(), width=width, dark=dark)
         stack.append(context)
         page = context.__enter__()
@@ -251,7 +256,7 @@ def test_what_may_not_be_missed_is_large_and_on_top(shown):
 
 
 def test_nothing_is_warned_of_without_a_reason(tell):
-    page = report.page(tell())
+    page = html_report.page(tell())
     assert 'class="warning" role="note"' not in page
     assert len(page.encode()) < 5_000_000
     assert "runs of neighbouring file numbers on one side" in page
@@ -263,7 +268,7 @@ def test_nothing_is_warned_of_without_a_reason(tell):
 def test_the_page_and_the_cards_say_what_the_numbers_were_made_on(tell):
     story = tell()
     said = "NVIDIA &lt;H100&gt; (train_cnn) and none (finetune_irv2, evaluate)"
-    assert said in " ".join(report.page(story).split())
+    assert said in " ".join(html_report.page(story).split())
     assert f"| {machine.line(machine.record('float32'))} |" in _card(story, "cnn")
 
 
@@ -272,18 +277,18 @@ def test_a_training_that_diverged_at_once_has_a_page_too(tell, epochs):
     story = tell(diverged=True)
     story.histories["cnn"][["loss", "val_loss"]] = np.nan
     story = dataclasses.replace(story, histories=story.histories | {"cnn": story.histories["cnn"].head(epochs)})
-    assert "Diverged in epoch 2" in report.page(story)
+    assert "Diverged in epoch 2" in html_report.page(story)
 
 
 def test_many_rejected_files_are_counted(tell):
-    page = report.page(tell(rejected=report.REJECTED_SHOWN + 7))
-    assert page.count("truncated JPEG") == report.REJECTED_SHOWN
+    page = html_report.page(tell(rejected=html_report.REJECTED_SHOWN + 7))
+    assert page.count("truncated JPEG") == html_report.REJECTED_SHOWN
     assert "and 7 more in data/rejected.csv" in page
 
 
-def _card(story: report.Story, name: str, **changes: object) -> str:
+def _card(story: html_report.Story, name: str, **changes: object) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
-    parameters = params.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12, "seed": 42} | changes
+    parameters = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12, "seed": 42} | changes
     facts = story.fetched, story.split, story.rows[name], story.evaluated[name], story.trainings[name]
     made = story.machines["evaluate"]
     return model_card.card(model_card.Subject(name, *facts, machine=made, parameters=parameters, pairs=story.pairs))

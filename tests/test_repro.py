@@ -12,8 +12,12 @@ import pytest
 from tiny_pipeline import ORDER, ran, run
 
 from benchmarks.workspace import set_params
-from realwaste import answers, machine, model_file, precision, predictions
-from realwaste.calibration import tempered
+from realwaste.classifier import model_file
+from realwaste.classifier.temperature_scaling import tempered
+from realwaste.commands import prediction
+from realwaste.compute import precision
+from realwaste.core import machine
+from realwaste.evaluation import predictions
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,7 @@ def test_what_was_tested_is_what_predict_answers(done, model):
     assert classifier.facts.precision == precision.resolve("auto")
     table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
     tested = tempered(predictions.probabilities_of(table), classifier.facts.temperature)
-    told = list(answers.answers(classifier, [done / "data/raw" / path for path in table["path"]]))
+    told = list(prediction.predict(classifier, [done / "data/raw" / path for path in table["path"]]))
     by_name = [{one.name: one.probability for one in answer.predictions} for answer in told]
     found = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])
     np.testing.assert_allclose(found, tested, atol=1e-4)

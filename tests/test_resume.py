@@ -11,10 +11,16 @@ import pandas as pd
 import pytest
 from conftest import picture
 
-from realwaste import arrays, backbone, checkpoint, cnn, embedding, libraries, log, manifest, resume, training
-from realwaste.atomic import write_csv
-from realwaste.samples import Samples
-from stages import dependencies
+from realwaste.backbone import feature_extractor
+from realwaste.compute import arrays, libraries, repeatable, resume
+from realwaste.core import log
+from realwaste.core.files import write_csv
+from realwaste.dataset import manifest
+from realwaste.embedding import local
+from realwaste.network import cnn
+from realwaste.training import checkpoint, fitting
+from realwaste.training.samples import Samples
+from stages.launcher import dependencies
 
 
 class StoppedError(Exception):
@@ -27,10 +33,10 @@ def _samples(count: int) -> Samples:
 
 
 def _fit(path, policy="float32", rate=0.001):
-    training.make_repeatable(3, deterministic=True)
+    repeatable.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    trained = training.fit(
-        model, _samples(40), _samples(10), training.Schedule(5, 8, rate, True, 3, policy), checkpoint=path
+    trained = fitting.fit(
+        model, _samples(40), _samples(10), fitting.Schedule(5, 8, rate, True, 3, policy), checkpoint=path
     )
     return model.get_weights(), trained
 
@@ -82,8 +88,8 @@ def test_history_is_told_after_each_epoch_and_by_a_resumed_run_as_a_whole(tmp_pa
 
     def run():
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
-        schedule = training.Schedule(3, 8, rate, True, 3)
-        return training.fit(model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t", live=told.append)
+        schedule = fitting.Schedule(3, 8, rate, True, 3)
+        return fitting.fit(model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t", live=told.append)
 
     if rate < 1:
         stop_after(2)
@@ -97,7 +103,7 @@ def test_history_is_told_after_each_epoch_and_by_a_resumed_run_as_a_whole(tmp_pa
 
 def test_seconds_of_a_killed_run_count(tmp_path, stop_after, monkeypatch):
     clock = iter(range(0, 10_000, 7))
-    monkeypatch.setattr("realwaste.checkpoint.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("realwaste.training.checkpoint.time.perf_counter", lambda: next(clock))
     stop_after(3)
     with pytest.raises(StoppedError):
         _fit(tmp_path / "t")
@@ -142,10 +148,10 @@ def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, stop_after, damaged, ke
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(kept if isinstance(kept, bytes) else data[: int(kept * len(data))])
     told: list[int] = []
-    schedule = training.Schedule(5, 8, 0.001, True, 3)
-    training.make_repeatable(3, deterministic=True)
+    schedule = fitting.Schedule(5, 8, 0.001, True, 3)
+    repeatable.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    training.fit(
+    fitting.fit(
         model,
         _samples(40),
         _samples(10),
@@ -242,15 +248,15 @@ def test_state_goes_when_the_stage_ends(inputs, tmp_path):
 def test_an_embedding_goes_on_bit_for_bit(images, tmp_path, monkeypatch):
     root = images(a=7, b=6)
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
-    extractor = backbone.build("MobileNetV2", 32, None, seed=1)
-    monkeypatch.setattr(embedding, "KEEP_EVERY", 2)
+    extractor = feature_extractor.build("MobileNetV2", 32, None, seed=1)
+    monkeypatch.setattr(local, "KEEP_EVERY", 2)
     kept = tmp_path / "kept"
     kept.mkdir()
 
     def run(model: keras.Model) -> np.ndarray:
-        return np.asarray(embedding.embed(model, root, paths, image_size=32, batch_size=2, kept=kept).vectors)
+        return np.asarray(local.embed(model, root, paths, image_size=32, batch_size=2, kept=kept).vectors)
 
-    whole = embedding.embed(extractor, root, paths, image_size=32, batch_size=2).vectors
+    whole = local.embed(extractor, root, paths, image_size=32, batch_size=2).vectors
     calls = []
     predict = extractor.predict_on_batch
 

@@ -6,8 +6,12 @@ import pytest
 from conftest import picture
 from keras import layers
 
-from realwaste import backbone, cnn, gallery, head, model_file, saliency
-from realwaste import images as images_module
+from realwaste.backbone import feature_extractor
+from realwaste.classifier import model_file
+from realwaste.explanation import gallery, grad_cam
+from realwaste.finetuning import head
+from realwaste.images import reader as images_module
+from realwaste.network import cnn
 
 
 def _brightness_left_or_right() -> keras.Model:
@@ -25,7 +29,7 @@ def test_it_is_warm_where_the_class_is():
     pixels = np.zeros((2, 32, 32, 3), np.uint8)
     pixels[:, :16, :16, 0] = 255
     pixels[:, 16:, 16:, 1] = 255
-    heat = saliency.GradCam(_brightness_left_or_right()).heat(pixels, np.array([0, 1]))
+    heat = grad_cam.GradCam(_brightness_left_or_right()).heat(pixels, np.array([0, 1]))
     assert heat.shape == (2, 32, 32)
     expected = np.zeros((2, 32, 32))
     expected[0, :16, :16] = expected[1, 16:, 16:] = 1
@@ -40,17 +44,17 @@ def test_a_score_common_to_all_classes_changes_nothing():
     pixels = np.stack([picture(n, 32, 32) for n in range(4)])
     classes = np.array([0, 1, 0, 1])
     np.testing.assert_allclose(
-        saliency.GradCam(shifted).heat(pixels, classes), saliency.GradCam(plain).heat(pixels, classes), atol=1e-3
+        grad_cam.GradCam(shifted).heat(pixels, classes), grad_cam.GradCam(plain).heat(pixels, classes), atol=1e-3
     )
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", pytest.param("DenseNet121", marks=pytest.mark.release)])
 def test_a_joined_model_is_opened_without_changing_its_answers(name):
-    extractor = backbone.build(name, 64, None, seed=1)
+    extractor = feature_extractor.build(name, 64, None, seed=1)
     model = head.join(extractor, head.build(extractor.output_shape[-1], 8, 3))
     pixels = np.stack([picture(n, 64, 64) for n in range(3)])
     before = model.predict_on_batch(pixels)
-    cam = saliency.GradCam(model)
+    cam = grad_cam.GradCam(model)
     heat = cam.heat(pixels, np.array([0, 1, 2]))
     assert heat.shape == (3, 2, 2)
     assert heat.min() >= 0
@@ -64,9 +68,9 @@ def test_a_joined_model_is_opened_without_changing_its_answers(name):
 def test_the_cnn_and_weights_that_diverged():
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     pixels = np.stack([picture(n, 32, 32) for n in range(2)])
-    assert saliency.GradCam(model).heat(pixels, np.array([0, 2])).shape == (2, 8, 8)
+    assert grad_cam.GradCam(model).heat(pixels, np.array([0, 2])).shape == (2, 8, 8)
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
-    assert saliency.GradCam(model).heat(pixels, np.array([0, 2])).tolist() == np.zeros((2, 8, 8)).tolist()
+    assert grad_cam.GradCam(model).heat(pixels, np.array([0, 2])).tolist() == np.zeros((2, 8, 8)).tolist()
 
 
 def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
@@ -90,7 +94,7 @@ def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
 def test_a_model_file_knows_its_classes_and_refuses_strangers(tmp_path):
     import zipfile
 
-    from realwaste.errors import UserError
+    from realwaste.core.errors import UserError
 
     facts = model_file.Facts("cnn", ("a", "ü"), 32, "synthetic", "CNN", "trained from random", origin="synthetic")
     model = cnn.build(32, 2, batch_norm_momentum=0.9)

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from realwaste import classification, predictions, scores
+from realwaste.classifier.probabilities import log_loss
+from realwaste.evaluation import classification, predictions, scores
 
 CLASSES = ["a", "b", "c"]
 
@@ -32,7 +33,7 @@ def test_agrees_with_scikit_learn(answers):
 
 
 def test_a_certain_mistake_costs_what_keras_charges():
-    assert scores.log_loss(np.array([0]), np.array([[0.0, 1.0]])) == pytest.approx(-np.log(1e-7))
+    assert log_loss(np.array([0]), np.array([[0.0, 1.0]])) == pytest.approx(-np.log(1e-7))
 
 
 def test_a_class_never_predicted_or_never_there_scores_zero():

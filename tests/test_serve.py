@@ -25,24 +25,27 @@ import uvicorn
 from browser import chromium, needs_browser, opened
 from conftest import picture
 from fastapi.testclient import TestClient
-from import_walk import ROOT
 from PIL import Image
 from starlette.exceptions import HTTPException
 from test_hostile_images import _bomb
 from typer.testing import CliRunner
 
+from benchmarks.child import ROOT
 from realwaste import __main__ as command
-from realwaste import cnn, model_file, overlays, predictions
-from realwaste.errors import UserError
-from realwaste.images import decode, resize
-from realwaste.model_file import Classifier, Facts
-from realwaste.saliency import GradCam
+from realwaste.classifier import model_file
+from realwaste.classifier.inference import of_pictures
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.core.errors import UserError
+from realwaste.explanation import overlays
+from realwaste.explanation.grad_cam import GradCam
+from realwaste.images.reader import decode, resize
+from realwaste.network import cnn
 from realwaste.serve import address
 from realwaste.serve import server as server_module
-from realwaste.serve.answerer import Answerer
 from realwaste.serve.app import build
 from realwaste.serve.connection import Limits
 from realwaste.serve.guard import Guard
+from realwaste.serve.predictor import Answerer
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 LIMIT = 300_000
@@ -96,7 +99,7 @@ def _probabilities(told):
 
 def _expected(classifier, data, tmp_path):
     (tmp_path / "photo").write_bytes(data)
-    return predictions.of_pictures(classifier.predictor, [tmp_path / "photo"], 1)[0]
+    return of_pictures(classifier.predictor, [tmp_path / "photo"], 1)[0]
 
 
 def test_a_photo_is_answered_however_it_is_sent(client, classifier, tmp_path):

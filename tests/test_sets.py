@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 from dvc.utils.hydra import apply_overrides
-from import_walk import ROOT
 from tiny_pipeline import ORDER, ran, run
 
-from realwaste.errors import UserError
-from stages import params, sets
+from benchmarks.child import ROOT
+from realwaste.core.errors import UserError
+from stages.launcher import params_file
+from tools import sets
 
 SETS = sets.load(ROOT / "sets.yaml")
 
 
 def _merged(name: str) -> dict[str, Any]:
-    values = params.read_yaml(ROOT / "params.yaml")
+    values = params_file.read_yaml(ROOT / "params.yaml")
     for key, value in SETS[name].params.items():
         *above, own = key.split(".")
         section = values
@@ -32,14 +33,14 @@ def _merged(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_fits_the_parameters(name):
-    assert params.check(_merged(name)).model_dump() == _merged(name)
+    assert params_file.check(_merged(name)).model_dump() == _merged(name)
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_dvc_reads_the_options_as_they_are_meant(name, tmp_path):
     file = shutil.copy(ROOT / "params.yaml", tmp_path)
     apply_overrides(file, shlex.split(sets.options(SETS, name))[1::2])
-    assert params.read_yaml(tmp_path / "params.yaml") == _merged(name)
+    assert params_file.read_yaml(tmp_path / "params.yaml") == _merged(name)
 
 
 def test_lists_and_spaces(tmp_path):
@@ -60,25 +61,25 @@ def test_without_a_name_each_is_described_in_a_line(capsys, monkeypatch):
 
 def test_an_unknown_set_is_two_lines_and_dvc_does_not_go_on_without_it(clone):
     done = subprocess.run(
-        [sys.executable, "-m", "stages.sets", "quik"], cwd=clone, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tools.sets", "quik"], cwd=clone, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2
     assert "Did you mean quick?" in done.stderr
-    said = run(clone, "sh", "-c", f"dvc exp run $({sys.executable} -m stages.sets quik)", ok=False)
+    said = run(clone, "sh", "-c", f"dvc exp run $({sys.executable} -m tools.sets quik)", ok=False)
     assert "unrecognized arguments: --unknown-set" in said
 
 
 @pytest.mark.slow
 def test_the_quick_set_runs(clone):
-    quick = f"$({sys.executable} -m stages.sets quick)"
+    quick = f"$({sys.executable} -m tools.sets quick)"
     said = run(clone, "sh", "-c", f"dvc exp run -n quick {quick} -S train_cnn.epochs=3")
     assert set(ran(said)) == set(ORDER)
-    assert params.read_yaml(clone / "params.yaml")["train_cnn"]["epochs"] == 3, "an option after the set wins"
+    assert params_file.read_yaml(clone / "params.yaml")["train_cnn"]["epochs"] == 3, "an option after the set wins"
     rows = json.loads((clone / "metrics/compare.json").read_text())
     assert [rows[name]["backbone"] for name in ("cnn", "irv2", "densenet")] == [
         "CNN",
         "MobileNetV2",
         "MobileNetV3Small",
     ]
-    assert "quick" in run(clone, sys.executable, "-m", "stages.experiments")
+    assert "quick" in run(clone, sys.executable, "-m", "tools.experiments")

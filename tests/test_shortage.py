@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from import_walk import ROOT
 
-from realwaste.atomic import replacing
+from benchmarks.child import ROOT
+from realwaste.core.files import replacing
 from stages import __main__ as launcher
-from stages import params
+from stages.launcher import params_file
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_what_is_short_is_said(error, said):
 
 @pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 def test_too_little_memory_names_parameters_of_the_stage_or_of_what_made_its_models(stage):
-    values = params.read_yaml(ROOT / "params.yaml")
+    values = params_file.read_yaml(ROOT / "params.yaml")
     named = re.findall(r"[a-z]\w+\.[a-z_.]*[a-z]", str(launcher._shortage(MemoryError(), stage)))
     for key in named:
         value = values

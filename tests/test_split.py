@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from realwaste import split
-from realwaste.errors import UserError
-from realwaste.parts import PARTS
+from realwaste.core.errors import UserError
+from realwaste.dataset import split
+from realwaste.images.labels import PARTS
 
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from realwaste import log
-from realwaste.errors import UnreachableError
-from realwaste.stand_ins import StandIns
+from realwaste.core import log
+from realwaste.core.errors import UnreachableError
+from realwaste.sources.stand_ins import StandIns
 
 REASON = UnreachableError("A server must answer at https://a.example/x.zip, and none took it.", "Check the network.")
 OTHER = UnreachableError("A server must answer at https://b.example/w.h5, and none took it.", "Check the network.")

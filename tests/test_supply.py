@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from import_walk import ROOT
+
+from benchmarks.child import ROOT
 
 FILES = sorted(path for folder in ("src", "stages", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste import backbone, embedding, suspects
+from realwaste.backbone import feature_extractor
+from realwaste.embedding import local
+from realwaste.evaluation import suspects
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 PHOTOS, LITE2 = SHARED / "data/trashnet-mini", SHARED / "backbones/efficientnet_lite2.keras"
@@ -44,8 +46,8 @@ def test_planted_wrong_labels_among_photographs():
     files = sorted(PHOTOS.glob("*/*.jpg"))
     paths = [file.relative_to(PHOTOS).as_posix() for file in files]
     labels = pd.factorize(pd.Series([file.parent.name for file in files]), sort=True)[0]
-    extractor = backbone.build(str(LITE2), 260, None, seed=0)
-    vectors = np.asarray(embedding.embed(extractor, PHOTOS, paths, image_size=260, batch_size=16).vectors)
+    extractor = feature_extractor.build(str(LITE2), 260, None, seed=0)
+    vectors = np.asarray(local.embed(extractor, PHOTOS, paths, image_size=260, batch_size=16).vectors)
     shares = []
     for seed in (1, 2, 3):
         moved, wrong = _planted(labels, 6, seed)

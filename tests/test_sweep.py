@@ -3,47 +3,47 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from realwaste import sweep, trials
-from realwaste.errors import DivergedError
+from realwaste.core.errors import DivergedError
+from realwaste.sweep import rates, trials
 
 
-def _table(**rates):
+def _table(**losses_of):
     rows = [
         {"learning_rate": float(rate.removeprefix("r")), "epoch": epoch, "val_loss": loss, "diverged": None in losses}
-        for rate, losses in rates.items()
+        for rate, losses in losses_of.items()
         for epoch, loss in enumerate(losses, start=1)
     ]
     return pd.DataFrame(rows)
 
 
 def test_the_lowest_validation_loss_wins_whichever_epoch_it_came_in():
-    choice = sweep.best(_table(**{"r0.1": [3, 2, 1.5], "r0.01": [2, 1.0, 4], "r0.001": [2, 1.9, 1.2]}))
+    choice = rates.best(_table(**{"r0.1": [3, 2, 1.5], "r0.01": [2, 1.0, 4], "r0.001": [2, 1.9, 1.2]}))
     assert (choice.rate, choice.epoch, choice.val_loss) == (0.01, 2, 1.0)
 
 
 def test_rates_that_are_near_each_other_keep_their_names_apart():
     near = [0.001, 0.0010000001, 0.00100000010, 1e-05, 1.0]
-    assert [sweep.named(rate) for rate in near] == ["0.001", "0.0010000001", "0.0010000001", "1e-05", "1"]
+    assert [rates.named(rate) for rate in near] == ["0.001", "0.0010000001", "0.0010000001", "1e-05", "1"]
     table = _table(**{"r0.001": [2.0], "r0.0010000001": [1.0]})
-    assert list(sweep.summary(table, sweep.best(table))["rates"]) == ["0_001", "0_0010000001"]
+    assert list(rates.summary(table, rates.best(table))["rates"]) == ["0_001", "0_0010000001"]
     kept = Path("kept")
     assert trials.finished(kept, 0.001) != trials.finished(kept, 0.0010000001)
     assert trials.checkpoint(kept, 0.001) != trials.checkpoint(kept, 0.0010000001)
 
 
 def test_of_equals_the_smaller_rate():
-    assert sweep.best(_table(**{"r0.1": [1.0], "r0.01": [1.0]})).rate == 0.01
+    assert rates.best(_table(**{"r0.1": [1.0], "r0.01": [1.0]})).rate == 0.01
 
 
 def test_a_diverged_rate_is_never_best_however_low_it_was_before():
     table = _table(**{"r0.1": [0.1, None], "r0.01": [2, 1.9]})
-    choice = sweep.best(table)
+    choice = rates.best(table)
     assert choice.rate == 0.01
-    rates = sweep.summary(table, choice)["rates"]
-    assert rates["0_1"] == {"diverged": True, "diverged_epoch": 2}
-    assert rates["0_01"] == {"diverged": False, "lowest_val_loss": 1.9}
+    said = rates.summary(table, choice)["rates"]
+    assert said["0_1"] == {"diverged": True, "diverged_epoch": 2}
+    assert said["0_01"] == {"diverged": False, "lowest_val_loss": 1.9}
 
 
 def test_all_diverged_is_an_error():
     with pytest.raises(DivergedError, match=r"without diverging.*\[0\.1, 1\.0\]"):
-        sweep.best(_table(**{"r0.1": [None], "r1": [None]}))
+        rates.best(_table(**{"r0.1": [None], "r1": [None]}))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from realwaste import synthetic
-from realwaste.errors import UserError
-from realwaste.images import decode
+from realwaste.core.errors import UserError
+from realwaste.images.reader import decode
+from realwaste.sources import synthetic
 
 
 def hashes(folder: Path) -> dict[str, str]:

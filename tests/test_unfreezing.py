@@ -4,22 +4,25 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from realwaste import backbone, finetuning, fused, head, training
-from realwaste.augmentation import Augment
-from realwaste.errors import UserError
-from realwaste.finetuning import Parts
-from realwaste.predictions import of_batches
-from realwaste.samples import Samples
-from realwaste.synchronised import SynchronisedBatchNorm
-from realwaste.training import Schedule
-from realwaste.unfreezing import unfreeze
+from realwaste.backbone import feature_extractor
+from realwaste.classifier.inference import of_batches
+from realwaste.compute import fused, repeatable
+from realwaste.core.errors import UserError
+from realwaste.data_parallel.batch_norm import SynchronisedBatchNorm
+from realwaste.finetuning import head, phases
+from realwaste.finetuning.phases import Parts
+from realwaste.finetuning.unfreezing import unfreeze
+from realwaste.network.augmentation import Augment
+from realwaste.training import fitting
+from realwaste.training.fitting import Schedule
+from realwaste.training.samples import Samples
 
 SIZE = 32
 
 
 @pytest.fixture(scope="module")
 def network():
-    return backbone.build("MobileNetV2", SIZE, None, seed=7)
+    return feature_extractor.build("MobileNetV2", SIZE, None, seed=7)
 
 
 def _backbone():
@@ -68,7 +71,7 @@ def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy,
         unfreeze(network, 3)
     learning = fused.twin(classifiers[0], policy, to_train=True, batch_norm=batch_norm)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
-    training.make_ready(learning, Schedule(1, 4, 0.001, True, 1), 1)
+    fitting.make_ready(learning, Schedule(1, 4, 0.001, True, 1), 1)
     graph = tf.function(learning.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph
     whole = graph.as_graph_def()
     nodes = [*whole.node, *(node for function in whole.library.function for node in function.node_def)]
@@ -120,20 +123,12 @@ FIRST = Schedule(3, 8, 0.001, True, 1)
 
 def _fit(parts, *, epochs=3, policy="float32", checkpoint=None, seed=1):
     vectors, pictures = parts
-    training.make_repeatable(seed, deterministic=True)
-    network = _backbone()
-    classifier, first = finetuning.fit_head(vectors, 8, 2, FIRST)
+    repeatable.make_repeatable(seed, deterministic=True)
+    classifier, first = phases.fit_head(vectors, 8, 2, FIRST)
     second = Schedule(epochs, 8, 0.0005, True, seed, policy)
-    whole, trained = finetuning.fit_end(
-        network,
-        classifier,
-        pictures,
-        second,
-        end="second",
-        augment=Augment(flip=True, color=0.2),
-        checkpoint=checkpoint,
-    )
-    return whole, training.joined(first, trained)
+    end = phases.End("second", second, Augment(flip=True, color=0.2), _backbone)
+    whole, trained = phases.fit_end(classifier, pictures, end, checkpoint=checkpoint)
+    return whole, fitting.joined(first, trained)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -168,9 +163,9 @@ def test_the_epochs_of_both_phases_are_one_history(parts):
     _, trained = _fit(parts, epochs=2)
     assert len(trained.history) == trained.kept_epoch == 5
     assert trained.summary()["epochs"] == 5
-    broken = training.Training(trained.history.head(2), 2, 1.0, 2)
-    assert training.joined(broken, trained).diverged_epoch == 2
-    assert training.joined(trained, broken).diverged_epoch == 7
+    broken = fitting.Training(trained.history.head(2), 2, 1.0, 2)
+    assert fitting.joined(broken, trained).diverged_epoch == 2
+    assert fitting.joined(trained, broken).diverged_epoch == 7
 
 
 def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):

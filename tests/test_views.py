@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from realwaste import cnn, head, saliency, views
+from realwaste.classifier import test_time_augmentation
+from realwaste.explanation import grad_cam
+from realwaste.finetuning import head
+from realwaste.network import cnn
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ MIRRORED: dict[str, list[tuple[slice, ...]]] = {
 def test_the_answer_is_the_mean_over_the_views_and_a_picture_and_its_mirror_image_get_the_same(
     classifier, pixels, flips, tmp_path
 ):
-    whole = views.averaged(classifier, flips)
+    whole = test_time_augmentation.averaged(classifier, flips)
     whole.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
     seen = [pixels, *(pixels[view] for view in MIRRORED[flips])]
@@ -40,25 +43,25 @@ def test_the_answer_is_the_mean_over_the_views_and_a_picture_and_its_mirror_imag
 
 
 def test_none_is_the_classifier_itself(classifier):
-    assert views.averaged(classifier, views.NONE) is classifier
-    assert views.single(classifier) is classifier
+    assert test_time_augmentation.averaged(classifier, test_time_augmentation.NONE) is classifier
+    assert test_time_augmentation.single(classifier) is classifier
 
 
 def test_what_looks_inside_finds_the_classifier_of_one_view(classifier, pixels):
-    heat = saliency.GradCam(views.averaged(classifier, "both")).heat(pixels, np.zeros(5, np.int64))
-    np.testing.assert_array_equal(heat, saliency.GradCam(classifier).heat(pixels, np.zeros(5, np.int64)))
+    heat = grad_cam.GradCam(test_time_augmentation.averaged(classifier, "both")).heat(pixels, np.zeros(5, np.int64))
+    np.testing.assert_array_equal(heat, grad_cam.GradCam(classifier).heat(pixels, np.zeros(5, np.int64)))
 
 
 def test_a_head_with_its_backbone_too(pixels):
     image = keras.Input((16, 16, 3), dtype="float32", name="image")
     backbone = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image)), name="backbone")
     joined = head.join(backbone, head.build(4, 8, 3))
-    answer = views.averaged(joined, "horizontal").predict_on_batch(pixels)
+    answer = test_time_augmentation.averaged(joined, "horizontal").predict_on_batch(pixels)
     both = joined.predict_on_batch(pixels), joined.predict_on_batch(pixels[:, :, ::-1])
     np.testing.assert_allclose(answer, np.mean(both, axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize(("flips", "pictures"), [("none", 8), ("horizontal", 4), ("both", 2)])
 def test_a_batch_of_pictures_has_no_more_views_than_the_memory_was_shown_to_hold(flips, pictures):
-    assert views.batch_size(8, flips) == pictures
-    assert views.batch_size(1, flips) == 1
+    assert test_time_augmentation.batch_size(8, flips) == pictures
+    assert test_time_augmentation.batch_size(1, flips) == 1

@@ -10,10 +10,11 @@ import h5py
 import pytest
 from servers import PlayServer, no_length, status
 
-from realwaste import pretrained, weights
-from realwaste.applications import application
-from realwaste.errors import UnreachableError, UserError
-from realwaste.stand_ins import StandIns
+from realwaste.backbone import weights
+from realwaste.backbone.applications import application
+from realwaste.core.errors import UnreachableError, UserError
+from realwaste.sources import pretrained
+from realwaste.sources.stand_ins import StandIns
 
 _file = io.BytesIO()
 with h5py.File(_file, "w") as _weights:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import yaml
-from import_walk import ROOT
 
+from benchmarks.child import ROOT
 from benchmarks.workspace import copy_checkout, set_params
 
 BIN = Path(sys.executable).parent
@@ -28,7 +28,6 @@ def make(root: Path) -> None:
         fetch__synthetic_images_per_class=6,
         train_cnn__image_size=32,
         train_cnn__epochs=2,
-        lr_sweep__image_size=32,
         lr_sweep__epochs=1,
         lr_sweep__learning_rates=[0.001, 0.01],
         evaluate__latency_repeats=1,

@@ -20,12 +20,15 @@ import numpy as np
 import pandas as pd
 from conftest import picture
 
-from realwaste import cnn, data_parallel, log, training
-from realwaste.augmentation import Augment
-from realwaste.engines import fitting
-from realwaste.errors import UserError
-from realwaste.samples import Samples
-from realwaste.training import Schedule
+from realwaste.compute import repeatable
+from realwaste.core import log
+from realwaste.core.errors import UserError
+from realwaste.data_parallel import engines, loop
+from realwaste.network import cnn
+from realwaste.network.augmentation import Augment
+from realwaste.training import fitting
+from realwaste.training.fitting import Schedule
+from realwaste.training.samples import Samples
 
 SIZE = 16
 
@@ -43,7 +46,7 @@ def schedule(**changed: Any) -> Schedule:
 
 def model(**options: Any) -> keras.Model:
     """The same weights each time. Options: of cnn.build; `augment` as a mapping."""
-    training.make_repeatable(1, deterministic=True)
+    repeatable.make_repeatable(1, deterministic=True)
     if "augment" in options:
         options["augment"] = Augment(**options["augment"])
     return cnn.build(SIZE, 2, batch_norm_momentum=0.9, **options)
@@ -58,17 +61,17 @@ def run(
     val: int = 11,
     build: dict[str, Any] | None = None,
     **changed: Any,
-) -> tuple[keras.Model, training.Training]:
+) -> tuple[keras.Model, fitting.Training]:
     """41 images in batches of 8: the last batch has one row."""
     built = model(**build or {})
-    fit = fitting.of(engine).fit
+    fit = engines.of(engine).fit
     return built, fit(built, samples(train), samples(val), schedule(**changed), checkpoint=checkpoint, live=live)
 
 
 def share(strategy: Any, *, train: int = 41, val: int = 11, build: dict[str, Any] | None = None, **changed: Any) -> Any:
     """What `run` gives, by one worker's side of the same training: its data_parallel.Outcome."""
-    work = data_parallel.work_of(model(**build or {}), schedule(**changed), None)
-    return data_parallel.fit(work, samples(train), samples(val), strategy)
+    work = loop.work_of(model(**build or {}), schedule(**changed), None)
+    return loop.fit(work, samples(train), samples(val), strategy)
 
 
 def main(engine: str, out: str, checkpoint: str, changes: str) -> int:

@@ -14,12 +14,14 @@ import typer
 from rich.progress import track
 from typer.core import TyperGroup
 
-from realwaste import log, model_choice, model_file, start_up
-from realwaste.errors import UserError
-from realwaste.names import printable
+from realwaste.classifier import model_file
+from realwaste.commands import model_choice
+from realwaste.core import log, start_up
+from realwaste.core.errors import UserError
+from realwaste.core.file_names import printable
 
 if TYPE_CHECKING:
-    from realwaste.model_file import Classifier
+    from realwaste.classifier.model_file import Classifier
 
 _PROGRESS_FROM = 8  # images
 _SERVE_NEEDS = ("fastapi", "python_multipart", "uvicorn")
@@ -106,15 +108,15 @@ def predict(
     The answers go to standard output, all else to standard error. An image that cannot be read has its reason in
     place of an answer; the others are answered, and the exit status is 1.
     """
-    from realwaste import answers, overlay_files, sources  # noqa: PLC0415 - OpenCV, which --help need not wait for
+    from realwaste.commands import image_paths, overlay_files, prediction  # noqa: PLC0415 - OpenCV, which --help need not wait for
 
-    paths = sources.expand(images)
+    paths = image_paths.expand(images)
     if overlay:
         overlay_files.check(overlay, images, paths)
     classifier = _loaded(model)
     files = overlay_files.OverlayFiles(overlay, classifier) if overlay else None
     answered = []
-    coming = answers.answers(classifier, paths)
+    coming = prediction.predict(classifier, paths)
     shown = log.console.is_terminal and len(paths) >= _PROGRESS_FROM
     for answer in track(coming, "looking", total=len(paths), console=log.console, disable=not shown, transient=True):
         if files and answer.predictions:
@@ -122,14 +124,14 @@ def predict(
         answered.append(answer)
     if as_json:
         text = json.dumps(
-            answers.record(classifier.facts, answered, top), ensure_ascii=False, allow_nan=False, indent=2
+            prediction.record(classifier.facts, answered, top), ensure_ascii=False, allow_nan=False, indent=2
         )
         # In UTF-8, as JSON is, whatever the terminal's encoding.
         typer.echo(text.encode())
     else:
-        from realwaste import display  # noqa: PLC0415 - rich's tables, for people only
+        from realwaste.commands import prediction_table  # noqa: PLC0415 - rich's tables, for people only
 
-        display.stdout().print(display.table(answered, top))
+        prediction_table.stdout().print(prediction_table.table(answered, top))
     failed = sum(answer.error is not None for answer in answered)
     if failed:
         log.logger.error(
@@ -166,7 +168,7 @@ def serve(
 
 
 class Format(StrEnum):
-    """What `realwaste export` writes; as realwaste.export names them, which need not be imported for --help."""
+    """What `realwaste export` writes; as its module names them, which need not be imported for --help."""
 
     onnx = "onnx"
     litert = "litert"
@@ -194,7 +196,7 @@ def export_model(
     Needs the extra `export`.
     """
     classifier = _loaded(model)
-    from realwaste import export  # noqa: PLC0415 - TensorFlow, and optional packages
+    from realwaste.commands import export  # noqa: PLC0415 - TensorFlow, and optional packages
 
     target = output or export.default_target(classifier.facts.name, to.value)
     log.logger.info("%s", export.export(classifier, to.value, target))

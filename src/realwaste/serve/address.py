@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 
-from realwaste.errors import UserError
+from realwaste.core.errors import UserError
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 

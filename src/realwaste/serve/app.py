@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
 from realwaste import __doc__ as about
-from realwaste.images import UnreadableImageError
-from realwaste.log import logger
-from realwaste.serve.answerer import Answerer, UndefinedAnswerError
+from realwaste.core.log import logger
+from realwaste.images.reader import UnreadableImageError
 from realwaste.serve.guard import Guard
+from realwaste.serve.predictor import Answerer, UndefinedAnswerError
 from realwaste.serve.upload import FORM, photograph
 
 _PAGE = {

@@ -7,13 +7,13 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
-from realwaste.errors import UserError
-from realwaste.log import logger
-from realwaste.model_file import Classifier
+from realwaste.classifier.model_file import Classifier
+from realwaste.core.errors import UserError
+from realwaste.core.log import logger
 from realwaste.serve.address import names
-from realwaste.serve.answerer import Answerer, UndefinedAnswerError
 from realwaste.serve.app import build
 from realwaste.serve.connection import Connection, Limits
+from realwaste.serve.predictor import Answerer, UndefinedAnswerError
 
 
 def run(classifier: Classifier, listening: socket.socket, *, host: str, limit: int) -> None:

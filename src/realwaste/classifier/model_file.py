@@ -1,0 +1,117 @@
+"""A trained classifier as one file: what Keras saves, and inside it what the numbers mean."""
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realwaste.core.errors import UserError, first_line
+from realwaste.core.files import replacing
+
+if TYPE_CHECKING:
+    import keras
+
+_RECORD = "realwaste.json"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says of its model.
+
+    Attributes:
+        name: cnn, irv2, densenet or edge.
+        classes: in the order of the model's outputs.
+        image_size: pixels a side of its input.
+        dataset: the name of what it was trained on.
+        backbone: a constructor of keras.applications, a file's name, or CNN.
+        weights: what it started from: imagenet, random, a file's name, or "trained from random".
+        temperature: by which its scores are divided to make its probabilities mean what they say (calibration).
+        precision: the Keras dtype policy in which it was validated and tested, and in which it answers.
+        batch_size: pictures to ask about at once; so many fit in memory where it was made.
+        origin: of the data set, as fetch found it: realwaste, synthetic or given.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    image_size: int
+    dataset: str
+    backbone: str
+    weights: str
+    temperature: float = 1.0
+    precision: str = "float32"
+    batch_size: int = 16
+    origin: str = "given"
+
+    def caution(self) -> str | None:
+        """What must stand beside every answer of a model that cannot know better."""
+        if self.origin == "synthetic":
+            return "trained on generated pictures, not photographs: its answers mean nothing"
+        if self.weights == "random":
+            return "a head on a backbone with random weights: its answers are hardly better than chance"
+        return None
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """RGB uint8 pictures (n, image_size, image_size, 3) in, probabilities (n, classes) out, preprocessing inside.
+
+    `model` is the network as Keras saves it, in float32: to save, to export, to look inside.
+    """
+
+    model: "keras.Model"
+    facts: Facts
+
+    @cached_property
+    def predictor(self) -> "keras.Model":
+        """The network that answers: in the precision of its facts, so that what was tested is what is used."""
+        from realwaste.compute import fused  # noqa: PLC0415 - TensorFlow, which a record alone need not wait for
+
+        return fused.twin(self.model, self.facts.precision)
+
+
+def save(path: Path, classifier: Classifier) -> None:
+    """Keras' own format, .keras; other programs that read it pass over the record."""
+    with replacing(path) as temporary:
+        classifier.model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(_RECORD, json.dumps(asdict(classifier.facts), ensure_ascii=False, indent=2))
+
+
+def facts_of(path: Path) -> Facts:
+    """The record alone, without waiting for TensorFlow.
+
+    Raises:
+        UserError: no such file, or one that this pipeline did not write.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            record = json.loads(archive.read(_RECORD))
+        return Facts(**record | {"classes": tuple(record["classes"])})
+    except FileNotFoundError:
+        rule, remedy = f"There must be a model at {path}.", "Run `dvc repro` to train it, or `dvc pull` to fetch it."
+        raise UserError(rule, remedy) from None
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} must be a model that this pipeline saved: a whole .keras file with its classes inside.",
+            "Train it again with `dvc repro`.",
+            f"{type(error).__name__}: {error}",
+        ) from None
+
+
+def load(path: Path) -> Classifier:
+    """Ready to predict; loaded in safe mode, so that a file from anywhere runs no code.
+
+    Raises:
+        UserError: as of `facts_of`, and for a file that Keras cannot read.
+    """
+    facts = facts_of(path)
+    import keras  # noqa: PLC0415 - seconds, which a wrong path need not wait for
+
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Anything may be in the file, and loading raises accordingly.
+        remedy = "Train it again with `dvc repro`."
+        raise UserError(f"{path} must be a whole Keras model.", remedy, first_line(error)) from error
+    return Classifier(model, facts)

@@ -1,0 +1,75 @@
+"""Waiting for results of a Ray cluster, but not for ever: Ray itself does, where its tasks find no free core."""
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from realwaste.core.errors import UserError
+
+Item = TypeVar("Item")
+
+PATIENCE = "REALWASTE_RAY_PATIENCE"
+PATIENCE_S = 1800.0
+
+
+def patience_s() -> float:
+    """Seconds without a result after which work is given up; REALWASTE_RAY_PATIENCE, half an hour without it."""
+    text = os.environ.get(PATIENCE) or str(PATIENCE_S)
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(
+            f"{PATIENCE} must be a number of seconds.", f"Set it, or unset it for {PATIENCE_S:g}.", text
+        ) from None
+
+
+def watched(results: Iterable[Item], what: str, patience: float | None = None) -> Iterator[Item]:
+    """`results` as they come; see `told`."""
+
+    def work(tell: Callable[[Item], None]) -> None:
+        for result in results:
+            tell(result)
+
+    return told(work, what, patience)
+
+
+def told(work: Callable[[Callable[[Item], None]], None], what: str, patience: float | None = None) -> Iterator[Item]:
+    """What `work` tells, as it comes. Ray waits for ever where its tasks find no free core, or lost their node.
+
+    Args:
+        work: runs in a thread of its own, and calls what it is given with each result.
+        what: in plural, for the error: "vectors".
+        patience: seconds, patience_s() without it.
+
+    Raises:
+        UserError: nothing came for that long. Whatever `work` raises comes through.
+    """
+    limit = patience_s() if patience is None else patience
+    coming: queue.Queue[tuple[str, Any]] = queue.Queue()
+
+    def run() -> None:
+        try:
+            work(lambda result: coming.put(("result", result)))
+        except BaseException as error:
+            coming.put(("error", error))
+        else:
+            coming.put(("end", None))
+
+    threading.Thread(target=run, name=f"watch {what}", daemon=True).start()
+    while True:
+        try:
+            kind, value = coming.get(timeout=limit)
+        except queue.Empty:
+            raise UserError(
+                f"A Ray cluster must deliver {what}: none came for {limit:g} s.",
+                f"`ray status` says what it waits for: a core that is free, a node that is gone. {PATIENCE} sets the "
+                "seconds. Then run again; what was finished is kept.",
+            ) from None
+        if kind == "result":
+            yield value
+        elif kind == "error":
+            raise value
+        else:
+            return

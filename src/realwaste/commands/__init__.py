@@ -1,0 +1,1 @@
+"""What `realwaste predict` and `realwaste export` do with a saved model."""

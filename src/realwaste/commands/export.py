@@ -1,0 +1,220 @@
+"""A classifier for programs without Keras: as ONNX, LiteRT (formerly TensorFlow Lite) or TensorFlow's SavedModel.
+
+Input `image`: RGB in 0..255, channels last, (batch, image_size, image_size, 3), in the dtype that the Keras model
+takes: uint8 for the CNN, float32 for a backbone with its head. Output `probabilities`: float32 (batch, classes).
+Preprocessing is inside. The batch is free in all three; a LiteRT interpreter starts at 1, and its signature runner
+follows the input. What the numbers mean travels inside: ONNX metadata, `realwaste.json` in a zip archive behind the
+LiteRT model (where TensorFlow Lite keeps label files too), `realwaste.json` in the SavedModel's folder.
+"""
+
+import importlib.util
+import json
+import logging
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.core import registry
+from realwaste.core.errors import UserError, first_line
+from realwaste.core.files import replacing, write_json
+from realwaste.core.log import logger
+
+Format = Literal["onnx", "litert", "saved_model"]
+
+RECORD = "realwaste.json"
+INPUT, OUTPUT = "image", "probabilities"
+# Of a probability. Usual are 1e-7; noise through unlucky random weights came to 1e-4, a wrong conversion is far off.
+TOLERANCE = 1e-3
+_LARGE = 1_000_000  # numbers in a kernel
+
+
+@dataclass(frozen=True)
+class _Kind:
+    title: str
+    suffix: str
+    packages: tuple[str, ...]
+    write: Callable[[keras.Model, dict[str, Any], Path], None]
+    answer: Callable[[Path, NDArray[Any]], NDArray[np.float32]]
+
+
+def default_target(name: str, format: Format) -> Path:  # noqa: A002 - keras.Model.export calls it so
+    """Beside the model itself: models/cnn.onnx, models/cnn.tflite, models/cnn_saved_model."""
+    return registry.FOLDER / f"{name}{_KINDS[format].suffix}"
+
+
+def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noqa: A002 - keras.Model.export calls it so
+    """Write `target` and return it; an earlier export there is replaced.
+
+    The file must answer two noise pictures as Keras does, by its format's own runtime, before it takes its place.
+
+    Raises:
+        UserError: a package is missing; `target` has another format's suffix, or is something else than an earlier
+            export; the format has no operation for something in the model; the export answers otherwise than it.
+    """
+    kind = _KINDS[format]
+    _check_packages(kind)
+    _check_target(kind, target)
+    model = classifier.model
+    image = model.inputs[0]
+    # Keras names the tensors of each format after these.
+    named = keras.Model(model.inputs, {OUTPUT: model.outputs[0]})
+    with replacing(target) as temporary, _quiet():
+        pixels = np.random.default_rng(0).integers(0, 256, (2, *image.shape[1:])).astype(image.dtype)
+        try:
+            kind.write(named, _record(classifier.facts, image.dtype), temporary)
+            found = kind.answer(temporary, pixels)
+        except (OSError, MemoryError, tf.errors.ResourceExhaustedError):
+            raise  # not the format's fault
+        except Exception as error:  # Converters and runtimes each have errors of their own, some plain RuntimeErrors.
+            raise _unfit(kind, first_line(error)) from error
+        _check_answers(kind, found, named.predict_on_batch(pixels)[OUTPUT])
+    if classifier.facts.precision != "float32":
+        off = np.max(np.abs(found - classifier.predictor.predict_on_batch(pixels)))
+        logger.info("tested in %s, exported in float32: probabilities %.2g apart", classifier.facts.precision, off)
+    return target
+
+
+def _record(facts: Facts, dtype: str) -> dict[str, Any]:
+    side = facts.image_size
+    record = asdict(facts) | {"input": f"RGB, 0 to 255, {dtype} (batch, {side}, {side}, 3)"}
+    caution = facts.caution()
+    return record if caution is None else record | {"caution": caution}
+
+
+def _check_packages(kind: _Kind) -> None:
+    missing = [package for package in kind.packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UserError(
+            f"To export as {kind.title}, {' and '.join(kind.packages)} must be installed.",
+            "Run `make setup-dev`, or pip install '.[export]', in the checkout.",
+            f"no {', '.join(missing)}",
+        )
+
+
+def _check_target(kind: _Kind, target: Path) -> None:
+    if kind.suffix == "_saved_model":
+        earlier = (target / RECORD).is_file() or (target.is_dir() and not any(target.iterdir()))
+        if target.exists() and not earlier:
+            rule = "A SavedModel must go to a new folder or take the place of an earlier export."
+            raise UserError(rule, "Name another folder.", str(target))
+    elif target.suffix != kind.suffix or target.is_dir():
+        rule = f"An export as {kind.title} must be a file that ends in {kind.suffix}."
+        raise UserError(rule, "Name such a file.", str(target))
+
+
+def _check_answers(kind: _Kind, found: NDArray[Any], expected: NDArray[Any]) -> None:
+    # A network that diverged answers NaN here and there.
+    if not np.allclose(found, expected, rtol=0, atol=TOLERANCE, equal_nan=True):
+        raise _unfit(kind, f"a difference of {np.max(np.abs(found - expected)):.2g}")
+
+
+def _unfit(kind: _Kind, what: str) -> UserError:
+    rule = f"As {kind.title} the model must run, and give the Keras model's probabilities to {TOLERANCE:g}."
+    return UserError(rule, "Use another format: this one's converter cannot do all of the model's layers.", what)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without TensorFlow's warnings of functions that tf2onnx still calls, and tf2onnx' list of what it cannot do."""
+    levels = {one: one.level for one in map(logging.getLogger, ("tensorflow", "tf2onnx"))}
+    for one in levels:
+        one.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for one, level in levels.items():
+            one.setLevel(level)
+
+
+def _signature(model: keras.Model) -> list[keras.InputSpec]:
+    image = model.inputs[0]
+    return [keras.InputSpec(dtype=image.dtype, shape=image.shape, name=INPUT)]
+
+
+def _write_saved_model(model: keras.Model, record: dict[str, Any], folder: Path) -> None:
+    model.export(folder, format="tf_saved_model", verbose=False, input_signature=_signature(model))
+    write_json(folder / RECORD, record)
+
+
+def _write_litert(model: keras.Model, record: dict[str, Any], path: Path) -> None:
+    model.export(path, format="litert", verbose=False, input_signature=_signature(model))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(RECORD, json.dumps(record, ensure_ascii=False, indent=2))
+
+
+def _write_onnx(model: keras.Model, record: dict[str, Any], path: Path) -> None:
+    """Frozen first: else tf2onnx, and Keras' own ONNX export, make inputs of the constants in preprocessing.
+
+    But for large kernels of dense layers, which are inputs until the graph is converted: tf2onnx copies what is in the
+    graph in each of its two dozen passes, 45 s and 9.5 GB for the report's CNN. They are put in afterwards as they are.
+    """
+    import onnx  # noqa: PLC0415 - optional
+    import tf2onnx  # noqa: PLC0415 - optional
+    from tensorflow.python.framework import convert_to_constants  # noqa: PLC0415 - no public name; tf2onnx uses it too
+
+    image = model.inputs[0]
+    kernels = [weight for weight in model.weights if len(weight.shape) == 2 and np.prod(weight.shape) > _LARGE]
+
+    def serve(pixels: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
+        with keras.StatelessScope(list(zip(kernels, values, strict=True))):
+            return model(pixels, training=False)[OUTPUT]
+
+    signature = [tf.TensorSpec(image.shape, image.dtype, INPUT)]
+    signature += [tf.TensorSpec(kernel.shape, kernel.dtype, f"kernel_{n}") for n, kernel in enumerate(kernels)]
+    traced = tf.function(serve, input_signature=signature, autograph=False).get_concrete_function()
+    frozen = convert_to_constants.convert_variables_to_constants_v2(traced)
+    names = [tensor.name for tensor in frozen.inputs]
+    outside = frozen.outputs[0].name
+    proto, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        name=record["name"],
+        input_names=names,
+        output_names=[outside],
+        tensors_to_rename={names[0]: INPUT, outside: OUTPUT},
+    )
+    proto.graph.initializer.extend(map(onnx.numpy_helper.from_array, map(np.asarray, kernels), names[1:]))
+    for end in [end for end in proto.graph.input if end.name != INPUT]:
+        proto.graph.input.remove(end)
+    for end in (proto.graph.input[0], proto.graph.output[0]):
+        end.type.tensor_type.shape.dim[0].dim_param = "batch"
+    # Metadata values are text.
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in record.items()}
+    onnx.helper.set_model_props(proto, texts)
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def _answer_of_saved_model(folder: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    return tf.saved_model.load(folder).signatures["serving_default"](**{INPUT: tf.constant(pixels)})[OUTPUT].numpy()
+
+
+def _answer_of_litert(path: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    from ai_edge_litert import interpreter  # noqa: PLC0415 - optional
+
+    # The default delegate announces itself on standard error.
+    plain = interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    runner = interpreter.Interpreter(str(path), experimental_op_resolver_type=plain).get_signature_runner()
+    return runner(**{INPUT: pixels})[OUTPUT]
+
+
+def _answer_of_onnx(path: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    import onnxruntime  # noqa: PLC0415 - optional
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run([OUTPUT], {INPUT: pixels})[0]
+
+
+_KINDS: dict[Format, _Kind] = {
+    "onnx": _Kind("ONNX", ".onnx", ("onnx", "tf2onnx", "onnxruntime"), _write_onnx, _answer_of_onnx),
+    "litert": _Kind("LiteRT", ".tflite", ("ai_edge_litert",), _write_litert, _answer_of_litert),
+    "saved_model": _Kind("SavedModel", "_saved_model", (), _write_saved_model, _answer_of_saved_model),
+}

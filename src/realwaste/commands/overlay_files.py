@@ -1,0 +1,84 @@
+"""Photographs coloured where a classifier looked, as files beside each other."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from realwaste.classifier.model_file import Classifier
+from realwaste.commands.prediction import Answer
+from realwaste.core.errors import UserError
+from realwaste.core.file_names import printable
+from realwaste.explanation import overlays
+from realwaste.images.reader import Pixels, decode, read_bytes, resize
+
+LONGEST_SIDE = 1024  # pixels
+_STEM_BYTES = 160  # of the 255 that a file name may have; class, number and suffix come to it
+
+
+def check(folder: Path, arguments: Sequence[str], photographs: Sequence[Path]) -> None:
+    """Make the folder, without waiting for TensorFlow, or say why it is none to write overlays to.
+
+    Args:
+        arguments: files, folders and patterns that the photographs were found by, as `sources.expand` takes them.
+        photographs: what was found.
+
+    Raises:
+        UserError: no file can be written there; or overlays would lie where photographs are looked for, where they
+            would be answered as photographs the next time, or take the place of one.
+    """
+    place = folder.resolve()
+    searched = [Path(argument).resolve() for argument in arguments if Path(argument).is_dir()]
+    if any(place.is_relative_to(one) for one in searched) or place in {path.parent.resolve() for path in photographs}:
+        rule = "--overlay must name a folder outside of those with the photos, or overlays would be taken for photos."
+        raise UserError(rule, "Give another, beside them.", str(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        rule = f"--overlay must name a folder to write to, and {printable(folder)} cannot be one."
+        raise UserError(rule, "Give another.", error.strerror) from None
+
+
+class OverlayFiles:
+    """Pictures in one folder, which `check` has made; two photographs of one name keep two overlays."""
+
+    def __init__(self, folder: Path, classifier: Classifier) -> None:
+        from realwaste.explanation.grad_cam import GradCam  # noqa: PLC0415 - TensorFlow, which a bad folder need not wait for
+
+        self._folder = folder
+        self._facts = classifier.facts
+        self._cam = GradCam(classifier.model)
+        self._written: set[str] = set()
+
+    def write(self, answer: Answer) -> Path:
+        """<name>_<class>.png: the photograph with the heat of its most probable class; files of earlier runs go."""
+        photo = decode(read_bytes(answer.path))
+        best = answer.predictions[0].name
+        pixels = resize(photo, self._facts.image_size)[np.newaxis]
+        heat = self._cam.heat(pixels, np.array([self._facts.classes.index(best)]))[0]
+        path = self._folder / self._free_name(answer.path.stem, best)
+        overlays.write(path, overlays.overlay(_at_most(photo, LONGEST_SIDE), heat))
+        return path
+
+    def _free_name(self, stem: str, label: str) -> str:
+        short = stem.encode("utf-8", "surrogateescape")[:_STEM_BYTES].decode("utf-8", "ignore")
+        base = f"{short}_{label}".replace("/", "_").replace("\\", "_")
+        name, number = f"{base}.png", 1
+        while name in self._written:
+            number += 1
+            name = f"{base}-{number}.png"
+        self._written.add(name)
+        return name
+
+
+def _at_most(photo: Pixels, side: int) -> Pixels:
+    height, width = photo.shape[:2]
+    factor = side / max(height, width)
+    if factor >= 1:
+        return photo
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

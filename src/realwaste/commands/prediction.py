@@ -1,0 +1,121 @@
+"""What a classifier says of image files, in their order; of thousands too, since only a few are in memory at a time."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.classifier.probabilities import Probabilities
+from realwaste.classifier.temperature_scaling import tempered
+from realwaste.core.file_names import unicode
+from realwaste.images import reader
+from realwaste.images.reader import Pixels, UnreadableImageError
+
+UNDEFINED = "the model's answer is no number: its training diverged"
+_AHEAD = 2  # batches that are being read while the model works on another
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class and its probability."""
+
+    name: str
+    probability: float
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"class": self.name, "probability": self.probability}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of one file: every class with its probability, the most probable first, or the reason why there is none.
+
+    And the picture of where the model looked, if one was written.
+    """
+
+    path: Path
+    predictions: tuple[Prediction, ...] = ()
+    error: str | None = None
+    overlay: Path | None = None
+
+
+def predict(classifier: Classifier, paths: Sequence[Path]) -> Iterator[Answer]:
+    """One answer a path, as soon as its batch is through; a file that cannot be read has an error in its place."""
+    # Every batch has one shape, the last one filled up: another shape would be traced anew.
+    rows = min(classifier.facts.batch_size, len(paths))
+    for part, pictures in _pictures(paths, classifier.facts.image_size, rows):
+        pixels = [picture for picture in pictures if not isinstance(picture, str)]
+        said: Iterator[Probabilities] = iter(probabilities(classifier, pixels, rows) if pixels else ())
+        for path, picture in zip(part, pictures, strict=True):
+            if isinstance(picture, str):
+                yield Answer(path, error=picture)
+                continue
+            row = next(said)
+            if np.isfinite(row).all():
+                yield Answer(path, ranked(row, classifier.facts.classes))
+            else:
+                yield Answer(path, error=UNDEFINED)
+
+
+def probabilities(classifier: Classifier, pixels: Sequence[Pixels], rows: int) -> Probabilities:
+    """Calibrated (n, classes) for n pictures of the model's size, in one batch of `rows`, which is n or more."""
+    batch = np.stack([*pixels, *[pixels[0]] * (rows - len(pixels))])
+    raw = np.asarray(classifier.predictor.predict_on_batch(batch)[: len(pixels)])
+    return tempered(raw, classifier.facts.temperature)
+
+
+def ranked(row: Probabilities, classes: Sequence[str]) -> tuple[Prediction, ...]:
+    """A model's output for one picture, the most probable class first."""
+    if len(row) != len(classes):
+        raise ValueError(f"{len(row)} outputs for {len(classes)} classes")
+    return tuple(Prediction(classes[number], float(row[number])) for number in np.argsort(-row, kind="stable"))
+
+
+def record(facts: Facts, answered: Sequence[Answer], top: int) -> dict[str, Any]:
+    """Everything as one JSON object: the model's facts, its caution, and an answer a file."""
+    return {
+        "model": asdict(facts),
+        "caution": facts.caution(),
+        "answers": [
+            {
+                "path": unicode(answer.path),
+                "predictions": [prediction.record() for prediction in answer.predictions[:top]],
+                "error": None if answer.error is None else unicode(answer.error),
+                "overlay": None if answer.overlay is None else unicode(answer.overlay),
+            }
+            for answer in answered
+        ],
+    }
+
+
+def _pictures(paths: Sequence[Path], size: int, batch_size: int) -> Iterator[tuple[Sequence[Path], list[Pixels | str]]]:
+    """Batches of paths, each with its picture or the reason why it has none."""
+    coming: deque[tuple[Sequence[Path], list[Future[Pixels | str]]]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        for start in range(0, len(paths), batch_size):
+            part = paths[start : start + batch_size]
+            coming.append((part, [readers.submit(_picture, path, size) for path in part]))
+            if len(coming) > _AHEAD:
+                yield _waited_for(*coming.popleft())
+        while coming:
+            yield _waited_for(*coming.popleft())
+
+
+def _waited_for(part: Sequence[Path], futures: list[Future[Pixels | str]]) -> tuple[Sequence[Path], list[Pixels | str]]:
+    return part, [future.result() for future in futures]
+
+
+def _picture(path: Path, size: int) -> Pixels | str:
+    try:
+        return reader.read(path, size)
+    except UnreadableImageError as error:
+        return str(error).removeprefix(f"{path}: ")
+    except OSError as error:
+        return f"cannot be opened: {error.strerror}"

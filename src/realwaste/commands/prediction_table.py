@@ -1,0 +1,39 @@
+"""Answers as people read them: one table, a row a file."""
+
+import sys
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from realwaste.commands.prediction import Answer
+from realwaste.core.file_names import printable
+
+_HEADINGS = ("most likely", "next")
+
+
+def table(answered: Sequence[Answer], top: int) -> Table:
+    """File, then class and probability, `top` times; the reason where a file has none."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column("file", overflow="fold")
+    ranks = max([min(top, len(answer.predictions)) for answer in answered] + [1])
+    for rank in range(ranks):
+        drawn.add_column(_HEADINGS[min(rank, 1)], overflow="fold")
+        drawn.add_column(justify="right", no_wrap=True)
+    for answer in answered:
+        cells = [Text(printable(answer.path))]
+        if answer.error is not None:
+            cells.append(Text(printable(answer.error), style="red"))
+        for rank, prediction in enumerate(answer.predictions[:ranks]):
+            style = "dim" if rank else "bold"
+            cells += [Text(printable(prediction.name), style), Text(f"{prediction.probability:.1%}", style)]
+        drawn.add_row(*cells)
+    return drawn
+
+
+def stdout() -> Console:
+    """Standard output as it is now; a pipe or file has no width, and no line is to be cut or folded there."""
+    console = Console(file=sys.stdout, highlight=False)
+    return console if console.is_terminal else Console(file=sys.stdout, highlight=False, width=10_000)

@@ -1,0 +1,108 @@
+"""This machine: what results are made on, as a record for metrics files, and how much memory is free.
+
+Without TensorFlow, which realwaste.compute.device asks for the GPUs.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+CPUINFO = Path("/proc/cpuinfo")
+CGROUP = Path("/sys/fs/cgroup")
+# Of control groups, version 2 and 1: the limit, what is used, and where files' pages stand that were not used lately.
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+KEYS = ("processor", "cores", "gpu", "precision", "engine")
+NO_GPU = "none"
+
+
+def record(precision: str, *, gpus: Sequence[str] = (), engine: str = "local") -> dict[str, str | int]:
+    """This machine's, under KEYS.
+
+    Args:
+        precision: the Keras dtype policy that was used, or the arrays' type.
+        gpus: names of those that were used.
+        engine: that of base.engine. With ray this is the machine that started the work, which nodes have done.
+    """
+    values = processor(), cores(), ", ".join(gpus) or NO_GPU, precision, engine
+    return dict(zip(KEYS, values, strict=True))
+
+
+def merged(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One record of several: what all agree on, else each value with those that have it.
+
+    Args:
+        records: a stage or model, of those whose results stand together.
+    """
+    return {key: _together({name: own[key] for name, own in records.items()}) for key in KEYS}
+
+
+def _together(values: Mapping[str, Any]) -> Any:
+    distinct = list(dict.fromkeys(values.values()))
+    if len(distinct) == 1:
+        return distinct[0]
+    having = (", ".join(name for name, value in values.items() if value == one) for one in distinct)
+    return " and ".join(f"{one} ({names})" for one, names in zip(distinct, having, strict=True))
+
+
+def line(made: Mapping[str, Any]) -> str:
+    """A record in one line for people."""
+    gpu = "no GPU" if made["gpu"] == NO_GPU else f"GPU {made['gpu']}"
+    engine = "" if made["engine"] == "local" else f"; engine {made['engine']}"
+    return f"{made['processor']}; {made['cores']} cores; {gpu}; {made['precision']}{engine}"
+
+
+def processor() -> str:
+    """Its name; on Linux with family and model, since the name alone may be that of a whole series."""
+    facts = _cpuinfo()
+    if "model name" in facts:
+        known = " ".join(f"{said} {facts[key]}" for key, said in _NUMBERS.items() if key in facts)
+        return f"{facts['model name']} ({known})" if known else facts["model name"]
+    if sys.platform == "darwin":
+        asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    return platform.processor() or platform.machine()
+
+
+_NUMBERS = {"cpu family": "family", "model": "model"}
+
+
+def cores() -> int:
+    """Those that this process may use; TensorFlow takes as many threads, and results depend on them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def flags() -> set[str]:
+    """What the processor can do, in Linux' words; elsewhere nothing is known."""
+    return set(_cpuinfo().get("flags", "").split())
+
+
+def free_memory() -> int:
+    """Bytes; a container's limit counts, which the kernel's own figure does not know.
+
+    A container's use has every file in it that was read there. Pages of files that were not used lately count as free,
+    as Kubernetes counts them: the kernel gives them up before it refuses memory.
+    """
+    free = psutil.virtual_memory().available
+    for limit, used, statistics, key in _CGROUP_FILES:
+        if (CGROUP / limit).is_file() and (most := (CGROUP / limit).read_text().strip()) != "max":
+            counts = dict(line.split() for line in (CGROUP / statistics).read_text().splitlines())
+            free = min(free, int(most) - int((CGROUP / used).read_text()) + int(counts[key]))
+    return free
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Of the first core; Linux alone has it."""
+    if not CPUINFO.is_file():
+        return {}
+    first = CPUINFO.read_text(encoding="utf-8").split("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,1 @@
+"""The CNN's training over several workers, by an engine."""

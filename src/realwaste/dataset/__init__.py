@@ -1,0 +1,1 @@
+"""The images as a data set: the manifest, near-duplicates, leakage and the split."""

@@ -1,0 +1,130 @@
+"""What images there are: one row a file that can be read, one row a file that cannot, with the reason."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+
+from realwaste.core.errors import UserError
+from realwaste.dataset import fingerprint, leakage
+from realwaste.images.reader import UnreadableImageError, decode, read_bytes
+
+COLUMNS = [
+    "path",
+    "label",
+    "sha256",
+    "height",
+    "width",
+    "channels",
+    "bytes",
+    "phash",
+    "phash_mirrored",
+    "series",
+    "number",
+    "likeness",
+]
+
+
+def scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decode and hash every file of root/<Class>/ on all cores.
+
+    Returns:
+        manifest (COLUMNS, a row an image, sorted by path, which is relative to `root`) and rejected (path, reason).
+        phash and phash_mirrored are perceptual hashes; series and number are read from the file's name; likeness, 0 to
+        1, is that of the colours to the file numbered before it. They are missing where there is none.
+    """
+    files = sorted(path for path in root.glob("*/*") if not path.name.startswith("."))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = list(pool.map(lambda file: _row(root, file), files))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "colors", "reason"])
+    _reject_conflicts(table)
+    rejected = table["reason"].notna()
+    _add_neighbours(table, ~rejected)
+    whole = {"height": int, "width": int, "channels": int, "bytes": int}
+    manifest = table.loc[~rejected, COLUMNS].astype(whole)
+    return manifest.reset_index(drop=True), table.loc[rejected, ["path", "reason"]].reset_index(drop=True)
+
+
+def _reject_conflicts(table: pd.DataFrame) -> None:
+    """The same bytes in two classes: one of the labels is wrong, and nobody knows which."""
+    table["reason"] = table["reason"].astype(object)
+    readable = table[table["reason"].isna()]
+    for _, same in readable.groupby("sha256"):
+        if same["label"].nunique() > 1:
+            paths = same["path"].tolist()
+            for index, path in zip(same.index, paths, strict=True):
+                others = " and ".join(other for other in paths if other.split("/")[0] != path.split("/")[0])
+                table.loc[index, "reason"] = f"label conflict: the same bytes as {others}"
+
+
+def _add_neighbours(table: pd.DataFrame, accepted: "pd.Series[bool]") -> None:
+    """series, number and likeness of the accepted rows, in place."""
+    table[["series", "number"]] = leakage.numbered(table["path"])
+    own = table[accepted].sort_values(["series", "number"])
+    before = own.shift()
+    follows = (own["series"] == before["series"]) & (own["number"] == before["number"] + 1)
+    for index in own.index[follows.fillna(value=False)]:
+        alike = fingerprint.likeness(own.at[index, "colors"], before.at[index, "colors"])
+        table.loc[index, "likeness"] = round(alike, 3)
+
+
+def _row(root: Path, file: Path) -> dict[str, object]:
+    row: dict[str, object] = {"path": file.relative_to(root).as_posix(), "label": file.parent.name}
+    try:
+        data = read_bytes(file)
+        pixels = decode(data)
+    except UnreadableImageError as error:
+        return row | {"reason": str(error)}
+    except OSError as error:
+        return row | {"reason": f"cannot be opened: {error.strerror}"}
+    height, width, channels = pixels.shape
+    size = {"height": height, "width": width, "channels": channels, "bytes": len(data)}
+    seen = fingerprint.of(pixels)
+    looks = {"phash": seen.phash, "phash_mirrored": seen.mirrored, "colors": seen.colors}
+    return row | {"sha256": hashlib.sha256(data).hexdigest()} | size | looks
+
+
+def refuse_rejected(rejected: pd.DataFrame) -> None:
+    """The rule of `on_reject: fail`."""
+    if len(rejected):
+        named = [f"{row.path} ({row.reason})" for row in rejected.head(5).itertuples()]
+        raise UserError(
+            f"Every file in data/raw must be a readable image; {len(rejected)} is not: {', '.join(named)}."
+            if len(rejected) == 1
+            else f"Every file in data/raw must be a readable image; {len(rejected)} are not: {', '.join(named)}.",
+            "Mend or remove them at the source and run `dvc repro -f fetch`, or go on without them: "
+            "-S validate_images.on_reject=drop.",
+        )
+
+
+def refuse_emptied(manifest: pd.DataFrame, rejected: pd.DataFrame) -> None:
+    """A class may not vanish because all its files were rejected."""
+    gone = {Path(path).parts[0] for path in rejected["path"]} - set(manifest["label"])
+    if gone:
+        raise UserError(
+            "Every class must keep at least one readable image.",
+            "Mend the files, or leave the class out.",
+            sorted(gone),
+        )
+
+
+def summary(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, object]:
+    """Counts (duplicates: images whose very bytes were there before), and section 1.4: have all the same size?"""
+    sizes = manifest[["height", "width"]].drop_duplicates()
+    return {
+        "images": len(manifest),
+        "rejected": len(rejected),
+        "classes": class_counts(manifest),
+        "duplicates": int(manifest["sha256"].duplicated().sum()),
+        "same_size": len(sizes) == 1,
+        "height": {"min": int(manifest["height"].min()), "max": int(manifest["height"].max())},
+        "width": {"min": int(manifest["width"].min()), "max": int(manifest["width"].max())},
+        "megabytes": round(float(manifest["bytes"].sum()) / 1e6, 1),
+    }
+
+
+def class_counts(table: pd.DataFrame) -> dict[str, int]:
+    counts = table["label"].value_counts().sort_index()
+    return {str(label): int(count) for label, count in counts.items()}

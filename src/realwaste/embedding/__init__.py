@@ -1,0 +1,1 @@
+"""Feature extraction: every image through a frozen backbone, once, by an engine."""

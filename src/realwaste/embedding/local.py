@@ -1,0 +1,92 @@
+"""A frozen backbone gives an image the same vector in every epoch: computed once, kept, trained on in seconds.
+
+This is the loop of one process; realwaste.embedding.on_ray runs it on every core of a cluster.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.progress import track
+
+from realwaste.compute import arrays
+from realwaste.core.errors import UserError
+from realwaste.core.log import console, is_quiet
+from realwaste.images.embeddings import Embeddings, Vectors
+from realwaste.images.reader import read_ahead
+
+KEEP_EVERY = 16  # batches
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is embedded, and how.
+
+    Attributes:
+        paths: of the images, below `root`.
+        dtype_policy: in which the backbone's twin (realwaste.compute.fused) computes.
+        batch_size: images that go through it at once.
+        deterministic: as realwaste.compute.repeatable.make_repeatable has it.
+    """
+
+    root: Path
+    paths: Sequence[str]
+    dtype_policy: str
+    image_size: int
+    batch_size: int
+    deterministic: bool
+
+
+def embed(
+    model: keras.Model,
+    root: Path,
+    paths: Sequence[str],
+    *,
+    image_size: int,
+    batch_size: int,
+    kept: Path | None = None,
+    readers: int | None = None,
+) -> Embeddings:
+    """Push every image of root/<path> through `model` (uint8 RGB in, one vector out), decoding ahead of it.
+
+    Args:
+        kept: a folder to leave vectors in every few batches, and to go on from if there are some.
+        readers: threads that decode; one a core without it.
+    """
+    vectors = np.empty((len(paths), model.output_shape[-1]), np.float32)
+    done, seconds = _restore(vectors, kept)
+    start, began = done, time.perf_counter() - seconds
+    pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size, readers)
+    shown = math.ceil((len(paths) - done) / batch_size)
+    for pixels in track(pictures, "embedding", total=shown, console=console, disable=is_quiet()):
+        # Every batch has one shape, the last one filled up with its first picture: another shape would be traced anew.
+        filled = np.concatenate([pixels, np.repeat(pixels[:1], batch_size - len(pixels), axis=0)])
+        vectors[done : done + len(pixels)] = model.predict_on_batch(filled)[: len(pixels)]
+        done += len(pixels)
+        seconds = time.perf_counter() - began
+        if kept is not None and (done - start >= KEEP_EVERY * batch_size or done == len(paths)):
+            arrays.write(_part(kept, start), [vectors[start:done], np.array(seconds)])
+            start = done
+    if not np.isfinite(vectors).all():
+        raise UserError(
+            f"The backbone {model.name} must give finite vectors.", "Check its weights file and its preprocessing."
+        )
+    return Embeddings(np.asarray(paths, dtype=np.str_), vectors, seconds)
+
+
+def _restore(vectors: Vectors, kept: Path | None) -> tuple[int, float]:
+    """Fill in the rows that a run before left in `kept`; how many from the start on, and the seconds they took."""
+    done, seconds = 0, 0.0
+    while kept is not None and (part := arrays.read(_part(kept, done))) is not None:
+        rows, spent = part
+        vectors[done : done + len(rows)] = rows
+        done, seconds = done + len(rows), float(spent)
+    return done, seconds
+
+
+def _part(kept: Path, start: int) -> Path:
+    return kept / f"rows_{start:09d}.npy"

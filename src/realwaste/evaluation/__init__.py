@@ -1,0 +1,1 @@
+"""What predictions are worth: scores, calibration, cost, doubtful labels."""

@@ -1,0 +1,78 @@
+"""The classifier on a backbone's vectors (report, section 2.2), alone for training and joined for use."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from realwaste.classifier.inference import of_pictures, of_vectors
+from realwaste.classifier.model_file import Classifier
+from realwaste.classifier.probabilities import Probabilities
+from realwaste.compute.fused import HEAD
+from realwaste.core.files import replacing
+from realwaste.images.embeddings import Embeddings
+
+
+def build(width: int, dense_units: int, classes: int) -> keras.Model:
+    """Vectors (width,) to `classes` probabilities, by one hidden layer."""
+    return keras.Sequential(
+        [
+            keras.Input((width,)),
+            layers.Dense(dense_units, activation="relu"),
+            layers.Dense(classes, activation="softmax"),
+        ],
+        name=HEAD,
+    )
+
+
+def join(backbone: keras.Model, head: keras.Model) -> keras.Model:
+    """The model to use: RGB pictures in, probabilities out, preprocessing inside."""
+    return keras.Model(backbone.input, head(backbone(backbone.input, training=False)), name="classifier")
+
+
+def save_trained(path: Path, models: Sequence[keras.Model]) -> None:
+    """What models of one kind learned, heads or whole classifiers: their trainable weights, the first model's first.
+
+    An .npz file; its arrays are named by the model's number and Keras' path of the weight, 0/head/dense/kernel.
+    """
+    learned = {
+        f"{number}/{weight.path}": weight.numpy()
+        for number, model in enumerate(models)
+        for weight in model.trainable_weights
+    }
+    with replacing(path) as temporary:
+        np.savez(temporary, **learned)
+
+
+def with_trained(model: keras.Model, path: Path) -> Iterator[keras.Model]:
+    """`model` with what each of those learned that `save_trained` wrote, one after the other."""
+    weights = model.trainable_weights
+    with np.load(path, allow_pickle=False) as stored:
+        values = [stored[name] for name in stored.files]
+    for start in range(0, len(values), len(weights)):
+        for weight, value in zip(weights, values[start : start + len(weights)], strict=True):
+            weight.assign(value)
+        yield model
+
+
+def of(classifier: keras.Model) -> keras.Model:
+    """The head of a joined model, to be fed cached vectors."""
+    return classifier.get_layer(HEAD)
+
+
+def is_enough(classifier: keras.Model) -> bool:
+    """Whether the head, given vectors of the backbone that was fetched, answers as the classifier does, given pictures.
+
+    Not so where the backbone has learned, or where the classifier looks at several views; and the CNN has no head.
+    """
+    parts = {layer.name: layer for layer in classifier.layers}
+    return HEAD in parts and not parts["backbone"].trainable_weights
+
+
+def probabilities(classifier: Classifier, vectors: Embeddings, root: Path, paths: Sequence[str]) -> Probabilities:
+    """The classifier's answers for the images root/<path>: by their cached vectors where the head is enough."""
+    if is_enough(classifier.model):
+        return of_vectors(of(classifier.model), vectors.of(paths))
+    return of_pictures(classifier.predictor, [root / path for path in paths], classifier.facts.batch_size)

@@ -1,0 +1,109 @@
+"""Fine-tuning (report, section 2.3): a head on cached vectors, and then, if wished, the backbone's end with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from realwaste.compute.repeatable import make_repeatable
+from realwaste.finetuning import head, unfreezing
+from realwaste.images.embeddings import Embeddings
+from realwaste.images.labels import labels_of, paths_of
+from realwaste.network.augmentation import Augment, augmented
+from realwaste.training import fitting, samples
+from realwaste.training.fitting import Schedule, Training
+from realwaste.training.samples import Samples
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The same images to learn from and to validate with: vectors of the frozen backbone, or pictures."""
+
+    train: Samples
+    val: Samples
+
+
+@dataclass(frozen=True)
+class End:
+    """The second phase, in which the end of the backbone learns with the head.
+
+    Attributes:
+        layers: which ones, as of unfreezing.unfreeze.
+        schedule: of this phase; its seed gives way to that of the training.
+        backbone: builds the frozen backbone anew, since each training changes one.
+    """
+
+    layers: int | str
+    schedule: Schedule
+    augment: Augment
+    backbone: Callable[[], keras.Model]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a classifier is fine-tuned.
+
+    Attributes:
+        schedule: of the head; its seed gives way to that of the training.
+        deterministic: as of realwaste.compute.repeatable.
+        end: the second phase; None for none.
+    """
+
+    classes: int
+    dense_units: int
+    schedule: Schedule
+    deterministic: bool
+    end: End | None = None
+
+
+def vectors_of(splits: pd.DataFrame, vectors: Embeddings) -> Parts:
+    """Cached vectors of the images in `splits`."""
+    train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
+    return Parts(train, val)
+
+
+def pictures_of(splits: pd.DataFrame, root: Path, size: int) -> Parts:
+    """The pictures themselves, root/<path>, decoded in memory."""
+    train, val, _ = samples.pictures(splits, root, size, "memory")
+    return Parts(train, val)
+
+
+def fit(recipe: Recipe, vectors: Parts, pictures: Parts | None, seed: int, kept: Path) -> tuple[keras.Model, Training]:
+    """A head alone; with its backbone where that has learned too.
+
+    Args:
+        pictures: for the second phase, else None.
+        kept: a folder for the state of the second phase after each epoch, to go on from if there is one.
+    """
+    make_repeatable(seed, deterministic=recipe.deterministic)
+    fitted, first = fit_head(vectors, recipe.dense_units, recipe.classes, replace(recipe.schedule, seed=seed))
+    if recipe.end is None or pictures is None:
+        return fitted, first
+    end = replace(recipe.end, schedule=replace(recipe.end.schedule, seed=seed))
+    whole, second = fit_end(fitted, pictures, end, checkpoint=kept / f"seed_{seed}")
+    return whole, fitting.joined(first, second)
+
+
+def fit_head(vectors: Parts, dense_units: int, classes: int, schedule: Schedule) -> tuple[keras.Model, Training]:
+    """The first phase: a new head, fitted to vectors."""
+    built = head.build(vectors.train.inputs.shape[1], dense_units, classes)
+    return built, fitting.fit(built, vectors.train, vectors.val, schedule)
+
+
+def fit_end(
+    fitted: keras.Model, pictures: Parts, end: End, *, checkpoint: Path | None = None
+) -> tuple[keras.Model, Training]:
+    """The second phase: the whole classifier, of which the head and the backbone's end learn on.
+
+    With a head that starts at random the first steps would undo what the backbone knows; this one has been fitted.
+
+    Args:
+        checkpoint: as of fitting.fit.
+    """
+    backbone = end.backbone()
+    unfreezing.unfreeze(backbone, end.layers)
+    classifier = head.join(backbone, fitted)
+    changing = augmented(classifier, end.augment)
+    return classifier, fitting.fit(changing, pictures.train, pictures.val, end.schedule, checkpoint=checkpoint)

@@ -1,0 +1,1 @@
+"""Images as files, as pixels, as labels and as vectors."""

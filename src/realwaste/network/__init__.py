@@ -1,0 +1,1 @@
+"""The report's CNN, and augmentation, which is part of a network."""

@@ -1,1 +1,0 @@
-"""The engines' second implementation, on a Ray cluster. Ray is imported here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Pictures, tables, the report page and the model cards."""

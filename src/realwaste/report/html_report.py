@@ -1,0 +1,168 @@
+"""The page that tells what a run did, in one file: plots/report.html."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from realwaste.core import machine
+from realwaste.explanation import mistakes
+from realwaste.report import comparison
+from realwaste.report.figures import MODEL_COLORS
+
+REJECTED_SHOWN = 50
+PAIRS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the page tells, as the stages left it.
+
+    Attributes:
+        fetched, validated, split, sweep: the metrics of fetch, validate_images, split and lr_sweep.
+        trainings: the metrics of train_cnn and finetune_*, a model.
+        embeddings: the metrics of embed_*, a model that has one.
+        evaluated: the metrics of evaluate, a model.
+        rows, pairs: comparison.table1 and comparison.pairs.
+        machines: machine.record of each stage whose results stand in `rows`.
+        rejected: path, reason.
+        parts: split, label, images.
+        histories: a training history a model.
+        rates: the sweep's table.
+        confusions: model, actual, predicted, images.
+        reliability: model, probabilities, bin, images, confidence, accuracy.
+        doubted: the metrics of suspects.
+        explained: what the explain stage wrote of single images; its pictures lie in `pictures`.
+    """
+
+    fetched: Mapping[str, Any]
+    validated: Mapping[str, Any]
+    split: Mapping[str, Any]
+    sweep: Mapping[str, Any]
+    trainings: Mapping[str, Mapping[str, Any]]
+    embeddings: Mapping[str, Mapping[str, Any]]
+    evaluated: Mapping[str, Mapping[str, Any]]
+    rows: Mapping[str, Mapping[str, Any]]
+    pairs: Mapping[str, Mapping[str, Any]]
+    machines: Mapping[str, Mapping[str, Any]]
+    rejected: pd.DataFrame
+    parts: pd.DataFrame
+    histories: Mapping[str, pd.DataFrame]
+    rates: pd.DataFrame
+    confusions: pd.DataFrame
+    reliability: pd.DataFrame
+    doubted: Mapping[str, Any]
+    explained: Mapping[str, Any]
+    pictures: Path
+
+
+def page(story: Story) -> str:
+    """One self-contained HTML page: charts, pictures and scripts inside, nothing to load."""
+    names = comparison.one_line(comparison.names(story.rows))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("realwaste"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.filters["picture"] = lambda name: _inlined(story.pictures / name)
+    return environment.get_template("report.html").render(
+        story=story,
+        names=names,
+        made_on=machine.line(machine.merged(story.machines)),
+        pairs=_pairs(story),
+        correction=comparison.correction(story.pairs),
+        colors=MODEL_COLORS,
+        warnings=_warnings(story),
+        table1=comparison.readable(story.rows, names),
+        rejected=story.rejected.head(REJECTED_SHOWN).to_dict("records"),
+        examples=_by_class(story.explained["examples"]),
+        confused={
+            model: mistakes.confused_pairs(own, PAIRS_SHOWN).to_dict("records")
+            for model, own in story.confusions.groupby("model", sort=False)
+        },
+        charts=_charts(story, names),
+        scripts=_scripts(),
+    )
+
+
+def _warnings(story: Story) -> list[str]:
+    """What a reader may not miss, in words of one line."""
+    said = []
+    if story.fetched["origin"] == "synthetic":
+        said.append("The pictures are generated, not photographs: these numbers say nothing about waste.")
+    drawn = dict.fromkeys(facts["backbone"] for facts in story.trainings.values() if facts.get("weights") == "random")
+    if drawn:
+        said.append(f"{', '.join(drawn)} had random weights, not pretrained ones.")
+    diverged = [model for model, facts in story.trainings.items() if facts["diverged"]]
+    if diverged:
+        said.append(f"The training of {', '.join(diverged)} diverged: its answers are worth nothing.")
+    return said
+
+
+def _pairs(story: Story) -> list[dict[str, Any]]:
+    """comparison.pairs with the models' names as people know them."""
+    short = {model: name.split("\n")[0] for model, name in comparison.names(story.rows).items()}
+    told = []
+    for pair, facts in story.pairs.items():
+        first, second = pair.split("_vs_")
+        better = facts["verdict"].removesuffix(" is better")
+        verdict = f"{short[better]} is better" if better in short else facts["verdict"]
+        told.append({**facts, "models": f"{short[first]} and {short[second]}", "verdict": verdict})
+    return told
+
+
+def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """A Vega-Lite specification for each place in the template."""
+    from realwaste.report import charts  # noqa: PLC0415 - its library takes 0.4 s, which other stages need not wait for
+
+    drawn = {
+        "classes": charts.class_counts(story.validated["classes"]),
+        "split": charts.split_counts(story.parts),
+        "accuracies": charts.accuracies(_accuracies(story.rows, names)),
+        "class_scores": charts.class_scores(
+            comparison.class_scores(story.evaluated).assign(name=lambda table: table["model"].map(names))
+        ),
+        "rates_val_loss": charts.learning_rates(story.rates, "val_loss", "validation loss"),
+        "rates_loss": charts.learning_rates(story.rates, "loss", "train loss"),
+    }
+    for model, history in story.histories.items():
+        drawn |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
+    for model, counts in story.confusions.groupby("model", sort=False):
+        drawn[f"confusion_{model}"] = charts.confusion(counts)
+    for model, table in story.reliability.groupby("model", sort=False):
+        drawn[f"reliability_{model}"] = charts.reliability(table)
+    return drawn
+
+
+def _accuracies(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "model": names[model],
+                "accuracy": row["test_accuracy"],
+                "low": row["test_accuracy_low"],
+                "high": row["test_accuracy_high"],
+                "color": MODEL_COLORS[model],
+            }
+            for model, row in rows.items()
+        ]
+    )
+
+
+def _by_class(examples: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    labels = dict.fromkeys(example["label"] for example in examples)
+    return {label: [example for example in examples if example["label"] == label] for label in labels}
+
+
+def _inlined(path: Path) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _scripts() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that needs no network."""
+    import vl_convert  # noqa: PLC0415 - as above
+
+    # What closes a script element may not stand inside one, and means the same in a JavaScript string.
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")

@@ -1,0 +1,173 @@
+"""What a person who is handed a model must know: models/<name>.md, a model card (Mitchell et al., 2019).
+
+The metadata block is that of the Hugging Face Hub, whose pages and tools read it.
+"""
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import jinja2
+import yaml
+
+from realwaste.core import machine
+from realwaste.report import comparison
+
+OFF = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that a card is about.
+
+    Attributes:
+        name: cnn, irv2, densenet or edge.
+        fetched, split: the metrics of the fetch and split stages.
+        row: its row of comparison.table1.
+        evaluated: its test figures, with `per_class`.
+        training: the metrics of its training.
+        machine: machine.record of what it was trained and tested on.
+        parameters: the section of params.yaml that it was trained with, and `seed`.
+        pairs: comparison.pairs.
+    """
+
+    name: str
+    fetched: Mapping[str, Any]
+    split: Mapping[str, Any]
+    row: Mapping[str, Any]
+    evaluated: Mapping[str, Any]
+    training: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    pairs: Mapping[str, Mapping[str, Any]]
+
+
+def card(subject: Subject) -> str:
+    """The card as Markdown behind its YAML block."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("realwaste"),
+        autoescape=False,  # noqa: S701 - Markdown, whose own escapes `finalize` makes of whatever is filled in
+        finalize=_escaped,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    body = environment.get_template("model_card.md").render(
+        subject=subject,
+        made_on=machine.line(subject.machine),
+        realwaste=subject.fetched["origin"] == "realwaste",
+        correction=comparison.correction(subject.pairs),
+        standing=_standing(subject),
+        parameters=dict(_named("", subject.parameters)),
+        phases=_phases(subject),
+    )
+    block = yaml.safe_dump(_metadata(subject), sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{block}---\n\n{body}"
+
+
+def _escaped(value: object) -> str:
+    """Text that Markdown and HTML show as it is, on one line: names of folders are anything."""
+    plain = html.escape(" ".join(str(value).split()), quote=False)
+    # An underscore inside a word means nothing.
+    return re.sub(r"([\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", plain)
+
+
+def _standing(subject: Subject) -> str:
+    """What the tests of its pairs show of it."""
+    found: dict[str, list[str]] = {"better than": [], "worse than": [], "no difference shown to": []}
+    for pair, facts in subject.pairs.items():
+        both = pair.split("_vs_")
+        if subject.name in both:
+            (other,) = set(both) - {subject.name}
+            shown = {f"{subject.name} is better": "better than", f"{other} is better": "worse than"}
+            found[shown.get(facts["verdict"], "no difference shown to")].append(other)
+    return "; ".join(f"{words} {', '.join(others)}" for words, others in found.items() if others)
+
+
+def _named(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The parameters that this training had, named as `-S` names them below their section."""
+    for name, value in values.items():
+        if name in {"cache", "embed_batch_size"} or (name == "unfrozen" and not values["unfreeze"]):
+            continue
+        if isinstance(value, Mapping):
+            yield from _named(f"{section}{name}.", value)
+        else:
+            # Of a file its name alone: cards are sent around.
+            yield f"{section}{name}", PurePath(value).name if name in {"backbone", "weights"} and value else value
+
+
+def _phases(subject: Subject) -> list[str]:
+    """How it was fitted, a sentence without its end for each phase."""
+    own = subject.parameters
+    if subject.name == "cnn":
+        return [_phase(own)]
+    first = f"The head: {_phase(own)}"
+    if not own["unfreeze"]:
+        return [first]
+    return [first, f"The head and the end of the backbone: {_phase({'shuffle': own['shuffle']} | own['unfrozen'])}"]
+
+
+def _phase(own: Mapping[str, Any]) -> str:
+    """Of a section of params.yaml; the keys that not every section has are off where they are missing."""
+    said = [
+        f"AdamW with a weight decay of {own['weight_decay']:g}" if own.get("weight_decay") else "Adam",
+        f"a learning rate of {own['learning_rate']:g}"
+        + (" that falls to 0 along half a cosine" if own.get("decay") == "cosine" else ""),
+        f"crossentropy with labels smoothed by {own['label_smoothing']:g}"
+        if own.get("label_smoothing")
+        else "sparse categorical crossentropy",
+        f"{own['epochs']} {'epoch' if own['epochs'] == 1 else 'epochs'} in batches of {own['batch_size']}",
+        "shuffled in each epoch" if own["shuffle"] else "in the same order in each epoch, never shuffled",
+    ]
+    if own.get("class_weights"):
+        said.append("each class counting as if it had as many images as the mean class")
+    if own.get("dropout"):
+        said.append(f"dropout of {own['dropout']:g}")
+    if changes := _changes(own.get("augment", {})):
+        said.append(f"its pictures {' and '.join(changes)} at random")
+    if own.get("patience"):
+        said.append(
+            f"ended early after {own['patience']} epochs without a lower validation loss, the best epoch's weights kept"
+        )
+    return ", ".join(said)
+
+
+def _changes(augment: Mapping[str, Any]) -> list[str]:
+    words = {
+        "flip": "mirrored each way",
+        "rotate": "turned by up to {:g} of a turn",
+        "zoom": "zoomed by up to {:g}",
+        "color": "changed in colour by up to {:g}",
+    }
+    return [said.format(augment[name]) for name, said in words.items() if augment.get(name)]
+
+
+def _metadata(subject: Subject) -> dict[str, Any]:
+    dataset = subject.fetched["dataset"]
+    measured = {"accuracy": "Accuracy", "f1": "Macro F1", "loss": "Crossentropy"}
+    keys = {"accuracy": "test_accuracy", "f1": "macro_f1", "loss": "test_loss"}
+    return {
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "license": "cc-by-4.0" if subject.fetched["origin"] == "realwaste" else "unknown",
+        "tags": ["image-classification", "waste", "keras", subject.row["backbone"]],
+        "metrics": ["accuracy", "f1"],
+        "model-index": [
+            {
+                "name": f"realwaste-{subject.name}",
+                "results": [
+                    {
+                        "task": {"type": "image-classification"},
+                        "dataset": {"name": dataset, "type": dataset.lower(), "split": "test"},
+                        "metrics": [
+                            {"type": kind, "name": name, "value": round(float(subject.row[keys[kind]]), 4)}
+                            for kind, name in measured.items()
+                        ],
+                    }
+                ],
+            }
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Where images and weights come from: RealWaste, folders, archives, downloads, drawn pictures."""

@@ -1,0 +1,156 @@
+"""Where the images come from: RealWaste, a folder, a zip, a URL, or the synthetic set (report, section 1.2)."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pooch
+
+from realwaste.core.errors import UnreachableError, UserError
+from realwaste.core.file_names import plain
+from realwaste.core.files import replacing
+from realwaste.core.log import logger
+from realwaste.sources import address, archive, class_folders, synthetic
+from realwaste.sources.cache import fetch_cached
+from realwaste.sources.stand_ins import StandIns
+
+REALWASTE_URL = "https://archive.ics.uci.edu/static/public/908/realwaste.zip"
+REALWASTE_COUNTS = {
+    "Cardboard": 461,
+    "Food Organics": 411,
+    "Glass": 420,
+    "Metal": 790,
+    "Miscellaneous Trash": 495,
+    "Paper": 500,
+    "Plastic": 921,
+    "Textile Trash": 318,
+    "Vegetation": 436,
+}
+Origin = Literal["realwaste", "synthetic", "given"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What was fetched.
+
+    Attributes:
+        dataset: its name wherever a number or a picture of it is shown.
+        origin: what is known of it: "realwaste" is the published set, "synthetic" generated pictures, and "given"
+            whatever a person named, be it called RealWaste.
+        source: where it came from, fit to be sent around: an address without secrets, the name alone of a path.
+        images, classes: their numbers.
+        sha256: of the zip that it came in; None for a folder and for generated pictures.
+    """
+
+    dataset: str
+    origin: Origin
+    source: str
+    images: int
+    classes: int
+    sha256: str | None
+
+
+def fetch(
+    source: str,
+    target: Path,
+    *,
+    sha256: str | None,
+    seed: int,
+    images_per_class: int,
+    stand_ins: StandIns,
+    realwaste_url: str = REALWASTE_URL,
+) -> Dataset:
+    """Leave the images of `source` as target/<Class>/<file>; whole, or not at all.
+
+    Raises:
+        UserError: the source is not there, not whole, or not a folder-per-class set. Only where no server answered,
+            and only for `auto`, the synthetic set is taken instead and noted in `stand_ins`.
+    """
+    if source == "synthetic":
+        return _synthetic(target, images_per_class, seed)
+    if source == "realwaste":
+        return _realwaste(realwaste_url, target, sha256)
+    if source == "auto":
+        try:
+            return _realwaste(realwaste_url, target, sha256)
+        except UnreachableError as error:
+            stand_ins.add("generated pictures instead of RealWaste's photographs", "fetch.source=realwaste", error)
+            return _synthetic(target, images_per_class, seed)
+    if "://" in source:
+        address.check(source)
+        name = Path(address.file_name(source)).stem
+        return _downloaded(source, target, sha256, name=name, origin="given")
+    return _local(Path(source).expanduser(), target, sha256)
+
+
+def _realwaste(url: str, target: Path, sha256: str | None) -> Dataset:
+    return _downloaded(url, target, sha256, name="RealWaste", origin="realwaste")
+
+
+def _downloaded(url: str, target: Path, sha256: str | None, *, name: str, origin: Origin) -> Dataset:
+    digest = None if sha256 is None else f"sha256:{sha256}"
+    cached = fetch_cached(url, check=archive.check, digest=digest)
+    try:
+        folders = _unzip(cached.path, target, published=origin == "realwaste")
+    except archive.ArchiveError:
+        cached.discard()  # else every later run would trust it
+        raise
+    return Dataset(name, origin, address.shown(url), folders.images, len(folders.files), cached.sha256)
+
+
+def _local(path: Path, target: Path, sha256: str | None) -> Dataset:
+    name = plain(path.resolve().name) or "images"
+    if path.is_dir():
+        folders = class_folders.find(path)
+        with replacing(target) as temporary:
+            class_folders.lay_out(folders, temporary, shutil.copyfile)
+        return Dataset(name, "given", name, folders.images, len(folders.files), None)
+    if path.is_file():
+        found = _checked(path, sha256)
+        folders = _unzip(path, target)
+        return Dataset(Path(name).stem, "given", name, folders.images, len(folders.files), found)
+    raise UserError(
+        "fetch.source must be auto, realwaste, synthetic, an http(s) URL of a zip, or an existing folder or zip.",
+        f"Check the path: from here it is {path.resolve()}. Queued and --temp experiments need an absolute one.",
+        str(path),
+    )
+
+
+def _synthetic(target: Path, images_per_class: int, seed: int) -> Dataset:
+    images = synthetic.generate(target, images_per_class=images_per_class, seed=seed)
+    return Dataset("synthetic", "synthetic", "synthetic", images, len(synthetic.CLASSES), None)
+
+
+def _unzip(path: Path, target: Path, *, published: bool = False) -> class_folders.ClassFolders:
+    """Leave the images of the zip at `target`; `published`: only if they are RealWaste's counts."""
+    with replacing(target) as temporary:
+        unpacked = temporary / ".unpacked"  # beside the classes, none of which has a hidden name
+        archive.extract(path, unpacked)
+        folders = class_folders.find(unpacked, path)
+        if published:
+            _check_published(path, folders)
+        class_folders.lay_out(folders, temporary, os.replace)
+        shutil.rmtree(unpacked)
+    logger.info("unpacked %d images of %d classes from %s", folders.images, len(folders.files), path.name)
+    return folders
+
+
+def _check_published(path: Path, folders: class_folders.ClassFolders) -> None:
+    """The report's figures are set beside results on RealWaste, so it must be the published set."""
+    found = {label: len(files) for label, files in folders.files.items()}
+    if found != REALWASTE_COUNTS:
+        raise UserError(
+            f"RealWaste must have its published {sum(REALWASTE_COUNTS.values())} images in {len(REALWASTE_COUNTS)} "
+            "classes.",
+            f"Delete {path} and try again, or take the zip as it is with -S fetch.source={path}",
+            found,
+        )
+
+
+def _checked(path: Path, sha256: str | None) -> str:
+    found = pooch.file_hash(str(path))
+    if sha256 is not None and found != sha256.lower():
+        raise UserError(f"{path} must have the sha256 of fetch.sha256.", "Correct the one or the other.", found)
+    return found

@@ -1,0 +1,36 @@
+"""A learning-rate sweep in this process: one rate after the other, on the same decoded pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from realwaste.core.errors import UserError
+from realwaste.core.files import read_csv, write_csv
+from realwaste.core.log import logger
+from realwaste.sweep import rates, trials
+from realwaste.sweep.trials import Sweep, Tried
+from realwaste.training.samples import pictures
+
+
+def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> Tried:
+    """As realwaste.sweep.engines.Try."""
+    if job.prune:
+        raise UserError(
+            "lr_sweep.prune needs rates that are tried side by side.", "Set base.engine=ray, or lr_sweep.prune=false."
+        )
+    train, val, cache = pictures(job.splits, job.root, job.image_size, job.cache)
+    done: list[pd.DataFrame] = []
+    for rate in job.rates:
+        finished = trials.finished(kept, rate)
+        if not finished.is_file():
+
+            def show(history: pd.DataFrame, rate: float = rate) -> None:
+                live(pd.concat([*done, rates.rows(rate, history)], ignore_index=True))
+
+            trained = trials.fit(job, rate, train, val, checkpoint=trials.checkpoint(kept, rate), live=show)
+            logger.info("learning rate %g: %s", rate, trained.line())
+            write_csv(finished, rates.rows(rate, trained.history).assign(seconds=trained.seconds))
+            trials.clear(kept, rate)
+        done.append(read_csv(finished))
+    return Tried(pd.concat(done, ignore_index=True), cache)

@@ -1,0 +1,1 @@
+"""The training loop, its batches and checkpoints, and where decoded pictures wait."""

@@ -1,0 +1,103 @@
+"""The state of a training between its epochs, in two files that are written in turn."""
+
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from realwaste.compute import arrays
+from realwaste.core.log import logger
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes weights, optimizer and history at the end of every epoch, and brings them back.
+
+    It writes over the older of two files, so that a process killed while writing leaves the epoch before.
+
+    With an order of batches that depends on the epoch alone (realwaste.training.batches), a training that goes on from
+    here ends bit for bit as one that was never stopped. Keras' BackupAndRestore does not: it knows no order of batches,
+    and EarlyStopping forgets its state.
+
+    Attributes:
+        rows: one an epoch, in the order of `names`.
+        seconds: spent on those epochs, by all runs together.
+        patience: epochs without a lower validation loss after which the training ends; None for no end.
+    """
+
+    def __init__(self, path: Path | None, names: list[str], patience: int | None = None) -> None:
+        super().__init__()
+        self.path, self.names, self.patience = path, names, patience
+        self.rows: list[list[float]] = []
+        self.seconds = 0.0
+        self._best: arrays.Arrays = []
+
+    def restore(self, model: keras.Model) -> int:
+        """Bring `model`, compiled, to the last epoch that was kept; the number of epochs done."""
+        model.optimizer.build(model.trainable_variables)
+        stored = max(self._stored(), key=lambda found: len(found[0]), default=None)
+        if stored is not None:
+            variables = _variables(model)
+            for variable, value in zip(variables, stored[1:], strict=False):
+                variable.assign(value)
+            self.seconds, self.rows = float(stored[0][0, -1]), stored[0][:, :-1].tolist()
+            self._best = stored[1 + len(variables) :]
+        return len(self.rows)
+
+    def best_epoch(self) -> int:
+        """From 1: that of the lowest validation loss, the first of equals; the last where there is no patience."""
+        if self.patience is None:
+            return len(self.rows)
+        return int(np.argmin([row[self.names.index("val_loss")] for row in self.rows])) + 1
+
+    def is_out_of_patience(self) -> bool:
+        return self.patience is not None and bool(self.rows) and len(self.rows) - self.best_epoch() >= self.patience
+
+    def take_best(self, model: keras.Model) -> None:
+        """Give `model` the weights of the best epoch, where that is not the last."""
+        if self._best and self.best_epoch() < len(self.rows) and np.isfinite(self.rows).all():
+            model.set_weights(self._best)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._started = time.perf_counter() - self.seconds
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.rows.append([float((logs or {})[name]) for name in self.names])
+        self.seconds = time.perf_counter() - self._started
+        if self.patience is not None and self.best_epoch() == len(self.rows):
+            self._best = self.model.get_weights()
+        if self.path is not None:
+            history = np.array([[*row, self.seconds] for row in self.rows])
+            variables = map(_values, _variables(self.model))
+            older = self._files(self.path)[len(self.rows) % 2]
+            arrays.overwrite(older, itertools.chain([history], variables, self._best))
+        if self.is_out_of_patience():
+            self.model.stop_training = True
+
+    def _stored(self) -> list[arrays.Arrays]:
+        """What the files hold that are whole."""
+        if self.path is None:
+            return []
+        files = [file for file in self._files(self.path) if file.is_file()]
+        whole = [stored for stored in map(arrays.read, files) if stored]
+        if files and not whole:
+            logger.warning("%s is damaged: the training starts anew", self.path)
+        return whole
+
+    @staticmethod
+    def _files(path: Path) -> tuple[Path, Path]:
+        return path.with_name(f"{path.name}.0"), path.with_name(f"{path.name}.1")
+
+
+def _values(variable: keras.Variable) -> NDArray[Any]:
+    """Where they are in memory: a copy of the CNN's 0.4 GB takes as long as writing them."""
+    tensor = tf.convert_to_tensor(variable.value)
+    return np.asarray(memoryview(tensor)) if tensor.device.endswith("CPU:0") else tensor.numpy()
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    return [*model.variables, *model.optimizer.variables]

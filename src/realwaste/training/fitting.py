@@ -1,0 +1,209 @@
+"""Fitting a classifier and the table of what happened (report, sections 1.9 and 2.3)."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from realwaste.compute import fused
+from realwaste.core.log import is_quiet
+from realwaste.training import batches
+from realwaste.training.checkpoint import Checkpoint
+from realwaste.training.samples import Samples
+
+METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to fit: Adam at `learning_rate`, sparse categorical crossentropy, arithmetic as `dtype_policy` says.
+
+    Attributes:
+        decay: constant, or cosine: the learning rate falls to 0 along half a cosine (Loshchilov and Hutter, 2017).
+        weight_decay: of AdamW (Loshchilov and Hutter, 2019), per step and unit of learning rate.
+        label_smoothing: share of the certainty that is spread over all classes (Szegedy et al., 2016). The losses of
+            the history have it too.
+        class_weights: a class counts as if it had as many images as the mean class.
+        patience: end after so many epochs without a lower validation loss, and keep the weights of the best epoch;
+            None trains all epochs and keeps the last.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    shuffle: bool
+    seed: int
+    dtype_policy: str = "float32"
+    decay: str = "constant"
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What happened.
+
+    Attributes:
+        history: one row an epoch: epoch (from 1) and METRICS, a number that is not finite left empty.
+        kept_epoch: the epoch whose weights the model has.
+    """
+
+    history: pd.DataFrame
+    diverged_epoch: int | None
+    seconds: float
+    kept_epoch: int
+
+    def summary(self) -> dict[str, object]:
+        """The figures of the epoch that was kept, or when it diverged; strict JSON either way."""
+        facts: dict[str, object] = {"diverged": self.diverged_epoch is not None, "epochs": len(self.history)}
+        if self.diverged_epoch is not None:
+            facts["diverged_epoch"] = self.diverged_epoch
+        facts["kept_epoch"] = self.kept_epoch
+        last = self.history.iloc[self.kept_epoch - 1]
+        facts |= {name: round(float(last[name]), 6) for name in METRICS if pd.notna(last[name])}
+        return facts | {"seconds": round(self.seconds, 2)}
+
+    def line(self) -> str:
+        """One line for people."""
+        if self.diverged_epoch is not None:
+            return f"diverged in epoch {self.diverged_epoch}"
+        last = self.history.iloc[self.kept_epoch - 1]
+        shown = ", ".join(f"{name} {last[name]:.4f}" for name in METRICS)
+        best = "" if self.kept_epoch == len(self.history) else f" of epoch {self.kept_epoch}"
+        return f"{len(self.history)} epochs in {self.seconds:.0f} s: {shown}{best}"
+
+
+def joined(first: Training, second: Training) -> Training:
+    """Two phases of one training, the epochs of the second after those of the first."""
+    before = len(first.history)
+    later = second.history.assign(epoch=second.history["epoch"] + before)
+    diverged = second.diverged_epoch and second.diverged_epoch + before
+    return Training(
+        pd.concat([first.history, later], ignore_index=True),
+        first.diverged_epoch or diverged,
+        first.seconds + second.seconds,
+        second.kept_epoch + before,
+    )
+
+
+def fit(
+    model: keras.Model,
+    train: Samples,
+    val: Samples,
+    schedule: Schedule,
+    *,
+    checkpoint: Path | None = None,
+    live: Callable[[pd.DataFrame], None] | None = None,
+) -> Training:
+    """Fit `model` in place, by way of its twin. A loss that is no longer finite ends the training at that epoch.
+
+    Args:
+        checkpoint: a file to keep the state after each epoch in, and to go on from if it is there.
+        live: is given the history, as in Training, after each epoch.
+    """
+    twin = fused.twin(model, schedule.dtype_policy, to_train=True)
+    steps = batches.steps(len(train.labels), schedule.batch_size)
+    make_ready(twin, schedule, steps)
+    kept = Checkpoint(checkpoint, METRICS, schedule.patience)
+    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(history_of(kept.rows))) if live else None
+    done = kept.restore(twin)
+    if not is_over(kept, schedule):
+        twin.fit(
+            batches.shuffled(
+                train,
+                batch_size=schedule.batch_size,
+                epochs=schedule.epochs,
+                seed=schedule.seed,
+                shuffle=schedule.shuffle,
+                start_epoch=done,
+            ),
+            steps_per_epoch=steps,
+            class_weight=class_weights(train.labels) if schedule.class_weights else None,
+            initial_epoch=done,
+            epochs=schedule.epochs,
+            validation_data=batches.ordered(val, batch_size=schedule.batch_size),
+            # The order is the data set's own, see realwaste.training.batches.
+            shuffle=False,
+            callbacks=[keras.callbacks.TerminateOnNaN(), kept, *([tell] if tell else [])],
+            verbose=_verbosity(),
+        )
+    kept.take_best(twin)
+    model.set_weights(twin.get_weights())
+    return what_happened(kept.rows, kept.seconds, kept.best_epoch())
+
+
+def make_ready(twin: keras.Model, schedule: Schedule, steps: int) -> None:
+    """Compile `twin` to be trained by `schedule`, an epoch having `steps` batches."""
+    # Keras takes weight_decay=0 for a wish, and makes a pass over all weights of it.
+    optimizer = fused.Adam(_learning_rate(schedule, steps), weight_decay=schedule.weight_decay or None)
+    if schedule.dtype_policy == "mixed_float16":
+        # Gradients below 6e-8 are 0 in float16. Keras adds this itself only where the policy is global, and begins
+        # at 2^15, which costs a small training its first steps: each that overflows is left out.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0**10)
+    twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=["accuracy"])
+
+
+def is_over(kept: Checkpoint, schedule: Schedule) -> bool:
+    """Whether what is kept is a training's end: all epochs, no more patience, or a loss that is no number."""
+    return len(kept.rows) >= schedule.epochs or not np.isfinite(kept.rows).all() or kept.is_out_of_patience()
+
+
+def _learning_rate(schedule: Schedule, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if schedule.decay == "cosine":
+        return keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.epochs * steps)
+    return schedule.learning_rate
+
+
+def _loss(schedule: Schedule) -> Any:
+    # By its name, Keras compiles it with the accuracy that belongs to class numbers.
+    return row_losses(schedule) if schedule.label_smoothing else "sparse_categorical_crossentropy"
+
+
+def row_losses(schedule: Schedule) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Labels (n,) and probabilities (n, classes) to n losses, before class weights."""
+    if not schedule.label_smoothing:
+        return keras.losses.sparse_categorical_crossentropy
+    share = schedule.label_smoothing
+
+    def smoothed(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        targets = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), probabilities.shape[-1])
+        return keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=share)
+
+    return smoothed
+
+
+def class_weights(labels: NDArray[np.int64]) -> dict[int, float]:
+    """By which a class counts as much as the mean class; those that occur."""
+    counts = np.bincount(labels)
+    return {label: float(counts.mean() / count) for label, count in enumerate(counts) if count}
+
+
+def _verbosity() -> int | str:
+    """Keras' progress bar where somebody looks on, else a line an epoch; nothing in a quiet run."""
+    if is_quiet():
+        return 0
+    return "auto" if sys.stdout.isatty() else 2
+
+
+def history_of(rows: list[list[float]]) -> pd.DataFrame:
+    """As in Training, of one row an epoch in the order of METRICS."""
+    history = pd.DataFrame(rows, columns=METRICS).replace([np.inf, -np.inf], np.nan)
+    history.insert(0, "epoch", range(1, len(history) + 1))
+    return history
+
+
+def what_happened(rows: list[list[float]], seconds: float, best_epoch: int) -> Training:
+    """Of one row an epoch in the order of METRICS."""
+    history = history_of(rows)
+    wrong = history.loc[history[METRICS].isna().any(axis=1), "epoch"]
+    diverged = int(wrong.iloc[0]) if len(wrong) else None
+    return Training(history, diverged, seconds, best_epoch if diverged is None else len(history))

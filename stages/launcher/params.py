@@ -1,0 +1,164 @@
+"""The parameters of params.yaml and the rule that each must keep, as pydantic models, a class a section.
+
+They have no defaults and convert nothing: a value reaches a stage as params.yaml has it, or the run is refused.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _each_once(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise ValueError("each value must stand once")
+    return values
+
+
+# Far beyond what anybody waits for, or fits in memory: a digit too many is refused, not begun.
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+ImageSize = Annotated[int, Field(ge=16, le=4096)]
+Cache = Literal["memory", "disk", "none"]
+Decay = Literal["constant", "cosine"]
+Flips = Literal["none", "horizontal", "both"]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Base(Section):
+    seed: Seed
+    seeds: Annotated[list[Seed], Field(max_length=100), AfterValidator(_each_once)]
+    deterministic: bool
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+    engine: Literal["local", "ray"]
+
+
+class Fetch(Section):
+    source: Text
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None
+    synthetic_images_per_class: Annotated[Count, Field(ge=5)]
+
+
+class ValidateImages(Section):
+    on_reject: Literal["fail", "drop"]
+
+
+class Split(Section):
+    strategy: Literal["stratified", "grouped"]
+    block: Annotated[Count, Field(ge=2)]
+    train: Ratio
+    val: Ratio
+    test: Ratio
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train, val and test must sum to 1, and sum to {total:.10g}")
+        return self
+
+
+class Augment(Section):
+    flip: bool
+    rotate: Annotated[float, Field(ge=0, le=0.5)]
+    zoom: Share
+    color: Share
+
+
+class TrainCnn(Section):
+    image_size: ImageSize
+    batch_size: Count
+    epochs: Count
+    learning_rate: Rate
+    batch_norm_momentum: Ratio
+    shuffle: bool
+    head: Literal["flatten", "gap"]
+    augment: Augment
+    dropout: Share
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    label_smoothing: Share
+    class_weights: bool
+    decay: Decay
+    patience: Count | None
+    test_flips: Flips
+    cache: Cache
+
+
+class LrSweep(Section):
+    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_each_once)]
+    epochs: Count
+    prune: bool
+
+
+class Unfrozen(Section):
+    epochs: Count
+    batch_size: Count
+    learning_rate: Rate
+    decay: Decay
+    augment: Augment
+
+
+class Finetune(Section):
+    weights: Text
+    image_size: ImageSize
+    embed_batch_size: Count
+    batch_size: Count
+    epochs: Count
+    learning_rate: Rate
+    dense_units: Count
+    shuffle: bool
+    unfreeze: Annotated[int, Field(ge=0)] | Text
+    unfrozen: Unfrozen
+    test_flips: Flips
+
+
+class FinetuneReport(Finetune):
+    backbone: Text
+
+
+class FinetuneEdge(Finetune):
+    backbone: Text | None  # None: off
+
+
+class Evaluate(Section):
+    latency_repeats: Count
+
+
+class Suspects(Section):
+    folds: Annotated[int, Field(ge=2, le=20)]
+
+
+class Explain(Section):
+    suspects: Annotated[int, Field(ge=0, le=100)]
+    examples_per_class: Annotated[int, Field(ge=1, le=10)]
+    mistakes: Annotated[int, Field(ge=0, le=50)]
+    picture_size: Annotated[int, Field(ge=32, le=512)]
+
+
+class Plots(Section):
+    color: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
+    dpi: Annotated[int, Field(ge=30, le=600)]
+
+
+class Params(Section):
+    """The whole file; a stage gets one in which only its declared keys exist."""
+
+    base: Base
+    fetch: Fetch
+    validate_images: ValidateImages
+    split: Split
+    train_cnn: TrainCnn
+    lr_sweep: LrSweep
+    finetune_irv2: FinetuneReport
+    finetune_densenet: FinetuneReport
+    finetune_edge: FinetuneEdge
+    evaluate: Evaluate
+    suspects: Suspects
+    explain: Explain
+    plots: Plots
