@@ -105,7 +105,7 @@ def _draw(folder: Path, images: int) -> None:
 
 
 def _stage(root: Path, name: str) -> dict[str, Any]:
-    return _run([sys.executable, "-m", "stages", name], root)
+    return _run([sys.executable, *STAGES[name]["cmd"].split()[1:]], root)
 
 
 def _run(command: list[str], root: Path) -> dict[str, Any]:

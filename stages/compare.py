@@ -1,7 +1,7 @@
 """The models side by side: metrics/compare.json, Table 1 measured, pictures, report and model cards."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -49,22 +49,15 @@ def _story() -> html_report.Story:
     metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
     tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
     models = [name for name in registry.MODELS if name in metrics["cost"]]
+    backbones = [name for name in models if name in registry.BACKBONES]
     evaluated = {name: metrics["evaluate"][name] | metrics["cost"][name] for name in models}
-    backbones = [name for name in registry.BACKBONES if name in evaluated]
-    computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in backbones), "evaluate"]
     trainings = {"cnn": metrics["train_cnn"]} | {name: metrics[f"finetune_{name}"] for name in backbones}
     embeddings = {name: metrics[f"embed_{name}"] for name in backbones}
+    computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in backbones), "evaluate"]
     predicted = read_csv(Path("data/predictions.csv"))
-    # A fine-tuned model's seconds are its vectors' and its head's.
-    seconds = {
-        name: round(own["seconds"] + embeddings.get(name, {"seconds": 0})["seconds"], 2)
-        for name, own in trainings.items()
-    }
-    # The vote needs no training of its own.
     votes = comparison.ensemble(predicted, {name: facts["temperature"] for name, facts in evaluated.items()})
-    measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_figures(votes, evaluated)}
-    vote = {"backbone": "Soft vote", "weights": f"those of the {len(evaluated)}"}
     everything = pd.concat([predicted, votes], ignore_index=True)
+    measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_figures(votes, evaluated)}
     return html_report.Story(
         fetched=metrics["fetch"],
         validated=metrics["validate_images"],
@@ -73,13 +66,7 @@ def _story() -> html_report.Story:
         trainings=trainings,
         embeddings=embeddings,
         evaluated=evaluated,
-        rows=comparison.table1(
-            measured,
-            trainings | {comparison.ENSEMBLE: vote},
-            seconds | {comparison.ENSEMBLE: sum(seconds.values())},
-            everything,
-            metrics["fetch"]["origin"],
-        ),
+        rows=_table1(measured, trainings, embeddings, everything, metrics["fetch"]["origin"]),
         pairs=comparison.pairs(everything),
         machines={stage: metrics[stage]["machine"] for stage in computing},
         rejected=read_csv(Path("data/rejected.csv")),
@@ -92,6 +79,25 @@ def _story() -> html_report.Story:
         explained=read_json(Path("data/explanations/explanations.json")),
         pictures=Path("data/explanations"),
     )
+
+
+def _table1(
+    measured: dict[str, Any],
+    trainings: dict[str, dict[str, Any]],
+    embeddings: dict[str, dict[str, Any]],
+    predicted: pd.DataFrame,
+    origin: str,
+) -> dict[str, dict[str, Any]]:
+    # A fine-tuned model's seconds are its vectors' and its head's.
+    seconds = {
+        name: round(own["seconds"] + embeddings.get(name, {"seconds": 0})["seconds"], 2)
+        for name, own in trainings.items()
+    }
+    # The vote needs no training of its own.
+    vote = {"backbone": "Soft vote", "weights": f"those of the {len(trainings)}"}
+    named = trainings | {comparison.ENSEMBLE: vote}
+    seconds[comparison.ENSEMBLE] = sum(seconds.values())
+    return comparison.table1(measured, named, seconds, predicted, origin)
 
 
 def _draw(studio: figures.Studio, told: html_report.Story, names: dict[str, str]) -> None:

@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realwaste.core.errors import UserError
-from realwaste.sources.archive import Limits, extract
+from realwaste.sources.archive import extract
+from realwaste.sources.archive_entries import Limits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")  # zipfile's, when it writes what we want to refuse
 TIGHT = Limits(max_entries=50, max_total_bytes=4 << 20, max_ratio=100, ratio_from_bytes=1 << 20)

@@ -26,8 +26,8 @@ CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 FETCH = """
 import sys
-from realwaste import log
-from realwaste.cache import fetch_cached
+from realwaste.core import log
+from realwaste.sources.cache import fetch_cached
 log.setup()
 sys.stdout.write(fetch_cached(sys.argv[1], check=lambda path: None).sha256)
 """

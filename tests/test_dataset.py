@@ -155,8 +155,8 @@ def test_killed_while_it_unpacks_it_leaves_nothing_that_stays(tmp_path):
             bundle.writestr(f"{'glass' if number % 2 else 'metal'}/{number}.jpg", os.urandom(20_000))
     script = f"""
 from pathlib import Path
-from realwaste import dataset
-from realwaste.stand_ins import StandIns
+from realwaste.sources import dataset
+from realwaste.sources.stand_ins import StandIns
 dataset.fetch({str(tmp_path / "large.zip")!r}, Path({str(tmp_path / "data/raw")!r}), sha256=None, seed=1,
               images_per_class=2, stand_ins=StandIns())
 """

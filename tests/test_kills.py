@@ -76,7 +76,7 @@ def _started(root: Path, *command: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("stage", KILLS)
 def test_a_killed_stage_ends_as_an_undisturbed_one(pipeline, stage):
-    command = [sys.executable, "-m", "stages", stage]
+    command = [sys.executable, *ORDER[stage]["cmd"].split()[1:]]
     began = time.monotonic()
     first = run(pipeline, *command)
     lasted = time.monotonic() - began
@@ -96,7 +96,7 @@ def test_a_killed_stage_ends_as_an_undisturbed_one(pipeline, stage):
 
 @pytest.mark.parametrize("stage", ["train_cnn", "lr_sweep", "embed_irv2"])
 def test_what_was_done_before_the_kill_is_not_done_again(pipeline, stage):
-    command = [sys.executable, "-m", "stages", stage]
+    command = [sys.executable, *ORDER[stage]["cmd"].split()[1:]]
     undisturbed = _results(pipeline, stage)
     process = _started(pipeline, *command)
     state = pipeline / "data/.state" / stage

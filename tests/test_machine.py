@@ -60,7 +60,9 @@ def test_a_record_names_the_gpus_or_none(gpus):
 
 
 def test_without_tensorflow_it_is_not_imported():
-    code = "import sys; from realwaste import machine; machine.record('float32'); print('tensorflow' in sys.modules)"
+    code = (
+        "import sys; from realwaste.core import machine; machine.record('float32'); print('tensorflow' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -60,9 +60,8 @@ def test_no_heavy_stage_depends_on_downloads_pictures_figures_or_other_work_on_r
     code = [dep.removeprefix("src/realwaste/") for dep in STAGES[stage]["deps"] if dep.startswith("src/realwaste/")]
     rooms = {dep.split("/")[0] for dep in code}
     assert not rooms & {"sources", "dataset", "evaluation", "explanation", "report", "commands", "serve"}
-    own = {"train_cnn": {"data_parallel"}, "lr_sweep": {"sweep"}}.get(
-        stage, {"embedding"} if "embed" in stage else set()
-    )
+    work = {"train_cnn": {"data_parallel"}, "lr_sweep": {"sweep"}, "embed": {"embedding"}, "finetune": set()}
+    own = work[stage if stage in work else stage.partition("_")[0]]
     assert rooms & {"embedding", "data_parallel", "sweep"} == own
     assert ("cluster" in rooms) == bool(own)
 
@@ -73,9 +72,8 @@ def test_the_stages_that_are_heavy():
 
 def test_what_goes_on_after_a_kill_names_the_table_of_its_pictures_hashes():
     """For it stages/launcher/dependencies.py leaves the pictures themselves out."""
-    going_on = [
-        name for name in STAGES if "resume.state" in (ROOT / f"{_module(name).replace('.', '/')}.py").read_text()
-    ]
+    files = {name: ROOT / f"{_module(name).replace('.', '/')}.py" for name in STAGES}
+    going_on = [name for name, file in files.items() if "resume.state" in file.read_text(encoding="utf-8")]
     assert set(going_on) == set(HEAVY)
     assert all({"data/manifest.csv", "data/splits.csv"} & set(STAGES[name]["deps"]) for name in going_on)
 

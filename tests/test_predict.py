@@ -129,10 +129,10 @@ def test_a_model_answers_in_the_precision_in_which_it_was_tested(here):
 def test_an_answer_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(batch_size, here):
     paths = _photos(here, [f"{number}.jpg" for number in range(7)])
     classifier = model_file.load(here / "models/cnn.keras")
-    alone = {path: next(prediction.predict(classifier, [path])) for path in paths}
+    alone = {path: next(prediction.answers(classifier, [path])) for path in paths}
     for broken in (here / "0.jpg", here / "3.jpg", here / "4.jpg", here / "5.jpg"):
         broken.write_bytes(b"no image")
-    found = list(prediction.predict(replace(classifier, facts=replace(classifier.facts, batch_size=batch_size)), paths))
+    found = list(prediction.answers(replace(classifier, facts=replace(classifier.facts, batch_size=batch_size)), paths))
     assert [answer.path for answer in found] == paths
     assert [answer.error for answer in found] == [
         None if number in {1, 2, 6} else "not an image" for number in range(7)
@@ -154,7 +154,7 @@ def test_few_pictures_are_in_memory_at_a_time(here, monkeypatch):
 
     monkeypatch.setattr(prediction, "reader", SimpleNamespace(read=noted))
     classifier = model_file.load(here / "models/cnn.keras")
-    coming = prediction.predict(replace(classifier, facts=replace(classifier.facts, batch_size=4)), paths)
+    coming = prediction.answers(replace(classifier, facts=replace(classifier.facts, batch_size=4)), paths)
     next(coming)
     assert len(read) <= 4 * 4
     assert sum(1 for _ in coming) == 199
@@ -182,7 +182,7 @@ def test_unreadable_files_have_their_reason_and_the_others_their_answer(here):
     }
     assert len(told["good.jpg"]["predictions"]) == 3
     assert told["cut.jpg"]["predictions"] == []
-    assert next(prediction.predict(model_file.load(here / "models/cnn.keras"), [gone])).error == (
+    assert next(prediction.answers(model_file.load(here / "models/cnn.keras"), [gone])).error == (
         "cannot be opened: No such file or directory"
     )
     table = _predict("good.jpg", "cut.jpg")

@@ -49,7 +49,7 @@ def test_what_was_tested_is_what_predict_answers(done, model):
     assert classifier.facts.precision == precision.resolve("auto")
     table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
     tested = tempered(predictions.probabilities_of(table), classifier.facts.temperature)
-    told = list(prediction.predict(classifier, [done / "data/raw" / path for path in table["path"]]))
+    told = list(prediction.answers(classifier, [done / "data/raw" / path for path in table["path"]]))
     by_name = [{one.name: one.probability for one in answer.predictions} for answer in told]
     found = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])
     np.testing.assert_allclose(found, tested, atol=1e-4)
@@ -150,7 +150,7 @@ def test_a_third_backbone_leaves_images_and_the_other_models_alone(done):
 def test_a_layer_that_is_not_there_is_refused_before_anything_is_trained(done):
     for wrong in ("no_such_layer", 99_999):
         set_params(done, finetune_irv2__unfreeze=wrong)
-        said = run(done, sys.executable, "-m", "stages", "finetune_irv2", ok=False)
+        said = run(done, sys.executable, "-m", "stages", "finetune", "irv2", ok=False)
         assert "unfreeze must" in said
         assert "Epoch" not in said
     set_params(done, finetune_irv2__unfreeze=0)

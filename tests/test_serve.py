@@ -45,7 +45,7 @@ from realwaste.serve import server as server_module
 from realwaste.serve.app import build
 from realwaste.serve.connection import Limits
 from realwaste.serve.guard import Guard
-from realwaste.serve.predictor import Answerer
+from realwaste.serve.predictor import Predictor
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 LIMIT = 300_000
@@ -61,7 +61,7 @@ def classifier():
 
 @pytest.fixture(scope="module")
 def client(classifier):
-    with TestClient(build(Answerer(classifier), limit=LIMIT, hosts=["testserver"], requests=REQUESTS)) as client:
+    with TestClient(build(Predictor(classifier), limit=LIMIT, hosts=["testserver"], requests=REQUESTS)) as client:
         yield client
 
 
@@ -145,9 +145,9 @@ def test_saliency_is_the_heat_of_the_first_class_or_of_the_one_asked_for(client,
 def test_where_nothing_speaks_for_a_class_there_is_no_heat(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
-    answerer = Answerer(Classifier(model, classifier.facts))
-    found = asyncio.run(answerer.answer(_jpeg(), saliency=True, of="Glass"))
-    answerer.close()
+    predictor = Predictor(Classifier(model, classifier.facts))
+    found = asyncio.run(predictor.answer(_jpeg(), saliency=True, of="Glass"))
+    predictor.close()
     assert (found.saliency_of, found.saliency) == ("Glass", None)
 
 
@@ -201,7 +201,7 @@ def test_an_answer_that_is_no_number_is_none(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.set_weights([weight * np.nan for weight in model.get_weights()])
     with TestClient(
-        build(Answerer(Classifier(model, classifier.facts)), limit=LIMIT, hosts=None, requests=REQUESTS)
+        build(Predictor(Classifier(model, classifier.facts)), limit=LIMIT, hosts=None, requests=REQUESTS)
     ) as client:
         response = client.post("/predict", content=_jpeg())
     assert response.status_code == 500
@@ -379,7 +379,7 @@ def _serving(app, limits):
 
 @pytest.fixture(scope="module")
 def short(classifier):
-    app = build(Answerer(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=SHORT.requests)
+    app = build(Predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=SHORT.requests)
     with _serving(app, SHORT) as where:
         yield where
 
@@ -447,7 +447,7 @@ def test_a_body_has_more_time_the_more_of_it_comes(short):
 def test_silent_connections_block_nobody(start, classifier):
     """Forty at a limit of 32 that would each be waited for a minute: the oldest makes room."""
     limits = Limits(waiting=32, patience=60, requests=64)
-    app = build(Answerer(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
+    app = build(Predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
     with _serving(app, limits) as (host, port), ExitStack() as kept:
         held = [kept.enter_context(_sent((host, port), start)) for _ in range(40)]
         assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
@@ -469,7 +469,7 @@ def _is_closed(connection):
 
 def test_whoever_sends_nothing_goes_before_whoever_uploads(classifier):
     limits = Limits(waiting=4, patience=60)
-    app = build(Answerer(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
+    app = build(Predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
     data = _jpeg()
     with _serving(app, limits) as where, ExitStack() as kept:
         upload = kept.enter_context(_sent(where, _head(len(data), "Expect: 100-continue\r\n")))

@@ -1,4 +1,4 @@
-"""What people load cannot run code: read off the syntax trees of the package, the stages and the benchmark."""
+"""What people load cannot run code: read off the syntax trees of the package, stages, tools and benchmarks."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.child import ROOT
 
-FILES = sorted(path for folder in ("src", "stages", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+FILES = sorted(path for folder in ("src", "stages", "tools", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 
 
 def _calls(name: str) -> Iterator[tuple[str, ast.Call]]:

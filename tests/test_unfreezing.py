@@ -124,9 +124,10 @@ FIRST = Schedule(3, 8, 0.001, True, 1)
 def _fit(parts, *, epochs=3, policy="float32", checkpoint=None, seed=1):
     vectors, pictures = parts
     repeatable.make_repeatable(seed, deterministic=True)
+    network = _backbone()
     classifier, first = phases.fit_head(vectors, 8, 2, FIRST)
     second = Schedule(epochs, 8, 0.0005, True, seed, policy)
-    end = phases.End("second", second, Augment(flip=True, color=0.2), _backbone)
+    end = phases.End("second", second, Augment(flip=True, color=0.2), lambda: network)
     whole, trained = phases.fit_end(classifier, pictures, end, checkpoint=checkpoint)
     return whole, fitting.joined(first, trained)
 

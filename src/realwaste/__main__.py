@@ -4,7 +4,6 @@ import errno
 import json
 import logging
 import sys
-from dataclasses import replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,65 +77,62 @@ def _commands() -> None:
     log.setup()
 
 
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE",
+        help="Files, folders (searched at every depth) or quoted patterns such as 'photos/**/*.jpg'.",
+        show_default=False,
+    ),
+]
+Overlay = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Also write <name>_<class>.png to this folder, which must be outside of those looked at: each photo, "
+        "coloured where the model looked (Grad-CAM).",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
 def predict(
-    images: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE",
-            help="Files, folders (searched at every depth) or quoted patterns such as 'photos/**/*.jpg'.",
-            show_default=False,
-        ),
-    ],
+    images: Images,
     model: Model = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show for each image.")] = 3,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write one JSON object to standard output, in place of the table.")
     ] = False,
-    overlay: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Also write <name>_<class>.png to this folder, which must be outside of those looked at: each photo, "
-            "coloured where the model looked (Grad-CAM).",
-            show_default=False,
-        ),
-    ] = None,
+    overlay: Overlay = None,
 ) -> None:
     """Say what is in photographs.
 
     The answers go to standard output, all else to standard error. An image that cannot be read has its reason in
     place of an answer; the others are answered, and the exit status is 1.
     """
-    from realwaste.commands import image_paths, overlay_files, prediction  # noqa: PLC0415 - OpenCV, which --help need not wait for
+    # OpenCV, which --help need not wait for.
+    from realwaste.commands import image_paths, overlay_files, prediction, prediction_table  # noqa: PLC0415
 
     paths = image_paths.expand(images)
     if overlay:
         overlay_files.check(overlay, images, paths)
     classifier = _loaded(model)
-    files = overlay_files.OverlayFiles(overlay, classifier) if overlay else None
-    answered = []
-    coming = prediction.predict(classifier, paths)
+    coming = prediction.answers(classifier, paths)
+    if overlay:
+        coming = overlay_files.with_overlays(coming, overlay, classifier)
     shown = log.console.is_terminal and len(paths) >= _PROGRESS_FROM
-    for answer in track(coming, "looking", total=len(paths), console=log.console, disable=not shown, transient=True):
-        if files and answer.predictions:
-            answer = replace(answer, overlay=files.write(answer))  # noqa: PLW2901 - the same answer, with its picture
-        answered.append(answer)
+    bar = track(coming, "looking", total=len(paths), console=log.console, disable=not shown, transient=True)
+    answered = list(bar)
     if as_json:
-        text = json.dumps(
-            prediction.record(classifier.facts, answered, top), ensure_ascii=False, allow_nan=False, indent=2
-        )
+        said = prediction.record(classifier.facts, answered, top)
         # In UTF-8, as JSON is, whatever the terminal's encoding.
-        typer.echo(text.encode())
+        typer.echo(json.dumps(said, ensure_ascii=False, allow_nan=False, indent=2).encode())
     else:
-        from realwaste.commands import prediction_table  # noqa: PLC0415 - rich's tables, for people only
-
         prediction_table.stdout().print(prediction_table.table(answered, top))
-    failed = sum(answer.error is not None for answer in answered)
-    if failed:
-        log.logger.error(
-            "%d of %d images have no answer: each has its reason in the place of one", failed, len(answered)
-        )
+    if failed := sum(answer.error is not None for answer in answered):
+        text = "%d of %d images have no answer: each has its reason in the place of one"
+        log.logger.error(text, failed, len(answered))
         raise typer.Exit(1)
 
 

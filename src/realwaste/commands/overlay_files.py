@@ -1,7 +1,8 @@
 """Photographs coloured where a classifier looked, as files beside each other."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -41,6 +42,13 @@ def check(folder: Path, arguments: Sequence[str], photographs: Sequence[Path]) -
     except OSError as error:
         rule = f"--overlay must name a folder to write to, and {printable(folder)} cannot be one."
         raise UserError(rule, "Give another.", error.strerror) from None
+
+
+def with_overlays(answered: Iterable[Answer], folder: Path, classifier: Classifier) -> Iterator[Answer]:
+    """The same answers, each with the overlay that is written for it; files without an answer have none."""
+    files = OverlayFiles(folder, classifier)
+    for answer in answered:
+        yield replace(answer, overlay=files.write(answer)) if answer.predictions else answer
 
 
 class OverlayFiles:

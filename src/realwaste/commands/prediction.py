@@ -46,7 +46,7 @@ class Answer:
     overlay: Path | None = None
 
 
-def predict(classifier: Classifier, paths: Sequence[Path]) -> Iterator[Answer]:
+def answers(classifier: Classifier, paths: Sequence[Path]) -> Iterator[Answer]:
     """One answer a path, as soon as its batch is through; a file that cannot be read has an error in its place."""
     # Every batch has one shape, the last one filled up: another shape would be traced anew.
     rows = min(classifier.facts.batch_size, len(paths))

@@ -80,12 +80,7 @@ def fit(
     Raises:
         RuntimeError: the workers do not find the same checkpoint.
     """
-    group = _Group(strategy)
-    schedule = work.schedule
-    model = keras.models.model_from_json(work.model)
-    twin = fused.twin(model, schedule.dtype_policy, to_train=True, batch_norm=SynchronisedBatchNorm)
-    for variable, value in zip(twin.variables, work.variables, strict=True):
-        variable.assign(value)
+    group, schedule, twin = _Group(strategy), work.schedule, _twin_of(work)
     fitting.make_ready(twin, schedule, batches.steps(len(train.labels), schedule.batch_size))
     kept = Checkpoint(work.checkpoint, fitting.METRICS, schedule.patience)
     done = kept.restore(twin)
@@ -104,6 +99,14 @@ def fit(
         live(kept.rows)
     kept.take_best(twin)
     return Outcome(kept.rows, kept.seconds, kept.best_epoch(), twin.get_weights())
+
+
+def _twin_of(work: Work) -> keras.Model:
+    model = keras.models.model_from_json(work.model)
+    twin = fused.twin(model, work.schedule.dtype_policy, to_train=True, batch_norm=SynchronisedBatchNorm)
+    for variable, value in zip(twin.variables, work.variables, strict=True):
+        variable.assign(value)
+    return twin
 
 
 class _Group:

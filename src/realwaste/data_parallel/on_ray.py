@@ -194,32 +194,12 @@ def _attempt(given: Any, over: threading.Event) -> Iterator[Rows | Outcome]:
 
 def _run(given: Any, progress: Any) -> Iterator[Exception | None]:
     """Start the workers, and give None now and then as long as they run; at last the error that ended them, if any."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
-    from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415
-
     for name in ("ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     planned = plan(connection.cores())
     logger.info("training on %d nodes, cores of each: %d", planned.workers, planned.cpus)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = TensorflowTrainer(
-            ray_worker.work,
-            train_loop_config={
-                "given": [given],
-                "progress": progress,
-                "versions": libraries.versions(),
-                "threads": planned.cpus,
-            },
-            scaling_config=ScalingConfig(
-                num_workers=planned.workers,
-                resources_per_worker={"CPU": planned.cpus},
-                placement_strategy="STRICT_SPREAD",
-            ),
-            # Lost workers are counted here, where the number of nodes is counted anew as well.
-            run_config=RunConfig(
-                storage_path=folder, failure_config=FailureConfig(max_failures=0, controller_failure_limit=0)
-            ),
-        )
+        trainer = _trainer(planned, given, progress, folder)
         ended: queue.Queue[Exception | None] = queue.Queue()
 
         def wait() -> None:
@@ -235,3 +215,17 @@ def _run(given: Any, progress: Any) -> Iterator[Exception | None]:
             yield None
             time.sleep(_LOOK_S)
         yield ended.get()
+
+
+def _trainer(planned: Plan, given: Any, progress: Any, folder: str) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415 - an extra
+    from ray.train.tensorflow import TensorflowTrainer  # noqa: PLC0415 - an extra
+
+    told = {"given": [given], "progress": progress, "versions": libraries.versions(), "threads": planned.cpus}
+    scaling = ScalingConfig(
+        num_workers=planned.workers, resources_per_worker={"CPU": planned.cpus}, placement_strategy="STRICT_SPREAD"
+    )
+    # Lost workers are counted in _lasting, where the number of nodes is counted anew as well.
+    failures = FailureConfig(max_failures=0, controller_failure_limit=0)
+    run = RunConfig(storage_path=folder, failure_config=failures)
+    return TensorflowTrainer(ray_worker.work, train_loop_config=told, scaling_config=scaling, run_config=run)

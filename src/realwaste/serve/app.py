@@ -16,7 +16,7 @@ from realwaste import __doc__ as about
 from realwaste.core.log import logger
 from realwaste.images.reader import UnreadableImageError
 from realwaste.serve.guard import Guard
-from realwaste.serve.predictor import Answerer, UndefinedAnswerError
+from realwaste.serve.predictor import Predictor, UndefinedAnswerError
 from realwaste.serve.upload import FORM, photograph
 
 _PAGE = {
@@ -30,11 +30,11 @@ _FILE = {"schema": {"type": "object", "properties": {"file": _BYTES["schema"]}, 
 _PHOTO = {"required": True, "content": {"application/octet-stream": _BYTES, FORM: _FILE}}
 
 
-def build(answerer: Answerer, *, limit: int, hosts: Iterable[str] | None, requests: int) -> FastAPI:
+def build(predictor: Predictor, *, limit: int, hosts: Iterable[str] | None, requests: int) -> FastAPI:
     """The application.
 
     Args:
-        answerer: closed when the application ends.
+        predictor: closed when the application ends.
         limit: bytes that a photograph may have.
         hosts: names that this server goes by, see `Guard`; None for any.
         requests: that may be in work at a time, see `Guard`.
@@ -43,7 +43,7 @@ def build(answerer: Answerer, *, limit: int, hosts: Iterable[str] | None, reques
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        answerer.close()
+        predictor.close()
 
     # The pages that FastAPI makes of /openapi.json load their scripts from elsewhere.
     app = FastAPI(title="realwaste", description=about or "", docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -51,12 +51,17 @@ def build(answerer: Answerer, *, limit: int, hosts: Iterable[str] | None, reques
     _say_errors_alike(app)
     for path, (name, kind) in _PAGE.items():
         _serve_file(app, path, name, kind)
-    facts = {"model": asdict(answerer.facts), "caution": answerer.facts.caution()}
+    _answer_programs(app, predictor, limit)
+    return app
+
+
+def _answer_programs(app: FastAPI, predictor: Predictor, limit: int) -> None:
+    facts = {"model": asdict(predictor.facts), "caution": predictor.facts.caution()}
 
     @app.get("/health")
     async def health() -> dict[str, str]:
         """That the model is loaded and requests are answered."""
-        return {"status": "ok", "model": answerer.facts.name}
+        return {"status": "ok", "model": predictor.facts.name}
 
     @app.get("/model")
     async def model() -> dict[str, Any]:
@@ -70,13 +75,11 @@ def build(answerer: Answerer, *, limit: int, hosts: Iterable[str] | None, reques
         With `saliency=true` also where it looked for its first answer, or for the class `of`: a PNG data URL, to be
         stretched over the photo; null where nothing speaks for that class.
         """
-        if of is not None and of not in answerer.facts.classes:
-            raise HTTPException(422, f"of must be one of {', '.join(answerer.facts.classes)}; received {of!r}.")
-        answered = await answerer.answer(await photograph(request), saliency=saliency, of=of)
+        if of is not None and of not in predictor.facts.classes:
+            raise HTTPException(422, f"of must be one of {', '.join(predictor.facts.classes)}; received {of!r}.")
+        answered = await predictor.answer(await photograph(request), saliency=saliency, of=of)
         told = {**facts, "predictions": [prediction.record() for prediction in answered.predictions]}
         return told | ({"saliency_of": answered.saliency_of, "saliency": answered.saliency} if saliency else {})
-
-    return app
 
 
 def _serve_file(app: FastAPI, path: str, name: str, kind: str) -> None:

@@ -32,7 +32,7 @@ class Answered:
     saliency: str | None = None
 
 
-class Answerer:
+class Predictor:
     """Decoding, prediction and Grad-CAM in one thread of its own.
 
     One thread, since Keras' functions and TensorFlow's tapes are not to be shared, one answer keeps all cores busy, and

@@ -13,7 +13,7 @@ from realwaste.core.log import logger
 from realwaste.serve.address import names
 from realwaste.serve.app import build
 from realwaste.serve.connection import Connection, Limits
-from realwaste.serve.predictor import Answerer, UndefinedAnswerError
+from realwaste.serve.predictor import Predictor, UndefinedAnswerError
 
 
 def run(classifier: Classifier, listening: socket.socket, *, host: str, limit: int) -> None:
@@ -31,14 +31,14 @@ def run(classifier: Classifier, listening: socket.socket, *, host: str, limit: i
     hosts = names(listening, host)
     if hosts is None:
         logger.warning("%s is no loopback address: whoever reaches this machine can use the model", address)
-    answerer = Answerer(classifier)
+    predictor = Predictor(classifier)
     try:
-        answerer.warm_up()
+        predictor.warm_up()
     except UndefinedAnswerError as error:
         rule, remedy = "A model to serve must answer in numbers.", "Train it again, or give another by --model."
         raise UserError(rule, remedy, str(error)) from None
     limits = Limits()
-    app = build(answerer, limit=limit, hosts=hosts, requests=limits.requests)
+    app = build(predictor, limit=limit, hosts=hosts, requests=limits.requests)
     shown = f"[{address}]" if ":" in address else address
     logger.info("%s answers at http://%s:%d/ (Ctrl-C ends it)", classifier.facts.name, shown, port)
     with contextlib.suppress(KeyboardInterrupt), listening:

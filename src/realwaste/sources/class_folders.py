@@ -61,9 +61,7 @@ def find(root: Path, shown: Path | None = None) -> ClassFolders:
     _check_names(files)
     _refuse_empty(parents[0], set(files))
     others.update(path.suffix.lower() for folder in images.keys() & above for path in images[folder])
-    if others:
-        count = ", ".join(f"{number} {printable(suffix)}" for suffix, number in others.most_common())
-        logger.info("%d files passed over: %s", others.total(), count)
+    _say_passed_over(others)
     return ClassFolders(parents[0], {folder.name: own for folder, own in files.items()})
 
 
@@ -80,6 +78,12 @@ def _scanned(root: Path) -> tuple[dict[Path, list[Path]], Counter[str]]:
         passed = (path.suffix.lower() for path in files if not is_image(path))
         others.update(suffix or "without a suffix" for suffix in passed)
     return images, others
+
+
+def _say_passed_over(others: Counter[str]) -> None:
+    if others:
+        count = ", ".join(f"{number} {printable(suffix)}" for suffix, number in others.most_common())
+        logger.info("%d files passed over: %s", others.total(), count)
 
 
 def lay_out(folders: ClassFolders, target: Path, put: Callable[[Path, Path], object]) -> None:

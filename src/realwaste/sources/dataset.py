@@ -13,6 +13,7 @@ from realwaste.core.file_names import plain
 from realwaste.core.files import replacing
 from realwaste.core.log import logger
 from realwaste.sources import address, archive, class_folders, synthetic
+from realwaste.sources.archive_entries import ArchiveError
 from realwaste.sources.cache import fetch_cached
 from realwaste.sources.stand_ins import StandIns
 
@@ -94,7 +95,7 @@ def _downloaded(url: str, target: Path, sha256: str | None, *, name: str, origin
     cached = fetch_cached(url, check=archive.check, digest=digest)
     try:
         folders = _unzip(cached.path, target, published=origin == "realwaste")
-    except archive.ArchiveError:
+    except ArchiveError:
         cached.discard()  # else every later run would trust it
         raise
     return Dataset(name, origin, address.shown(url), folders.images, len(folders.files), cached.sha256)

@@ -8,13 +8,10 @@ import re
 import secrets
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, Queue
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -25,6 +22,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.log import console, is_quiet, logger
 from realwaste.sources.address import file_name, shown
+from realwaste.sources.part_file import PartFile
+from realwaste.sources.time_limit import within
 
 MAX_REDIRECTS = 10
 LONGEST_WAIT_S = 120.0  # a server that asks for more patience than this is given up, not pestered
@@ -62,10 +61,9 @@ def downloader(part: Path, policy: Policy = DEFAULT_POLICY) -> Downloader:
     """
 
     def bring(url: str, output_file: str, _: object) -> None:
-        transfer = _Transfer(url, part, policy)
+        transfer = _Transfer(url, PartFile(part), policy)
         transfer.run()
-        transfer.etag.unlink(missing_ok=True)
-        part.replace(output_file)
+        transfer.part.become(Path(output_file))
 
     return bring
 
@@ -81,10 +79,9 @@ class _FailedAttemptError(Exception):
 class _Transfer:
     """The attempts at one download, up to a whole part on disk."""
 
-    def __init__(self, url: str, part: Path, policy: Policy) -> None:
+    def __init__(self, url: str, part: PartFile, policy: Policy) -> None:
         self.url, self.part, self.policy = url, part, policy
         self.shown = shown(url)
-        self.etag = part.with_name(f"{part.name}.etag")
         self.proxy = select_proxy(url, get_environ_proxies(url))
         self.answered = False  # by the server itself, not by a proxy before it
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -93,14 +90,14 @@ class _Transfer:
         self.task = self.bars.add_task(file_name(url), total=None)
 
     def run(self) -> None:
-        failures, best = 0, self._size()
+        failures, best = 0, self.part.size()
         try:
             while True:
                 try:
                     return self._attempt()
                 except _FailedAttemptError as failure:
-                    if self._size() >= best + PROGRESS_BYTES:
-                        failures, best = 0, self._size()
+                    if self.part.size() >= best + PROGRESS_BYTES:
+                        failures, best = 0, self.part.size()
                     failures += 1
                     self._pause(failures, failure)
         finally:
@@ -108,8 +105,8 @@ class _Transfer:
                 self.bars.stop()
 
     def _attempt(self) -> None:
-        etag = self._kept_etag()
-        offset = self._size() if etag else 0
+        etag = self.part.version()
+        offset = self.part.size() if etag else 0
         try:
             with requests.Session() as session, self._answer(session, offset, etag) as response:
                 self.answered = True
@@ -136,7 +133,7 @@ class _Transfer:
         headers = {"Accept-Encoding": "identity", "User-Agent": "realwaste"}
         headers |= {"Range": f"bytes={offset}-", "If-Range": etag} if offset else {}
         try:
-            return _within(limit, session.get, self.url, headers=headers, stream=True, timeout=(connect, stall))
+            return within(limit, session.get, self.url, headers=headers, stream=True, timeout=(connect, stall))
         except (requests.exceptions.ProxyError, requests.exceptions.ConnectTimeout) as error:
             raise _FailedAttemptError(_reason(error)) from error
         except (requests.ConnectionError, requests.exceptions.InvalidHeader):
@@ -152,7 +149,7 @@ class _Transfer:
         parts = urlsplit(self.url)
         place = (parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme])
         try:
-            _within(3 * timeout, lambda: socket.create_connection(place, timeout).close())
+            within(3 * timeout, lambda: socket.create_connection(place, timeout).close())
         except TimeoutError:
             raise _FailedAttemptError(f"no connection within {timeout:g} s") from None
         except (OSError, UnicodeError) as error:
@@ -172,7 +169,7 @@ class _Transfer:
         if response.status_code == 429 or response.status_code >= 500:
             raise _FailedAttemptError(status, urllib3.Retry().get_retry_after(response.raw) or 0.0)
         if response.status_code == 416 and offset:
-            self._discard()
+            self.part.discard()
             raise _FailedAttemptError(f"the server has no bytes from {offset} on")
         if response.status_code not in (200, 206):
             rule = f"The server must offer a file at {self.shown}."
@@ -188,24 +185,22 @@ class _Transfer:
             return 0, response.raw.length_remaining
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", ""))
         if span is None or int(span[1]) != offset or (offset and response.headers.get("etag", etag) != etag):
-            self._discard()
+            self.part.discard()
             raise _FailedAttemptError("the server sent another range or version than was asked for")
         return offset, None if span[2] == "*" else int(span[2])
 
     def _receive(self, response: requests.Response, start: int, total: int | None) -> None:
         if not start:
-            # First the old bytes go, then the new note comes: a kill in between must not pair them.
-            self.part.write_bytes(b"")
-            self.etag.write_text(response.headers.get("etag", ""), encoding="utf-8")
-        free = shutil.disk_usage(self.part.parent).free
+            self.part.begin(response.headers.get("etag", ""))
+        free = shutil.disk_usage(self.part.path.parent).free
         if (needed := (total or 0) - start) > free:
-            rule = f"The disk of {self.part.parent} must have {needed:,} bytes free for the download."
+            rule = f"The disk of {self.part.path.parent} must have {needed:,} bytes free for the download."
             raise UserError(rule, "Free space there, or choose another disk.", f"{free:,} bytes free")
         # reset, not update: bytes of an earlier run must not count as this run's speed
         self.bars.reset(self.task, total=total, completed=start)
         size = mark = start
         since = time.monotonic()
-        with self.part.open("ab") as file:
+        with self.part.path.open("ab") as file:
             while chunk := response.raw.read1(CHUNK, decode_content=False):
                 size += file.write(chunk)
                 self.bars.start()  # once only, and not before a byte has come
@@ -230,7 +225,7 @@ class _Transfer:
     def _given_up(self, failure: _FailedAttemptError, tries: int) -> UserError:
         if self.answered:
             rule = f"The download of {self.shown} must get through in {tries} attempts."
-            kept = self._size() if self._kept_etag() else 0
+            kept = self.part.size() if self.part.version() else 0
             remedy = f"Run again: it goes on from the {kept:,} bytes kept." if kept else "Run again later."
             asked = f" (the server asks to wait {failure.wait:.0f} s)" if failure.wait else ""
             return UserError(rule, remedy, f"{failure}{asked}")
@@ -243,48 +238,6 @@ class _Transfer:
             f"Set {variable} to a proxy that allows this host, or name the host in NO_PROXY if no proxy is needed.",
             str(failure),
         )
-
-    def _size(self) -> int:
-        return self.part.stat().st_size if self.part.is_file() else 0
-
-    def _kept_etag(self) -> str:
-        """Of the version that the part's bytes belong to; "" where no strong ETag names it (RFC 9110, 13.1.5)."""
-        if not self.etag.is_file():
-            return ""
-        etag = self.etag.read_text(encoding="utf-8", errors="replace")
-        return etag if etag.startswith('"') and etag.isascii() and etag.isprintable() else ""
-
-    def _discard(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.etag.unlink(missing_ok=True)
-
-
-def _within(seconds: float, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """What `function` returns or raises; TimeoutError after `seconds`: its thread is left to itself.
-
-    Neither the resolver nor a header that trickles in can be interrupted from outside.
-    """
-    answers: Queue[tuple[Any, Exception | None]] = Queue(1)
-    given_up = threading.Event()
-
-    def run() -> None:
-        try:
-            result, error = function(*arguments, **named), None
-        except Exception as raised:  # handed to the one who waits
-            result, error = None, raised
-        if given_up.is_set() and isinstance(result, requests.Response):
-            result.close()
-        answers.put((result, error))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        result, error = answers.get(timeout=seconds)
-    except Empty:
-        given_up.set()
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return result
 
 
 def _reason(error: Exception) -> str:

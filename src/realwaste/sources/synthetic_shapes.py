@@ -1,4 +1,4 @@
-"""What the pieces of synthetic waste look like: one drawing function a class, each giving a cut-out on a canvas."""
+"""Long, a drawing function for each class: what the pieces of synthetic waste look like, as cut-outs on a canvas."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

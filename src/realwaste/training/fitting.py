@@ -118,14 +118,7 @@ def fit(
     done = kept.restore(twin)
     if not is_over(kept, schedule):
         twin.fit(
-            batches.shuffled(
-                train,
-                batch_size=schedule.batch_size,
-                epochs=schedule.epochs,
-                seed=schedule.seed,
-                shuffle=schedule.shuffle,
-                start_epoch=done,
-            ),
+            _epochs(train, schedule, done),
             steps_per_epoch=steps,
             class_weight=class_weights(train.labels) if schedule.class_weights else None,
             initial_epoch=done,
@@ -139,6 +132,17 @@ def fit(
     kept.take_best(twin)
     model.set_weights(twin.get_weights())
     return what_happened(kept.rows, kept.seconds, kept.best_epoch())
+
+
+def _epochs(train: Samples, schedule: Schedule, done: int) -> tf.data.Dataset:
+    return batches.shuffled(
+        train,
+        batch_size=schedule.batch_size,
+        epochs=schedule.epochs,
+        seed=schedule.seed,
+        shuffle=schedule.shuffle,
+        start_epoch=done,
+    )
 
 
 def make_ready(twin: keras.Model, schedule: Schedule, steps: int) -> None:

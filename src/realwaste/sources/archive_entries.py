@@ -1,0 +1,186 @@
+"""The entries of a zip from a stranger, all checked before one of them is unpacked.
+
+Skipped without a word: folder entries (folders come with their files), `__MACOSX`, `.DS_Store`, `Thumbs.db`.
+Names must be UTF-8: flagged so, or plain ASCII, or, as macOS writes them, unflagged bytes that are valid UTF-8. Any
+other name without the flag is refused rather than read as cp437, which the standard asks for and hardly any packer
+means.
+"""
+
+import re
+import stat
+import struct
+import unicodedata
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from realwaste.core.errors import UserError
+from realwaste.core.file_names import folded
+
+FILE_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
+MAX_DEPTH = 32
+UTF8_FLAG, ENCRYPTED_FLAGS = 0x800, 0x1 | 0x40 | 0x2000
+SKIPPED_FOLDERS, SKIPPED_FILES = {"__macosx"}, {".ds_store", "thumbs.db"}
+
+
+class ArchiveError(UserError):
+    """The archive itself is unsound, hostile or too large; the disk and its folders are not to blame."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may ask for. Files up to `ratio_from_bytes` may shrink as they like, as a white picture does."""
+
+    max_entries: int = 200_000
+    max_total_bytes: int = 32 << 30
+    max_ratio: float = 200.0
+    ratio_from_bytes: int = 16 << 20
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the archive, and where it goes below the folder that is unpacked to."""
+
+    info: zipfile.ZipInfo
+    path: PurePosixPath
+
+
+def checked(file: BinaryIO, bundle: zipfile.ZipFile, archive: Path, limits: Limits) -> list[Entry]:
+    """The entries to write, when every entry of the archive is sound."""
+    infos = bundle.infolist()
+    if len(infos) > limits.max_entries:
+        raise refusal(archive, f"have at most {limits.max_entries:,} entries", len(infos))
+    entries = []
+    for info in infos:
+        name = _name(info, archive)
+        path = _path(name, archive)
+        _check_kind(info, name, archive)
+        if not (name.endswith("/") or _is_skipped(path)):
+            entries.append(Entry(info, path))
+    _check_overlap(file, bundle, archive)
+    _check_collisions(entries, archive)
+    _check_sizes(entries, archive, limits)
+    if not entries:
+        raise refusal(archive, "hold at least one file", f"{len(infos)} entries, none of them a file to keep")
+    return entries
+
+
+def _name(info: zipfile.ZipInfo, archive: Path) -> str:
+    # orig_filename: `filename` ends at the first NUL, a trick to show one name and check another.
+    name = info.orig_filename
+    if info.flag_bits & UTF8_FLAG or name.isascii():
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeDecodeError:
+        raise refusal(archive, "have names in UTF-8", name.encode("cp437")) from None
+
+
+def _leaves(name: str) -> bool:
+    return ".." in name.split("/")
+
+
+def _has_drive(name: str) -> bool:
+    return any(re.match("[A-Za-z]:", part) for part in name.split("/"))
+
+
+def _has_control(name: str) -> bool:
+    return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
+
+
+def _is_long(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) > MAX_DEPTH or any(len(part.encode()) > 255 for part in parts)
+
+
+_NAME_RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (_has_control, "have names without control characters and line breaks"),
+    (lambda name: "\\" in name, "have names without backslashes"),
+    (lambda name: name.startswith("/"), "have names that are relative, not absolute"),
+    (_has_drive, "have names without a drive letter"),
+    (_leaves, "have names that stay inside the folder"),
+    (_is_long, f"have names of at most {MAX_DEPTH} parts of 255 bytes"),
+    (lambda name: not PurePosixPath(name).parts and not name.endswith("/"), "have no entry without a name"),
+)
+
+
+def _path(name: str, archive: Path) -> PurePosixPath:
+    """The name as a relative path; a "." and a doubled slash in it mean nothing."""
+    for is_broken, rule in _NAME_RULES:
+        if is_broken(name):
+            raise refusal(archive, rule, name)
+    return PurePosixPath(name)
+
+
+def _check_kind(info: zipfile.ZipInfo, name: str, archive: Path) -> None:
+    if info.flag_bits & ENCRYPTED_FLAGS:
+        raise refusal(archive, "not be encrypted", name, "Unpack it with its password and give the folder.")
+    kind = stat.S_IFMT(
+        info.external_attr >> 16
+    )  # whatever the system that packed it: readers differ in whom they trust
+    if kind not in ((0, stat.S_IFREG, stat.S_IFDIR) if name.endswith("/") else (0, stat.S_IFREG)):
+        raise refusal(archive, "hold plain files only, no links or devices", name)
+    # bzip2 and lzma inflate without a bound a call, so that one read may fill the memory.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        remedy = "Pack the files again in the usual way (deflate)."
+        raise refusal(
+            archive, "be packed by the methods store or deflate", f"{name}, method {info.compress_type}", remedy
+        )
+
+
+def _is_skipped(path: PurePosixPath) -> bool:
+    parts = [part.casefold() for part in path.parts]
+    return not SKIPPED_FOLDERS.isdisjoint(parts) or parts[-1] in SKIPPED_FILES
+
+
+def _check_overlap(file: BinaryIO, bundle: zipfile.ZipFile, archive: Path) -> None:
+    """Each entry must have its own bytes. A bomb that shares one kernel among all entries passes any other check."""
+    end = 0
+    for info in sorted(bundle.infolist(), key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise refusal(archive, "have entries that do not overlap", info.orig_filename)
+        file.seek(info.header_offset)
+        signature, name_length, extra_length = FILE_HEADER.unpack(file.read(FILE_HEADER.size))
+        if signature != b"PK\x03\x04":
+            raise zipfile.BadZipFile(f"no file header where {info.orig_filename!r} should begin")
+        end = info.header_offset + FILE_HEADER.size + name_length + extra_length + info.compress_size
+    if end > bundle.start_dir:
+        raise refusal(archive, "have entries that do not overlap with the list of entries", f"ends at {end}")
+
+
+def _check_collisions(entries: list[Entry], archive: Path) -> None:
+    """No two names may meet where case or Unicode form does not count, nor a file be another's folder."""
+    rule = "have names that differ by more than case or Unicode form, and no file that is a folder too"
+    folders: dict[str, str] = {}
+    for folder in sorted({str(folder) for entry in entries for folder in entry.path.parents}):
+        if (other := folders.setdefault(folded(folder), folder)) != folder:
+            raise refusal(archive, rule, [other, folder])
+    taken = dict(folders)
+    for entry in entries:
+        name, key = str(entry.path), folded(str(entry.path))
+        if key in taken:
+            raise refusal(archive, rule, [taken[key], name])
+        taken[key] = name
+
+
+def _check_sizes(entries: list[Entry], archive: Path, limits: Limits) -> None:
+    """By what the archive declares; `_unpack` holds every entry to its declaration."""
+    total = sum(entry.info.file_size for entry in entries)
+    if total > limits.max_total_bytes:
+        raise refusal(archive, f"unpack to at most {limits.max_total_bytes:,} bytes", f"{total:,} bytes")
+    claims = [(str(entry.path), entry.info.file_size, entry.info.compress_size) for entry in entries]
+    for name, size, packed in [*claims, ("in all", total, archive.stat().st_size)]:
+        if size > limits.ratio_from_bytes and size > limits.max_ratio * packed:
+            rule = f"unpack to at most {limits.max_ratio:g} times its packed size"
+            raise refusal(archive, rule, f"{name}: {packed:,} bytes packed, {size:,} unpacked")
+
+
+def refusal(archive: Path, rule: str, received: object, remedy: str = "") -> ArchiveError:
+    """The error for an archive that does not keep a rule, which completes "must …"."""
+    remedy = remedy or "Take it from a source you trust, or pack the files again."
+    return ArchiveError(f"The archive {archive} must {rule}.", remedy, received)
