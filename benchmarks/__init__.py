@@ -1,1 +1,2 @@
-"""The report's own procedure against the pipeline's, and what the pipeline costs as data grow: `make bench`."""
+"""Measurements, a command each: `python -m benchmarks` (make bench), and benchmarks.claims (make results), leakage,
+remedies, scale and data_parallel, which say what they need by --help. `parts/` is what they are made of."""

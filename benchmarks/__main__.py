@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, pages, tables
-from benchmarks.child import ROOT, measure
+from benchmarks.parts import growth, pages, tables
+from benchmarks.parts.child import ROOT, measure
 from realwaste.core import log, machine
 from realwaste.core.files import write_csv, write_json, write_text
 from realwaste.dataset import manifest, split
@@ -68,20 +68,20 @@ def _jobs(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, A
         jobs[f"Fine-tuning {backbone}, 10 epochs and test"] = {
             "what": "524 px. Of the report's ten epochs two are run; the others are taken to last as the second does.",
             "image_passes": 10 * (train + val) + val,
-            "report": ("report.finetune", {"backbone": backbone, "epochs": 10, "measured_epochs": 2}),
-            "pipeline": ("pipeline.finetune", {"name": backbone, "epochs": 10}),
+            "report": ("parts.report.finetune", {"backbone": backbone, "epochs": 10, "measured_epochs": 2}),
+            "pipeline": ("parts.pipeline.finetune", {"name": backbone, "epochs": 10}),
         }
     jobs["The CNN, 10 epochs and test"] = {
         "what": "256 px, every epoch run.",
         "image_passes": 10 * (train + val) + val,
-        "report": ("report.cnn", {"epochs": 10}),
-        "pipeline": ("pipeline.train", {"epochs": 10}),
+        "report": ("parts.report.cnn", {"epochs": 10}),
+        "pipeline": ("parts.pipeline.train", {"epochs": 10}),
     }
     jobs["The sweep, 4 rates of 3 epochs"] = {
         "what": "256 px, every epoch run.",
         "image_passes": 4 * 3 * (train + val),
-        "report": ("report.sweep", {"epochs": 3, "rates": RATES}),
-        "pipeline": ("pipeline.sweep", {"epochs": 3, "rates": RATES}),
+        "report": ("parts.report.sweep", {"epochs": 3, "rates": RATES}),
+        "pipeline": ("parts.pipeline.sweep", {"epochs": 3, "rates": RATES}),
     }
     for name, job in jobs.items():
         (reports, report), (pipelines, pipeline) = job.pop("report"), job.pop("pipeline")
@@ -99,7 +99,9 @@ def _embedding(work: Path, arguments: argparse.Namespace, images: int) -> list[d
     if arguments.extractor:
         backbones.append((arguments.extractor, arguments.extractor_size, images))
     return [
-        measure("limits.embedding_rate", work=str(work), name=name, size=size, policy=policy, images=count, repeats=3)
+        measure(
+            "parts.limits.embedding_rate", work=str(work), name=name, size=size, policy=policy, images=count, repeats=3
+        )
         | {"name": Path(name).stem, "size": size}
         for name, size, count in backbones
         for policy in ("float32", "auto")
@@ -107,11 +109,11 @@ def _embedding(work: Path, arguments: argparse.Namespace, images: int) -> list[d
 
 
 def _epoch_ends(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    return measure("limits.epoch_ends", images=800, epochs=20)
+    return measure("parts.limits.epoch_ends", images=800, epochs=20)
 
 
 def _validation(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    return measure("limits.validation_rate", work=str(work), repeats=5)
+    return measure("parts.limits.validation_rate", work=str(work), repeats=5)
 
 
 def _precision(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any] | None:
@@ -121,9 +123,9 @@ def _precision(work: Path, arguments: argparse.Namespace, images: int) -> dict[s
     name, size = arguments.extractor, arguments.extractor_size
     return {
         f"heads on {Path(name).stem}": measure(
-            "precisions.heads", work=str(work), name=name, size=size, seeds=[42, 43, 44, 45, 46]
+            "parts.precisions.heads", work=str(work), name=name, size=size, seeds=[42, 43, 44, 45, 46]
         ),
-        "the CNN, 20 epochs": measure("precisions.cnns", work=str(work), seeds=[42, 43, 44], epochs=20),
+        "the CNN, 20 epochs": measure("parts.precisions.cnns", work=str(work), seeds=[42, 43, 44], epochs=20),
     }
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pages
-from benchmarks.child import ROOT
-from benchmarks.workspace import copy_checkout
+from benchmarks.parts import pages
+from benchmarks.parts.child import ROOT
+from benchmarks.parts.workspace import copy_checkout
 from realwaste.core import log
 from realwaste.core.errors import UserError
 from realwaste.core.files import read_json, write_json

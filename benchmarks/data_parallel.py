@@ -16,8 +16,8 @@ import time
 from contextlib import ExitStack, closing
 from typing import Any
 
-from benchmarks import pages
-from benchmarks.child import ROOT
+from benchmarks.parts import pages
+from benchmarks.parts.child import ROOT
 from realwaste.core.files import write_json
 
 RESULTS, PAGE = ROOT / "benchmarks/data_parallel.json", ROOT / "docs/scale.md"
@@ -62,7 +62,7 @@ def _run(head: str, workers: int) -> dict[str, Any]:
         places = [f"127.0.0.1:{one.getsockname()[1]}" for one in bound]
     processes = [
         subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "benchmarks.data_parallel_worker", head],
+            [sys.executable, "-m", "benchmarks.parts.data_parallel_worker", head],
             env=os.environ
             | {
                 "TF_CPP_MIN_LOG_LEVEL": "3",

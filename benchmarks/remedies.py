@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import pandas as pd
 
-from benchmarks import pages
-from benchmarks.child import ROOT
+from benchmarks.parts import pages
+from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
 from realwaste.classifier import inference, test_time_augmentation
 from realwaste.classifier.probabilities import log_loss

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import pages
-from benchmarks.child import ROOT, measure
-from benchmarks.ray_nodes import OPEN, started
-from benchmarks.scale_tables import table
+from benchmarks.parts import pages
+from benchmarks.parts.child import ROOT, measure
+from benchmarks.parts.ray_nodes import OPEN, started
+from benchmarks.parts.scale_tables import table
 from realwaste.core.files import write_json
 
 RESULTS, PAGE = ROOT / "benchmarks/scale.json", ROOT / "docs/scale.md"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.core import registry
+from realwaste.core import registry, start_up
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
 from stages.launcher import dependencies
@@ -26,10 +26,11 @@ def main(params: "Params", name: str) -> None:
 def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, object]:
     """Leave the vectors in `target`; what metrics say of them."""
     # TensorFlow, which a backbone that is off need not wait for.
-    from realwaste.backbone import feature_extractor
-    from realwaste.compute import device, precision, resume
-    from realwaste.embedding import engines, local
-    from realwaste.images import embeddings
+    with start_up.without_notes():
+        from realwaste.backbone import feature_extractor
+        from realwaste.compute import device, precision, resume
+        from realwaste.embedding import engines, local
+        from realwaste.images import embeddings
 
     embed, policy = engines.of(base.engine), precision.resolve(base.precision)
     made = device.record(policy, base.engine)

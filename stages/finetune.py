@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from realwaste.core import registry
+from realwaste.core import registry, start_up
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.images.labels import classes_of, labels_of, paths_of
@@ -39,12 +39,13 @@ def _finetune(
 ) -> tuple[pd.DataFrame, dict[str, object]]:
     """Leave the model and its repeats; the history of its training, and what metrics say of it."""
     # TensorFlow, which a backbone that is off need not wait for.
-    from realwaste.backbone import feature_extractor
-    from realwaste.classifier import model_file, temperature_scaling, test_time_augmentation
-    from realwaste.classifier.model_file import Classifier, Facts
-    from realwaste.compute import device, precision, resume
-    from realwaste.finetuning import head, phases, unfreezing
-    from realwaste.images import embeddings
+    with start_up.without_notes():
+        from realwaste.backbone import feature_extractor
+        from realwaste.classifier import model_file, temperature_scaling, test_time_augmentation
+        from realwaste.classifier.model_file import Classifier, Facts
+        from realwaste.compute import device, precision, resume
+        from realwaste.finetuning import head, phases, unfreezing
+        from realwaste.images import embeddings
 
     splits, policy, flips = read_csv(Path("data/splits.csv")), precision.resolve(base.precision), own.test_flips
     classes, dataset, folder = tuple(classes_of(splits)), fetched["dataset"], Path("data/weights") / name

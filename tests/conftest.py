@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import tiny_pipeline
 
-from benchmarks.workspace import copy_checkout, set_params
+from benchmarks.parts.workspace import copy_checkout, set_params
 
 Images = Callable[..., Path]
 # Tests run on the processor, whatever else is here: as CI does, and with nothing to say of an idle GPU.

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.child import ROOT
-from benchmarks.ray_nodes import OPEN
+from benchmarks.parts.child import ROOT
+from benchmarks.parts.ray_nodes import OPEN
 
 
 def start(

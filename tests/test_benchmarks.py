@@ -9,20 +9,9 @@ from dataclasses import replace
 import keras
 import pytest
 
-from benchmarks import (
-    claims,
-    leakage,
-    limits,
-    pages,
-    pipeline,
-    precisions,
-    remedies,
-    report,
-    scale,
-    scale_tables,
-    tables,
-)
-from benchmarks.child import ROOT, measure
+from benchmarks import claims, leakage, remedies, scale
+from benchmarks.parts import limits, pages, pipeline, precisions, report, scale_tables, tables
+from benchmarks.parts.child import ROOT, measure
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split

@@ -22,7 +22,7 @@ import pytest
 import tensorflow as tf
 import training_job
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.compute import fused
 from realwaste.data_parallel import loop, replicas
 from realwaste.data_parallel.batch_norm import SynchronisedBatchNorm

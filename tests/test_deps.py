@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from tools.deps import rewritten
 
 TEXT = (ROOT / "dvc.yaml").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.cluster import connection, waiting, worker
 from realwaste.compute import arrays, libraries
 from realwaste.core import machine

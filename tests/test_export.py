@@ -22,7 +22,7 @@ import tf2onnx
 from ai_edge_litert.interpreter import Interpreter
 from conftest import picture
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.classifier import model_file, test_time_augmentation
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.commands import export

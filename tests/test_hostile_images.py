@@ -18,7 +18,7 @@ import pytest
 from conftest import picture
 from PIL import Image
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.core.files import read_csv, write_csv
 from realwaste.dataset import manifest
 from realwaste.images.reader import UnreadableImageError, decode, read, read_ahead, read_many
@@ -116,7 +116,7 @@ def test_a_decompression_bomb_is_refused_before_it_unpacks(module, tmp_path):
 import resource, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "src")!r}]
 import {module}
-from realwaste.images import UnreadableImageError, decode
+from realwaste.images.reader import UnreadableImageError, decode
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     decode(open("bomb.png", "rb").read())

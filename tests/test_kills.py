@@ -12,7 +12,7 @@ import keras
 import pytest
 from tiny_pipeline import BIN, ORDER, run
 
-from benchmarks.workspace import set_params
+from benchmarks.parts.workspace import set_params
 from realwaste.core import registry
 
 TIMES = {"seconds", "latency_ms", "training_seconds"}

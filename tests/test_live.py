@@ -8,7 +8,7 @@ import psutil
 import pytest
 from tiny_pipeline import BIN, run
 
-from benchmarks.workspace import set_params
+from benchmarks.parts.workspace import set_params
 
 
 @pytest.fixture

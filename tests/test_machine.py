@@ -6,7 +6,7 @@ import sys
 import pytest
 import tensorflow as tf
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.compute import device
 from realwaste.core import machine
 from realwaste.core.log import logger

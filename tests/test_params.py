@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
 from stages.launcher import params_file
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from tools.deps import imported_by
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ import yaml
 from browser import chromium, needs_browser, opened
 from tiny_pipeline import run
 
-from benchmarks.child import ROOT
-from benchmarks.workspace import copy_checkout
+from benchmarks.parts.child import ROOT
+from benchmarks.parts.workspace import copy_checkout
 
 PLOTS = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
 CHARTS = sum(isinstance(plot, dict) for plot in PLOTS)

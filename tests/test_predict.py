@@ -15,7 +15,7 @@ import pytest
 from conftest import picture
 from typer.testing import CliRunner
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
 from realwaste.classifier import model_file
 from realwaste.classifier.inference import of_pictures

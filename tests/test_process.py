@@ -9,14 +9,14 @@ import time
 import psutil
 import pytest
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
 from stages.launcher import process
 
 STAGE = """
 import sys, time
 sys.path[:0] = [{root!r}, {root!r} + "/src"]
-from stages import process
+from stages.launcher import process
 process.end_with_dvc()
 with process.alone("s", wait_s={wait}):
     print("at work", flush=True)
@@ -87,5 +87,7 @@ def test_a_stage_started_by_hand_needs_no_parent(monkeypatch):
         assert parent.stdout is not None
         assert parent.stdout.readline() == "at work\n"
     time.sleep(1.2)
-    (stage,) = [one for one in psutil.process_iter(["cmdline"]) if "stages import process" in str(one.info["cmdline"])]
+    (stage,) = [
+        one for one in psutil.process_iter(["cmdline"]) if "stages.launcher import process" in str(one.info["cmdline"])
+    ]
     stage.kill()

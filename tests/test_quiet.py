@@ -8,8 +8,8 @@ import sys
 import pytest
 from tiny_pipeline import BIN
 
-from benchmarks.child import ROOT
-from benchmarks.workspace import set_params
+from benchmarks.parts.child import ROOT
+from benchmarks.parts.workspace import set_params
 from realwaste.core import log
 from realwaste.core.errors import UserError
 from stages import __main__ as launcher
@@ -21,7 +21,7 @@ subprocess.run({command!r})
 STAGE = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "src")!r}]
-from stages import process
+from stages.launcher import process
 print(process.is_quiet())
 """
 

@@ -16,7 +16,7 @@ import pytest
 from conftest import picture
 from ray_jobs import finished, start
 
-from benchmarks.ray_nodes import OPEN, started
+from benchmarks.parts.ray_nodes import OPEN, started
 from realwaste.images import embeddings
 
 pytestmark = pytest.mark.slow

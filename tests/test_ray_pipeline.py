@@ -8,7 +8,7 @@ import psutil
 import pytest
 from tiny_pipeline import ran, run
 
-from benchmarks.workspace import set_params
+from benchmarks.parts.workspace import set_params
 from realwaste.images import embeddings
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from conftest import picture
 from ray_jobs import finished, start
 from sweep_job import EPOCHS, RATES
 
-from benchmarks.ray_nodes import started
+from benchmarks.parts.ray_nodes import started
 
 pytestmark = pytest.mark.slow
 LIMIT_S = 280

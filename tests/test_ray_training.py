@@ -17,9 +17,9 @@ import psutil
 import pytest
 import training_job
 
-from benchmarks.child import ROOT
-from benchmarks.ray_nodes import OPEN, Cluster, started
-from benchmarks.workspace import set_params
+from benchmarks.parts.child import ROOT
+from benchmarks.parts.ray_nodes import OPEN, Cluster, started
+from benchmarks.parts.workspace import set_params
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from conftest import picture
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.classifier import temperature_scaling
 from realwaste.core import machine
 from realwaste.evaluation import calibration, classification, predictions

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from tiny_pipeline import ORDER, ran, run
 
-from benchmarks.workspace import set_params
+from benchmarks.parts.workspace import set_params
 from realwaste.classifier import model_file
 from realwaste.classifier.temperature_scaling import tempered
 from realwaste.commands import prediction

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 
 ROOMS = [path.parent for path in (ROOT / "src/realwaste").glob("*/__init__.py")]
 FILES = [path for folder in ("src", "stages", "tools", "benchmarks") for path in (ROOT / folder).rglob("*.py")]

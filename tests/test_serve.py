@@ -30,7 +30,7 @@ from starlette.exceptions import HTTPException
 from test_hostile_images import _bomb
 from typer.testing import CliRunner
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste import __main__ as command
 from realwaste.classifier import model_file
 from realwaste.classifier.inference import of_pictures

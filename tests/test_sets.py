@@ -11,7 +11,7 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from tiny_pipeline import ORDER, ran, run
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
 from stages.launcher import params_file
 from tools import sets

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.core.files import replacing
 from stages import __main__ as launcher
 from stages.launcher import params_file

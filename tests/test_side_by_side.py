@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from tiny_pipeline import BIN, run
 
-from benchmarks.workspace import set_params
+from benchmarks.parts.workspace import set_params
 
 pytestmark = pytest.mark.slow
 

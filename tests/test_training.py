@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import picture
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 from realwaste.compute import fused, repeatable
 from realwaste.network import cnn
 from realwaste.network.augmentation import Augment

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.child import ROOT
-from benchmarks.workspace import copy_checkout, set_params
+from benchmarks.parts.child import ROOT
+from benchmarks.parts.workspace import copy_checkout, set_params
 
 BIN = Path(sys.executable).parent
 ORDER = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

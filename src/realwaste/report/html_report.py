@@ -64,7 +64,10 @@ def page(story: Story) -> str:
     """One self-contained HTML page: charts, pictures and scripts inside, nothing to load."""
     names = comparison.one_line(comparison.names(story.rows))
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("realwaste"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.PackageLoader("realwaste.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters["picture"] = lambda name: _inlined(story.pictures / name)
     return environment.get_template("report.html").render(

@@ -48,7 +48,7 @@ class Subject:
 def card(subject: Subject) -> str:
     """The card as Markdown behind its YAML block."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("realwaste"),
+        loader=jinja2.PackageLoader("realwaste.report"),
         autoescape=False,  # noqa: S701 - Markdown, whose own escapes `finalize` makes of whatever is filled in
         finalize=_escaped,
         undefined=jinja2.StrictUndefined,

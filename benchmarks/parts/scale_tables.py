@@ -5,7 +5,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import pages
+from benchmarks.parts import pages
 
 LOCAL, ONE, TWO = "local, one core", "Ray, one node of one core", "Ray, two nodes of one core"
 STEPS = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.child import ROOT
+from benchmarks.parts.child import ROOT
 
 RESULTS = ("metrics", "plots", "models")
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import yaml
 
-from benchmarks.child import ROOT
-from benchmarks.workspace import copy_checkout, set_params
+from benchmarks.parts.child import ROOT
+from benchmarks.parts.workspace import copy_checkout, set_params
 from realwaste.core.files import write_csv, write_json
 from realwaste.dataset import split
 from realwaste.sources.dataset import REALWASTE_COUNTS

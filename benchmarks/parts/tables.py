@@ -3,7 +3,7 @@
 import statistics
 from typing import Any
 
-from benchmarks import pages
+from benchmarks.parts import pages
 
 Results = dict[str, Any]
 Runs = list[dict[str, Any]]

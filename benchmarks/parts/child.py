@@ -9,16 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def measure(task: str, **arguments: Any) -> dict[str, Any]:
-    """What `task` ("module.function" of this package) returns, with the peak memory of its process in MB.
+    """What `task` ("module.function", the module below benchmarks) returns, with the peak memory of its process in MB.
 
     A task times itself, from after its imports: TensorFlow's five seconds are in no figure but those of the start-up.
     """
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "benchmarks.child", task, json.dumps(arguments)]
+    command = [sys.executable, "-m", "benchmarks.parts.child", task, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)  # noqa: S603
     if done.returncode:
         raise RuntimeError(f"{task} {arguments} failed:\n{done.stderr[-3000:]}")
