@@ -21,11 +21,10 @@ from realwaste.compute import repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
 from realwaste.dataset import leakage, manifest, split
-from realwaste.embedding import local
+from realwaste.dataset.labels import labels_of, paths_of
+from realwaste.embedding import embeddings, local
 from realwaste.evaluation import scores
 from realwaste.finetuning import head
-from realwaste.images import embeddings
-from realwaste.images.labels import labels_of, paths_of
 from realwaste.network import cnn
 from realwaste.sources import synthetic
 from realwaste.training import fitting, samples

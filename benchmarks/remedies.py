@@ -21,11 +21,10 @@ from realwaste.classifier.probabilities import log_loss
 from realwaste.compute import fused, precision, repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
-from realwaste.dataset import manifest, split
+from realwaste.dataset import labels, manifest, split
 from realwaste.embedding import local
 from realwaste.evaluation import scores
 from realwaste.finetuning import head, phases
-from realwaste.images import labels
 from realwaste.network import cnn
 from realwaste.network.augmentation import Augment
 from realwaste.sources import dataset

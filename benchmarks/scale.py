@@ -90,7 +90,8 @@ def embedded(photos: str, name: str, size: int, threads: int | None, address: st
 def apart(photos: str, name: str, size: int) -> dict[str, Any]:
     """Seconds an image of each step, one thread; bytes of an image and of a vector as they are kept."""
     from realwaste.compute import fused  # noqa: PLC0415
-    from realwaste.images import embeddings, reader  # noqa: PLC0415
+    from realwaste.embedding import embeddings  # noqa: PLC0415
+    from realwaste.images import reader  # noqa: PLC0415
 
     plain, root, paths = _ready(photos, name, size, 1)
     model, files = fused.twin(plain, "float32"), [root / path for path in paths]
@@ -124,7 +125,7 @@ def _ready(photos: str, name: str, size: int, threads: int | None) -> tuple[Any,
     import tensorflow as tf  # noqa: PLC0415
 
     from realwaste.backbone import feature_extractor  # noqa: PLC0415
-    from realwaste.core import image_files  # noqa: PLC0415
+    from realwaste.sources import image_files  # noqa: PLC0415
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -14,7 +14,8 @@ from pathlib import Path
 # Each checkout runs its own code, DVC's temporary ones included, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from realwaste.core import log, registry, start_up
+from realwaste.classifier import registry
+from realwaste.core import log, start_up
 from realwaste.core.errors import UserError
 from stages.launcher import params_file, process
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from realwaste.core import machine, registry
+from realwaste.classifier import registry
+from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json, write_text
 from realwaste.core.log import logger
 from realwaste.report import comparison, figures, html_report, model_card

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.core import registry, start_up
+from realwaste.classifier import registry
+from realwaste.core import start_up
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
 from stages.launcher import dependencies
@@ -29,8 +30,7 @@ def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, 
     with start_up.without_notes():
         from realwaste.backbone import feature_extractor
         from realwaste.compute import device, precision, resume
-        from realwaste.embedding import engines, local
-        from realwaste.images import embeddings
+        from realwaste.embedding import embeddings, engines, local
 
     embed, policy = engines.of(base.engine), precision.resolve(base.precision)
     made = device.record(policy, base.engine)

@@ -9,16 +9,17 @@ import keras
 import numpy as np
 import pandas as pd
 
-from realwaste.classifier import inference, model_file, temperature_scaling
+from realwaste.classifier import inference, model_file, registry, temperature_scaling
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.probabilities import Probabilities, defined
 from realwaste.compute import device
-from realwaste.core import machine, registry
+from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
+from realwaste.dataset import labels
+from realwaste.embedding import embeddings
 from realwaste.evaluation import calibration, classification, cost, predictions
 from realwaste.finetuning import head
-from realwaste.images import embeddings, labels
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params

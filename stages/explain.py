@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.classifier import model_file
-from realwaste.core import registry
+from realwaste.classifier import model_file, registry
 from realwaste.core.files import read_csv, replacing, write_json
 from realwaste.core.log import logger
 from realwaste.explanation import gallery, mistakes

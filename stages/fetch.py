@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.core import registry
+from realwaste.classifier import registry
 from realwaste.core.files import write_json
 from realwaste.core.log import logger
 from realwaste.sources import dataset, pretrained

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from realwaste.core import registry, start_up
+from realwaste.classifier import registry
+from realwaste.core import start_up
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.images.labels import classes_of, labels_of, paths_of
+from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def _finetune(
         from realwaste.classifier import model_file, temperature_scaling, test_time_augmentation
         from realwaste.classifier.model_file import Classifier, Facts
         from realwaste.compute import device, precision, resume
+        from realwaste.embedding import embeddings
         from realwaste.finetuning import head, phases, unfreezing
-        from realwaste.images import embeddings
 
     splits, policy, flips = read_csv(Path("data/splits.csv")), precision.resolve(base.precision), own.test_flips
     classes, dataset, folder = tuple(classes_of(splits)), fetched["dataset"], Path("data/weights") / name

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import leakage, split
-from realwaste.images.labels import PARTS
+from realwaste.dataset.labels import PARTS
 from realwaste.report import figures
 
 if TYPE_CHECKING:

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from realwaste.core import machine, registry
+from realwaste.classifier import registry
+from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import leakage
+from realwaste.dataset.labels import classes_of
+from realwaste.embedding import embeddings
 from realwaste.evaluation import suspects
-from realwaste.images import embeddings
-from realwaste.images.labels import classes_of
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params

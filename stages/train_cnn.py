@@ -4,15 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.classifier import inference, model_file, temperature_scaling, test_time_augmentation
+from realwaste.classifier import inference, model_file, registry, temperature_scaling, test_time_augmentation
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.compute import device, precision, resume
 from realwaste.compute.repeatable import make_repeatable
-from realwaste.core import registry
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.data_parallel import engines
-from realwaste.images.labels import classes_of
+from realwaste.dataset.labels import classes_of
 from realwaste.network import cnn
 from realwaste.network.augmentation import Augment
 from realwaste.training import batches

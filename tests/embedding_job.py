@@ -10,8 +10,7 @@ from pathlib import Path
 from realwaste.backbone import feature_extractor
 from realwaste.core import log
 from realwaste.core.errors import UserError
-from realwaste.embedding import engines, local
-from realwaste.images import embeddings
+from realwaste.embedding import embeddings, engines, local
 
 SIZE, BATCH = 128, 2
 

@@ -24,12 +24,12 @@ def test_forgotten_and_superfluous_code_is_put_right():
 def test_a_new_stage_needs_no_more_than_the_word_deps():
     stage = "stages:\n  parts:\n    cmd: python -m stages split\n"
     lines = rewritten(stage + "    deps:\n      - data/manifest.csv\n    outs:\n      - a.py\n").splitlines()
-    # All of a room as a folder, two files of a larger one by name.
+    # Most of a room as a folder, a file of a larger one by name.
     assert lines[4:8] == [
         "      - data/manifest.csv",
         "      - src/realwaste/core",
-        "      - src/realwaste/dataset/leakage.py",
-        "      - src/realwaste/dataset/split.py",
+        "      - src/realwaste/dataset",
+        "      - src/realwaste/report/figures.py",
     ]
     assert lines[-3:] == ["      - stages/split.py", "    outs:", "      - a.py"]
     with pytest.raises(ValueError, match="give parts"):

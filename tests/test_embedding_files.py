@@ -7,7 +7,8 @@ import pytest
 
 from realwaste.core import machine
 from realwaste.core.errors import UserError
-from realwaste.images import embeddings, shards
+from realwaste.embedding import embeddings
+from realwaste.images import shards
 from realwaste.training import batches
 from realwaste.training.samples import Samples
 

@@ -10,10 +10,9 @@ from realwaste.classifier.inference import of_pictures, of_vectors
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.compute import fused
 from realwaste.core.errors import UserError
-from realwaste.embedding import local
+from realwaste.embedding import embeddings, local
 from realwaste.evaluation.cost import measure
 from realwaste.finetuning import head
-from realwaste.images import embeddings
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from tiny_pipeline import BIN, ORDER, run
 
 from benchmarks.parts.workspace import set_params
-from realwaste.core import registry
+from realwaste.classifier import registry
 
 TIMES = {"seconds", "latency_ms", "training_seconds"}
 KILLS = {

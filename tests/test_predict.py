@@ -25,10 +25,10 @@ from realwaste.commands import image_paths, model_choice, prediction
 from realwaste.compute import fused
 from realwaste.core import start_up
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import printable
 from realwaste.images import reader
 from realwaste.images.reader import decode
 from realwaste.network import cnn
+from realwaste.sources.file_names import printable
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 NAMES = [

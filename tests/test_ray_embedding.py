@@ -17,7 +17,7 @@ from conftest import picture
 from ray_jobs import finished, start
 
 from benchmarks.parts.ray_nodes import OPEN, started
-from realwaste.images import embeddings
+from realwaste.embedding import embeddings
 
 pytestmark = pytest.mark.slow
 IMAGES = 240

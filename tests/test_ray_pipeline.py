@@ -9,7 +9,7 @@ import pytest
 from tiny_pipeline import ran, run
 
 from benchmarks.parts.workspace import set_params
-from realwaste.images import embeddings
+from realwaste.embedding import embeddings
 
 pytestmark = pytest.mark.slow
 

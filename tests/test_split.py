@@ -3,7 +3,7 @@ import pytest
 
 from realwaste.core.errors import UserError
 from realwaste.dataset import split
-from realwaste.images.labels import PARTS
+from realwaste.dataset.labels import PARTS
 
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 

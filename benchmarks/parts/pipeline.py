@@ -12,9 +12,9 @@ from realwaste.backbone import feature_extractor
 from realwaste.classifier import inference
 from realwaste.compute import fused, precision, repeatable
 from realwaste.core.files import read_csv
+from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.embedding import local
 from realwaste.finetuning import head
-from realwaste.images.labels import classes_of, labels_of, paths_of
 from realwaste.network import cnn
 from realwaste.training import fitting, samples
 from realwaste.training.samples import Samples

@@ -12,7 +12,7 @@ import pandas as pd
 from keras import layers
 
 from realwaste.core.files import read_csv
-from realwaste.images.labels import PARTS
+from realwaste.dataset.labels import PARTS
 
 
 class Epochs(keras.callbacks.Callback):

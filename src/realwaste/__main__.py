@@ -17,7 +17,7 @@ from realwaste.classifier import model_file
 from realwaste.commands import model_choice
 from realwaste.core import log, start_up
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import printable
+from realwaste.sources.file_names import printable
 
 if TYPE_CHECKING:
     from realwaste.classifier.model_file import Classifier

@@ -1,1 +1,1 @@
-"""A trained classifier: its file, its answers, and what makes its probabilities mean what they say."""
+"""A trained classifier: which there are, its file, its answers, and its temperature."""

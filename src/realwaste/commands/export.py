@@ -22,8 +22,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from realwaste.classifier import registry
 from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.core import registry
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import replacing, write_json
 from realwaste.core.log import logger

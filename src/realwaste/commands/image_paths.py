@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import printable
-from realwaste.core.image_files import LITTER, SUFFIXES, is_image, is_litter
+from realwaste.sources.file_names import printable
+from realwaste.sources.image_files import LITTER, SUFFIXES, is_image, is_litter
 
 _KINDS = ", ".join(sorted(SUFFIXES))
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from realwaste.core import registry
+from realwaste.classifier import registry
 from realwaste.core.errors import UserError
 from realwaste.core.files import read_json
 

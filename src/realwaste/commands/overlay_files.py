@@ -11,9 +11,9 @@ import numpy as np
 from realwaste.classifier.model_file import Classifier
 from realwaste.commands.prediction import Answer
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import printable
 from realwaste.explanation import overlays
 from realwaste.images.reader import Pixels, decode, read_bytes, resize
+from realwaste.sources.file_names import printable
 
 LONGEST_SIDE = 1024  # pixels
 _STEM_BYTES = 160  # of the 255 that a file name may have; class, number and suffix come to it

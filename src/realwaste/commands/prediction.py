@@ -13,9 +13,9 @@ import numpy as np
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.probabilities import Probabilities
 from realwaste.classifier.temperature_scaling import tempered
-from realwaste.core.file_names import unicode
 from realwaste.images import reader
 from realwaste.images.reader import Pixels, UnreadableImageError
+from realwaste.sources.file_names import unicode
 
 UNDEFINED = "the model's answer is no number: its training diverged"
 _AHEAD = 2  # batches that are being read while the model works on another

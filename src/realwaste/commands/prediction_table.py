@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from realwaste.commands.prediction import Answer
-from realwaste.core.file_names import printable
+from realwaste.sources.file_names import printable
 
 _HEADINGS = ("most likely", "next")
 

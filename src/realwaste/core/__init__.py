@@ -1,1 +1,1 @@
-"""What everything stands on, without TensorFlow: errors, the log, files that are whole or absent, this machine."""
+"""What everything stands on, without TensorFlow: errors, the log, whole files, this machine."""

@@ -30,7 +30,7 @@ from realwaste.data_parallel import loop, ray_worker
 from realwaste.data_parallel.loop import Outcome, Rows, Work
 from realwaste.data_parallel.progress import News, Progress
 from realwaste.data_parallel.ray_worker import Wanted
-from realwaste.images.labels import labels_of, paths_of
+from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.training import fitting
 from realwaste.training.fitting import Schedule, Training
 from realwaste.training.samples import Samples

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from realwaste.core.errors import UserError
-from realwaste.images.labels import PARTS
+from realwaste.dataset.labels import PARTS
 
 MOST_OFF = 0.02
 """Of its share, by which a part may be off without a remark."""

@@ -1,1 +1,1 @@
-"""Feature extraction: every image through a frozen backbone, once, by an engine."""
+"""Feature extraction: every image through a frozen backbone, once, by an engine; and the vectors as files."""

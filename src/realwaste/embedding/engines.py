@@ -7,8 +7,8 @@ import keras
 
 from realwaste.compute import fused, repeatable
 from realwaste.embedding import local
+from realwaste.embedding.embeddings import Embeddings
 from realwaste.embedding.local import Job
-from realwaste.images.embeddings import Embeddings
 
 
 class Embed(Protocol):

@@ -16,7 +16,7 @@ from rich.progress import track
 from realwaste.compute import arrays
 from realwaste.core.errors import UserError
 from realwaste.core.log import console, is_quiet
-from realwaste.images.embeddings import Embeddings, Vectors
+from realwaste.embedding.embeddings import Embeddings, Vectors
 from realwaste.images.reader import read_ahead
 
 KEEP_EVERY = 16  # batches

@@ -24,8 +24,8 @@ from realwaste.compute import arrays, fused, libraries
 from realwaste.core.errors import UserError
 from realwaste.core.log import console, is_quiet, logger
 from realwaste.embedding import local
+from realwaste.embedding.embeddings import Embeddings
 from realwaste.embedding.local import Job
-from realwaste.images.embeddings import Embeddings
 from realwaste.images.shards import Shards
 
 # Of a core: half of the cluster's nodes may be lost before an actor finds no place. Each computes with one thread.

@@ -12,7 +12,7 @@ from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.probabilities import Probabilities
 from realwaste.compute.fused import HEAD
 from realwaste.core.files import replacing
-from realwaste.images.embeddings import Embeddings
+from realwaste.embedding.embeddings import Embeddings
 
 
 def build(width: int, dense_units: int, classes: int) -> keras.Model:

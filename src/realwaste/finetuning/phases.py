@@ -8,9 +8,9 @@ import keras
 import pandas as pd
 
 from realwaste.compute.repeatable import make_repeatable
+from realwaste.dataset.labels import labels_of, paths_of
+from realwaste.embedding.embeddings import Embeddings
 from realwaste.finetuning import head, unfreezing
-from realwaste.images.embeddings import Embeddings
-from realwaste.images.labels import labels_of, paths_of
 from realwaste.network.augmentation import Augment, augmented
 from realwaste.training import fitting, samples
 from realwaste.training.fitting import Schedule, Training

@@ -1,1 +1,1 @@
-"""Images as files, as pixels, as labels and as vectors."""
+"""Images as files and as pixels, and rows of arrays in several files."""

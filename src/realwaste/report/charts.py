@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from realwaste.images.labels import PARTS
+from realwaste.dataset.labels import PARTS
 
 Spec = dict[str, Any]
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from realwaste.classifier import temperature_scaling
 from realwaste.classifier.probabilities import log_loss
+from realwaste.dataset.labels import PARTS
 from realwaste.evaluation import calibration, predictions, scores
-from realwaste.images.labels import PARTS
 
 ENSEMBLE = "ensemble"
 SIGNIFICANT = 0.05

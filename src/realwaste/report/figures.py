@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from realwaste.core.files import replacing
-from realwaste.images.labels import PARTS
+from realwaste.dataset.labels import PARTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,7 +3,7 @@
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import plain
+from realwaste.sources.file_names import plain
 
 
 def check(url: str) -> None:

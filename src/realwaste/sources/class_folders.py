@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import folded, printable, unicode
-from realwaste.core.image_files import SUFFIXES, is_image, is_litter
 from realwaste.core.log import logger
+from realwaste.sources.file_names import folded, printable, unicode
+from realwaste.sources.image_files import SUFFIXES, is_image, is_litter
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Literal
 import pooch
 
 from realwaste.core.errors import UnreachableError, UserError
-from realwaste.core.file_names import plain
 from realwaste.core.files import replacing
 from realwaste.core.log import logger
 from realwaste.sources import address, archive, class_folders, synthetic
 from realwaste.sources.archive_entries import ArchiveError
 from realwaste.sources.cache import fetch_cached
+from realwaste.sources.file_names import plain
 from realwaste.sources.stand_ins import StandIns
 
 REALWASTE_URL = "https://archive.ics.uci.edu/static/public/908/realwaste.zip"

@@ -8,7 +8,7 @@ import keras
 import pandas as pd
 
 from realwaste.compute import repeatable
-from realwaste.images.labels import classes_of
+from realwaste.dataset.labels import classes_of
 from realwaste.network import cnn
 from realwaste.sweep.rates import named
 from realwaste.training import fitting

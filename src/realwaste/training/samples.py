@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realwaste.images.labels import labels_of, paths_of
+from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.images.shards import Shards
 from realwaste.training import pixel_cache
 from realwaste.training.pixel_cache import Files
