@@ -35,7 +35,7 @@ SEEDS = (1, 2, 3, 4, 5)
 IMAGES_PER_CLASS, SIZE, EPOCHS = 60, 128, 20
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 BLOCK = 10
-COMMAND, PAGE = "python -m benchmarks.leakage", ROOT / "README.md"
+COMMAND, PAGE = "python -m benchmarks.leakage", ROOT / "docs/results.md"
 
 
 def main() -> None:
@@ -105,7 +105,7 @@ def _head(vectors: embeddings.Embeddings, splits: pd.DataFrame, seed: int) -> fl
 
 
 def table(found: dict[str, Any]) -> str:
-    """The README's table: means over the seeds, with standard deviations."""
+    """The page's table: means over the seeds, with standard deviations."""
     models = [key for key in ("cnn", "head") if key in found["runs"][0]]
     titles = {"cnn": "the CNN's test accuracy", "head": "that of a head on a pretrained extractor"}
     heads = ["split", "objects on two sides", "test images whose neighbour was trained on"]

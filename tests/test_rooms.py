@@ -1,6 +1,7 @@
 """The package's rooms: which may import which, and how long a file or function may be."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -21,6 +22,12 @@ def test_a_room_imports_only_rooms_below_it():
     assert done.returncode == 0, done.stdout + done.stderr
     (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     assert sorted(contract["layers"]) == sorted(["__main__", *(room.name for room in ROOMS)])
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_room_is_on_the_map(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [room.name for room in ROOMS if not re.search(rf"\b{room.name}\b", text)] == []
 
 
 def _says_why(node: ast.Module | ast.FunctionDef) -> bool:

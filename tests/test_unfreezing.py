@@ -175,7 +175,9 @@ def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
     pixels = parts[1].val.inputs
     again = keras.models.clone_model(first)
     again.set_weights(first.get_weights())
+    before = again.predict_on_batch(pixels)
     found = [model.predict_on_batch(pixels) for model in head.with_trained(again, tmp_path / "w.npz")]
+    np.testing.assert_array_equal(again.predict_on_batch(pixels), before)
     np.testing.assert_allclose(found[0], first.predict_on_batch(pixels), atol=1e-6)
     np.testing.assert_allclose(found[1], second.predict_on_batch(pixels), atol=1e-6)
 

@@ -96,7 +96,7 @@ class BatchNorm(layers.BatchNormalization):
     """Keras builds it from a dozen operations, each a pass over the feature map; here it is one, of four dimensions."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
-        if len(inputs.shape) != 4 or self.axis not in {-1, 3} or mask is not None:
+        if not self.can_be_fused(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
         training = bool(training) and self.trainable
         mean, variance, scale, offset = self.tensors()
@@ -115,6 +115,10 @@ class BatchNorm(layers.BatchNormalization):
             self.follow(self.moving_mean, batch_mean)
             self.follow(self.moving_variance, batch_variance * (count - 1) / count)
         return outputs
+
+    def can_be_fused(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> bool:
+        """Feature maps (rows, height, width, channels), and no mask."""
+        return len(inputs.shape) == 4 and self.axis in {-1, 3} and mask is None
 
     def tensors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Moving mean, moving variance, scale and offset, (channels,) each."""
@@ -136,7 +140,7 @@ class FrozenBatchNorm(BatchNorm):
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
-        if len(inputs.shape) != 4 or self.axis not in {-1, 3} or mask is not None:
+        if not self.can_be_fused(inputs, mask):
             return super().call(inputs, training=False, mask=mask)
         mean, variance, scale, offset = self.tensors()
         slope = scale * tf.math.rsqrt(variance + self.epsilon)

@@ -22,7 +22,7 @@ class SynchronisedBatchNorm(BatchNorm):
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
         if not training or not self.trainable:
             return super().call(inputs, training=training, mask=mask)
-        if len(inputs.shape) != 4 or self.axis not in {-1, 3} or mask is not None:
+        if not self.can_be_fused(inputs, mask):
             raise ValueError("Over workers, batch normalisation takes feature maps with channels last and no mask.")
         width = inputs.shape[-1]
         scale = tf.convert_to_tensor(self.gamma.value) if self.scale else tf.ones(width)

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
+from numpy.typing import NDArray
 
 from realwaste.classifier.inference import of_pictures, of_vectors
 from realwaste.classifier.model_file import Classifier
@@ -47,14 +48,22 @@ def save_trained(path: Path, models: Sequence[keras.Model]) -> None:
 
 
 def with_trained(model: keras.Model, path: Path) -> Iterator[keras.Model]:
-    """`model` with what each of those learned that `save_trained` wrote, one after the other."""
+    """`model` with what each of those learned that `save_trained` wrote, one after the other; at the end as it was."""
     weights = model.trainable_weights
+    own = [weight.numpy() for weight in weights]
     with np.load(path, allow_pickle=False) as stored:
         values = [stored[name] for name in stored.files]
-    for start in range(0, len(values), len(weights)):
-        for weight, value in zip(weights, values[start : start + len(weights)], strict=True):
-            weight.assign(value)
-        yield model
+    try:
+        for start in range(0, len(values), len(weights)):
+            _assign(weights, values[start : start + len(weights)])
+            yield model
+    finally:
+        _assign(weights, own)
+
+
+def _assign(weights: Sequence[keras.Variable], values: Sequence[NDArray[np.float32]]) -> None:
+    for weight, value in zip(weights, values, strict=True):
+        weight.assign(value)
 
 
 def of(classifier: keras.Model) -> keras.Model:
