@@ -97,7 +97,7 @@ def _table1(
     # The vote needs no training of its own.
     vote = {"backbone": "Soft vote", "weights": f"those of the {len(trainings)}"}
     named = trainings | {comparison.ENSEMBLE: vote}
-    seconds[comparison.ENSEMBLE] = sum(seconds.values())
+    seconds[comparison.ENSEMBLE] = round(sum(seconds.values()), 2)
     return comparison.table1(measured, named, seconds, predicted, origin)
 
 
