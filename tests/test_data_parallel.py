@@ -170,7 +170,7 @@ def test_a_loss_that_is_no_number_ends_it_in_the_same_epoch(meet):
     outcomes = _together(meet, 2, learning_rate=1e38)
     _, local = training_job.run("local", learning_rate=1e38)
     for outcome in outcomes:
-        found = fitting.what_happened(outcome.rows, outcome.seconds, outcome.best_epoch)
+        found = fitting.training_of(outcome.rows, outcome.seconds, outcome.best_epoch)
         assert found.diverged_epoch == local.diverged_epoch
         assert len(found.history) == len(local.history)
 

@@ -95,7 +95,7 @@ def test_results_that_stay_away_end_the_wait():
         yield 1
         time.sleep(5)
 
-    results = waiting.watched(slow(), "vectors", 0.2)
+    results = waiting.with_patience(slow(), "vectors", 0.2)
     assert next(results) == 1
     with pytest.raises(UserError, match=r"must deliver vectors: none came for 0\.2 s"):
         next(results)
@@ -108,7 +108,7 @@ def test_what_goes_wrong_beside_comes_through(error):
         raise error
 
     with pytest.raises(type(error)) as caught:
-        list(waiting.watched(failing(), "vectors", 5))
+        list(waiting.with_patience(failing(), "vectors", 5))
     assert caught.value is error
 
 
@@ -153,7 +153,7 @@ def test_patience_is_a_number(monkeypatch):
 
 def test_a_worker_with_other_libraries_refuses_to_work():
     with pytest.raises(UserError, match="libraries of the machine that starts the stage"):
-        worker.settle({**libraries.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1)
+        worker.match_sender({**libraries.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1)
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 999])

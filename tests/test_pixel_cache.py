@@ -28,12 +28,12 @@ GB = 10**9
     ],
 )
 def test_the_rule(wanted, needed, memory, disk, used):
-    assert pixel_cache.fitting(wanted, needed, memory=memory, disk=disk) == used
+    assert pixel_cache.choose_by_room(wanted, needed, memory=memory, disk=disk) == used
 
 
 def test_falling_back_is_said(caplog, monkeypatch):
     monkeypatch.setattr(logger, "propagate", True)
-    pixel_cache.fitting("memory", 4 * GB, memory=GB, disk=80 * GB)
+    pixel_cache.choose_by_room("memory", 4 * GB, memory=GB, disk=80 * GB)
     assert "4.0 GB of decoded pictures do not fit in cache: memory" in caplog.text
     assert caplog.text.strip().endswith("used: disk")
 

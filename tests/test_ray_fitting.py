@@ -147,7 +147,7 @@ def test_a_worker_keeps_what_its_node_has_room_for(splits, tmp_path, monkeypatch
     monkeypatch.setattr(machine, "free_memory", lambda: 0)
     train, val, _ = on_ray.pictures(splits, tmp_path / "raw", 16, "memory")
     own, _ = ray_worker.kept(train, val)
-    assert isinstance(own.inputs, pixel_cache.Kept)
+    assert isinstance(own.inputs, pixel_cache.DecodedOnce)
     assert isinstance(own.inputs._pixels, np.memmap)
 
 

@@ -65,7 +65,7 @@ def _first_kernel_moved(optimizer=None):
     layer = keras.layers.Dense(8, activation="relu", name="first")
     model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(2, activation="softmax")])
     twin = fused.twin(model, "mixed_float16", to_train=True)
-    fitting.make_ready(twin, Schedule(4, 8, 0.01, False, 1, dtype_policy="mixed_float16"), 1)
+    fitting.compile_for_training(twin, Schedule(4, 8, 0.01, False, 1, dtype_policy="mixed_float16"), 1)
     if optimizer is not None:
         twin.compile(optimizer, loss="sparse_categorical_crossentropy")
     before = twin.get_layer("first").get_weights()[0]

@@ -71,7 +71,7 @@ def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy,
         unfreeze(network, 3)
     learning = fused.twin(classifiers[0], policy, to_train=True, batch_norm=batch_norm)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
-    fitting.make_ready(learning, Schedule(1, 4, 0.001, True, 1), 1)
+    fitting.compile_for_training(learning, Schedule(1, 4, 0.001, True, 1), 1)
     graph = tf.function(learning.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph
     whole = graph.as_graph_def()
     nodes = [*whole.node, *(node for function in whole.library.function for node in function.node_def)]

@@ -19,14 +19,14 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Fetched:
-    """A backbone with what metrics say of it: backbone, weights and preprocessing."""
+    """A frozen backbone, and what metrics say of it: its name, its weights and its preprocessing."""
 
     model: keras.Model
     facts: dict[str, str]
 
 
 def fetched(folder: Path, image_size: int) -> Fetched:
-    """The backbone whose weights the fetch stage left in `folder`; errors as of `build`."""
+    """Build the backbone whose weights the fetch stage left in `folder`; errors as of `build`."""
     record = read(folder)
     source, weights = record.constructor_or_file(folder), record.weights_file(folder)
     facts = {

@@ -28,13 +28,14 @@ class Weights:
     seed: int | None
 
     def constructor_or_file(self, folder: Path) -> str:
-        """What backbone.build takes as its backbone."""
+        """What feature_extractor.build takes as its backbone."""
         return str(folder / self.backbone) if is_file(self.backbone) else self.backbone
 
     def weights_file(self, folder: Path) -> Path | None:
-        """What backbone.build takes as its weights: none where they are random or inside the extractor."""
+        """What feature_extractor.build takes as its weights; None where they are random or inside the extractor."""
         return None if self.file is None or is_file(self.backbone) else folder / self.file
 
 
 def read(folder: Path) -> Weights:
+    """The record of a weights folder that the fetch stage left."""
     return Weights(**read_json(folder / RECORD))

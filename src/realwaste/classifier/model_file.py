@@ -45,7 +45,7 @@ class Facts:
     origin: str = "given"
 
     def caution(self) -> str | None:
-        """What must stand beside every answer of a model that cannot know better."""
+        """What must stand beside every answer of a model that learned nothing of waste; None where it may have."""
         if self.origin == "synthetic":
             return "trained on generated pictures, not photographs: its answers mean nothing"
         if self.weights == "random":
@@ -72,7 +72,7 @@ class Classifier:
 
 
 def save(path: Path, classifier: Classifier) -> None:
-    """Keras' own format, .keras; other programs that read it pass over the record."""
+    """Write a model in Keras' own format, .keras, with its record, which other programs that read it pass over."""
     with replacing(path) as temporary:
         classifier.model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
@@ -80,7 +80,7 @@ def save(path: Path, classifier: Classifier) -> None:
 
 
 def facts_of(path: Path) -> Facts:
-    """The record alone, without waiting for TensorFlow.
+    """Read the record of a model file alone, without waiting for TensorFlow.
 
     Raises:
         UserError: no such file, or one that this pipeline did not write.
@@ -101,7 +101,7 @@ def facts_of(path: Path) -> Facts:
 
 
 def load(path: Path) -> Classifier:
-    """Ready to predict; loaded in safe mode, so that a file from anywhere runs no code.
+    """Read a model file, in safe mode: a file from anywhere runs no code.
 
     Raises:
         UserError: as of `facts_of`, and for a file that Keras cannot read.

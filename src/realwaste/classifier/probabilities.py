@@ -8,7 +8,7 @@ Labels = NDArray[np.integer]
 
 
 def defined(probabilities: Probabilities) -> tuple[Probabilities, int]:
-    """Answers that are numbers, and how many were not: weights that diverged have no opinion, which is 1/n."""
+    """The same with 1/n in each row that is no number, and how many those were: weights that diverged know nothing."""
     undefined = np.asarray(~np.isfinite(probabilities).all(axis=1))
     return np.where(undefined[:, np.newaxis], 1 / probabilities.shape[1], probabilities), int(undefined.sum())
 

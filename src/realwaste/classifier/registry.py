@@ -26,7 +26,7 @@ def on() -> list[str]:
 
 
 def is_off(path: Path) -> bool:
-    """Whether `path` was marked."""
+    """Whether the word `off` stands at `path`, as `mark_off` leaves it."""
     return path.is_file() and path.stat().st_size == len(_TEXT) and path.read_bytes() == _TEXT.encode()
 
 

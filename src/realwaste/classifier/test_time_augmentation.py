@@ -29,7 +29,7 @@ def averaged(classifier: keras.Model, flips: str) -> keras.Model:
 
 
 def batch_size(pictures: int, flips: str) -> int:
-    """How many to ask about at once, where the memory is enough for so many of one view."""
+    """How many pictures to ask about at once, with these flips, where memory is enough for `pictures` of one view."""
     return max(1, pictures // (1 if flips == NONE else 1 + len(_AXES[flips])))
 
 

@@ -36,7 +36,7 @@ _QUIET = {
 
 
 def require() -> None:
-    """To be called before anything that takes long.
+    """Check that Ray is installed. Call it before anything that takes long.
 
     Raises:
         UserError: Ray is not installed.
@@ -51,7 +51,7 @@ def require() -> None:
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Ray, for as long as the block lasts; what it started on this machine is ended with it.
+    """Connect to a Ray cluster for as long as the block lasts; a cluster that this started on the machine ends with it.
 
     Raises:
         UserError: Ray is not installed, no cluster answers at RAY_ADDRESS, or it is of another version.
@@ -89,12 +89,12 @@ def _defaults(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def cpus() -> int:
-    """Cores of all nodes that are alive, as Ray counts them; at least one."""
+    """The number of cores of all nodes together; at least one."""
     return max(1, sum(cores()))
 
 
 def cores() -> list[int]:
-    """Of each node that is alive and has some."""
+    """The number of cores of each node that is alive and has any, as Ray counts them."""
     import ray  # noqa: PLC0415
 
     found = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]

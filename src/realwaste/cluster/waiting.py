@@ -15,7 +15,7 @@ PATIENCE_S = 1800.0
 
 
 def patience_s() -> float:
-    """Seconds without a result after which work is given up; REALWASTE_RAY_PATIENCE, half an hour without it."""
+    """How many seconds without a result to wait: REALWASTE_RAY_PATIENCE, or half an hour where that is not set."""
     text = os.environ.get(PATIENCE) or str(PATIENCE_S)
     try:
         return float(text)
@@ -25,21 +25,23 @@ def patience_s() -> float:
         ) from None
 
 
-def watched(results: Iterable[Item], what: str, patience: float | None = None) -> Iterator[Item]:
-    """`results` as they come; see `told`."""
+def with_patience(results: Iterable[Item], what: str, patience: float | None = None) -> Iterator[Item]:
+    """The same results, as they come; errors as of `results_of`."""
 
     def work(tell: Callable[[Item], None]) -> None:
         for result in results:
             tell(result)
 
-    return told(work, what, patience)
+    return results_of(work, what, patience)
 
 
-def told(work: Callable[[Callable[[Item], None]], None], what: str, patience: float | None = None) -> Iterator[Item]:
-    """What `work` tells, as it comes. Ray waits for ever where its tasks find no free core, or lost their node.
+def results_of(
+    work: Callable[[Callable[[Item], None]], None], what: str, patience: float | None = None
+) -> Iterator[Item]:
+    """The results of `work`, as they come.
 
     Args:
-        work: runs in a thread of its own, and calls what it is given with each result.
+        work: runs in a thread of its own, and calls the function that it is given with each result.
         what: in plural, for the error: "vectors".
         patience: seconds, patience_s() without it.
 

@@ -16,14 +16,14 @@ from realwaste.core.log import logger
 
 
 def node() -> str:
-    """The id of the node that this worker runs on."""
+    """The id of the node that this worker runs on, in hexadecimal digits."""
     import ray  # noqa: PLC0415
 
     return str(ray.get_runtime_context().get_node_id())
 
 
-def settle(expected: Mapping[str, str], *, seed: int, deterministic: bool, threads: int) -> None:
-    """Make this worker compute as the process that sent it: to be called in it before TensorFlow computes anything.
+def match_sender(expected: Mapping[str, str], *, seed: int, deterministic: bool, threads: int) -> None:
+    """Make this worker compute as the process that sent it the work. Call it before TensorFlow computes anything.
 
     Args:
         expected: libraries.versions() of the sender.
@@ -51,10 +51,10 @@ def settle(expected: Mapping[str, str], *, seed: int, deterministic: bool, threa
 
 
 def require_seen(*folders: Path) -> None:
-    """To be called in a worker.
+    """Check, in a worker, that its node sees the folders.
 
     Raises:
-        UserError: its node does not have one of the folders.
+        UserError: the node does not have one of them.
     """
     import ray  # noqa: PLC0415
 

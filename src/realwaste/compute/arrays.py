@@ -19,15 +19,15 @@ Arrays = list[NDArray[Any]]
 
 
 def write(path: Path, arrays: Iterable[NDArray[Any]]) -> None:
-    """np.savez does the same in four times the time: it copies what it writes in small pieces."""
+    """Write the arrays, in a quarter of the time of np.savez, which copies what it writes in small pieces."""
     with replacing(path) as temporary, temporary.open("wb", buffering=0) as file:
         _write(file, arrays)
 
 
 def overwrite(path: Path, arrays: Iterable[NDArray[Any]]) -> None:
-    """Write into the file that is there, which until the end is none: the system need not find memory for a new one.
+    """Write into the file that is there, which counts as absent until the end.
 
-    Of the CNN's 0.4 GB that is 0.1 s in place of 0.3 to 1.2.
+    The system need not find memory for a new file: 0.1 s for the CNN's 0.4 GB, in place of 0.3 to 1.2.
     """
     path.touch()
     with path.open("r+b", buffering=0) as file:
@@ -38,7 +38,7 @@ def overwrite(path: Path, arrays: Iterable[NDArray[Any]]) -> None:
 
 
 def read(path: Path) -> Arrays | None:
-    """What was written; None where there is no file, or one that was cut off, or damaged with the machine's power."""
+    """The arrays that were written; None where there is no file, or one that was cut off or damaged."""
     if not path.is_file():
         return None
     with path.open("rb") as file:

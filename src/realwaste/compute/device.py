@@ -16,22 +16,23 @@ _HIDDEN = {"", "-1"}
 
 
 def gpus() -> list[tf.config.PhysicalDevice]:
+    """The GPUs that TensorFlow sees."""
     return tf.config.list_physical_devices("GPU")
 
 
 def facts(gpu: tf.config.PhysicalDevice) -> dict[str, Any]:
-    """device_name and compute_capability, where it has them."""
+    """What TensorFlow knows of a GPU: device_name and compute_capability, where it has them."""
     return tf.config.experimental.get_device_details(gpu)
 
 
 def record(precision: str, engine: str = "local") -> dict[str, str | int]:
-    """machine.record of a computation by TensorFlow."""
+    """The record of realwaste.core.machine for a computation by TensorFlow, with the GPUs that it sees."""
     names = [facts(gpu).get("device_name", "of unknown name") for gpu in gpus()]
     return machine.record(precision, gpus=names, engine=engine)
 
 
 def say(made: Mapping[str, Any]) -> None:
-    """One line on what a training runs on; one more where a GPU lies idle, since TensorFlow's own notes are dropped."""
+    """Log one line on what a computation runs on, and a warning where a GPU is there that TensorFlow does not see."""
     logger.info("computes on %s", machine.line(made))
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES") not in _HIDDEN
     if made["gpu"] == machine.NO_GPU and wanted and any(path.exists() for path in NVIDIA):

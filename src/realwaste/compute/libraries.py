@@ -6,4 +6,5 @@ _NAMES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pillow", "p
 
 
 def versions() -> dict[str, str]:
+    """The version of each, by its name on the package index."""
     return {name: version(name) for name in _NAMES}

@@ -20,7 +20,7 @@ STATE = Path("data/.state")
 
 @contextmanager
 def state(stage: str, facts: Mapping[str, Any], inputs: Iterable[Path]) -> Iterator[Path]:
-    """The folder to keep the progress of `stage` in, empty or as a killed run of the same work left it.
+    """Give the folder to keep the progress of `stage` in, empty or as a killed run of the same work left it.
 
     Args:
         facts: parameters and what was resolved from them; JSON.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` to write a file or folder to; takes its place if the block succeeds.
+    """Give a temporary sibling of `path` to write a file or folder to, which takes its place if the block succeeds.
 
     The sibling keeps the suffix, which writers such as Keras go by. What stands at `path` is replaced whole, be it a
     file or a folder.
@@ -53,12 +53,13 @@ def _remove(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Strict JSON.
+    """Write a record as strict JSON.
 
     Raises:
         ValueError: for NaN or an infinity, which `dvc metrics` shows as if all were well and other readers refuse.
@@ -68,7 +69,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
-    """The table without its index; floats round-trip; a missing value is an empty field."""
+    """Write a table without its index. Floats read back as they were; a missing value is an empty field."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 

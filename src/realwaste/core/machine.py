@@ -25,7 +25,7 @@ NO_GPU = "none"
 
 
 def record(precision: str, *, gpus: Sequence[str] = (), engine: str = "local") -> dict[str, str | int]:
-    """This machine's, under KEYS.
+    """What this machine is, as a record with KEYS.
 
     Args:
         precision: the Keras dtype policy that was used, or the arrays' type.
@@ -61,7 +61,7 @@ def line(made: Mapping[str, Any]) -> str:
 
 
 def processor() -> str:
-    """Its name; on Linux with family and model, since the name alone may be that of a whole series."""
+    """The processor's name; on Linux with family and model, since the name alone may be that of a whole series."""
     facts = _cpuinfo()
     if "model name" in facts:
         known = " ".join(f"{said} {facts[key]}" for key, said in _NUMBERS.items() if key in facts)
@@ -76,17 +76,17 @@ _NUMBERS = {"cpu family": "family", "model": "model"}
 
 
 def cores() -> int:
-    """Those that this process may use; TensorFlow takes as many threads, and results depend on them."""
+    """The number of cores that this process may use. TensorFlow takes as many threads, and results depend on them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def flags() -> set[str]:
-    """What the processor can do, in Linux' words; elsewhere nothing is known."""
+    """What the processor can do, in the words of Linux (avx512_bf16, amx_bf16, …); empty on other systems."""
     return set(_cpuinfo().get("flags", "").split())
 
 
 def free_memory() -> int:
-    """Bytes; a container's limit counts, which the kernel's own figure does not know.
+    """Bytes of memory that are free here. A container's limit counts, which the kernel's own figure does not know.
 
     A container's use has every file in it that was read there. Pages of files that were not used lately count as free,
     as Kubernetes counts them: the kernel gives them up before it refuses memory.

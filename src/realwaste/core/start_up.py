@@ -14,13 +14,13 @@ _NOTE = re.compile(rb"WARNING: All log messages before absl::InitializeLog|[IWE]
 
 
 def quiet() -> None:
-    """To be called before TensorFlow is imported; whoever has set TF_CPP_MIN_LOG_LEVEL keeps it."""
+    """Ask TensorFlow for silence, before it is imported; whoever has set TF_CPP_MIN_LOG_LEVEL keeps that."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
 
 
 @contextmanager
 def without_notes() -> Iterator[None]:
-    """For the import: TensorFlow's own lines are dropped, what anyone else writes to standard error comes after it."""
+    """Import TensorFlow inside this block: its own lines are dropped, and what others write to standard error stays."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != QUIET or sys.stderr is None:
         yield
         return

@@ -13,11 +13,15 @@ from realwaste.training.samples import Samples
 
 
 class Pictures(Protocol):
+    """Makes the samples that a CNN is trained on and validated with."""
+
     def __call__(self, splits: pd.DataFrame, root: Path, size: int, cache: str) -> tuple[Samples, Samples, str]:
         """Train and validation pictures as `Fit` wants them, and the cache they are in, as of samples.pictures."""
 
 
 class Fit(Protocol):
+    """Trains the CNN."""
+
     def __call__(
         self,
         model: keras.Model,
@@ -28,7 +32,7 @@ class Fit(Protocol):
         checkpoint: Path | None = None,
         live: Callable[[pd.DataFrame], None] | None = None,
     ) -> fitting.Training:
-        """As training.fit: the same batches in the same order, one step each, whoever computes them.
+        """As realwaste.training.fitting.fit: the same batches in the same order, one step each, whoever computes them.
 
         An engine may go on from the checkpoint of another.
         """
@@ -36,12 +40,14 @@ class Fit(Protocol):
 
 @dataclass(frozen=True)
 class Fitting:
+    """The two halves of an engine, which belong together: how pictures travel, and who trains on them."""
+
     pictures: Pictures
     fit: Fit
 
 
 def of(engine: str) -> Fitting:
-    """That of base.engine: local or ray.
+    """The engine by its name in `base.engine`, local or ray.
 
     Raises:
         UserError: Ray is not installed.

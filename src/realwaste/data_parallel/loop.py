@@ -1,9 +1,14 @@
-"""One worker's side of a training over several: the same steps as in one process, each batch divided over the workers.
+"""The training loop of a worker, one of several: the steps of one process, each batch divided over the workers.
 
-Keras' own `fit` cannot run under `tf.distribute.MultiWorkerMirroredStrategy` (Keras 3.15), hence a loop. Every worker
-has a whole copy of the weights, computes the gradient of its rows of a batch, and takes the step of the sum of all
-gradients: the copies stay equal without ever being sent. Loss and gradient are means over the batch, whatever number
-of rows a worker has of it.
+What it does. Every worker has a whole copy of the weights, computes the gradient of its rows of a batch, and takes the
+step of the sum of all gradients: the copies stay equal without ever being sent. Loss and gradient are means over the
+batch, whatever number of rows a worker has of it, so that the steps are those of realwaste.training.fitting.
+
+Why no library does it. Keras' own `fit` cannot run under `tf.distribute.MultiWorkerMirroredStrategy` (tried with Keras
+3.15), and Ray Train brings workers together but has no loop of its own for TensorFlow.
+
+What would make it superfluous: a `fit` that runs under that strategy. `keras.distribution`, which on TensorFlow goes by
+DTensor, was not tried.
 
 What cannot equal one process is what is drawn: augmentation and dropout. The first worker's numbers are those of one
 process, and the others' are as good.
@@ -37,7 +42,7 @@ class Work:
     Attributes:
         model: its architecture, as Keras' JSON.
         variables: of its twin, weights and then the states of what draws numbers.
-        checkpoint: as of training.fit; the first worker writes it, all read it.
+        checkpoint: as of fitting.fit; the first worker writes it, all read it.
     """
 
     model: str
@@ -48,7 +53,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """rows: one an epoch, in the order of training.METRICS; weights: of the epoch that is kept."""
+    """What came of a training: rows, one an epoch in the order of fitting.METRICS, and the kept epoch's weights."""
 
     rows: Rows
     seconds: float
@@ -57,6 +62,7 @@ class Outcome:
 
 
 def work_of(model: keras.Model, schedule: Schedule, checkpoint: Path | None) -> Work:
+    """The work of training `model`, in a form that travels to other processes."""
     twin = fused.twin(model, schedule.dtype_policy, to_train=True)
     return Work(model.to_json(), [variable.numpy() for variable in twin.variables], schedule, checkpoint)
 
@@ -81,7 +87,7 @@ def fit(
         RuntimeError: the workers do not find the same checkpoint.
     """
     group, schedule, twin = _Group(strategy), work.schedule, _twin_of(work)
-    fitting.make_ready(twin, schedule, batches.steps(len(train.labels), schedule.batch_size))
+    fitting.compile_for_training(twin, schedule, batches.steps(len(train.labels), schedule.batch_size))
     kept = Checkpoint(work.checkpoint, fitting.METRICS, schedule.patience)
     done = kept.restore(twin)
     group.agree_on(done)
@@ -91,7 +97,7 @@ def fit(
     kept.set_model(twin)
     kept.on_train_begin()
     twin.stop_training = fitting.is_over(kept, schedule)
-    epochs = _Course(twin, train, val, schedule, group, beat).epochs(done)
+    epochs = _Epochs(twin, train, val, schedule, group, beat).epochs(done)
     while not twin.stop_training and len(kept.rows) < schedule.epochs:
         row = next(epochs)
         kept.on_epoch_end(len(kept.rows), dict(zip(fitting.METRICS, row, strict=True)))
@@ -125,7 +131,7 @@ class _Group:
         )
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Over the workers, of a few numbers."""
+        """The sum over the workers of a few numbers, the same on every worker."""
         return self._summed(values).numpy()
 
     def agree_on(self, done: int) -> None:
@@ -144,7 +150,7 @@ def _draw_apart(twin: keras.Model, rank: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Course:
+class _Epochs:
     """What a worker goes through; every number it gives is the same on every worker."""
 
     twin: keras.Model

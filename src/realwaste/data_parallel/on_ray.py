@@ -28,8 +28,8 @@ from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.data_parallel import loop, ray_worker
 from realwaste.data_parallel.loop import Outcome, Rows, Work
-from realwaste.data_parallel.progress import News, Progress
-from realwaste.data_parallel.ray_worker import Wanted
+from realwaste.data_parallel.progress import Progress, Report
+from realwaste.data_parallel.ray_worker import DecodedOnWorker
 from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.training import fitting
 from realwaste.training.fitting import Schedule, Training
@@ -42,7 +42,7 @@ _LEAVE_S = 10.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How many workers, and the cores of each."""
+    """How many workers a training has, and how many cores each of them."""
 
     workers: int
     cpus: int
@@ -65,10 +65,11 @@ def plan(cores: list[int]) -> Plan:
 
 
 def pictures(splits: pd.DataFrame, root: Path, size: int, cache: str) -> tuple[Samples, Samples, str]:
-    """Paths alone, which every node must have; each worker decides by itself on a cache that its node has room for."""
+    """Samples of paths alone, which every node must have; each worker takes the cache that its node has room for."""
     train, val = (
         Samples(
-            Wanted([root.resolve() / path for path in paths_of(splits, part)], size, cache), labels_of(splits, part)
+            DecodedOnWorker([root.resolve() / path for path in paths_of(splits, part)], size, cache),
+            labels_of(splits, part),
         )
         for part in ("train", "val")
     )
@@ -84,7 +85,7 @@ def fit(
     checkpoint: Path | None = None,
     live: Callable[[pd.DataFrame], None] | None = None,
 ) -> Training:
-    """As training.fit, over the nodes of a Ray cluster.
+    """Train as realwaste.training.fitting.fit does, over the nodes of a Ray cluster.
 
     A lost worker ends no training: the others are ended too, and all start again from the last epoch, on the nodes that
     are left. The workers compute deterministically, whatever base.deterministic says.
@@ -103,7 +104,7 @@ def fit(
 
     with connection.connected():
         try:
-            for news in waiting.watched(told(), "training steps"):
+            for news in waiting.with_patience(told(), "training steps"):
                 if isinstance(news, Outcome):
                     outcome = news
                 elif live and news:
@@ -113,7 +114,7 @@ def fit(
             over.set()
             left.wait(_LEAVE_S)
     model.set_weights(outcome.weights)
-    return fitting.what_happened(outcome.rows, outcome.seconds, outcome.best_epoch)
+    return fitting.training_of(outcome.rows, outcome.seconds, outcome.best_epoch)
 
 
 def _lasting(work: Work, train: Samples, val: Samples, over: threading.Event) -> Iterator[Rows | Outcome]:
@@ -174,7 +175,7 @@ def _attempt(given: Any, over: threading.Event) -> Iterator[Rows | Outcome]:
 
     here = NodeAffinitySchedulingStrategy(worker.node(), soft=False)
     progress = ray.remote(num_cpus=0, scheduling_strategy=here)(Progress).remote()
-    seen = News(0, [], "")
+    seen = Report(0, [], "")
     try:
         for error in _run(given, progress):
             if over.is_set():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from realwaste.cluster import worker
 from realwaste.core.errors import UserError
 from realwaste.training import pixel_cache
-from realwaste.training.pixel_cache import Files
+from realwaste.training.pixel_cache import DecodedOnRead
 
 if TYPE_CHECKING:
     from realwaste.data_parallel.loop import Outcome, Rows, Work
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BEAT_S = 0.5
 
 
-class Wanted(Files):
+class DecodedOnWorker(DecodedOnRead):
     """Pictures that are decoded where they are used, and kept there in `cache` if they fit."""
 
     def __init__(self, files: list[Path], size: int, cache: str) -> None:
@@ -30,7 +30,11 @@ class Wanted(Files):
 
 
 def work(told: dict[str, Any]) -> None:
-    """Train, and tell the progress of it. Of `told`, see realwaste.data_parallel.on_ray."""
+    """Train, and tell the progress actor of it: what Ray Train runs in each worker.
+
+    Args:
+        told: by realwaste.data_parallel.on_ray: given (a reference to work and samples), progress, versions, threads.
+    """
     import ray  # noqa: PLC0415
 
     progress = told["progress"]
@@ -53,7 +57,7 @@ def _trained(
     from realwaste.data_parallel import loop  # noqa: PLC0415
 
     work, train, val = given
-    worker.settle(versions, seed=work.schedule.seed, deterministic=True, threads=threads)
+    worker.match_sender(versions, seed=work.schedule.seed, deterministic=True, threads=threads)
     # Before any operation, which the workers could else not join.
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     check_files(work, train)
@@ -74,8 +78,9 @@ def _trained(
 
 
 def check_files(work: "Work", train: "Samples") -> None:
+    """UserError where this node sees neither the checkpoint's folder nor the first picture."""
     needed = [work.checkpoint.parent] if work.checkpoint else []
-    if isinstance(train.inputs, Files):
+    if isinstance(train.inputs, DecodedOnRead):
         needed += train.inputs.files[:1]
     if missing := [path for path in needed if not path.exists()]:
         raise UserError(
@@ -87,7 +92,7 @@ def check_files(work: "Work", train: "Samples") -> None:
 
 def kept(train: "Samples", val: "Samples") -> "tuple[Samples, Samples]":
     """The same samples, pictures with the cache that this node has room for."""
-    files = [part.inputs for part in (train, val) if isinstance(part.inputs, Wanted)]
+    files = [part.inputs for part in (train, val) if isinstance(part.inputs, DecodedOnWorker)]
     if not files:
         return train, val
     folder = Path(tempfile.gettempdir())
@@ -95,8 +100,8 @@ def kept(train: "Samples", val: "Samples") -> "tuple[Samples, Samples]":
     if used == "none":
         return train, val
     own = [
-        replace(part, inputs=pixel_cache.Kept(part.inputs.files, part.inputs.size, used, folder))
-        if isinstance(part.inputs, Wanted)
+        replace(part, inputs=pixel_cache.DecodedOnce(part.inputs.files, part.inputs.size, used, folder))
+        if isinstance(part.inputs, DecodedOnWorker)
         else part
         for part in (train, val)
     ]

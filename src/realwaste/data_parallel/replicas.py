@@ -1,4 +1,7 @@
-"""The workers of the `tf.distribute` strategy that a computation runs under; outside of one there is one worker."""
+"""The replicas, here called workers, of the `tf.distribute` strategy that a computation runs under.
+
+Outside of a strategy there is one.
+"""
 
 from typing import Any
 
@@ -6,11 +9,12 @@ import tensorflow as tf
 
 
 def count() -> int:
+    """The number of workers."""
     return int(tf.distribute.get_replica_context().num_replicas_in_sync)
 
 
 def index() -> Any:
-    """Of this one, from 0; maybe a tensor."""
+    """The number of this worker, from 0; inside a strategy it may be a tensor."""
     return tf.distribute.get_replica_context().replica_id_in_sync_group
 
 

@@ -63,7 +63,7 @@ def embed(model: keras.Model, job: Job, *, kept: Path) -> Embeddings:
             logger.info("%d parts of the images on %d cores of %d nodes", len(parts), actors, len(connection.cores()))
             seen: dict[str, int] = {}
             shown = track(
-                waiting.watched(results, "vectors"), "embedding", len(parts), console=console, disable=is_quiet()
+                waiting.with_patience(results, "vectors"), "embedding", len(parts), console=console, disable=is_quiet()
             )
             for start, vectors, node in shown:
                 arrays.write(_file(kept, start), [vectors, np.array(time.perf_counter() - began)])
@@ -112,7 +112,7 @@ class Embedder:
 
         work, job = self._work, self._work.job
         worker.require_seen(job.root)
-        worker.settle(work.versions, seed=0, deterministic=job.deterministic, threads=1)
+        worker.match_sender(work.versions, seed=0, deterministic=job.deterministic, threads=1)
         with TemporaryDirectory() as folder:
             file = Path(folder) / "model.keras"
             file.write_bytes(ray.get(work.model))

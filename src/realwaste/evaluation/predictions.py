@@ -18,15 +18,17 @@ def rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes
 
 
 def classes_of(table: pd.DataFrame) -> list[str]:
+    """The classes that the table has probabilities of, in the order of its columns."""
     return [column.removeprefix(PREFIX) for column in table.columns if column.startswith(PREFIX)]
 
 
 def probabilities_of(table: pd.DataFrame) -> Probabilities:
+    """The probabilities (rows, classes) of the table."""
     return cast(Probabilities, table[[PREFIX + name for name in classes_of(table)]].to_numpy(np.float64))
 
 
 def labels_of(table: pd.DataFrame) -> Labels:
-    """Class numbers, in the order of the probability columns."""
+    """The class number of each row's label, in the order of the probability columns."""
     return pd.Index(classes_of(table)).get_indexer_for(table["label"])
 
 

@@ -11,6 +11,7 @@ from realwaste.classifier.probabilities import Labels, Probabilities
 
 
 def accuracy(labels: Labels, probabilities: Probabilities) -> float:
+    """The share of images whose most probable class is their label."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 

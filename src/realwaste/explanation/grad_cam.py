@@ -1,4 +1,17 @@
-"""Where a classifier looks: Grad-CAM (Selvaraju et al., 2017) on the last map before pooling."""
+"""Where a classifier looks: Grad-CAM (Selvaraju et al., 2017) on the last map before pooling.
+
+What it does. The network is split in two at the last pooling: from the picture to the last feature map, and from there
+to the scores. The first part runs as it is, and the gradient of a class's log-odds is taken through the second alone.
+The layers are the model's own, without a copy of the weights; a pooling inside a nested model, as a backbone in a
+classifier is, is found there, and the split goes through the nested model.
+
+Why no library does it. tf-keras-vis 0.8.7 asks for the map's tensor in the outer model, where Keras 3 does not find one
+of a nested model ("not connected to `inputs`"); and libraries take the score after the softmax, which has no gradient
+left where a model is sure.
+
+What would make it superfluous: a backbone whose layers lie in the classifier itself, or a Keras that gives the tensors
+of nested models.
+"""
 
 from typing import Any
 

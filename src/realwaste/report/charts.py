@@ -12,7 +12,7 @@ Spec = dict[str, Any]
 
 
 def class_counts(counts: Mapping[str, int]) -> Spec:
-    """Images a class."""
+    """Bars: the number of images of each class."""
     rows = pd.DataFrame({"class": list(counts), "images": list(counts.values())})
     base = alt.Chart(rows).encode(
         y=alt.Y("class:N", sort=None, title=None), x=alt.X("images:Q"), tooltip=["class:N", "images:Q"]

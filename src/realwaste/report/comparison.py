@@ -25,7 +25,7 @@ def table1(
     predicted: pd.DataFrame,
     origin: str,
 ) -> dict[str, dict[str, Any]]:
-    """Measured figures a model.
+    """The report's Table 1: the measured figures of each model.
 
     Args:
         evaluated: metrics/evaluate.json merged with metrics/cost.json, a model.

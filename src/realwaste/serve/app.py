@@ -31,7 +31,7 @@ _PHOTO = {"required": True, "content": {"application/octet-stream": _BYTES, FORM
 
 
 def build(predictor: Predictor, *, limit: int, hosts: Iterable[str] | None, requests: int) -> FastAPI:
-    """The application.
+    """The ASGI application.
 
     Args:
         predictor: closed when the application ends.

@@ -25,7 +25,7 @@ _RETRY = 5  # seconds
 
 
 class Guard:
-    """ASGI middleware.
+    """ASGI middleware that refuses requests before anything reads them.
 
     Args:
         app: what is guarded.

@@ -7,7 +7,7 @@ from realwaste.sources.file_names import plain
 
 
 def check(url: str) -> None:
-    """UserError unless `url` is a well-formed http or https address that names a host."""
+    """Raise UserError unless `url` is a well-formed http or https address that names a host."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # looked at only here: a ValueError for one that is no number up to 65535

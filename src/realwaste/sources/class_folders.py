@@ -20,6 +20,7 @@ class ClassFolders:
 
     @property
     def images(self) -> int:
+        """How many images there are in all classes."""
         return sum(len(files) for files in self.files.values())
 
 

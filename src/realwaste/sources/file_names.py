@@ -8,14 +8,14 @@ _JOINERS = "\u200c\u200d"  # not printable by Python's rule, and part of words a
 
 
 def printable(path: Path | str) -> str:
-    """On one line; characters that steer a terminal or turn the text around are written as Python writes them."""
+    """The name on one line; characters that steer a terminal or turn the text around are written as Python has them."""
     return "".join(
         one if one.isprintable() or one in _JOINERS else one.encode("unicode_escape").decode() for one in str(path)
     )
 
 
 def unicode(path: Path | str) -> str:
-    """As it is; bytes that are no UTF-8, which Python keeps as lone surrogates, become U+FFFD."""
+    """The name as it is, but for bytes that are no UTF-8, which Python keeps as lone surrogates: they become U+FFFD."""
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -25,5 +25,5 @@ def plain(text: str) -> str:
 
 
 def folded(name: str) -> str:
-    """Equal for two names that are one file where letter case or Unicode form does not count."""
+    """A form of the name that is equal for two names which differ by letter case or Unicode form alone."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())

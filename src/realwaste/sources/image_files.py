@@ -9,7 +9,7 @@ LITTER = frozenset({"__MACOSX", "Thumbs.db"})  # what macOS packs beside the fil
 
 
 def is_image(path: Path) -> bool:
-    """By its name; whether its bytes are an image is the reader's question."""
+    """Whether a file is an image by its name. Whether its bytes are one is the reader's question."""
     return path.suffix.lower() in SUFFIXES
 
 

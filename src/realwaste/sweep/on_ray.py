@@ -61,7 +61,7 @@ def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> 
             at_once = min(len(untried), max(nodes) // threads)
             work = Work(replace(job, root=job.root.absolute()), kept.absolute(), threads, at_once)
             logger.info("%d rates on %d nodes, %d threads each", len(untried), len(nodes), threads)
-            news = waiting.told(partial(_run, work, untried), "epochs of the sweep")
+            news = waiting.results_of(partial(_run, work, untried), "epochs of the sweep")
             caches += _followed(news, job, kept, live)
     table = pd.concat([read_csv(trials.finished(kept, rate)) for rate in job.rates], ignore_index=True)
     return Tried(table, max(caches, key=_CACHES.index))
@@ -144,7 +144,7 @@ def _tried(rate: float, work: Work) -> None:
 
     job, began = work.job, time.perf_counter()
     worker.require_seen(job.root, work.kept)
-    worker.settle(work.versions, seed=job.schedule.seed, deterministic=job.deterministic, threads=work.threads)
+    worker.match_sender(work.versions, seed=job.schedule.seed, deterministic=job.deterministic, threads=work.threads)
     train, val, cache = pictures(job.splits, job.root, job.image_size, job.cache, side_by_side=work.side_by_side)
 
     def report(history: pd.DataFrame, seconds: float, line: str | None, epoch: int) -> None:

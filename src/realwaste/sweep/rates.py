@@ -13,6 +13,8 @@ RULE = "lowest validation loss at any epoch; of equals the smaller rate; never o
 
 @dataclass(frozen=True)
 class Choice:
+    """The rate that RULE picks, with the epoch and the validation loss that it is picked for."""
+
     rate: float
     epoch: int
     val_loss: float

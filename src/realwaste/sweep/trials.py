@@ -17,7 +17,7 @@ from realwaste.training.samples import Samples
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is tried.
+    """What a sweep tries.
 
     Attributes:
         splits: path, label and split of each image under `root`.
@@ -39,7 +39,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Tried:
-    """What came out.
+    """What came of a sweep.
 
     Attributes:
         table: rates.COLUMNS and `seconds` of the rate, in the order of the rates.
@@ -59,7 +59,7 @@ def fit(
     checkpoint: Path,
     live: Callable[[pd.DataFrame], None] | None = None,
 ) -> fitting.Training:
-    """One trial; checkpoint and live as of training.fit."""
+    """Train the CNN at one rate; checkpoint and live as of realwaste.training.fitting.fit."""
     keras.utils.clear_session()  # else every rate keeps the memory of those before it
     repeatable.make_repeatable(sweep.schedule.seed, deterministic=sweep.deterministic)
     model = cnn.build(sweep.image_size, len(classes_of(sweep.splits)), batch_norm_momentum=sweep.batch_norm_momentum)
@@ -68,15 +68,16 @@ def fit(
 
 
 def finished(kept: Path, rate: float) -> Path:
-    """Where the table of a rate that is done waits for the others."""
+    """The file in which the table of a rate that is done waits for the others."""
     return kept / f"rate_{named(rate)}.csv"
 
 
 def checkpoint(kept: Path, rate: float) -> Path:
+    """The checkpoint of a rate that is being tried."""
     return kept / f"epochs_{named(rate)}"
 
 
 def clear(kept: Path, rate: float) -> None:
-    """The checkpoints of a rate that is done: 0.8 GB of the CNN at 256 px."""
+    """Delete the checkpoints of a rate that is done: 0.8 GB of the CNN at 256 px."""
     for old in kept.glob(f"{checkpoint(kept, rate).name}.*"):
         old.unlink()

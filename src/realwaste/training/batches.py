@@ -12,7 +12,9 @@ from realwaste.training.samples import Samples
 
 @dataclass(frozen=True)
 class Part:
-    """Of n rows, number `index` of `count` workers has those from n·index/count to n·(index + 1)/count.
+    """A worker's part of rows: of n, worker `index` of `count` has those from n·index/count to n·(index + 1)/count.
+
+    Of ten rows, the three workers have rows 0 to 2, 3 to 5 and 6 to 9.
 
     All parts together are the rows, in their order; none is more than a row longer than another.
     """
@@ -21,10 +23,11 @@ class Part:
     count: int = 1
 
     def range(self, rows: int) -> tuple[int, int]:
+        """The first row of the part, and the one after its last."""
         return rows * self.index // self.count, rows * (self.index + 1) // self.count
 
     def of(self, batch: tf.Tensor) -> tf.Tensor:
-        """Its rows of a batch; all of them where there are fewer than workers, since networks choke on no row.
+        """The part's rows of a batch; all rows where there are fewer than workers, since networks choke on no row.
 
         The mean over all workers' rows, and their variance, are in either case those of the batch.
         """
@@ -33,7 +36,7 @@ class Part:
         return tf.cond(rows < self.count, lambda: batch, lambda: part)
 
     def rows(self, batch: int) -> int:
-        """How many rows all workers together compute of a batch of so many."""
+        """How many rows all workers together compute of a batch of `batch` rows."""
         return batch if batch >= self.count else batch * self.count
 
 
@@ -72,6 +75,7 @@ def ordered(samples: Samples, *, batch_size: int, part: Part = WHOLE) -> tf.data
 
 
 def steps(count: int, batch_size: int) -> int:
+    """The number of batches of so many rows; the last one may be smaller."""
     return -(-count // batch_size)
 
 

@@ -15,7 +15,7 @@ from realwaste.core.log import logger
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Writes weights, optimizer and history at the end of every epoch, and brings them back.
+    """A Keras callback that writes weights, optimizer and history after every epoch, and brings them back.
 
     It writes over the older of two files, so that a process killed while writing leaves the epoch before.
 
@@ -37,7 +37,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._best: arrays.Arrays = []
 
     def restore(self, model: keras.Model) -> int:
-        """Bring `model`, compiled, to the last epoch that was kept; the number of epochs done."""
+        """Bring `model`, which is compiled, to the last epoch that was kept; return the number of epochs done."""
         model.optimizer.build(model.trainable_variables)
         stored = max(self._stored(), key=lambda found: len(found[0]), default=None)
         if stored is not None:
@@ -49,12 +49,13 @@ class Checkpoint(keras.callbacks.Callback):
         return len(self.rows)
 
     def best_epoch(self) -> int:
-        """From 1: that of the lowest validation loss, the first of equals; the last where there is no patience."""
+        """The epoch of the lowest validation loss, from 1, the first of equals; the last where there is no patience."""
         if self.patience is None:
             return len(self.rows)
         return int(np.argmin([row[self.names.index("val_loss")] for row in self.rows])) + 1
 
     def is_out_of_patience(self) -> bool:
+        """Whether the training has gone on for `patience` epochs without a lower validation loss."""
         return self.patience is not None and bool(self.rows) and len(self.rows) - self.best_epoch() >= self.patience
 
     def take_best(self, model: keras.Model) -> None:

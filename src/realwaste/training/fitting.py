@@ -1,4 +1,4 @@
-"""Fitting a classifier and the table of what happened (report, sections 1.9 and 2.3)."""
+"""The training loop: fitting a classifier, and the table of what happened (report, sections 1.9 and 2.3)."""
 
 import sys
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Training:
-    """What happened.
+    """What came of a training.
 
     Attributes:
         history: one row an epoch: epoch (from 1) and METRICS, a number that is not finite left empty.
@@ -73,7 +73,7 @@ class Training:
         return facts | {"seconds": round(self.seconds, 2)}
 
     def line(self) -> str:
-        """One line for people."""
+        """What came of it, in one line for people."""
         if self.diverged_epoch is not None:
             return f"diverged in epoch {self.diverged_epoch}"
         last = self.history.iloc[self.kept_epoch - 1]
@@ -112,7 +112,7 @@ def fit(
     """
     twin = fused.twin(model, schedule.dtype_policy, to_train=True)
     steps = batches.steps(len(train.labels), schedule.batch_size)
-    make_ready(twin, schedule, steps)
+    compile_for_training(twin, schedule, steps)
     kept = Checkpoint(checkpoint, METRICS, schedule.patience)
     tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(history_of(kept.rows))) if live else None
     done = kept.restore(twin)
@@ -131,7 +131,7 @@ def fit(
         )
     kept.take_best(twin)
     model.set_weights(twin.get_weights())
-    return what_happened(kept.rows, kept.seconds, kept.best_epoch())
+    return training_of(kept.rows, kept.seconds, kept.best_epoch())
 
 
 def _epochs(train: Samples, schedule: Schedule, done: int) -> tf.data.Dataset:
@@ -145,7 +145,7 @@ def _epochs(train: Samples, schedule: Schedule, done: int) -> tf.data.Dataset:
     )
 
 
-def make_ready(twin: keras.Model, schedule: Schedule, steps: int) -> None:
+def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> None:
     """Compile `twin` to be trained by `schedule`, an epoch having `steps` batches."""
     # Keras takes weight_decay=0 for a wish, and makes a pass over all weights of it.
     optimizer = fused.Adam(_learning_rate(schedule, steps), weight_decay=schedule.weight_decay or None)
@@ -186,7 +186,7 @@ def row_losses(schedule: Schedule) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor
 
 
 def class_weights(labels: NDArray[np.int64]) -> dict[int, float]:
-    """By which a class counts as much as the mean class; those that occur."""
+    """The weight by which each class that occurs counts as much as the mean class."""
     counts = np.bincount(labels)
     return {label: float(counts.mean() / count) for label, count in enumerate(counts) if count}
 
@@ -199,14 +199,14 @@ def _verbosity() -> int | str:
 
 
 def history_of(rows: list[list[float]]) -> pd.DataFrame:
-    """As in Training, of one row an epoch in the order of METRICS."""
+    """The history as in Training, from one row an epoch in the order of METRICS."""
     history = pd.DataFrame(rows, columns=METRICS).replace([np.inf, -np.inf], np.nan)
     history.insert(0, "epoch", range(1, len(history) + 1))
     return history
 
 
-def what_happened(rows: list[list[float]], seconds: float, best_epoch: int) -> Training:
-    """Of one row an epoch in the order of METRICS."""
+def training_of(rows: list[list[float]], seconds: float, best_epoch: int) -> Training:
+    """What came of a training, from one row an epoch in the order of METRICS."""
     history = history_of(rows)
     wrong = history.loc[history[METRICS].isna().any(axis=1), "epoch"]
     diverged = int(wrong.iloc[0]) if len(wrong) else None

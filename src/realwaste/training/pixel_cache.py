@@ -16,7 +16,7 @@ RULE = "memory if the decoded pictures take at most half of what is free there, 
 _AT_ONCE = 256  # pictures decoded before they are written
 
 
-class Files:
+class DecodedOnRead:
     """Pictures decoded whenever they are asked for, indexed as an array (n, size, size, 3) uint8 is."""
 
     def __init__(self, files: Sequence[Path], size: int) -> None:
@@ -28,8 +28,8 @@ class Files:
         return read_many([self.files[number] for number in index], self.size)
 
 
-class Kept(Files):
-    """The same, each decoded when it is first asked for: a worker of several keeps its rows of the batches alone."""
+class DecodedOnce(DecodedOnRead):
+    """The same, but each is decoded once, when it is first asked for: a worker of several keeps the rows it needs."""
 
     def __init__(self, files: Sequence[Path], size: int, cache: str, folder: Path) -> None:
         """See `decoded` for cache, memory or disk, and folder."""
@@ -46,7 +46,7 @@ class Kept(Files):
         return self._pixels[index]
 
 
-def fitting(wanted: str, needed: int, *, memory: int, disk: int) -> str:
+def choose_by_room(wanted: str, needed: int, *, memory: int, disk: int) -> str:
     """The cache to use by RULE: `wanted`, or the next that fits.
 
     Args:
@@ -64,15 +64,15 @@ def fitting(wanted: str, needed: int, *, memory: int, disk: int) -> str:
 
 
 def choose(wanted: str, pictures: int, size: int, folder: Path) -> str:
-    """`fitting` for so many pictures of `size` pixels a side on this machine, a file cache being in `folder`."""
+    """The cache to use for so many pictures of `size` pixels a side on this machine, a file cache being in `folder`."""
     needed = pictures * size * size * 3
-    return fitting(wanted, needed, memory=machine.free_memory(), disk=shutil.disk_usage(folder).free)
+    return choose_by_room(wanted, needed, memory=machine.free_memory(), disk=shutil.disk_usage(folder).free)
 
 
-def decoded(files: Sequence[Path], size: int, cache: str, folder: Path) -> Pixels | Files:
+def decoded(files: Sequence[Path], size: int, cache: str, folder: Path) -> Pixels | DecodedOnRead:
     """Every picture (n, size, size, 3) uint8, kept as `cache` says; each is decoded once unless that is none."""
     if cache == "none":
-        return Files(files, size)
+        return DecodedOnRead(files, size)
     if cache == "memory":
         return read_many(files, size)
     pixels = _file_of((len(files), size, size, 3), folder)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.images.shards import Shards
 from realwaste.training import pixel_cache
-from realwaste.training.pixel_cache import Files
+from realwaste.training.pixel_cache import DecodedOnRead
 
 
 @dataclass(frozen=True)
 class Samples:
-    """inputs (n, …), pictures or vectors, with their labels (n,), class numbers."""
+    """Inputs (n, …), pictures or vectors, with their labels (n,), which are class numbers."""
 
-    inputs: NDArray[Any] | Files | Shards
+    inputs: NDArray[Any] | DecodedOnRead | Shards
     labels: NDArray[np.int64]
 
 
