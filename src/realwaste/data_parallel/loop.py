@@ -25,7 +25,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from realwaste.compute import fused
-from realwaste.data_parallel import replicas
+from realwaste.data_parallel import replicas, steps
 from realwaste.data_parallel.batch_norm import SynchronisedBatchNorm
 from realwaste.training import batches, fitting
 from realwaste.training.checkpoint import Checkpoint
@@ -172,8 +172,8 @@ class _Epochs:
             start_epoch=done,
             part=self.group.part,
         )
-        step = _training_step(self.twin, own, _weights(self.train, own), self.group)
-        judge = _validation_step(self.twin, own)
+        step = steps.training_step(self.twin, own, steps.class_weights(self.train, own), self.group.strategy)
+        judge = steps.validation_step(self.twin, own)
         coming = iter(feed)
         for _ in range(done, own.epochs):
             yield [*self._trained(coming, step), *self._validated(judge)]
@@ -195,58 +195,3 @@ class _Epochs:
             sums = sums + judge(pixels, labels).numpy()
             self.beat()
         return (self.group.sum(sums) / len(self.val.labels)).tolist()
-
-
-def _weights(train: Samples, schedule: Schedule) -> tf.Tensor:
-    """(classes,) by which a row's loss counts."""
-    weights = np.ones(int(train.labels.max()) + 1, np.float32)
-    if schedule.class_weights:
-        for label, weight in fitting.class_weights(train.labels).items():
-            weights[label] = weight
-    return tf.constant(weights)
-
-
-def _training_step(
-    twin: keras.Model, schedule: Schedule, weights: tf.Tensor, group: _Group
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The function of a worker's rows of a batch, and of the number of all workers' rows of it, that takes the step.
-
-    It gives the sums over all of losses and of right answers, the same on every worker.
-    """
-    losses_of = fitting.row_losses(schedule)
-    learned = twin.trainable_variables
-
-    def gradients(pixels: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor) -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            answers = twin(pixels, training=True)
-            losses = losses_of(labels, answers) * tf.gather(weights, labels)
-            loss = twin.optimizer.scale_loss(tf.reduce_sum(losses) / rows)
-        found = tape.gradient(loss, [variable.value for variable in learned])
-        return replicas.total([*found, tf.stack([tf.reduce_sum(losses), _hits(labels, answers)])])
-
-    def step(pixels: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        *found, sums = group.strategy.run(gradients, args=(pixels, labels, rows))
-        # Outside of the strategy, for Keras' optimizer would sum the gradients once more.
-        twin.optimizer.apply(found, learned)
-        return sums
-
-    return tf.function(step, input_signature=[*_signature(twin), tf.TensorSpec([], tf.float32)])
-
-
-def _validation_step(twin: keras.Model, schedule: Schedule) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    losses_of = fitting.row_losses(schedule)
-
-    def judge(pixels: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        answers = twin(pixels, training=False)
-        return tf.stack([tf.reduce_sum(losses_of(labels, answers)), _hits(labels, answers)])
-
-    return tf.function(judge, input_signature=_signature(twin))
-
-
-def _signature(twin: keras.Model) -> list[tf.TensorSpec]:
-    (entry,) = twin.inputs
-    return [tf.TensorSpec(entry.shape, entry.dtype), tf.TensorSpec([None], tf.int64)]
-
-
-def _hits(labels: tf.Tensor, answers: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(keras.metrics.sparse_categorical_accuracy(labels, answers), tf.float32))
