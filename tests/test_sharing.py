@@ -107,6 +107,12 @@ def test_a_fresh_clone_gets_every_byte_and_runs_nothing(origin, fresh):
     assert run(fresh, "git", "status", "--porcelain") == ""
 
 
+def test_a_tagged_model_is_got_by_its_name(origin, tmp_path):
+    run(origin, "git", "-c", "user.name=t", "-c", "user.email=t@t", "tag", "-a", "cnn@v1.0.0", "-m", "t")
+    run(tmp_path, "dvc", "artifacts", "get", str(origin), "cnn", "-o", "got.keras")
+    assert (tmp_path / "got.keras").read_bytes() == (origin / "models/cnn.keras").read_bytes()
+
+
 def test_no_secret_gets_into_git(fresh):
     run(fresh, "dvc", "remote", "modify", "--local", "share", "secret_access_key", SECRET)
     assert SECRET in (fresh / ".dvc/config.local").read_text(encoding="utf-8")
