@@ -114,7 +114,7 @@ def confusion(studio: Studio, path: Path, name: str, counts: pd.DataFrame) -> No
 def model_scores(studio: Studio, path: Path, rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> None:
     """Test accuracy with its 95 % interval, and test loss, side by side (fig. 4, 13, 14; section 2.6)."""
     figure, (left, right) = _subplots(1, 2, figsize=(2 + 2 * len(rows), 4.6), layout="constrained")
-    labels = [names[model] for model in rows]
+    labels = [names[model].replace(": ", ":\n") for model in rows]
     colors = [MODEL_COLORS[model] for model in rows]
     accuracy = np.array([row["test_accuracy"] for row in rows.values()])
     low = accuracy - [row["test_accuracy_low"] for row in rows.values()]
@@ -128,8 +128,11 @@ def model_scores(studio: Studio, path: Path, rows: Mapping[str, Mapping[str, Any
     right.bar_label(bars, fmt="%.3f", padding=2)
     right.set(xlabel="model", ylabel="test loss (crossentropy)")
     right.margins(y=0.12)
+    longest = max(len(line) for label in labels for line in label.splitlines())
     for axes in (left, right):
         _tidy(axes, [])
+        # About as wide as the bars' distance at this size of the figure.
+        axes.tick_params(axis="x", labelsize=min(10, 140 / longest))
     studio.save(figure, path, "Test accuracy and loss")
 
 
