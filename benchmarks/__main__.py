@@ -55,7 +55,7 @@ def _images(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     stand_ins = StandIns()
     fetched = dataset.fetch(arguments.photos, raw, sha256=None, seed=42, images_per_class=40, stand_ins=stand_ins)
     stand_ins.say()
-    accepted, _ = manifest.scan(raw)
+    accepted, *_ = manifest.scan(raw)
     splits = split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=42)
     write_csv(work / "data/splits.csv", splits)
     return {"dataset": fetched.dataset, "images": len(splits)}

@@ -21,7 +21,7 @@ from realwaste.compute import repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
 from realwaste.dataset import leakage, manifest, split
-from realwaste.dataset.labels import labels_of, paths_of
+from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.embedding import embeddings, local
 from realwaste.evaluation import scores
 from realwaste.finetuning import head
@@ -55,7 +55,7 @@ def main() -> None:
 
 def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict[str, Any]]:
     synthetic.generate(root, images_per_class=IMAGES_PER_CLASS, seed=seed)
-    table, _ = manifest.scan(root)
+    table, *_ = manifest.scan(root)
     near = leakage.near_duplicates(table)
     splits = {
         "random": split.stratified(table, **RATIOS, seed=seed),
@@ -71,9 +71,9 @@ def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict
             own, near
         )
         row["test_images"] = int((own["split"] == "test").sum())
-        row["cnn"] = _cnn(root, own, seed)
+        row["cnn"] = cnn_accuracy(root, own, seed)
         if vectors is not None:
-            row["head"] = _head(vectors, own, seed)
+            row["head"] = head_accuracy(vectors, own, seed)
         log.logger.info("%s", row)
         runs.append(row)
     return runs
@@ -86,19 +86,21 @@ def _across(splits: pd.DataFrame, seed: int) -> int:
     return int((splits["split"].groupby(np.array(objects)).nunique() > 1).sum())
 
 
-def _cnn(root: Path, splits: pd.DataFrame, seed: int) -> float:
+def cnn_accuracy(root: Path, splits: pd.DataFrame, seed: int) -> float:
+    """Test accuracy of the report's CNN at SIZE, in float32."""
     repeatable.make_repeatable(seed, deterministic=True)
     train, val, _ = samples.pictures(splits, root, SIZE, "memory")
-    model = cnn.build(SIZE, len(synthetic.CLASSES), batch_norm_momentum=0.9)
+    model = cnn.build(SIZE, len(classes_of(splits)), batch_norm_momentum=0.9)
     fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
     answers = inference.of_pictures(model, [root / path for path in paths_of(splits, "test")], 32)
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 
-def _head(vectors: embeddings.Embeddings, splits: pd.DataFrame, seed: int) -> float:
+def head_accuracy(vectors: embeddings.Embeddings, splits: pd.DataFrame, seed: int) -> float:
+    """Test accuracy of a head on cached vectors."""
     repeatable.make_repeatable(seed, deterministic=True)
     train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
-    model = head.build(vectors.vectors.shape[1], 128, len(synthetic.CLASSES))
+    model = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
     fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
     answers = inference.of_vectors(model, vectors.of(paths_of(splits, "test")))
     return scores.accuracy(labels_of(splits, "test"), answers)
@@ -119,12 +121,16 @@ def table(found: dict[str, Any]) -> str:
             *(pages.spread([run[model] for run in own]) for model in models),
         ]
         rows.append(cells)
-    drops = []
-    for model in models:
-        pairs = {seed: [run[model] for run in found["runs"] if run["seed"] == seed] for seed in found["seeds"]}
-        drops.append(pages.spread([random - grouped for random, grouped in pairs.values()]))
-    rows.append(["the difference", "", "", *(f"**{drop}**" for drop in drops)])
+    rows.append(["the difference", "", "", *(f"**{difference(found['runs'], model)}**" for model in models)])
     return pages.table([*heads, *(titles[model] for model in models)], rows)
+
+
+def difference(runs: list[dict[str, Any]], model: str) -> str:
+    """By how much a random split is above a grouped one, mean and deviation over the seeds."""
+    pairs: dict[int, list[float]] = {}
+    for run in runs:
+        pairs.setdefault(run["seed"], []).append(run[model])
+    return pages.spread([random - grouped for random, grouped in pairs.values()])
 
 
 if __name__ == "__main__":

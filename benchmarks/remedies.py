@@ -90,7 +90,7 @@ def main() -> None:
         stand_ins = StandIns()
         fetched = dataset.fetch(arguments.photos, root, sha256=None, seed=42, images_per_class=40, stand_ins=stand_ins)
         stand_ins.say()
-        accepted, _ = manifest.scan(root)
+        accepted, *_ = manifest.scan(root)
         splits = split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=42)
         counts = splits["split"].value_counts()
         policy = precision.resolve("auto")

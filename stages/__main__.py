@@ -21,7 +21,7 @@ from stages.launcher import params_file, process
 
 
 def main() -> int:
-    module, *backbone = sys.argv[1:]
+    module, *backbone = sys.argv[1:] or [""]
     name = "_".join([module, *backbone])  # in dvc.yaml
     start_up.quiet()
     # It warns of retracing when several models are loaded one after the other, as evaluate does.
@@ -29,6 +29,7 @@ def main() -> int:
     log.setup()
     try:
         log.setup(_level())
+        _check(" ".join([module, *backbone]))
         values = params_file.load(name)
         process.end_with_dvc()
         with process.alone(name):
@@ -42,6 +43,13 @@ def main() -> int:
         log.logger.error("%s: %s", name, mistake)
         return 1
     return 0
+
+
+def _check(asked: str) -> None:
+    stages = params_file.read_yaml(params_file.PIPELINE)["stages"]
+    known = [stage["cmd"].removeprefix("python -m stages ") for stage in stages.values()]
+    if asked not in known:
+        raise UserError("`python -m stages` must be given a stage.", f"There are: {', '.join(known)}.", asked)
 
 
 def _level() -> int:

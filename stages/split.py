@@ -1,7 +1,7 @@
 """One stratified split for every model: data/splits.csv and its distribution."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
@@ -18,8 +18,11 @@ def main(params: "Params") -> None:
     manifest, seed = read_csv(Path("data/manifest.csv")), params.base.seed
     wanted = {"train": ratios.train, "val": ratios.val, "test": ratios.test}
     near, grouped = leakage.near_duplicates(manifest), ratios.strategy == "grouped"
+    about: dict[str, Any] = {"shooting_order": read_json(Path("metrics/validate_images.json"))["shooting_order"]}
     if grouped:
-        splits = split.grouped(manifest, leakage.groups(manifest, near, ratios.block), **wanted, seed=seed)
+        groups = leakage.groups(manifest, near, ratios.block)
+        splits = split.grouped(manifest, groups, **wanted, seed=seed)
+        about |= leakage.group_sizes(manifest, groups)
     else:
         splits = split.stratified(manifest, **wanted, seed=seed)
     exposed = leakage.exposure(splits, near)
@@ -30,7 +33,7 @@ def main(params: "Params") -> None:
     dataset = fetched["dataset"]
     summary = split.summary(splits)
     write_csv(Path("data/splits.csv"), splits)
-    about = {"dataset": dataset, "strategy": ratios.strategy}
+    about = {"dataset": dataset, "strategy": ratios.strategy} | about
     write_json(Path("metrics/split.json"), about | summary | {"exposure": exposed})
     counts = splits.groupby(["split", "label"]).size().rename("images").reset_index()
     write_csv(Path("plots/data/splits.csv"), counts.assign(dataset=dataset))
@@ -38,7 +41,7 @@ def main(params: "Params") -> None:
     figures.split_distribution(studio, Path("plots/split_distribution.png"), splits)
     logger.info(
         "%s: train %d, val %d, test %d; of these %d have their double in train or val, %d a near-duplicate, "
-        "%.0f %% the file numbered next",
+        "%.0f %% the photograph shot next",
         ratios.strategy,
         *(summary[part] for part in PARTS),
         exposed["exact_duplicates"],

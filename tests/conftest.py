@@ -72,7 +72,7 @@ def ready_to_train(tmp_path: Path, images: Images) -> Path:
     set_params(root, train_cnn__image_size=16, train_cnn__epochs=2)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     images(inside="checkout/data/raw", glass=12, paper=12)
-    accepted, _ = manifest.scan(root / "data/raw")
+    accepted, *_ = manifest.scan(root / "data/raw")
     write_csv(root / "data/splits.csv", split.stratified(accepted, train=0.5, val=0.25, test=0.25, seed=0))
     write_json(root / "data/dataset.json", {"dataset": "drawn", "origin": "given"})
     return root
@@ -81,11 +81,9 @@ def ready_to_train(tmp_path: Path, images: Images) -> Path:
 @pytest.fixture
 def realwaste_manifest() -> pd.DataFrame:
     """One row for each image of RealWaste, by its published counts, without the images."""
-    from realwaste.sources.dataset import REALWASTE_COUNTS
+    from realwaste.sources.published import COUNTS
 
     rows = [
-        (f"{label}/{label}_{number}.jpg", label)
-        for label, count in REALWASTE_COUNTS.items()
-        for number in range(1, count + 1)
+        (f"{label}/{label}_{number}.jpg", label) for label, count in COUNTS.items() for number in range(1, count + 1)
     ]
     return pd.DataFrame(rows, columns=["path", "label"])

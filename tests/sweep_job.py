@@ -19,7 +19,7 @@ EPOCHS, RATES = 6, [0.0001, 0.001, 0.01, 1e30]
 def main() -> int:
     engine, folder = sys.argv[1], Path(sys.argv[2])
     log.setup()
-    table, _ = manifest.scan(folder / "pictures")
+    table, *_ = manifest.scan(folder / "pictures")
     splits = split.stratified(table, train=0.6, val=0.2, test=0.2, seed=1)
     schedule = fitting.Schedule(EPOCHS, 8, 0, True, 3)
     job = trials.Sweep(

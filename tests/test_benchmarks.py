@@ -9,7 +9,7 @@ from dataclasses import replace
 import keras
 import pytest
 
-from benchmarks import claims, leakage, remedies, scale
+from benchmarks import claims, leakage, remedies, scale, shooting_order
 from benchmarks.parts import limits, pages, pipeline, precisions, report, scale_tables, tables
 from benchmarks.parts.child import ROOT, measure
 from realwaste.core.errors import UserError
@@ -21,7 +21,7 @@ from stages.launcher import params_file
 @pytest.fixture
 def work(images, tmp_path):
     root = images(glass=10, metal=10, inside="data/raw")
-    accepted, _ = manifest.scan(root / "raw")
+    accepted, *_ = manifest.scan(root / "raw")
     write_csv(root / "splits.csv", split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=1))
     return str(tmp_path)
 
@@ -74,11 +74,17 @@ def test_the_readmes_table_is_that_of_the_results():
     assert tables.results(found) == (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", [claims, leakage, remedies, scale])
+@pytest.mark.parametrize("module", [claims, leakage, remedies, scale, shooting_order])
 def test_pages_have_the_tables_of_the_kept_results(module):
     page = module.PAGE.read_text(encoding="utf-8")
     found = json.loads(module.RESULTS.read_text(encoding="utf-8"))
     assert pages.into(page, module.COMMAND, module.table(found)) == page
+
+
+def test_the_findings_are_those_of_the_kept_results():
+    page = shooting_order.FINDINGS.read_text(encoding="utf-8")
+    found = json.loads(shooting_order.RESULTS.read_text(encoding="utf-8"))
+    assert pages.into(page, shooting_order.COMMAND, shooting_order.findings(found)) == page
 
 
 def test_the_claim_of_the_committed_results_has_their_numbers(tmp_path):

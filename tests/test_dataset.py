@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from servers import PlayServer, no_length, ok, status
 
+from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UnreachableError, UserError
-from realwaste.sources import dataset
+from realwaste.core.log import logger
+from realwaste.sources import dataset, published
 from realwaste.sources.stand_ins import StandIns
 
 SRC = Path(dataset.__file__).parents[1]
@@ -82,9 +84,51 @@ def test_realwaste_by_name_needs_its_published_counts(images, tmp_path, server, 
     with pytest.raises(UserError, match="published 4752 images in 9 classes"):
         _fetch("realwaste", tmp_path / "raw", realwaste_url=url)
     assert not (tmp_path / "raw").exists()
-    monkeypatch.setattr(dataset, "REALWASTE_COUNTS", {"Glass": 2, "Metal": 1})
+    monkeypatch.setattr(published, "COUNTS", {"Glass": 2, "Metal": 1})
     fetched = _fetch("auto", tmp_path / "raw", realwaste_url=url)
-    assert (fetched.dataset, fetched.origin) == ("RealWaste", "realwaste")
+    assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "given", "other")
+    compare = published.compare
+    digests = _digests(tmp_path / "raw")
+    monkeypatch.setattr(published, "compare", lambda root: compare(root, {"Glass": 2, "Metal": 1}, digests))
+    fetched = _fetch("auto", tmp_path / "raw", realwaste_url=url)
+    assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "realwaste", "complete")
+
+
+def _digests(root: Path) -> bytes:
+    files = sorted(root.glob("*/*"), key=lambda path: (path.parent.name, int(path.stem.split("_")[-1])))
+    return b"".join(hashlib.sha256(path.read_bytes()).digest()[: published.WIDTH] for path in files)
+
+
+def test_files_are_known_by_their_bytes_and_a_class_that_differs_is_named(images, tmp_path, monkeypatch, caplog):
+    counts = {"Glass": 3, "Metal": 2}
+    folder = images(inside="whatever", **counts)
+    compare, digests = published.compare, _digests(folder)
+    monkeypatch.setattr(published, "compare", lambda root: compare(root, counts, digests))
+    monkeypatch.setattr(logger, "propagate", True)
+    assert _fetch(folder, tmp_path / "raw").published == "complete"
+    (folder / "Glass/Glass_3.jpg").unlink()
+    part = _fetch(folder, tmp_path / "raw")
+    assert (part.origin, part.published, part.differing) == ("realwaste-part", "part (4 of 5)", "")
+    (folder / "Glass/Glass_3.jpg").write_bytes((folder / "Metal/Metal_1.jpg").read_bytes())
+    other = _fetch(folder, tmp_path / "raw")
+    assert (other.origin, other.published, other.differing) == ("given", "other", "Glass")
+    assert "these classes have others too: Glass" in caplog.text
+
+
+def test_the_published_files_are_known_one_by_one():
+    """Name and SHA-256 of 47 files as published, three to ten of each class, whose bytes were at hand."""
+    known = published._classes(published.COUNTS, published.FILES.read_bytes())
+    assert len(known) == sum(published.COUNTS.values()) == 4752
+    rows = (ROOT / "tests/realwaste_originals.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 47
+    order = list(known)
+    for row in rows:
+        name, sha256 = row.split(",")
+        label, _, number = name.removesuffix(".jpg").rpartition("_")
+        digest = bytes.fromhex(sha256)[: published.WIDTH]
+        assert known[digest] == label
+        before = sum(count for other, count in published.COUNTS.items() if other < label)
+        assert order.index(digest) == before + int(number) - 1
 
 
 def test_without_a_network_auto_is_synthetic_and_noted(tmp_path):
@@ -155,7 +199,8 @@ def test_killed_while_it_unpacks_it_leaves_nothing_that_stays(tmp_path):
             bundle.writestr(f"{'glass' if number % 2 else 'metal'}/{number}.jpg", os.urandom(20_000))
     script = f"""
 from pathlib import Path
-from realwaste.sources import dataset
+from realwaste.core.log import logger
+from realwaste.sources import dataset, published
 from realwaste.sources.stand_ins import StandIns
 dataset.fetch({str(tmp_path / "large.zip")!r}, Path({str(tmp_path / "data/raw")!r}), sha256=None, seed=1,
               images_per_class=2, stand_ins=StandIns())

@@ -191,7 +191,7 @@ def test_trials_of_one_machine_share_its_memory(tmp_path, images, monkeypatch):
     from realwaste.dataset import manifest, split
 
     root = images(glass=6, metal=6)
-    table, _ = manifest.scan(root)
+    table, *_ = manifest.scan(root)
     splits = split.stratified(table, train=0.5, val=0.25, test=0.25, seed=0)
     monkeypatch.setattr(machine, "free_memory", lambda: 4 * 9 * 16 * 16 * 3)
     assert samples.pictures(splits, root, 16, "memory")[2] == "memory"

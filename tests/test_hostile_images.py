@@ -260,7 +260,7 @@ def test_every_name_comes_through_the_tables(images, tmp_path):
     for index, name in enumerate(NAMES):
         cv2.imwrite(str(tmp_path / "plain.jpg"), picture(50 + index))
         (tmp_path / "plain.jpg").rename(root / "glass" / name)
-    accepted, rejected = manifest.scan(root)
+    accepted, rejected, _ = manifest.scan(root)
     assert rejected.empty
     write_csv(tmp_path / "manifest.csv", accepted)
     again = read_csv(tmp_path / "manifest.csv")
@@ -274,11 +274,11 @@ def test_every_name_comes_through_the_tables(images, tmp_path):
 def test_the_same_bytes_twice(images):
     root = images(glass=2, metal=2)
     (root / "glass/again.jpg").write_bytes((root / "glass/glass_1.jpg").read_bytes())
-    accepted, rejected = manifest.scan(root)
+    accepted, rejected, _ = manifest.scan(root)
     assert (len(accepted), len(rejected)) == (5, 0)
     assert manifest.summary(accepted, rejected)["duplicates"] == 1
     (root / "metal/glass.jpg").write_bytes((root / "glass/glass_1.jpg").read_bytes())
-    accepted, rejected = manifest.scan(root)
+    accepted, rejected, _ = manifest.scan(root)
     assert len(accepted) == 3
     assert dict(rejected.to_numpy().tolist()) == {
         "glass/again.jpg": "label conflict: the same bytes as metal/glass.jpg",
@@ -291,7 +291,7 @@ def test_the_same_bytes_twice(images):
 def test_a_file_nobody_may_read_is_rejected_with_the_reason(images):
     root = images(glass=2, metal=1)
     (root / "glass/glass_1.jpg").chmod(0)
-    _, rejected = manifest.scan(root)
+    _, rejected, _ = manifest.scan(root)
     assert rejected["reason"].tolist() == ["cannot be opened: Permission denied"]
 
 
@@ -300,7 +300,7 @@ def test_the_three_readers_agree(images, tmp_path):
     root = images(glass=3, metal=3)
     _flat("CMYK", (0, 255, 255, 0), "cmyk.jpg", root / "glass")
     _flat("RGBA", (9, 200, 3, 128), "alpha.png", root / "metal")
-    accepted, _ = manifest.scan(root)
+    accepted, *_ = manifest.scan(root)
     files = [root / path for path in accepted["path"]]
     validated = [decode(file.read_bytes()) for file in files]
     assert [image.shape[:2] for image in validated] == list(zip(accepted["height"], accepted["width"], strict=True))

@@ -184,6 +184,7 @@ def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
         ("train_cnn", {"split__train": 0.7}, r"must sum to 1"),
         ("train_cnn", {"train_cnn__epochs": "ten"}, r"train_cnn\.epochs"),
         ("fetch", {"finetune_irv2__backbone": "InceptionResnetV3"}, r"Did you mean InceptionResNetV2"),
+        ("finetune_irv2", {}, r"must be given a stage.*'finetune_irv2'.*finetune irv2, finetune densenet"),
     ],
 )
 def test_a_mistake_gets_two_lines_and_status_one(clone, tmp_path, stage, values, said):

@@ -17,7 +17,7 @@ from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import copy_checkout, set_params
 from realwaste.core.files import write_csv, write_json
 from realwaste.dataset import split
-from realwaste.sources.dataset import REALWASTE_COUNTS
+from realwaste.sources.published import COUNTS
 
 BIN = Path(sys.executable).parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -60,7 +60,7 @@ def head(work: str) -> dict[str, Any]:
     root = _workspace(Path(work), 0)
     import pandas as pd  # noqa: PLC0415 - the other functions here need less
 
-    rows = [(f"{label}/{n}.jpg", label) for label, count in REALWASTE_COUNTS.items() for n in range(count)]
+    rows = [(f"{label}/{n}.jpg", label) for label, count in COUNTS.items() for n in range(count)]
     splits = split.stratified(pd.DataFrame(rows, columns=["path", "label"]), train=0.6, val=0.2, test=0.2, seed=42)
     write_csv(root / "data/splits.csv", splits)
     write_json(root / "data/dataset.json", {"dataset": "drawn vectors", "origin": "given"})

@@ -1,7 +1,7 @@
 """How much a test set knows of its training set: the same file, nearly the same picture, the next photograph.
 
-RealWaste photographs an object several times under neighbouring file numbers. A random split puts such photographs on
-both sides, and a test then asks in part for what was learned by heart.
+RealWaste photographs an object several times, one photograph after the other. A random split puts them on both sides,
+and a test then asks in part for what was learned by heart.
 """
 
 import re
@@ -15,6 +15,8 @@ from scipy.sparse.csgraph import connected_components
 
 NEAR = 6
 """Bits of 64 by which the perceptual hashes of near-duplicates differ at most."""
+LARGEST = 0.05
+"""Share of a class that near-duplicates may bring together in one group."""
 _AT_ONCE = 2048
 
 
@@ -47,23 +49,39 @@ def near_duplicates(manifest: pd.DataFrame, most: int = NEAR) -> NDArray[np.int6
 def groups(manifest: pd.DataFrame, near: NDArray[np.int64], block: int) -> NDArray[np.int64]:
     """A group number for each row: what may not be on two sides of a split has the same.
 
-    Joined are the same bytes, near-duplicates, and runs of neighbouring numbers, of about `block` files each. A run is
-    cut where the neighbours look least alike, so that an object's photographs stay together if that shows.
+    Joined are the same bytes, and runs of photographs that were shot one after the other, of about `block` each. A run
+    is cut where the photographs on both sides look least alike, so that an object's photographs stay together if that
+    shows. Near-duplicates join runs too, the nearest first, but for those that would make a group of more than LARGEST
+    of a class: over a uniform background one would lead to the next, without end.
 
     Args:
-        manifest: sha256, series, number, likeness (to the file numbered before).
+        manifest: label, sha256, phash, phash_mirrored, series, shot, likeness, likeness_second.
         near: its near_duplicates.
     """
-    count = len(manifest)
     same = manifest.groupby("sha256", sort=False).ngroup().to_numpy()
-    first = pd.Series(range(count)).groupby(same).transform("min").to_numpy()
     runs = _runs(manifest, block)
-    first_of_run = pd.Series(range(count)).groupby(runs).transform("min").to_numpy()
-    rows = np.concatenate([np.arange(count), np.arange(count), near[:, 0]])
-    columns = np.concatenate([first, first_of_run, near[:, 1]])
-    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(count, count))
-    _, labels = connected_components(graph, directed=False)
-    return labels.astype(np.int64)
+    count = len(manifest)
+    joined = coo_array(
+        (np.ones(2 * count, np.int8), (np.arange(2 * count) % count, np.concatenate([_first(same), _first(runs)])))
+    )
+    _, group = connected_components(joined, directed=False)
+    classes = manifest.groupby("label")["label"].transform("size").to_numpy()
+    most = np.maximum(block + block // 2, LARGEST * classes)
+    for one, other in near[np.argsort(_distances(manifest, near), kind="stable")]:
+        members = np.isin(group, [group[one], group[other]])
+        if members.sum() < most[[one, other]].min():
+            group[members] = group[one]
+    return np.unique(group, return_inverse=True)[1].astype(np.int64)
+
+
+def group_sizes(manifest: pd.DataFrame, group: NDArray[np.int64]) -> dict[str, Any]:
+    """How many groups there are, the images of the largest, and the largest share that one has of a class."""
+    table = pd.crosstab(group, manifest["label"].to_numpy())
+    return {
+        "groups": len(table),
+        "largest_group": int(table.sum(axis=1).max()),
+        "largest_share_of_a_class": round(float((table / table.sum()).to_numpy().max()), 4),
+    }
 
 
 def exposure(splits: pd.DataFrame, near: NDArray[np.int64]) -> dict[str, Any]:
@@ -82,7 +100,7 @@ def exposure(splits: pd.DataFrame, near: NDArray[np.int64]) -> dict[str, Any]:
         "exact_duplicates": int((test & shown).sum()),
         "near_duplicates": len(np.unique(ends[test[ends]])),
     }
-    numbers = splits[["series", "number"]]
+    numbers = splits[["series", "shot"]]
     known = set(numbers[train].dropna().itertuples(index=False, name=None))
     tested = list(numbers[test].dropna().itertuples(index=False, name=None))
     for reach in (1, 2):
@@ -94,25 +112,56 @@ def exposure(splits: pd.DataFrame, near: NDArray[np.int64]) -> dict[str, Any]:
     return facts
 
 
+def _first(numbers: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The first row with the same number, for each row."""
+    return pd.Series(range(len(numbers))).groupby(numbers).transform("min").to_numpy(np.int64)
+
+
 def _runs(manifest: pd.DataFrame, block: int) -> NDArray[np.int64]:
-    order = manifest[["series", "number", "likeness"]].assign(row=range(len(manifest)))
-    runs = np.arange(len(manifest)) + len(manifest)  # a file without a number is alone
-    for number, own in enumerate(_series(order)):
-        likeness = own["likeness"].to_numpy(np.float64)
-        # Runs are of half a block to one and a half, cut where the likeness to the file before is least.
-        cuts, half = [0], block // 2
-        while len(own) - cuts[-1] > block + half:
-            nearest, furthest = cuts[-1] + half, min(cuts[-1] + block + half, len(own) - half)
-            window = np.nan_to_num(likeness[nearest : furthest + 1], nan=-1.0)
-            cuts.append(nearest + int(window.argmin()))
+    runs = np.arange(len(manifest)) + len(manifest)  # a file without a place is alone
+    known = manifest.assign(row=range(len(manifest))).dropna(subset=["series", "shot"])
+    for number, (_, own) in enumerate(known.groupby("series", sort=True)):
+        ordered = own.sort_values("shot")
+        first, second = (ordered[column].to_numpy(np.float64) for column in ("likeness", "likeness_second"))
+        cuts = _cuts(np.nan_to_num(first), np.nan_to_num(second), block)
         piece = np.searchsorted(cuts, np.arange(len(own)), side="right")
-        runs[own["row"].to_numpy()] = 2 * len(manifest) * (number + 1) + piece
+        runs[ordered["row"].to_numpy()] = 2 * len(manifest) * (number + 1) + piece
     return runs
 
 
-def _series(order: pd.DataFrame) -> list[pd.DataFrame]:
-    named = order.dropna(subset=["series"])
-    return [own.sort_values("number") for _, own in named.groupby("series", sort=True)]
+def _cuts(first: NDArray[np.float64], second: NDArray[np.float64], block: int) -> list[int]:
+    """The first photographs of a series' runs, such that what is alike across the cuts is least in all.
+
+    By dynamic programming: of `block` photographs in the mean, and of half to less than one and a half of it each.
+
+    Args:
+        first, second: likeness of each photograph to the one shot before it, and to the one before that.
+    """
+    count, least = len(first), max(1, block // 2)
+    runs = round(count / block)
+    lengths = np.arange(least, block + least)
+    if runs < 2 or runs * lengths[-1] < count:
+        return [0]
+    # To the fourth power: one pair that is the same object weighs more than several that share a background.
+    across = np.append(first**4 + second**4 + np.append(second[1:], 0) ** 4, 0)
+    cost = np.where(np.arange(count + 1) == 0, 0.0, np.inf)  # of the least cuts up to each place
+    starts = []
+    for _ in range(runs):
+        before = np.arange(count + 1)[:, np.newaxis] - lengths
+        costs = np.where(before >= 0, cost[before], np.inf)
+        starts.append(np.take_along_axis(before, costs.argmin(axis=1)[:, np.newaxis], axis=1)[:, 0])
+        cost = costs.min(axis=1) + across
+    cuts = [count]
+    for start in reversed(starts):
+        cuts.append(int(start[cuts[-1]]))
+    return cuts[:0:-1]
+
+
+def _distances(manifest: pd.DataFrame, pairs: NDArray[np.int64]) -> NDArray[np.integer]:
+    """Bits by which the hashes of each pair differ, one of them mirrored or not."""
+    plain, mirrored = (_bits(manifest[column]) for column in ("phash", "phash_mirrored"))
+    one, other = pairs[:, 0], pairs[:, 1]
+    return np.minimum(np.bitwise_count(plain[one] ^ plain[other]), np.bitwise_count(plain[one] ^ mirrored[other]))
 
 
 def _bits(hashes: pd.Series) -> NDArray[np.uint64]:

@@ -2,13 +2,15 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from realwaste.core.errors import UserError
-from realwaste.dataset import fingerprint, leakage
+from realwaste.dataset import fingerprint, leakage, shooting_order
 from realwaste.images.reader import UnreadableImageError, decode, read_bytes
 
 COLUMNS = [
@@ -23,17 +25,35 @@ COLUMNS = [
     "phash_mirrored",
     "series",
     "number",
+    "shot",
     "likeness",
+    "likeness_second",
 ]
 
 
-def scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+class Scan(NamedTuple):
+    """What `scan` found.
+
+    Attributes:
+        manifest: COLUMNS, a row an image, sorted by path, which is relative to the folder. phash and phash_mirrored are
+            perceptual hashes; series and number are read from the file's name, and shot is the place in the order of
+            shooting, see realwaste.dataset.shooting_order. likeness and likeness_second, 0 to 1, are those of the
+            colours to the photograph that was shot before it, and to the one before that. They are missing where
+            there is none.
+        rejected: path and reason, a row a file that is no image.
+        order: the evidence for the order of shooting, for metrics.
+    """
+
+    manifest: pd.DataFrame
+    rejected: pd.DataFrame
+    order: dict[str, Any]
+
+
+def scan(root: Path, published: Mapping[str, int] | None = None) -> Scan:
     """Decode and hash every file of root/<Class>/ on all cores.
 
-    Returns:
-        manifest (COLUMNS, a row an image, sorted by path, which is relative to `root`) and rejected (path, reason).
-        phash and phash_mirrored are perceptual hashes; series and number are read from the file's name; likeness, 0 to
-        1, is that of the colours to the file numbered before it. They are missing where there is none.
+    Args:
+        published: images of each class in RealWaste, where the files are RealWaste's; their order is then known.
     """
     files = sorted(path for path in root.glob("*/*") if not path.name.startswith("."))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -41,10 +61,11 @@ def scan(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = pd.DataFrame(rows, columns=[*COLUMNS, "colors", "reason"])
     _reject_conflicts(table)
     rejected = table["reason"].notna()
-    _add_neighbours(table, ~rejected)
+    order = _add_neighbours(table, ~rejected, published)
     whole = {"height": int, "width": int, "channels": int, "bytes": int}
     manifest = table.loc[~rejected, COLUMNS].astype(whole)
-    return manifest.reset_index(drop=True), table.loc[rejected, ["path", "reason"]].reset_index(drop=True)
+    others = table.loc[rejected, ["path", "reason"]].reset_index(drop=True)
+    return Scan(manifest.reset_index(drop=True), others, order)
 
 
 def _reject_conflicts(table: pd.DataFrame) -> None:
@@ -59,15 +80,25 @@ def _reject_conflicts(table: pd.DataFrame) -> None:
                 table.loc[index, "reason"] = f"label conflict: the same bytes as {others}"
 
 
-def _add_neighbours(table: pd.DataFrame, accepted: "pd.Series[bool]") -> None:
-    """series, number and likeness of the accepted rows, in place."""
+def _add_neighbours(
+    table: pd.DataFrame, accepted: "pd.Series[bool]", published: Mapping[str, int] | None
+) -> dict[str, Any]:
+    """series, number, shot and likenesses of the accepted rows, in place; the evidence for the order."""
     table[["series", "number"]] = leakage.numbered(table["path"])
-    own = table[accepted].sort_values(["series", "number"])
-    before = own.shift()
-    follows = (own["series"] == before["series"]) & (own["number"] == before["number"] + 1)
-    for index in own.index[follows.fillna(value=False)]:
-        alike = fingerprint.likeness(own.at[index, "colors"], before.at[index, "colors"])
-        table.loc[index, "likeness"] = round(alike, 3)
+    own = table[accepted]
+
+    def alike(one: int, other: int) -> float:
+        return fingerprint.likeness(own.at[one, "colors"], own.at[other, "colors"])
+
+    if published is not None and set(own["label"]) <= set(published):
+        order = shooting_order.published(own, published)
+    else:
+        order = shooting_order.by_likeness(own, alike)
+    table["shot"] = order.shot
+    for column, step in (("likeness", 1), ("likeness_second", 2)):
+        for index, before in shooting_order.before(own["series"], order.shot, step):
+            table.loc[index, column] = round(alike(index, before), 3)
+    return order.evidence
 
 
 def _row(root: Path, file: Path) -> dict[str, object]:

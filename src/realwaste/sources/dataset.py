@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,25 +11,14 @@ import pooch
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.files import replacing
 from realwaste.core.log import logger
-from realwaste.sources import address, archive, class_folders, synthetic
+from realwaste.sources import address, archive, class_folders, published, synthetic
 from realwaste.sources.archive_entries import ArchiveError
 from realwaste.sources.cache import fetch_cached
 from realwaste.sources.file_names import plain
 from realwaste.sources.stand_ins import StandIns
 
 REALWASTE_URL = "https://archive.ics.uci.edu/static/public/908/realwaste.zip"
-REALWASTE_COUNTS = {
-    "Cardboard": 461,
-    "Food Organics": 411,
-    "Glass": 420,
-    "Metal": 790,
-    "Miscellaneous Trash": 495,
-    "Paper": 500,
-    "Plastic": 921,
-    "Textile Trash": 318,
-    "Vegetation": 436,
-}
-Origin = Literal["realwaste", "synthetic", "given"]
+Origin = Literal["realwaste", "realwaste-part", "synthetic", "given"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +27,13 @@ class Dataset:
 
     Attributes:
         dataset: its name wherever a number or a picture of it is shown.
-        origin: what is known of it: "realwaste" is the published set, "synthetic" generated pictures, and "given"
-            whatever a person named, be it called RealWaste.
+        origin: what is known of it: "realwaste" is the published set, "realwaste-part" a part of its files, both by
+            their bytes; "synthetic" generated pictures, and "given" whatever else, be it called RealWaste.
         source: where it came from, fit to be sent around: an address without secrets, the name alone of a path.
         images, classes: their numbers.
         sha256: of the zip that it came in; None for a folder and for generated pictures.
+        published: what it has of RealWaste's files, as published.Comparison.state says it.
+        differing: classes with other files than those published, of a set that has published ones; by commas.
     """
 
     dataset: str
@@ -51,6 +42,8 @@ class Dataset:
     images: int
     classes: int
     sha256: str | None
+    published: str = published.OTHER
+    differing: str = ""
 
 
 def fetch(
@@ -72,33 +65,49 @@ def fetch(
     if source == "synthetic":
         return _synthetic(target, images_per_class, seed)
     if source == "realwaste":
-        return _realwaste(realwaste_url, target, sha256)
+        return _known(_realwaste(realwaste_url, target, sha256), target)
     if source == "auto":
         try:
-            return _realwaste(realwaste_url, target, sha256)
+            return _known(_realwaste(realwaste_url, target, sha256), target)
         except UnreachableError as error:
             stand_ins.add("generated pictures instead of RealWaste's photographs", "fetch.source=realwaste", error)
             return _synthetic(target, images_per_class, seed)
     if "://" in source:
         address.check(source)
         name = Path(address.file_name(source)).stem
-        return _downloaded(source, target, sha256, name=name, origin="given")
-    return _local(Path(source).expanduser(), target, sha256)
+        return _known(_downloaded(source, target, sha256, name=name), target)
+    return _known(_local(Path(source).expanduser(), target, sha256), target)
+
+
+def _known(fetched: Dataset, target: Path) -> Dataset:
+    """With what its bytes say of it; a name says nothing."""
+    found = published.compare(target)
+    if found.differing:
+        logger.warning(
+            "%d of RealWaste's published files are here; these classes have others too: %s",
+            found.files,
+            ", ".join(found.differing),
+        )
+    origins: dict[str, Origin] = {published.COMPLETE: "realwaste", published.OTHER: "given"}
+    origin = origins.get(found.state, "realwaste-part")
+    return replace(fetched, origin=origin, published=found.state, differing=", ".join(found.differing))
 
 
 def _realwaste(url: str, target: Path, sha256: str | None) -> Dataset:
-    return _downloaded(url, target, sha256, name="RealWaste", origin="realwaste")
+    return _downloaded(url, target, sha256, name="RealWaste", counts=published.COUNTS)
 
 
-def _downloaded(url: str, target: Path, sha256: str | None, *, name: str, origin: Origin) -> Dataset:
+def _downloaded(
+    url: str, target: Path, sha256: str | None, *, name: str, counts: dict[str, int] | None = None
+) -> Dataset:
     digest = None if sha256 is None else f"sha256:{sha256}"
     cached = fetch_cached(url, check=archive.check, digest=digest)
     try:
-        folders = _unzip(cached.path, target, published=origin == "realwaste")
+        folders = _unzip(cached.path, target, counts)
     except ArchiveError:
         cached.discard()  # else every later run would trust it
         raise
-    return Dataset(name, origin, address.shown(url), folders.images, len(folders.files), cached.sha256)
+    return Dataset(name, "given", address.shown(url), folders.images, len(folders.files), cached.sha256)
 
 
 def _local(path: Path, target: Path, sha256: str | None) -> Dataset:
@@ -124,27 +133,25 @@ def _synthetic(target: Path, images_per_class: int, seed: int) -> Dataset:
     return Dataset("synthetic", "synthetic", "synthetic", images, len(synthetic.CLASSES), None)
 
 
-def _unzip(path: Path, target: Path, *, published: bool = False) -> class_folders.ClassFolders:
-    """Leave the images of the zip at `target`; `published`: only if they are RealWaste's counts."""
+def _unzip(path: Path, target: Path, counts: dict[str, int] | None = None) -> class_folders.ClassFolders:
+    """Leave the images of the zip at `target`; with `counts`, only if it has so many of each class and no other."""
     with replacing(target) as temporary:
         unpacked = temporary / ".unpacked"  # beside the classes, none of which has a hidden name
         archive.extract(path, unpacked)
         folders = class_folders.find(unpacked, path)
-        if published:
-            _check_published(path, folders)
+        if counts:
+            _check_counts(path, folders, counts)
         class_folders.lay_out(folders, temporary, os.replace)
         shutil.rmtree(unpacked)
     logger.info("unpacked %d images of %d classes from %s", folders.images, len(folders.files), path.name)
     return folders
 
 
-def _check_published(path: Path, folders: class_folders.ClassFolders) -> None:
-    """The report's figures are set beside results on RealWaste, so it must be the published set."""
+def _check_counts(path: Path, folders: class_folders.ClassFolders, counts: dict[str, int]) -> None:
     found = {label: len(files) for label, files in folders.files.items()}
-    if found != REALWASTE_COUNTS:
+    if found != counts:
         raise UserError(
-            f"RealWaste must have its published {sum(REALWASTE_COUNTS.values())} images in {len(REALWASTE_COUNTS)} "
-            "classes.",
+            f"RealWaste must have its published {sum(counts.values())} images in {len(counts)} classes.",
             f"Delete {path} and try again, or take the zip as it is with -S fetch.source={path}",
             found,
         )
