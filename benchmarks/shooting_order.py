@@ -39,14 +39,14 @@ def main() -> None:
     log.setup()
     root = arguments.photos
     tested = manifest.scan(root).order
-    table = manifest.scan(root, COUNTS).manifest
+    files = manifest.scan(root, COUNTS).manifest
     model = feature_extractor.build(str(arguments.extractor), arguments.extractor_size, None, seed=0)
     size = arguments.extractor_size
-    vectors = local.embed(model, root, table["path"].tolist(), image_size=size, batch_size=16)
-    found = {"photos": root.name, "images": len(table), "extractor": arguments.extractor.stem, "tested": tested}
+    vectors = local.embed(model, root, files["path"].tolist(), image_size=size, batch_size=16)
+    found = {"photos": root.name, "images": len(files), "extractor": arguments.extractor.stem, "tested": tested}
     unit = np.asarray(vectors.vectors)
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
-    found |= {"likeness": _likeness(table, unit), "sides": _sides(table, unit), "runs": _runs(root, table, vectors)}
+    found |= {"likeness": _likeness(files, unit), "sides": _sides(files, unit), "runs": _runs(root, files, vectors)}
     write_json(RESULTS, found)
     pages.rewrite(PAGE, COMMAND, table(found))
     pages.rewrite(FINDINGS, COMMAND, findings(found))

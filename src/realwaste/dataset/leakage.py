@@ -69,7 +69,7 @@ def groups(manifest: pd.DataFrame, near: NDArray[np.int64], block: int) -> NDArr
     most = np.maximum(block + block // 2, LARGEST * classes)
     for one, other in near[np.argsort(_distances(manifest, near), kind="stable")]:
         members = np.isin(group, [group[one], group[other]])
-        if members.sum() < most[[one, other]].min():
+        if members.sum() <= most[[one, other]].min():
             group[members] = group[one]
     return np.unique(group, return_inverse=True)[1].astype(np.int64)
 
