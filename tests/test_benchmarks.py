@@ -1,9 +1,6 @@
 """The benchmark's tasks run, made tiny, and its tables say what was measured. No figure here means anything."""
 
-import io
 import json
-import subprocess
-import tarfile
 from dataclasses import replace
 
 import keras
@@ -12,6 +9,7 @@ import pytest
 from benchmarks import claims, leakage, remedies, scale, shooting_order
 from benchmarks.parts import limits, pages, pipeline, precisions, report, scale_tables, tables
 from benchmarks.parts.child import ROOT, measure
+from benchmarks.parts.workspace import unpack_committed
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split
@@ -89,12 +87,8 @@ def test_the_findings_are_those_of_the_kept_results():
 
 def test_the_claim_of_the_committed_results_has_their_numbers(tmp_path):
     """Committed against committed: a run on another processor leaves other numbers in the working tree."""
-    command = ["git", "archive", "HEAD", "metrics", "benchmarks"]
-    packed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-    if packed.returncode:
+    if not unpack_committed(tmp_path, "metrics", "benchmarks"):
         pytest.skip("no git repository with these files in its last commit")
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(tmp_path, filter="data")
     kept = json.loads((tmp_path / claims.RESULTS.relative_to(ROOT)).read_text(encoding="utf-8"))
     assert claims.extract(tmp_path) == kept["A"]
 

@@ -3,7 +3,7 @@
 import io
 import shutil
 import subprocess
-import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,18 @@ def copy_checkout(root: Path) -> None:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, root / name)
     (root / "dvc.lock").unlink(missing_ok=True)
-    command = ["git", "archive", "HEAD", *RESULTS]
-    committed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603
-    if committed.returncode == 0:  # not so where nothing has been committed yet
-        with tarfile.open(fileobj=io.BytesIO(committed.stdout)) as archive:
-            archive.extractall(root, filter="data")
+    unpack_committed(root, *RESULTS)  # nothing where nothing has been committed yet
+
+
+def unpack_committed(root: Path, *names: str) -> bool:
+    """Leave these files and folders as of the last commit in `root`; whether there was one that has them."""
+    command = ["git", "archive", "--format=zip", "HEAD", *names]
+    packed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603
+    if packed.returncode:
+        return False
+    with zipfile.ZipFile(io.BytesIO(packed.stdout)) as bundle:
+        bundle.extractall(root)
+    return True
 
 
 def set_params(root: Path, **values: Any) -> None:
