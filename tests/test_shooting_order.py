@@ -73,6 +73,20 @@ def test_few_files_have_one_order_and_nothing_to_test():
     assert order.shot.tolist() == list(range(1, 10))
 
 
+def test_times_of_day_in_names_are_no_numbering():
+    names = [f"a/IMG_{20241124_000000000 + 1000 * number}.jpg" for number in range(30)]
+    files = _files([*names, *(f"b/b_{number}.jpg" for number in range(1, 91))])
+    order = shooting_order.by_likeness(files, lambda *_: 0.5)
+    assert order.shot.tolist() == files["number"].tolist()
+    assert order.evidence["text_alone_pairs"] > 10, "those of b"
+
+
+def test_of_many_pairs_some_are_asked(monkeypatch):
+    monkeypatch.setattr(shooting_order, "_MOST_PAIRS", 20)
+    order = shooting_order.by_likeness(_files([f"a/a_{number}.jpg" for number in range(1, 200)]), lambda *_: 0.5)
+    assert order.evidence["text_alone_pairs"] == order.evidence["numeric_alone_pairs"] == 20
+
+
 def test_a_set_numbered_as_text_is_grouped_by_its_shooting_order(tmp_path):
     """The generated set, renamed as RealWaste's files were: sorted as text and numbered again."""
     made, root = tmp_path / "made", tmp_path / "root"

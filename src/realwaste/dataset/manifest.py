@@ -96,8 +96,8 @@ def _add_neighbours(
         order = shooting_order.by_likeness(own, alike)
     table["shot"] = order.shot
     for column, step in (("likeness", 1), ("likeness_second", 2)):
-        for index, before in shooting_order.before(own["series"], order.shot, step):
-            table.loc[index, column] = round(alike(index, before), 3)
+        pairs = shooting_order.before(own["series"], order.shot, step)
+        table[column] = pd.Series({one: round(alike(one, other), 3) for one, other in pairs}, dtype=float)
     return order.evidence
 
 
