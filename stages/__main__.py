@@ -23,6 +23,7 @@ from stages.launcher import params_file, process
 def main() -> int:
     module, *backbone = sys.argv[1:] or [""]
     name = "_".join([module, *backbone])  # in dvc.yaml
+    process.end_with_dvc()
     start_up.quiet()
     # It warns of retracing when several models are loaded one after the other, as evaluate does.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -31,7 +32,6 @@ def main() -> int:
         log.setup(_level())
         _check(" ".join([module, *backbone]))
         values = params_file.load(name)
-        process.end_with_dvc()
         with process.alone(name):
             with start_up.without_notes():
                 stage = importlib.import_module(f"stages.{module}")

@@ -80,6 +80,17 @@ def test_a_stage_ends_when_its_dvc_is_killed(shell, tmp_path):
         pass
 
 
+def test_a_stage_whose_dvc_was_killed_before_it_looked_does_nothing():
+    stage = "import time\ntime.sleep(1)\n" + STAGE.format(root=str(ROOT), wait=0)
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stage!r}])"
+    environment = os.environ | {"DVC_STAGE": "s"}
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as dvc:
+        assert dvc.stdout is not None
+        assert dvc.stdout.read() == "", "the stage has this open until it ends"
+    assert time.monotonic() - began < 30
+
+
 def test_a_stage_started_by_hand_needs_no_parent(monkeypatch):
     monkeypatch.delenv("DVC_STAGE", raising=False)
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {STAGE.format(root=str(ROOT), wait=0)!r}])"

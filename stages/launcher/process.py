@@ -42,10 +42,15 @@ def alone(stage: str, wait_s: float = 30) -> Iterator[None]:
 
 
 def end_with_dvc() -> None:
-    """Leave once the DVC that started this process is gone: killed, it leaves an orphan that goes on writing."""
+    """Leave once the DVC that started this process is gone: killed, it leaves an orphan that goes on writing.
+
+    It may be gone before this is called; the process then is a child of init, and leaves at once.
+    """
     if "DVC_STAGE" not in os.environ:
         return
     watched = _starters()
+    if not any(map(_may_be_dvc, watched)):
+        os._exit(ENDED_WITH_DVC)
     threading.Thread(target=_watch, args=(watched,), daemon=True).start()
 
 
@@ -64,6 +69,15 @@ def _starters() -> list[psutil.Process]:
     """DVC, and the shell between, where that has not made way for this process."""
     parents = psutil.Process().parents()
     return parents[:2] if parents and parents[0].name() in _SHELLS else parents[:1]
+
+
+def _may_be_dvc(process: psutil.Process) -> bool:
+    """A Python program, whoever calls DVC's own functions, or one named dvc; no init, and no shell that was left."""
+    try:
+        words = [Path(word).name for word in process.cmdline()]
+    except psutil.Error:
+        return False
+    return any(word.startswith(("python", "dvc")) for word in words)
 
 
 def _watch(watched: list[psutil.Process]) -> None:
