@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
@@ -57,10 +58,7 @@ def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict
     synthetic.generate(root, images_per_class=IMAGES_PER_CLASS, seed=seed)
     table, *_ = manifest.scan(root)
     near = leakage.near_duplicates(table)
-    splits = {
-        "random": split.stratified(table, **RATIOS, seed=seed),
-        "grouped": split.grouped(table, leakage.groups(table, near, BLOCK), **RATIOS, seed=seed),
-    }
+    splits = both_splits(table, leakage.groups(table, near, BLOCK), seed)
     vectors = None
     if extractor is not None:
         model = feature_extractor.build(str(extractor), size, None, seed=0)
@@ -77,6 +75,14 @@ def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict
         log.logger.info("%s", row)
         runs.append(row)
     return runs
+
+
+def both_splits(table: pd.DataFrame, group: NDArray[np.int64], seed: int) -> dict[str, pd.DataFrame]:
+    """A random and a grouped split of the manifest, by RATIOS."""
+    return {
+        "random": split.stratified(table, **RATIOS, seed=seed),
+        "grouped": split.grouped(table, group, **RATIOS, seed=seed),
+    }
 
 
 def _across(splits: pd.DataFrame, seed: int) -> int:

@@ -19,7 +19,7 @@ from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
 from realwaste.core import log
 from realwaste.core.files import write_json
-from realwaste.dataset import leakage, manifest, shooting_order, split
+from realwaste.dataset import leakage, manifest, shooting_order
 from realwaste.embedding import embeddings, local
 from realwaste.sources.published import COUNTS
 
@@ -46,7 +46,10 @@ def main() -> None:
     found = {"photos": root.name, "images": len(files), "extractor": arguments.extractor.stem, "tested": tested}
     unit = np.asarray(vectors.vectors)
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
-    found |= {"likeness": _likeness(files, unit), "sides": _sides(files, unit), "runs": _runs(root, files, vectors)}
+    near = leakage.near_duplicates(files)
+    group = leakage.groups(files, near, generated.BLOCK)
+    found |= {"likeness": _likeness(files, unit), "sides": _sides(files, group, unit)}
+    found["runs"] = _runs(root, files, near, group, vectors)
     write_json(RESULTS, found)
     pages.rewrite(PAGE, COMMAND, table(found))
     pages.rewrite(FINDINGS, COMMAND, findings(found))
@@ -71,18 +74,14 @@ def _pairs(table: pd.DataFrame, order: pd.Series) -> set[tuple[int, int]]:
     return {(min(pair), max(pair)) for pair in shooting_order.before(table["series"], order)}
 
 
-def _sides(table: pd.DataFrame, unit: NDArray[np.float32]) -> dict[str, Any]:
+def _sides(table: pd.DataFrame, group: NDArray[np.int64], unit: NDArray[np.float32]) -> dict[str, Any]:
     """The share of alike shot neighbours that are on two sides, of ten splits each."""
     near = [pair for step in (1, 2) for pair in shooting_order.before(table["series"], table["shot"], step)]
     alike = np.array([pair for pair in near if unit[pair[0]] @ unit[pair[1]] > ALIKE])
-    group = leakage.groups(table, leakage.near_duplicates(table), generated.BLOCK)
     shares: dict[str, list[float]] = {"random": [], "grouped": []}
     off = []
     for seed in SPLITS:
-        splits = {
-            "random": split.stratified(table, **generated.RATIOS, seed=seed),
-            "grouped": split.grouped(table, group, **generated.RATIOS, seed=seed),
-        }
+        splits = generated.both_splits(table, group, seed)
         for strategy, own in splits.items():
             part = own["split"].to_numpy()
             shares[strategy].append(float(np.mean(part[alike[:, 0]] != part[alike[:, 1]])))
@@ -91,17 +90,17 @@ def _sides(table: pd.DataFrame, unit: NDArray[np.float32]) -> dict[str, Any]:
     return {"alike": len(alike), "shares": shares, "classes_off": max(off)} | leakage.group_sizes(table, group)
 
 
-def _runs(root: Path, table: pd.DataFrame, vectors: embeddings.Embeddings) -> list[dict[str, Any]]:
+def _runs(
+    root: Path,
+    table: pd.DataFrame,
+    near: NDArray[np.int64],
+    group: NDArray[np.int64],
+    vectors: embeddings.Embeddings,
+) -> list[dict[str, Any]]:
     """Test accuracies of the CNN and of a head, on both splits of each seed."""
-    near = leakage.near_duplicates(table)
-    group = leakage.groups(table, near, generated.BLOCK)
     runs = []
     for seed in generated.SEEDS:
-        splits = {
-            "random": split.stratified(table, **generated.RATIOS, seed=seed),
-            "grouped": split.grouped(table, group, **generated.RATIOS, seed=seed),
-        }
-        for strategy, own in splits.items():
+        for strategy, own in generated.both_splits(table, group, seed).items():
             row = {"seed": seed, "split": strategy} | leakage.exposure(own, near)
             row |= {"cnn": generated.cnn_accuracy(root, own, seed), "head": generated.head_accuracy(vectors, own, seed)}
             log.logger.info("%s", row)
