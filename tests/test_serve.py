@@ -616,6 +616,8 @@ def test_the_page_s_other_ways(server, tmp_path):
     }"""
     with chromium() as browser, opened(browser, server) as shown:
         page = shown.page
+        # From now on choosers are held back: what expect_file_chooser asks for may come after the key.
+        page.on("filechooser", lambda _: None)
         page.wait_for_selector("#classes li")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == "file"
