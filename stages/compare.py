@@ -42,7 +42,7 @@ def main(params: "Params") -> None:
         used = own.model_dump() | {"seed": params.base.seed}
         subject = model_card.Subject(name, *about, machine=made, parameters=used, pairs=told.pairs)
         write_text(Path(f"models/{name}.md"), model_card.card(subject))
-    verdicts = (f"{pair}: {facts['verdict']} (p {facts['mcnemar_p_holm']:.2g})" for pair, facts in told.pairs.items())
+    verdicts = (f"{pair}: {facts['verdict']} (p {facts['p_holm']:.2g})" for pair, facts in told.pairs.items())
     logger.info("%s, after %s: %s", dataset, corrected, "; ".join(verdicts))
 
 

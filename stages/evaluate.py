@@ -19,7 +19,9 @@ from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
 from realwaste.evaluation import calibration, classification, cost, predictions
-from realwaste.finetuning import head
+from realwaste.finetuning import cross_validation, head
+from realwaste.finetuning.phases import Recipe
+from realwaste.training.fitting import Schedule
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
@@ -29,10 +31,12 @@ RAW = Path("data/raw")
 
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
+    splits = splits.merge(read_csv(Path("data/groups.csv")), on="path", validate="one_to_one")
     answers, costs, scored, made, reliability, said = [], {}, {}, {}, [], []
     for name in registry.on():
         classifier = model_file.load(registry.file(name))
         probabilities, facts = _answers(classifier, splits)
+        facts |= _other_splits(params, name, splits)
         rows = predictions.rows(splits, name, probabilities, labels.classes_of(splits))
         measured, table = _scores(rows[rows["split"] == "test"], classifier.facts)
         answers.append(rows)
@@ -83,6 +87,23 @@ def _answers(classifier: Classifier, splits: pd.DataFrame) -> tuple[Probabilitie
     return probabilities, facts
 
 
+def _other_splits(params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
+    """What the same head scores on the folds of a repeated, grouped cross-validation; nothing of the CNN."""
+    if name not in registry.BACKBONES or not params.evaluate.fold_repeats:
+        return {}
+    own, base, classes = getattr(params, f"finetune_{name}"), params.base, labels.classes_of(splits)
+    schedule = Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, base.seed)
+    found = cross_validation.repeated(
+        embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist()),
+        np.searchsorted(classes, splits["label"]),
+        splits["group"].to_numpy(),
+        Recipe(len(classes), own.dense_units, schedule, base.deterministic),
+        folds=params.evaluate.folds,
+        repeats=params.evaluate.fold_repeats,
+    )
+    return {"other_splits": found} if found else {}
+
+
 def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:
     """The test figures, and the reliability table before and after calibration."""
     labels, raw = predictions.labels_of(tested), predictions.probabilities_of(tested)
@@ -91,5 +112,5 @@ def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.Data
         calibration.reliability(labels, own).assign(model=facts.name, probabilities=said)
         for said, own in (("as they are", raw), ("calibrated", calibrated))
     ]
-    scored = classification.summary(labels, raw, facts.classes)
+    scored = classification.summary(labels, raw, facts.classes, tested["group"].to_numpy())
     return scored | calibration.summary(labels, raw, calibrated, facts.temperature), pd.concat(tables)

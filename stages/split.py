@@ -19,12 +19,12 @@ def main(params: "Params") -> None:
     wanted = {"train": ratios.train, "val": ratios.val, "test": ratios.test}
     near, grouped = leakage.near_duplicates(manifest), ratios.strategy == "grouped"
     about: dict[str, Any] = {"shooting_order": read_json(Path("metrics/validate_images.json"))["shooting_order"]}
+    groups = leakage.groups(manifest, near, ratios.block)
     if grouped:
-        groups = leakage.groups(manifest, near, ratios.block)
         splits = split.grouped(manifest, groups, **wanted, seed=seed)
-        about |= leakage.group_sizes(manifest, groups)
     else:
         splits = split.stratified(manifest, **wanted, seed=seed)
+    about |= leakage.group_sizes(manifest, groups)
     exposed = leakage.exposure(splits, near)
     if remark := split.remark(splits, wanted, grouped=grouped):
         logger.warning("split: %s", remark)
@@ -33,6 +33,8 @@ def main(params: "Params") -> None:
     dataset = fetched["dataset"]
     summary = split.summary(splits)
     write_csv(Path("data/splits.csv"), splits)
+    # Apart from the split: the block of a random one is no reason to train again.
+    write_csv(Path("data/groups.csv"), manifest[["path"]].assign(group=groups))
     about = {"dataset": dataset, "strategy": ratios.strategy} | about
     write_json(Path("metrics/split.json"), about | summary | {"exposure": exposed})
     counts = splits.groupby(["split", "label"]).size().rename("images").reset_index()

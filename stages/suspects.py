@@ -9,7 +9,6 @@ from realwaste.classifier import registry
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.dataset import leakage
 from realwaste.dataset.labels import classes_of
 from realwaste.embedding import embeddings
 from realwaste.evaluation import suspects
@@ -22,7 +21,7 @@ def main(params: "Params") -> None:
     manifest, dataset = read_csv(Path("data/manifest.csv")), read_json(Path("data/dataset.json"))["dataset"]
     classes = classes_of(manifest)
     labels = np.searchsorted(classes, manifest["label"])
-    groups = leakage.groups(manifest, leakage.near_duplicates(manifest), params.split.block)
+    groups = read_csv(Path("data/groups.csv")).set_index("path").loc[manifest["path"], "group"].to_numpy()
     answers = []
     for name in registry.BACKBONES:
         stored = Path(f"data/embeddings/{name}")

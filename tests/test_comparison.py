@@ -18,6 +18,7 @@ def predicted():
             "path": [f"{index:03}.jpg" for index in range(120)],
             "label": np.array(CLASSES)[labels],
             "split": np.repeat(["train", "val", "test"], 40),
+            "group": range(120),
         }
     )
 
@@ -38,7 +39,10 @@ def evaluated(predicted):
     tested = predicted[predicted["split"] == "test"]
     cost |= {"ece": 0.2, "ece_calibrated": 0.1}
     return {
-        model: classification.summary(predictions.labels_of(own), predictions.probabilities_of(own), CLASSES) | cost
+        model: classification.summary(
+            predictions.labels_of(own), predictions.probabilities_of(own), CLASSES, own["group"].to_numpy()
+        )
+        | cost
         for model, own in tested.groupby("model", sort=False)
     }
 
@@ -80,7 +84,7 @@ def test_a_winner_is_named_only_where_the_test_shows_one(predicted):
 
 def test_a_difference_that_one_test_would_show_is_not_shown_among_six():
     """Four models; the first has 9 answers right that the second has wrong, and 1 the other way: p is 22 / 1024."""
-    splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test"})
+    splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test", "group": range(60)})
     wrong = {"one": [9], "two": range(9), "three": range(20, 25), "four": range(21, 26)}
     answers = [
         predictions.rows(splits, model, np.eye(2)[np.isin(np.arange(60), list(own)).astype(int)], CLASSES)
@@ -88,12 +92,24 @@ def test_a_difference_that_one_test_would_show_is_not_shown_among_six():
     ]
     pairs = comparison.pairs(pd.concat(answers, ignore_index=True))
     assert pairs["one_vs_two"]["mcnemar_p"] == pytest.approx(22 / 1024)
-    assert pairs["one_vs_two"]["mcnemar_p_holm"] == pytest.approx(6 * 22 / 1024)
+    assert pairs["one_vs_two"]["p_holm"] == pytest.approx(6 * 22 / 1024)
     assert {facts["verdict"] for facts in pairs.values()} == {"no difference shown"}
     assert comparison.correction(pairs) == "Holm's correction for 6 tests"
     alone = comparison.pairs(pd.concat(answers[:2], ignore_index=True))
     assert alone["one_vs_two"]["verdict"] == "one is better"
     assert comparison.correction(alone) == "Holm's correction for 1 test"
+
+
+def test_a_difference_on_one_object_is_no_difference():
+    """All that the second model has wrong are photographs of one object, whose answers hang together."""
+    splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test"})
+    answers = [np.eye(2)[np.zeros(60, int)], np.eye(2)[(np.arange(60) < 12).astype(int)]]
+    for size, verdict in ((12, "no difference shown"), (1, "one is better")):
+        grouped = splits.assign(group=np.arange(60) // size)
+        rows = [predictions.rows(grouped, m, a, CLASSES) for m, a in zip(("one", "two"), answers, strict=True)]
+        facts = comparison.pairs(pd.concat(rows, ignore_index=True))["one_vs_two"]
+        assert facts["verdict"] == verdict
+        assert facts["p_holm"] == max(facts["mcnemar_p"], facts["permutation_p"])
 
 
 def test_the_order_of_the_rows_changes_nothing(predicted):
@@ -163,7 +179,8 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     np.testing.assert_allclose(own, tempered.mean(axis=0), atol=1e-6)
     figures_of_it = comparison.ensemble_figures(votes, evaluated)
     tested = votes[votes["split"] == "test"]
-    expected = classification.summary(predictions.labels_of(tested), predictions.probabilities_of(tested), CLASSES)
+    answered = predictions.labels_of(tested), predictions.probabilities_of(tested)
+    expected = classification.summary(*answered, CLASSES, tested["group"].to_numpy())
     for key in ("test_accuracy", "test_loss", "macro_f1", "macro_f1_low"):
         assert figures_of_it[key] == pytest.approx(expected[key]), key
     assert figures_of_it["parameters"] == 3000

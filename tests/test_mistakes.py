@@ -10,7 +10,7 @@ CLASSES = ["a", "b", "c"]
 
 @pytest.fixture
 def table():
-    splits = pd.DataFrame({"path": list("54321"), "label": list("abcab"), "split": "test"})
+    splits = pd.DataFrame({"path": list("54321"), "label": list("abcab"), "split": "test", "group": range(5)})
     answers = np.array([[0.9, 0.1, 0], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])
     return predictions.rows(splits, "cnn", answers, CLASSES)
 

@@ -31,7 +31,9 @@ def _predicted() -> pd.DataFrame:
     labels = np.arange(160) % 4
     paths = [f"{CLASSES[label]}/{number:03}.jpg" for number, label in enumerate(labels)]
     parts = np.repeat(["train", "val", "test"], [96, 24, 40])
-    splits = pd.DataFrame({"path": paths, "label": np.array(CLASSES)[labels], "split": parts})
+    splits = pd.DataFrame(
+        {"path": paths, "label": np.array(CLASSES)[labels], "split": parts, "group": np.arange(160) // 2}
+    )
     answers = []
     for model, share in zip(MODELS, (0.4, 0.8, 0.9), strict=True):
         chosen = np.where(rng.random(160) < share, labels, rng.integers(0, 4, 160))
@@ -61,7 +63,7 @@ def tell(tmp_path: Path):
         for model, own in tested.groupby("model", sort=False):
             labels, raw = predictions.labels_of(own), predictions.probabilities_of(own)
             calibrated = temperature_scaling.tempered(raw, 1.5)
-            scored = classification.summary(labels, raw, CLASSES)
+            scored = classification.summary(labels, raw, CLASSES, own["group"].to_numpy())
             evaluated[str(model)] = scored | calibration.summary(labels, raw, calibrated, 1.5) | cost
             for said, answers in (("as they are", raw), ("calibrated", calibrated)):
                 table = calibration.reliability(labels, answers)
@@ -227,7 +229,7 @@ def test_each_pair_shows_its_verdict_without_scrolling(shown, width):
         assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in ends)
     table = page.locator("#result .fit")
     assert table.evaluate("node => node.scrollWidth <= node.clientWidth")
-    assert table.inner_text().count("(alone ") == 3
+    assert table.inner_text().count("(images ") == 3
     assert "after Holm's correction for 3 tests" in " ".join(page.locator("#result .note").inner_text().split())
 
 
@@ -414,7 +416,7 @@ def test_a_card_says_what_the_tests_against_the_others_show(tell):
     shown["irv2_vs_densenet"] = "irv2 is better"
     for pair, verdict in shown.items():
         story.pairs[pair]["verdict"] = verdict
-    after = "(exact McNemar tests at 0.05, after Holm's correction for 3 tests)"
+    after = "McNemar's of images and a permutation test of groups, after Holm's correction for 3 tests)"
     assert f"{after}: better than cnn, densenet." in _said(_card(story, "irv2"))
     assert f"{after}: worse than irv2; no difference shown to cnn." in _said(_card(story, "densenet"))
 

@@ -22,7 +22,7 @@ def answers():
 
 def test_agrees_with_scikit_learn(answers):
     labels, probabilities = answers
-    found = classification.summary(labels, probabilities, CLASSES)
+    found = classification.summary(labels, probabilities, CLASSES, np.arange(200))
     chosen = probabilities.argmax(axis=1)
     assert found["test_accuracy"] == pytest.approx(metrics.accuracy_score(labels, chosen))
     assert found["test_loss"] == pytest.approx(metrics.log_loss(labels, probabilities))
@@ -61,6 +61,7 @@ def test_mcnemar_is_the_exact_binomial(only_first, only_second, p):
 def test_predictions_hold_probabilities_labels_and_every_confusion(answers):
     labels, probabilities = answers
     splits = pd.DataFrame({"path": [f"{i}" for i in range(200)], "label": np.array(CLASSES)[labels], "split": "test"})
+    splits["group"] = range(200)
     table = predictions.rows(splits, "m", probabilities, CLASSES)
     assert predictions.classes_of(table) == CLASSES
     np.testing.assert_array_equal(predictions.labels_of(table), labels)

@@ -128,6 +128,8 @@ class FinetuneEdge(Finetune):
 
 class Evaluate(Section):
     latency_repeats: Count
+    folds: Annotated[int, Field(ge=2, le=20)]
+    fold_repeats: Annotated[int, Field(ge=0, le=100)]
 
 
 class Suspects(Section):

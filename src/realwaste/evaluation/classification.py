@@ -7,7 +7,9 @@ import numpy as np
 from sklearn.metrics import classification_report
 
 from realwaste.classifier.probabilities import Labels, Probabilities, log_loss
-from realwaste.evaluation.scores import accuracy, accuracy_interval, macro_f1_interval
+from realwaste.evaluation import intervals
+from realwaste.evaluation.clusters import Groups
+from realwaste.evaluation.scores import accuracy
 
 
 def report(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -51,18 +53,17 @@ def repeats(labels: Labels, answers: Sequence[Probabilities], diverged: int = 0)
     return {"repeats": {"runs": len(answers), "diverged": diverged} | spread}
 
 
-def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
-    """The test figures of one model, for metrics/evaluate.json."""
+def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str], groups: Groups) -> dict[str, Any]:
+    """The test figures of one model, for metrics/evaluate.json.
+
+    Args:
+        groups: (n,), a number that photographs of one object share.
+    """
     per_class = report(labels, probabilities, classes)
-    low, high = accuracy_interval(labels, probabilities)
-    f1_low, f1_high = macro_f1_interval(labels, probabilities)
     return {
         "test_accuracy": accuracy(labels, probabilities),
-        "test_accuracy_low": low,
-        "test_accuracy_high": high,
         "test_loss": log_loss(labels, probabilities),
         "macro_f1": float(np.mean([scores["f1"] for scores in per_class.values()])),
-        "macro_f1_low": f1_low,
-        "macro_f1_high": f1_high,
+        **intervals.of_test(labels, probabilities, groups),
         "per_class": per_class,
     }

@@ -12,8 +12,8 @@ PREFIX = "p_"
 
 
 def rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes: Sequence[str]) -> pd.DataFrame:
-    """path, label, split, model and a column p_<class> a class; rows as in `splits`."""
-    table = splits[["path", "label", "split"]].assign(model=model).reset_index(drop=True)
+    """path, label, split, group, model and a column p_<class> a class; rows as in `splits`."""
+    table = splits[["path", "label", "split", "group"]].assign(model=model).reset_index(drop=True)
     return pd.concat([table, pd.DataFrame(probabilities, columns=[PREFIX + name for name in classes])], axis=1)
 
 

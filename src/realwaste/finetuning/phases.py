@@ -86,10 +86,12 @@ def fit(recipe: Recipe, vectors: Parts, pictures: Parts | None, seed: int, kept:
     return whole, fitting.joined(first, second)
 
 
-def fit_head(vectors: Parts, dense_units: int, classes: int, schedule: Schedule) -> tuple[keras.Model, Training]:
+def fit_head(
+    vectors: Parts, dense_units: int, classes: int, schedule: Schedule, *, silent: bool = False
+) -> tuple[keras.Model, Training]:
     """The first phase: a new head, fitted to vectors."""
     built = head.build(vectors.train.inputs.shape[1], dense_units, classes)
-    return built, fitting.fit(built, vectors.train, vectors.val, schedule)
+    return built, fitting.fit(built, vectors.train, vectors.val, schedule, silent=silent)
 
 
 def fit_end(

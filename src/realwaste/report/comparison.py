@@ -9,7 +9,7 @@ import pandas as pd
 from realwaste.classifier import temperature_scaling
 from realwaste.classifier.probabilities import log_loss
 from realwaste.dataset.labels import PARTS
-from realwaste.evaluation import calibration, predictions, scores
+from realwaste.evaluation import calibration, clusters, intervals, predictions, scores
 
 ENSEMBLE = "ensemble"
 SIGNIFICANT = 0.05
@@ -57,10 +57,13 @@ _FROM_EVALUATE = (
     "test_accuracy",
     "test_accuracy_low",
     "test_accuracy_high",
+    "test_accuracy_by",
+    "test_groups",
     "test_loss",
     "macro_f1",
     "macro_f1_low",
     "macro_f1_high",
+    "macro_f1_by",
     "ece",
     "ece_calibrated",
     "parameters",
@@ -96,18 +99,13 @@ def ensemble_figures(votes: pd.DataFrame, members: Mapping[str, Mapping[str, Any
     """
     tested = votes[votes["split"] == "test"]
     labels, probabilities = predictions.labels_of(tested), predictions.probabilities_of(tested)
-    low, high = scores.accuracy_interval(labels, probabilities)
-    f1_low, f1_high = scores.macro_f1_interval(labels, probabilities)
     error = calibration.expected_error(labels, probabilities)
     costs = ("parameters", "trainable_parameters", "file_mb", "latency_ms")
     return {
         "test_accuracy": scores.accuracy(labels, probabilities),
-        "test_accuracy_low": low,
-        "test_accuracy_high": high,
         "test_loss": log_loss(labels, probabilities),
         "macro_f1": float(scores.macro_f1(scores.confusion(labels, probabilities))),
-        "macro_f1_low": f1_low,
-        "macro_f1_high": f1_high,
+        **intervals.of_test(labels, probabilities, tested["group"].to_numpy()),
         "ece": error,
         "ece_calibrated": error,
         **{key: round(sum(member[key] for member in members.values()), 2) for key in costs},
@@ -117,25 +115,34 @@ def ensemble_figures(votes: pd.DataFrame, members: Mapping[str, Mapping[str, Any
 def pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """For each two models, on the same test images: the difference in accuracy and whether it shows a better one.
 
-    A verdict goes by `mcnemar_p_holm`: of many pairs tested at 0.05 each, some would show a better model by chance.
+    A verdict goes by `p_holm`: the larger of the p-values of two tests, of images for themselves and of groups of them
+    as one; and of many pairs tested at 0.05 each, some would show a better model by chance (Holm's correction).
     """
-    tested = predicted[predicted["split"] == "test"]
+    tested = predicted[predicted["split"] == "test"].sort_values("path", kind="stable")
+    groups = tested.drop_duplicates("path")["group"].to_numpy()
     right = {
         str(model): (own["label"] == predictions.predicted(own)).to_numpy()
-        for model, own in tested.sort_values("path", kind="stable").groupby("model", sort=False)
+        for model, own in tested.groupby("model", sort=False)
     }
     both = list(combinations(right, 2))
-    p_values = [scores.mcnemar(right[first], right[second]) for first, second in both]
     compared = {}
-    for (first, second), p_value, adjusted in zip(both, p_values, scores.holm(p_values), strict=True):
-        low, high = scores.difference_interval(right[first], right[second])
+    p_values = [
+        {
+            "mcnemar_p": scores.mcnemar(right[first], right[second]),
+            "permutation_p": clusters.permutation_test(right[first], right[second], groups),
+        }
+        for first, second in both
+    ]
+    leading = scores.holm([max(found.values()) for found in p_values])
+    for (first, second), found, adjusted in zip(both, p_values, leading, strict=True):
+        by_images = scores.difference_interval(right[first], right[second])
+        by_groups = clusters.difference_interval(right[first], right[second], groups)
         ahead = first if right[first].mean() > right[second].mean() else second
         compared[f"{first}_vs_{second}"] = {
             "difference": float(right[first].mean() - right[second].mean()),
-            "difference_low": low,
-            "difference_high": high,
-            "mcnemar_p": p_value,
-            "mcnemar_p_holm": adjusted,
+            **intervals.both("difference", by_images, by_groups),
+            **found,
+            "p_holm": adjusted,
             "verdict": f"{ahead} is better" if adjusted < SIGNIFICANT else "no difference shown",
         }
     return compared

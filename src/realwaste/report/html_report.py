@@ -75,6 +75,7 @@ def page(story: Story) -> str:
         names=names,
         made_on=machine.line(machine.merged(story.machines)),
         pairs=_pairs(story),
+        test_groups=next(iter(story.rows.values()))["test_groups"],
         correction=comparison.correction(story.pairs),
         colors=MODEL_COLORS,
         warnings=_warnings(story),

@@ -103,12 +103,14 @@ def fit(
     *,
     checkpoint: Path | None = None,
     live: Callable[[pd.DataFrame], None] | None = None,
+    silent: bool = False,
 ) -> Training:
     """Fit `model` in place, by way of its twin. A loss that is no longer finite ends the training at that epoch.
 
     Args:
         checkpoint: a file to keep the state after each epoch in, and to go on from if it is there.
         live: is given the history, as in Training, after each epoch.
+        silent: without Keras' progress.
     """
     twin = fused.twin(model, schedule.dtype_policy, to_train=True)
     steps = batches.steps(len(train.labels), schedule.batch_size)
@@ -127,7 +129,7 @@ def fit(
             # The order is the data set's own, see realwaste.training.batches.
             shuffle=False,
             callbacks=[keras.callbacks.TerminateOnNaN(), kept, *([tell] if tell else [])],
-            verbose=_verbosity(),
+            verbose=0 if silent else _verbosity(),
         )
     kept.take_best(twin)
     model.set_weights(twin.get_weights())

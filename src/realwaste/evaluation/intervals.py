@@ -1,0 +1,33 @@
+"""Two 95 % intervals of each figure, images for themselves and groups of images as one; the wider of them leads."""
+
+from typing import Any
+
+from realwaste.classifier.probabilities import Labels, Probabilities
+from realwaste.evaluation import clusters, scores
+from realwaste.evaluation.clusters import Groups
+
+Interval = tuple[float, float]
+
+
+def both(figure: str, images: Interval, groups: Interval) -> dict[str, Any]:
+    """For metrics: <figure>_low and _high, of the wider; <figure>_by, which that is; <figure>_intervals, the two."""
+    known = {"images": images, "groups": groups}
+    by = max(known, key=lambda name: known[name][1] - known[name][0])
+    return {
+        f"{figure}_low": known[by][0],
+        f"{figure}_high": known[by][1],
+        f"{figure}_by": by,
+        f"{figure}_intervals": {name: {"low": low, "high": high} for name, (low, high) in known.items()},
+    }
+
+
+def of_test(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
+    """Of the test accuracy and the macro F1, with the number of groups that the test images fall into."""
+    right = probabilities.argmax(axis=1) == labels
+    by_images = scores.accuracy_interval(labels, probabilities), scores.macro_f1_interval(labels, probabilities)
+    by_groups = clusters.accuracy_interval(right, groups), clusters.macro_f1_interval(labels, probabilities, groups)
+    figures = zip(("test_accuracy", "macro_f1"), by_images, by_groups, strict=True)
+    told = {"test_groups": len(set(groups.tolist()))}
+    for figure, images, grouped in figures:
+        told |= both(figure, images, grouped)
+    return told

@@ -1,0 +1,95 @@
+"""Intervals and tests of photographs that come in groups, on drawn answers whose truth is known."""
+
+import numpy as np
+import pytest
+
+from realwaste.evaluation import clusters, intervals, scores
+
+CLASSES = 3
+SETS = 2_000
+RESAMPLES = 999
+
+
+def _drawn(rng: np.random.Generator, count: int, right: float, alike: float = 0.3) -> tuple[np.ndarray, ...]:
+    """Labels, the answers of two models that are right equally often, and groups of 3 to 12 photographs of an object.
+
+    Some objects are easy for a model, some are hard: two of its answers on one object correlate by `alike`.
+    """
+    sizes = rng.integers(3, 13, count)
+    groups = np.repeat(np.arange(count), sizes)
+    labels = (np.arange(count) % CLASSES)[groups]
+
+    def answers() -> np.ndarray:
+        easy = rng.beta(right * (1 / alike - 1), (1 - right) * (1 / alike - 1), count)[groups]
+        wrong = (labels + rng.integers(1, CLASSES, len(labels))) % CLASSES
+        return np.where(rng.random(len(labels)) < easy, labels, wrong)
+
+    return labels, answers(), answers(), groups
+
+
+@pytest.mark.parametrize(("count", "right"), [(30, 0.75), pytest.param(80, 0.85, marks=pytest.mark.slow)])
+def test_intervals_of_groups_hold_the_truth_as_often_as_they_say(count, right):
+    """In 93 to 97 of 100 test sets; those of images for themselves in some 70. And the test gives few false alarms."""
+    rng = np.random.default_rng(count)
+    held = dict.fromkeys(("accuracy", "macro F1", "difference", "images alone"), 0)
+    alarms = 0
+    for _ in range(SETS):
+        labels, first, second, groups = _drawn(rng, count, right)
+        answers, both = np.eye(CLASSES)[first], (first == labels, second == labels)
+        # The F1 is that of the accuracy: classes are alike, and mistakes fall on the others evenly.
+        found = {
+            "accuracy": (right, clusters.accuracy_interval(both[0], groups, resamples=RESAMPLES)),
+            "macro F1": (right, clusters.macro_f1_interval(labels, answers, groups, resamples=RESAMPLES)),
+            "difference": (0.0, clusters.difference_interval(*both, groups, resamples=RESAMPLES)),
+            "images alone": (right, scores.accuracy_interval(labels, answers)),
+        }
+        for name, (truth, (low, high)) in found.items():
+            held[name] += low <= truth <= high
+        alarms += clusters.permutation_test(*both, groups) < 0.05
+    shares = {name: times / SETS for name, times in held.items()}
+    alone = shares.pop("images alone")
+    assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
+    assert alone < 0.8
+    assert 0.035 <= alarms / SETS <= 0.06
+
+
+def test_with_an_image_a_group_the_permutation_test_is_mcnemars():
+    for first, second in [(0, 0), (1, 0), (3, 3), (12, 4), (0, 30), (150, 190)]:
+        right = np.r_[np.ones(first, bool), np.zeros(second, bool), np.ones(5, bool)]
+        other = np.r_[~right[: first + second], np.ones(5, bool)]
+        groups = np.random.default_rng(0).permutation(len(right))
+        assert clusters.permutation_test(right, other, groups) == pytest.approx(scores.mcnemar(right, other), rel=1e-9)
+
+
+def test_one_object_is_one_case():
+    """Forty photographs of each of four objects: of one the second model knows all, of the others both or neither."""
+    groups = np.repeat(np.arange(4), 40)
+    first, second = groups < 2, groups < 3
+    assert scores.mcnemar(first, second) < 1e-9
+    assert clusters.permutation_test(first, second, groups) == 1.0
+
+
+def test_where_nothing_shows_how_alike_the_photographs_of_an_object_are():
+    right, groups = np.ones(60, bool), np.repeat(np.arange(5), 12)
+    assert clusters.accuracy_interval(right, groups) == scores.wilson_interval(1.0, 5)
+    assert clusters.accuracy_interval(np.arange(60) < 50, np.zeros(60, int)) == (0, 1)
+    assert clusters.difference_interval(right, ~right, np.zeros(60, int)) == (-1, 1)
+    low, high = clusters.difference_interval(right, ~right, groups)
+    assert low < 1 <= high
+
+
+def test_the_wider_interval_leads():
+    told = intervals.both("f", (0.2, 0.4), (0.1, 0.5))
+    assert (told["f_low"], told["f_high"], told["f_by"]) == (0.1, 0.5, "groups")
+    assert intervals.both("f", (0.1, 0.5), (0.2, 0.4))["f_by"] == "images"
+    assert told["f_intervals"]["images"] == {"low": 0.2, "high": 0.4}
+
+
+def test_groups_of_one_image_have_about_the_interval_of_images():
+    labels, answers, _, _ = _drawn(np.random.default_rng(0), 60, 0.8)
+    groups, said = np.arange(len(labels)), np.eye(CLASSES)[answers]
+    found = clusters.accuracy_interval(answers == labels, groups)
+    assert found == pytest.approx(scores.accuracy_interval(labels, said), abs=0.01)
+    assert clusters.macro_f1_interval(labels, said, groups) == pytest.approx(
+        scores.macro_f1_interval(labels, said), abs=0.01
+    )
