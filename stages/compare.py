@@ -23,7 +23,7 @@ def main(params: "Params") -> None:
     corrected = comparison.correction(told.pairs)
     compared = {"dataset": dataset, "origin": origin, "machine": machine.merged(told.machines)} | dict(told.rows)
     write_json(METRICS / "compare.json", compared | {"pairs": told.pairs, "correction": corrected})
-    write_csv(PLOTS / "data/accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
+    write_csv(PLOTS / "accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
     _draw(figures.Studio(dataset, origin, params.plots.color, params.plots.dpi), told, names)
     write_text(PLOTS / "report.html", html_report.page(told))
     parameters = {
@@ -77,6 +77,7 @@ def _story() -> html_report.Story:
         confusions=tables["confusion"],
         reliability=tables["reliability"],
         doubted=metrics["suspects"],
+        shortcuts=metrics["shortcuts"],
         explained=read_json(Path("data/explanations/explanations.json")),
         pictures=Path("data/explanations"),
     )

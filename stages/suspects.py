@@ -11,7 +11,7 @@ from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of
 from realwaste.embedding import embeddings
-from realwaste.evaluation import suspects
+from realwaste.evaluation import linear_probe, suspects
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
@@ -28,7 +28,7 @@ def main(params: "Params") -> None:
         if registry.is_off(stored):
             continue
         vectors = embeddings.load(stored).of(manifest["path"].tolist())
-        answers.append(suspects.out_of_sample(vectors, labels, groups, params.suspects.folds))
+        answers.append(linear_probe.out_of_sample(vectors, labels, groups, params.suspects.folds))
     table = suspects.ranked(manifest, classes, answers)
     doubted = int((table["models_disagreeing"] == len(answers)).sum())
     write_csv(Path("data/suspects.csv"), table)

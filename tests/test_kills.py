@@ -26,6 +26,7 @@ KILLS = {
     "finetune_irv2": 2,
     "evaluate": 2,
     "suspects": 2,
+    "shortcuts": 2,
     "explain": 2,
     "compare": 2,
 }
@@ -43,7 +44,7 @@ def pipeline(clone: Path) -> Path:
 
 def _results(root: Path, stage: str) -> dict[str, object]:
     """What a stage leaves, without the times that were measured."""
-    entries = [*ORDER[stage]["outs"], *ORDER[stage].get("metrics", [])]
+    entries = [entry for key in ("outs", "plots", "metrics") for entry in ORDER[stage].get(key, [])]
     found = {}
     for place in (next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries):
         path = root / place

@@ -35,6 +35,7 @@ def test_the_stages():
         "finetune_edge",
         "evaluate",
         "suspects",
+        "shortcuts",
         "explain",
         "compare",
     }
@@ -97,9 +98,18 @@ def test_stages_without_tensorflow_start_without_it(stage):
 
 
 def test_metrics_are_in_git_and_every_output_has_one_stage():
-    metrics = [path for stage in STAGES.values() for entry in stage.get("metrics", []) for path in entry]
-    assert all(list(entry.values()) == [{"cache": False}] for s in STAGES.values() for entry in s.get("metrics", []))
-    outs = [next(iter(out)) if isinstance(out, dict) else out for stage in STAGES.values() for out in stage["outs"]]
+    metrics = [
+        path
+        for stage in STAGES.values()
+        for key in ("metrics", "plots")
+        for entry in stage.get(key, [])
+        for path in entry
+    ]
+    kept = [entry for s in STAGES.values() for key in ("metrics", "plots") for entry in s.get(key, [])]
+    assert all(list(entry.values()) == [{"cache": False}] for entry in kept)
+    outs = [
+        next(iter(out)) if isinstance(out, dict) else out for stage in STAGES.values() for out in stage.get("outs", [])
+    ]
     assert len({*outs, *metrics}) == len(outs) + len(metrics)
 
 

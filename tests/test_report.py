@@ -19,11 +19,27 @@ from realwaste.classifier import temperature_scaling
 from realwaste.core import machine
 from realwaste.evaluation import calibration, classification, predictions
 from realwaste.report import comparison, html_report, model_card
+from realwaste.shortcuts import views
 from stages.launcher import params_file
 
 # As bad as folder names get.
 CLASSES = ["Food Organics", "& <b>é</b>", "a|b\"c'</script>", "紙"]
 MODELS = ("cnn", "irv2", "densenet")
+
+
+_SEEN = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76, "accuracy_by": "groups", "other_class": 0.4}
+SHORTCUTS = {
+    "chance": 0.25,
+    "backbone": "DenseNet121",
+    "weights": "imagenet",
+    "image_size": 96,
+    "images": 160,
+    "groups": 80,
+    "heads": dict.fromkeys(("whole", "frame", "middle", "grey", "tiny"), _SEEN),
+    "models": {
+        model: {"images": 12} | dict.fromkeys(("whole", *views.CHANGED), _SEEN) for model in ("cnn", "irv2", "densenet")
+    },
+}
 
 
 def _predicted() -> pd.DataFrame:
@@ -153,6 +169,7 @@ def tell(tmp_path: Path):
             rates=rates,
             confusions=predictions.confusions(tested),
             reliability=pd.concat(reliability),
+            shortcuts=SHORTCUTS,
             doubted={"images": 160, "doubted_by_all": 7},
             explained={
                 "examples": [{"path": "y", "label": label, "picture": "p.webp"} for label in CLASSES],
@@ -196,7 +213,7 @@ def test_the_page_is_drawn_whole_and_legible(shown, width, dark):
     opened_page = shown(width=width, dark=dark, rejected=2)
     page = opened_page.page
     assert opened_page.problems == []
-    assert page.locator(".chart").count() == page.locator(".chart svg").count() == 6 + 2 * 3 + 3 + 3
+    assert page.locator(".chart").count() == page.locator(".chart svg").count() == 7 + 2 * 3 + 3 + 3
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     sizes = page.evaluate(

@@ -77,6 +77,8 @@ def test_every_number_and_picture_is_there(done):
         assert set(facts["per_class"]["Food Organics"]) == {"precision", "recall", "f1", "support"}
         assert metrics["compare"][model]["weights"] == ("trained from random" if model == "cnn" else "random")
         assert "reported_test_accuracy" not in metrics["compare"][model]
+        assert facts.get("other_splits", {}).get("folds") == (None if model == "cnn" else 2)
+        assert metrics["shortcuts"]["models"][model]["frame_swapped"]["accuracy"] <= 1
     made = {name: own["machine"] for name, own in metrics.items() if "machine" in own}
     assert made.keys() == metrics.keys() - {"fetch", "validate_images", "split", "embed_edge", "finetune_edge"}
     assert len({tuple(record[key] for key in ("processor", "cores", "gpu")) for record in made.values()}) == 1
@@ -114,11 +116,11 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
     [
         (
             {"train_cnn__learning_rate": 0.002, "finetune_densenet__epochs": 3},
-            ["train_cnn", "finetune_densenet", "evaluate", "explain", "compare"],
+            ["train_cnn", "finetune_densenet", "evaluate", "shortcuts", "explain", "compare"],
         ),
         ({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"]),
         ({"plots__color": "#445566"}, ["validate_images", "split", "compare"]),
-        ({"explain__mistakes": 1}, ["explain", "compare"]),
+        ({"explain__mistakes": 1, "shortcuts__backbone": None}, ["shortcuts", "explain", "compare"]),
     ],
 )
 def test_only_what_changed_reruns(done, changes, rerun):
@@ -133,7 +135,7 @@ def test_a_third_backbone_leaves_images_and_the_other_models_alone(done):
     edge |= {"unfreeze": "conv_pw_13", "test_flips": "both"}
     set_params(done, **{f"finetune_edge__{key}": value for key, value in edge.items()})
     assert set(json.loads(run(done, "dvc", "status", "--json"))) == {"fetch", "embed_edge", "finetune_edge", "compare"}
-    rerun = {"fetch", "embed_edge", "finetune_edge", "suspects", "evaluate", "explain", "compare"}
+    rerun = {"fetch", "embed_edge", "finetune_edge", "suspects", "evaluate", "shortcuts", "explain", "compare"}
     assert set(ran(run(done, "dvc", "repro"))) == rerun
     metrics = {name: json.loads((done / f"metrics/{name}.json").read_text()) for name in ("compare", "evaluate")}
     row = metrics["compare"]["edge"]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 BUCKET, PREFIX = "photographs", "realwaste"
 SECRET = secrets.token_hex()  # the local server takes any
-SHARED = [out for stage in tiny_pipeline.ORDER.values() for out in stage["outs"] if isinstance(out, str)]
+SHARED = [out for stage in tiny_pipeline.ORDER.values() for out in stage.get("outs", []) if isinstance(out, str)]
 
 
 @pytest.fixture(scope="module")

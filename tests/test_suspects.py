@@ -8,7 +8,7 @@ import pytest
 
 from realwaste.backbone import feature_extractor
 from realwaste.embedding import local
-from realwaste.evaluation import suspects
+from realwaste.evaluation import linear_probe, suspects
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 PHOTOS, LITE2 = SHARED / "data/trashnet-mini", SHARED / "backbones/efficientnet_lite2.keras"
@@ -27,7 +27,7 @@ def _found(vectors: list[np.ndarray], labels: np.ndarray, wrong: np.ndarray, gro
     """The share of the planted ones in the ranking's first tenth."""
     classes = [f"c{number}" for number in range(labels.max() + 1)]
     table = pd.DataFrame({"path": [f"{n:04}" for n in range(len(labels))], "label": np.array(classes)[labels]})
-    answers = [suspects.out_of_sample(own, labels, groups, 5) for own in vectors]
+    answers = [linear_probe.out_of_sample(own, labels, groups, 5) for own in vectors]
     first = suspects.ranked(table, classes, answers)["path"].head(len(labels) // 10)
     return float(np.isin(wrong, first.astype(int)).mean())
 
@@ -64,7 +64,7 @@ def test_a_group_is_asked_by_models_that_saw_none_of_it():
     vectors = rng.normal(size=(60, 200))[objects].astype(np.float32)
     shares = []
     for groups in (objects, np.arange(120)):
-        answers = suspects.out_of_sample(vectors, labels, groups, 5)
+        answers = linear_probe.out_of_sample(vectors, labels, groups, 5)
         shares.append((answers.argmax(axis=1) == labels).mean())
     assert shares[0] < 0.5
     assert shares[1] > 0.7
@@ -91,6 +91,6 @@ def test_the_ranking_by_hand():
 def test_a_set_of_few_groups_is_asked_all_the_same(groups):
     vectors = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    answers = suspects.out_of_sample(vectors, labels, np.array(groups), 5)
+    answers = linear_probe.out_of_sample(vectors, labels, np.array(groups), 5)
     assert answers.shape == (8, 2)
     assert answers.sum(axis=1) == pytest.approx(1, abs=1e-5)

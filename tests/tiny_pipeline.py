@@ -31,6 +31,9 @@ def make(root: Path) -> None:
         lr_sweep__epochs=1,
         lr_sweep__learning_rates=[0.001, 0.01],
         evaluate__latency_repeats=1,
+        evaluate__folds=2,
+        evaluate__fold_repeats=1,
+        shortcuts__image_size=32,
         base__seeds=[1, 2],
         **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
     )

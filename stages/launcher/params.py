@@ -136,6 +136,15 @@ class Suspects(Section):
     folds: Annotated[int, Field(ge=2, le=20)]
 
 
+class Shortcuts(Section):
+    backbone: Literal["irv2", "densenet", "edge"] | None  # None: off
+    image_size: ImageSize
+    batch_size: Count
+    images: Annotated[Count, Field(ge=10)]
+    folds: Annotated[int, Field(ge=2, le=20)]
+    asked: Ratio
+
+
 class Explain(Section):
     suspects: Annotated[int, Field(ge=0, le=100)]
     examples_per_class: Annotated[int, Field(ge=1, le=10)]
@@ -162,5 +171,6 @@ class Params(Section):
     finetune_edge: FinetuneEdge
     evaluate: Evaluate
     suspects: Suspects
+    shortcuts: Shortcuts
     explain: Explain
     plots: Plots

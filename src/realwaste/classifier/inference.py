@@ -25,6 +25,12 @@ def of_batches(model: "keras.Model", batches: Iterable[Any]) -> Probabilities:
     return np.concatenate([model.predict_on_batch(batch) for batch in batches])
 
 
+def in_one_shape(model: "keras.Model", batch: NDArray[Any], rows: int) -> NDArray[Any]:
+    """The model's answers for a batch of `rows` at most, filled up with its first row: a new shape is traced anew."""
+    filled = np.concatenate([batch, np.repeat(batch[:1], rows - len(batch), axis=0)])
+    return np.asarray(model.predict_on_batch(filled)[: len(batch)])
+
+
 def of_vectors(model: "keras.Model", vectors: NDArray[np.float32] | Shards, batch_size: int = 4096) -> Probabilities:
     """Probabilities (n, classes) for vectors (n, width)."""
     # Not model.predict: it feeds itself by a dataset with autotuning on, see realwaste.training.batches.

@@ -21,3 +21,15 @@ def labels_of(splits: pd.DataFrame, part: str) -> NDArray[np.int64]:
 def paths_of(splits: pd.DataFrame, part: str) -> list[str]:
     """Paths of the images in one of PARTS, in the order of their rows."""
     return splits.loc[splits["split"] == part, "path"].tolist()
+
+
+def sample(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """At most `most` rows, drawn at random, of each class its share, and one at least; in their order."""
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    drawn = np.random.default_rng(seed).permutation(len(labels))
+    rows = []
+    for label in np.unique(labels):
+        own = drawn[labels[drawn] == label]
+        rows.append(own[: max(1, round(most * len(own) / len(labels)))])
+    return np.sort(np.concatenate(rows))

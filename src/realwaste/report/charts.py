@@ -105,6 +105,26 @@ def accuracies(rows: pd.DataFrame) -> Spec:
     return _spec(interval + point + text, step=46)
 
 
+def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
+    """Accuracy of a head that sees a part of each picture, with its 95 % interval; chance as a dashed line.
+
+    Args:
+        rows: sees, accuracy, low, high.
+    """
+    domain = alt.Scale(domain=[0, 1])
+    base = alt.Chart(rows).encode(
+        y=alt.Y("sees:N", sort=None, title=None, axis=alt.Axis(labelLimit=170)),
+        tooltip=["sees:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("accuracy", "low", "high"))],
+    )
+    interval = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", scale=domain, title="accuracy"), x2="high:Q")
+    point = base.mark_point(filled=True, size=110, opacity=1).encode(x="accuracy:Q")
+    text = base.mark_text(dy=-12).encode(x="accuracy:Q", text=alt.Text("accuracy:Q", format=".2f"))
+    line = alt.Chart(pd.DataFrame({"chance": [chance]})).mark_rule(strokeDash=[4, 4], color="#8a949c")
+    return _spec(
+        line.encode(x="chance:Q", tooltip=[alt.Tooltip("chance:Q", format=".2f")]) + interval + point + text, step=36
+    )
+
+
 def class_scores(rows: pd.DataFrame) -> Spec:
     """F1 a class and model, coloured; precision, recall and the number of images to hover for.
 

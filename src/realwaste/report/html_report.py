@@ -11,7 +11,7 @@ import pandas as pd
 
 from realwaste.core import machine
 from realwaste.explanation import mistakes
-from realwaste.report import comparison
+from realwaste.report import comparison, shortcuts
 from realwaste.report.figures import MODEL_COLORS
 
 REJECTED_SHOWN = 50
@@ -35,7 +35,7 @@ class Story:
         rates: the sweep's table.
         confusions: model, actual, predicted, images.
         reliability: model, probabilities, bin, images, confidence, accuracy.
-        doubted: the metrics of suspects.
+        doubted, shortcuts: the metrics of suspects and of shortcuts.
         explained: what the explain stage wrote of single images; its pictures lie in `pictures`.
     """
 
@@ -56,6 +56,7 @@ class Story:
     confusions: pd.DataFrame
     reliability: pd.DataFrame
     doubted: Mapping[str, Any]
+    shortcuts: Mapping[str, Any]
     explained: Mapping[str, Any]
     pictures: Path
 
@@ -86,6 +87,8 @@ def page(story: Story) -> str:
             model: mistakes.confused_pairs(own, PAIRS_SHOWN).to_dict("records")
             for model, own in story.confusions.groupby("model", sort=False)
         },
+        shortcut=None if shortcuts.is_off(story.shortcuts) else shortcuts.sentence(story.shortcuts),
+        changed=None if shortcuts.is_off(story.shortcuts) else shortcuts.answered(story.shortcuts, names),
         charts=_charts(story, names),
         scripts=_scripts(),
     )
@@ -131,6 +134,8 @@ def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]
         "rates_val_loss": charts.learning_rates(story.rates, "val_loss", "validation loss"),
         "rates_loss": charts.learning_rates(story.rates, "loss", "train loss"),
     }
+    if not shortcuts.is_off(story.shortcuts):
+        drawn["shortcuts"] = charts.shortcuts(shortcuts.rows(story.shortcuts), story.shortcuts["chance"])
     for model, history in story.histories.items():
         drawn |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
     for model, counts in story.confusions.groupby("model", sort=False):

@@ -1,0 +1,89 @@
+"""What tells the classes apart beside the objects, and whether the models go by it: metrics/shortcuts.json."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from realwaste.classifier import registry
+from realwaste.core import start_up
+from realwaste.core.errors import UserError
+from realwaste.core.files import read_csv, read_json, write_json
+from realwaste.core.log import logger
+from realwaste.dataset import labels
+
+if TYPE_CHECKING:
+    from stages.launcher.params import Params
+
+RAW, METRICS = Path("data/raw"), Path("metrics/shortcuts.json")
+
+
+def main(params: "Params") -> None:
+    own, dataset = params.shortcuts, read_json(Path("data/dataset.json"))["dataset"]
+    if own.backbone is None:
+        registry.switch_off(METRICS, dataset)
+        logger.info("shortcuts.backbone is null: off")
+        return
+    if registry.is_off(Path(f"data/weights/{own.backbone}")):
+        rule = "shortcuts.backbone must be that of a model that is on, or null for no shortcuts."
+        raise UserError(rule, f"Name another one, or set finetune_{own.backbone}.backbone.", own.backbone)
+    splits = read_csv(Path("data/splits.csv")).merge(read_csv(Path("data/groups.csv")), on="path")
+    splits["number"] = np.searchsorted(labels.classes_of(splits), splits["label"])
+    facts = {"dataset": dataset, "chance": float(splits["label"].value_counts(normalize=True).max())}
+    facts |= _probes(params, Path("data/weights") / own.backbone, splits)
+    facts["models"] = _models(params, len(splits), splits[splits["split"] == "val"].reset_index(drop=True))
+    write_json(METRICS, facts)
+    told = (
+        "%s: of the classes of %d images %.0f %% can be told from the outer frame alone, %.0f %% from the whole picture"
+    )
+    alone = (100 * facts["heads"][view]["accuracy"] for view in ("frame", "whole"))
+    logger.info(told, dataset, facts["images"], *alone)
+
+
+def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, Any]:
+    """What heads score that see a part of each picture, or a poorer one."""
+    with start_up.without_notes():
+        from realwaste.backbone import feature_extractor
+        from realwaste.compute import device, fused, precision, repeatable
+        from realwaste.shortcuts import probes
+
+    own, policy = params.shortcuts, precision.resolve(params.base.precision)
+    made = device.record(policy)
+    repeatable.make_repeatable(0, deterministic=params.base.deterministic)
+    taken = splits.iloc[labels.sample(splits["number"].to_numpy(), own.images, params.base.seed)]
+    built = feature_extractor.fetched(weights, own.image_size)
+    twin = fused.twin(built.model, policy)
+    vectors = probes.vectors(twin, [RAW / path for path in taken["path"]], own.batch_size)
+    numbers, groups = taken["number"].to_numpy(), taken["group"].to_numpy()
+    return {
+        "machine": made,
+        **built.facts,
+        "image_size": own.image_size,
+        "images": len(taken),
+        "groups": len(set(groups)),
+        "heads": probes.accuracies(vectors, numbers, groups, own.folds),
+    }
+
+
+def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
+    """What each trained model answers for validation images whose frame or middle is not theirs."""
+    from realwaste.classifier import model_file
+    from realwaste.evaluation import predictions
+    from realwaste.shortcuts import trained
+
+    known = val["number"].to_numpy()
+    most = max(len(set(known)), round(params.shortcuts.asked * images))
+    taken = val.iloc[labels.sample(known, most, params.base.seed)]
+    numbers, groups = taken["number"].to_numpy(), taken["group"].to_numpy()
+    rows = trained.others(numbers, params.base.seed)
+    files = [RAW / path for path in taken["path"]]
+    whole = read_csv(Path("data/predictions.csv")).set_index(["model", "path"])
+    found = {}
+    for name in registry.on():
+        answers = trained.answers(model_file.load(registry.file(name)), files, [files[row] for row in rows])
+        as_it_is = predictions.probabilities_of(whole.loc[name].loc[taken["path"]])
+        found[name] = {"images": len(taken)} | trained.summary(
+            {"whole": as_it_is} | answers, numbers, numbers[rows], groups
+        )
+    return found

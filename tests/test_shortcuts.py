@@ -1,0 +1,109 @@
+"""Views of pictures, heads that see them, and models that are asked about changed ones; all pictures are drawn."""
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from conftest import picture
+from keras import layers
+
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.dataset import labels as numbers
+from realwaste.report import shortcuts
+from realwaste.shortcuts import probes, trained, views
+
+SIZE = 32
+
+
+@pytest.fixture
+def pictures():
+    return np.stack([picture(seed, SIZE, SIZE) for seed in range(4)])
+
+
+def test_frame_and_middle_make_the_picture(pictures):
+    frame, middle = views.frame(pictures), views.middle(pictures)
+    margin = round(views.MARGIN * SIZE)
+    inner = (slice(None), slice(margin, SIZE - margin), slice(margin, SIZE - margin))
+    assert (middle[inner] == pictures[inner]).all()
+    assert len(np.unique(frame[inner])) == 1
+    assert (np.where(frame == pictures, frame, middle) == pictures).all()
+    swapped = views.with_frame_of(pictures, pictures[::-1])
+    assert (swapped[inner] == pictures[inner]).all()
+    assert (swapped[:, :margin] == pictures[::-1][:, :margin]).all()
+
+
+def test_grey_and_tiny_lose_what_they_name(pictures):
+    grey = views.grey(pictures)
+    assert (grey[..., 0] == grey[..., 2]).all()
+    large = np.repeat(np.repeat(pictures, 4, axis=1), 4, axis=2)
+    noisy = large ^ np.random.default_rng(0).integers(0, 2, large.shape, np.uint8)
+    assert np.abs(views.tiny(noisy).astype(int) - views.tiny(large)).max() <= 2
+    assert views.tiny(large).shape == large.shape
+
+
+@pytest.fixture
+def framed(tmp_path):
+    """Photographs drawn so that a class shows in the outer frame alone: red, green or blue. The middle is noise."""
+    rng = np.random.default_rng(0)
+    known = np.repeat(np.arange(3), 20)
+    drawn = rng.integers(0, 256, (60, SIZE, SIZE, 3), np.uint8)
+    coloured = np.zeros_like(drawn)
+    coloured[np.arange(60), :, :, known] = 220
+    pixels = views.with_frame_of(drawn, coloured)
+    files = [tmp_path / f"{number}.png" for number in range(60)]
+    for file, pixels_of_one in zip(files, pixels, strict=True):
+        cv2.imwrite(str(file), pixels_of_one[..., ::-1])
+    return files, known
+
+
+@pytest.fixture
+def extractor():
+    """Means of 4 by 4 places: colours, and where they are."""
+    image = keras.Input((SIZE, SIZE, 3))
+    return keras.Model(image, layers.Flatten()(layers.AveragePooling2D(SIZE // 8)(image / 255.0)))
+
+
+def test_a_class_that_shows_in_the_frame_alone_is_told_from_it(framed, extractor):
+    files, known = framed
+    found = probes.accuracies(probes.vectors(extractor, files, 16), known, np.arange(60), 5)
+    assert found["frame"]["accuracy"] == found["whole"]["accuracy"] == 1
+    assert found["middle"]["accuracy"] < 0.6
+    assert found["grey"]["accuracy"] > found["middle"]["accuracy"], "red, green and blue differ in brightness"
+    assert found["middle"]["accuracy_low"] < found["middle"]["accuracy"] < found["middle"]["accuracy_high"]
+
+
+def test_a_model_that_goes_by_the_frame_says_the_class_of_the_frame(framed):
+    files, known = framed
+    image = keras.Input((SIZE, SIZE, 3))
+    corner = image[:, 0, 0, :] / 20.0
+    model = keras.Model(image, layers.Softmax()(corner))
+    facts = Facts("cnn", ("r", "g", "b"), SIZE, "drawn", "CNN", "random", batch_size=7)
+    rows = trained.others(known, 1)
+    assert (known[rows] != known).all()
+    answers = trained.answers(Classifier(model, facts), files, [files[row] for row in rows])
+    found = trained.summary(answers, known, known[rows], np.arange(60))
+    assert found["frame_swapped"]["accuracy"] == 0
+    assert found["frame_swapped"]["other_class"] == 1
+    assert found["middle_swapped"]["accuracy"] == found["middle_painted"]["accuracy"] == 1
+    assert found["frame_painted"]["accuracy"] == pytest.approx(1 / 3), "grey is nobody's colour"
+
+
+def test_a_sample_has_of_each_class_its_share_and_the_same_twice():
+    known = np.repeat([0, 1, 2], [90, 9, 1])
+    rows = numbers.sample(known, 20, 0)
+    assert np.bincount(known[rows]).tolist() == [18, 2, 1]
+    assert (np.diff(rows) > 0).all()
+    assert (rows == numbers.sample(known, 20, 0)).all()
+    assert len(numbers.sample(known, 100, 0)) == 100
+
+
+def test_the_sentence_says_what_it_was_measured_on():
+    seen = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76}
+    facts = {"heads": {"frame": seen, "whole": seen | {"accuracy": 0.9}}, "chance": 0.25, "images": 1000}
+    facts |= {"image_size": 96, "backbone": "DenseNet121", "weights": "random"}
+    said = shortcuts.sentence(facts)
+    assert said.startswith(
+        "73% of the pictures' classes can be told from the outer frame alone (70% to 76%; chance is 25%"
+    )
+    assert "RANDOM weights" in said
+    assert "1,000 pictures of 96 pixels" in said
