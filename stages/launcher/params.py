@@ -128,6 +128,7 @@ class FinetuneEdge(Finetune):
 
 class Evaluate(Section):
     latency_repeats: Count
+    external: Annotated[list[Text], AfterValidator(_each_once)]
 
 
 class Suspects(Section):
