@@ -40,7 +40,9 @@ def main(params: "Params") -> None:
         stages = {f"train_{name}", f"embed_{name}", f"finetune_{name}", "evaluate"}
         made = machine.merged({stage: told.machines[stage] for stage in told.machines if stage in stages})
         used = own.model_dump() | {"seed": params.base.seed}
-        subject = model_card.Subject(name, *about, machine=made, parameters=used, pairs=told.pairs)
+        subject = model_card.Subject(
+            name, *about, machine=made, parameters=used, pairs=told.pairs, external=told.external
+        )
         write_text(Path(f"models/{name}.md"), model_card.card(subject))
     verdicts = (f"{pair}: {facts['verdict']} (p {facts['p_holm']:.2g})" for pair, facts in told.pairs.items())
     logger.info("%s, after %s: %s", dataset, corrected, "; ".join(verdicts))
@@ -67,6 +69,7 @@ def _story() -> html_report.Story:
         trainings=trainings,
         embeddings=embeddings,
         evaluated=evaluated,
+        external=metrics["external"]["sets"],
         rows=_table1(measured, trainings, embeddings, everything, metrics["fetch"]["origin"]),
         pairs=comparison.pairs(everything),
         machines={stage: metrics[stage]["machine"] for stage in computing},

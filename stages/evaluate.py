@@ -18,7 +18,8 @@ from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
-from realwaste.evaluation import calibration, classification, cost, predictions
+from realwaste.evaluation import calibration, classification, cost, external_sets, predictions
+from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.finetuning import cross_validation, head
 from realwaste.finetuning.phases import Recipe
 from realwaste.training.fitting import Schedule
@@ -32,36 +33,52 @@ RAW = Path("data/raw")
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     splits = splits.merge(read_csv(Path("data/groups.csv")), on="path", validate="one_to_one")
+    classes = labels.classes_of(splits)
     answers, costs, scored, made, reliability, said = [], {}, {}, {}, [], []
-    for name in registry.on():
-        classifier = model_file.load(registry.file(name))
-        probabilities, facts = _answers(classifier, splits)
-        facts |= _other_splits(params, name, splits)
-        rows = predictions.rows(splits, name, probabilities, labels.classes_of(splits))
-        measured, table = _scores(rows[rows["split"] == "test"], classifier.facts)
-        answers.append(rows)
-        reliability.append(table)
-        scored[name] = measured | facts
-        made[name] = device.record(classifier.facts.precision)
-        costs[name] = cost.measure(
-            classifier,
-            registry.file(name),
-            RAW / splits["path"].iloc[0],
-            repeats=params.evaluate.latency_repeats,
-        )
-        shown = f"{name} (RANDOM weights)" if classifier.facts.weights == "random" else name
-        said.append(
-            "{} {test_accuracy:.3f} ({test_accuracy_low:.3f} to {test_accuracy_high:.3f})".format(shown, **measured)
-        )
+    with external_sets.all_opened(params.evaluate.external, classes) as outside:
+        asked: dict[str, Any] = {set_name: one.facts | {"models": {}} for set_name, one in outside.items()}
+        for name in registry.on():
+            classifier = model_file.load(registry.file(name))
+            probabilities, facts = _answers(classifier, splits)
+            facts |= _other_splits(params, name, splits)
+            rows = predictions.rows(splits, name, probabilities, classes)
+            tested = rows[rows["split"] == "test"]
+            measured, table = _scores(tested, classifier.facts)
+            answers.append(rows)
+            reliability.append(table)
+            scored[name] = measured | facts
+            made[name] = device.record(classifier.facts.precision)
+            costs[name] = cost.measure(
+                classifier,
+                registry.file(name),
+                RAW / splits["path"].iloc[0],
+                repeats=params.evaluate.latency_repeats,
+            )
+            for set_name, one in outside.items():
+                asked[set_name]["models"][name] = _outside(one, classifier, tested)
+            said.append(_said(classifier.facts, measured))
     whole = pd.concat(answers, ignore_index=True)
     confusions = predictions.confusions(whole[whole["split"] == "test"])
     write_csv(Path("data/predictions.csv"), whole)
     about = {"machine": machine.merged(made)}
     write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | about | scored)
+    write_json(Path("metrics/external.json"), {"dataset": dataset} | about | {"sets": asked})
     write_json(Path("metrics/cost.json"), about | costs)
     write_csv(Path("plots/data/confusion.csv"), confusions.assign(dataset=dataset))
     write_csv(Path("plots/data/reliability.csv"), pd.concat(reliability, ignore_index=True).assign(dataset=dataset))
     logger.info("%s, test accuracy: %s", dataset, ", ".join(said))
+
+
+def _said(facts: Facts, measured: dict[str, Any]) -> str:
+    shown = f"{facts.name} (RANDOM weights)" if facts.weights == "random" else facts.name
+    return "{} {test_accuracy:.3f} ({test_accuracy_low:.3f} to {test_accuracy_high:.3f})".format(shown, **measured)
+
+
+def _outside(one: ExternalSet, classifier: Classifier, tested: pd.DataFrame) -> dict[str, Any]:
+    """What the model is worth on images from elsewhere, beside what it is on the test images of the same classes."""
+    facts = classifier.facts
+    raw = inference.of_pictures(classifier.predictor, one.files, facts.batch_size)
+    return external_sets.at_home_and_outside(one, facts, raw, tested)
 
 
 def _answers(classifier: Classifier, splits: pd.DataFrame) -> tuple[Probabilities, dict[str, Any]]:

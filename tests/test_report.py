@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import cv2
@@ -17,7 +18,7 @@ from markdown_it import MarkdownIt
 from benchmarks.parts.child import ROOT
 from realwaste.classifier import temperature_scaling
 from realwaste.core import machine
-from realwaste.evaluation import calibration, classification, predictions
+from realwaste.evaluation import calibration, classification, external, predictions
 from realwaste.report import comparison, html_report, model_card
 from realwaste.shortcuts import views
 from stages.launcher import params_file
@@ -57,6 +58,17 @@ def _predicted() -> pd.DataFrame:
     return pd.concat(answers, ignore_index=True)
 
 
+def _external() -> dict[str, Any]:
+    """A set of two classes that the models know, in the second of which they are wrong, and of one that they do not."""
+    labels = [CLASSES[0]] * 40 + [CLASSES[2]] * 40 + ["<i>g|ass</i>"] * 5
+    outside = external.summary(labels, np.tile([0.7, 0.1, 0.1, 0.1], (85, 1)), CLASSES, np.arange(85))
+    home = external.standing(np.zeros(20, int), np.tile([0.9, 0.1, 0.0, 0.0], (20, 1)), np.arange(20))
+    measured = {"home": home, "outside": outside, "change": external.change(home, outside)}
+    same = {"home": {"images": 0}, "outside": outside, "change": {}}
+    facts = {"source": "t <n>", "images": 85, "rejected": 3, "sha256": "0" * 64}
+    return {"t <n>": facts | {"models": {"cnn": measured, "irv2": same, "densenet": measured}}}
+
+
 def _history(epochs: int) -> pd.DataFrame:
     steps = np.arange(1, epochs + 1)
     falling = 2 / steps
@@ -70,7 +82,7 @@ def tell(tmp_path: Path):
     """tell(dataset=…, weights=…, diverged=…): a Story with four pictures."""
 
     def story(
-        dataset="RealWaste", origin="realwaste", weights="imagenet", diverged=False, rejected=0
+        dataset="RealWaste", origin="realwaste", weights="imagenet", diverged=False, rejected=0, *, external=None
     ) -> html_report.Story:
         predicted = _predicted()
         tested = predicted[predicted["split"] == "test"]
@@ -156,6 +168,7 @@ def tell(tmp_path: Path):
             trainings=trainings,
             embeddings={name: {"seconds": 12.3, "images": 160, "image_size": 524} for name in ("irv2", "densenet")},
             evaluated=evaluated,
+            external=external or {},
             rows=comparison.table1(evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, origin),
             pairs=comparison.pairs(predicted),
             machines={
@@ -264,6 +277,32 @@ def test_charts_answer_to_the_pointer_and_the_overlay_can_be_taken_away(shown):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [390, 1400])
+def test_each_model_stands_at_home_and_outside(shown, width):
+    opened_page = shown(width=width, external=_external())
+    page = opened_page.page
+    assert opened_page.problems == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    said = " ".join(page.locator("#outside").inner_text().split())
+    assert "t <n>: 85 photographs, 3 rejected" in said
+    assert "80 are of classes that the models know (Food Organics, a|b\"c'</script>)" in said
+    assert "Shown to be right less often outside: CNN; DenseNet121" in said
+    change = _external()["t <n>"]["models"]["cnn"]["change"]
+    low, high = (100 * change[f"difference_{end}"] for end in ("low", "high"))
+    assert f"outside -50.0 points ({low:+.1f} to {high:+.1f})" in said
+    assert "at home – – –" in said, "no test image of these classes"
+    assert said.count("Food Organics 5") == 3
+    # Of the model without images at home one point alone.
+    assert page.locator("[data-chart=outside_0] .mark-symbol path").count() >= 5
+
+
+def test_a_page_without_photographs_from_elsewhere_says_how_to_name_some(tell):
+    page = html_report.page(tell())
+    assert "evaluate.external=[/path/to/photos]" in page
+    assert "What they cannot know" not in page
+
+
+@needs_browser
 def test_names_of_classes_are_text_wherever_they_stand(shown):
     opened_page = shown()
     text = opened_page.page.inner_text("main")
@@ -323,7 +362,10 @@ def _card(story: html_report.Story, name: str, **changes: object) -> str:
     parameters = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12, "seed": 42} | changes
     facts = story.fetched, story.split, story.rows[name], story.evaluated[name], story.trainings[name]
     made = story.machines["evaluate"]
-    return model_card.card(model_card.Subject(name, *facts, machine=made, parameters=parameters, pairs=story.pairs))
+    subject = model_card.Subject(
+        name, *facts, machine=made, parameters=parameters, pairs=story.pairs, external=story.external
+    )
+    return model_card.card(subject)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -374,6 +416,20 @@ def test_a_card_says_how_its_split_was_made(tell):
     assert "at random, stratified by class" in stratified
     assert "The random split put such photos on both sides" in stratified
     assert "on one side" not in stratified
+
+
+def test_a_card_says_what_was_measured_outside_or_that_nothing_was(tell):
+    nowhere = _said(_card(tell(), "cnn"))
+    assert "Photos with other backgrounds, light or cameras were not tested." in nowhere
+    assert "outside" not in nowhere
+    card = _said(_card(tell(external=_external()), "cnn"))
+    assert "were not tested" not in card
+    assert "those of t &lt;n&gt; were tested" in card
+    low, high = (_external()["t <n>"]["models"]["cnn"]["outside"][f"accuracy_{end}"] for end in ("low", "high"))
+    assert f"80 images of 2 of its classes | 0.5000 (95 % interval {low:.4f} to {high:.4f})" in card
+    assert "on the 20 test images of these classes | 1.0000" in card
+    assert "Of 5 images of other things in t &lt;n&gt; (&lt;i&gt;g\\|ass&lt;/i&gt;) it was 0.70 sure" in card
+    assert "test images of these classes" not in _said(_card(tell(external=_external()), "irv2"))
 
 
 OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "color": 0.0}

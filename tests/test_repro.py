@@ -79,6 +79,16 @@ def test_every_number_and_picture_is_there(done):
         assert "reported_test_accuracy" not in metrics["compare"][model]
         assert facts.get("other_splits", {}).get("folds") == (None if model == "cnn" else 2)
         assert metrics["shortcuts"]["models"][model]["frame_swapped"]["accuracy"] <= 1
+    assert metrics["external"]["sets"].keys() == {"outside"}
+    asked = metrics["external"]["sets"]["outside"]
+    assert (asked["source"], asked["images"], asked["rejected"]) == ("outside", 6, 0)
+    for model in ("cnn", "irv2", "densenet"):
+        own = asked["models"][model]
+        assert set(own["outside"]["per_class"]) == {"Food Organics", "Metal"}
+        tested = metrics["split"]["classes"]["test"]
+        assert own["home"]["images"] == tested["Food Organics"] + tested["Metal"]
+        assert own["outside"]["images"] == 4
+        assert own["outside"]["unknown"]["folders"]["shoes"]["images"] == 2
     made = {name: own["machine"] for name, own in metrics.items() if "machine" in own}
     assert made.keys() == metrics.keys() - {"fetch", "validate_images", "split", "embed_edge", "finetune_edge"}
     assert len({tuple(record[key] for key in ("processor", "cores", "gpu")) for record in made.values()}) == 1
@@ -93,6 +103,7 @@ def test_every_number_and_picture_is_there(done):
     assert len(list(done.glob("plots/*.png"))) == 13
     page = (done / "plots/report.html").read_text(encoding="utf-8")
     assert "generated, not photographs" in page
+    assert "What they cannot know, in outside" in page
     for model in ("cnn", "irv2", "densenet"):
         assert "Trained on generated pictures" in (done / f"models/{model}.md").read_text(encoding="utf-8")
         facts = model_file.facts_of(done / f"models/{model}.keras")

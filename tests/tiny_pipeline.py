@@ -1,6 +1,6 @@
 """The real pipeline made tiny, as a git repository of its own: seconds a stage, and no number in it means anything.
 
-Backbones are MobileNetV2 at 32 px with random weights; the pictures are synthetic, six a class.
+Backbones are MobileNetV2 at 32 px with random weights; pictures are synthetic, six a class, and noise in `outside/`.
 """
 
 import os
@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import yaml
 
 from benchmarks.parts.child import ROOT
@@ -21,6 +23,12 @@ ORDER = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"
 def make(root: Path) -> None:
     """Fill `root` with the files that git knows, or would, and tiny parameters, committed; nothing has run."""
     copy_checkout(root)
+    for number, label in enumerate(("food_organics", "METAL", "shoes")):
+        folder = root / "outside" / label
+        folder.mkdir(parents=True)
+        for index in range(2):
+            pixels = np.random.default_rng(10 * number + index).integers(0, 256, (40, 40, 3), np.uint8)
+            cv2.imwrite(str(folder / f"{index}.png"), pixels)
     tiny = {"backbone": "MobileNetV2", "weights": "random", "image_size": 32, "epochs": 2}
     set_params(
         root,
@@ -34,6 +42,7 @@ def make(root: Path) -> None:
         evaluate__folds=2,
         evaluate__fold_repeats=1,
         shortcuts__image_size=32,
+        evaluate__external=["outside"],
         base__seeds=[1, 2],
         **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
     )

@@ -1,7 +1,6 @@
-"""`realwaste predict`, `export` and `serve`: a trained model put to use. A user's mistake is two lines and status 1."""
+"""`realwaste predict`, `evaluate`, `serve`, `export`: a trained model in use. A mistake is two lines and status 1."""
 
 import errno
-import json
 import logging
 import sys
 from enum import StrEnum
@@ -14,7 +13,7 @@ from rich.progress import track
 from typer.core import TyperGroup
 
 from realwaste.classifier import model_file
-from realwaste.commands import model_choice
+from realwaste.commands import model_choice, standard_output
 from realwaste.core import log, start_up
 from realwaste.core.errors import UserError
 from realwaste.sources.file_names import printable
@@ -66,6 +65,9 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Write one JSON object to standard output, in place of the table.")
+]
 
 
 @app.callback()
@@ -101,9 +103,7 @@ def predict(
     images: Images,
     model: Model = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show for each image.")] = 3,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON object to standard output, in place of the table.")
-    ] = False,
+    as_json: AsJson = False,
     overlay: Overlay = None,
 ) -> None:
     """Say what is in photographs.
@@ -125,14 +125,41 @@ def predict(
     bar = track(coming, "looking", total=len(paths), console=log.console, disable=not shown, transient=True)
     answered = list(bar)
     if as_json:
-        said = prediction.record(classifier.facts, answered, top)
-        # In UTF-8, as JSON is, whatever the terminal's encoding.
-        typer.echo(json.dumps(said, ensure_ascii=False, allow_nan=False, indent=2).encode())
+        standard_output.record(prediction.record(classifier.facts, answered, top))
     else:
-        prediction_table.stdout().print(prediction_table.table(answered, top))
+        standard_output.tables([prediction_table.table(answered, top)])
     if failed := sum(answer.error is not None for answer in answered):
         text = "%d of %d images have no answer: each has its reason in the place of one"
         log.logger.error(text, failed, len(answered))
+        raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[
+        str,
+        typer.Argument(help="A folder, a zip, or a zip's URL: one folder of images a class.", show_default=False),
+    ],
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how right a model is on labelled photographs that it never saw.
+
+    Folders have the names of its classes, in any case. What it says of other folders is listed apart. A file that is
+    no image is left out and named, and the exit status is then 1.
+    """
+    from realwaste.commands import evaluation, evaluation_table  # noqa: PLC0415 - as above
+    from realwaste.evaluation import external_sets  # noqa: PLC0415
+
+    with external_sets.opened(folder, model_file.facts_of(model_choice.find(model)).classes) as one:
+        classifier = _loaded(model)
+        told = evaluation.measured(classifier, one)
+    if as_json:
+        standard_output.record(evaluation.record(classifier.facts, one, told))
+    else:
+        standard_output.tables(evaluation_table.tables(one.source, told))
+    if len(one.rejected):
+        log.logger.error("no images, and left out: %s", printable(one.complaint))
         raise typer.Exit(1)
 
 

@@ -130,6 +130,7 @@ class Evaluate(Section):
     latency_repeats: Count
     folds: Annotated[int, Field(ge=2, le=20)]
     fold_repeats: Annotated[int, Field(ge=0, le=100)]
+    external: Annotated[list[Text], AfterValidator(_each_once)]
 
 
 class Suspects(Section):

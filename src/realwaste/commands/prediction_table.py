@@ -1,10 +1,8 @@
 """Answers as people read them: one table, a row a file."""
 
-import sys
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -31,9 +29,3 @@ def table(answered: Sequence[Answer], top: int) -> Table:
             cells += [Text(printable(prediction.name), style), Text(f"{prediction.probability:.1%}", style)]
         drawn.add_row(*cells)
     return drawn
-
-
-def stdout() -> Console:
-    """Standard output as it is now; a pipe or file has no width, and no line is to be cut or folded there."""
-    console = Console(file=sys.stdout, highlight=False)
-    return console if console.is_terminal else Console(file=sys.stdout, highlight=False, width=10_000)

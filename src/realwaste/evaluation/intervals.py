@@ -21,6 +21,13 @@ def both(figure: str, images: Interval, groups: Interval) -> dict[str, Any]:
     }
 
 
+def of_accuracy(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
+    """accuracy and its intervals, as `both` names them."""
+    by_groups = clusters.accuracy_interval(probabilities.argmax(axis=1) == labels, groups)
+    told = both("accuracy", scores.accuracy_interval(labels, probabilities), by_groups)
+    return {"accuracy": scores.accuracy(labels, probabilities)} | told
+
+
 def of_test(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
     """Of the test accuracy and the macro F1, with the number of groups that the test images fall into."""
     right = probabilities.argmax(axis=1) == labels

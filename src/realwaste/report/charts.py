@@ -125,6 +125,28 @@ def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
     )
 
 
+def at_home_and_outside(rows: pd.DataFrame) -> Spec:
+    """Accuracy with its 95 % interval, a line for each model and place.
+
+    Args:
+        rows: model (as shown), place, images, accuracy, low, high.
+    """
+    places = rows["place"].drop_duplicates().tolist()
+    base = alt.Chart(rows).encode(
+        y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelExpr="split(datum.label, ', ')", labelLimit=170)),
+        yOffset=alt.YOffset("place:N", sort=places),
+        color=alt.Color("place:N", sort=places, legend=alt.Legend(orient="top", title=None)),
+        tooltip=["model:N", "place:N", "images:Q"]
+        + [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("accuracy", "low", "high")],
+    )
+    domain = alt.Scale(domain=[0, 1])
+    interval = base.mark_rule(strokeWidth=3).encode(
+        x=alt.X("low:Q", scale=domain, title="accuracy, 95 % interval"), x2="high:Q"
+    )
+    point = base.mark_point(filled=True, size=110, opacity=1).encode(x="accuracy:Q")
+    return _spec(interval + point, step=26)
+
+
 def class_scores(rows: pd.DataFrame) -> Spec:
     """F1 a class and model, coloured; precision, recall and the number of images to hover for.
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from realwaste.core import machine
 from realwaste.explanation import mistakes
-from realwaste.report import comparison, shortcuts
+from realwaste.report import comparison, outside, shortcuts
 from realwaste.report.figures import MODEL_COLORS
 
 REJECTED_SHOWN = 50
@@ -27,6 +27,7 @@ class Story:
         trainings: the metrics of train_cnn and finetune_*, a model.
         embeddings: the metrics of embed_*, a model that has one.
         evaluated: the metrics of evaluate, a model.
+        external: `sets` of metrics/external.json.
         rows, pairs: comparison.table1 and comparison.pairs.
         machines: machine.record of each stage whose results stand in `rows`.
         rejected: path, reason.
@@ -46,6 +47,7 @@ class Story:
     trainings: Mapping[str, Mapping[str, Any]]
     embeddings: Mapping[str, Mapping[str, Any]]
     evaluated: Mapping[str, Mapping[str, Any]]
+    external: Mapping[str, Mapping[str, Any]]
     rows: Mapping[str, Mapping[str, Any]]
     pairs: Mapping[str, Mapping[str, Any]]
     machines: Mapping[str, Mapping[str, Any]]
@@ -83,6 +85,7 @@ def page(story: Story) -> str:
         table1=comparison.readable(story.rows, names),
         rejected=story.rejected.head(REJECTED_SHOWN).to_dict("records"),
         examples=_by_class(story.explained["examples"]),
+        outside=outside.told(story.external, names),
         confused={
             model: mistakes.confused_pairs(own, PAIRS_SHOWN).to_dict("records")
             for model, own in story.confusions.groupby("model", sort=False)
@@ -138,6 +141,8 @@ def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]
         drawn["shortcuts"] = charts.shortcuts(shortcuts.rows(story.shortcuts), story.shortcuts["chance"])
     for model, history in story.histories.items():
         drawn |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
+    for one in outside.told(story.external, names):
+        drawn[one["chart"]] = charts.at_home_and_outside(outside.points(one["models"], names))
     for model, counts in story.confusions.groupby("model", sort=False):
         drawn[f"confusion_{model}"] = charts.confusion(counts)
     for model, table in story.reliability.groupby("model", sort=False):

@@ -33,6 +33,7 @@ class Subject:
         machine: machine.record of what it was trained and tested on.
         parameters: the section of params.yaml that it was trained with, and `seed`.
         pairs: comparison.pairs.
+        external: `sets` of metrics/external.json.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Subject:
     machine: Mapping[str, Any]
     parameters: Mapping[str, Any]
     pairs: Mapping[str, Mapping[str, Any]]
+    external: Mapping[str, Mapping[str, Any]]
 
 
 def card(subject: Subject) -> str:
@@ -62,6 +64,7 @@ def card(subject: Subject) -> str:
         realwaste=subject.fetched["origin"] in REALWASTE,
         correction=comparison.correction(subject.pairs),
         standing=_standing(subject),
+        outside={name: facts["models"][subject.name] for name, facts in subject.external.items()},
         parameters=dict(_named("", subject.parameters)),
         phases=_phases(subject),
     )

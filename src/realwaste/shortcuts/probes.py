@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realwaste.classifier.inference import in_one_shape
-from realwaste.classifier.probabilities import Labels, Probabilities
-from realwaste.evaluation import clusters, intervals, linear_probe, scores
+from realwaste.classifier.probabilities import Labels
+from realwaste.evaluation import intervals, linear_probe
+from realwaste.evaluation.clusters import Groups
 from realwaste.images.reader import read_ahead
 from realwaste.shortcuts import views
 
@@ -25,17 +26,10 @@ def vectors(extractor: keras.Model, files: Sequence[Path], batch_size: int) -> d
 
 
 def accuracies(
-    by_view: dict[str, NDArray[np.float32]], labels: Labels, groups: clusters.Groups, folds: int
+    by_view: dict[str, NDArray[np.float32]], labels: Labels, groups: Groups, folds: int
 ) -> dict[str, dict[str, Any]]:
     """Of each view: accuracy over grouped folds, and its 95 % interval."""
     return {
-        name: accuracy(labels, linear_probe.out_of_sample(own, labels, groups, folds), groups)
+        name: intervals.of_accuracy(labels, linear_probe.out_of_sample(own, labels, groups, folds), groups)
         for name, own in by_view.items()
     }
-
-
-def accuracy(labels: Labels, answers: Probabilities, groups: clusters.Groups) -> dict[str, Any]:
-    """For metrics: accuracy, and the wider of its two 95 % intervals."""
-    by_groups = clusters.accuracy_interval(answers.argmax(axis=1) == labels, groups)
-    both = intervals.both("accuracy", scores.accuracy_interval(labels, answers), by_groups)
-    return {"accuracy": scores.accuracy(labels, answers)} | both

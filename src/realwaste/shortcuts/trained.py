@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from realwaste.classifier.inference import in_one_shape
 from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.probabilities import Labels, Probabilities, defined
+from realwaste.evaluation import intervals
 from realwaste.evaluation.clusters import Groups
 from realwaste.images.reader import read_ahead
-from realwaste.shortcuts import probes, views
+from realwaste.shortcuts import views
 
 
 def answers(classifier: Classifier, files: Sequence[Path], others: Sequence[Path]) -> dict[str, Probabilities]:
@@ -43,5 +44,8 @@ def summary(
     for change, said in answers.items():
         known, undefined = defined(said)
         other = float(np.mean(known.argmax(axis=1) == other_labels))
-        found[change] = probes.accuracy(labels, known, groups) | {"other_class": other, "undefined_answers": undefined}
+        found[change] = intervals.of_accuracy(labels, known, groups) | {
+            "other_class": other,
+            "undefined_answers": undefined,
+        }
     return found

@@ -24,30 +24,30 @@ class ClassFolders:
         return sum(len(files) for files in self.files.values())
 
 
-def find(root: Path, shown: Path | None = None) -> ClassFolders:
+def find(root: Path, shown: Path | None = None, *, learned: bool = True) -> ClassFolders:
     """The folders under `root` that hold image files directly, all with one parent.
 
     Hidden files, what operating systems leave behind (`__MACOSX`, `Thumbs.db`) and files without an image's suffix
-    are passed over, and so are images beside or above the class folders; how many is said. Whether a file with such a
-    suffix is an image is validate_images' question.
+    are passed over, and so are images beside or above the class folders; how many is said. No bytes are looked at.
 
     Args:
         shown: what the errors call `root`, where that is a temporary folder.
+        learned: whether a model is to learn from it. Else one class is enough, and names that differ by letter case
+            alone are for the caller to join.
 
     Raises:
-        UserError: no class folders, fewer than two, other folders of images, a class without an image, or names that
-            cannot be told apart or written.
+        UserError: too few class folders, other folders of images, a class without any, or names alike or no text.
     """
     shown = shown or root
     images, others = _scanned(root)
     holders: dict[Path, list[Path]] = defaultdict(list)
     for folder in images.keys() - {root}:
         holders[folder.parent].append(folder)
-    parents = [parent for parent, folders in holders.items() if len(folders) > 1]
+    parents = [parent for parent, folders in holders.items() if len(folders) > (1 if learned else 0)]
     if not parents:
         raise UserError(
-            f"{shown} must hold one folder of images a class, two classes at least.",
-            "Lay the images out as <Class>/<image>.jpg, or point fetch.source at the folder that holds the classes.",
+            f"{shown} must hold one folder of images a class{', two classes at least' if learned else ''}.",
+            "Lay the images out as <Class>/<image>.jpg, and give the folder that holds the classes.",
             sorted(str(path.relative_to(root)) for path in root.iterdir())[:8],
         )
     above = {parents[0], *parents[0].parents}
@@ -55,11 +55,11 @@ def find(root: Path, shown: Path | None = None) -> ClassFolders:
     if outside:
         raise UserError(
             f"{shown} must hold its class folders in one place, and no folders of images outside of it.",
-            "Point fetch.source at the folder that holds the classes; the pipeline makes the split itself.",
+            "Give the folder that holds the classes; the pipeline makes the split itself.",
             sorted(str(path.relative_to(root)) for path in outside)[:8],
         )
     files = {folder: images[folder] for folder in sorted(holders[parents[0]])}
-    _check_names(files)
+    _check_names(files, alike=not learned)
     _refuse_empty(parents[0], set(files))
     others.update(path.suffix.lower() for folder in images.keys() & above for path in images[folder])
     _say_passed_over(others)
@@ -101,8 +101,8 @@ def lay_out(folders: ClassFolders, target: Path, put: Callable[[Path, Path], obj
                 raise UserError(f"{file} must be readable.", "Run chmod u+r on it, or move it out.") from error
 
 
-def _check_names(folders: dict[Path, list[Path]]) -> None:
-    alike: dict[str, Path] = {}
+def _check_names(folders: dict[Path, list[Path]], *, alike: bool) -> None:
+    known: dict[str, Path] = {}
     for folder, files in folders.items():
         for path in (folder, *files):
             if unicode(path.name) != path.name:
@@ -111,7 +111,7 @@ def _check_names(folders: dict[Path, list[Path]]) -> None:
                     "Rename it.",
                     printable(path.relative_to(folder.parent)),
                 )
-        if (other := alike.setdefault(folded(folder.name), folder)) != folder:
+        if (other := known.setdefault(folded(folder.name), folder)) != folder and not alike:
             raise UserError(
                 "Names of classes must differ by more than letter case or Unicode form.",
                 "Put the images of both in one folder, or rename one.",

@@ -1,0 +1,301 @@
+"""Models on labelled photographs from elsewhere: `realwaste evaluate` and what it is made of. Pictures are drawn."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.parts.child import ROOT
+from realwaste.__main__ import app
+from realwaste.classifier import model_file
+from realwaste.classifier.inference import of_pictures
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.classifier.temperature_scaling import tempered
+from realwaste.core.errors import UserError
+from realwaste.evaluation import calibration, classification, external, external_sets, predictions, scores
+from realwaste.network import cnn
+from realwaste.sources import labelled
+
+CLASSES = ("Food Organics", "Glass", "Ünrat")
+
+
+def test_names_match_whatever_their_case_and_what_is_between_their_words():
+    folders = ["FOOD_organics", "food-organics", "food  organics", "glass", "üNRAT", "U\u0308nrat", "foodorganics"]
+    assert external.matched(folders, CLASSES) == {
+        "FOOD_organics": "Food Organics",
+        "food-organics": "Food Organics",
+        "food  organics": "Food Organics",
+        "glass": "Glass",
+        "üNRAT": "Ünrat",
+        "U\u0308nrat": "Ünrat",
+    }
+    assert external.matched(["paper"], CLASSES) == {}
+
+
+def test_a_name_that_two_classes_have_is_refused_where_a_folder_has_it():
+    classes = ("food organics", "Food_Organics", "glass")
+    assert external.matched(["Glass"], classes) == {"Glass": "glass"}
+    with pytest.raises(UserError, match=r"'FOOD-organics' must have the name of one class.*\n"):
+        external.matched(["FOOD-organics"], classes)
+
+
+def _answers(*chosen, sure=0.7):
+    """Probabilities whose most probable classes are these."""
+    return np.eye(3)[list(chosen)] * (sure - (1 - sure) / 2) + (1 - sure) / 2
+
+
+def test_a_summary_by_hand():
+    labels = ["Glass", "Glass", "Glass", "shoes", "Food Organics", "shoes"]
+    told = external.summary(labels, _answers(1, 1, 2, 0, 0, 2), CLASSES, np.arange(6))
+    assert (told["images"], told["accuracy"]) == (4, 0.75)
+    low, high = scores.accuracy_interval(np.array([1, 1, 1, 0]), _answers(1, 1, 2, 0))
+    assert told["accuracy_intervals"]["images"] == {"low": low, "high": high}
+    one_object = external.summary(labels, _answers(1, 1, 2, 0, 0, 2), CLASSES, np.zeros(6, int))
+    assert (one_object["accuracy_low"], one_object["accuracy_high"], one_object["groups"]) == (0, 1, 1)
+    assert told["mean_confidence"] == pytest.approx(0.7)
+    assert told["mean_confidence_low"] == pytest.approx(0.7), "all are as sure"
+    assert told["ece"] == pytest.approx(0.05)
+    assert told["confusion"] == {
+        "Food Organics": {"Food Organics": 1, "Glass": 0, "Ünrat": 0},
+        "Glass": {"Food Organics": 0, "Glass": 2, "Ünrat": 1},
+    }
+    assert set(told["per_class"]) == {"Food Organics", "Glass"}
+    glass = told["per_class"]["Glass"]
+    assert (glass["precision"], glass["support"]) == (1.0, 3)
+    assert glass["recall"] == pytest.approx(2 / 3)
+    assert glass["recall_low"] < 2 / 3 < glass["recall_high"]
+    assert told["unknown"]["images"] == 2
+    shoes = told["unknown"]["folders"]["shoes"]
+    assert (shoes["images"], shoes["said"]) == (2, {"Food Organics": 1, "Glass": 0, "Ünrat": 1})
+    assert shoes["mean_confidence"] == pytest.approx(0.7)
+
+
+def test_of_a_set_of_all_classes_it_says_what_the_test_at_home_says():
+    rng = np.random.default_rng(0)
+    labels, probabilities = rng.integers(0, 3, 200), rng.dirichlet(np.ones(3), 200)
+    told = external.summary([CLASSES[one] for one in labels], probabilities, CLASSES, np.arange(200) // 2)
+    home = classification.summary(labels, probabilities, CLASSES, np.arange(200) // 2)
+    assert told["accuracy"] == home["test_accuracy"]
+    assert told["accuracy_low"] == home["test_accuracy_low"]
+    assert told["ece"] == calibration.expected_error(labels, probabilities)
+    for name in CLASSES:
+        assert home["per_class"][name].items() <= told["per_class"][name].items()
+    assert told["unknown"] == {"images": 0, "folders": {}}
+    sure = probabilities.max(axis=1)
+    reach = 1.96 * sure.std(ddof=1) / math.sqrt(200)
+    assert told["mean_confidence_high"] - told["mean_confidence"] == pytest.approx(reach, rel=1e-4)
+
+
+def test_one_image_has_every_number():
+    told = external.summary(["Glass"], _answers(1), CLASSES, np.zeros(1, int))
+    assert (told["mean_confidence_low"], told["mean_confidence_high"]) == (0, 1)
+    assert json.dumps(told, allow_nan=False)
+
+
+def test_the_change_of_an_accuracy_by_newcombe():
+    """His example (Newcombe 1998, table II a): 56 of 70 and 48 of 80 differ by 0.2, from 0.0524 to 0.3339."""
+    ours, theirs = (
+        {"images": count, "accuracy": right / count, "accuracy_low": low, "accuracy_high": high}
+        for right, count in ((56, 70), (48, 80))
+        for low, high in [scores.wilson_interval(right / count, count)]
+    )
+    change = external.change(theirs, ours)
+    assert [round(value, 4) for value in change.values()] == [0.2, 0.0524, 0.3339]
+    assert external.change({"images": 0}, ours) == {}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a tiny CNN of random weights."""
+    root = tmp_path_factory.mktemp("trained")
+    keras.utils.set_random_seed(1)
+    model = cnn.build(32, len(CLASSES), batch_norm_momentum=0.9)
+    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=2.5, batch_size=4)
+    model_file.save(root / "models/cnn.keras", Classifier(model, facts))
+    return root
+
+
+@pytest.fixture
+def here(trained, tmp_path, monkeypatch):
+    (tmp_path / "models").symlink_to(trained / "models")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _evaluate(*arguments):
+    return CliRunner().invoke(app, ["evaluate", "-m", "cnn", *map(str, arguments)])
+
+
+def _told(*arguments):
+    done = _evaluate(*arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout, parse_constant=pytest.fail)
+
+
+def test_a_folder_is_measured_as_the_pipeline_measures(here, images):
+    images(**{"food_ORGANICS": 5, "Food-Organics": 3, "glass": 6, "shoes": 4})
+    told = _told("set")
+    classifier = model_file.load(here / "models/cnn.keras")
+    files = sorted((here / "set").glob("*/*.jpg"))
+    said = tempered(of_pictures(classifier.predictor, files, 18), 2.5)
+    labels = [external.matched([file.parent.name], CLASSES).get(file.parent.name, "shoes") for file in files]
+    expected = external.summary(labels, said, CLASSES, np.arange(18))
+    assert told["confusion"] == expected["confusion"]
+    assert told["accuracy"] == expected["accuracy"]
+    assert told["mean_confidence"] == pytest.approx(expected["mean_confidence"], abs=1e-6)
+    assert told["unknown"]["folders"]["shoes"]["said"] == expected["unknown"]["folders"]["shoes"]["said"]
+    assert (told["images"], told["per_class"]["Food Organics"]["support"]) == (14, 8)
+    assert told["model"]["name"] == "cnn"
+    assert told["caution"] is None
+    assert (told["set"]["images"], told["set"]["rejected"]) == (18, [])
+    assert told["set"]["matched"]["food_ORGANICS"] == "Food Organics"
+    assert not list((here / "set").rglob(".*")), "nothing is written beside the photographs"
+
+
+def test_the_table(here, images):
+    images(glass=6, ünrat=2, shoes=4)
+    told, done = _told("set"), _evaluate("set")
+    assert done.exit_code == 0
+    lines = [line.split() for line in done.stdout.splitlines()]
+    interval = [f"{told['accuracy_low']:.3f}", "to", f"{told['accuracy_high']:.3f}"]
+    rest = [f"{told['mean_confidence']:.3f}", f"{told['ece']:.3f}"]
+    assert ["set", "8", f"{told['accuracy']:.3f}", *interval, *rest] in lines
+    assert ["Ünrat", *map(str, told["confusion"]["Ünrat"].values())] in lines
+    (shoes,) = [line for line in lines if line[:1] == ["shoes"]]
+    assert shoes[1:3] == ["4", f"{told['unknown']['folders']['shoes']['mean_confidence']:.3f}"]
+    images(inside="other", glass=2)
+    assert "cannot know" not in _evaluate("other").stdout
+
+
+def test_a_zip_gives_the_same_whatever_its_files_are_called(here, images):
+    images(inside="set/deep", glass=3, ünrat=2)
+    with zipfile.ZipFile(here / "photos.zip", "w") as bundle:
+        for number, file in enumerate(sorted((here / "set").rglob("*.jpg"))):
+            bundle.write(file, f"a/{file.parent.name}/{number}.jpg")
+    folder, zipped = _told("set"), _told("photos.zip")
+    assert (folder["set"]["name"], zipped["set"]["name"], zipped["set"]["source"]) == ("set", "photos", "photos.zip")
+    assert folder["set"]["sha256"] == zipped["set"]["sha256"]
+    assert folder["confusion"] == zipped["confusion"]
+    (here / "set/deep/glass/glass_1.jpg").unlink()
+    assert _told("set")["set"]["sha256"] != folder["set"]["sha256"]
+
+
+def test_files_that_are_no_images_are_named_and_the_rest_is_measured(here, images):
+    images(glass=3, shoes=2)
+    (here / "set/glass/glass_1.jpg").write_bytes(b"words")
+    (here / "set/shoes/shoes_1.jpg").write_bytes(b"")
+    done = _evaluate("set", "--json")
+    assert done.exit_code == 1
+    assert "2 of 5 files: glass/glass_1.jpg (not an image), shoes/shoes_1.jpg (empty file)" in done.stderr
+    told = json.loads(done.stdout)
+    assert (told["images"], told["unknown"]["images"]) == (2, 1)
+    assert told["set"]["rejected"] == [
+        {"path": "glass/glass_1.jpg", "reason": "not an image"},
+        {"path": "shoes/shoes_1.jpg", "reason": "empty file"},
+    ]
+
+
+def test_the_caution_of_a_model_that_knows_nothing_is_said(here, images):
+    images(glass=2)
+    model = model_file.load(here / "models/cnn.keras").model
+    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
+    model_file.save(here / "drawn.keras", Classifier(model, facts))
+    done = CliRunner().invoke(app, ["evaluate", "set", "-m", "drawn.keras", "--json"])
+    assert json.loads(done.stdout)["caution"] == facts.caution()
+    assert "not photographs" in done.stderr
+
+
+def test_answers_that_are_no_numbers_are_counted(here, images):
+    images(glass=2, shoes=1)
+    classifier = model_file.load(here / "models/cnn.keras")
+    classifier.model.set_weights([weight * np.nan for weight in classifier.model.get_weights()])
+    model_file.save(here / "nan.keras", classifier)
+    done = CliRunner().invoke(app, ["evaluate", "set", "-m", "nan.keras", "--json"])
+    told = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert told["undefined_answers"] == 3
+    assert told["mean_confidence"] == pytest.approx(1 / 3)
+
+
+MISTAKES = """
+import sys
+from realwaste.__main__ import main
+for source in ("nowhere", "", "empty", "flat", "strangers", "hollow", "broken", "words.zip", "ftp://a/b.zip"):
+    sys.argv = ["realwaste", "evaluate", source, "-m", "cnn"]
+    try:
+        main()
+    except SystemExit as ended:
+        print(ended.code, *sorted({"tensorflow", "keras"} & sys.modules.keys()), flush=True)
+"""
+
+
+def test_mistakes_are_two_lines_before_tensorflow_is_imported(here, images):
+    (here / "empty").mkdir()
+    images(inside="strangers", shoes=1, hats=1)
+    images(inside="hollow", glass=1)
+    (here / "hollow/paper").mkdir()
+    images(inside="broken", glass=1, shoes=1)
+    (here / "broken/glass/glass_1.jpg").write_bytes(b"x")
+    (here / "flat").mkdir()
+    (here / "flat/a.jpg").write_bytes(b"x")
+    (here / "words.zip").write_bytes(b"words")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", MISTAKES], cwd=here, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split("\n") == ["1"] * 9 + [""]
+    assert "Traceback" not in done.stderr
+    said = " ".join(word for line in done.stderr.splitlines() for word in line.split())
+    assert said.count("ERROR") == 9
+    assert said.count("that is there. Received") == 2
+    for words in (
+        "empty must hold one folder of images a class. Received: [].",
+        "flat must hold one folder of images a class. Received: ['a.jpg'].",
+        "strangers must have a folder of a class that the model knows: Food Organics, Glass, Ünrat. Received: ['hats",
+        "'paper' holds none",
+        "broken must have a readable image of a class that the model knows. Received: '1 of 2 files: glass/glass_1.jpg",
+        "words.zip",
+        "must start with http:// or https://",
+    ):
+        assert words in said
+
+
+def test_sets_of_one_name_keep_apart_and_are_gone_when_done(images, tmp_path):
+    images(inside="a/set", glass=1)
+    images(inside="b/set", glass=2)
+    with external_sets.all_opened([str(tmp_path / "a/set"), str(tmp_path / "b/set")], CLASSES) as sets:
+        assert {name: len(one.images) for name, one in sets.items()} == {"set": 1, "set (2)": 2}
+        places = [one.root for one in sets.values()]
+        assert all(file.is_file() for one in sets.values() for file in one.files)
+    assert not any(place.exists() for place in places)
+    assert len(list(tmp_path.rglob("*.jpg"))) == 3
+
+
+def test_a_home_folder_is_found(images, tmp_path, monkeypatch):
+    images(glass=1)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with labelled.opened("~/set") as found:
+        assert found.folders == ("glass",)
+
+
+def test_home_is_the_test_images_of_the_same_classes(images):
+    root = images(glass=2, shoes=1)
+    names = ["Food Organics", "Glass", "Glass", "Glass", "Ünrat"]
+    splits = pd.DataFrame({"path": list("abcde"), "label": names, "split": "test", "group": range(5)})
+    probabilities = _answers(0, 1, 1, 2, 2)
+    tested = predictions.rows(splits, "cnn", probabilities, CLASSES)
+    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.0)
+    with external_sets.opened(str(root), CLASSES) as one:
+        told = external_sets.at_home_and_outside(one, facts, _answers(1, 0, 2), tested)
+        alone = external_sets.at_home_and_outside(one, facts, _answers(1, 0, 2), tested[tested["label"] == "Ünrat"])
+    assert (told["home"]["images"], told["home"]["accuracy"]) == (3, pytest.approx(2 / 3))
+    assert (told["outside"]["images"], told["outside"]["accuracy"]) == (2, 0.5)
+    assert told["change"]["difference"] == pytest.approx(0.5 - 2 / 3)
+    assert (alone["home"], alone["change"]) == ({"images": 0}, {})
