@@ -1,5 +1,6 @@
 """embed_irv2, embed_densenet and embed_edge: every image of the manifest through a frozen backbone, once."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, 
         from realwaste.backbone import feature_extractor
         from realwaste.compute import device, precision, resume
         from realwaste.embedding import embeddings, engines, local
+        from realwaste.images.variation import Variation, View
 
     embed, policy = engines.of(base.engine), precision.resolve(base.precision)
     made = device.record(policy, base.engine)
@@ -40,15 +42,22 @@ def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, 
     job = local.Job(
         Path("data/raw"), paths, policy, own.image_size, own.embed_batch_size, deterministic=base.deterministic
     )
-    work = {"parameters": vars(own), "base": vars(base), "precision": policy}
+    work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
     with resume.state(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as kept:
         found = embed(built.model, job, kept=kept)
         embeddings.save(target, found)
-    logger.info("%s, %s: %d images in %.0f s", built.facts["backbone"], policy, len(paths), found.seconds)
+        seconds, how = found.seconds, Variation(**own.views.model_dump(exclude={"count"}))
+        for number in range(own.views.count):
+            part = kept / f"view_{number}"
+            part.mkdir(exist_ok=True)
+            varied = embed(built.model, replace(job, view=View(how, number)), kept=part)
+            embeddings.save(embeddings.view_folder(target, number), varied)
+            seconds += varied.seconds
+    logger.info("%s, %s: %d images in %.0f s", built.facts["backbone"], policy, len(paths), seconds)
     return built.facts | {
         "machine": made,
         "image_size": own.image_size,
         "images": len(paths),
         "features": found.vectors.shape[1],
-        "seconds": round(found.seconds, 2),
+        "seconds": round(seconds, 2),
     }

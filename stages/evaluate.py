@@ -114,7 +114,7 @@ def _other_splits(params: "Params", name: str, splits: pd.DataFrame) -> dict[str
         embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist()),
         np.searchsorted(classes, splits["label"]),
         splits["group"].to_numpy(),
-        Recipe(len(classes), own.dense_units, schedule, base.deterministic),
+        Recipe(len(classes), own.dense_units, schedule, base.deterministic, own.dropout),
         folds=params.evaluate.folds,
         repeats=params.evaluate.fold_repeats,
     )

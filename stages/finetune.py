@@ -56,7 +56,7 @@ def _finetune(
     made = device.record(policy if own.unfreeze else "float32")
     device.say(made)
     recipe = _recipe(own, base, len(classes), policy, folder)
-    cached = phases.vectors_of(splits, vectors)
+    cached = phases.vectors_of(splits, vectors, embeddings.load_views(Path(f"data/embeddings/{name}")))
     pictures = phases.pictures_of(splits, RAW, own.image_size) if own.unfreeze else None
     work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
     with resume.state(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as kept:
@@ -84,7 +84,7 @@ def _recipe(own: "Finetune", base: "Base", classes: int, policy: str, folder: Pa
 
     # In float32 whatever base.precision says: two small matrices gain nothing.
     schedule = Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, base.seed)
-    recipe = Recipe(classes, own.dense_units, schedule, base.deterministic)
+    recipe = Recipe(classes, own.dense_units, schedule, base.deterministic, own.dropout)
     if not own.unfreeze:
         return recipe
     second = own.unfrozen

@@ -1,6 +1,8 @@
 """params.yaml is refused with key, rule and what was received, or handed over exactly as it is."""
 
 import copy
+import functools
+import operator
 import re
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ def test_the_committed_file_passes_and_comes_out_as_it_went_in():
         ("train_cnn.epochs", 10**12, "less than or equal to"),
         ("finetune_irv2.unfreeze", -1, "greater than or equal to 0"),
         ("finetune_irv2.unfreeze", 1.5, "valid integer"),
+        ("finetune_irv2.views.crop", 1.0, "less than 1"),
         ("base.engine", "spark", "'local' or 'ray'"),
         ("fetch.source", "", "at least 1 character"),
         ("fetch.sha256", "abc", "match pattern"),
@@ -125,11 +128,8 @@ def test_no_file_is_one_clear_line():
 
 def _with(key: str, value: object) -> dict[str, Any]:
     values = copy.deepcopy(GOOD)
-    section, _, name = key.partition(".")
-    if name:
-        values[section][name] = value
-    else:
-        values[section] = value
+    *above, name = key.split(".")
+    functools.reduce(operator.getitem, above, values)[name] = value
     return values
 
 

@@ -470,6 +470,10 @@ def test_a_card_says_how_each_phase_of_a_fine_tuning_went(tell):
     assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in plain
     assert "end of the backbone:" not in plain
     assert "unfrozen" not in plain
+    assert "view" not in plain
+    varied = _said(_card(tell(), "irv2", views={"count": 2, "crop": 0.5}))
+    assert "shuffled in each epoch, on each photograph and 2 changed views of it" in varied
+    assert "| views.crop | 0.5 |" in varied
     end = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-5, "decay": "cosine", "augment": OFF | {"flip": True}}
     tuned = _said(_card(tell(), "irv2", unfreeze=10, unfrozen=end))
     assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in tuned

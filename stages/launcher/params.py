@@ -104,14 +104,25 @@ class Unfrozen(Section):
     augment: Augment
 
 
+class Views(Section):
+    count: Annotated[int, Field(ge=0, le=100)]
+    crop: Share
+    stretch: Annotated[float, Field(ge=0, le=3)]
+    color: Share
+    background: Annotated[float, Field(ge=0, le=1)]
+    degrade: Annotated[float, Field(ge=0, le=1)]
+
+
 class Finetune(Section):
     weights: Text
     image_size: ImageSize
     embed_batch_size: Count
+    views: Views
     batch_size: Count
     epochs: Count
     learning_rate: Rate
     dense_units: Count
+    dropout: Share
     shuffle: bool
     unfreeze: Annotated[int, Field(ge=0)] | Text
     unfrozen: Unfrozen

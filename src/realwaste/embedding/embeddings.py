@@ -1,7 +1,8 @@
 """Vectors of images, as a frozen backbone gave them, in a folder of .npy files.
 
 NNNNN.vectors.npy has at most SHARD_BYTES, NNNNN.paths.npy the paths of the same rows, and index.json says how many rows
-and files there are. Which engine computed them does not show.
+and files there are. Which engine computed them does not show. Vectors of changed views of the images, to learn from
+alone, are in folders of their own below: view_0, view_1 ….
 """
 
 from collections.abc import Sequence
@@ -74,6 +75,15 @@ def load(folder: Path) -> Embeddings:
     if not pd.Index(paths).is_unique:
         raise _not_whole(folder, f"{pd.Index(paths).duplicated().sum()} paths that stand twice")
     return Embeddings(paths, mapped(files[0]) if len(files) == 1 else Shards(files, counts))
+
+
+def view_folder(folder: Path, number: int) -> Path:
+    return folder / f"view_{number}"
+
+
+def load_views(folder: Path) -> list[Embeddings]:
+    """The vectors of each view below `folder`; none where the images alone were embedded."""
+    return [load(view_folder(folder, number)) for number in range(len(list(folder.glob("view_*"))))]
 
 
 def _shard(folder: Path, number: int, what: str) -> Path:

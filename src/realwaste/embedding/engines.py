@@ -43,4 +43,6 @@ def _here(model: keras.Model, job: Job, *, kept: Path) -> Embeddings:
     # The seed has no effect: a frozen backbone draws no number.
     repeatable.make_repeatable(0, deterministic=job.deterministic)
     twin = fused.twin(model, job.dtype_policy)
-    return local.embed(twin, job.root, job.paths, image_size=job.image_size, batch_size=job.batch_size, kept=kept)
+    return local.embed(
+        twin, job.root, job.paths, image_size=job.image_size, batch_size=job.batch_size, kept=kept, view=job.view
+    )

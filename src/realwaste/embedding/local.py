@@ -17,7 +17,7 @@ from realwaste.compute import arrays
 from realwaste.core.errors import UserError
 from realwaste.core.log import console, is_quiet
 from realwaste.embedding.embeddings import Embeddings, Vectors
-from realwaste.images.reader import read_ahead
+from realwaste.images.reader import Look, read_ahead
 
 KEEP_EVERY = 16  # batches
 
@@ -31,6 +31,7 @@ class Job:
         dtype_policy: in which the backbone's twin (realwaste.compute.fused) computes.
         batch_size: images that go through it at once.
         deterministic: as realwaste.compute.repeatable.make_repeatable has it.
+        view: what is embedded of each image; None for the whole of it, as it is.
     """
 
     root: Path
@@ -39,6 +40,7 @@ class Job:
     image_size: int
     batch_size: int
     deterministic: bool
+    view: Look | None = None
 
 
 def embed(
@@ -50,17 +52,19 @@ def embed(
     batch_size: int,
     kept: Path | None = None,
     readers: int | None = None,
+    view: Look | None = None,
 ) -> Embeddings:
     """Push every image of root/<path> through `model` (uint8 RGB in, one vector out), decoding ahead of it.
 
     Args:
         kept: a folder to leave vectors in every few batches, and to go on from if there are some.
         readers: threads that decode; one a core without it.
+        view: as of Job.
     """
     vectors = np.empty((len(paths), model.output_shape[-1]), np.float32)
     done, seconds = _restore(vectors, kept)
     start, began = done, time.perf_counter() - seconds
-    pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size, readers)
+    pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size, readers, view)
     shown = math.ceil((len(paths) - done) / batch_size)
     for pixels in track(pictures, "embedding", total=shown, console=console, disable=is_quiet()):
         # Every batch has one shape, the last one filled up with its first picture: another shape would be traced anew.

@@ -103,7 +103,7 @@ class Embedder:
         if self._model is None:
             self._model = self._start()
         found = local.embed(
-            self._model, job.root, paths, image_size=job.image_size, batch_size=job.batch_size, readers=1
+            self._model, job.root, paths, image_size=job.image_size, batch_size=job.batch_size, readers=1, view=job.view
         )
         return np.asarray(found.vectors)
 

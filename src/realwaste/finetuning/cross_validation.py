@@ -1,6 +1,7 @@
 """Heads fitted anew on other splits of the same vectors: how much a test accuracy owes to its split.
 
-All images are in turn learned from and asked about, so nothing may be chosen by these figures.
+All images are in turn learned from and asked about, so nothing may be chosen by these figures. Views that a head may
+learn from beside the photographs are left out.
 """
 
 from dataclasses import replace
@@ -44,9 +45,9 @@ def repeated(
         for learned, asked in parts.split(labels, labels, groups):
             make_repeatable(seed, deterministic=recipe.deterministic)
             own = Parts(*(Samples(vectors[rows], labels[rows]) for rows in (learned, asked)))
-            schedule = replace(recipe.schedule, seed=seed)
+            shape = recipe.dense_units, recipe.classes, replace(recipe.schedule, seed=seed), recipe.dropout
             # The asked fold only watches: the last epoch is kept, so its accuracy chooses nothing.
-            _, trained = phases.fit_head(own, recipe.dense_units, recipe.classes, schedule, silent=True)
+            _, trained = phases.fit_head(own, *shape, silent=True)
             accuracies.append(float(trained.history["val_accuracy"].fillna(0).iloc[-1]))
     return {
         "folds": folds,

@@ -16,11 +16,16 @@ from realwaste.core.files import replacing
 from realwaste.embedding.embeddings import Embeddings
 
 
-def build(width: int, dense_units: int, classes: int) -> keras.Model:
-    """Vectors (width,) to `classes` probabilities, by one hidden layer."""
+def build(width: int, dense_units: int, classes: int, dropout: float = 0.0) -> keras.Model:
+    """Vectors (width,) to `classes` probabilities, by one hidden layer.
+
+    Args:
+        dropout: share of a vector's values that is left out in training.
+    """
     return keras.Sequential(
         [
             keras.Input((width,)),
+            *([layers.Dropout(dropout)] if dropout else []),
             layers.Dense(dense_units, activation="relu"),
             layers.Dense(classes, activation="softmax"),
         ],

@@ -1,10 +1,11 @@
 """Fine-tuning (report, section 2.3): a head on cached vectors, and then, if wished, the backbone's end with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from realwaste.compute.repeatable import make_repeatable
@@ -48,6 +49,7 @@ class Recipe:
     Attributes:
         schedule: of the head; its seed gives way to that of the training.
         deterministic: as of realwaste.compute.repeatable.
+        dropout: of the head, as of head.build.
         end: the second phase; None for none.
     """
 
@@ -55,12 +57,16 @@ class Recipe:
     dense_units: int
     schedule: Schedule
     deterministic: bool
+    dropout: float = 0.0
     end: End | None = None
 
 
-def vectors_of(splits: pd.DataFrame, vectors: Embeddings) -> Parts:
-    """Cached vectors of the images in `splits`."""
+def vectors_of(splits: pd.DataFrame, vectors: Embeddings, views: Sequence[Embeddings] = ()) -> Parts:
+    """Cached vectors of the images in `splits`; to learn from, those of their views too, all in memory then."""
     train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
+    if views:
+        inputs = np.concatenate([found.of(paths_of(splits, "train"))[:] for found in (vectors, *views)])
+        train = Samples(inputs, np.tile(train.labels, 1 + len(views)))
     return Parts(train, val)
 
 
@@ -78,7 +84,8 @@ def fit(recipe: Recipe, vectors: Parts, pictures: Parts | None, seed: int, kept:
         kept: a folder for the state of the second phase after each epoch, to go on from if there is one.
     """
     make_repeatable(seed, deterministic=recipe.deterministic)
-    fitted, first = fit_head(vectors, recipe.dense_units, recipe.classes, replace(recipe.schedule, seed=seed))
+    schedule = replace(recipe.schedule, seed=seed)
+    fitted, first = fit_head(vectors, recipe.dense_units, recipe.classes, schedule, recipe.dropout)
     if recipe.end is None or pictures is None:
         return fitted, first
     end = replace(recipe.end, schedule=replace(recipe.end.schedule, seed=seed))
@@ -87,10 +94,10 @@ def fit(recipe: Recipe, vectors: Parts, pictures: Parts | None, seed: int, kept:
 
 
 def fit_head(
-    vectors: Parts, dense_units: int, classes: int, schedule: Schedule, *, silent: bool = False
+    vectors: Parts, dense_units: int, classes: int, schedule: Schedule, dropout: float = 0.0, *, silent: bool = False
 ) -> tuple[keras.Model, Training]:
     """The first phase: a new head, fitted to vectors."""
-    built = head.build(vectors.train.inputs.shape[1], dense_units, classes)
+    built = head.build(vectors.train.inputs.shape[1], dense_units, classes, dropout)
     return built, fitting.fit(built, vectors.train, vectors.val, schedule, silent=silent)
 
 

@@ -4,7 +4,7 @@ import io
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from realwaste.images.file_format import format_of, jpeg_markers, pixels_of
 
 Pixels = NDArray[np.uint8]
+# Of a file, its picture and a size: the picture as (size, size, 3), as it is to be seen.
+Look = Callable[[Path, Pixels, int], Pixels]
 
 # A small file may unpack to any size.
 MAX_PIXELS = 200_000_000
@@ -132,20 +134,23 @@ def resize(image: Pixels, size: int) -> Pixels:
     return resized.astype(np.uint8, copy=False)
 
 
-def read(path: Path, size: int) -> Pixels:
-    """One file as (size, size, 3) uint8 RGB."""
+def read(path: Path, size: int, look: Look | None = None) -> Pixels:
+    """One file as (size, size, 3) uint8 RGB: resized alone without `look`."""
     try:
-        return resize(decode(read_bytes(path)), size)
+        image = decode(read_bytes(path))
     except UnreadableImageError as error:
         raise UnreadableImageError(f"{path}: {error}") from error
+    return look(path, image, size) if look else resize(image, size)
 
 
-def read_many(paths: Sequence[Path], size: int, pool: ThreadPoolExecutor | None = None) -> Pixels:
+def read_many(
+    paths: Sequence[Path], size: int, pool: ThreadPoolExecutor | None = None, look: Look | None = None
+) -> Pixels:
     """Files as (n, size, size, 3) uint8 RGB, in the order given, decoded on all cores."""
     batch = np.empty((len(paths), size, size, 3), np.uint8)
 
     def place(index: int) -> None:
-        batch[index] = read(paths[index], size)
+        batch[index] = read(paths[index], size, look)
 
     with ThreadPoolExecutor(os.cpu_count()) if pool is None else nullcontext(pool) as workers:
         for _ in workers.map(place, range(len(paths))):
@@ -153,7 +158,9 @@ def read_many(paths: Sequence[Path], size: int, pool: ThreadPoolExecutor | None 
     return batch
 
 
-def read_ahead(paths: Sequence[Path], size: int, batch_size: int, readers: int | None = None) -> Iterator[Pixels]:
+def read_ahead(
+    paths: Sequence[Path], size: int, batch_size: int, readers: int | None = None, look: Look | None = None
+) -> Iterator[Pixels]:
     """Batches as read_many gives them; the next two are decoded while the caller works on one.
 
     Args:
@@ -161,9 +168,9 @@ def read_ahead(paths: Sequence[Path], size: int, batch_size: int, readers: int |
     """
     parts = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
     with ThreadPoolExecutor(readers or os.cpu_count()) as pool, ThreadPoolExecutor(1) as ahead:
-        coming = deque(ahead.submit(read_many, part, size, pool) for part in parts[:2])
+        coming = deque(ahead.submit(read_many, part, size, pool, look) for part in parts[:2])
         for following in parts[2:]:
             yield coming.popleft().result()
-            coming.append(ahead.submit(read_many, following, size, pool))
+            coming.append(ahead.submit(read_many, following, size, pool, look))
         while coming:
             yield coming.popleft().result()

@@ -94,7 +94,8 @@ def _standing(subject: Subject) -> str:
 def _named(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The parameters that this training had, named as `-S` names them below their section."""
     for name, value in values.items():
-        if name in {"cache", "embed_batch_size"} or (name == "unfrozen" and not values["unfreeze"]):
+        off = (name == "unfrozen" and not values["unfreeze"]) or (name == "views" and not value["count"])
+        if off or name in {"cache", "embed_batch_size"}:
             continue
         if isinstance(value, Mapping):
             yield from _named(f"{section}{name}.", value)
@@ -108,10 +109,14 @@ def _phases(subject: Subject) -> list[str]:
     own = subject.parameters
     if subject.name == "cnn":
         return [_phase(own)]
-    first = f"The head: {_phase(own)}"
+    first = f"The head: {_phase(own)}" + _views(own["views"]["count"])
     if not own["unfreeze"]:
         return [first]
     return [first, f"The head and the end of the backbone: {_phase({'shuffle': own['shuffle']} | own['unfrozen'])}"]
+
+
+def _views(count: int) -> str:
+    return f", on each photograph and {count} changed {'view' if count == 1 else 'views'} of it" if count else ""
 
 
 def _phase(own: Mapping[str, Any]) -> str:
