@@ -125,7 +125,7 @@ def predict(
     bar = track(coming, "looking", total=len(paths), console=log.console, disable=not shown, transient=True)
     answered = list(bar)
     if as_json:
-        said = prediction.record(classifier.facts, answered, top)
+        said = prediction.record(classifier, answered, top)
         # In UTF-8, as JSON is, whatever the terminal's encoding.
         typer.echo(json.dumps(said, ensure_ascii=False, allow_nan=False, indent=2).encode())
     else:

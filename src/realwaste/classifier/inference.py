@@ -25,6 +25,11 @@ def of_batches(model: "keras.Model", batches: Iterable[Any]) -> Probabilities:
     return np.concatenate([model.predict_on_batch(batch) for batch in batches])
 
 
+def features_of_batches(observed: "keras.Model", batches: Iterable[Any]) -> NDArray[np.float32]:
+    """Features (n, width) for batches of pictures, by realwaste.classifier.features.observed."""
+    return np.concatenate([np.asarray(observed.predict_on_batch(batch)[1], np.float32) for batch in batches])
+
+
 def of_vectors(model: "keras.Model", vectors: NDArray[np.float32] | Shards, batch_size: int = 4096) -> Probabilities:
     """Probabilities (n, classes) for vectors (n, width)."""
     # Not model.predict: it feeds itself by a dataset with autotuning on, see realwaste.training.batches.
