@@ -69,6 +69,7 @@ def _finetune(
         classifier = Classifier(test_time_augmentation.averaged(whole, flips), facts)
         guesses = head.probabilities(classifier, vectors, RAW, paths_of(splits, "val"))
         temperature = temperature_scaling.fitted_temperature(labels_of(splits, "val"), guesses)
+        classifier = replace(classifier, novelty=head.novelty_of(classifier, vectors, RAW, splits))
         model_file.save(registry.file(name), replace(classifier, facts=replace(facts, temperature=temperature)))
         head.save_trained(Path(f"models/{name}_heads.npz"), repeats)
     logger.info("%s (%s weights): %s", *started, trained.line())

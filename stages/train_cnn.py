@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.classifier import inference, model_file, registry, temperature_scaling, test_time_augmentation
+from realwaste.classifier import inference, model_file, novelty, registry, temperature_scaling, test_time_augmentation
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.compute import device, precision, resume
 from realwaste.compute.repeatable import make_repeatable
@@ -16,11 +16,14 @@ from realwaste.network import cnn
 from realwaste.network.augmentation import Augment
 from realwaste.training import batches
 from realwaste.training.fitting import Schedule
+from realwaste.training.samples import Samples
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from stages.launcher.params import Params, TrainCnn
 
@@ -54,10 +57,19 @@ def main(params: "Params") -> None:
         asked = (pixels for pixels, _ in batches.ordered(val, batch_size=at_once))
         guesses = inference.of_batches(classifier.predictor, asked)
         temperature = temperature_scaling.fitted_temperature(val.labels, guesses)
-        model_file.save(registry.file("cnn"), Classifier(classifier.model, replace(facts, temperature=temperature)))
+        known = novelty.fitted(_features(classifier, train), _features(classifier, val))
+        facts = replace(facts, temperature=temperature)
+        model_file.save(registry.file("cnn"), replace(classifier, facts=facts, novelty=known))
         about = {"dataset": dataset, "backbone": cnn.BACKBONE, "weights": cnn.WEIGHTS, "machine": made, "cache": cache}
         write_json(Path("metrics/train_cnn.json"), about | trained.summary() | {"temperature": temperature})
     logger.info("CNN: %s", trained.line())
+
+
+def _features(classifier: Classifier, samples: Samples) -> "NDArray[np.float32]":
+    """What novelty is measured on."""
+    rows, at_once = novelty.sample(len(samples.labels)), classifier.facts.batch_size
+    parts = (rows[start : start + at_once] for start in range(0, len(rows), at_once))
+    return inference.features_of_batches(classifier.observed, (samples.inputs[part] for part in parts))
 
 
 def _model(own: "TrainCnn", classes: int) -> "keras.Model":

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.classifier import model_file
+from realwaste.classifier import model_file, novelty
 from realwaste.classifier.inference import of_pictures
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.temperature_scaling import tempered
@@ -434,3 +434,33 @@ def _python(*arguments, cwd, stdout=subprocess.PIPE, **environment):
         encoding="utf-8",
         check=False,
     )
+
+
+def test_what_is_unlike_anything_learned_is_said_beside_the_classes(here):
+    paths = _photos(here, [f"{number}.jpg" for number in range(5)])
+    classifier = model_file.load(here / "models/cnn.keras")
+    before = _strict(_predict(*paths, "--json").stdout)
+    assert before["strangeness_threshold"] is None
+    assert all(answer["strangeness"] is None and answer["unlike"] is None for answer in before["answers"])
+
+    pixels = np.stack([reader.read(path, 32) for path in paths])
+    features = np.asarray(classifier.observed.predict_on_batch(pixels)[1])
+    known = novelty.fitted(features[:1], features[:1])
+    assert known is not None
+    strange = known.strangeness(features)
+    threshold = float(np.sort(strange)[2])
+    model_file.save(here / "known.keras", replace(classifier, novelty=replace(known, threshold=threshold)))
+    found = _strict(_predict(*paths, "--json", "--model", "known.keras").stdout)
+    assert found["strangeness_threshold"] == threshold
+    assert [answer["strangeness"] for answer in found["answers"]] == pytest.approx(list(strange), abs=1e-5)
+    unlike = [answer["unlike"] for answer in found["answers"]]
+    assert unlike == [answer["strangeness"] > threshold for answer in found["answers"]]
+    assert 2 <= sum(unlike) <= 3
+    for answer, same in zip(found["answers"], before["answers"], strict=True):
+        assert [one["class"] for one in answer["predictions"]] == [one["class"] for one in same["predictions"]]
+
+    (here / "broken.jpg").write_text("words")
+    told = _predict(*paths, "broken.jpg", "--model", "known.keras").stdout.splitlines()
+    lines = [next(line for line in told if path.name in line) for path in paths]
+    assert [novelty.UNLIKE in line for line in lines] == unlike
+    assert sum(novelty.UNLIKE in line for line in told) == sum(unlike)

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import cv2
 import keras
@@ -32,7 +32,7 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste import __main__ as command
-from realwaste.classifier import model_file
+from realwaste.classifier import model_file, novelty
 from realwaste.classifier.inference import of_pictures
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.core.errors import UserError
@@ -116,7 +116,8 @@ def test_a_photo_is_answered_however_it_is_sent(client, classifier, tmp_path):
         response = client.post("/predict", **way)
         assert response.status_code == 200
         told = response.json()
-        assert set(told) == {"model", "caution", "predictions"}
+        assert set(told) == {"model", "caution", "strangeness_threshold", "predictions", "strangeness", "unlike"}
+        assert told["strangeness_threshold"] is told["strangeness"] is told["unlike"] is None
         assert told["model"] == json.loads(json.dumps(asdict(classifier.facts)))
         assert told["caution"] == classifier.facts.caution()
         np.testing.assert_allclose(_probabilities(told), expected, atol=1e-6)
@@ -140,6 +141,24 @@ def test_saliency_is_the_heat_of_the_first_class_or_of_the_one_asked_for(client,
         layer = cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_UNCHANGED)
         assert layer is not None
         np.testing.assert_allclose(cv2.cvtColor(layer, cv2.COLOR_BGRA2RGBA), overlays.layer(heat, 32, 32), atol=1)
+
+
+@pytest.mark.parametrize("query", ["", "?saliency=true"])
+@pytest.mark.parametrize("threshold", [0.0, 2.0])
+def test_a_photo_is_told_to_be_unlike_what_was_learned(threshold, query, classifier):
+    data = _jpeg(3)
+    _, given = classifier.observed.predict_on_batch(resize(decode(_jpeg(4)), 32)[np.newaxis])
+    fitted = novelty.fitted(given, given)
+    assert fitted is not None
+    known = replace(fitted, threshold=threshold)
+    strange = known.strangeness(classifier.observed.predict_on_batch(resize(decode(data), 32)[np.newaxis])[1])[0]
+    assert 0 < strange < 2
+    predictor = Predictor(replace(classifier, novelty=known))
+    with TestClient(build(predictor, limit=LIMIT, hosts=["testserver"], requests=REQUESTS)) as client:
+        told = client.post(f"/predict{query}", content=data).json()
+        assert client.get("/model").json()["strangeness_threshold"] == told["strangeness_threshold"] == threshold
+    assert told["strangeness"] == pytest.approx(strange, abs=1e-5)
+    assert told["unlike"] is (threshold == 0)
 
 
 def test_where_nothing_speaks_for_a_class_there_is_no_heat(classifier):
@@ -289,6 +308,7 @@ def test_headers_facts_and_description(client, classifier):
     assert client.get("/model").json() == {
         "model": json.loads(json.dumps(asdict(classifier.facts))),
         "caution": classifier.facts.caution(),
+        "strangeness_threshold": None,
         "limit": LIMIT,
     }
     described = client.get("/openapi.json").json()["paths"]

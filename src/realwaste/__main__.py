@@ -125,7 +125,7 @@ def predict(
     bar = track(coming, "looking", total=len(paths), console=log.console, disable=not shown, transient=True)
     answered = list(bar)
     if as_json:
-        standard_output.record(prediction.record(classifier.facts, answered, top))
+        standard_output.record(prediction.record(classifier, answered, top))
     else:
         standard_output.tables([prediction_table.table(answered, top)])
     if failed := sum(answer.error is not None for answer in answered):

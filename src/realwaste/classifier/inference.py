@@ -31,6 +31,11 @@ def in_one_shape(model: "keras.Model", batch: NDArray[Any], rows: int) -> NDArra
     return np.asarray(model.predict_on_batch(filled)[: len(batch)])
 
 
+def features_of_batches(observed: "keras.Model", batches: Iterable[Any]) -> NDArray[np.float32]:
+    """Features (n, width) for batches of pictures, by realwaste.classifier.features.observed."""
+    return np.concatenate([np.asarray(observed.predict_on_batch(batch)[1], np.float32) for batch in batches])
+
+
 def of_vectors(model: "keras.Model", vectors: NDArray[np.float32] | Shards, batch_size: int = 4096) -> Probabilities:
     """Probabilities (n, classes) for vectors (n, width)."""
     # Not model.predict: it feeds itself by a dataset with autotuning on, see realwaste.training.batches.

@@ -1,5 +1,6 @@
 """A trained classifier as one file: what Keras saves, and inside it what the numbers mean."""
 
+import io
 import json
 import zipfile
 from dataclasses import asdict, dataclass
@@ -7,13 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from realwaste.classifier import novelty
+from realwaste.classifier.novelty import Novelty
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import replacing
 
 if TYPE_CHECKING:
     import keras
 
-_RECORD = "realwaste.json"
+_RECORD, _NOVELTY = "realwaste.json", "novelty.npz"
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,14 @@ class Facts:
 class Classifier:
     """RGB uint8 pictures (n, image_size, image_size, 3) in, probabilities (n, classes) out, preprocessing inside.
 
-    `model` is the network as Keras saves it, in float32: to save, to export, to look inside.
+    Attributes:
+        model: the network as Keras saves it, in float32: to save, to export, to look inside.
+        novelty: by which a picture is strange to it; None in files of before there was one, and of a diverged network.
     """
 
     model: "keras.Model"
     facts: Facts
+    novelty: Novelty | None = None
 
     @cached_property
     def predictor(self) -> "keras.Model":
@@ -70,13 +76,23 @@ class Classifier:
 
         return fused.twin(self.model, self.facts.precision)
 
+    @cached_property
+    def observed(self) -> "keras.Model":
+        """The predictor, giving the features too that novelty is measured on: realwaste.classifier.features."""
+        from realwaste.classifier import features  # noqa: PLC0415 - TensorFlow, as above
+
+        return features.observed(self.predictor)
+
 
 def save(path: Path, classifier: Classifier) -> None:
-    """Write a model in Keras' own format, .keras, with its record, which other programs that read it pass over."""
+    """Write a model in Keras' own format, .keras, with its record and novelty, which other programs pass over."""
     with replacing(path) as temporary:
         classifier.model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_RECORD, json.dumps(asdict(classifier.facts), ensure_ascii=False, indent=2))
+            if classifier.novelty is not None:
+                with archive.open(_NOVELTY, "w") as member:
+                    novelty.save(member, classifier.novelty)
 
 
 def facts_of(path: Path) -> Facts:
@@ -111,7 +127,13 @@ def load(path: Path) -> Classifier:
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        learned = _novelty_of(path)
     except Exception as error:  # Anything may be in the file, and loading raises accordingly.
         remedy = "Train it again with `dvc repro`."
         raise UserError(f"{path} must be a whole Keras model.", remedy, first_line(error)) from error
-    return Classifier(model, facts)
+    return Classifier(model, facts, learned)
+
+
+def _novelty_of(path: Path) -> Novelty | None:
+    with zipfile.ZipFile(path) as archive:
+        return novelty.load(io.BytesIO(archive.read(_NOVELTY))) if _NOVELTY in archive.namelist() else None

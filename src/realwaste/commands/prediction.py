@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.probabilities import Probabilities
 from realwaste.classifier.temperature_scaling import tempered
 from realwaste.images import reader
@@ -37,12 +37,15 @@ class Prediction:
 class Answer:
     """Of one file: every class with its probability, the most probable first, or the reason why there is none.
 
-    And the picture of where the model looked, if one was written.
+    And how strange the picture is to the model, where the model has a measure of it; whether that is more than 95 % of
+    its validation pictures are; and the picture of where the model looked, if one was written.
     """
 
     path: Path
     predictions: tuple[Prediction, ...] = ()
     error: str | None = None
+    strangeness: float | None = None
+    unlike: bool | None = None
     overlay: Path | None = None
 
 
@@ -52,23 +55,37 @@ def answers(classifier: Classifier, paths: Sequence[Path]) -> Iterator[Answer]:
     rows = min(classifier.facts.batch_size, len(paths))
     for part, pictures in _pictures(paths, classifier.facts.image_size, rows):
         pixels = [picture for picture in pictures if not isinstance(picture, str)]
-        said: Iterator[Probabilities] = iter(probabilities(classifier, pixels, rows) if pixels else ())
+        said = iter(said_of(classifier, pixels, rows) if pixels else ())
         for path, picture in zip(part, pictures, strict=True):
             if isinstance(picture, str):
                 yield Answer(path, error=picture)
                 continue
-            row = next(said)
+            row, strangeness, unlike = next(said)
             if np.isfinite(row).all():
-                yield Answer(path, ranked(row, classifier.facts.classes))
+                predictions = ranked(row, classifier.facts.classes)
+                yield Answer(path, predictions, strangeness=strangeness, unlike=unlike)
             else:
                 yield Answer(path, error=UNDEFINED)
 
 
-def probabilities(classifier: Classifier, pixels: Sequence[Pixels], rows: int) -> Probabilities:
-    """Calibrated (n, classes) for n pictures of the model's size, in one batch of `rows`, which is n or more."""
-    batch = np.stack([*pixels, *[pixels[0]] * (rows - len(pixels))])
-    raw = np.asarray(classifier.predictor.predict_on_batch(batch)[: len(pixels)])
-    return tempered(raw, classifier.facts.temperature)
+def said_of(
+    classifier: Classifier, pixels: Sequence[Pixels], rows: int
+) -> list[tuple[Probabilities, float | None, bool | None]]:
+    """Of pictures of the model's size, in one batch of `rows`, which is as many or more.
+
+    Calibrated probabilities (classes,) of each, its strangeness and whether it is unlike what was learned: None of a
+    model that has no measure of it.
+    """
+    batch, known = np.stack([*pixels, *[pixels[0]] * (rows - len(pixels))]), classifier.novelty
+    if known is None:
+        raw, strange = classifier.predictor.predict_on_batch(batch), None
+    else:
+        raw, features = classifier.observed.predict_on_batch(batch)
+        strange = known.strangeness(features)
+    likely = tempered(np.asarray(raw[: len(pixels)]), classifier.facts.temperature)
+    if known is None or strange is None:
+        return [(row, None, None) for row in likely]
+    return [(row, float(one), bool(one > known.threshold)) for row, one in zip(likely, strange, strict=False)]
 
 
 def ranked(row: Probabilities, classes: Sequence[str]) -> tuple[Prediction, ...]:
@@ -78,15 +95,22 @@ def ranked(row: Probabilities, classes: Sequence[str]) -> tuple[Prediction, ...]
     return tuple(Prediction(classes[number], float(row[number])) for number in np.argsort(-row, kind="stable"))
 
 
-def record(facts: Facts, answered: Sequence[Answer], top: int) -> dict[str, Any]:
-    """Everything as one JSON object: the model's facts, its caution, and an answer a file."""
-    return {
-        "model": asdict(facts),
-        "caution": facts.caution(),
+def facts_of(classifier: Classifier) -> dict[str, Any]:
+    """As JSON has it: the model's facts, its caution, and the strangeness from which on a picture is unlike."""
+    facts, known = classifier.facts, classifier.novelty
+    threshold = None if known is None else known.threshold
+    return {"model": asdict(facts), "caution": facts.caution(), "strangeness_threshold": threshold}
+
+
+def record(classifier: Classifier, answered: Sequence[Answer], top: int) -> dict[str, Any]:
+    """Everything as one JSON object: what is to be known of the model, and an answer a file."""
+    return facts_of(classifier) | {
         "answers": [
             {
                 "path": unicode(answer.path),
                 "predictions": [prediction.record() for prediction in answer.predictions[:top]],
+                "strangeness": answer.strangeness,
+                "unlike": answer.unlike,
                 "error": None if answer.error is None else unicode(answer.error),
                 "overlay": None if answer.overlay is None else unicode(answer.overlay),
             }

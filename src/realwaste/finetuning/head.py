@@ -5,15 +5,20 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 from keras import layers
 from numpy.typing import NDArray
 
-from realwaste.classifier.inference import of_pictures, of_vectors
+from realwaste.classifier import novelty, test_time_augmentation
+from realwaste.classifier.inference import features_of_batches, of_pictures, of_vectors
 from realwaste.classifier.model_file import Classifier
+from realwaste.classifier.novelty import Novelty
 from realwaste.classifier.probabilities import Probabilities
 from realwaste.compute.fused import HEAD
 from realwaste.core.files import replacing
+from realwaste.dataset.labels import paths_of
 from realwaste.embedding.embeddings import Embeddings
+from realwaste.images.reader import read_ahead
 
 
 def build(width: int, dense_units: int, classes: int, dropout: float = 0.0) -> keras.Model:
@@ -90,3 +95,21 @@ def probabilities(classifier: Classifier, vectors: Embeddings, root: Path, paths
     if is_enough(classifier.model):
         return of_vectors(of(classifier.model), vectors.of(paths))
     return of_pictures(classifier.predictor, [root / path for path in paths], classifier.facts.batch_size)
+
+
+def novelty_of(classifier: Classifier, vectors: Embeddings, root: Path, splits: pd.DataFrame) -> Novelty | None:
+    """By which a picture is strange to the classifier, from its training and validation images root/<path>.
+
+    Their cached vectors are its features unless its backbone has learned.
+    """
+    frozen = is_enough(test_time_augmentation.single(classifier.model))
+
+    def features(part: str) -> NDArray[np.float32]:
+        paths = paths_of(splits, part)
+        chosen = [paths[row] for row in novelty.sample(len(paths))]
+        if frozen:
+            return np.asarray(vectors.of(chosen)[:])
+        facts, files = classifier.facts, [root / path for path in chosen]
+        return features_of_batches(classifier.observed, read_ahead(files, facts.image_size, facts.batch_size))
+
+    return novelty.fitted(features("train"), features("val"))

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
@@ -56,8 +55,6 @@ def build(predictor: Predictor, *, limit: int, hosts: Iterable[str] | None, requ
 
 
 def _answer_programs(app: FastAPI, predictor: Predictor, limit: int) -> None:
-    facts = {"model": asdict(predictor.facts), "caution": predictor.facts.caution()}
-
     @app.get("/health")
     async def health() -> dict[str, str]:
         """That the model is loaded and requests are answered."""
@@ -66,11 +63,14 @@ def _answer_programs(app: FastAPI, predictor: Predictor, limit: int) -> None:
     @app.get("/model")
     async def model() -> dict[str, Any]:
         """What the model is, its classes, and how many bytes a photo may have."""
-        return {**facts, "limit": limit}
+        return {**predictor.about, "limit": limit}
 
     @app.post("/predict", openapi_extra={"requestBody": _PHOTO})
     async def predict(request: Request, saliency: bool = False, of: str | None = None) -> dict[str, Any]:
         """What the model says of a photo: its bytes as they are, or a form with one file.
+
+        `unlike` is true of a photo unlike anything this model has learned: its `strangeness` is above the model's
+        `strangeness_threshold`, as that of one in twenty of its validation pictures.
 
         With `saliency=true` also where it looked for its first answer, or for the class `of`: a PNG data URL, to be
         stretched over the photo; null where nothing speaks for that class.
@@ -78,7 +78,12 @@ def _answer_programs(app: FastAPI, predictor: Predictor, limit: int) -> None:
         if of is not None and of not in predictor.facts.classes:
             raise HTTPException(422, f"of must be one of {', '.join(predictor.facts.classes)}; received {of!r}.")
         answered = await predictor.answer(await photograph(request), saliency=saliency, of=of)
-        told = {**facts, "predictions": [prediction.record() for prediction in answered.predictions]}
+        told = {
+            **predictor.about,
+            "predictions": [prediction.record() for prediction in answered.predictions],
+            "strangeness": answered.strangeness,
+            "unlike": answered.unlike,
+        }
         return told | ({"saliency_of": answered.saliency_of, "saliency": answered.saliency} if saliency else {})
 
 

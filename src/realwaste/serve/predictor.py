@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,11 +23,15 @@ class UndefinedAnswerError(Exception):
 class Answered:
     """Every class, the most probable first; and the heat of one of them as a PNG data URL, if it was asked for.
 
+    strangeness and unlike are as of realwaste.commands.prediction.Answer.
+
     The heat is a layer to lay over the photograph, as opaque as it is high, stretched to the photograph's sides. It is
     None where nothing in the photograph speaks for the class.
     """
 
     predictions: tuple[Prediction, ...]
+    strangeness: float | None = None
+    unlike: bool | None = None
     saliency_of: str | None = None
     saliency: str | None = None
 
@@ -41,6 +45,7 @@ class Predictor:
 
     def __init__(self, classifier: Classifier) -> None:
         self.facts = classifier.facts
+        self.about = prediction.facts_of(classifier)
         self._classifier = classifier
         self._cam = GradCam(classifier.model)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -72,15 +77,16 @@ class Predictor:
         return self._look(pixels, of, saliency=saliency)
 
     def _look(self, pixels: Pixels, of: str | None, *, saliency: bool = True) -> Answered:
-        row = prediction.probabilities(self._classifier, [pixels], 1)[0]
+        row, strangeness, unlike = prediction.said_of(self._classifier, [pixels], 1)[0]
         if not np.isfinite(row).all():
             raise UndefinedAnswerError(prediction.UNDEFINED)
         predictions = prediction.ranked(row, self.facts.classes)
+        told = Answered(predictions, strangeness, unlike)
         if not saliency:
-            return Answered(predictions)
+            return told
         of = of or predictions[0].name
         heat = self._cam.heat(pixels[np.newaxis], np.array([self.facts.classes.index(of)]))[0]
         if not heat.any():
-            return Answered(predictions, of)
+            return replace(told, saliency_of=of)
         png = overlays.png(overlays.layer(heat, *pixels.shape[:2]))
-        return Answered(predictions, of, "data:image/png;base64," + base64.b64encode(png).decode())
+        return replace(told, saliency_of=of, saliency="data:image/png;base64," + base64.b64encode(png).decode())

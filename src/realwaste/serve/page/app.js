@@ -97,10 +97,11 @@ async function open(file) {
   at("best").classList.remove("none");
   at("best-class").textContent = best.class;
   at("best-share").textContent = percent(best.probability);
+  at("unlike").hidden = !told.unlike;
   const rest = told.predictions.length - SHOWN;
   at("hint").textContent = `Answered in ${((performance.now() - began) / 1000).toFixed(2)} s. `
     + (rest > 0 ? `The ${rest} least likely classes are left out. ` : "") + "Choose a class to see what speaks for it.";
-  at("said").textContent = `${best.class}, ${percent(best.probability)}`;
+  at("said").textContent = `${best.class}, ${percent(best.probability)}${told.unlike ? `. ${at("unlike").textContent}` : ""}`;
   showClasses(told.predictions);
   at("tools").hidden = false;
   if (chosen) at("again").focus(); // the field that had the focus is hidden now
@@ -158,6 +159,7 @@ function unanswered(words) {
   at("best").classList.add("none");
   at("best-class").textContent = words;
   at("best-share").textContent = "";
+  at("unlike").hidden = true;
   at("hint").textContent = "The model knows these classes:";
   showClasses(model.classes.map((name) => ({ class: name, probability: null })));
 }
