@@ -6,6 +6,7 @@ again: the checkout that it works in is kept, with DVC's cache in it.
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -28,7 +29,11 @@ PAGE = ROOT / "docs/results.md"
 COMMAND = "make results"
 NOT_RUN = "not run here"
 BIN = Path(sys.executable).parent
-PLACES = {"PHOTOS": "a folder, zip or URL with a folder of images a class", "EXTRACTOR": "a .keras feature extractor"}
+PLACES = {
+    "PHOTOS": "a folder, zip or URL with a folder of images a class",
+    "EXTRACTOR": "a .keras feature extractor",
+    "OUTSIDE": "another such folder, whose photographs no model learns from",
+}
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,12 @@ class Claim:
         chosen = shlex.split(sets.options(sets.load(ROOT / "sets.yaml"), self.named_set)) if self.named_set else []
         words = ["dvc", "exp", "run", *chosen]
         for key, value in (one.split("=") for one in self.params):
-            words += ["-S", f"{key}={places[value] if value in PLACES else value}"]
+            words += ["-S", f"{key}={re.sub('|'.join(PLACES), lambda place: places[place[0]], value)}"]
         return words
 
     def needed(self) -> set[str]:
         """Which of PLACES it names."""
-        return {one.split("=")[1] for one in self.params} & PLACES.keys()
+        return {place for place in PLACES for one in self.params if place in one}
 
 
 _SEEDS = "base.seeds=[42,43,44]"
@@ -71,7 +76,16 @@ _PHOTOGRAPHS = (
     "finetune_densenet.unfrozen.learning_rate=0.0001",
     "finetune_densenet.unfrozen.augment.flip=true",
 )
-_REALWASTE_4 = (*(one for one in _PHOTOGRAPHS if one != _SEEDS), _GROUPED)
+_OUTSIDE = "evaluate.external=[OUTSIDE]"
+_REALWASTE_4 = (*(one for one in _PHOTOGRAPHS if one != _SEEDS), _GROUPED, _OUTSIDE)
+_FIELD = (
+    "fetch.source=PHOTOS",
+    "finetune_irv2.backbone=EXTRACTOR",
+    "finetune_irv2.image_size=260",
+    "finetune_densenet.backbone=EXTRACTOR",
+    "finetune_densenet.image_size=192",
+    _OUTSIDE,
+)
 _IMAGENET = ("fetch.source=realwaste", "finetune_irv2.weights=imagenet", "finetune_densenet.weights=imagenet", _SEEDS)
 DEFAULT = Claim("generated pictures", "the defaults; random weights in the backbones")
 CLAIMS = {
@@ -83,6 +97,7 @@ CLAIMS = {
     "F": Claim("RealWaste", "`best`", "best", _IMAGENET),
     "G": Claim("RealWaste", "`best`", "best", (*_IMAGENET, _GROUPED)),
     "H": Claim("realwaste-4", "as B", None, _REALWASTE_4, picture="docs/realwaste-4.png"),
+    "I": Claim("realwaste-4", "`field`; irv2 at 260 pixels, densenet at 192", "field", _FIELD),
 }
 
 
@@ -157,17 +172,67 @@ def extract(root: Path) -> dict[str, Any]:
         "pairs": len(compared["pairs"]),
         # None: of a run whose verdicts went by each test's own p-value.
         "correction": compared.get("correction"),
+        "shortcuts": _heads(read_json(root / "metrics/shortcuts.json")),
+        "external": _outside(read_json(root / "metrics/external.json")),
+    }
+
+
+def _heads(shortcuts: dict[str, Any]) -> dict[str, Any]:
+    keys = ("accuracy", "accuracy_low", "accuracy_high")
+    heads = {view: {key: own[key] for key in keys} for view, own in shortcuts["heads"].items()}
+    return {key: shortcuts[key] for key in ("backbone", "weights", "image_size", "images", "chance")} | {"heads": heads}
+
+
+def _outside(external: dict[str, Any]) -> dict[str, Any]:
+    keys = ("images", "accuracy", "accuracy_low", "accuracy_high", "mean_confidence", "ece")
+    return {
+        name: {
+            model: {place: {key: own[place][key] for key in keys} for place in ("home", "outside")}
+            for model, own in facts["models"].items()
+        }
+        for name, facts in external["sets"].items()
     }
 
 
 def table(found: dict[str, Any]) -> str:
-    """The page's tables: the runs, and their numbers."""
+    """The page's tables: the runs, their numbers, and those on photographs from elsewhere."""
     runs = pages.table(
         ["", "data", "settings", "split", "command"], [_run_row(letter, found.get(letter)) for letter in CLAIMS]
     )
     rows = [row for letter in CLAIMS for row in _number_rows(letter, found.get(letter))]
     heads = ["", "model", "test accuracy, 95 % interval", "macro F1, 95 % interval", "accuracy with seeds 42, 43, 44"]
-    return f"{runs}\n\n{pages.table(heads, rows)}"
+    numbers = pages.table(heads, rows)
+    outside = pages.table(
+        ["", "model", "asked about", "images", "accuracy, 95 % interval", "mean confidence", "calibration error"],
+        [row for letter, record in found.items() for row in _outside_rows(letter, record)],
+    )
+    seen = pages.table(
+        ["", "a linear head sees", "of", "accuracy, 95 % interval", "chance"],
+        [row for letter, record in found.items() for row in _shortcut_rows(letter, record)],
+    )
+    return f"{runs}\n\n{numbers}\n\n{outside}\n\n{seen}"
+
+
+def _outside_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for name, models in record.get("external", {}).items():
+        for model, places in models.items():
+            for place, own in places.items():
+                asked = name if place == "outside" else "its test, the same classes"
+                sure = f"{own['mean_confidence']:.3f}", f"{own['ece']:.3f}"
+                rows.append([letter, model, asked, str(own["images"]), _interval(own, "accuracy"), *sure])
+    return rows
+
+
+def _shortcut_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
+    if not (told := record.get("shortcuts")):
+        return []
+    words = {"whole": "the whole picture", "frame": "the outer frame alone", "middle": "the middle alone"}
+    words |= {"grey": "no colour", "tiny": "32 × 32 pixels"}
+    random = " (RANDOM weights)" if told["weights"] == "random" else ""
+    of = f"{told['images']} pictures of {told['image_size']} px, {told['backbone']}{random}"
+    chance = f"{told['chance']:.2f}"
+    return [[letter, words[view], of, _interval(own, "accuracy"), chance] for view, own in told["heads"].items()]
 
 
 def _run_row(letter: str, record: dict[str, Any] | None) -> list[str]:
