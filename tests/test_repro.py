@@ -129,8 +129,8 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
             {"train_cnn__learning_rate": 0.002, "finetune_densenet__epochs": 3},
             ["train_cnn", "finetune_densenet", "evaluate", "shortcuts", "explain", "compare"],
         ),
-        ({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"]),
-        ({"plots__color": "#445566"}, ["validate_images", "split", "compare"]),
+        pytest.param({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"], marks=pytest.mark.slow),
+        pytest.param({"plots__color": "#445566"}, ["validate_images", "split", "compare"], marks=pytest.mark.slow),
         ({"explain__mistakes": 1, "shortcuts__backbone": None}, ["shortcuts", "explain", "compare"]),
     ],
 )
@@ -170,6 +170,7 @@ def test_a_layer_that_is_not_there_is_refused_before_anything_is_trained(done):
     set_params(done, finetune_irv2__unfreeze=0)
 
 
+@pytest.mark.slow
 def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
     rates = {"train_cnn__learning_rate": 1.0e30, "finetune_densenet__learning_rate": 1.0e30}
     set_params(done, lr_sweep__learning_rates=[0.001, 1.0e30], **rates)
