@@ -109,7 +109,7 @@ def test_a_head_learns_from_views_and_is_validated_on_photographs(tmp_path):
     part = np.resize(["train", "train", "val"], 24)
     splits = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "split": part})
     stored, views = embeddings.load(tmp_path / "v"), embeddings.load_views(tmp_path / "v")
-    np.testing.assert_array_equal(stored.of(paths), plain)
+    np.testing.assert_array_equal(stored.of(paths.tolist()), plain)
 
     def learned(*given):
         repeatable.make_repeatable(1, deterministic=True)
