@@ -40,7 +40,7 @@ COMMAND, PAGE = "python -m benchmarks.field", ROOT / "docs/realwaste.md"
 SEEDS = (42, 43, 44)
 HEAD = Schedule(10, 32, 0.001, True, 0)
 FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))  # test_flips: both
-_LOOKS = {
+LOOKS = {
     "cut": Variation(crop=0.6, stretch=0.5, color=0.4),
     "ground": Variation(background=0.5),
     "degraded": Variation(degrade=0.4),
@@ -50,7 +50,7 @@ _LOOKS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """What a head learns from beside the photographs (a key of _LOOKS and how many views), its dropout, its flips."""
+    """What a head learns from beside the photographs (a key of LOOKS and how many views), its dropout, its flips."""
 
     look: str = "all"
     views: int = 0
@@ -140,9 +140,9 @@ def main() -> None:
     splits = {seed: generated.both_splits(files, group, seed)["grouped"] for seed in SEEDS}
     found = {"photos": root.name, "extractor": arguments.extractor.stem, "seeds": list(SEEDS)}
     found |= {f"{part}_images": int((splits[SEEDS[0]]["split"] == part).sum()) for part in ("train", "val")}
-    found["home"], heads = _at_home(root, files["path"].tolist(), splits, embedder)
+    found["home"], heads = at_home(root, files["path"].tolist(), splits, embedder)
     if arguments.outside:
-        found["outside"] = _outside(arguments.outside, labels.classes_of(files), embedder, heads)
+        found["outside"] = outside(arguments.outside, labels.classes_of(files), embedder, heads)
     write_json(RESULTS, found)
     pages.rewrite(PAGE, COMMAND, table(found))
 
@@ -150,7 +150,7 @@ def main() -> None:
 Head = tuple[keras.Model, float]
 
 
-def _at_home(
+def at_home(
     root: Path, paths: list[str], splits: dict[int, pd.DataFrame], embedder: Embedder
 ) -> tuple[dict[str, list[dict[str, float]]], dict[str, list[Head]]]:
     """Each variant's validation figures, a row a seed; and its heads with their temperatures."""
@@ -158,10 +158,10 @@ def _at_home(
     others = {folder.name: sorted(folder.iterdir()) for folder in sorted(root.iterdir()) if folder.is_dir()}
     plain, seen = embedder.of(root, paths), {}
     seen["val"], seen["elsewhere"] = embedder.flipped(root, asked), embedder.flipped(root, asked, Elsewhere(others))
-    needed = {look: max(own.views for own in VARIANTS.values() if own.look == look) for look in _LOOKS}
+    needed = {look: max((own.views for own in VARIANTS.values() if own.look == look), default=0) for look in LOOKS}
     views = {
         look: [embedder.of(root, paths, View(how, number)) for number in range(needed[look])]
-        for look, how in _LOOKS.items()
+        for look, how in LOOKS.items()
     }
     rows: dict[str, list[dict[str, float]]] = {}
     heads: dict[str, list[Head]] = {}
@@ -184,7 +184,7 @@ def _at_home(
     return rows, heads
 
 
-def _outside(
+def outside(
     folder: Path, classes: list[str], embedder: Embedder, heads: dict[str, list[Head]]
 ) -> dict[str, list[dict[str, float]]]:
     """The one reading of other photographs: those whose folder has a class's name, in small letters or large."""
