@@ -23,7 +23,7 @@ from ai_edge_litert.interpreter import Interpreter
 from conftest import picture
 
 from benchmarks.parts.child import ROOT
-from realwaste.classifier import model_file, test_time_augmentation
+from realwaste.classifier import model_file, novelty, test_time_augmentation
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.commands import export
 from realwaste.core.errors import UserError
@@ -37,12 +37,12 @@ CLASSES = ("Cardboard", "Früchte", "Glass")
 EXTRACTOR = Path(os.environ.get("REALWASTE_EXTRACTOR", "none"))
 
 
-def answer(kind, path, pixels):
+def answer(kind, path, pixels, output="probabilities"):
     if kind == "onnx":
-        return onnxruntime.InferenceSession(path).run(["probabilities"], {"image": pixels})[0]
+        return onnxruntime.InferenceSession(path).run([output], {"image": pixels})[0]
     if kind == "litert":
-        return Interpreter(str(path)).get_signature_runner()(image=pixels)["probabilities"]
-    return tf.saved_model.load(path).signatures["serving_default"](image=tf.constant(pixels))["probabilities"].numpy()
+        return Interpreter(str(path)).get_signature_runner()(image=pixels)[output]
+    return tf.saved_model.load(path).signatures["serving_default"](image=tf.constant(pixels))[output].numpy()
 
 
 def about(kind, path):
@@ -146,6 +146,32 @@ def test_what_the_numbers_mean_is_inside(kind, tmp_path):
     }
 
 
+def known(classifier):
+    """The classifier with a measure of strangeness, by pictures of noise."""
+    _, given = classifier.observed.predict_on_batch(pictures(classifier, 9))
+    fitted = novelty.fitted(given[:6], given[6:])
+    assert fitted is not None
+    return replace(classifier, novelty=fitted)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    "build", [mirrored_cnn, pytest.param(partial(joined, "MobileNetV2", 64), marks=pytest.mark.release)]
+)
+def test_how_strange_a_picture_is_comes_with_the_answer(build, kind, tmp_path):
+    keras.utils.set_random_seed(3)
+    classifier = known(build())
+    pixels = np.stack([*pictures(classifier, 2), np.zeros_like(pictures(classifier, 1)[0])])
+    probabilities, features = classifier.observed.predict_on_batch(pixels)
+    path = export.export(classifier, kind, tmp_path / export.default_target("x", kind).name)
+    strange = answer(kind, path, pixels, "strangeness")
+    assert strange == pytest.approx(classifier.novelty.strangeness(features), abs=2e-3)
+    assert answer(kind, path, pixels) == pytest.approx(probabilities, abs=1e-4)
+    told = about(kind, path)
+    assert float(told["strangeness_threshold"]) == pytest.approx(classifier.novelty.threshold)
+    assert told["above_threshold"] == novelty.UNLIKE
+
+
 def test_what_was_tested_in_low_precision_is_said_to_be_exported_in_float32(tmp_path, caplog):
     tested = small_cnn()
     low = replace(tested, facts=replace(tested.facts, precision="mixed_bfloat16"))
@@ -235,7 +261,7 @@ def test_a_model_that_answers_otherwise_never_takes_its_place(tmp_path, monkeypa
         )
 
     monkeypatch.setattr(keras.Model, "export", write_another)
-    with pytest.raises(UserError, match=r"probabilities to 0\.001\. Received: 'a difference of"):
+    with pytest.raises(UserError, match=r"answers to 0\.001\. Received: 'a difference of"):
         export.export(small_cnn(), "saved_model", target)
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]

@@ -69,7 +69,7 @@ def client(classifier):
 def server(classifier, tmp_path_factory):
     """The command in a process of its own; gives its address, and ends it as Ctrl-C does."""
     folder = tmp_path_factory.mktemp("served")
-    model_file.save(folder / "cnn.keras", classifier)
+    model_file.save(folder / "cnn.keras", replace(classifier, novelty=_known(classifier, threshold=0.0)))
     arguments = ["serve", "--model", "cnn.keras", "--port", "0", "--max-mb", str(LIMIT / 1e6)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(
@@ -90,6 +90,14 @@ def server(classifier, tmp_path_factory):
 
 def _jpeg(seed=0, height=60, width=80):
     return cv2.imencode(".jpg", picture(seed, height, width), [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
+
+
+def _known(classifier, threshold):
+    """As if the model had learned one photo."""
+    _, given = classifier.observed.predict_on_batch(resize(decode(_jpeg(4)), 32)[np.newaxis])
+    fitted = novelty.fitted(given, given)
+    assert fitted is not None
+    return replace(fitted, threshold=threshold)
 
 
 def _probabilities(told):
@@ -147,10 +155,7 @@ def test_saliency_is_the_heat_of_the_first_class_or_of_the_one_asked_for(client,
 @pytest.mark.parametrize("threshold", [0.0, 2.0])
 def test_a_photo_is_told_to_be_unlike_what_was_learned(threshold, query, classifier):
     data = _jpeg(3)
-    _, given = classifier.observed.predict_on_batch(resize(decode(_jpeg(4)), 32)[np.newaxis])
-    fitted = novelty.fitted(given, given)
-    assert fitted is not None
-    known = replace(fitted, threshold=threshold)
+    known = _known(classifier, threshold)
     strange = known.strangeness(classifier.observed.predict_on_batch(resize(decode(data), 32)[np.newaxis])[1])[0]
     assert 0 < strange < 2
     predictor = Predictor(replace(classifier, novelty=known))
@@ -597,9 +602,11 @@ def test_the_page(width, dark, server, classifier, tmp_path):
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (int(re.findall(r"\d+", background)[0]) < 60) == dark
 
+        assert page.is_hidden("#unlike")
         page.set_input_files("#file", photo)
         page.wait_for_selector("#tools", state="visible")
         assert page.inner_text("#best-class") == best
+        assert novelty.UNLIKE in page.inner_text("#unlike")
         assert page.inner_text("#best-share").endswith(" %")
         names = page.locator("#classes .name").all_inner_texts()
         assert names[0] == best

@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from realwaste.classifier import test_time_augmentation
+from realwaste.classifier.novelty import NEAREST, SMALL, Novelty
 from realwaste.compute.fused import HEAD
 
 
@@ -22,6 +23,16 @@ def observed(classifier: keras.Model) -> keras.Model:
         for output in _of_one_view(one_view)(joined.output)
     )
     return keras.Model(classifier.inputs, [ops.mean(answers, axis=0), features[0]], name=classifier.name)
+
+
+def strangeness(known: Novelty, features: keras.KerasTensor) -> keras.KerasTensor:
+    """As known.strangeness, within a network: (n,) for features (n, width), for programs that have no more than it."""
+    unit = features / ops.maximum(ops.norm(features, axis=-1, keepdims=True), SMALL)
+    cosines = layers.Dense(len(known.learned), use_bias=False, name="learned")
+    compared = cosines(unit)
+    cosines.set_weights([known.learned.astype("float32").T])
+    nearest, _ = ops.top_k(compared, min(NEAREST, len(known.learned)))
+    return 1 - ops.mean(nearest, axis=-1)
 
 
 def _of_one_view(classifier: keras.Model) -> keras.Model:

@@ -16,7 +16,7 @@ NEAREST = 3
 UNLIKE = "unlike anything this model has learned"
 _MOST = 4096  # vectors that a model file holds: 12 MB of InceptionResNetV2's
 _SHARE = 95  # per cent of validation pictures that are not strange
-_SMALL = 1e-12
+SMALL = 1e-12  # the least length of a vector to divide by
 
 Features = NDArray[np.floating]
 
@@ -74,4 +74,4 @@ def _strangeness(learned: NDArray[np.float16], features: Features) -> NDArray[np
 
 def _unit(features: Features) -> NDArray[np.float32]:
     whole = np.asarray(features, np.float32)
-    return whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), _SMALL)
+    return whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), SMALL)

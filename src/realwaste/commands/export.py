@@ -1,7 +1,8 @@
 """A classifier for programs without Keras: as ONNX, LiteRT (formerly TensorFlow Lite) or TensorFlow's SavedModel.
 
 Input `image`: RGB in 0..255, channels last, (batch, image_size, image_size, 3), in the dtype that the Keras model
-takes: uint8 for the CNN, float32 for a backbone with its head. Output `probabilities`: float32 (batch, classes).
+takes: uint8 for the CNN, float32 for a backbone with its head. Outputs `probabilities`: float32 (batch, classes), and
+`strangeness`: float32 (batch,), as of realwaste.classifier.novelty, where the model has a measure of it.
 Preprocessing is inside. The batch is free in all three; a LiteRT interpreter starts at 1, and its signature runner
 follows the input. What the numbers mean travels inside: ONNX metadata, `realwaste.json` in a zip archive behind the
 LiteRT model (where TensorFlow Lite keeps label files too), `realwaste.json` in the SavedModel's folder.
@@ -22,8 +23,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from realwaste.classifier import registry
-from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.classifier import features, registry
+from realwaste.classifier.model_file import Classifier
+from realwaste.classifier.novelty import UNLIKE
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import replacing, write_json
 from realwaste.core.log import logger
@@ -31,10 +33,11 @@ from realwaste.core.log import logger
 Format = Literal["onnx", "litert", "saved_model"]
 
 RECORD = "realwaste.json"
-INPUT, OUTPUT = "image", "probabilities"
-# Of a probability. Usual are 1e-7; noise through unlucky random weights came to 1e-4, a wrong conversion is far off.
+INPUT, OUTPUT, STRANGENESS = "image", "probabilities", "strangeness"
+# Of each output. Usual are 1e-7; noise through unlucky random weights came to 1e-4, a wrong conversion is far off.
 TOLERANCE = 1e-3
 _LARGE = 1_000_000  # numbers in a kernel
+Answers = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class _Kind:
     suffix: str
     packages: tuple[str, ...]
     write: Callable[[keras.Model, dict[str, Any], Path], None]
-    answer: Callable[[Path, NDArray[Any]], NDArray[np.float32]]
+    answer: Callable[[Path, NDArray[Any]], Answers]
 
 
 def default_target(name: str, format: Format) -> Path:  # noqa: A002 - keras.Model.export calls it so
@@ -63,29 +66,39 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
     kind = _KINDS[format]
     _check_packages(kind)
     _check_target(kind, target)
-    model = classifier.model
-    image = model.inputs[0]
-    # Keras names the tensors of each format after these.
-    named = keras.Model(model.inputs, {OUTPUT: model.outputs[0]})
+    named = _named(classifier)
+    image = named.inputs[0]
     with replacing(target) as temporary, _quiet():
         pixels = np.random.default_rng(0).integers(0, 256, (2, *image.shape[1:])).astype(image.dtype)
         try:
-            kind.write(named, _record(classifier.facts, image.dtype), temporary)
+            kind.write(named, _record(classifier, image.dtype), temporary)
             found = kind.answer(temporary, pixels)
         except (OSError, MemoryError, tf.errors.ResourceExhaustedError):
             raise  # not the format's fault
         except Exception as error:  # Converters and runtimes each have errors of their own, some plain RuntimeErrors.
             raise _unfit(kind, first_line(error)) from error
-        _check_answers(kind, found, named.predict_on_batch(pixels)[OUTPUT])
+        _check_answers(kind, found, named.predict_on_batch(pixels))
     if classifier.facts.precision != "float32":
-        off = np.max(np.abs(found - classifier.predictor.predict_on_batch(pixels)))
+        off = np.max(np.abs(found[OUTPUT] - classifier.predictor.predict_on_batch(pixels)))
         logger.info("tested in %s, exported in float32: probabilities %.2g apart", classifier.facts.precision, off)
     return target
 
 
-def _record(facts: Facts, dtype: str) -> dict[str, Any]:
+def _named(classifier: Classifier) -> keras.Model:
+    """The model with its outputs by the names that Keras gives the tensors of each format."""
+    model, known = classifier.model, classifier.novelty
+    if known is None:
+        return keras.Model(model.inputs, {OUTPUT: model.outputs[0]})
+    answers, found = features.observed(model).outputs
+    return keras.Model(model.inputs, {OUTPUT: answers, STRANGENESS: features.strangeness(known, found)})
+
+
+def _record(classifier: Classifier, dtype: str) -> dict[str, Any]:
+    facts, known = classifier.facts, classifier.novelty
     side = facts.image_size
     record = asdict(facts) | {"input": f"RGB, 0 to 255, {dtype} (batch, {side}, {side}, 3)"}
+    if known is not None:
+        record |= {"strangeness_threshold": known.threshold, "above_threshold": UNLIKE}
     caution = facts.caution()
     return record if caution is None else record | {"caution": caution}
 
@@ -111,14 +124,15 @@ def _check_target(kind: _Kind, target: Path) -> None:
         raise UserError(rule, "Name such a file.", str(target))
 
 
-def _check_answers(kind: _Kind, found: NDArray[Any], expected: NDArray[Any]) -> None:
-    # A network that diverged answers NaN here and there.
-    if not np.allclose(found, expected, rtol=0, atol=TOLERANCE, equal_nan=True):
-        raise _unfit(kind, f"a difference of {np.max(np.abs(found - expected)):.2g}")
+def _check_answers(kind: _Kind, found: Answers, expected: Answers) -> None:
+    for name, own in expected.items():
+        # A network that diverged answers NaN here and there.
+        if not np.allclose(found[name], own, rtol=0, atol=TOLERANCE, equal_nan=True):
+            raise _unfit(kind, f"a difference of {np.max(np.abs(found[name] - own)):.2g} in {name}")
 
 
 def _unfit(kind: _Kind, what: str) -> UserError:
-    rule = f"As {kind.title} the model must run, and give the Keras model's probabilities to {TOLERANCE:g}."
+    rule = f"As {kind.title} the model must run, and give the Keras model's answers to {TOLERANCE:g}."
     return UserError(rule, "Use another format: this one's converter cannot do all of the model's layers.", what)
 
 
@@ -161,30 +175,31 @@ def _write_onnx(model: keras.Model, record: dict[str, Any], path: Path) -> None:
     import tf2onnx  # noqa: PLC0415 - optional
     from tensorflow.python.framework import convert_to_constants  # noqa: PLC0415 - no public name; tf2onnx uses it too
 
-    image = model.inputs[0]
+    image, outputs = model.inputs[0], sorted(model.output)
     kernels = [weight for weight in model.weights if len(weight.shape) == 2 and np.prod(weight.shape) > _LARGE]
 
-    def serve(pixels: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
+    def serve(pixels: tf.Tensor, *values: tf.Tensor) -> list[tf.Tensor]:
         with keras.StatelessScope(list(zip(kernels, values, strict=True))):
-            return model(pixels, training=False)[OUTPUT]
+            answers = model(pixels, training=False)
+            return [answers[name] for name in outputs]
 
     signature = [tf.TensorSpec(image.shape, image.dtype, INPUT)]
     signature += [tf.TensorSpec(kernel.shape, kernel.dtype, f"kernel_{n}") for n, kernel in enumerate(kernels)]
     traced = tf.function(serve, input_signature=signature, autograph=False).get_concrete_function()
     frozen = convert_to_constants.convert_variables_to_constants_v2(traced)
     names = [tensor.name for tensor in frozen.inputs]
-    outside = frozen.outputs[0].name
+    outside = [tensor.name for tensor in frozen.outputs]
     proto, _ = tf2onnx.convert.from_graph_def(
         frozen.graph.as_graph_def(),
         name=record["name"],
         input_names=names,
-        output_names=[outside],
-        tensors_to_rename={names[0]: INPUT, outside: OUTPUT},
+        output_names=outside,
+        tensors_to_rename={names[0]: INPUT} | dict(zip(outside, outputs, strict=True)),
     )
     proto.graph.initializer.extend(map(onnx.numpy_helper.from_array, map(np.asarray, kernels), names[1:]))
     for end in [end for end in proto.graph.input if end.name != INPUT]:
         proto.graph.input.remove(end)
-    for end in (proto.graph.input[0], proto.graph.output[0]):
+    for end in (proto.graph.input[0], *proto.graph.output):
         end.type.tensor_type.shape.dim[0].dim_param = "batch"
     # Metadata values are text.
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in record.items()}
@@ -193,24 +208,26 @@ def _write_onnx(model: keras.Model, record: dict[str, Any], path: Path) -> None:
     onnx.save(proto, path)
 
 
-def _answer_of_saved_model(folder: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
-    return tf.saved_model.load(folder).signatures["serving_default"](**{INPUT: tf.constant(pixels)})[OUTPUT].numpy()
+def _answer_of_saved_model(folder: Path, pixels: NDArray[Any]) -> Answers:
+    said = tf.saved_model.load(folder).signatures["serving_default"](**{INPUT: tf.constant(pixels)})
+    return {name: tensor.numpy() for name, tensor in said.items()}
 
 
-def _answer_of_litert(path: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
+def _answer_of_litert(path: Path, pixels: NDArray[Any]) -> Answers:
     from ai_edge_litert import interpreter  # noqa: PLC0415 - optional
 
     # The default delegate announces itself on standard error.
     plain = interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     runner = interpreter.Interpreter(str(path), experimental_op_resolver_type=plain).get_signature_runner()
-    return runner(**{INPUT: pixels})[OUTPUT]
+    return dict(runner(**{INPUT: pixels}))
 
 
-def _answer_of_onnx(path: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
+def _answer_of_onnx(path: Path, pixels: NDArray[Any]) -> Answers:
     import onnxruntime  # noqa: PLC0415 - optional
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run([OUTPUT], {INPUT: pixels})[0]
+    names = [end.name for end in session.get_outputs()]
+    return dict(zip(names, session.run(names, {INPUT: pixels}), strict=True))
 
 
 _KINDS: dict[Format, _Kind] = {
