@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from realwaste.classifier import inference, model_file, registry, temperature_scaling
+from realwaste.classifier import inference, model_file, novelty, registry, temperature_scaling
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.probabilities import Probabilities, defined
 from realwaste.compute import device
@@ -22,6 +23,7 @@ from realwaste.evaluation import calibration, classification, cost, external_set
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.finetuning import cross_validation, head
 from realwaste.finetuning.phases import Recipe
+from realwaste.images import reader
 from realwaste.training.fitting import Schedule
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ def _answers(classifier: Classifier, splits: pd.DataFrame) -> tuple[Probabilitie
     probabilities, undefined = defined(ask(asked, inputs))
     if undefined:
         logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined)
-    facts: dict[str, Any] = {"undefined_answers": undefined}
+    facts: dict[str, Any] = {"undefined_answers": undefined} | _strange(classifier, inputs, np.flatnonzero(tested))
     if name in registry.BACKBONES:
         repeated = head.with_trained(asked, Path(f"models/{name}_heads.npz"))
         again = [defined(ask(model, inputs[tested])) for model in repeated]
@@ -119,6 +121,18 @@ def _other_splits(params: "Params", name: str, splits: pd.DataFrame) -> dict[str
         repeats=params.evaluate.fold_repeats,
     )
     return {"other_splits": found} if found else {}
+
+
+def _strange(classifier: Classifier, inputs: Any, tested: NDArray[np.integer]) -> dict[str, float]:
+    """The share of test pictures that are unlike anything learned; nothing of a model that cannot say."""
+    known, facts = classifier.novelty, classifier.facts
+    if known is None:
+        return {}
+    features = inputs[tested[novelty.sample(len(tested))]]
+    if not head.is_enough(classifier.model):
+        pictures = reader.read_ahead(list(features), facts.image_size, facts.batch_size)
+        features = inference.features_of_batches(classifier.observed, pictures)
+    return {"strange_test_share": float((known.strangeness(features) > known.threshold).mean())}
 
 
 def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:

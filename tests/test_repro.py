@@ -53,6 +53,14 @@ def test_what_was_tested_is_what_predict_answers(done, model):
     by_name = [{one.name: one.probability for one in answer.predictions} for answer in told]
     found = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])
     np.testing.assert_allclose(found, tested, atol=1e-4)
+    unlike = np.array([answer.unlike for answer in told], float)
+    shares = {
+        split: (unlike[table["split"] == split].mean(), (table["split"] == split).sum()) for split in ("val", "test")
+    }
+    # Rounding may move the picture that lies on the threshold.
+    assert shares["val"][0] == pytest.approx(0.05, abs=1.5 / shares["val"][1])
+    measured = json.loads((done / "metrics/evaluate.json").read_text())[model]["strange_test_share"]
+    assert measured == pytest.approx(shares["test"][0], abs=1.5 / shares["test"][1])
 
 
 def test_nothing_changed_nothing_runs(done):

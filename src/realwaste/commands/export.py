@@ -180,8 +180,7 @@ def _write_onnx(model: keras.Model, record: dict[str, Any], path: Path) -> None:
 
     def serve(pixels: tf.Tensor, *values: tf.Tensor) -> list[tf.Tensor]:
         with keras.StatelessScope(list(zip(kernels, values, strict=True))):
-            answers = model(pixels, training=False)
-            return [answers[name] for name in outputs]
+            return [tensor for _, tensor in sorted(model(pixels, training=False).items())]
 
     signature = [tf.TensorSpec(image.shape, image.dtype, INPUT)]
     signature += [tf.TensorSpec(kernel.shape, kernel.dtype, f"kernel_{n}") for n, kernel in enumerate(kernels)]
