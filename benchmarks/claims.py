@@ -6,99 +6,27 @@ again: the checkout that it works in is kept, with DVC's cache in it.
 
 import argparse
 import os
-import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
+from benchmarks.parts.claim import CLAIMS, DEFAULT, PLACES, Claim
+from benchmarks.parts.claim_tables import findings, table
 from benchmarks.parts.workspace import copy_checkout
 from realwaste.core import log
 from realwaste.core.errors import UserError
 from realwaste.core.files import read_json, write_json
-from tools import sets
 
 RESULTS = ROOT / "benchmarks/claims.json"
 PAGE, FINDINGS = ROOT / "docs/results.md", ROOT / "docs/realwaste.md"
 COMMAND = "make results"
-NOT_RUN = "not run here"
 BIN = Path(sys.executable).parent
-PLACES = {
-    "PHOTOS": "a folder, zip or URL with a folder of images a class",
-    "EXTRACTOR": "a .keras feature extractor",
-    "OUTSIDE": "another such folder, whose photographs no model learns from",
-}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A row: `dvc exp run` with a set of sets.yaml, if any, and parameters. PLACES stand for what is on one's disk."""
-
-    data: str
-    settings: str
-    named_set: str | None = None
-    params: tuple[str, ...] = ()
-    picture: str | None = None  # where the run's plots/test_scores.png goes
-
-    def command(self) -> str:
-        chosen = f" $(python -m tools.sets {self.named_set})" if self.named_set else ""
-        return f"dvc exp run{chosen} {' '.join(f'-S {one}' for one in self.params)}"
-
-    def words(self, places: dict[str, str]) -> list[str]:
-        """The command as a list, with its set and its places filled in."""
-        chosen = shlex.split(sets.options(sets.load(ROOT / "sets.yaml"), self.named_set)) if self.named_set else []
-        words = ["dvc", "exp", "run", *chosen]
-        for key, value in (one.split("=") for one in self.params):
-            words += ["-S", f"{key}={re.sub('|'.join(PLACES), lambda place: places[place[0]], value)}"]
-        return words
-
-    def needed(self) -> set[str]:
-        """Which of PLACES it names."""
-        return {place for place in PLACES for one in self.params if place in one}
-
-
-_SEEDS = "base.seeds=[42,43,44]"
-_GROUPED = "split.strategy=grouped"
-_PHOTOGRAPHS = (
-    "fetch.source=PHOTOS",
-    _SEEDS,
-    "finetune_irv2.backbone=EXTRACTOR",
-    "finetune_irv2.image_size=260",
-    "finetune_densenet.backbone=EXTRACTOR",
-    "finetune_densenet.image_size=260",
-    "finetune_densenet.unfreeze=10",
-    "finetune_densenet.unfrozen.learning_rate=0.0001",
-    "finetune_densenet.unfrozen.augment.flip=true",
-)
-_OUTSIDE = "evaluate.external=[OUTSIDE]"
-_REALWASTE_4 = (*(one for one in _PHOTOGRAPHS if one != _SEEDS), _GROUPED, _OUTSIDE)
-_FIELD = (
-    "fetch.source=PHOTOS",
-    "finetune_irv2.backbone=EXTRACTOR",
-    "finetune_irv2.image_size=260",
-    "finetune_densenet.backbone=EXTRACTOR",
-    "finetune_densenet.image_size=192",
-    _OUTSIDE,
-)
-_IMAGENET = ("fetch.source=realwaste", "finetune_irv2.weights=imagenet", "finetune_densenet.weights=imagenet", _SEEDS)
-DEFAULT = Claim("generated pictures", "the defaults; random weights in the backbones")
-CLAIMS = {
-    "A": DEFAULT,
-    "B": Claim("trashnet-mini", "the defaults; densenet: the end of its backbone learned too", None, _PHOTOGRAPHS),
-    "C": Claim("trashnet-mini", "`best`; densenet as in B", "best", _PHOTOGRAPHS),
-    "D": Claim("RealWaste", "the report's", "report", (_SEEDS,)),
-    "E": Claim("RealWaste", "the report's", "report", (_SEEDS, _GROUPED)),
-    "F": Claim("RealWaste", "`best`", "best", _IMAGENET),
-    "G": Claim("RealWaste", "`best`", "best", (*_IMAGENET, _GROUPED)),
-    "H": Claim("realwaste-4", "as B", None, _REALWASTE_4, picture="docs/realwaste-4.png"),
-    "I": Claim("realwaste-4", "`field`; irv2 at 260 pixels, densenet at 192", "field", _FIELD),
-}
 
 
 def main() -> None:
@@ -193,83 +121,6 @@ def _outside(external: dict[str, Any]) -> dict[str, Any]:
         }
         for name, facts in external["sets"].items()
     }
-
-
-def table(found: dict[str, Any]) -> str:
-    """The tables of docs/results.md: the runs, and their numbers."""
-    runs = pages.table(
-        ["", "data", "settings", "split", "command"], [_run_row(letter, found.get(letter)) for letter in CLAIMS]
-    )
-    rows = [row for letter in CLAIMS for row in _number_rows(letter, found.get(letter))]
-    heads = ["", "model", "test accuracy, 95 % interval", "macro F1, 95 % interval", "accuracy with seeds 42, 43, 44"]
-    return f"{runs}\n\n{pages.table(heads, rows)}"
-
-
-def findings(found: dict[str, Any]) -> str:
-    """The tables of docs/realwaste.md: what its photographs' background gives away, and photographs from elsewhere."""
-    own = {letter: record for letter, record in found.items() if "realwaste" in CLAIMS[letter].data.lower()}
-    outside = pages.table(
-        ["", "model", "asked about", "images", "accuracy, 95 % interval", "mean confidence", "calibration error"],
-        [row for letter, record in own.items() for row in _outside_rows(letter, record)],
-    )
-    seen = pages.table(
-        ["", "a linear head sees", "of", "accuracy, 95 % interval", "chance"],
-        [row for letter, record in own.items() for row in _shortcut_rows(letter, record)],
-    )
-    return f"{seen}\n\n{outside}"
-
-
-def _outside_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
-    rows = []
-    for name, models in record.get("external", {}).items():
-        for model, places in models.items():
-            for place, own in places.items():
-                asked = name if place == "outside" else "its test, the same classes"
-                sure = f"{own['mean_confidence']:.3f}", f"{own['ece']:.3f}"
-                rows.append([letter, model, asked, str(own["images"]), _interval(own, "accuracy"), *sure])
-    return rows
-
-
-def _shortcut_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
-    if not (told := record.get("shortcuts")):
-        return []
-    words = {"whole": "the whole picture", "frame": "the outer frame alone", "middle": "the middle alone"}
-    words |= {"grey": "no colour", "tiny": "32 × 32 pixels"}
-    random = " (RANDOM weights)" if told["weights"] == "random" else ""
-    of = f"{told['images']} pictures of {told['image_size']} px, {told['backbone']}{random}"
-    chance = f"{told['chance']:.2f}"
-    return [[letter, words[view], of, _interval(own, "accuracy"), chance] for view, own in told["heads"].items()]
-
-
-def _run_row(letter: str, record: dict[str, Any] | None) -> list[str]:
-    claim = CLAIMS[letter]
-    command = "make repro" if claim is DEFAULT else claim.command()
-    planned = "grouped" if _GROUPED in claim.params else "stratified"
-    split = f"{planned}, seed 42"
-    if record is not None:
-        own = record["split"]
-        split += f": {own['train']}, {own['val']}, {own['test']}"
-    return [letter, claim.data, claim.settings, split, f"`{command}`"]
-
-
-def _number_rows(letter: str, record: dict[str, Any] | None) -> list[list[str]]:
-    if record is None:
-        return [[letter, "", f"**{NOT_RUN}**", "", ""]]
-    rows = []
-    for name, row in record["models"].items():
-        own = {"imagenet": " (ImageNet weights)", "random": " (RANDOM weights)"}.get(row["weights"], "")
-        named = name if row["backbone"] in {"CNN", "Soft vote"} else f"{name}: {row['backbone']}{own}"
-        again = row["repeats"]
-        spread = f"{again['test_accuracy_mean']:.3f} ± {again['test_accuracy_std']:.3f}" if again else ""
-        rows.append([letter, named, _interval(row, "test_accuracy"), _interval(row, "macro_f1"), spread])
-    better = ", ".join(f"{one} over {other}" for one, other in record["shown"]) or "no difference"
-    after = f"after {record['correction']}" if record["correction"] else "each tested by itself"
-    rows.append([letter, f"*of {record['pairs']} pairs, McNemar shows, {after}*", better, "", ""])
-    return rows
-
-
-def _interval(row: dict[str, Any], key: str) -> str:
-    return f"{row[key]:.3f} ({row[f'{key}_low']:.3f} to {row[f'{key}_high']:.3f})"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,19 @@ from conftest import picture
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import claims, field, leakage, novelty, remedies, scale, shooting_order
-from benchmarks.parts import confidence, limits, pages, pipeline, precisions, report, scale_tables, tables, unknown
+from benchmarks.parts import claim as claim_rows
+from benchmarks.parts import (
+    claim_tables,
+    confidence,
+    limits,
+    pages,
+    pipeline,
+    precisions,
+    report,
+    scale_tables,
+    tables,
+    unknown,
+)
 from benchmarks.parts.child import ROOT, measure
 from benchmarks.parts.workspace import unpack_committed
 from realwaste.classifier.probabilities import log_loss
@@ -102,19 +114,19 @@ def test_the_claim_of_the_committed_results_has_their_numbers(tmp_path):
 
 
 def test_what_was_not_run_says_so_and_every_row_has_its_command():
-    text = claims.table({})
-    assert text.count(f"**{claims.NOT_RUN}**") == len(claims.CLAIMS)
-    for claim in claims.CLAIMS.values():
-        assert claim is claims.DEFAULT or f"`{claim.command()}`" in text
+    text = claim_tables.table({})
+    assert text.count(f"**{claim_tables.NOT_RUN}**") == len(claim_rows.CLAIMS)
+    for claim in claim_rows.CLAIMS.values():
+        assert claim is claim_rows.DEFAULT or f"`{claim.command()}`" in text
 
 
 def test_commands_are_those_that_run():
     """The set and the places filled in; dvc.yaml's parameters know every key."""
-    for claim in claims.CLAIMS.values():
+    for claim in claim_rows.CLAIMS.values():
         words = claim.words({"PHOTOS": "/p", "EXTRACTOR": "/e.keras", "OUTSIDE": "/o"})
         assert words[:3] == ["dvc", "exp", "run"]
         named = dict(word.split("=") for word in words[4::2])
-        assert not [value for value in named.values() for place in claims.PLACES if place in value]
+        assert not [value for value in named.values() for place in claim_rows.PLACES if place in value]
         whole = params_file.read_yaml(ROOT / "params.yaml")
         for key in named:
             value = whole
@@ -130,16 +142,16 @@ def test_a_row_is_run_and_filled_in(images, tmp_path):
         " finetune_irv2.backbone=MobileNetV2 finetune_irv2.weights=random finetune_irv2.image_size=32"
         " finetune_densenet.backbone=MobileNetV2 finetune_densenet.weights=random finetune_densenet.image_size=32"
     )
-    claim = claims.Claim("photos", "tiny", None, ("fetch.source=PHOTOS", *small.split()))
+    claim = claim_rows.Claim("photos", "tiny", None, ("fetch.source=PHOTOS", *small.split()))
     for _ in range(2):  # the second time in the checkout that the first has left
         root = claims.run(claim, tmp_path / "work", {"PHOTOS": str(photos)})
     found = claims.extract(root)
     assert found["dataset"] == "photos"
     assert list(found["models"]) == ["cnn", "irv2", "densenet", "ensemble"]
     assert found["models"]["irv2"]["repeats"]["runs"] == 2
-    text = claims.table({"B": found})
+    text = claim_tables.table({"B": found})
     assert "irv2: MobileNetV2 (RANDOM weights)" in text
-    assert text.count(f"**{claims.NOT_RUN}**") == len(claims.CLAIMS) - 1
+    assert text.count(f"**{claim_tables.NOT_RUN}**") == len(claim_rows.CLAIMS) - 1
     with pytest.raises(UserError, match="end well"):
         claims.run(replace(claim, params=(*claim.params, "train_cnn.epochs=0")), tmp_path / "work", {"PHOTOS": "."})
 

@@ -44,7 +44,7 @@ def pipeline(clone: Path) -> Path:
 
 def _results(root: Path, stage: str) -> dict[str, object]:
     """What a stage leaves, without the times that were measured."""
-    entries = [entry for key in ("outs", "plots", "metrics") for entry in ORDER[stage].get(key, [])]
+    entries = [entry for key in ("outs", "metrics") for entry in ORDER[stage].get(key, [])]
     found = {}
     for place in (next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries):
         path = root / place

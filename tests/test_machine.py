@@ -101,6 +101,8 @@ def idle(gpus, tmp_path, monkeypatch, caplog):
     def said(there: str, visible: str | None, seen: list[str]) -> list[str]:
         gpus(*seen)
         (tmp_path / there).touch()
+        # log.setup, in whatever test, ends propagation; pytest then listens to this logger too, and would hear twice.
+        monkeypatch.setattr(logger, "handlers", [])
         monkeypatch.setattr(logger, "propagate", True)
         monkeypatch.setattr(device, "NVIDIA", (tmp_path / "version", tmp_path / "nvidia0"))
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -64,8 +64,8 @@ def test_every_chart_and_picture_is_drawn(shown):
 
 @needs_browser
 def test_two_revisions_lie_over_each_other_or_side_by_side(shown):
-    for path in ("history_cnn", "confusion", "accuracy"):
-        file = shown / f"plots/data/{path}.csv"
+    for path in ("data/history_cnn", "data/confusion", "accuracy"):
+        file = shown / f"plots/{path}.csv"
         file.write_text(file.read_text().replace("synthetic", "photographs"))
     run(shown, "dvc", "plots", "diff", "HEAD", "workspace", "-o", "dvc_plots/diff")
     with chromium() as browser, opened(browser, (shown / "dvc_plots/diff/index.html").as_uri()) as seen:
