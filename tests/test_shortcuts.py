@@ -103,7 +103,7 @@ def test_the_sentence_says_what_it_was_measured_on():
     facts |= {"image_size": 96, "backbone": "DenseNet121", "weights": "random"}
     said = shortcuts.sentence(facts)
     assert said.startswith(
-        "73% of the pictures' classes can be told from the outer frame alone (70% to 76%; chance is 25%"
+        "73\N{NO-BREAK SPACE}% of the pictures' classes can be told from the outer frame alone (70\N{NO-BREAK SPACE}% to 76"
     )
     assert "RANDOM weights" in said
     assert "1,000 pictures of 96 pixels" in said

@@ -9,6 +9,7 @@ import pandas as pd
 from realwaste.dataset.labels import PARTS
 
 Spec = dict[str, Any]
+_PLAIN = "#5b93c4"  # to be seen on light and on dark
 
 
 def class_counts(counts: Mapping[str, int]) -> Spec:
@@ -116,8 +117,10 @@ def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
         y=alt.Y("sees:N", sort=None, title=None, axis=alt.Axis(labelLimit=170)),
         tooltip=["sees:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("accuracy", "low", "high"))],
     )
-    interval = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", scale=domain, title="accuracy"), x2="high:Q")
-    point = base.mark_point(filled=True, size=110, opacity=1).encode(x="accuracy:Q")
+    interval = base.mark_rule(strokeWidth=3, color=_PLAIN).encode(
+        x=alt.X("low:Q", scale=domain, title="accuracy"), x2="high:Q"
+    )
+    point = base.mark_point(filled=True, size=110, opacity=1, color=_PLAIN).encode(x="accuracy:Q")
     text = base.mark_text(dy=-12).encode(x="accuracy:Q", text=alt.Text("accuracy:Q", format=".2f"))
     line = alt.Chart(pd.DataFrame({"chance": [chance]})).mark_rule(strokeDash=[4, 4], color="#8a949c")
     return _spec(

@@ -30,7 +30,7 @@ def is_off(facts: Mapping[str, Any]) -> bool:
 
 def sentence(facts: Mapping[str, Any]) -> str:
     """What it means, for the first screen."""
-    frame, whole, percent = facts["heads"]["frame"], facts["heads"]["whole"], "{:.0%}".format
+    frame, whole, percent = facts["heads"]["frame"], facts["heads"]["whole"], _percent
     named = " with RANDOM weights" if facts["weights"] == "random" else ""
     return (
         f"{percent(frame['accuracy'])} of the pictures' classes can be told from the outer frame alone "
@@ -60,6 +60,10 @@ def answered(facts: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame
     return pd.DataFrame(columns, index=list(_CHANGES.values()))
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
 def _cell(change: str, found: Mapping[str, Any]) -> str:
     told = f"{found['accuracy']:.2f} ({found['accuracy_low']:.2f} to {found['accuracy_high']:.2f})"
-    return f"{told}; the other\u2019s class {found['other_class']:.0%}" if change.endswith("swapped") else told
+    return f"{told}; the other\u2019s class {_percent(found['other_class'])}" if change.endswith("swapped") else told
