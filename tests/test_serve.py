@@ -474,14 +474,12 @@ def test_silent_connections_block_nobody(start, classifier):
     limits = Limits(waiting=32, patience=60, requests=64)
     app = build(Predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
     with _serving(app, limits) as (host, port), ExitStack() as kept:
-        held = []
-        for _ in range(40):
-            held.append(kept.enter_context(_sent((host, port), start)))
-            time.sleep(0.01)  # or the server may come to a later one first
+        held = [kept.enter_context(_sent((host, port), start)) for _ in range(40)]
         assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
         closed = [_is_closed(connection) for connection in held]
-        # At least eight made room for one another, and one for the photo.
-        assert closed == [True] * closed.count(True) + [False] * closed.count(False)
+        # At least eight made room for one another, and one for the photo. One whose headers have not come yet goes before
+        # those that upload, so these go in their order only where the server was never late.
+        assert b"\r\n\r\n" in start or closed == sorted(closed, reverse=True)
         assert 8 <= closed.count(True) <= 9
 
 
