@@ -477,8 +477,8 @@ def test_silent_connections_block_nobody(start, classifier):
         held = [kept.enter_context(_sent((host, port), start)) for _ in range(40)]
         assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
         closed = [_is_closed(connection) for connection in held]
-        # At least eight made room for one another, and one for the photo. One whose headers have not come yet goes before
-        # those that upload, so these go in their order only where the server was never late.
+        # At least eight made room for one another, and one for the photo. One whose headers have not come yet goes
+        # before those that upload, so these go in their order only where the server was never late.
         assert b"\r\n\r\n" in start or closed == sorted(closed, reverse=True)
         assert 8 <= closed.count(True) <= 9
 
