@@ -39,9 +39,7 @@ class Claim:
     def strategy(self) -> str:
         """Of the split."""
         chosen = sets.load(ROOT / "sets.yaml")[self.named_set].params if self.named_set else {}
-        return (
-            "grouped" if GROUPED in (*self.params, f"split.strategy={chosen.get('split.strategy')}") else "stratified"
-        )
+        return "grouped" if GROUPED in self.params else str(chosen.get("split.strategy", "stratified"))
 
     def needed(self) -> set[str]:
         """Which of PLACES it names."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from benchmarks.parts import pages
 from benchmarks.parts.claim import CLAIMS, DEFAULT
+from realwaste.report import shortcuts
 
 NOT_RUN = "not run here"
 
@@ -46,12 +47,10 @@ def _outside_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
 def _shortcut_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
     if not (told := record.get("shortcuts")):
         return []
-    words = {"whole": "the whole picture", "frame": "the outer frame alone", "middle": "the middle alone"}
-    words |= {"grey": "no colour", "tiny": "32 × 32 pixels"}
     random = " (RANDOM weights)" if told["weights"] == "random" else ""
     of = f"{told['images']} pictures of {told['image_size']} px, {told['backbone']}{random}"
-    chance = f"{told['chance']:.2f}"
-    return [[letter, words[view], of, _interval(own, "accuracy"), chance] for view, own in told["heads"].items()]
+    views = zip(shortcuts.rows(told)["sees"], told["heads"].values(), strict=True)
+    return [[letter, sees, of, _interval(own, "accuracy"), f"{told['chance']:.2f}"] for sees, own in views]
 
 
 def _run_row(letter: str, record: dict[str, Any] | None) -> list[str]:
