@@ -20,10 +20,9 @@ from benchmarks import leakage as generated
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
-from realwaste.classifier import inference
 from realwaste.classifier.probabilities import log_loss
 from realwaste.classifier.temperature_scaling import fitted_temperature, tempered
-from realwaste.compute import fused, repeatable
+from realwaste.compute import repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
 from realwaste.dataset import labels, leakage, manifest
@@ -32,6 +31,8 @@ from realwaste.evaluation import calibration, scores
 from realwaste.finetuning import phases
 from realwaste.images.reader import Look, Pixels, read, resize
 from realwaste.images.variation import Variation, View
+from realwaste.inference import engines
+from realwaste.inference.engines import Network
 from realwaste.sources.published import COUNTS
 from realwaste.training.fitting import Schedule
 
@@ -112,11 +113,11 @@ class Flipped:
 
 @dataclass(frozen=True)
 class Embedder:
-    model: keras.Model
+    network: Network
     size: int
 
     def of(self, root: Path, paths: list[str], look: Look | None = None) -> embeddings.Embeddings:
-        return local.embed(self.model, root, paths, image_size=self.size, batch_size=16, view=look)
+        return local.embed(self.network, root, paths, image_size=self.size, view=look)
 
     def flipped(self, root: Path, paths: list[str], look: Look | None = None) -> list[embeddings.Embeddings]:
         return [self.of(root, paths, Flipped(look, axes)) for axes in FLIPS]
@@ -133,8 +134,8 @@ def main() -> None:
     arguments = parser.parse_args()
     log.setup()
     root, size = arguments.photos, arguments.extractor_size
-    model = fused.twin(feature_extractor.build(str(arguments.extractor), size, None, seed=0), "float32")
-    embedder = Embedder(model, size)
+    model = feature_extractor.build(str(arguments.extractor), size, None, seed=0)
+    embedder = Embedder(engines.network(model, 16, policy="float32", engine="openvino"), size)
     files = manifest.scan(root, COUNTS).manifest
     group = leakage.groups(files, leakage.near_duplicates(files), generated.BLOCK)
     splits = {seed: generated.both_splits(files, group, seed)["grouped"] for seed in SEEDS}
@@ -205,7 +206,8 @@ def outside(
 
 def _answers(head: keras.Model, flipped: list[Any], own: Variant) -> NDArray[np.floating]:
     asked = flipped if own.flips else flipped[:1]
-    return np.mean([inference.of_vectors(head, vectors) for vectors in asked], axis=0)
+    answer = engines.network(head, 4096, policy="float32", engine="tensorflow")
+    return np.mean([answer(vectors[:]) for vectors in asked], axis=0)
 
 
 def _figures(truth: NDArray[np.int64], answers: NDArray[np.floating], prefix: str) -> dict[str, float]:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
-from realwaste.classifier import inference
 from realwaste.compute import repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
@@ -26,6 +25,8 @@ from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.embedding import embeddings, local
 from realwaste.evaluation import scores
 from realwaste.finetuning import head
+from realwaste.images.reader import read_many
+from realwaste.inference import engines
 from realwaste.network import cnn
 from realwaste.sources import synthetic
 from realwaste.training import fitting, samples
@@ -62,7 +63,8 @@ def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict
     vectors = None
     if extractor is not None:
         model = feature_extractor.build(str(extractor), size, None, seed=0)
-        vectors = local.embed(model, root, table["path"].tolist(), image_size=size, batch_size=16)
+        network = engines.network(model, 16, policy="float32", engine="openvino")
+        vectors = local.embed(network, root, table["path"].tolist(), image_size=size)
     runs = []
     for strategy, own in splits.items():
         row = {"seed": seed, "split": strategy, "objects_on_two_sides": _across(own, seed)} | leakage.exposure(
@@ -98,7 +100,8 @@ def cnn_accuracy(root: Path, splits: pd.DataFrame, seed: int) -> float:
     train, val, _ = samples.pictures(splits, root, SIZE, "memory")
     model = cnn.build(SIZE, len(classes_of(splits)), batch_norm_momentum=0.9)
     fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
-    answers = inference.of_pictures(model, [root / path for path in paths_of(splits, "test")], 32)
+    asked = engines.network(model, 32, policy="float32", engine="tensorflow")
+    answers = asked(read_many([root / path for path in paths_of(splits, "test")], SIZE))
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 
@@ -108,7 +111,8 @@ def head_accuracy(vectors: embeddings.Embeddings, splits: pd.DataFrame, seed: in
     train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
     model = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
     fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
-    answers = inference.of_vectors(model, vectors.of(paths_of(splits, "test")))
+    asked = engines.network(model, 4096, policy="float32", engine="tensorflow")
+    answers = asked(vectors.of(paths_of(splits, "test"))[:])
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 

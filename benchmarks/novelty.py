@@ -19,7 +19,7 @@ from benchmarks.parts import confidence, pages, unknown
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.unknown import CHOSEN, Array, Known, Run
 from realwaste.backbone import feature_extractor
-from realwaste.classifier import features, inference
+from realwaste.classifier import features
 from realwaste.compute import repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
@@ -27,6 +27,8 @@ from realwaste.dataset import leakage, manifest, split
 from realwaste.evaluation import calibration, scores
 from realwaste.finetuning import phases
 from realwaste.images.reader import read_ahead
+from realwaste.inference import engines
+from realwaste.inference.engines import Network
 from realwaste.network import cnn
 from realwaste.sources.published import COUNTS
 from realwaste.training import fitting
@@ -48,7 +50,8 @@ def main() -> None:
     arguments = parser.parse_args()
     log.setup()
     size, root = arguments.extractor_size, arguments.photos
-    model = feature_extractor.build(str(arguments.extractor), size, None, seed=0)
+    built = feature_extractor.build(str(arguments.extractor), size, None, seed=0)
+    model = engines.network(built, 16, policy="float32", engine="openvino")
     files = manifest.scan(root, COUNTS).manifest
     group = leakage.groups(files, leakage.near_duplicates(files), BLOCK)
     at_home = Photographs(model, root, files, size, corrupted=True)
@@ -70,15 +73,15 @@ def main() -> None:
 class Photographs:
     """Vectors of a folder's photographs, and if asked for of the same as another camera or light may have them."""
 
-    def __init__(self, model: Any, root: Path, files: pd.DataFrame, size: int, *, corrupted: bool) -> None:
+    def __init__(self, model: Network, root: Path, files: pd.DataFrame, size: int, *, corrupted: bool) -> None:
         names = files["label"].str.capitalize() if not set(files["label"]) & set(COUNTS) else files["label"]
         self.labels: NDArray[np.str_] = names.to_numpy(dtype=np.str_)
         self.classes = np.unique(self.labels)
         chance, plain, changed = np.random.default_rng(0), [], []
         for pixels in read_ahead([root / path for path in files["path"]], size, 16):
-            plain.append(model.predict_on_batch(pixels))
+            plain.append(model(pixels))
             if corrupted:
-                changed.append(model.predict_on_batch(np.stack([confidence.corrupted(one, chance) for one in pixels])))
+                changed.append(model(np.stack([confidence.corrupted(one, chance) for one in pixels])))
         self.vectors, self.changed = np.concatenate(plain), np.concatenate(changed or plain)
 
 
@@ -147,18 +150,16 @@ def _left_out_cnn(root: Path, files: pd.DataFrame, parts: dict[int, Any], group:
             )
             model = cnn.build(CNN_SIDE, len(classes), batch_norm_momentum=0.9)
             fitting.fit(model, train, val, fitting.Schedule(20, 32, 0.001, True, seed))
-            seen = features.observed(model)
-            own = {name: inference.features_of_batches(seen, _batches(pictures[one])) for name, one in rows.items()}
-            sure = inference.of_batches(model, _batches(pictures[rows["asked"]])).max(axis=1)
+            extract, classify = (
+                engines.network(part, 64, policy="float32", engine="tensorflow") for part in features.parts(model)
+            )
+            own = {name: extract(pictures[one]) for name, one in rows.items()}
+            sure = classify(own["asked"]).max(axis=1)
             about = (labels[rows["asked"]] == label, group[rows["asked"]])
             strange = unknown.nearest(own["train"], own["val"], own["asked"])[0]
             for name, score in {PLAIN: -sure, "three nearest, hidden layer": strange}.items():
                 runs.setdefault(name, {}).setdefault(str(label), []).append(Run(score, *about))
     return {"scores": _summary(runs)}
-
-
-def _batches(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    return [pictures[start : start + 32] for start in range(0, len(pictures), 32)]
 
 
 def _whole(

@@ -11,20 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
-from realwaste.classifier import inference, test_time_augmentation
+from realwaste.classifier import test_time_augmentation
 from realwaste.classifier.probabilities import log_loss
-from realwaste.compute import fused, precision, repeatable
+from realwaste.compute import precision, repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
 from realwaste.dataset import labels, manifest, split
 from realwaste.embedding import local
 from realwaste.evaluation import scores
 from realwaste.finetuning import head, phases
+from realwaste.inference import engines
 from realwaste.network import cnn
 from realwaste.network.augmentation import Augment
 from realwaste.sources import dataset
@@ -131,9 +133,8 @@ def _ends(
     root: Path, splits: pd.DataFrame, policy: str, extractor: Path, size: int
 ) -> Callable[[Any, int], dict[str, Any]]:
     seen = splits[splits["split"] != "test"]
-    vectors = local.embed(
-        fused.twin(_backbone(extractor, size), policy), root, seen["path"].tolist(), image_size=size, batch_size=8
-    )
+    network = engines.network(_backbone(extractor, size), 8, policy=policy, engine=engines.resolve("auto", policy))
+    vectors = local.embed(network, root, seen["path"].tolist(), image_size=size)
     cached, pictures = phases.vectors_of(splits, vectors), phases.pictures_of(splits, root, size)
     classes = len(labels.classes_of(splits))
 
@@ -158,8 +159,9 @@ def _backbone(extractor: Path, size: int) -> keras.Model:
 
 def _flipped(model: keras.Model, val: Samples) -> dict[str, float]:
     """The validation figures of the model that looks at mirror images too."""
-    asked = test_time_augmentation.averaged(model, "both")
-    answers = inference.of_batches(asked, (pixels for pixels, _ in batches.ordered(val, batch_size=24)))
+    flipping = test_time_augmentation.averaged(model, "both")
+    asked = engines.network(flipping, 24, policy="float32", engine="tensorflow")
+    answers = np.concatenate([asked(pixels) for pixels, _ in batches.ordered(val, batch_size=24)])
     return {
         "flipped_val_accuracy": round(scores.accuracy(val.labels, answers), 6),
         "flipped_val_loss": round(log_loss(val.labels, answers), 6),

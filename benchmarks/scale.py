@@ -70,8 +70,8 @@ def embedded(photos: str, name: str, size: int, threads: int | None, address: st
         os.environ |= {"RAY_ADDRESS": address, **OPEN}
     with tempfile.TemporaryDirectory() as kept:
         began, clock = time.perf_counter(), time.time()
-        job = Job(root, paths, "float32", size, BATCH, deterministic=True)
-        found = engines.of("ray" if address else "local")(model, job, kept=Path(kept))
+        job = Job(root, paths, "float32", "openvino", size, BATCH, deterministic=True)
+        found = engines.of("ray" if address else "local", model)(job, kept=Path(kept))
         seconds = time.perf_counter() - began
         parts = sorted((file.stat().st_mtime - clock, file) for file in Path(kept).glob("rows_*.npy"))
         warm = len(parts) // 2
@@ -89,12 +89,13 @@ def embedded(photos: str, name: str, size: int, threads: int | None, address: st
 
 def apart(photos: str, name: str, size: int) -> dict[str, Any]:
     """Seconds an image of each step, one thread; bytes of an image and of a vector as they are kept."""
-    from realwaste.compute import fused  # noqa: PLC0415
     from realwaste.embedding import embeddings  # noqa: PLC0415
     from realwaste.images import reader  # noqa: PLC0415
+    from realwaste.inference import conversion, on_openvino  # noqa: PLC0415
 
     plain, root, paths = _ready(photos, name, size, 1)
-    model, files = fused.twin(plain, "float32"), [root / path for path in paths]
+    network = on_openvino.network(conversion.converted(plain), BATCH, "float32", threads=1)
+    files = [root / path for path in paths]
     data: list[bytes] = []
     pixels: list[Any] = []
     vectors: list[Any] = []
@@ -103,9 +104,9 @@ def apart(photos: str, name: str, size: int) -> dict[str, Any]:
         "read": lambda: data.extend(file.read_bytes() for file in files),
         "hash": lambda: [hashlib.md5(one).digest() for one in data],  # noqa: S324 - as DVC does
         "decode": lambda: pixels.extend(reader.resize(reader.decode(one), size) for one in data),
-        "backbone": lambda: vectors.extend(model.predict_on_batch(np.stack(pixels[at : at + BATCH])) for at in batches),
+        "backbone": lambda: vectors.extend(network(np.stack(pixels[at : at + BATCH])) for at in batches),
     }
-    model.predict_on_batch(np.zeros((BATCH, size, size, 3), np.uint8))
+    network(np.zeros((BATCH, size, size, 3), np.uint8))
     seconds = {step: _timed(work) / len(files) for step, work in steps.items()}
     whole = np.concatenate(vectors)
     kept = embeddings.Embeddings(np.asarray(paths[: len(whole)], np.str_), whole)

@@ -21,6 +21,7 @@ from realwaste.core import log
 from realwaste.core.files import write_json
 from realwaste.dataset import leakage, manifest, shooting_order
 from realwaste.embedding import embeddings, local
+from realwaste.inference import engines
 from realwaste.sources.published import COUNTS
 
 RESULTS = ROOT / "benchmarks/shooting_order.json"
@@ -42,7 +43,8 @@ def main() -> None:
     files = manifest.scan(root, COUNTS).manifest
     model = feature_extractor.build(str(arguments.extractor), arguments.extractor_size, None, seed=0)
     size = arguments.extractor_size
-    vectors = local.embed(model, root, files["path"].tolist(), image_size=size, batch_size=16)
+    network = engines.network(model, 16, policy="float32", engine="openvino")
+    vectors = local.embed(network, root, files["path"].tolist(), image_size=size)
     found = {"photos": root.name, "images": len(files), "extractor": arguments.extractor.stem, "tested": tested}
     unit = np.asarray(vectors.vectors)
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)

@@ -33,24 +33,27 @@ def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, 
         from realwaste.compute import device, precision, resume
         from realwaste.embedding import embeddings, engines, local
         from realwaste.images.variation import Variation, View
+        from realwaste.inference.engines import resolve
 
-    embed, policy = engines.of(base.engine), precision.resolve(base.precision)
-    made = device.record(policy, base.engine)
+    policy = precision.resolve(base.precision)
+    runs = resolve(base.inference, policy)
+    made = device.record(policy, base.engine, runs)
     device.say(made)
     built = feature_extractor.fetched(Path("data/weights") / name, own.image_size)
+    embed = engines.of(base.engine, built.model)
     paths = read_csv(Path("data/manifest.csv"))["path"].tolist()
     job = local.Job(
-        Path("data/raw"), paths, policy, own.image_size, own.embed_batch_size, deterministic=base.deterministic
+        Path("data/raw"), paths, policy, runs, own.image_size, own.embed_batch_size, deterministic=base.deterministic
     )
-    work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
+    work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy, "inference": runs}
     with resume.state(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as kept:
-        found = embed(built.model, job, kept=kept)
+        found = embed(job, kept=kept)
         embeddings.save(target, found)
         seconds, how = found.seconds, Variation(**own.views.model_dump(exclude={"count"}))
         for number in range(own.views.count):
             part = kept / f"view_{number}"
             part.mkdir(exist_ok=True)
-            varied = embed(built.model, replace(job, view=View(how, number)), kept=part)
+            varied = embed(replace(job, view=View(how, number)), kept=part)
             embeddings.save(embeddings.view_folder(target, number), varied)
             seconds += varied.seconds
     logger.info("%s, %s: %d images in %.0f s", built.facts["backbone"], policy, len(paths), seconds)

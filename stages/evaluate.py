@@ -1,29 +1,27 @@
 """Every model's answer for every image, once: data/predictions.csv, and what the test answers are worth."""
 
-from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from realwaste.classifier import inference, model_file, novelty, registry, temperature_scaling
+from realwaste.classifier import model_file, registry, session, temperature_scaling
 from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.classifier.probabilities import Probabilities, defined
+from realwaste.classifier.probabilities import Probabilities
+from realwaste.classifier.session import Session
 from realwaste.compute import device
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
-from realwaste.evaluation import calibration, classification, cost, external_sets, predictions
+from realwaste.evaluation import answers, calibration, classification, cost, external_sets, predictions
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.finetuning import cross_validation, head
 from realwaste.finetuning.phases import Recipe
-from realwaste.images import reader
+from realwaste.inference import engines
 from realwaste.training.fitting import Schedule
 
 if TYPE_CHECKING:
@@ -36,35 +34,35 @@ def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     splits = splits.merge(read_csv(Path("data/groups.csv")), on="path", validate="one_to_one")
     classes = labels.classes_of(splits)
-    answers, costs, scored, made, reliability, said = [], {}, {}, {}, [], []
+    said_of_all, costs, scored, made, reliability, said = [], {}, {}, {}, [], []
     with external_sets.all_opened(params.evaluate.external, classes) as outside:
-        asked: dict[str, Any] = {set_name: one.facts | {"models": {}} for set_name, one in outside.items()}
+        external: dict[str, Any] = {set_name: one.facts | {"models": {}} for set_name, one in outside.items()}
         for name in registry.on():
-            classifier = model_file.load(registry.file(name))
-            probabilities, facts = _answers(classifier, splits)
+            file = registry.file(name)
+            load = cache(model_file.load)
+            opened, classifier = partial(session.opened, file, inference=params.base.inference, load=load), load(file)
+            asked = opened()
+            probabilities, facts = _answers(params.base.inference, classifier, asked, splits)
             facts |= _other_splits(params, name, splits)
             rows = predictions.rows(splits, name, probabilities, classes)
             tested = rows[rows["split"] == "test"]
             measured, table = _scores(tested, classifier.facts)
-            answers.append(rows)
+            said_of_all.append(rows)
             reliability.append(table)
             scored[name] = measured | facts
-            made[name] = device.record(classifier.facts.precision)
-            costs[name] = cost.measure(
-                classifier,
-                registry.file(name),
-                RAW / splits["path"].iloc[0],
-                repeats=params.evaluate.latency_repeats,
-            )
+            precision = classifier.facts.precision
+            made[name] = device.record(precision, inference=engines.resolve(params.base.inference, precision))
+            first, repeats = RAW / splits["path"].iloc[0], params.evaluate.latency_repeats
+            costs[name] = cost.measure(classifier.model, opened(rows=1), file, first, repeats=repeats)
             for set_name, one in outside.items():
-                asked[set_name]["models"][name] = _outside(one, classifier, tested)
+                external[set_name]["models"][name] = _outside(one, asked, tested)
             said.append(_said(classifier.facts, measured))
-    whole = pd.concat(answers, ignore_index=True)
+    whole = pd.concat(said_of_all, ignore_index=True)
     confusions = predictions.confusions(whole[whole["split"] == "test"])
     write_csv(Path("data/predictions.csv"), whole)
     about = {"machine": machine.merged(made)}
     write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | about | scored)
-    write_json(Path("metrics/external.json"), {"dataset": dataset} | about | {"sets": asked})
+    write_json(Path("metrics/external.json"), {"dataset": dataset} | about | {"sets": external})
     write_json(Path("metrics/cost.json"), about | costs)
     write_csv(Path("plots/data/confusion.csv"), confusions.assign(dataset=dataset))
     write_csv(Path("plots/data/reliability.csv"), pd.concat(reliability, ignore_index=True).assign(dataset=dataset))
@@ -76,33 +74,24 @@ def _said(facts: Facts, measured: dict[str, Any]) -> str:
     return "{} {test_accuracy:.3f} ({test_accuracy_low:.3f} to {test_accuracy_high:.3f})".format(shown, **measured)
 
 
-def _outside(one: ExternalSet, classifier: Classifier, tested: pd.DataFrame) -> dict[str, Any]:
+def _outside(one: ExternalSet, asked: Session, tested: pd.DataFrame) -> dict[str, Any]:
     """What the model is worth on images from elsewhere, beside what it is on the test images of the same classes."""
-    facts = classifier.facts
-    raw = inference.of_pictures(classifier.predictor, one.files, facts.batch_size)
-    return external_sets.at_home_and_outside(one, facts, raw, tested)
+    return external_sets.at_home_and_outside(one, asked.facts, asked.of_files(one.files)[0], tested)
 
 
-def _answers(classifier: Classifier, splits: pd.DataFrame) -> tuple[Probabilities, dict[str, Any]]:
-    """What the model says of every image, how often that was no number, and how its repeats did in the test."""
-    name, tested = classifier.facts.name, (splits["split"] == "test").to_numpy()
-    asked: keras.Model = classifier.predictor
-    inputs: Any = np.array([RAW / path for path in splits["path"]])
-    ask: Callable[[keras.Model, Any], Probabilities] = partial(
-        inference.of_pictures, batch_size=classifier.facts.batch_size
-    )
+def _answers(
+    inference: str, classifier: Classifier, asked: Session, splits: pd.DataFrame
+) -> tuple[Probabilities, dict[str, Any]]:
+    """What the model says of every image, and for metrics what else that tells, and how its repeats did in the test."""
+    name, tested = classifier.facts.name, np.flatnonzero(splits["split"] == "test")
+    files, vectors = [RAW / path for path in splits["path"]], None
     if head.is_enough(classifier.model):
-        asked, ask = head.of(classifier.model), inference.of_vectors
-        inputs = embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist())
-    probabilities, undefined = defined(ask(asked, inputs))
-    if undefined:
-        logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined)
-    facts: dict[str, Any] = {"undefined_answers": undefined} | _strange(classifier, inputs, np.flatnonzero(tested))
+        vectors = embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist())
+    probabilities, facts = answers.facts(asked.of_files(files, vectors), classifier.novelty, tested, name)
     if name in registry.BACKBONES:
-        repeated = head.with_trained(asked, Path(f"models/{name}_heads.npz"))
-        again = [defined(ask(model, inputs[tested])) for model in repeated]
-        diverged = sum(wrong > 0 for _, wrong in again)
-        facts |= classification.repeats(labels.labels_of(splits, "test"), [one for one, _ in again], diverged)
+        of_test = [files[row] for row in tested], None if vectors is None else vectors[tested]
+        known = labels.labels_of(splits, "test")
+        facts |= answers.repeats(classifier, Path(f"models/{name}_heads.npz"), of_test, known, inference)
     return probabilities, facts
 
 
@@ -121,18 +110,6 @@ def _other_splits(params: "Params", name: str, splits: pd.DataFrame) -> dict[str
         repeats=params.evaluate.fold_repeats,
     )
     return {"other_splits": found} if found else {}
-
-
-def _strange(classifier: Classifier, inputs: Any, tested: NDArray[np.integer]) -> dict[str, float]:
-    """The share of test pictures that are unlike anything learned; nothing of a model that cannot say."""
-    known, facts = classifier.novelty, classifier.facts
-    if known is None:
-        return {}
-    features = inputs[tested[novelty.sample(len(tested))]]
-    if not head.is_enough(classifier.model):
-        pictures = reader.read_ahead(list(features), facts.image_size, facts.batch_size)
-        features = inference.features_of_batches(classifier.observed, pictures)
-    return {"strange_test_share": float((known.strangeness(features) > known.threshold).mean())}
 
 
 def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:

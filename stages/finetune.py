@@ -42,7 +42,7 @@ def _finetune(
     # TensorFlow, which a backbone that is off need not wait for.
     with start_up.without_notes():
         from realwaste.backbone import feature_extractor
-        from realwaste.classifier import model_file, temperature_scaling, test_time_augmentation
+        from realwaste.classifier import model_file, session, temperature_scaling, test_time_augmentation
         from realwaste.classifier.model_file import Classifier, Facts
         from realwaste.compute import device, precision, resume
         from realwaste.embedding import embeddings
@@ -67,9 +67,10 @@ def _finetune(
         at_once = test_time_augmentation.batch_size(size, flips)
         facts = Facts(name, classes, own.image_size, dataset, *started, 1.0, policy, at_once, fetched["origin"])
         classifier = Classifier(test_time_augmentation.averaged(whole, flips), facts)
-        guesses = head.probabilities(classifier, vectors, RAW, paths_of(splits, "val"))
+        asked = session.of(classifier, inference=base.inference)
+        guesses = head.probabilities(classifier.model, asked, vectors, RAW, paths_of(splits, "val"))
         temperature = temperature_scaling.fitted_temperature(labels_of(splits, "val"), guesses)
-        classifier = replace(classifier, novelty=head.novelty_of(classifier, vectors, RAW, splits))
+        classifier = replace(classifier, novelty=head.novelty_of(classifier.model, asked, vectors, RAW, splits))
         model_file.save(registry.file(name), replace(classifier, facts=replace(facts, temperature=temperature)))
         head.save_trained(Path(f"models/{name}_heads.npz"), repeats)
     logger.info("%s (%s weights): %s", *started, trained.line())

@@ -45,16 +45,18 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
     """What heads score that see a part of each picture, or a poorer one."""
     with start_up.without_notes():
         from realwaste.backbone import feature_extractor
-        from realwaste.compute import device, fused, precision, repeatable
+        from realwaste.compute import device, precision, repeatable
+        from realwaste.inference import engines
         from realwaste.shortcuts import probes
 
     own, policy = params.shortcuts, precision.resolve(params.base.precision)
-    made = device.record(policy)
+    runs = engines.resolve(params.base.inference, policy)
+    made = device.record(policy, inference=runs)
     repeatable.make_repeatable(0, deterministic=params.base.deterministic)
     taken = splits.iloc[labels.sample(splits["number"].to_numpy(), own.images, params.base.seed)]
     built = feature_extractor.fetched(weights, own.image_size)
-    twin = fused.twin(built.model, policy)
-    vectors = probes.vectors(twin, [RAW / path for path in taken["path"]], own.batch_size)
+    network = engines.network(built.model, own.batch_size, policy=policy, engine=runs)
+    vectors = probes.vectors(network, [RAW / path for path in taken["path"]], own.image_size)
     numbers, groups = taken["number"].to_numpy(), taken["group"].to_numpy()
     return {
         "machine": made,
@@ -68,7 +70,7 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
 
 def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
     """What each trained model answers for validation images whose frame or middle is not theirs."""
-    from realwaste.classifier import model_file
+    from realwaste.classifier import session
     from realwaste.evaluation import predictions
     from realwaste.shortcuts import trained
 
@@ -81,7 +83,8 @@ def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
     whole = read_csv(Path("data/predictions.csv")).set_index(["model", "path"])
     found = {}
     for name in registry.on():
-        answers = trained.answers(model_file.load(registry.file(name)), files, [files[row] for row in rows])
+        asked = session.opened(registry.file(name), inference=params.base.inference)
+        answers = trained.answers(asked, files, [files[row] for row in rows])
         as_it_is = predictions.probabilities_of(whole.loc[name].loc[taken["path"]])
         found[name] = {"images": len(taken)} | trained.summary(
             {"whole": as_it_is} | answers, numbers, numbers[rows], groups

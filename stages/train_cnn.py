@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.classifier import inference, model_file, novelty, registry, temperature_scaling, test_time_augmentation
+from realwaste.classifier import model_file, novelty, registry, session, temperature_scaling, test_time_augmentation
 from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.classifier.session import Session
 from realwaste.compute import device, precision, resume
 from realwaste.compute.repeatable import make_repeatable
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
@@ -54,10 +55,10 @@ def main(params: "Params") -> None:
         )
         facts = Facts("cnn", classes, own.image_size, dataset, *started, 1.0, policy, at_once, fetched["origin"])
         classifier = Classifier(test_time_augmentation.averaged(model, own.test_flips), facts)
-        asked = (pixels for pixels, _ in batches.ordered(val, batch_size=at_once))
-        guesses = inference.of_batches(classifier.predictor, asked)
+        asked = session.of(classifier, inference=base.inference)
+        guesses, _ = asked.of_batches(pixels for pixels, _ in batches.ordered(val, batch_size=at_once))
         temperature = temperature_scaling.fitted_temperature(val.labels, guesses)
-        known = novelty.fitted(_features(classifier, train), _features(classifier, val))
+        known = novelty.fitted(_features(asked, train), _features(asked, val))
         facts = replace(facts, temperature=temperature)
         model_file.save(registry.file("cnn"), replace(classifier, facts=facts, novelty=known))
         about = {"dataset": dataset, "backbone": cnn.BACKBONE, "weights": cnn.WEIGHTS, "machine": made, "cache": cache}
@@ -65,11 +66,11 @@ def main(params: "Params") -> None:
     logger.info("CNN: %s", trained.line())
 
 
-def _features(classifier: Classifier, samples: Samples) -> "NDArray[np.float32]":
+def _features(asked: Session, samples: Samples) -> "NDArray[np.float32]":
     """What novelty is measured on."""
-    rows, at_once = novelty.sample(len(samples.labels)), classifier.facts.batch_size
+    rows, at_once = novelty.sample(len(samples.labels)), asked.facts.batch_size
     parts = (rows[start : start + at_once] for start in range(0, len(rows), at_once))
-    return inference.features_of_batches(classifier.observed, (samples.inputs[part] for part in parts))
+    return asked.of_batches(samples.inputs[part] for part in parts)[1]
 
 
 def _model(own: "TrainCnn", classes: int) -> "keras.Model":

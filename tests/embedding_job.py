@@ -25,7 +25,8 @@ def main() -> int:
     kept.mkdir(exist_ok=True)
     model = feature_extractor.build("MobileNetV2", SIZE, None, seed=1)
     try:
-        found = engines.of(engine)(model, local.Job(root, paths, "float32", SIZE, BATCH, deterministic=True), kept=kept)
+        job = local.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)
+        found = engines.of(engine, model)(job, kept=kept)
     except UserError as error:
         log.logger.error("%s", error)
         return 1

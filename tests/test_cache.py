@@ -17,6 +17,7 @@ from filelock import FileLock
 from servers import PlayServer
 
 import realwaste
+from realwaste.core.cache_folder import cache_folder
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.log import logger
 from realwaste.sources import cache
@@ -94,10 +95,10 @@ def hundred_kilobytes_came(folder):
 
 
 def test_the_folder_is_the_users_unless_named(monkeypatch, folder):
-    assert cache.cache_dir() == folder
+    assert cache_folder() == folder
     monkeypatch.delenv("REALWASTE_CACHE")
-    assert cache.cache_dir().is_absolute()
-    assert cache.cache_dir().name == "realwaste"
+    assert cache_folder().is_absolute()
+    assert cache_folder().name == "realwaste"
 
 
 def test_fetched_once_and_then_without_a_network(server, url, folder):

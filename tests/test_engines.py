@@ -5,8 +5,11 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
+import keras
 import numpy as np
 import pytest
 
@@ -29,20 +32,23 @@ def without_ray(monkeypatch):
 
 @pytest.mark.parametrize("engines", [embedding_engines, sweep_engines])
 def test_without_ray_the_extra_is_named(engines, without_ray):
-    engines.of("local")
+    model = [keras.Sequential()] if engines is embedding_engines else []
+    engines.of("local", *model)
     with pytest.raises(UserError, match=r"(?s)base\.engine=ray needs Ray.*make setup-dev`, or pip install '\.\[ray\]'"):
-        engines.of("ray")
+        engines.of("ray", *model)
 
 
 def test_an_engine_is_asked_for_by_its_name():
-    assert embedding_engines.of("ray") is on_ray.embed
+    model = keras.Sequential()
+    by_ray, here = (cast("partial[Any]", embedding_engines.of(name, model)) for name in ("ray", "local"))
+    assert by_ray.func is on_ray.embed
+    assert here.func is not on_ray.embed
     assert sweep_engines.of("ray") is sweep_on_ray.try_all
-    assert "on_ray" not in embedding_engines.of("local").__module__
 
 
 def test_the_local_engine_starts_without_ray():
     code = (
-        "import sys; from realwaste.embedding import engines; engines.of('local'); "
+        "import sys; from realwaste.embedding import engines; engines.of('local', None); "
         "from realwaste.sweep import engines; engines.of('local'); "
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}

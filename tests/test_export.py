@@ -23,7 +23,7 @@ from ai_edge_litert.interpreter import Interpreter
 from conftest import picture
 
 from benchmarks.parts.child import ROOT
-from realwaste.classifier import model_file, novelty, test_time_augmentation
+from realwaste.classifier import model_file, novelty, session, test_time_augmentation
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.commands import export
 from realwaste.core.errors import UserError
@@ -148,7 +148,7 @@ def test_what_the_numbers_mean_is_inside(kind, tmp_path):
 
 def known(classifier):
     """The classifier with a measure of strangeness, by pictures of noise."""
-    _, given = classifier.observed.predict_on_batch(pictures(classifier, 9))
+    _, given = session.of(classifier)(pictures(classifier, 9).astype(np.uint8))
     fitted = novelty.fitted(given[:6], given[6:])
     assert fitted is not None
     return replace(classifier, novelty=fitted)
@@ -162,7 +162,7 @@ def test_how_strange_a_picture_is_comes_with_the_answer(build, kind, tmp_path):
     keras.utils.set_random_seed(3)
     classifier = known(build())
     pixels = np.stack([*pictures(classifier, 2), np.zeros_like(pictures(classifier, 1)[0])])
-    probabilities, features = classifier.observed.predict_on_batch(pixels)
+    probabilities, features = session.of(classifier)(pixels.astype(np.uint8))
     path = export.export(classifier, kind, tmp_path / export.default_target("x", kind).name)
     strange = answer(kind, path, pixels, "strangeness")
     assert strange == pytest.approx(classifier.novelty.strangeness(features), abs=2e-3)
@@ -182,7 +182,7 @@ def test_what_was_tested_in_low_precision_is_said_to_be_exported_in_float32(tmp_
     (line,) = [line for line in caplog.messages if "exported" in line]
     assert line.startswith("tested in mixed_bfloat16, exported in float32: probabilities ")
     noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
-    apart = np.abs(answer("saved_model", path, noise) - low.predictor.predict_on_batch(noise)).max()
+    apart = np.abs(answer("saved_model", path, noise) - session.of(low)(noise)[0]).max()
     assert float(line.split()[-2]) == pytest.approx(apart, rel=0.1)
     assert apart > 1e-5
 

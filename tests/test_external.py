@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.classifier import model_file
-from realwaste.classifier.inference import of_pictures
+from realwaste.classifier import model_file, session
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.temperature_scaling import tempered
 from realwaste.core.errors import UserError
@@ -143,9 +142,8 @@ def _told(*arguments):
 def test_a_folder_is_measured_as_the_pipeline_measures(here, images):
     images(**{"food_ORGANICS": 5, "Food-Organics": 3, "glass": 6, "shoes": 4})
     told = _told("set")
-    classifier = model_file.load(here / "models/cnn.keras")
     files = sorted((here / "set").glob("*/*.jpg"))
-    said = tempered(of_pictures(classifier.predictor, files, 18), 2.5)
+    said = tempered(session.opened(here / "models/cnn.keras").of_files(files)[0], 2.5)
     labels = [external.matched([file.parent.name], CLASSES).get(file.parent.name, "shoes") for file in files]
     expected = external.summary(labels, said, CLASSES, np.arange(18))
     assert told["confusion"] == expected["confusion"]

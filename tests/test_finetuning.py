@@ -5,14 +5,13 @@ import lively
 import numpy as np
 import pytest
 
-from realwaste.classifier import model_file
-from realwaste.classifier.inference import of_pictures, of_vectors
+from realwaste.classifier import model_file, session
 from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.compute import fused
 from realwaste.core.errors import UserError
 from realwaste.embedding import embeddings, local
 from realwaste.evaluation.cost import measure
 from realwaste.finetuning import head
+from realwaste.inference.engines import network
 
 
 @pytest.fixture(scope="module")
@@ -26,30 +25,34 @@ def photos(images):
     return root, sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
 
 
+def _network(model, rows, policy="float32", engine="openvino"):
+    return network(model, rows, policy=policy, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, extractor, photos, tmp_path):
+def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, extractor, photos, tmp_path):
     """The head is tested on vectors, and the file that ships answers pictures: in the precision that it names."""
     root, paths = photos
-    vectors = local.embed(fused.twin(extractor, policy), root, paths, image_size=64, batch_size=2)
+    vectors = local.embed(_network(extractor, 2, policy, engine), root, paths, image_size=64)
     keras.utils.set_random_seed(1)
     classifier = lively.head_of(extractor, 2)
     about = Facts("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
     model_file.save(tmp_path / "whole.keras", Classifier(head.join(extractor, classifier), about))
     whole = model_file.load(tmp_path / "whole.keras")
-    by_vectors = of_vectors(head.of(whole.model), vectors.of(paths), batch_size=2)
-    by_pictures = of_pictures(whole.predictor, [root / path for path in paths], batch_size=2)
+    asked = session.opened(tmp_path / "whole.keras", inference=engine, rows=2)
+    files = [root / path for path in paths]
+    (by_vectors, _), (by_pictures, _) = asked.of_files(files, vectors.of(paths)), asked.of_files(files)
     assert np.ptp(by_vectors, axis=0).max() > 0.02, "answers that are all alike prove nothing"
-    np.testing.assert_allclose(by_vectors, by_pictures, atol=1e-4)  # vectors rounded to bfloat16: 5e-3
-    np.testing.assert_array_equal(by_vectors.argmax(axis=1), by_pictures.argmax(axis=1))
-    facts = measure(whole, tmp_path / "whole.keras", root / paths[0], repeats=2)
+    np.testing.assert_array_equal(by_vectors, by_pictures)
+    facts = measure(whole.model, asked, tmp_path / "whole.keras", root / paths[0], repeats=2)
     assert facts["trainable_parameters"] == 1280 * 16 + 16 + 16 * 2 + 2
     assert facts["latency_ms"] > 0
 
 
 def test_vectors_do_not_depend_on_the_batch_size_and_come_in_order(extractor, photos):
     root, paths = photos
-    together = local.embed(extractor, root, paths, image_size=64, batch_size=16)
-    in_twos = local.embed(extractor, root, paths, image_size=64, batch_size=2)
+    together, in_twos = (local.embed(_network(extractor, rows), root, paths, image_size=64) for rows in (16, 2))
     np.testing.assert_allclose(together.vectors, in_twos.vectors, atol=1e-5)
     backwards = paths[::-1]
     np.testing.assert_array_equal(in_twos.of(backwards), in_twos.vectors[::-1])
@@ -65,4 +68,4 @@ def test_vectors_that_are_not_finite_are_refused(photos):
     image = keras.Input((8, 8, 3))
     bad = keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1e38)(image)))
     with pytest.raises(UserError, match="finite vectors"):
-        local.embed(bad, root, paths, image_size=8, batch_size=4)
+        local.embed(_network(bad, 4), root, paths, image_size=8)

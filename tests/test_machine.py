@@ -104,7 +104,7 @@ def idle(gpus, tmp_path, monkeypatch, caplog):
         # log.setup, in whatever test, ends propagation; pytest then listens to this logger too, and would hear twice.
         monkeypatch.setattr(logger, "handlers", [])
         monkeypatch.setattr(logger, "propagate", True)
-        monkeypatch.setattr(device, "NVIDIA", (tmp_path / "version", tmp_path / "nvidia0"))
+        monkeypatch.setattr(machine, "NVIDIA", (tmp_path / "version", tmp_path / "nvidia0"))
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if visible is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

@@ -12,7 +12,7 @@ import pytest
 from conftest import picture
 from keras import layers
 
-from realwaste.classifier import features, inference, model_file, novelty, test_time_augmentation
+from realwaste.classifier import features, model_file, novelty, session, test_time_augmentation
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.core.errors import UserError
 from realwaste.embedding.embeddings import Embeddings
@@ -88,29 +88,31 @@ def test_a_model_file_holds_only_so_many_vectors():
     assert (np.diff(some) > 0).all()
 
 
-@pytest.mark.parametrize("flips", ["none", "horizontal", "both"])
+VIEWS = {"none": [(1, 1)], "horizontal": [(1, 1), (1, -1)], "both": [(1, 1), (1, -1), (-1, 1), (-1, -1)]}
+
+
+@pytest.mark.parametrize("flips", VIEWS)
 @pytest.mark.parametrize("build", [_cnn, _joined])
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_features_come_with_the_answer_and_are_those_of_the_picture_as_it_is(build, flips, precision, pixels):
     plain = build()
     classifier = _classifier(test_time_augmentation.averaged(plain, flips), precision)
-    answers, found = classifier.observed.predict_on_batch(pixels)
-    np.testing.assert_array_equal(answers, classifier.predictor.predict_on_batch(pixels))
-    _, alone = _classifier(plain, precision).observed.predict_on_batch(pixels)
-    # Another batch size may sum in another order, and bfloat16 has three digits.
-    tolerance = 1e-5 if precision == "float32" else 2e-2
-    np.testing.assert_allclose(np.asarray(found, np.float32), np.asarray(alone, np.float32), atol=tolerance)
-    last = plain.get_layer("head") if build is _joined else keras.Sequential([plain.layers[-1]])
-    by_hand = last.predict_on_batch(np.asarray(alone, np.float32))
-    np.testing.assert_allclose(
-        by_hand, _classifier(plain, precision).predictor.predict_on_batch(pixels), atol=tolerance
-    )
+    for inference in ("openvino", "tensorflow"):
+        answers, found = session.of(classifier, inference=inference)(pixels)
+        asked = session.of(_classifier(plain, precision), inference=inference)
+        plainly, alone = asked(pixels)
+        # bfloat16 has three digits, and TensorFlow may sum another batch in another order.
+        tolerance = 1e-5 if precision == "float32" else 2e-2
+        np.testing.assert_allclose(found, alone, atol=tolerance)
+        last = plain.get_layer("head") if build is _joined else keras.Sequential([plain.layers[-1]])
+        np.testing.assert_allclose(last.predict_on_batch(alone), plainly, atol=1e-5)
+        views = [asked(pixels[:, ::rows, ::columns])[0] for rows, columns in VIEWS[flips]]
+        np.testing.assert_allclose(answers, np.mean(views, axis=0), atol=tolerance)
 
 
 def test_the_file_keeps_it_and_one_of_before_has_none(tmp_path, pixels):
     classifier = _classifier(_cnn())
-    asked = [pixels]
-    given = inference.features_of_batches(classifier.observed, asked)
+    _, given = session.of(classifier)(pixels)
     known = novelty.fitted(given, given)
     assert known is not None
     model_file.save(tmp_path / "old.keras", classifier)
@@ -120,7 +122,7 @@ def test_the_file_keeps_it_and_one_of_before_has_none(tmp_path, pixels):
     assert loaded.novelty is not None
     assert loaded.novelty.threshold == known.threshold
     np.testing.assert_array_equal(loaded.novelty.learned, known.learned)
-    again = inference.features_of_batches(loaded.observed, asked)
+    _, again = session.opened(tmp_path / "new.keras")(pixels)
     np.testing.assert_allclose(loaded.novelty.strangeness(again), known.strangeness(given), atol=1e-5)
 
 
@@ -152,7 +154,7 @@ def test_of_a_head_it_is_measured_on_cached_vectors_unless_the_backbone_has_lear
     cached = Embeddings(np.array(paths), np.asarray(vectors) if not unfrozen else np.zeros_like(vectors))
     classifier = _classifier(test_time_augmentation.averaged(plain, flips))
     splits = pd.DataFrame({"path": paths, "split": ["train"] * 6 + ["val"] * 2})
-    known = head.novelty_of(classifier, cached, tmp_path, splits)
+    known = head.novelty_of(classifier.model, session.of(classifier), cached, tmp_path, splits)
     expected = novelty.fitted(vectors[:6], vectors[6:])
     assert known is not None
     assert expected is not None

@@ -17,12 +17,10 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.classifier import model_file, novelty
-from realwaste.classifier.inference import of_pictures
+from realwaste.classifier import model_file, novelty, session
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.temperature_scaling import tempered
 from realwaste.commands import image_paths, model_choice, prediction
-from realwaste.compute import fused
 from realwaste.core import start_up
 from realwaste.core.errors import UserError
 from realwaste.images import reader
@@ -86,8 +84,7 @@ def _photos(folder, names):
 
 def test_probabilities_are_those_of_the_evaluation(here):
     paths = _photos(here / "photos", [f"{number:02}.jpg" for number in range(37)])
-    classifier = model_file.load(here / "models/cnn.keras")
-    expected = tempered(of_pictures(classifier.predictor, paths, 4), 2.5)
+    expected = tempered(session.opened(here / "models/cnn.keras", rows=4).of_files(paths)[0], 2.5)
     found = _strict(_predict("photos", "--json").stdout)
     assert found["model"] == {
         "name": "cnn",
@@ -120,19 +117,19 @@ def test_a_model_answers_in_the_precision_in_which_it_was_tested(here):
     assert found["model"]["precision"] == "mixed_bfloat16"
     told = [{one["class"]: one["probability"] for one in answer["predictions"]} for answer in found["answers"]]
     answered = np.array([[one[name] for name in CLASSES] for one in told])
-    low = of_pictures(fused.twin(classifier.model, "mixed_bfloat16"), paths, len(paths))
+    low, full = (session.opened(here / name).of_files(paths)[0] for name in ("low.keras", "models/cnn.keras"))
     np.testing.assert_allclose(answered, low, atol=1e-6)
-    assert np.abs(answered - of_pictures(classifier.model, paths, len(paths))).max() > 1e-5
+    assert np.abs(answered - full).max() > 1e-5
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_an_answer_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(batch_size, here):
     paths = _photos(here, [f"{number}.jpg" for number in range(7)])
-    classifier = model_file.load(here / "models/cnn.keras")
-    alone = {path: next(prediction.answers(classifier, [path])) for path in paths}
+    one = session.opened(here / "models/cnn.keras", rows=1)
+    alone = {path: next(prediction.answers(one, [path])) for path in paths}
     for broken in (here / "0.jpg", here / "3.jpg", here / "4.jpg", here / "5.jpg"):
         broken.write_bytes(b"no image")
-    found = list(prediction.answers(replace(classifier, facts=replace(classifier.facts, batch_size=batch_size)), paths))
+    found = list(prediction.answers(session.opened(here / "models/cnn.keras", rows=batch_size), paths))
     assert [answer.path for answer in found] == paths
     assert [answer.error for answer in found] == [
         None if number in {1, 2, 6} else "not an image" for number in range(7)
@@ -153,8 +150,7 @@ def test_few_pictures_are_in_memory_at_a_time(here, monkeypatch):
         return reader.read(path, size)
 
     monkeypatch.setattr(prediction, "reader", SimpleNamespace(read=noted))
-    classifier = model_file.load(here / "models/cnn.keras")
-    coming = prediction.answers(replace(classifier, facts=replace(classifier.facts, batch_size=4)), paths)
+    coming = prediction.answers(session.opened(here / "models/cnn.keras", rows=4), paths)
     next(coming)
     assert len(read) <= 4 * 4
     assert sum(1 for _ in coming) == 199
@@ -182,7 +178,7 @@ def test_unreadable_files_have_their_reason_and_the_others_their_answer(here):
     }
     assert len(told["good.jpg"]["predictions"]) == 3
     assert told["cut.jpg"]["predictions"] == []
-    assert next(prediction.answers(model_file.load(here / "models/cnn.keras"), [gone])).error == (
+    assert next(prediction.answers(session.opened(here / "models/cnn.keras"), [gone])).error == (
         "cannot be opened: No such file or directory"
     )
     table = _predict("good.jpg", "cut.jpg")
@@ -444,7 +440,7 @@ def test_what_is_unlike_anything_learned_is_said_beside_the_classes(here):
     assert all(answer["strangeness"] is None and answer["unlike"] is None for answer in before["answers"])
 
     pixels = np.stack([reader.read(path, 32) for path in paths])
-    features = np.asarray(classifier.observed.predict_on_batch(pixels)[1])
+    _, features = session.of(classifier)(pixels)
     known = novelty.fitted(features[:1], features[:1])
     assert known is not None
     strange = known.strangeness(features)

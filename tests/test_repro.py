@@ -12,7 +12,7 @@ import pytest
 from tiny_pipeline import ORDER, ran, run
 
 from benchmarks.parts.workspace import set_params
-from realwaste.classifier import model_file
+from realwaste.classifier import model_file, session
 from realwaste.classifier.temperature_scaling import tempered
 from realwaste.commands import prediction
 from realwaste.compute import precision
@@ -45,7 +45,7 @@ def test_a_stage_ends_with_one_line(done):
 @pytest.mark.parametrize("model", ["cnn", "irv2", "densenet"])
 def test_what_was_tested_is_what_predict_answers(done, model):
     """Heads are tested on cached vectors, the CNN on pictures; whoever uses the saved file gets the same answers."""
-    classifier = model_file.load(done / f"models/{model}.keras")
+    classifier = session.opened(done / f"models/{model}.keras")
     assert classifier.facts.precision == precision.resolve("auto")
     table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
     tested = tempered(predictions.probabilities_of(table), classifier.facts.temperature)

@@ -2,10 +2,10 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +17,7 @@ from realwaste.core import log
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest
 from realwaste.embedding import local
+from realwaste.inference import engines
 from realwaste.network import cnn
 from realwaste.training import checkpoint, fitting
 from realwaste.training.samples import Samples
@@ -253,26 +254,25 @@ def test_an_embedding_goes_on_bit_for_bit(images, tmp_path, monkeypatch):
     kept = tmp_path / "kept"
     kept.mkdir()
 
-    def run(model: keras.Model) -> np.ndarray:
-        return np.asarray(local.embed(model, root, paths, image_size=32, batch_size=2, kept=kept).vectors)
-
-    whole = local.embed(extractor, root, paths, image_size=32, batch_size=2).vectors
+    network = engines.network(extractor, 2, policy="float32", engine="openvino")
+    whole = local.embed(network, root, paths, image_size=32).vectors
     calls = []
-    predict = extractor.predict_on_batch
 
     def counted(pixels):
         calls.append(len(pixels))
         if len(calls) == 6:
             raise StoppedError
-        return predict(pixels)
+        return network.run(pixels)
 
-    monkeypatch.setattr(extractor, "predict_on_batch", counted)
+    def run() -> np.ndarray:
+        return np.asarray(local.embed(replace(network, run=counted), root, paths, image_size=32, kept=kept).vectors)
+
     with pytest.raises(StoppedError):
-        run(extractor)
+        run()
     assert sorted(path.name for path in kept.iterdir()) == ["rows_000000000.npy", "rows_000000004.npy"]
     (kept / "rows_000000004.npy").write_bytes(b"\x93NUMPY")  # as a loss of power may leave it
     calls[:] = [0] * 10
-    np.testing.assert_array_equal(run(extractor), whole)
+    np.testing.assert_array_equal(run(), whole)
     assert len(calls) == 10 + 5, "two of seven batches were kept"
-    np.testing.assert_array_equal(run(extractor), whole)
+    np.testing.assert_array_equal(run(), whole)
     assert len(calls) == 15

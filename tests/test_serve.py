@@ -32,8 +32,7 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste import __main__ as command
-from realwaste.classifier import model_file, novelty
-from realwaste.classifier.inference import of_pictures
+from realwaste.classifier import model_file, novelty, session
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.core.errors import UserError
 from realwaste.explanation import overlays
@@ -59,9 +58,13 @@ def classifier():
     return Classifier(cnn.build(32, len(CLASSES), batch_norm_momentum=0.9), facts)
 
 
+def _predictor(classifier):
+    return Predictor(session.of(classifier, rows=1), lambda: classifier)
+
+
 @pytest.fixture(scope="module")
 def client(classifier):
-    with TestClient(build(Predictor(classifier), limit=LIMIT, hosts=["testserver"], requests=REQUESTS)) as client:
+    with TestClient(build(_predictor(classifier), limit=LIMIT, hosts=["testserver"], requests=REQUESTS)) as client:
         yield client
 
 
@@ -94,7 +97,7 @@ def _jpeg(seed=0, height=60, width=80):
 
 def _known(classifier, threshold):
     """As if the model had learned one photo."""
-    _, given = classifier.observed.predict_on_batch(resize(decode(_jpeg(4)), 32)[np.newaxis])
+    _, given = session.of(classifier)(resize(decode(_jpeg(4)), 32)[np.newaxis])
     fitted = novelty.fitted(given, given)
     assert fitted is not None
     return replace(fitted, threshold=threshold)
@@ -107,7 +110,7 @@ def _probabilities(told):
 
 def _expected(classifier, data, tmp_path):
     (tmp_path / "photo").write_bytes(data)
-    return of_pictures(classifier.predictor, [tmp_path / "photo"], 1)[0]
+    return session.of(classifier).of_files([tmp_path / "photo"])[0][0]
 
 
 def test_a_photo_is_answered_however_it_is_sent(client, classifier, tmp_path):
@@ -156,9 +159,9 @@ def test_saliency_is_the_heat_of_the_first_class_or_of_the_one_asked_for(client,
 def test_a_photo_is_told_to_be_unlike_what_was_learned(threshold, query, classifier):
     data = _jpeg(3)
     known = _known(classifier, threshold)
-    strange = known.strangeness(classifier.observed.predict_on_batch(resize(decode(data), 32)[np.newaxis])[1])[0]
+    strange = known.strangeness(session.of(classifier)(resize(decode(data), 32)[np.newaxis])[1])[0]
     assert 0 < strange < 2
-    predictor = Predictor(replace(classifier, novelty=known))
+    predictor = _predictor(replace(classifier, novelty=known))
     with TestClient(build(predictor, limit=LIMIT, hosts=["testserver"], requests=REQUESTS)) as client:
         told = client.post(f"/predict{query}", content=data).json()
         assert client.get("/model").json()["strangeness_threshold"] == told["strangeness_threshold"] == threshold
@@ -169,7 +172,7 @@ def test_a_photo_is_told_to_be_unlike_what_was_learned(threshold, query, classif
 def test_where_nothing_speaks_for_a_class_there_is_no_heat(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
-    predictor = Predictor(Classifier(model, classifier.facts))
+    predictor = _predictor(Classifier(model, classifier.facts))
     found = asyncio.run(predictor.answer(_jpeg(), saliency=True, of="Glass"))
     predictor.close()
     assert (found.saliency_of, found.saliency) == ("Glass", None)
@@ -225,7 +228,7 @@ def test_an_answer_that_is_no_number_is_none(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.set_weights([weight * np.nan for weight in model.get_weights()])
     with TestClient(
-        build(Predictor(Classifier(model, classifier.facts)), limit=LIMIT, hosts=None, requests=REQUESTS)
+        build(_predictor(Classifier(model, classifier.facts)), limit=LIMIT, hosts=None, requests=REQUESTS)
     ) as client:
         response = client.post("/predict", content=_jpeg())
     assert response.status_code == 500
@@ -404,7 +407,7 @@ def _serving(app, limits):
 
 @pytest.fixture(scope="module")
 def short(classifier):
-    app = build(Predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=SHORT.requests)
+    app = build(_predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=SHORT.requests)
     with _serving(app, SHORT) as where:
         yield where
 
@@ -472,7 +475,7 @@ def test_a_body_has_more_time_the_more_of_it_comes(short):
 def test_silent_connections_block_nobody(start, classifier):
     """Forty at a limit of 32 that would each be waited for a minute: the oldest makes room."""
     limits = Limits(waiting=32, patience=60, requests=64)
-    app = build(Predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
+    app = build(_predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
     with _serving(app, limits) as (host, port), ExitStack() as kept:
         held = [kept.enter_context(_sent((host, port), start)) for _ in range(40)]
         assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
@@ -495,7 +498,7 @@ def _is_closed(connection):
 
 def test_whoever_sends_nothing_goes_before_whoever_uploads(classifier):
     limits = Limits(waiting=4, patience=60)
-    app = build(Predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
+    app = build(_predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
     data = _jpeg()
     with _serving(app, limits) as where, ExitStack() as kept:
         upload = kept.enter_context(_sent(where, _head(len(data), "Expect: 100-continue\r\n")))

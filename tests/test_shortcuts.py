@@ -7,8 +7,10 @@ import pytest
 from conftest import picture
 from keras import layers
 
+from realwaste.classifier import session
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.dataset import labels as numbers
+from realwaste.inference import engines
 from realwaste.report import shortcuts
 from realwaste.shortcuts import probes, trained, views
 
@@ -65,7 +67,12 @@ def extractor():
 
 def test_a_class_that_shows_in_the_frame_alone_is_told_from_it(framed, extractor):
     files, known = framed
-    found = probes.accuracies(probes.vectors(extractor, files, 16), known, np.arange(60), 5)
+    found = probes.accuracies(
+        probes.vectors(engines.network(extractor, 16, policy="float32", engine="openvino"), files, SIZE),
+        known,
+        np.arange(60),
+        5,
+    )
     assert found["frame"]["accuracy"] == found["whole"]["accuracy"] == 1
     assert found["middle"]["accuracy"] < 0.6
     assert found["grey"]["accuracy"] > found["middle"]["accuracy"], "red, green and blue differ in brightness"
@@ -80,7 +87,7 @@ def test_a_model_that_goes_by_the_frame_says_the_class_of_the_frame(framed):
     facts = Facts("cnn", ("r", "g", "b"), SIZE, "drawn", "CNN", "random", batch_size=7)
     rows = trained.others(known, 1)
     assert (known[rows] != known).all()
-    answers = trained.answers(Classifier(model, facts), files, [files[row] for row in rows])
+    answers = trained.answers(session.of(Classifier(model, facts)), files, [files[row] for row in rows])
     found = trained.summary(answers, known, known[rows], np.arange(60))
     assert found["frame_swapped"]["accuracy"] == 0
     assert found["frame_swapped"]["other_class"] == 1

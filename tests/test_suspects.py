@@ -9,6 +9,7 @@ import pytest
 from realwaste.backbone import feature_extractor
 from realwaste.embedding import local
 from realwaste.evaluation import linear_probe, suspects
+from realwaste.inference import engines
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 PHOTOS, LITE2 = SHARED / "data/trashnet-mini", SHARED / "backbones/efficientnet_lite2.keras"
@@ -47,7 +48,8 @@ def test_planted_wrong_labels_among_photographs():
     paths = [file.relative_to(PHOTOS).as_posix() for file in files]
     labels = pd.factorize(pd.Series([file.parent.name for file in files]), sort=True)[0]
     extractor = feature_extractor.build(str(LITE2), 260, None, seed=0)
-    vectors = np.asarray(local.embed(extractor, PHOTOS, paths, image_size=260, batch_size=16).vectors)
+    network = engines.network(extractor, 16, policy="float32", engine="openvino")
+    vectors = np.asarray(local.embed(network, PHOTOS, paths, image_size=260).vectors)
     shares = []
     for seed in (1, 2, 3):
         moved, wrong = _planted(labels, 6, seed)

@@ -5,7 +5,6 @@ import tensorflow as tf
 from keras import layers
 
 from realwaste.backbone import feature_extractor
-from realwaste.classifier.inference import of_batches
 from realwaste.compute import fused, repeatable
 from realwaste.core.errors import UserError
 from realwaste.data_parallel.batch_norm import SynchronisedBatchNorm
@@ -110,7 +109,7 @@ def parts():
     pixels = rng.integers(0, 120, (24, SIZE, SIZE, 3)).astype(np.uint8)
     for picture, label in zip(pixels, labels, strict=True):
         picture[:, slice(0, 16) if label else slice(16, 32)] += 120
-    vectors = of_batches(_backbone(), [pixels])
+    vectors = _backbone().predict_on_batch(pixels)
     cut = [slice(0, 16), slice(16, 24)]
     return (
         Parts(*(Samples(vectors[part], labels[part]) for part in cut)),

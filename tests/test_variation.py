@@ -14,6 +14,7 @@ from realwaste.embedding import embeddings, local
 from realwaste.finetuning import head, phases
 from realwaste.images import reader
 from realwaste.images.variation import Variation, View
+from realwaste.inference import engines
 from realwaste.training.fitting import Schedule
 
 ALL = Variation(crop=0.5, stretch=0.5, color=0.4, background=0.5, degrade=0.5)
@@ -73,10 +74,11 @@ def test_any_picture_has_views(shape, value):
 def test_views_have_vectors_of_their_own_which_go_on_after_a_stop(extractor, photos, tmp_path, monkeypatch):
     root, paths = photos
     monkeypatch.setattr(local, "KEEP_EVERY", 1)
+    network = engines.network(extractor, 2, policy="float32", engine="openvino")
 
     def embed(view, folder):
         kept = tmp_path / folder
-        return local.embed(extractor, root, paths, image_size=32, batch_size=2, kept=kept, view=view).vectors
+        return local.embed(network, root, paths, image_size=32, kept=kept, view=view).vectors
 
     whole, other, plain = embed(View(ALL, 1), "whole"), embed(View(ALL, 2), "other"), embed(None, "plain")
     for one, two in ((whole, plain), (whole, other)):

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from realwaste.backbone import feature_extractor
 from realwaste.compute import fused, precision, repeatable
@@ -19,32 +20,49 @@ from realwaste.core.files import read_csv
 from realwaste.dataset import manifest
 from realwaste.embedding import local
 from realwaste.images.reader import decode, read_many
+from realwaste.inference import engines
+from realwaste.inference.library import openvino
 from realwaste.training import batches
 from realwaste.training.samples import Samples
 
 
 def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int, repeats: int) -> dict[str, Any]:
-    """Images/s of the backbone called in a loop on one batch in memory, and of the pipeline from files, in turn.
+    """Images/s of networks called in a loop on one batch in memory, and of the pipeline from files, in turn.
 
-    Both run the same network; Keras' own, which the report would call, stands beside them.
+    Keras' own network, which the report would call; its twin in TensorFlow, in the same precision; OpenVINO's own loop,
+    without any code of ours; and the pipeline, which runs the last.
     """
     policy = precision.resolve(policy)
     repeatable.make_repeatable(42, deterministic=True)
     plain = feature_extractor.build(name, size, None, seed=42)
-    model, root = fused.twin(plain, policy), Path(work) / "data/raw"
+    twin, root, engine = fused.twin(plain, policy), Path(work) / "data/raw", engines.resolve("auto", policy)
+    network = engines.network(plain, 8, policy=policy, engine=engine)
     paths = read_csv(Path(work) / "data/splits.csv")["path"].tolist()[:images]
     ready = read_many([root / path for path in paths[:8]], size)
     rounds = len(paths) // 8
 
-    def bare(network: Any) -> None:
-        for _ in range(rounds):
-            network.predict_on_batch(ready)
+    def loop(answer: Callable[[Any], object]) -> Callable[[], object]:
+        return lambda: [answer(ready) for _ in range(rounds)]
 
-    def ours() -> None:
-        local.embed(model, root, paths[: rounds * 8], image_size=size, batch_size=8)
+    ways = {
+        "keras": loop(plain.predict_on_batch),
+        "tensorflow": loop(twin.predict_on_batch),
+        "bare": loop(_openvino_alone(plain, policy, ready.astype(np.float32))),
+        "pipeline": lambda: local.embed(network, root, paths[: rounds * 8], image_size=size),
+    }
+    return {"precision": policy, "inference": engine, "images": rounds * 8} | _medians(ways, repeats)
 
-    timed = _medians({"keras": lambda: bare(plain), "bare": lambda: bare(model), "pipeline": ours}, repeats)
-    return {"precision": policy, "images": rounds * 8} | timed
+
+def _openvino_alone(model: keras.Model, policy: str, batch: NDArray[np.float32]) -> Callable[[Any], object]:
+    """The same batch every time, as OpenVINO's documentation has it: convert, compile, infer."""
+    made = openvino.convert_model(
+        tf.function(lambda image: model(image, training=False)).get_concrete_function(
+            tf.TensorSpec(batch.shape, model.inputs[0].dtype)
+        )
+    )
+    precision = {"INFERENCE_PRECISION_HINT": "f32" if policy == "float32" else "bf16", "PERFORMANCE_HINT": "LATENCY"}
+    request = openvino.Core().compile_model(made, "CPU", precision).create_infer_request()
+    return lambda _: request.infer([batch])
 
 
 def epoch_ends(images: int, epochs: int) -> dict[str, Any]:

@@ -9,12 +9,13 @@ import keras
 import numpy as np
 
 from realwaste.backbone import feature_extractor
-from realwaste.classifier import inference
-from realwaste.compute import fused, precision, repeatable
+from realwaste.compute import precision, repeatable
 from realwaste.core.files import read_csv
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.embedding import local
 from realwaste.finetuning import head
+from realwaste.images.reader import read_ahead
+from realwaste.inference import engines
 from realwaste.network import cnn
 from realwaste.training import fitting, samples
 from realwaste.training.samples import Samples
@@ -31,7 +32,9 @@ def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any
     with tempfile.TemporaryDirectory(dir=root) as kept:
         fitting.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
     tested = [root / "data/raw" / path for path in paths_of(splits, "test")]
-    inference.of_pictures(fused.twin(model, policy), tested, 32)
+    answer = engines.network(model, 32, policy=policy, engine=engines.resolve("auto", policy))
+    for batch in read_ahead(tested, size, 32):
+        answer(batch)
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
 
@@ -57,17 +60,17 @@ def finetune(work: str, name: str, epochs: int, policy: str, size: int = 524) ->
     repeatable.make_repeatable(42, deterministic=True)
     splits = read_csv(root / "data/splits.csv")
     plain = feature_extractor.build(name, size, None, seed=42)
-    vectors = local.embed(
-        fused.twin(plain, policy), root / "data/raw", splits["path"].tolist(), image_size=size, batch_size=8
-    )
+    network = engines.network(plain, 8, policy=policy, engine=engines.resolve("auto", policy))
+    vectors = local.embed(network, root / "data/raw", splits["path"].tolist(), image_size=size)
     fitted, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
     classifier = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
     fitting.fit(classifier, fitted, val, fitting.Schedule(epochs, 32, 0.001, True, 42))
     tested = paths_of(splits, "test")
-    ours = inference.of_vectors(classifier, vectors.of(tested))
+    ours = engines.network(classifier, 4096, policy="float32", engine="tensorflow")(vectors.of(tested)[:])
     seconds = time.perf_counter() - started
     whole = head.join(plain, classifier)
-    theirs = inference.of_pictures(whole, [root / "data/raw" / path for path in tested], batch_size=8)
+    files = [root / "data/raw" / path for path in tested]
+    theirs = np.concatenate([whole.predict_on_batch(batch) for batch in read_ahead(files, size, 8)])
     return {
         "seconds": seconds,
         "precision": policy,

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from realwaste.backbone import feature_extractor
-from realwaste.classifier import inference
-from realwaste.compute import fused, precision, repeatable
+from realwaste.compute import precision, repeatable
 from realwaste.core.files import read_csv
 from realwaste.dataset import split
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
-from realwaste.embedding import local
+from realwaste.embedding import embeddings, local
 from realwaste.finetuning import head
+from realwaste.images.reader import read_many
+from realwaste.inference import engines
 from realwaste.network import cnn
 from realwaste.training import fitting, samples
 from realwaste.training.samples import Samples
@@ -24,15 +25,16 @@ def heads(work: str, name: str, size: int, seeds: list[int]) -> dict[str, Any]:
     manifest = read_csv(root / "data/splits.csv").drop(columns="split")
     plain = feature_extractor.build(name, size, None, seed=0)
     policies = {"float32": "float32", "best": precision.resolve("auto")}
-    vectors = {
-        key: local.embed(
-            fused.twin(plain, policy), root / "data/raw", manifest["path"].tolist(), image_size=size, batch_size=8
-        )
-        for key, policy in policies.items()
-    }
+    paths = manifest["path"].tolist()
+
+    def embedded(policy: str, engine: str) -> embeddings.Embeddings:
+        network = engines.network(plain, 8, policy=policy, engine=engine)
+        return local.embed(network, root / "data/raw", paths, image_size=size)
+
+    vectors = {key: embedded(policy, engines.resolve("auto", policy)) for key, policy in policies.items()}
     right: dict[str, list[np.ndarray]] = {key: [] for key in policies}
     whole: dict[str, dict[str, float]] = {key: {"same_class": 0, "probability_difference": 0} for key in policies}
-    every = local.embed(plain, root / "data/raw", manifest["path"].tolist(), image_size=size, batch_size=8)
+    every = embedded("float32", "tensorflow")
     for seed in seeds:
         splits = split.stratified(manifest, train=0.6, val=0.2, test=0.2, seed=seed)
         for key, own in vectors.items():
@@ -41,9 +43,10 @@ def heads(work: str, name: str, size: int, seeds: list[int]) -> dict[str, Any]:
             model = head.build(own.vectors.shape[1], 128, len(classes_of(splits)))
             fitting.fit(model, train, val, fitting.Schedule(10, 32, 0.001, True, seed))
             tested = paths_of(splits, "test")
-            answers = inference.of_vectors(model, own.of(tested))
+            answer = engines.network(model, 4096, policy="float32", engine="tensorflow")
+            answers = answer(own.of(tested)[:])
             right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
-            theirs = inference.of_vectors(model, every.of(tested))
+            theirs = answer(every.of(tested)[:])
             whole[key]["same_class"] += int((answers.argmax(axis=1) == theirs.argmax(axis=1)).sum())
             difference = float(np.abs(answers - theirs).max())
             whole[key]["probability_difference"] = max(whole[key]["probability_difference"], difference)
@@ -63,7 +66,7 @@ def cnns(work: str, seeds: list[int], epochs: int, size: int = 256) -> dict[str,
             model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
             fitting.fit(model, train, val, fitting.Schedule(epochs, 32, 0.001, True, seed, dtype_policy=policy))
             files = [root / "data/raw" / path for path in paths_of(splits, "test")]
-            answers = inference.of_pictures(fused.twin(model, policy), files, 32)
+            answers = engines.network(model, 32, policy=policy, engine="tensorflow")(read_many(files, size))
             right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
     return _summary(right, best)
 

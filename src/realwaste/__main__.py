@@ -6,20 +6,17 @@ import sys
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.progress import track
 from typer.core import TyperGroup
 
 from realwaste.classifier import model_file
-from realwaste.commands import model_choice, standard_output
+from realwaste.commands import model_choice, opening, standard_output
 from realwaste.core import log, start_up
 from realwaste.core.errors import UserError
 from realwaste.sources.file_names import printable
-
-if TYPE_CHECKING:
-    from realwaste.classifier.model_file import Classifier
 
 _PROGRESS_FROM = 8  # images
 _SERVE_NEEDS = ("fastapi", "python_multipart", "uvicorn")
@@ -117,15 +114,16 @@ def predict(
     paths = image_paths.expand(images)
     if overlay:
         overlay_files.check(overlay, images, paths)
-    classifier = _loaded(model)
-    coming = prediction.answers(classifier, paths)
+    file = opening.chosen(model)
+    asked = opening.session_of(file, at_most=len(paths))
+    coming = prediction.answers(asked, paths)
     if overlay:
-        coming = overlay_files.with_overlays(coming, overlay, classifier)
+        coming = overlay_files.with_overlays(coming, overlay, opening.loaded(file))
     shown = log.console.is_terminal and len(paths) >= _PROGRESS_FROM
     bar = track(coming, "looking", total=len(paths), console=log.console, disable=not shown, transient=True)
     answered = list(bar)
     if as_json:
-        standard_output.record(prediction.record(classifier, answered, top))
+        standard_output.record(prediction.record(asked, answered, top))
     else:
         standard_output.tables([prediction_table.table(answered, top)])
     if failed := sum(answer.error is not None for answer in answered):
@@ -152,10 +150,10 @@ def evaluate(
     from realwaste.evaluation import external_sets  # noqa: PLC0415
 
     with external_sets.opened(folder, model_file.facts_of(model_choice.find(model)).classes) as one:
-        classifier = _loaded(model)
-        told = evaluation.measured(classifier, one)
+        asked = opening.session_of(opening.chosen(model))
+        told = evaluation.measured(asked, one)
     if as_json:
-        standard_output.record(evaluation.record(classifier.facts, one, told))
+        standard_output.record(evaluation.record(asked.facts, one, told))
     else:
         standard_output.tables(evaluation_table.tables(one.source, told))
     if len(one.rejected):
@@ -184,10 +182,16 @@ def serve(
     from realwaste.serve import address  # noqa: PLC0415 - beside what follows
 
     with address.bound(host, port) as listening:
-        classifier = _loaded(model)
-        from realwaste.serve import server  # noqa: PLC0415 - TensorFlow, and an optional extra
+        from realwaste.serve import server  # noqa: PLC0415 - an optional extra
 
-        server.run(classifier, listening, host=host, limit=int(max_mb * 1e6))
+        file = opening.chosen(model)
+        server.run(
+            opening.session_of(file, at_most=1),
+            lambda: opening.loaded(file),
+            listening,
+            host=host,
+            limit=int(max_mb * 1e6),
+        )
 
 
 class Format(StrEnum):
@@ -218,26 +222,11 @@ def export_model(
     It takes RGB in 0..255, (batch, size, size, 3), and gives raw probabilities; classes and temperature travel inside.
     Needs the extra `export`.
     """
-    classifier = _loaded(model)
+    classifier = opening.loaded(opening.chosen(model))
     from realwaste.commands import export  # noqa: PLC0415 - TensorFlow, and optional packages
 
     target = output or export.default_target(classifier.facts.name, to.value)
     log.logger.info("%s", export.export(classifier, to.value, target))
-
-
-def _loaded(name: str | None) -> "Classifier":
-    """The model, once its record has shown that it is one; its caution is for everybody to see."""
-    path = model_choice.find(name)
-    facts = model_file.facts_of(path)
-    chosen = f": the best by validation accuracy in {model_choice.SCORES}" if name is None else ""
-    log.logger.info("%s%s", path, chosen)
-    with start_up.without_notes():
-        import keras  # noqa: F401, PLC0415 - seconds, which a mistake need not wait for
-    classifier = model_file.load(path)
-    caution = facts.caution()
-    if caution:
-        log.banner("Caution", f"{path}: {caution}.")
-    return classifier
 
 
 def main() -> None:

@@ -37,6 +37,13 @@ class Base(Section):
     deterministic: bool
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
     engine: Literal["local", "ray"]
+    inference: Literal["auto", "openvino", "tensorflow"]
+
+    @model_validator(mode="after")
+    def _float16_is_of_tensorflow(self) -> Self:
+        if (self.inference, self.precision) == ("openvino", "mixed_float16"):
+            raise ValueError("inference: openvino computes in float32 or mixed_bfloat16, not in mixed_float16")
+        return self
 
 
 class Fetch(Section):

@@ -1,7 +1,7 @@
-"""A classifier that gives with each answer the features that the answer was made of, in the same pass.
+"""A classifier in two parts: pictures to features, and features to probabilities.
 
-They are the vector of the backbone where there is one, and what the last layer is given in the CNN. A classifier that
-looks at mirror images too gives those of the picture as it is.
+The features are the vector of the backbone where there is one, and what the last layer is given in the CNN. The first
+part is nearly all of the work, and computes in the precision that was asked for; the second keeps float32.
 """
 
 import keras
@@ -12,17 +12,36 @@ from realwaste.classifier.novelty import NEAREST, SMALL, Novelty
 from realwaste.compute.fused import HEAD
 
 
-def observed(classifier: keras.Model) -> keras.Model:
-    """Pictures in; probabilities (n, classes) and features (n, width) out; the layers are the classifier's own."""
+def parts(classifier: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Pictures to features (n, width), and features to probabilities (n, classes), of the classifier's own layers.
+
+    Of a classifier that looks at mirror images too, the first takes one view, and the second (n, views, width): first
+    the picture as it is, then in the order of realwaste.classifier.mirrors.
+    """
     one_view = test_time_augmentation.single(classifier)
+    extract, classify = _of_one_view(one_view)
     if one_view is classifier:
-        return _of_one_view(classifier)
-    joined = next(layer for layer in classifier.layers if isinstance(layer, layers.Concatenate))
-    answers, features = (
-        ops.reshape(output, (len(joined.input), -1, output.shape[-1]))
-        for output in _of_one_view(one_view)(joined.output)
-    )
-    return keras.Model(classifier.inputs, [ops.mean(answers, axis=0), features[0]], name=classifier.name)
+        return extract, classify
+    views, width = len(_joined(classifier).input), extract.output_shape[-1]
+    each = keras.Input((views, width), name="features")
+    answers = ops.reshape(classify(ops.reshape(each, (-1, width))), (-1, views, classify.output_shape[-1]))
+    return extract, keras.Model(each, ops.mean(answers, axis=1))
+
+
+def observed(classifier: keras.Model) -> keras.Model:
+    """Pictures in; probabilities (n, classes), and features (n, width) of the picture as it is, out, in one pass."""
+    extract, classify = parts(classifier)
+    if len(classify.input_shape) == 2:
+        return keras.Model(extract.inputs, [classify(extract.outputs[0]), extract.outputs[0]], name=classifier.name)
+    views, width = classify.input_shape[1:]
+    seen = ops.reshape(extract(_joined(classifier).output), (views, -1, width))
+    answers = classify(ops.transpose(seen, (1, 0, 2)))
+    return keras.Model(classifier.inputs, [answers, seen[0]], name=classifier.name)
+
+
+def _joined(classifier: keras.Model) -> layers.Layer:
+    """Where the views of a picture become one batch."""
+    return next(layer for layer in classifier.layers if isinstance(layer, layers.Concatenate))
 
 
 def strangeness(known: Novelty, features: keras.KerasTensor) -> keras.KerasTensor:
@@ -35,10 +54,11 @@ def strangeness(known: Novelty, features: keras.KerasTensor) -> keras.KerasTenso
     return 1 - ops.mean(nearest, axis=-1)
 
 
-def _of_one_view(classifier: keras.Model) -> keras.Model:
-    parts = {layer.name: layer for layer in classifier.layers}
+def _of_one_view(classifier: keras.Model) -> tuple[keras.Model, keras.Model]:
+    named = {layer.name: layer for layer in classifier.layers}
     image = classifier.inputs[0]
-    if HEAD not in parts:
-        return keras.Model(image, [classifier.outputs[0], classifier.layers[-1].input])
-    vectors = parts["backbone"](image, training=False)
-    return keras.Model(image, [parts[HEAD](vectors), vectors])
+    if HEAD in named:
+        return keras.Model(image, named["backbone"](image, training=False)), named[HEAD]
+    last = classifier.layers[-1]
+    features = keras.Input(last.input.shape[1:], name="features")
+    return keras.Model(image, last.input), keras.Model(features, last(features))

@@ -4,7 +4,6 @@ import io
 import json
 import zipfile
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,20 +68,6 @@ class Classifier:
     facts: Facts
     novelty: Novelty | None = None
 
-    @cached_property
-    def predictor(self) -> "keras.Model":
-        """The network that answers: in the precision of its facts, so that what was tested is what is used."""
-        from realwaste.compute import fused  # noqa: PLC0415 - TensorFlow, which a record alone need not wait for
-
-        return fused.twin(self.model, self.facts.precision)
-
-    @cached_property
-    def observed(self) -> "keras.Model":
-        """The predictor, giving the features too that novelty is measured on: realwaste.classifier.features."""
-        from realwaste.classifier import features  # noqa: PLC0415 - TensorFlow, as above
-
-        return features.observed(self.predictor)
-
 
 def save(path: Path, classifier: Classifier) -> None:
     """Write a model in Keras' own format, .keras, with its record and novelty, which other programs pass over."""
@@ -127,13 +112,14 @@ def load(path: Path) -> Classifier:
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        learned = _novelty_of(path)
+        learned = novelty_of(path)
     except Exception as error:  # Anything may be in the file, and loading raises accordingly.
         remedy = "Train it again with `dvc repro`."
         raise UserError(f"{path} must be a whole Keras model.", remedy, first_line(error)) from error
     return Classifier(model, facts, learned)
 
 
-def _novelty_of(path: Path) -> Novelty | None:
+def novelty_of(path: Path) -> Novelty | None:
+    """Read the novelty of a model file alone, as of Classifier."""
     with zipfile.ZipFile(path) as archive:
         return novelty.load(io.BytesIO(archive.read(_NOVELTY))) if _NOVELTY in archive.namelist() else None

@@ -7,8 +7,10 @@ what was tested.
 import keras
 from keras import layers, ops
 
+from realwaste.classifier.mirrors import AXES
+
 NONE = "none"
-_AXES: dict[str, list[tuple[int, ...]]] = {"horizontal": [(2,)], "both": [(1,), (2,), (1, 2)]}
+_VIEWS = {NONE: 1, "horizontal": 2, "both": 4}
 _CORE = "one_view"
 
 
@@ -21,7 +23,7 @@ def averaged(classifier: keras.Model, flips: str) -> keras.Model:
     if flips == NONE:
         return classifier
     image = keras.Input(classifier.input_shape[1:], dtype=classifier.inputs[0].dtype, name="image")
-    views = [image, *(ops.flip(image, axes) for axes in _AXES[flips])]
+    views = [ops.flip(image, axes) if axes else image for axes in AXES[_VIEWS[flips]]]
     core = keras.Model(classifier.inputs, classifier.outputs[0], name=_CORE)
     answers = core(layers.Concatenate(axis=0)(views))
     apart = ops.reshape(answers, (len(views), -1, answers.shape[-1]))
@@ -30,7 +32,7 @@ def averaged(classifier: keras.Model, flips: str) -> keras.Model:
 
 def batch_size(pictures: int, flips: str) -> int:
     """How many pictures to ask about at once, with these flips, where memory is enough for `pictures` of one view."""
-    return max(1, pictures // (1 if flips == NONE else 1 + len(_AXES[flips])))
+    return max(1, pictures // _VIEWS[flips])
 
 
 def single(classifier: keras.Model) -> keras.Model:

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from realwaste.classifier import features, registry
+from realwaste.classifier import features, registry, session
 from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.novelty import UNLIKE
 from realwaste.core.errors import UserError, first_line
@@ -79,7 +79,7 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
             raise _unfit(kind, first_line(error)) from error
         _check_answers(kind, found, named.predict_on_batch(pixels))
     if classifier.facts.precision != "float32":
-        off = np.max(np.abs(found[OUTPUT] - classifier.predictor.predict_on_batch(pixels)))
+        off = np.max(np.abs(found[OUTPUT] - session.of(classifier)(pixels.astype(np.uint8))[0]))
         logger.info("tested in %s, exported in float32: probabilities %.2g apart", classifier.facts.precision, off)
     return target
 

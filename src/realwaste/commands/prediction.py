@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.probabilities import Probabilities
+from realwaste.classifier.session import Session
 from realwaste.classifier.temperature_scaling import tempered
 from realwaste.images import reader
 from realwaste.images.reader import Pixels, UnreadableImageError
@@ -49,43 +49,35 @@ class Answer:
     overlay: Path | None = None
 
 
-def answers(classifier: Classifier, paths: Sequence[Path]) -> Iterator[Answer]:
+def answers(asked: Session, paths: Sequence[Path]) -> Iterator[Answer]:
     """One answer a path, as soon as its batch is through; a file that cannot be read has an error in its place."""
-    # Every batch has one shape, the last one filled up: another shape would be traced anew.
-    rows = min(classifier.facts.batch_size, len(paths))
-    for part, pictures in _pictures(paths, classifier.facts.image_size, rows):
+    for part, pictures in _pictures(paths, asked.facts.image_size, asked.extract.rows):
         pixels = [picture for picture in pictures if not isinstance(picture, str)]
-        said = iter(said_of(classifier, pixels, rows) if pixels else ())
+        said = iter(said_of(asked, pixels) if pixels else ())
         for path, picture in zip(part, pictures, strict=True):
             if isinstance(picture, str):
                 yield Answer(path, error=picture)
                 continue
             row, strangeness, unlike = next(said)
             if np.isfinite(row).all():
-                predictions = ranked(row, classifier.facts.classes)
+                predictions = ranked(row, asked.facts.classes)
                 yield Answer(path, predictions, strangeness=strangeness, unlike=unlike)
             else:
                 yield Answer(path, error=UNDEFINED)
 
 
-def said_of(
-    classifier: Classifier, pixels: Sequence[Pixels], rows: int
-) -> list[tuple[Probabilities, float | None, bool | None]]:
-    """Of pictures of the model's size, in one batch of `rows`, which is as many or more.
+def said_of(asked: Session, pixels: Sequence[Pixels]) -> list[tuple[Probabilities, float | None, bool | None]]:
+    """Of pictures of the model's size.
 
     Calibrated probabilities (classes,) of each, its strangeness and whether it is unlike what was learned: None of a
     model that has no measure of it.
     """
-    batch, known = np.stack([*pixels, *[pixels[0]] * (rows - len(pixels))]), classifier.novelty
+    raw, features = asked(np.stack(pixels))
+    likely, known = tempered(raw, asked.facts.temperature), asked.novelty
     if known is None:
-        raw, strange = classifier.predictor.predict_on_batch(batch), None
-    else:
-        raw, features = classifier.observed.predict_on_batch(batch)
-        strange = known.strangeness(features)
-    likely = tempered(np.asarray(raw[: len(pixels)]), classifier.facts.temperature)
-    if known is None or strange is None:
         return [(row, None, None) for row in likely]
-    return [(row, float(one), bool(one > known.threshold)) for row, one in zip(likely, strange, strict=False)]
+    strange = known.strangeness(features)
+    return [(row, float(one), bool(one > known.threshold)) for row, one in zip(likely, strange, strict=True)]
 
 
 def ranked(row: Probabilities, classes: Sequence[str]) -> tuple[Prediction, ...]:
@@ -95,16 +87,16 @@ def ranked(row: Probabilities, classes: Sequence[str]) -> tuple[Prediction, ...]
     return tuple(Prediction(classes[number], float(row[number])) for number in np.argsort(-row, kind="stable"))
 
 
-def facts_of(classifier: Classifier) -> dict[str, Any]:
+def facts_of(asked: Session) -> dict[str, Any]:
     """As JSON has it: the model's facts, its caution, and the strangeness from which on a picture is unlike."""
-    facts, known = classifier.facts, classifier.novelty
+    facts, known = asked.facts, asked.novelty
     threshold = None if known is None else known.threshold
     return {"model": asdict(facts), "caution": facts.caution(), "strangeness_threshold": threshold}
 
 
-def record(classifier: Classifier, answered: Sequence[Answer], top: int) -> dict[str, Any]:
+def record(asked: Session, answered: Sequence[Answer], top: int) -> dict[str, Any]:
     """Everything as one JSON object: what is to be known of the model, and an answer a file."""
-    return facts_of(classifier) | {
+    return facts_of(asked) | {
         "answers": [
             {
                 "path": unicode(answer.path),

@@ -1,18 +1,12 @@
 """Whether TensorFlow computes on a GPU or on the processor, for people and for the record."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from realwaste.core import machine
 from realwaste.core.log import logger
-
-# Of NVIDIA's driver: on Linux, in a container that was given a GPU, and in Windows' subsystem for Linux.
-NVIDIA = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidia0"), Path("/usr/lib/wsl/lib/nvidia-smi"))
-_HIDDEN = {"", "-1"}
 
 
 def gpus() -> list[tf.config.PhysicalDevice]:
@@ -25,17 +19,16 @@ def facts(gpu: tf.config.PhysicalDevice) -> dict[str, Any]:
     return tf.config.experimental.get_device_details(gpu)
 
 
-def record(precision: str, engine: str = "local") -> dict[str, str | int]:
-    """The record of realwaste.core.machine for a computation by TensorFlow, with the GPUs that it sees."""
-    names = [facts(gpu).get("device_name", "of unknown name") for gpu in gpus()]
-    return machine.record(precision, gpus=names, engine=engine)
+def record(precision: str, engine: str = "local", inference: str | None = None) -> dict[str, str | int]:
+    """The record of realwaste.core.machine, with the GPUs that TensorFlow sees unless OpenVINO computed."""
+    names = [facts(gpu).get("device_name", "of unknown name") for gpu in gpus() if inference != "openvino"]
+    return machine.record(precision, gpus=names, engine=engine, inference=inference)
 
 
 def say(made: Mapping[str, Any]) -> None:
     """Log one line on what a computation runs on, and a warning where a GPU is there that TensorFlow does not see."""
     logger.info("computes on %s", machine.line(made))
-    wanted = os.environ.get("CUDA_VISIBLE_DEVICES") not in _HIDDEN
-    if made["gpu"] == machine.NO_GPU and wanted and any(path.exists() for path in NVIDIA):
+    if made["gpu"] == machine.NO_GPU and machine.may_have_gpu():
         logger.warning(
             "An NVIDIA GPU is here, and TensorFlow does not see it: pip install 'tensorflow[and-cuda]==%s' brings the "
             "libraries that it misses; docs/gpu.md says more. CUDA_VISIBLE_DEVICES=-1 says that it is not wanted.",

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-_NAMES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "pillow", "pi-heif")
+_NAMES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "pillow", "pi-heif")
 
 
 def versions() -> dict[str, str]:

@@ -20,20 +20,28 @@ _CGROUP_FILES = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
+# Of NVIDIA's driver: on Linux, in a container that was given a GPU, and in Windows' subsystem for Linux.
+NVIDIA = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidia0"), Path("/usr/lib/wsl/lib/nvidia-smi"))
+_HIDDEN = {"", "-1"}
 KEYS = ("processor", "cores", "gpu", "precision", "engine")
+INFERENCE = "inference"  # in the records of what asked networks that only answer
 NO_GPU = "none"
 
 
-def record(precision: str, *, gpus: Sequence[str] = (), engine: str = "local") -> dict[str, str | int]:
-    """What this machine is, as a record with KEYS.
+def record(
+    precision: str, *, gpus: Sequence[str] = (), engine: str = "local", inference: str | None = None
+) -> dict[str, str | int]:
+    """What this machine is, as a record with KEYS, and INFERENCE where that is given.
 
     Args:
         precision: the Keras dtype policy that was used, or the arrays' type.
         gpus: names of those that were used.
         engine: that of base.engine. With ray this is the machine that started the work, which nodes have done.
+        inference: what networks that only answer were run by: openvino or tensorflow.
     """
     values = processor(), cores(), ", ".join(gpus) or NO_GPU, precision, engine
-    return dict(zip(KEYS, values, strict=True))
+    known: dict[str, str | int] = dict(zip(KEYS, values, strict=True))
+    return known if inference is None else known | {INFERENCE: inference}
 
 
 def merged(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -42,7 +50,8 @@ def merged(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     Args:
         records: a stage or model, of those whose results stand together.
     """
-    return {key: _together({name: own[key] for name, own in records.items()}) for key in KEYS}
+    found = {key: {name: own[key] for name, own in records.items() if key in own} for key in (*KEYS, INFERENCE)}
+    return {key: _together(values) for key, values in found.items() if values}
 
 
 def _together(values: Mapping[str, Any]) -> Any:
@@ -57,7 +66,8 @@ def line(made: Mapping[str, Any]) -> str:
     """A record in one line for people."""
     gpu = "no GPU" if made["gpu"] == NO_GPU else f"GPU {made['gpu']}"
     engine = "" if made["engine"] == "local" else f"; engine {made['engine']}"
-    return f"{made['processor']}; {made['cores']} cores; {gpu}; {made['precision']}{engine}"
+    asked = f"; networks asked by {made[INFERENCE]}" if INFERENCE in made else ""
+    return f"{made['processor']}; {made['cores']} cores; {gpu}; {made['precision']}{engine}{asked}"
 
 
 def processor() -> str:
@@ -83,6 +93,11 @@ def cores() -> int:
 def flags() -> set[str]:
     """What the processor can do, in the words of Linux (avx512_bf16, amx_bf16, …); empty on other systems."""
     return set(_cpuinfo().get("flags", "").split())
+
+
+def may_have_gpu() -> bool:
+    """Whether NVIDIA's driver is here, and CUDA_VISIBLE_DEVICES does not hide its GPUs; the driver is not asked."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES") not in _HIDDEN and any(path.exists() for path in NVIDIA)
 
 
 def free_memory() -> int:

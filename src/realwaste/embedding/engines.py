@@ -1,31 +1,37 @@
 """Embed many images: `local` with one model in this process, `ray` with one on every core of a cluster."""
 
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
 import keras
 
-from realwaste.compute import fused, repeatable
+from realwaste.compute import repeatable
 from realwaste.embedding import local
 from realwaste.embedding.embeddings import Embeddings
 from realwaste.embedding.local import Job
+from realwaste.inference import engines, portable
+from realwaste.inference.engines import Network
 
 
 class Embed(Protocol):
     """Every engine gives the same vectors in the order of job.paths: to the bit where it computes on like machines."""
 
-    def __call__(self, model: keras.Model, job: Job, *, kept: Path) -> Embeddings:
-        """Push every image through `model`'s twin.
+    def __call__(self, job: Job, *, kept: Path) -> Embeddings:
+        """Push every image through the model.
 
         Args:
-            model: RGB images, uint8 (n, image_size, image_size, 3), in; one float32 vector each out.
             kept: a folder to leave finished vectors in, and to go on from if there are some. The vectors of the result
                 may lie there: save them before it goes.
         """
 
 
-def of(engine: str) -> Embed:
-    """The implementation by its name in `base.engine`.
+def of(engine: str, model: keras.Model) -> Embed:
+    """The implementation by its name in `base.engine`, for a model that it prepares once.
+
+    Args:
+        model: RGB images, uint8 (n, image_size, image_size, 3), in; one float32 vector each out.
 
     Raises:
         UserError: the engine's library is not installed.
@@ -35,14 +41,12 @@ def of(engine: str) -> Embed:
         from realwaste.embedding import on_ray  # noqa: PLC0415
 
         connection.require()
-        return on_ray.embed
-    return _here
+        return partial(on_ray.embed, cache(partial(portable.packed, model)))
+    return partial(_here, cache(partial(engines.network, model)))
 
 
-def _here(model: keras.Model, job: Job, *, kept: Path) -> Embeddings:
+def _here(network: Callable[..., Network], job: Job, *, kept: Path) -> Embeddings:
     # The seed has no effect: a frozen backbone draws no number.
     repeatable.make_repeatable(0, deterministic=job.deterministic)
-    twin = fused.twin(model, job.dtype_policy)
-    return local.embed(
-        twin, job.root, job.paths, image_size=job.image_size, batch_size=job.batch_size, kept=kept, view=job.view
-    )
+    own = network(job.batch_size, policy=job.dtype_policy, engine=job.inference)
+    return local.embed(own, job.root, job.paths, image_size=job.image_size, kept=kept, view=job.view)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 from rich.progress import track
 
@@ -18,6 +17,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.log import console, is_quiet
 from realwaste.embedding.embeddings import Embeddings, Vectors
 from realwaste.images.reader import Look, read_ahead
+from realwaste.inference.engines import Network
 
 KEEP_EVERY = 16  # batches
 
@@ -28,7 +28,8 @@ class Job:
 
     Attributes:
         paths: of the images, below `root`.
-        dtype_policy: in which the backbone's twin (realwaste.compute.fused) computes.
+        dtype_policy: in which the backbone computes.
+        inference: what it is run by: openvino or tensorflow.
         batch_size: images that go through it at once.
         deterministic: as realwaste.compute.repeatable.make_repeatable has it.
         view: what is embedded of each image; None for the whole of it, as it is.
@@ -37,6 +38,7 @@ class Job:
     root: Path
     paths: Sequence[str]
     dtype_policy: str
+    inference: str
     image_size: int
     batch_size: int
     deterministic: bool
@@ -44,41 +46,36 @@ class Job:
 
 
 def embed(
-    model: keras.Model,
+    network: Network,
     root: Path,
     paths: Sequence[str],
     *,
     image_size: int,
-    batch_size: int,
     kept: Path | None = None,
     readers: int | None = None,
     view: Look | None = None,
 ) -> Embeddings:
-    """Push every image of root/<path> through `model` (uint8 RGB in, one vector out), decoding ahead of it.
+    """Push every image of root/<path> through `network` (uint8 RGB in, one vector out), decoding ahead of it.
 
     Args:
         kept: a folder to leave vectors in every few batches, and to go on from if there are some.
         readers: threads that decode; one a core without it.
         view: as of Job.
     """
-    vectors = np.empty((len(paths), model.output_shape[-1]), np.float32)
+    vectors, batch_size = np.empty((len(paths), *network.shape), np.float32), network.rows
     done, seconds = _restore(vectors, kept)
     start, began = done, time.perf_counter() - seconds
     pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size, readers, view)
     shown = math.ceil((len(paths) - done) / batch_size)
     for pixels in track(pictures, "embedding", total=shown, console=console, disable=is_quiet()):
-        # Every batch has one shape, the last one filled up with its first picture: another shape would be traced anew.
-        filled = np.concatenate([pixels, np.repeat(pixels[:1], batch_size - len(pixels), axis=0)])
-        vectors[done : done + len(pixels)] = model.predict_on_batch(filled)[: len(pixels)]
+        vectors[done : done + len(pixels)] = network(pixels)
         done += len(pixels)
         seconds = time.perf_counter() - began
         if kept is not None and (done - start >= KEEP_EVERY * batch_size or done == len(paths)):
             arrays.write(_part(kept, start), [vectors[start:done], np.array(seconds)])
             start = done
     if not np.isfinite(vectors).all():
-        raise UserError(
-            f"The backbone {model.name} must give finite vectors.", "Check its weights file and its preprocessing."
-        )
+        raise UserError("The backbone must give finite vectors.", "Check its weights file and its preprocessing.")
     return Embeddings(np.asarray(paths, dtype=np.str_), vectors, seconds)
 
 

@@ -8,25 +8,26 @@ could wait for ever for a core that the actors have.
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
 from realwaste.cluster import connection, waiting, worker
-from realwaste.compute import arrays, fused, libraries
+from realwaste.compute import arrays, libraries
 from realwaste.core.errors import UserError
 from realwaste.core.log import console, is_quiet, logger
 from realwaste.embedding import local
 from realwaste.embedding.embeddings import Embeddings
 from realwaste.embedding.local import Job
 from realwaste.images.shards import Shards
+from realwaste.inference import portable
+from realwaste.inference.engines import Network
+from realwaste.inference.portable import Portable
 
 # Of a core: half of the cluster's nodes may be lost before an actor finds no place. Each computes with one thread.
 _CORES = 0.5
@@ -36,15 +37,17 @@ _PARTS_AN_ACTOR = 8
 
 @dataclass(frozen=True)
 class Work:
-    """What an actor needs: the model as the bytes of a .keras file, in Ray's store, and a job without its paths."""
+    """What an actor needs: a Portable in Ray's store, and a job without its paths."""
 
-    model: Any
+    network: Any
     job: Job
     versions: dict[str, str] = field(default_factory=libraries.versions)
 
 
-def embed(model: keras.Model, job: Job, *, kept: Path) -> Embeddings:
-    """As realwaste.embedding.engines.Embed. job.root must be the same folder on every node: a shared file system.
+def embed(network: Callable[[str], Portable], job: Job, *, kept: Path) -> Embeddings:
+    """As realwaste.embedding.engines.Embed, of a network packed for an engine.
+
+    job.root must be the same folder on every node: a shared file system.
 
     Raises:
         UserError: no cluster; a node that does not see it or has other libraries; nothing came for a long time.
@@ -58,7 +61,7 @@ def embed(model: keras.Model, job: Job, *, kept: Path) -> Embeddings:
         if parts:
             import ray  # noqa: PLC0415 - an extra
 
-            work = Work(ray.put(_file_of(model)), replace(job, root=job.root.absolute(), paths=()))
+            work = Work(ray.put(network(job.inference)), replace(job, root=job.root.absolute(), paths=()))
             results = _results(work, [(start, list(paths[start:stop])) for start, stop in parts], actors)
             logger.info("%d parts of the images on %d cores of %d nodes", len(parts), actors, len(connection.cores()))
             seen: dict[str, int] = {}
@@ -81,7 +84,7 @@ class Embedder:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._model: keras.Model | None = None
+        self._network: Network | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         (start,), (listed,) = batch["start"].tolist(), batch["paths"].tolist()
@@ -100,24 +103,18 @@ class Embedder:
 
     def _embedded(self, paths: list[str]) -> NDArray[np.float32]:
         job = self._work.job
-        if self._model is None:
-            self._model = self._start()
-        found = local.embed(
-            self._model, job.root, paths, image_size=job.image_size, batch_size=job.batch_size, readers=1, view=job.view
-        )
+        if self._network is None:
+            self._network = self._start()
+        found = local.embed(self._network, job.root, paths, image_size=job.image_size, readers=1, view=job.view)
         return np.asarray(found.vectors)
 
-    def _start(self) -> keras.Model:
+    def _start(self) -> Network:
         import ray  # noqa: PLC0415 - an extra
 
         work, job = self._work, self._work.job
         worker.require_seen(job.root)
         worker.match_sender(work.versions, seed=0, deterministic=job.deterministic, threads=1)
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "model.keras"
-            file.write_bytes(ray.get(work.model))
-            model = keras.saving.load_model(file, compile=False, safe_mode=True)
-        return fused.twin(model, job.dtype_policy)
+        return portable.opened(ray.get(work.network), job.batch_size, job.dtype_policy, threads=1)
 
 
 def _results(
@@ -144,13 +141,6 @@ def _results(
             raise worker.unpacked(row["refused"])
         vectors = np.frombuffer(row["vectors"], np.float32).reshape(-1, row["width"])
         yield row["start"], vectors, row["node"]
-
-
-def _file_of(model: keras.Model) -> bytes:
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "model.keras"
-        model.save(file)
-        return file.read_bytes()
 
 
 def _part_rows(count: int, batch_size: int, actors: int) -> int:

@@ -3,25 +3,28 @@
 import statistics
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from realwaste.classifier.model_file import Classifier
+from realwaste.classifier.session import Session
 from realwaste.images.reader import read
 
+if TYPE_CHECKING:
+    import keras
 
-def measure(classifier: Classifier, file: Path, image: Path, *, repeats: int) -> dict[str, Any]:
+
+def measure(model: "keras.Model", asked: Session, file: Path, image: Path, *, repeats: int) -> dict[str, Any]:
     """Parameters, size of the saved model, and the median time from an image file to its class, one image at a time."""
     seconds = []
     for _ in range(repeats + 1):
         started = time.perf_counter()
-        classifier.predictor.predict_on_batch(read(image, classifier.facts.image_size)[np.newaxis])
+        asked(read(image, asked.facts.image_size)[np.newaxis])
         seconds.append(time.perf_counter() - started)
     return {
-        "parameters": classifier.model.count_params(),
-        "trainable_parameters": sum(int(np.prod(weight.shape)) for weight in classifier.model.trainable_weights),
+        "parameters": model.count_params(),
+        "trainable_parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "file_mb": round(file.stat().st_size / 1e6, 2),
-        # The first call builds the graph.
+        # The first call may build a graph.
         "latency_ms": round(statistics.median(seconds[1:]) * 1000, 2),
     }

@@ -10,15 +10,13 @@ from keras import layers
 from numpy.typing import NDArray
 
 from realwaste.classifier import novelty, test_time_augmentation
-from realwaste.classifier.inference import features_of_batches, of_pictures, of_vectors
-from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.novelty import Novelty
 from realwaste.classifier.probabilities import Probabilities
+from realwaste.classifier.session import Session
 from realwaste.compute.fused import HEAD
 from realwaste.core.files import replacing
 from realwaste.dataset.labels import paths_of
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.images.reader import read_ahead
 
 
 def build(width: int, dense_units: int, classes: int, dropout: float = 0.0) -> keras.Model:
@@ -90,26 +88,28 @@ def is_enough(classifier: keras.Model) -> bool:
     return HEAD in parts and not parts["backbone"].trainable_weights
 
 
-def probabilities(classifier: Classifier, vectors: Embeddings, root: Path, paths: Sequence[str]) -> Probabilities:
-    """The classifier's answers for the images root/<path>: by their cached vectors where the head is enough."""
-    if is_enough(classifier.model):
-        return of_vectors(of(classifier.model), vectors.of(paths))
-    return of_pictures(classifier.predictor, [root / path for path in paths], classifier.facts.batch_size)
+def probabilities(
+    model: keras.Model, asked: Session, vectors: Embeddings, root: Path, paths: Sequence[str]
+) -> Probabilities:
+    """What the classifier `model` says of the images root/<path>: by their cached vectors where the head is enough."""
+    known = vectors.of(paths) if is_enough(model) else None
+    return asked.of_files([root / path for path in paths], known)[0]
 
 
-def novelty_of(classifier: Classifier, vectors: Embeddings, root: Path, splits: pd.DataFrame) -> Novelty | None:
-    """By which a picture is strange to the classifier, from its training and validation images root/<path>.
+def novelty_of(
+    model: keras.Model, asked: Session, vectors: Embeddings, root: Path, splits: pd.DataFrame
+) -> Novelty | None:
+    """By which a picture is strange to the classifier `model`, from its training and validation images root/<path>.
 
     Their cached vectors are its features unless its backbone has learned.
     """
-    frozen = is_enough(test_time_augmentation.single(classifier.model))
+    frozen = is_enough(test_time_augmentation.single(model))
 
     def features(part: str) -> NDArray[np.float32]:
         paths = paths_of(splits, part)
         chosen = [paths[row] for row in novelty.sample(len(paths))]
         if frozen:
             return np.asarray(vectors.of(chosen)[:])
-        facts, files = classifier.facts, [root / path for path in chosen]
-        return features_of_batches(classifier.observed, read_ahead(files, facts.image_size, facts.batch_size))
+        return asked.of_files([root / path for path in chosen])[1]
 
     return novelty.fitted(features("train"), features("val"))

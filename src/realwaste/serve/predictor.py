@@ -2,17 +2,23 @@
 
 import asyncio
 import base64
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from realwaste.classifier.model_file import Classifier
+from realwaste.classifier.session import Session
 from realwaste.commands import prediction
 from realwaste.commands.prediction import Prediction
 from realwaste.explanation import overlays
-from realwaste.explanation.grad_cam import GradCam
 from realwaste.images.reader import Pixels, decode, resize
+
+if TYPE_CHECKING:
+    from realwaste.explanation.grad_cam import GradCam
 
 
 class UndefinedAnswerError(Exception):
@@ -37,23 +43,32 @@ class Answered:
 
 
 class Predictor:
-    """Decoding, prediction and Grad-CAM in one thread of its own.
+    """Decoding and prediction in one thread of its own, Grad-CAM in another.
 
-    One thread, since Keras' functions and TensorFlow's tapes are not to be shared, one answer keeps all cores busy, and
-    several photographs of many megapixels at once would not fit in memory.
+    One thread each, since Keras' functions and TensorFlow's tapes are not to be shared, one answer keeps all cores
+    busy, and several photographs of many megapixels at once would not fit in memory. Grad-CAM needs TensorFlow, which
+    takes seconds to come: answers do not wait for it.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
-        self.facts = classifier.facts
-        self.about = prediction.facts_of(classifier)
-        self._classifier = classifier
-        self._cam = GradCam(classifier.model)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+    def __init__(self, asked: Session, load: Callable[[], Classifier]) -> None:
+        """`load` gives what `asked` is a session of, when heat is to be computed."""
+        self.facts = asked.facts
+        self.about = prediction.facts_of(asked)
+        self._asked = asked
+        self._load = load
+        self._answering = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="heat")
 
     def warm_up(self) -> None:
-        """TensorFlow traces what it runs at the first call: not while somebody waits for an answer."""
+        """Answer once, and begin to make Grad-CAM ready: not while somebody waits for it.
+
+        Raises:
+            UndefinedAnswerError: the model's output is no number.
+        """
         size = self.facts.image_size
-        self._thread.submit(self._look, np.zeros((size, size, 3), np.uint8), self.facts.classes[0]).result()
+        black = np.zeros((size, size, 3), np.uint8)
+        told = self._answering.submit(self._said, black).result()
+        self._looking.submit(self._look, black, told, None)
 
     async def answer(self, data: bytes, *, saliency: bool, of: str | None) -> Answered:
         """What the model says of an image file's bytes.
@@ -66,27 +81,37 @@ class Predictor:
             UnreadableImageError: no picture that can be read.
             UndefinedAnswerError: the model's output is no number.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, data, saliency, of)
+        loop = asyncio.get_running_loop()
+        pixels, told = await loop.run_in_executor(self._answering, self._answer, data)
+        return await loop.run_in_executor(self._looking, self._look, pixels, told, of) if saliency else told
 
     def close(self) -> None:
         """Answers nothing any more; the photograph in work is the last."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for thread in (self._answering, self._looking):
+            thread.shutdown(wait=False, cancel_futures=True)
 
-    def _answer(self, data: bytes, saliency: bool, of: str | None) -> Answered:
+    def _answer(self, data: bytes) -> tuple[Pixels, Answered]:
         pixels = resize(decode(data), self.facts.image_size)
-        return self._look(pixels, of, saliency=saliency)
+        return pixels, self._said(pixels)
 
-    def _look(self, pixels: Pixels, of: str | None, *, saliency: bool = True) -> Answered:
-        row, strangeness, unlike = prediction.said_of(self._classifier, [pixels], 1)[0]
+    def _said(self, pixels: Pixels) -> Answered:
+        row, strangeness, unlike = prediction.said_of(self._asked, [pixels])[0]
         if not np.isfinite(row).all():
             raise UndefinedAnswerError(prediction.UNDEFINED)
-        predictions = prediction.ranked(row, self.facts.classes)
-        told = Answered(predictions, strangeness, unlike)
-        if not saliency:
-            return told
-        of = of or predictions[0].name
+        return Answered(prediction.ranked(row, self.facts.classes), strangeness, unlike)
+
+    def _look(self, pixels: Pixels, told: Answered, of: str | None) -> Answered:
+        of = of or told.predictions[0].name
         heat = self._cam.heat(pixels[np.newaxis], np.array([self.facts.classes.index(of)]))[0]
         if not heat.any():
             return replace(told, saliency_of=of)
         png = overlays.png(overlays.layer(heat, *pixels.shape[:2]))
         return replace(told, saliency_of=of, saliency="data:image/png;base64," + base64.b64encode(png).decode())
+
+    @cached_property
+    def _cam(self) -> "GradCam":
+        """Made, and asked, in one thread alone."""
+        classifier = self._load()
+        from realwaste.explanation.grad_cam import GradCam  # noqa: PLC0415 - TensorFlow
+
+        return GradCam(classifier.model)

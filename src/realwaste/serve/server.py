@@ -3,11 +3,13 @@
 import contextlib
 import logging
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
 
 from realwaste.classifier.model_file import Classifier
+from realwaste.classifier.session import Session
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.serve.address import names
@@ -16,10 +18,11 @@ from realwaste.serve.connection import Connection, Limits
 from realwaste.serve.predictor import Predictor, UndefinedAnswerError
 
 
-def run(classifier: Classifier, listening: socket.socket, *, host: str, limit: int) -> None:
+def run(asked: Session, load: Callable[[], Classifier], listening: socket.socket, *, host: str, limit: int) -> None:
     """Serve until interrupted.
 
     Args:
+        load: as of Predictor.
         listening: as `address.bound` gives it; closed at the end.
         host: what the person called it.
         limit: bytes that a photograph may have.
@@ -31,7 +34,7 @@ def run(classifier: Classifier, listening: socket.socket, *, host: str, limit: i
     hosts = names(listening, host)
     if hosts is None:
         logger.warning("%s is no loopback address: whoever reaches this machine can use the model", address)
-    predictor = Predictor(classifier)
+    predictor = Predictor(asked, load)
     try:
         predictor.warm_up()
     except UndefinedAnswerError as error:
@@ -40,7 +43,7 @@ def run(classifier: Classifier, listening: socket.socket, *, host: str, limit: i
     limits = Limits()
     app = build(predictor, limit=limit, hosts=hosts, requests=limits.requests)
     shown = f"[{address}]" if ":" in address else address
-    logger.info("%s answers at http://%s:%d/ (Ctrl-C ends it)", classifier.facts.name, shown, port)
+    logger.info("%s answers at http://%s:%d/ (Ctrl-C ends it)", asked.facts.name, shown, port)
     with contextlib.suppress(KeyboardInterrupt), listening:
         uvicorn.Server(configured(app, limits)).run(sockets=[listening])
 

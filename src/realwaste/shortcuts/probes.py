@@ -4,24 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.classifier.inference import in_one_shape
 from realwaste.classifier.probabilities import Labels
 from realwaste.evaluation import intervals, linear_probe
 from realwaste.evaluation.clusters import Groups
 from realwaste.images.reader import read_ahead
+from realwaste.inference.engines import Network
 from realwaste.shortcuts import views
 
 
-def vectors(extractor: keras.Model, files: Sequence[Path], batch_size: int) -> dict[str, NDArray[np.float32]]:
+def vectors(extractor: Network, files: Sequence[Path], image_size: int) -> dict[str, NDArray[np.float32]]:
     """The vectors (n, width) of each of views.ALONE; a picture is read once."""
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in views.ALONE}
-    for pictures in read_ahead(files, extractor.input_shape[1], batch_size):
+    for pictures in read_ahead(files, image_size, extractor.rows):
         for name, view in views.ALONE.items():
-            found[name].append(in_one_shape(extractor, view(pictures), batch_size))
+            found[name].append(extractor(view(pictures)))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 

@@ -7,26 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.classifier.inference import in_one_shape
-from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.probabilities import Labels, Probabilities, defined
+from realwaste.classifier.session import Session
 from realwaste.evaluation import intervals
 from realwaste.evaluation.clusters import Groups
 from realwaste.images.reader import read_ahead
 from realwaste.shortcuts import views
 
 
-def answers(classifier: Classifier, files: Sequence[Path], others: Sequence[Path]) -> dict[str, Probabilities]:
+def answers(asked: Session, files: Sequence[Path], others: Sequence[Path]) -> dict[str, Probabilities]:
     """Probabilities (n, classes) for each of views.CHANGED.
 
     Args:
         others: (n,), a picture of another class for each, whose frame or middle takes the place of its own.
     """
-    size, rows = classifier.facts.image_size, classifier.facts.batch_size
+    size, rows = asked.facts.image_size, asked.facts.batch_size
     found: dict[str, list[Probabilities]] = {name: [] for name in views.CHANGED}
     for own, other in zip(read_ahead(files, size, rows), read_ahead(others, size, rows), strict=True):
         for name, changed in views.CHANGED.items():
-            found[name].append(in_one_shape(classifier.predictor, changed(own, other), rows))
+            found[name].append(asked(changed(own, other))[0])
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 

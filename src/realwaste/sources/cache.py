@@ -5,7 +5,6 @@ file is not asked again: to get a newer version, delete it. pooch checks the dig
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from pathlib import Path
 import pooch
 from filelock import FileLock, Timeout
 
+from realwaste.core import cache_folder
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_text
 from realwaste.core.log import logger
 from realwaste.sources import address
 from realwaste.sources.download import DEFAULT_POLICY, Policy, downloader
 
-FOLDER_VARIABLE = "REALWASTE_CACHE"
 # Longer than the process that downloads may rightly be silent: its tries, and their pauses.
 PATIENCE_S = 900.0
 NOTE, LOCK, PART = ".sha256", ".lock", ".part"
@@ -38,12 +37,6 @@ class CachedFile:
     def discard(self) -> None:
         """Take it out of the cache: whoever read it found it damaged."""
         _drop(self.path)
-
-
-def cache_dir() -> Path:
-    """The folder in the variable REALWASTE_CACHE, else the system's place for a user's caches. It may not exist yet."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named).expanduser().absolute() if named else pooch.os_cache("realwaste")
 
 
 def fetch_cached(
@@ -70,14 +63,14 @@ def fetch_cached(
         UserError: the download failed, the file is not whole, or the cache's folder cannot be written.
     """
     address.check(url)
-    path = cache_dir() / hashlib.sha256(url.encode()).hexdigest()[:16] / address.file_name(url)
+    path = cache_folder.cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16] / address.file_name(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path, url, patience_s):
             return _fetch(url, path, check, digest, policy)
     except OSError as error:
         rule = f"The download cache {path.parent} must be writable, and its disk have room for the file."
-        remedy = f"Free space or mend the permissions, or set {FOLDER_VARIABLE} to another folder."
+        remedy = f"Free space or mend the permissions, or set {cache_folder.VARIABLE} to another folder."
         raise UserError(rule, remedy, error) from error
 
 

@@ -1,0 +1,127 @@
+"""A classifier that only answers, by the engine that is fastest for it: what `predict`, `serve` and the stages ask."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realwaste.classifier import model_file
+from realwaste.classifier.mirrors import AXES
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.classifier.novelty import Novelty
+from realwaste.classifier.probabilities import Probabilities
+from realwaste.images.reader import Pixels, read_ahead
+from realwaste.images.shards import Shards
+from realwaste.inference import engines
+from realwaste.inference.engines import Network
+
+if TYPE_CHECKING:
+    from realwaste.inference.store import Networks
+
+Features = NDArray[np.float32]
+_PARTS = ("extract", "classify")
+
+
+@dataclass(frozen=True)
+class Session:
+    """RGB uint8 pictures (n, image_size, image_size, 3) in; probabilities (n, classes) and features (n, width) out.
+
+    Attributes:
+        novelty: as of Classifier.
+        extract: pictures to features, in the precision of the facts, so that what was tested is what is used.
+        classify: features to probabilities, in float32.
+        views: of a picture that its answer is the mean for.
+    """
+
+    facts: Facts
+    novelty: Novelty | None
+    extract: Network
+    classify: Network
+    views: int = 1
+
+    def __call__(self, pictures: Pixels) -> tuple[Probabilities, Features]:
+        seen = [self.extract(np.flip(pictures, axes)) for axes in AXES[self.views]]
+        return self.classify(seen[0] if len(seen) == 1 else np.stack(seen, axis=1)), seen[0]
+
+    def of_batches(self, batches: Iterable[Pixels]) -> tuple[Probabilities, Features]:
+        """Of pictures that need not fit in memory together."""
+        probabilities, features = zip(*(self(batch) for batch in batches), strict=True)
+        return np.concatenate(probabilities), np.concatenate(features)
+
+    def of_files(
+        self, files: Sequence[Path], features: Features | Shards | None = None
+    ) -> tuple[Probabilities, Features]:
+        """Of image files, read a batch at a time; or by their features, where those were kept."""
+        if features is None:
+            return self.of_batches(read_ahead(files, self.facts.image_size, self.extract.rows))
+        return self.classify(features[:]), features[:]
+
+
+def of(classifier: Classifier, *, inference: str = "auto", rows: int | None = None) -> Session:
+    """A session of what is in memory.
+
+    Args:
+        inference: as of `base.inference`.
+        rows: of a batch; facts.batch_size without it.
+    """
+    from realwaste.classifier import features  # noqa: PLC0415 - TensorFlow, which a kept network need not wait for
+
+    facts, at_once = classifier.facts, rows or classifier.facts.batch_size
+    engine = engines.resolve(inference, facts.precision)
+    extract, classify = features.parts(classifier.model)
+    return Session(
+        facts,
+        classifier.novelty,
+        engines.network(extract, at_once, policy=facts.precision, engine=engine),
+        engines.network(classify, at_once, policy="float32", engine=engine),
+        _views(classify.input_shape),
+    )
+
+
+def opened(
+    path: Path,
+    *,
+    inference: str = "auto",
+    rows: int | None = None,
+    load: Callable[[Path], Classifier] = model_file.load,
+) -> Session:
+    """A session of a model file; without TensorFlow where OpenVINO computes, and has been given the file before.
+
+    Args:
+        inference: as of `base.inference`.
+        rows: of a batch; facts.batch_size without it.
+        load: reads the file where that is needed.
+
+    Raises:
+        UserError: as of model_file.load.
+    """
+    facts = model_file.facts_of(path)
+    if engines.resolve(inference, facts.precision) == "tensorflow":
+        return of(load(path), inference="tensorflow", rows=rows)
+    from realwaste.inference import on_openvino, store  # noqa: PLC0415 - which TensorFlow need not wait for
+
+    networks = store.kept(path, _PARTS, lambda: _converted(load(path)))
+    extract, classify = (networks[name] for name in _PARTS)
+    at_once = rows or facts.batch_size
+    return Session(
+        facts,
+        model_file.novelty_of(path),
+        on_openvino.network(extract, at_once, facts.precision),
+        on_openvino.network(classify, at_once, "float32"),
+        _views(classify.inputs[0].partial_shape),
+    )
+
+
+def _views(features: Sequence[object]) -> int:
+    """By the shape of what probabilities are made of: (n, width) or (n, views, width)."""
+    return 1 if len(features) == 2 else int(str(features[1]))
+
+
+def _converted(classifier: Classifier) -> "Networks":
+    from realwaste.classifier import features  # noqa: PLC0415 - TensorFlow
+    from realwaste.inference import conversion  # noqa: PLC0415
+
+    return dict(zip(_PARTS, map(conversion.converted, features.parts(classifier.model)), strict=True))

@@ -1,0 +1,1 @@
+"""Networks that only answer, run by the engine that is fastest for them."""

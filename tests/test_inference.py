@@ -1,0 +1,192 @@
+"""Networks that only answer: every engine gives the same answers, and OpenVINO's are kept for the next process."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import cv2
+import keras
+import lively
+import numpy as np
+import pytest
+from conftest import picture
+
+from benchmarks.parts.child import ROOT
+from realwaste.classifier import model_file, session, test_time_augmentation
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.compute import device
+from realwaste.core import machine
+from realwaste.finetuning import head
+from realwaste.inference import conversion, engines, on_openvino, portable, store
+from realwaste.network import cnn
+
+SIDE = 32
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return lively.extractor("MobileNetV2", SIDE)
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.stack([picture(seed, SIDE, SIDE) for seed in range(11)])
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/networks"
+
+
+@pytest.fixture
+def file(tmp_path):
+    keras.utils.set_random_seed(1)
+    facts = Facts("cnn", CLASSES, SIDE, "drawn", "CNN", "random", batch_size=4)
+    model_file.save(tmp_path / "m.keras", Classifier(cnn.build(SIDE, 3, batch_norm_momentum=0.9), facts))
+    return tmp_path / "m.keras"
+
+
+def _made_without_keras(path):
+    def refuse(_):
+        raise AssertionError("the kept network is to be read")
+
+    return session.opened(path, load=refuse)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_bits_do_not_depend_on_rows_threads_or_the_way_to_another_process(extractor, pixels, policy):
+    """An embedding may be killed, go on, and be shared by workers of one thread each."""
+    made = conversion.converted(extractor)
+    whole = on_openvino.network(made, 16, policy)(pixels)
+    assert whole.shape == (11, 1280)
+    assert np.ptp(whole, axis=0).max() > 0.1, "vectors that are all alike prove nothing"
+    sent = portable.packed(extractor, "openvino")
+    for rows in (1, 4, 16):
+        for network in (
+            on_openvino.network(made, rows, policy),
+            portable.opened(sent, rows, policy, threads=1),
+        ):
+            np.testing.assert_array_equal(network(pixels), whole)
+            np.testing.assert_array_equal(network(pixels[3:4]), whole[3:4])
+
+
+def test_it_answers_as_keras_does(extractor, pixels):
+    keras.utils.set_random_seed(1)
+    classifier = test_time_augmentation.averaged(head.join(extractor, lively.head_of(extractor, 3)), "both")
+    facts = Facts("irv2", CLASSES, SIDE, "drawn", "MobileNetV2", "random", batch_size=4)
+    expected = classifier.predict_on_batch(pixels)
+    assert np.ptp(expected, axis=0).max() > 0.02
+    for inference in ("openvino", "tensorflow"):
+        found, _ = session.of(Classifier(classifier, facts), inference=inference)(pixels)
+        np.testing.assert_allclose(found, expected, atol=1e-4)  # as drawn, its layers make much of rounding
+        low = session.of(Classifier(classifier, replace(facts, precision="mixed_bfloat16")), inference=inference)
+        assert np.abs(low(pixels)[0] - found).max() > 1e-3
+
+
+def test_a_network_that_diverged_answers_no_number(file, cache, pixels):
+    loaded = model_file.load(file)
+    loaded.model.set_weights([weight * np.nan for weight in loaded.model.get_weights()])
+    model_file.save(file, loaded)
+    for inference in ("openvino", "tensorflow"):
+        assert np.isnan(session.opened(file, inference=inference)(pixels)[0]).all()
+
+
+def test_the_next_process_finds_the_network_by_the_bytes_of_its_file(file, cache, pixels, tmp_path):
+    first = session.opened(file)(pixels)
+    (place,) = cache.iterdir()
+    for ours, theirs in zip(_made_without_keras(file)(pixels), first, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    copied = tmp_path / "copied.keras"
+    copied.write_bytes(file.read_bytes())
+    np.testing.assert_array_equal(_made_without_keras(copied)(pixels)[0], first[0])
+    loaded = model_file.load(file)
+    model_file.save(file, replace(loaded, facts=replace(loaded.facts, dataset="another")))
+    with pytest.raises(AssertionError, match="to be read"):
+        _made_without_keras(file)
+    session.opened(file)
+    assert len(list(cache.iterdir())) == 2
+    assert place.is_dir()
+
+
+@pytest.mark.parametrize("name", ["extract.xml", "extract.bin", "classify.xml", "classify.bin"])
+@pytest.mark.parametrize("how", ["gone", "cut", "empty"])
+def test_a_damaged_one_is_made_again(name, how, file, cache, pixels):
+    expected, _ = session.opened(file)(pixels)
+    damaged = next(cache.iterdir()) / name
+    whole = damaged.read_bytes()
+    damaged.unlink()
+    if how != "gone":
+        damaged.write_bytes(whole[: len(whole) // 2] if how == "cut" else b"")
+    np.testing.assert_array_equal(session.opened(file)(pixels)[0], expected)
+    np.testing.assert_array_equal(_made_without_keras(file)(pixels)[0], expected)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(file, tmp_path, monkeypatch, pixels):
+    (tmp_path / "words").write_text("no folder")
+    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "words"))
+    assert session.opened(file)(pixels)[0].shape == (11, 3)
+
+
+def test_those_that_were_not_used_for_longest_go(file, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "_MOST", 2)
+    networks = {"one": conversion.converted(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))}
+    for number in range(4):
+        (tmp_path / f"{number}").write_text(str(number))
+        store.kept(tmp_path / f"{number}", ("one",), lambda: networks)
+        for age, place in enumerate(sorted(cache.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)):
+            os.utime(place, (1_000_000 - 1000 * number - age,) * 2) if number == 0 else None
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_photograph_is_answered_without_tensorflow_and_nothing_is_sent_home(file, tmp_path):
+    """The second time; OpenVINO's own package for statistics would leave a folder in the home, and a line elsewhere."""
+    cv2.imwrite(str(tmp_path / "photo.jpg"), picture(0, 40, 40))
+    code = (
+        "import sys; from typer.testing import CliRunner; from realwaste.__main__ import app; "
+        f"done = CliRunner().invoke(app, ['predict', 'photo.jpg', '-m', {str(file)!r}, '--json']); print(done.stdout); "
+        "print([name for name in ('tensorflow', 'keras', 'openvino_telemetry') if sys.modules.get(name)])"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    told = {}
+    for turn in ("first", "second"):
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HOME": str(home), "CI": "", "TF_BUILD": ""}
+        environment.pop("REALWASTE_CACHE", None)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        answer, modules = done.stdout.rsplit("\n", 2)[:2]
+        told[turn] = json.loads(answer)["answers"]
+    assert told["first"] == told["second"]
+    assert modules == "[]"
+    assert not (home / "intel").exists()
+
+
+@pytest.mark.parametrize(
+    ("choice", "policy", "gpus", "engine"),
+    [
+        ("auto", "float32", None, "openvino"),
+        ("auto", "mixed_bfloat16", [], "openvino"),
+        ("auto", "mixed_bfloat16", ["GPU"], "tensorflow"),
+        ("auto", "mixed_float16", None, "tensorflow"),
+        ("tensorflow", "float32", None, "tensorflow"),
+        ("openvino", "float32", ["GPU"], "openvino"),
+    ],
+)
+def test_a_gpu_is_tensorflows(choice, policy, gpus, engine, monkeypatch):
+    """gpus: what TensorFlow sees where there is a driver; None without one."""
+    monkeypatch.setattr(machine, "may_have_gpu", lambda: gpus is not None)
+    monkeypatch.setattr(device, "gpus", lambda: gpus)
+    assert engines.resolve(choice, policy) == engine
+
+
+def test_a_network_as_files_is_the_network(extractor, pixels, tmp_path):
+    made = conversion.converted(extractor)
+    on_openvino.save(tmp_path / "n.xml", made)
+    again = on_openvino.load(tmp_path / "n.xml")
+    ours, theirs = (on_openvino.network(one, 4, "float32")(pixels) for one in (made, again))
+    np.testing.assert_array_equal(ours, theirs)
