@@ -1,8 +1,6 @@
 """Temperature scaling (Guo et al., 2017): one number that makes a model's probabilities mean what they say."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import softmax
 
 from realwaste.classifier.probabilities import Labels, Probabilities, log_loss
 
@@ -14,6 +12,8 @@ def fitted_temperature(labels: Labels, probabilities: Probabilities) -> float:
 
     To be fitted on validation images only. Answers that are no numbers have none: 1.
     """
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - half a second, which answering need not wait for
+
     if not np.isfinite(probabilities).all():
         return 1.0
     found = minimize_scalar(
@@ -27,5 +27,7 @@ def fitted_temperature(labels: Labels, probabilities: Probabilities) -> float:
 
 def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
     """softmax(scores / temperature), from the probabilities (n, classes); the order of the classes stays."""
-    scores = np.log(np.clip(probabilities.astype(np.float64), 1e-30, None))
-    return np.asarray(softmax(scores / temperature, axis=1))
+    scores = np.log(np.clip(probabilities.astype(np.float64), 1e-30, None)) / temperature
+    # By hand: scipy.special takes a fifth of a second to come, of the one that `predict` takes.
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
