@@ -141,6 +141,17 @@ def _start(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, 
     }
 
 
+def _waiting(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
+    models: list[tuple[str | None, int]] = [("InceptionResNetV2", 524), ("DenseNet121", 524), (None, 256)]
+    if arguments.extractor:
+        models.append((arguments.extractor, arguments.extractor_size))
+    return [
+        measure("parts.waiting.commands", work=str(work), backbone=name, size=size)
+        | {"name": "the CNN" if name is None else Path(name).stem, "size": size}
+        for name, size in models
+    ]
+
+
 SECTIONS = {
     "jobs": _jobs,
     "embedding": _embedding,
@@ -149,6 +160,7 @@ SECTIONS = {
     "precision": _precision,
     "growth": _growth,
     "start": _start,
+    "waiting": _waiting,
 }
 
 

@@ -28,6 +28,7 @@ def results(found: Results) -> str:
         ("precision", _precision),
         ("growth", _growth),
         ("start", _start),
+        ("waiting", _waiting),
     ):
         if title in found:
             parts.append(make(found[title]))
@@ -187,3 +188,23 @@ def _start(run: dict[str, Any]) -> str:
     head = run["head"]
     rows.append([f"a head of 10 epochs on {head['vectors']:,} vectors, whole process", f"{head['seconds']:.1f} s"])
     return "## Start-up\n\n" + pages.table(["", "seconds"], rows)
+
+
+def _waiting(runs: Runs) -> str:
+    keys = ("predict_first_seconds", "predict_seconds", "serve_seconds", "evaluate_seconds")
+    rows = [
+        [f"{run['name']}, {run['size']} px, {FORMATS[run['precision']]}", *(f"{run[key]:.1f} s" for key in keys)]
+        for run in runs
+    ]
+    images = runs[0]["images"]
+    head = [
+        "",
+        "predict, the first time",
+        "predict, one photograph",
+        "serve, until it answers",
+        f"evaluate, {images:,}",
+    ]
+    return (
+        "## `realwaste`, from the return key to the answer\n\nThe first time a model is asked, its network is "
+        "converted and kept.\n\n" + pages.table(head, rows)
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,16 +32,21 @@ class Session:
 
     Attributes:
         novelty: as of Classifier.
-        extract: pictures to features, in the precision of the facts, so that what was tested is what is used.
+        prepare: makes `extract`, once it is needed.
         classify: features to probabilities, in float32.
         views: of a picture that its answer is the mean for.
     """
 
     facts: Facts
     novelty: Novelty | None
-    extract: Network
+    prepare: Callable[[], Network]
     classify: Network
     views: int = 1
+
+    @cached_property
+    def extract(self) -> Network:
+        """Pictures to features, in the precision of the facts, so that what was tested is what is used."""
+        return self.prepare()
 
     def __call__(self, pictures: Pixels) -> tuple[Probabilities, Features]:
         seen = [self.extract(np.flip(pictures, axes)) for axes in AXES[self.views]]
@@ -75,7 +81,7 @@ def of(classifier: Classifier, *, inference: str = "auto", rows: int | None = No
     return Session(
         facts,
         classifier.novelty,
-        engines.network(extract, at_once, policy=facts.precision, engine=engine),
+        partial(engines.network, extract, at_once, policy=facts.precision, engine=engine),
         engines.network(classify, at_once, policy="float32", engine=engine),
         _views(classify.input_shape),
     )
@@ -109,7 +115,7 @@ def opened(
     return Session(
         facts,
         model_file.novelty_of(path),
-        on_openvino.network(extract, at_once, facts.precision),
+        partial(on_openvino.network, extract, at_once, facts.precision),
         on_openvino.network(classify, at_once, "float32"),
         _views(classify.inputs[0].partial_shape),
     )

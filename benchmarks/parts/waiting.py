@@ -1,0 +1,94 @@
+"""How long a person waits for `realwaste`: whole processes, from the return key to the answer."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from benchmarks.parts.child import ROOT
+from realwaste.backbone import feature_extractor
+from realwaste.classifier import model_file
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.compute import precision
+from realwaste.core.files import read_csv
+from realwaste.dataset.labels import classes_of
+from realwaste.finetuning import head
+from realwaste.network import cnn
+
+TIMES = 5
+
+
+def commands(work: str, backbone: str | None, size: int) -> dict[str, Any]:
+    """Seconds of predict the first time and then, of serve until it answers, and of evaluate on the data set's images.
+
+    Medians of TIMES. The first time the network is converted, by Keras.
+
+    Args:
+        backbone: as of feature_extractor.build; None for the report's CNN.
+    """
+    folder, raw = Path(work) / "waiting", Path(work) / "data/raw"
+    splits = read_csv(Path(work) / "data/splits.csv")
+    file = folder / f"{Path(backbone or 'cnn').stem}.keras"
+    _save(file, backbone, size, tuple(classes_of(splits)))
+    photo = str(raw / splits["path"].iloc[0])
+    first = []
+    for _ in range(TIMES):
+        with tempfile.TemporaryDirectory() as cache:
+            first.append(_run(["predict", photo, "-m", str(file)], cache))
+    with tempfile.TemporaryDirectory() as cache:
+        _run(["predict", photo, "-m", str(file)], cache)
+        again = [_run(["predict", photo, "-m", str(file)], cache) for _ in range(TIMES)]
+        served = [_until_served(file, cache) for _ in range(TIMES)]
+        evaluated = _run(["evaluate", str(raw), "-m", str(file)], cache)
+    return {
+        "precision": precision.resolve("auto"),
+        "images": len(splits),
+        "predict_first_seconds": statistics.median(first),
+        "predict_seconds": statistics.median(again),
+        "serve_seconds": statistics.median(served),
+        "evaluate_seconds": evaluated,
+    }
+
+
+def _save(file: Path, backbone: str | None, size: int, classes: tuple[str, ...]) -> None:
+    keras.utils.set_random_seed(42)
+    if backbone is None:
+        model = cnn.build(size, len(classes), batch_norm_momentum=0.9)
+    else:
+        extractor = feature_extractor.build(backbone, size, None, seed=42)
+        model = head.join(extractor, head.build(extractor.output_shape[-1], 128, len(classes)))
+    facts = Facts(
+        "irv2", classes, size, "drawn", file.stem, "random", precision=precision.resolve("auto"), batch_size=8
+    )
+    model_file.save(file, Classifier(model, facts))
+
+
+def _run(arguments: list[str], cache: str) -> float:
+    started = time.perf_counter()
+    subprocess.run(_command(arguments), env=_environment(cache), capture_output=True, check=True)  # noqa: S603
+    return time.perf_counter() - started
+
+
+def _until_served(file: Path, cache: str) -> float:
+    started = time.perf_counter()
+    command = _command(["serve", "-m", str(file), "--port", "0"])
+    with subprocess.Popen(command, env=_environment(cache), stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        if not any("answers at" in line for line in process.stderr or ()):
+            raise RuntimeError("`realwaste serve` ended before it answered")
+        seconds = time.perf_counter() - started
+        process.kill()
+    return seconds
+
+
+def _command(arguments: list[str]) -> list[str]:
+    return [sys.executable, "-m", "realwaste", *arguments]
+
+
+def _environment(cache: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT / "src"), "REALWASTE_CACHE": cache, "COLUMNS": "300"}
