@@ -446,7 +446,9 @@ OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "color": 0.0}
         ({"decay": "cosine"}, "a learning rate of 0.001 that falls to 0 along half a cosine, sparse"),
         ({"label_smoothing": 0.1}, "0.001, crossentropy with labels smoothed by 0.1, 12 epochs"),
         ({"class_weights": True}, "in each epoch, each class counting as if it had as many images as the mean class."),
-        ({"shuffle": False}, "in batches of 32, in the same order in each epoch, never shuffled."),
+        ({"shuffle": False}, "in batches of 32, in one order in all epochs, drawn once."),
+        ({"optimizer": "sgd"}, "SGD, a learning rate of 0.001, sparse"),
+        ({"optimizer": "sgd_momentum", "weight_decay": 0.1}, "SGD with a momentum of 0.9 and a weight decay of 0.1, a"),
         ({"dropout": 0.5}, "in each epoch, dropout of 0.5."),
         ({"patience": 8}, "ended early after 8 epochs without a lower validation loss, the best epoch's weights kept."),
         (

@@ -76,7 +76,10 @@ class TrainCnn(Section):
     batch_size: Count
     epochs: Count
     learning_rate: Rate
+    optimizer: Literal["adam", "sgd", "sgd_momentum"]
+    normalization: Literal["batch", "none"]
     batch_norm_momentum: Ratio
+    activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
     shuffle: bool
     head: Literal["flatten", "gap"]
     augment: Augment
