@@ -1,6 +1,7 @@
 """Every model's answer for every image, once: data/predictions.csv, and what the test answers are worth."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +14,29 @@ from numpy.typing import NDArray
 from realwaste.classifier import inference, model_file, novelty, registry, temperature_scaling
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.probabilities import Probabilities, defined
+from realwaste.commands import export
+from realwaste.commands.export import Format
 from realwaste.compute import device
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
-from realwaste.evaluation import calibration, classification, cost, external_sets, predictions
+from realwaste.evaluation import (
+    architecture,
+    calibration,
+    classification,
+    cost,
+    external_sets,
+    learning_curve,
+    predictions,
+)
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.finetuning import cross_validation, head
 from realwaste.finetuning.phases import Recipe
 from realwaste.images import reader
 from realwaste.training.fitting import Schedule
+from stages import learning_curves
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
@@ -36,13 +48,15 @@ def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     splits = splits.merge(read_csv(Path("data/groups.csv")), on="path", validate="one_to_one")
     classes = labels.classes_of(splits)
-    answers, costs, scored, made, reliability, said = [], {}, {}, {}, [], []
+    answers, costs, scored, made, reliability, structures, said = [], {}, {}, {}, [], [], []
     with external_sets.all_opened(params.evaluate.external, classes) as outside:
         asked: dict[str, Any] = {set_name: one.facts | {"models": {}} for set_name, one in outside.items()}
         for name in registry.on():
             classifier = model_file.load(registry.file(name))
+            structures.append(architecture.table(classifier.model).assign(model=name))
             probabilities, facts = _answers(classifier, splits)
-            facts |= _other_splits(params, name, splits)
+            facts |= _other_splits(recipe := _recipe(params, name, splits), params, name, splits)
+            facts |= learning_curves.of(params, name, recipe, splits, classifier.facts.precision)
             rows = predictions.rows(splits, name, probabilities, classes)
             tested = rows[rows["split"] == "test"]
             measured, table = _scores(tested, classifier.facts)
@@ -55,7 +69,7 @@ def main(params: "Params") -> None:
                 registry.file(name),
                 RAW / splits["path"].iloc[0],
                 repeats=params.evaluate.latency_repeats,
-            )
+            ) | _export_sizes(classifier, params.evaluate.exports)
             for set_name, one in outside.items():
                 asked[set_name]["models"][name] = _outside(one, classifier, tested)
             said.append(_said(classifier.facts, measured))
@@ -68,6 +82,9 @@ def main(params: "Params") -> None:
     write_json(Path("metrics/cost.json"), about | costs)
     write_csv(Path("plots/data/confusion.csv"), confusions.assign(dataset=dataset))
     write_csv(Path("plots/data/reliability.csv"), pd.concat(reliability, ignore_index=True).assign(dataset=dataset))
+    write_csv(Path("plots/data/architecture.csv"), pd.concat(structures, ignore_index=True).assign(dataset=dataset))
+    curves = {name: own["learning_curve"] for name, own in scored.items() if "learning_curve" in own}
+    write_csv(Path("plots/data/learning_curve.csv"), learning_curve.table(curves).assign(dataset=dataset))
     logger.info("%s, test accuracy: %s", dataset, ", ".join(said))
 
 
@@ -106,21 +123,40 @@ def _answers(classifier: Classifier, splits: pd.DataFrame) -> tuple[Probabilitie
     return probabilities, facts
 
 
-def _other_splits(params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
-    """What the same head scores on the folds of a repeated, grouped cross-validation; nothing of the CNN."""
-    if name not in registry.BACKBONES or not params.evaluate.fold_repeats:
-        return {}
-    own, base, classes = getattr(params, f"finetune_{name}"), params.base, labels.classes_of(splits)
+def _recipe(params: "Params", name: str, splits: pd.DataFrame) -> Recipe | None:
+    """How a model's head was fitted; None of the CNN."""
+    if name not in registry.BACKBONES:
+        return None
+    own, base = getattr(params, f"finetune_{name}"), params.base
     schedule = Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, base.seed)
+    return Recipe(len(labels.classes_of(splits)), own.dense_units, schedule, base.deterministic, own.dropout)
+
+
+def _other_splits(recipe: Recipe | None, params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
+    """What the same head scores on the folds of a repeated, grouped cross-validation; nothing of the CNN."""
+    if recipe is None or not params.evaluate.fold_repeats:
+        return {}
+    classes = labels.classes_of(splits)
     found = cross_validation.repeated(
         embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist()),
         np.searchsorted(classes, splits["label"]),
         splits["group"].to_numpy(),
-        Recipe(len(classes), own.dense_units, schedule, base.deterministic, own.dropout),
+        recipe,
         folds=params.evaluate.folds,
         repeats=params.evaluate.fold_repeats,
     )
     return {"other_splits": found} if found else {}
+
+
+def _export_sizes(classifier: Classifier, formats: Sequence[Format]) -> dict[str, float]:
+    """Megabytes of the model in each of these formats, by exporting it."""
+    sizes = {}
+    with tempfile.TemporaryDirectory(prefix="realwaste-export-") as folder:
+        for one in formats:
+            path = export.export(classifier, one, Path(folder) / export.default_target(classifier.facts.name, one).name)
+            files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+            sizes[f"{one}_mb"] = round(sum(file.stat().st_size for file in files) / 1e6, 2)
+    return sizes
 
 
 def _strange(classifier: Classifier, inputs: Any, tested: NDArray[np.integer]) -> dict[str, float]:
