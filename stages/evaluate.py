@@ -39,7 +39,7 @@ from realwaste.training.fitting import Schedule
 from stages import learning_curves
 
 if TYPE_CHECKING:
-    from stages.launcher.params import Params
+    from stages.launcher.params import Evaluate, Params
 
 RAW = Path("data/raw")
 
@@ -53,7 +53,8 @@ def main(params: "Params") -> None:
         asked: dict[str, Any] = {set_name: one.facts | {"models": {}} for set_name, one in outside.items()}
         for name in registry.on():
             classifier = model_file.load(registry.file(name))
-            structures.append(architecture.table(classifier.model).assign(model=name))
+            structure = architecture.table(classifier.model)
+            structures.append(structure.assign(model=name))
             probabilities, facts = _answers(classifier, splits)
             facts |= _other_splits(recipe := _recipe(params, name, splits), params, name, splits)
             facts |= learning_curves.of(params, name, recipe, splits, classifier.facts.precision)
@@ -64,12 +65,7 @@ def main(params: "Params") -> None:
             reliability.append(table)
             scored[name] = measured | facts
             made[name] = device.record(classifier.facts.precision)
-            costs[name] = cost.measure(
-                classifier,
-                registry.file(name),
-                RAW / splits["path"].iloc[0],
-                repeats=params.evaluate.latency_repeats,
-            ) | _export_sizes(classifier, params.evaluate.exports)
+            costs[name] = _cost(classifier, structure, splits["path"].iloc[0], params.evaluate)
             for set_name, one in outside.items():
                 asked[set_name]["models"][name] = _outside(one, classifier, tested)
             said.append(_said(classifier.facts, measured))
@@ -146,6 +142,12 @@ def _other_splits(recipe: Recipe | None, params: "Params", name: str, splits: pd
         repeats=params.evaluate.fold_repeats,
     )
     return {"other_splits": found} if found else {}
+
+
+def _cost(classifier: Classifier, structure: pd.DataFrame, path: str, own: "Evaluate") -> dict[str, Any]:
+    file = registry.file(classifier.facts.name)
+    measured = cost.measure(classifier, file, RAW / path, repeats=own.latency_repeats)
+    return measured | architecture.totals(structure) | _export_sizes(classifier, own.exports)
 
 
 def _export_sizes(classifier: Classifier, formats: Sequence[Format]) -> dict[str, float]:

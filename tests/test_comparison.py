@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from realwaste.evaluation import classification, predictions
-from realwaste.report import comparison, figures
+from realwaste.report import comparison, factors, figures, table1
 
 CLASSES = ["a", "b"]
 MODELS = ("cnn", "irv2", "densenet")
@@ -56,7 +56,7 @@ SECONDS = {"cnn": 9.0, "irv2": 5.0, "densenet": 4.0}
 
 
 def test_table1_has_every_measured_factor(predicted, evaluated):
-    row = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
+    row = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
     own = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
     assert row["train_accuracy"] == (predictions.predicted(own) == own["label"]).mean()
     assert row["train_test_gap"] == pytest.approx(row["train_accuracy"] - row["test_accuracy"])
@@ -65,10 +65,10 @@ def test_table1_has_every_measured_factor(predicted, evaluated):
 
 def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
     for origin in ("synthetic", "given"):
-        rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, origin)
+        rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, origin)
         assert all("reported_test_accuracy" not in row for row in rows.values())
-        assert "The report's accuracy" not in comparison.readable(rows, comparison.names(rows)).index
-    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "realwaste")
+        assert ("Accuracy", "the report's accuracy") not in factors.readable(rows, comparison.names(rows)).index
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "realwaste")
     assert [row["reported_test_accuracy"] for row in rows.values()] == [0.6183, 0.8637, 0.8617]
 
 
@@ -119,7 +119,7 @@ def test_the_order_of_the_rows_changes_nothing(predicted):
 
 
 def test_names_say_which_weights_and_keep_twins_apart(predicted, evaluated):
-    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "x")
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "x")
     assert list(comparison.names(rows).values()) == [
         "CNN",
         "InceptionResNetV2\nRANDOM weights",
@@ -139,7 +139,7 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
 
     monkeypatch.setattr(figures.Studio, "save", noted)
     studio = figures.Studio("drawn", "synthetic", "#4c84b8", 60)
-    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
     names = comparison.names(rows)
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
     history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])
@@ -154,7 +154,7 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
     )
     figures.model_scores(studio, tmp_path / "6.png", rows, names)
     figures.class_scores(studio, tmp_path / "7.png", comparison.class_scores(evaluated), names)
-    figures.table1(studio, tmp_path / "8.png", comparison.readable(rows, names))
+    figures.table1(studio, tmp_path / "8.png", factors.readable(rows, names))
     reliable = pd.DataFrame({"confidence": [0.4, 0.9], "accuracy": [0.5, 0.7], "images": [3, 9]})
     both = [
         reliable.assign(model=model, probabilities=said) for model in MODELS for said in ("as they are", "calibrated")
@@ -186,5 +186,7 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     assert figures_of_it["parameters"] == 3000
     both = {"ensemble": figures_of_it} | evaluated
     trainings = {"ensemble": {"backbone": "Soft vote", "weights": "those of the three"}} | TRAININGS
-    table = comparison.table1(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste")
-    assert comparison.readable(table, comparison.names(table)).loc["The report's accuracy", "Soft vote"] == "–"
+    table = table1.measured(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste")
+    assert (
+        factors.readable(table, comparison.names(table)).loc[("Accuracy", "the report's accuracy"), "Soft vote"] == "–"
+    )

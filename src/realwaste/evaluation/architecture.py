@@ -19,7 +19,8 @@ from keras import layers
 from realwaste.classifier import test_time_augmentation
 from realwaste.compute.fused import HEAD
 
-COLUMNS = ["block", "units", "layers", "output", "parameters", "trained_parameters", "multiply_adds"]
+COLUMNS = ["block", "units", "layers", "trained_layers", "output", "parameters", "trained_parameters", "multiply_adds"]
+_COSTS = ["layers", "trained_layers", "multiply_adds"]
 POOLING = "Global average pooling"
 
 # For each block, in order: what the names of its layers begin with, its units' numbers in parentheses. Layers without a
@@ -71,6 +72,11 @@ def table(classifier: keras.Model) -> pd.DataFrame:
     else:
         told = [_Part(_kind(layer), [layer]) for layer in leaves(one_view) if not _changes_input(layer)]
     return pd.DataFrame([_row(part) for part in told], columns=COLUMNS)
+
+
+def totals(told: pd.DataFrame) -> dict[str, int]:
+    """layers, trained_layers and multiply_adds of a classifier, from its table."""
+    return {name: int(told[name].sum()) for name in _COSTS}
 
 
 def leaves(model: keras.Model) -> Iterator[keras.Layer]:
@@ -161,11 +167,12 @@ def _shape(layer: keras.Layer) -> tuple[int, ...]:
     return tuple(keras.tree.flatten(layer.output)[0].shape)
 
 
-def _row(part: _Part) -> tuple[str, int, int, str, int, int, int]:
+def _row(part: _Part) -> tuple[str, int, int, int, str, int, int, int]:
     return (
         part.name,
         part.units,
         len(part.layers),
+        sum(bool(layer.trainable_weights) for layer in part.layers),
         " × ".join(map(str, _shape(part.layers[-1])[1:])),
         sum(layer.count_params() for layer in part.layers),
         sum(prod(weight.shape) for layer in part.layers for weight in layer.trainable_weights),

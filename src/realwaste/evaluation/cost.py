@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from realwaste.classifier.model_file import Classifier
-from realwaste.evaluation import architecture
 from realwaste.images.reader import read
 
 
 def measure(classifier: Classifier, file: Path, image: Path, *, repeats: int) -> dict[str, Any]:
-    """Parameters, multiply-adds, size of the file, and the median time from an image file to its class, one at a time."""
+    """Parameters, size of the saved model, and the median time from an image file to its class, one image at a time."""
     seconds = []
     for _ in range(repeats + 1):
         started = time.perf_counter()
@@ -22,7 +21,6 @@ def measure(classifier: Classifier, file: Path, image: Path, *, repeats: int) ->
     return {
         "parameters": classifier.model.count_params(),
         "trainable_parameters": sum(int(np.prod(weight.shape)) for weight in classifier.model.trainable_weights),
-        "multiply_adds": int(architecture.table(classifier.model)["multiply_adds"].sum()),
         "file_mb": round(file.stat().st_size / 1e6, 2),
         # The first call builds the graph.
         "latency_ms": round(statistics.median(seconds[1:]) * 1000, 2),

@@ -27,7 +27,7 @@ class Subject:
     Attributes:
         name: cnn, irv2, densenet or edge.
         fetched, split: the metrics of the fetch and split stages.
-        row: its row of comparison.table1.
+        row: its row of table1.measured.
         evaluated: its test figures, with `per_class`.
         training: the metrics of its training.
         machine: machine.record of what it was trained and tested on.
