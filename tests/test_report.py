@@ -299,11 +299,11 @@ def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(shown, width):
     assert outside == []
     first = drawings.first
     assert first.get_attribute("aria-label") == "Architecture of CNN"
-    assert "33.55 M parameters, learned" in first.inner_html()
+    assert "33.6 M parameters, learned" in first.inner_html()
     second = drawings.nth(1).inner_html()
-    assert "Inception-ResNet-A, 10 times" in second
+    assert "10 × Inception-ResNet-A" in second
     assert "1.23 M parameters, frozen" in second
-    assert "9.0 k parameters, in part" in second
+    assert "9 k parameters, in part" in second
 
 
 @needs_browser

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-LONGEST_NAME = 27
+LONGEST_NAME = 24  # letters that leave room for the widest shape, 256 × 256 × 32
 _TALL, _LOW, _GAP = 44, 25, 9
 
 
@@ -35,7 +35,7 @@ def boxes(table: pd.DataFrame) -> list[Box]:
     drawn = []
     for row in table.to_dict("records"):
         height = _TALL if row["parameters"] else _LOW
-        name = f"{row['block']}, {row['units']} times" if row["units"] > 1 else str(row["block"])
+        name = f"{row['units']} × {row['block']}" if row["units"] > 1 else str(row["block"])
         drawn.append(
             Box(
                 name,
@@ -54,10 +54,10 @@ def boxes(table: pd.DataFrame) -> list[Box]:
 
 
 def short(count: int) -> str:
-    """896, 18.5 k, 33.55 M, 13.15 G."""
-    for unit, name, digits in ((10**9, "G", 2), (10**6, "M", 2), (10**3, "k", 1)):
-        if count >= unit:
-            return f"{count / unit:.{digits}f} {name}"
+    """896, 18.5 k, 33.6 M, 13.2 G."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= 0.9995 * unit:
+            return f"{count / unit:.3g} {name}"
     return str(count)
 
 
