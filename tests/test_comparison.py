@@ -37,7 +37,7 @@ def predicted():
 def evaluated(predicted):
     cost = {"parameters": 1000, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
     tested = predicted[predicted["split"] == "test"]
-    cost |= {"ece": 0.2, "ece_calibrated": 0.1}
+    cost |= {"ece": 0.2, "ece_calibrated": 0.1, "multiply_adds": 2_830_000_000, "layers": 12, "trained_layers": 7}
     return {
         model: classification.summary(
             predictions.labels_of(own), predictions.probabilities_of(own), CLASSES, own["group"].to_numpy()
@@ -61,6 +61,46 @@ def test_table1_has_every_measured_factor(predicted, evaluated):
     assert row["train_accuracy"] == (predictions.predicted(own) == own["label"]).mean()
     assert row["train_test_gap"] == pytest.approx(row["train_accuracy"] - row["test_accuracy"])
     assert (row["weights"], row["training_seconds"], row["latency_ms"]) == ("random", 5.0, 2.5)
+
+
+def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, evaluated):
+    on_part = {"images": 4, "accuracy": 0.5, "accuracy_std": 0.1, "accuracy_low": 0.3, "accuracy_high": 0.7}
+    evaluated["irv2"] |= {
+        "learning_curve": {"repeats": 3, "at_10": on_part},
+        "other_splits": {"accuracy_mean": 0.6, "accuracy_std": 0.05},
+        "litert_mb": 7.1,
+    }
+    home = {"images": 9, "accuracy": 0.4, "accuracy_low": 0.2, "accuracy_high": 0.6}
+    asked = {"at a friend's": {"models": {model: {"outside": home} for model in MODELS}}}
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic", outside=asked)
+    assert all(isinstance(value, str | int | float) for row in rows.values() for value in row.values())
+    own = rows["irv2"]
+    assert (own["images_at_10"], own["accuracy_at_10"], own["accuracy_at_10_low"]) == (4, 0.5, 0.3)
+    assert own["outside_at_a_friend_s_accuracy_high"] == 0.6
+    assert own["train_test_gap_low"] < own["train_test_gap"] < own["train_test_gap_high"]
+    names = comparison.names(rows)
+    told = factors.readable(rows, names, asked)
+    assert list(dict.fromkeys(told.index.get_level_values("factor"))) == list(factors.SAID)
+    assert told.loc[("Data Dependency", "the report"), "CNN"] == factors.SAID["Data Dependency"][0]
+    assert told.loc[("Data Dependency", "the report"), names["irv2"]] == factors.SAID["Data Dependency"][1]
+    shown = told[names["irv2"]]
+    assert shown["Data Dependency", "test accuracy, 10 % learned"] == "0.500 (0.300 to 0.700), 4 images"
+    assert shown["Generalization", "accuracy on at a friend's"] == "0.400 (0.200 to 0.600)"
+    assert shown["Generalization", "on other splits, ± deviation"] == "0.600 ± 0.050"
+    assert shown["Deployment", "as LiteRT"] == "7.1 MB"
+    assert shown["Flexibility", "layers that learned"] == "7 of 12"
+    assert shown["Computational Resources", "multiply-adds an image"] == "2.83 G"
+    assert told.loc[("Data Dependency", "test accuracy, 10 % learned"), "CNN"] == "–"
+
+
+def test_what_was_not_measured_is_called_so(predicted, evaluated):
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+    told = factors.readable(rows, comparison.names(rows))
+    for figure in (
+        ("Data Dependency", "test accuracy by images learned"),
+        ("Generalization", "on photographs from elsewhere"),
+    ):
+        assert set(told.loc[figure]) == {"not measured"}
 
 
 def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):

@@ -1,6 +1,7 @@
 """Learning curves: nested subsets, as many steps on each, and an interval that knows of trainings and objects."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,3 +70,59 @@ def test_the_table_has_a_row_for_each_part_and_is_empty_without_curves():
     assert told["images"].tolist() == [11, 83]
     assert len(learning_curve.table({})) == 0
     assert list(learning_curve.table({})) == list(told)
+
+
+def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_train, monkeypatch):
+    """Two trainings are killed after the first; the second run trains the other alone."""
+    from realwaste.core.files import read_csv
+    from realwaste.training import fitting
+    from stages import learning_curves
+    from stages.launcher import params_file
+
+    monkeypatch.chdir(ready_to_train)
+    splits = read_csv(Path("data/splits.csv"))
+    splits["group"] = range(len(splits))
+    params = params_file.check(params_file.read_yaml(Path("params.yaml")))
+    curve = params.evaluate.learning_curve.model_copy(update={"percents": [50, 100], "repeats": 1, "cnn": True})
+    params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"learning_curve": curve})})
+    monkeypatch.setattr(learning_curves.dependencies, "files", lambda stage: [])
+    trained, fit = [], fitting.fit
+
+    def once(*arguments, **options):
+        if trained and trained[-1] == "killed":
+            trained.append(len(np.unique(arguments[1].inputs, axis=0)))
+            return fit(*arguments, **options)
+        if trained:
+            trained.append("killed")
+            raise KeyboardInterrupt
+        trained.append(len(np.unique(arguments[1].inputs, axis=0)))
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(fitting, "fit", once)
+    with pytest.raises(KeyboardInterrupt):
+        learning_curves.of(params, "cnn", None, splits, "float32")
+    found = learning_curves.of(params, "cnn", None, splits, "float32")["learning_curve"]
+    assert trained == [6, "killed", 12]
+    assert (found["at_50"]["images"], found["at_100"]["images"]) == (6, 12)
+    assert 0 <= found["at_50"]["accuracy_low"] <= found["at_50"]["accuracy"] <= 1
+    assert (
+        learning_curves.of(params.model_copy(update={"evaluate": _off(params)}), "cnn", None, splits, "float32") == {}
+    )
+
+
+def _off(params):
+    return params.evaluate.model_copy(
+        update={"learning_curve": params.evaluate.learning_curve.model_copy(update={"cnn": False})}
+    )
+
+
+@pytest.mark.parametrize("formats", [[], ["saved_model"]])
+def test_sizes_of_exports_are_those_of_the_files(formats):
+    from realwaste.classifier.model_file import Classifier, Facts
+    from realwaste.network import cnn
+    from stages import evaluate
+
+    model = cnn.build(16, 2, batch_norm_momentum=0.9)
+    sizes = evaluate._export_sizes(Classifier(model, Facts("cnn", ("a", "b"), 16, "x", "CNN", "w")), formats)
+    assert list(sizes) == [f"{one}_mb" for one in formats]
+    assert all(4 * model.count_params() / 1e6 < size < 8 * model.count_params() / 1e6 + 1 for size in sizes.values())
