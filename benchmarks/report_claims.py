@@ -6,6 +6,7 @@ kept, and its test accuracy read once. Killed, it goes on after the last trainin
 """
 
 import argparse
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.report_claim_tables import GRID_KEY, table
 from realwaste.classifier import inference
-from realwaste.compute import precision, repeatable
+from realwaste.compute import fused, precision, repeatable
 from realwaste.core import log
 from realwaste.core.files import read_json, write_json
 from realwaste.dataset import manifest, split
@@ -53,15 +54,17 @@ class Variant:
 
 
 REPORTED = Variant()
-_OTHERS = (0.0001, 0.0003, 0.001)
+_ADAM = (0.00003, 0.0001, 0.0003, 0.001)
 GRIDS: dict[Variant, Sequence[float]] = {
-    REPORTED: (0.00003, 0.0001, 0.0003, 0.001),
+    REPORTED: (0.00001, *_ADAM),
     Variant(optimizer="sgd"): (0.0003, 0.001, 0.003, 0.01),
     Variant(optimizer="sgd_momentum"): (0.0001, 0.0003, 0.001, 0.003),
-    Variant(normalization="none"): _OTHERS,
-    Variant(activation="tanh"): _OTHERS,
-    Variant(activation="sigmoid"): _OTHERS,
+    Variant(normalization="none"): _ADAM,
+    Variant(activation="tanh"): _ADAM,
+    Variant(activation="sigmoid"): _ADAM,
 }
+ACTIVATIONS = ("relu", "tanh", "sigmoid")
+ROUNDS, STEPS = 10, 8  # in which the activations take turns, and steps of each
 UNSHUFFLED = Variant(shuffle=False)
 
 
@@ -106,8 +109,10 @@ def run(photos: Path, results: Path) -> dict[str, Any]:
             _fit(job, variant, found["best"][variant.name], seed)
         for rate in SWEEP:
             _fit(job, REPORTED, rate, seed)
-        for variant in (replace(REPORTED, activation=name) for name in ("relu", "tanh", "sigmoid")):
-            found["gradients"].setdefault(variant.activation, {})[str(seed)] = _first_beside_last(job, variant, seed)
+        for name in ACTIVATIONS:
+            variant = replace(REPORTED, activation=name)
+            found["gradients"].setdefault(name, {})[str(seed)] = _first_beside_last(job, variant, seed)
+    found["step_seconds"] = _step_seconds(job)
     write_json(results, found)
     return found
 
@@ -148,7 +153,6 @@ def _fit(job: Job, variant: Variant, rate: float, seed: int) -> dict[str, Any]:
         # Chance stands for what is no number.
         "val_losses": _listed(history["val_loss"].fillna(np.log(job.found["classes"]))),
         "diverged": trained.diverged_epoch is not None,
-        "epoch_seconds": round(trained.seconds / len(history), 3),
         "test_accuracy": scores.accuracy(labels_of(job.splits, "test"), np.nan_to_num(answers)),
     }
     write_json(job.results, job.found)
@@ -165,7 +169,8 @@ def _first_beside_last(job: Job, variant: Variant, seed: int) -> float:
     keras.utils.clear_session()
     repeatable.make_repeatable(seed, deterministic=True)
     model = _model(job, variant)
-    rows = np.random.default_rng(seed).choice(len(job.train.labels), BATCH, replace=False)
+    count = len(job.train.labels)
+    rows = np.random.default_rng(seed).choice(count, min(BATCH, count), replace=False)
     kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
     first_and_last = [kernels[0].value, kernels[-1].value]
     with tf.GradientTape() as tape:
@@ -173,6 +178,26 @@ def _first_beside_last(job: Job, variant: Variant, seed: int) -> float:
         loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(job.train.labels[np.sort(rows)], said))
     first, last = (float(tf.sqrt(tf.reduce_mean(tf.square(one)))) for one in tape.gradient(loss, first_and_last))
     return first / last
+
+
+def _step_seconds(job: Job) -> dict[str, list[float]]:
+    """Of each activation the seconds of a step, in turn, so that whatever else this machine does slows all alike."""
+    keras.utils.clear_session()
+    first = np.arange(min(BATCH, len(job.train.labels)))
+    twins, rows = {}, (job.train.inputs[first], job.train.labels[first])
+    for name in ACTIVATIONS:
+        model = _model(job, replace(REPORTED, activation=name))
+        twins[name] = fused.twin(model, job.found["precision"], to_train=True)
+        fitting.compile_for_training(twins[name], fitting.Schedule(1, BATCH, 0.0001, True, 0), 1)
+        twins[name].train_on_batch(*rows)  # builds the graph
+    seconds: dict[str, list[float]] = {name: [] for name in ACTIVATIONS}
+    for _ in range(ROUNDS):
+        for name, twin in twins.items():
+            started = time.perf_counter()
+            for _ in range(STEPS):
+                twin.train_on_batch(*rows)
+            seconds[name].append(round((time.perf_counter() - started) / STEPS, 5))
+    return seconds
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _cnn(params: "Params", splits: pd.DataFrame, policy: str, kept: Path) -> Ans
         checkpoint = kept / f"training_{images}_{seed}"
         schedule = cnn_recipe.schedule(own, seed, policy)
         trained = fitting.fit(model, _rows(train, rows), val, schedule, checkpoint=checkpoint, silent=True)
-        logger.info("the CNN on %d of its images: %s", images, trained.line())
+        logger.debug("the CNN on %d of its images: %s", images, trained.line())
         asked = fused.twin(test_time_augmentation.averaged(model, own.test_flips), policy)
         right = _right(inference.of_pictures(asked, files, at_once), splits)
         with replacing(done) as temporary, temporary.open("wb") as file:

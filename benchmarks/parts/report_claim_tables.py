@@ -110,8 +110,10 @@ def _activations(found: dict[str, Any]) -> Iterator[Measured]:
         both = {"ReLU": _OWN, name: f"adam, batch, {name}, shuffled"}
         says = f"ReLU learns complex patterns (here: better than {name})"
         yield _two(found, ("1.8", says), ("test accuracy", _accuracy), both, sign=1)
+        saved = np.array(found["step_seconds"][name]) / np.array(found["step_seconds"]["relu"]) - 1
         says = f"ReLU is computationally efficient (here: quicker than {name})"
-        yield _two(found, ("1.8", says), ("seconds an epoch", lambda fit: fit["epoch_seconds"]), both, sign=-1)
+        what = f"time of a training step, {len(saved)} rounds in turn instead of seeds"
+        yield Measured("1.8", says, what, f"{name} takes {1 + np.median(saved):.2f} times ReLU's", saved.tolist())
 
 
 def _rates(found: dict[str, Any]) -> Iterator[Measured]:
