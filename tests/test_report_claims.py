@@ -75,8 +75,9 @@ def test_the_table_says_on_what_it_was_measured():
 
 def test_a_run_that_was_killed_trains_only_what_is_missing(images, tmp_path, monkeypatch):
     photos, results = images(a=8, b=8), tmp_path / "found.json"
-    for name, value in (("SIZE", 16), ("SEEDS", (42, 43)), ("ROUNDS", 2), ("STEPS", 1)):
+    for name, value in (("SIZE", 16), ("SEEDS", (42, 43)), ("ACTIVATIONS", ("relu",))):
         monkeypatch.setattr(report_claims, name, value)
+    monkeypatch.setattr(report_claims, "_step_seconds", lambda job: {"relu": [0.1, 0.1]})
     grids = dict.fromkeys((report_claims.REPORTED, report_claims.Variant(optimizer="sgd")), (0.001, 0.0001))
     monkeypatch.setattr(report_claims, "GRIDS", grids)
     trained: list[tuple[str, float, int, bool]] = []
