@@ -68,7 +68,6 @@ def readable(
 
 def _figures(keys: Mapping[str, None], outside: list[str]) -> dict[str, Figures]:
     reported = {"the report's accuracy": _number("reported_test_accuracy")}
-    elsewhere = {f"accuracy on {name}": _ranged(f"{outside_key(name)}_accuracy") for name in outside}
     curve = [key.removeprefix("images_") for key in keys if key.startswith("images_at_")]
     exported = {title: _number(key, "{:.1f} MB") for key, title in EXPORTS.items() if key in keys}
     return {
@@ -79,29 +78,13 @@ def _figures(keys: Mapping[str, None], outside: list[str]) -> dict[str, Figures]
             "of them trained": _number("trainable_parameters", "{:.2f} M", 1e6),
             "multiply-adds an image": _number("multiply_adds", "{:.2f} G", 1e9),
         },
-        "Flexibility": {
-            "layers that learned": lambda row: (
-                f"{row['trained_layers']:.0f} of {row['layers']:.0f}" if "layers" in row else _ABSENT
-            ),
-            "weights it began with": lambda row: str(row["weights"]),
-        },
+        "Flexibility": {"layers that learned": _layers, "weights it began with": lambda row: str(row["weights"])},
         "Overfitting/Underfitting": {
             "train accuracy": _number("train_accuracy"),
             "less validation accuracy": _number("train_val_gap", "{:+.3f}"),
-            "calibration error": lambda row: (
-                f"{row['ece']:.3f}"
-                + (f", then {row['ece_calibrated']:.3f}" if row["ece_calibrated"] != row["ece"] else "")
-            ),
+            "calibration error": _calibration,
         },
-        "Generalization": {
-            "train-test gap": _ranged("train_test_gap", "{:+.3f}"),
-            "on other splits, ± deviation": lambda row: (
-                "{:.3f} ± {:.3f}".format(row["other_splits_accuracy"], row["other_splits_accuracy_std"])
-                if "other_splits_accuracy" in row
-                else _ABSENT
-            ),
-            **(elsewhere or {"on photographs from elsewhere": lambda _: "not measured"}),
-        },
+        "Generalization": _generalization(outside),
         "Accuracy": {
             "test accuracy": _ranged("test_accuracy"),
             **(reported if "reported_test_accuracy" in keys else {}),
@@ -114,6 +97,28 @@ def _figures(keys: Mapping[str, None], outside: list[str]) -> dict[str, Figures]
         "Data Dependency": {f"test accuracy, {_percent(at)} % learned": _on_part(at) for at in curve}
         or {"test accuracy by images learned": lambda _: "not measured"},
     }
+
+
+def _generalization(outside: list[str]) -> Figures:
+    elsewhere = {f"accuracy on {name}": _ranged(f"{outside_key(name)}_accuracy") for name in outside}
+    return {
+        "train-test gap": _ranged("train_test_gap", "{:+.3f}"),
+        "on other splits, ± deviation": lambda row: (
+            "{:.3f} ± {:.3f}".format(row["other_splits_accuracy"], row["other_splits_accuracy_std"])
+            if "other_splits_accuracy" in row
+            else _ABSENT
+        ),
+        **(elsewhere or {"on photographs from elsewhere": lambda _: "not measured"}),
+    }
+
+
+def _layers(row: Row) -> str:
+    return f"{row['trained_layers']:.0f} of {row['layers']:.0f}" if "layers" in row else _ABSENT
+
+
+def _calibration(row: Row) -> str:
+    before, after = row["ece"], row["ece_calibrated"]
+    return f"{before:.3f}" if before == after else f"{before:.3f}, then {after:.3f}"
 
 
 def _percent(at: str) -> str:
