@@ -18,7 +18,15 @@ from markdown_it import MarkdownIt
 from benchmarks.parts.child import ROOT
 from realwaste.classifier import temperature_scaling
 from realwaste.core import machine
-from realwaste.evaluation import architecture, calibration, classification, external, learning_curve, predictions
+from realwaste.evaluation import (
+    architecture,
+    calibration,
+    classification,
+    external,
+    intervals,
+    learning_curve,
+    predictions,
+)
 from realwaste.report import comparison, html_report, model_card, table1
 from realwaste.report.factors import SAID
 from realwaste.shortcuts import views
@@ -85,7 +93,7 @@ def _external() -> dict[str, Any]:
     labels = [CLASSES[0]] * 40 + [CLASSES[2]] * 40 + ["<i>g|ass</i>"] * 5
     outside = external.summary(labels, np.tile([0.7, 0.1, 0.1, 0.1], (85, 1)), CLASSES, np.arange(85))
     home = external.standing(np.zeros(20, int), np.tile([0.9, 0.1, 0.0, 0.0], (20, 1)), np.arange(20))
-    measured = {"home": home, "outside": outside, "change": external.change(home, outside)}
+    measured = {"home": home, "outside": outside, "change": intervals.change(home, outside)}
     same = {"home": {"images": 0}, "outside": outside, "change": {}}
     facts = {"source": "t <n>", "images": 85, "rejected": 3, "sha256": "0" * 64}
     return {"t <n>": facts | {"models": {"cnn": measured, "irv2": same, "densenet": measured}}}

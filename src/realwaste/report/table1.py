@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from realwaste.classifier.probabilities import Labels, Probabilities
-from realwaste.evaluation import external, intervals, predictions, scores
+from realwaste.evaluation import intervals, predictions, scores
 from realwaste.report.factors import EXPORTS, Row, outside_key
 
 # The report's test accuracies (sections 1.12 and 2.6). Its pretrained models were tested on other images (976, not
@@ -80,7 +80,7 @@ def _learned(own: pd.DataFrame, evaluated: Row) -> dict[str, float]:
     train, val = (scores.accuracy(*_answered(rows)) for rows in parts.values())
     known = intervals.of_accuracy(*_answered(parts["train"]), parts["train"]["group"].to_numpy())
     test = {f"accuracy{end}": evaluated[f"test_accuracy{end}"] for end in ("", "_low", "_high")}
-    gap = external.change(test | {"images": 1}, known | {"images": 1})
+    gap = intervals.change(test | {"images": 1}, known | {"images": 1})
     return {
         "train_accuracy": train,
         "val_accuracy": val,
