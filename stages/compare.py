@@ -9,7 +9,7 @@ from realwaste.classifier import registry
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json, write_text
 from realwaste.core.log import logger
-from realwaste.report import comparison, figures, html_report, model_card
+from realwaste.report import comparison, factors, figures, html_report, model_card, table1
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
@@ -61,6 +61,7 @@ def _story() -> html_report.Story:
     votes = comparison.ensemble(predicted, {name: facts["temperature"] for name, facts in evaluated.items()})
     everything = pd.concat([predicted, votes], ignore_index=True)
     measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_figures(votes, evaluated)}
+    external = metrics["external"]["sets"]
     return html_report.Story(
         fetched=metrics["fetch"],
         validated=metrics["validate_images"],
@@ -69,8 +70,8 @@ def _story() -> html_report.Story:
         trainings=trainings,
         embeddings=embeddings,
         evaluated=evaluated,
-        external=metrics["external"]["sets"],
-        rows=_table1(measured, trainings, embeddings, everything, metrics["fetch"]["origin"]),
+        external=external,
+        rows=_table1(measured, trainings, embeddings, everything, metrics["fetch"]["origin"], outside=external),
         pairs=comparison.pairs(everything),
         machines={stage: metrics[stage]["machine"] for stage in computing},
         rejected=read_csv(Path("data/rejected.csv")),
@@ -79,6 +80,8 @@ def _story() -> html_report.Story:
         rates=tables["lr_sweep"],
         confusions=tables["confusion"],
         reliability=tables["reliability"],
+        architectures=tables["architecture"],
+        learning_curve=tables["learning_curve"],
         doubted=metrics["suspects"],
         shortcuts=metrics["shortcuts"],
         explained=read_json(Path("data/explanations/explanations.json")),
@@ -92,6 +95,8 @@ def _table1(
     embeddings: dict[str, dict[str, Any]],
     predicted: pd.DataFrame,
     origin: str,
+    *,
+    outside: dict[str, Any],
 ) -> dict[str, dict[str, Any]]:
     # A fine-tuned model's seconds are its vectors' and its head's.
     seconds = {
@@ -102,7 +107,7 @@ def _table1(
     vote = {"backbone": "Soft vote", "weights": f"those of the {len(trainings)}"}
     named = trainings | {comparison.ENSEMBLE: vote}
     seconds[comparison.ENSEMBLE] = round(sum(seconds.values()), 2)
-    return comparison.table1(measured, named, seconds, predicted, origin)
+    return table1.measured(measured, named, seconds, predicted, origin, outside=outside)
 
 
 def _draw(studio: figures.Studio, told: html_report.Story, names: dict[str, str]) -> None:
@@ -118,4 +123,4 @@ def _draw(studio: figures.Studio, told: html_report.Story, names: dict[str, str]
     figures.model_scores(studio, PLOTS / "test_scores.png", told.rows, names)
     figures.reliability(studio, PLOTS / "reliability.png", told.reliability, models)
     figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(told.evaluated), models)
-    figures.table1(studio, PLOTS / "table1.png", comparison.readable(told.rows, names))
+    figures.table1(studio, PLOTS / "table1.png", factors.readable(told.rows, names, told.external))

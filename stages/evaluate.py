@@ -1,5 +1,8 @@
 """Every model's answer for every image, once: data/predictions.csv, and what the test answers are worth."""
 
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,62 +14,101 @@ from realwaste.classifier import model_file, registry, session, temperature_scal
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.probabilities import Probabilities
 from realwaste.classifier.session import Session
+from realwaste.commands import export
+from realwaste.commands.export import Format
 from realwaste.compute import device
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
-from realwaste.evaluation import answers, calibration, classification, cost, external_sets, predictions
+from realwaste.evaluation import (
+    answers,
+    architecture,
+    calibration,
+    classification,
+    cost,
+    external_sets,
+    learning_curve,
+    predictions,
+)
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.finetuning import cross_validation, head
 from realwaste.finetuning.phases import Recipe
 from realwaste.inference import engines
 from realwaste.training.fitting import Schedule
+from stages import learning_curves
 
 if TYPE_CHECKING:
-    from stages.launcher.params import Params
+    from stages.launcher.params import Evaluate, Params
 
 RAW = Path("data/raw")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of one model: its answers, its test figures, the reliability table, what it costs, and what it is made of."""
+
+    rows: pd.DataFrame
+    scores: dict[str, Any]
+    reliability: pd.DataFrame
+    cost: dict[str, Any]
+    structure: pd.DataFrame
+    machine: dict[str, str | int]
+    outside: dict[str, Any]
+    said: str
 
 
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     splits = splits.merge(read_csv(Path("data/groups.csv")), on="path", validate="one_to_one")
-    classes = labels.classes_of(splits)
-    said_of_all, costs, scored, made, reliability, said = [], {}, {}, {}, [], []
-    with external_sets.all_opened(params.evaluate.external, classes) as outside:
-        external: dict[str, Any] = {set_name: one.facts | {"models": {}} for set_name, one in outside.items()}
-        for name in registry.on():
-            file = registry.file(name)
-            load = cache(model_file.load)
-            opened, classifier = partial(session.opened, file, inference=params.base.inference, load=load), load(file)
-            asked = opened()
-            probabilities, facts = _answers(params.base.inference, classifier, asked, splits)
-            facts |= _other_splits(params, name, splits)
-            rows = predictions.rows(splits, name, probabilities, classes)
-            tested = rows[rows["split"] == "test"]
-            measured, table = _scores(tested, classifier.facts)
-            said_of_all.append(rows)
-            reliability.append(table)
-            scored[name] = measured | facts
-            precision = classifier.facts.precision
-            made[name] = device.record(precision, inference=engines.resolve(params.base.inference, precision))
-            first, repeats = RAW / splits["path"].iloc[0], params.evaluate.latency_repeats
-            costs[name] = cost.measure(classifier.model, opened(rows=1), file, first, repeats=repeats)
-            for set_name, one in outside.items():
-                external[set_name]["models"][name] = _outside(one, asked, tested)
-            said.append(_said(classifier.facts, measured))
-    whole = pd.concat(said_of_all, ignore_index=True)
-    confusions = predictions.confusions(whole[whole["split"] == "test"])
+    with external_sets.all_opened(params.evaluate.external, labels.classes_of(splits)) as outside:
+        found = {name: _of_model(params, name, splits, outside) for name in registry.on()}
+        asked = {
+            name: one.facts | {"models": {model: own.outside[name] for model, own in found.items()}}
+            for name, one in outside.items()
+        }
+    each = list(found.values())
+    whole = pd.concat([own.rows for own in each], ignore_index=True)
+    about = {"machine": machine.merged({name: own.machine for name, own in found.items()})}
+    scored = {name: own.scores for name, own in found.items()}
     write_csv(Path("data/predictions.csv"), whole)
-    about = {"machine": machine.merged(made)}
     write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | about | scored)
-    write_json(Path("metrics/external.json"), {"dataset": dataset} | about | {"sets": external})
-    write_json(Path("metrics/cost.json"), about | costs)
-    write_csv(Path("plots/data/confusion.csv"), confusions.assign(dataset=dataset))
-    write_csv(Path("plots/data/reliability.csv"), pd.concat(reliability, ignore_index=True).assign(dataset=dataset))
-    logger.info("%s, test accuracy: %s", dataset, ", ".join(said))
+    write_json(Path("metrics/external.json"), {"dataset": dataset} | about | {"sets": asked})
+    write_json(Path("metrics/cost.json"), about | {name: own.cost for name, own in found.items()})
+    curves = {name: own["learning_curve"] for name, own in scored.items() if "learning_curve" in own}
+    for name, table in (
+        ("confusion", predictions.confusions(whole[whole["split"] == "test"])),
+        ("reliability", pd.concat([own.reliability for own in each], ignore_index=True)),
+        ("architecture", pd.concat([own.structure for own in each], ignore_index=True)),
+        ("learning_curve", learning_curve.table(curves)),
+    ):
+        write_csv(Path(f"plots/data/{name}.csv"), table.assign(dataset=dataset))
+    logger.info("%s, test accuracy: %s", dataset, ", ".join(own.said for own in each))
+
+
+def _of_model(params: "Params", name: str, splits: pd.DataFrame, outside: dict[str, ExternalSet]) -> Found:
+    file, load = registry.file(name), cache(model_file.load)
+    opened, classifier = partial(session.opened, file, inference=params.base.inference, load=load), load(file)
+    asked, facts = opened(), classifier.facts
+    structure = architecture.table(classifier.model)
+    probabilities, told = _answers(params.base.inference, classifier, asked, splits)
+    told |= _other_splits(recipe := _recipe(params, name, splits), params, name, splits)
+    told |= learning_curves.of(params, name, recipe, splits, facts.precision)
+    rows = predictions.rows(splits, name, probabilities, labels.classes_of(splits))
+    tested = rows[rows["split"] == "test"]
+    measured, reliability = _scores(tested, facts)
+    costs = _cost(classifier, opened(rows=1), RAW / splits["path"].iloc[0], params.evaluate)
+    return Found(
+        rows=rows,
+        scores=measured | told,
+        reliability=reliability,
+        cost=costs | architecture.totals(structure),
+        structure=structure.assign(model=name),
+        machine=device.record(facts.precision, inference=engines.resolve(params.base.inference, facts.precision)),
+        outside={set_name: _outside(one, asked, tested) for set_name, one in outside.items()},
+        said=_said(facts, measured),
+    )
 
 
 def _said(facts: Facts, measured: dict[str, Any]) -> str:
@@ -95,21 +137,46 @@ def _answers(
     return probabilities, facts
 
 
-def _other_splits(params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
-    """What the same head scores on the folds of a repeated, grouped cross-validation; nothing of the CNN."""
-    if name not in registry.BACKBONES or not params.evaluate.fold_repeats:
-        return {}
-    own, base, classes = getattr(params, f"finetune_{name}"), params.base, labels.classes_of(splits)
+def _recipe(params: "Params", name: str, splits: pd.DataFrame) -> Recipe | None:
+    """How a model's head was fitted; None of the CNN."""
+    if name not in registry.BACKBONES:
+        return None
+    own, base = getattr(params, f"finetune_{name}"), params.base
     schedule = Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, base.seed)
+    return Recipe(len(labels.classes_of(splits)), own.dense_units, schedule, base.deterministic, own.dropout)
+
+
+def _other_splits(recipe: Recipe | None, params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
+    """What the same head scores on the folds of a repeated, grouped cross-validation; nothing of the CNN."""
+    if recipe is None or not params.evaluate.fold_repeats:
+        return {}
+    classes = labels.classes_of(splits)
     found = cross_validation.repeated(
         embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist()),
         np.searchsorted(classes, splits["label"]),
         splits["group"].to_numpy(),
-        Recipe(len(classes), own.dense_units, schedule, base.deterministic, own.dropout),
+        recipe,
         folds=params.evaluate.folds,
         repeats=params.evaluate.fold_repeats,
     )
     return {"other_splits": found} if found else {}
+
+
+def _cost(classifier: Classifier, asked: Session, image: Path, own: "Evaluate") -> dict[str, Any]:
+    file = registry.file(classifier.facts.name)
+    measured = cost.measure(classifier.model, asked, file, image, repeats=own.latency_repeats)
+    return measured | _export_sizes(classifier, own.exports)
+
+
+def _export_sizes(classifier: Classifier, formats: Sequence[Format]) -> dict[str, float]:
+    """Megabytes of the model in each of these formats, by exporting it."""
+    sizes = {}
+    with tempfile.TemporaryDirectory(prefix="realwaste-export-") as folder:
+        for one in formats:
+            path = export.export(classifier, one, Path(folder) / export.default_target(classifier.facts.name, one).name)
+            files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+            sizes[f"{one}_mb"] = round(sum(file.stat().st_size for file in files) / 1e6, 2)
+    return sizes
 
 
 def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:

@@ -28,8 +28,10 @@ def main(params: "Params") -> None:
         Path("data/raw"),
         cnn.image_size,
         cnn.cache,
-        cnn.batch_norm_momentum,
-        fitting.Schedule(own.epochs, cnn.batch_size, 0, cnn.shuffle, base.seed, dtype_policy=policy),
+        {name: getattr(cnn, name) for name in ("batch_norm_momentum", "normalization", "activation")},
+        fitting.Schedule(
+            own.epochs, cnn.batch_size, 0, cnn.shuffle, base.seed, dtype_policy=policy, optimizer=cnn.optimizer
+        ),
         base.deterministic,
         own.prune,
     )

@@ -14,19 +14,17 @@ from realwaste.core.log import logger
 from realwaste.data_parallel import engines
 from realwaste.dataset.labels import classes_of
 from realwaste.network import cnn
-from realwaste.network.augmentation import Augment
 from realwaste.training import batches
-from realwaste.training.fitting import Schedule
 from realwaste.training.samples import Samples
+from stages import cnn_recipe
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
-    import keras
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from stages.launcher.params import Params, TrainCnn
+    from stages.launcher.params import Params
 
 
 def main(params: "Params") -> None:
@@ -35,7 +33,7 @@ def main(params: "Params") -> None:
     splits, fetched = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))
     engine, classes, dataset = engines.of(base.engine), tuple(classes_of(splits)), fetched["dataset"]
     train, val, cache = engine.pictures(splits, Path("data/raw"), own.image_size, own.cache)
-    model, policy = _model(own, len(classes)), precision.resolve(base.precision)
+    model, policy = cnn_recipe.model(own, len(classes)), precision.resolve(base.precision)
     made = device.record(policy, base.engine)
     device.say(made)
     # Whatever engine a run that did not end had, another may go on from its last epoch.
@@ -46,7 +44,7 @@ def main(params: "Params") -> None:
         write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
 
     with resume.state("train_cnn", work, dependencies.files("train_cnn")) as kept:
-        schedule = _schedule(own, base.seed, policy)
+        schedule = cnn_recipe.schedule(own, base.seed, policy)
         trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
         live(trained.history)
         started, at_once = (
@@ -71,30 +69,3 @@ def _features(asked: Session, samples: Samples) -> "NDArray[np.float32]":
     rows, at_once = novelty.sample(len(samples.labels)), asked.facts.batch_size
     parts = (rows[start : start + at_once] for start in range(0, len(rows), at_once))
     return asked.of_batches(samples.inputs[part] for part in parts)[1]
-
-
-def _model(own: "TrainCnn", classes: int) -> "keras.Model":
-    return cnn.build(
-        own.image_size,
-        classes,
-        batch_norm_momentum=own.batch_norm_momentum,
-        head=own.head,
-        dropout=own.dropout,
-        augment=Augment(**own.augment.model_dump()),
-    )
-
-
-def _schedule(own: "TrainCnn", seed: int, policy: str) -> Schedule:
-    return Schedule(
-        own.epochs,
-        own.batch_size,
-        own.learning_rate,
-        own.shuffle,
-        seed,
-        dtype_policy=policy,
-        decay=own.decay,
-        weight_decay=own.weight_decay,
-        label_smoothing=own.label_smoothing,
-        class_weights=own.class_weights,
-        patience=own.patience,
-    )

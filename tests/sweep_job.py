@@ -22,8 +22,9 @@ def main() -> int:
     table, *_ = manifest.scan(folder / "pictures")
     splits = split.stratified(table, train=0.6, val=0.2, test=0.2, seed=1)
     schedule = fitting.Schedule(EPOCHS, 8, 0, True, 3)
+    network, prune = {"batch_norm_momentum": 0.9}, "--prune" in sys.argv
     job = trials.Sweep(
-        RATES, splits, folder / "pictures", 48, "memory", 0.9, schedule, deterministic=True, prune="--prune" in sys.argv
+        RATES, splits, folder / "pictures", 48, "memory", network, schedule, deterministic=True, prune=prune
     )
     kept = folder / f"kept_{engine}"
     kept.mkdir(exist_ok=True)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from realwaste.evaluation import classification, predictions
-from realwaste.report import comparison, figures
+from realwaste.report import comparison, factors, figures, table1
 
 CLASSES = ["a", "b"]
 MODELS = ("cnn", "irv2", "densenet")
@@ -37,7 +37,7 @@ def predicted():
 def evaluated(predicted):
     cost = {"parameters": 1000, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
     tested = predicted[predicted["split"] == "test"]
-    cost |= {"ece": 0.2, "ece_calibrated": 0.1}
+    cost |= {"ece": 0.2, "ece_calibrated": 0.1, "multiply_adds": 2_830_000_000, "layers": 12, "trained_layers": 7}
     return {
         model: classification.summary(
             predictions.labels_of(own), predictions.probabilities_of(own), CLASSES, own["group"].to_numpy()
@@ -56,19 +56,59 @@ SECONDS = {"cnn": 9.0, "irv2": 5.0, "densenet": 4.0}
 
 
 def test_table1_has_every_measured_factor(predicted, evaluated):
-    row = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
+    row = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
     own = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
     assert row["train_accuracy"] == (predictions.predicted(own) == own["label"]).mean()
     assert row["train_test_gap"] == pytest.approx(row["train_accuracy"] - row["test_accuracy"])
     assert (row["weights"], row["training_seconds"], row["latency_ms"]) == ("random", 5.0, 2.5)
 
 
+def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, evaluated):
+    on_part = {"images": 4, "accuracy": 0.5, "accuracy_std": 0.1, "accuracy_low": 0.3, "accuracy_high": 0.7}
+    evaluated["irv2"] |= {
+        "learning_curve": {"repeats": 3, "at_10": on_part},
+        "other_splits": {"accuracy_mean": 0.6, "accuracy_std": 0.05},
+        "litert_mb": 7.1,
+    }
+    home = {"images": 9, "accuracy": 0.4, "accuracy_low": 0.2, "accuracy_high": 0.6}
+    asked = {"at a friend's": {"models": {model: {"outside": home} for model in MODELS}}}
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic", outside=asked)
+    assert all(isinstance(value, str | int | float) for row in rows.values() for value in row.values())
+    own = rows["irv2"]
+    assert (own["images_at_10"], own["accuracy_at_10"], own["accuracy_at_10_low"]) == (4, 0.5, 0.3)
+    assert own["outside_at_a_friend_s_accuracy_high"] == 0.6
+    assert own["train_test_gap_low"] < own["train_test_gap"] < own["train_test_gap_high"]
+    names = comparison.names(rows)
+    told = factors.readable(rows, names, asked)
+    assert list(dict.fromkeys(told.index.get_level_values("factor"))) == list(factors.SAID)
+    assert told.loc[("Data Dependency", "the report"), "CNN"] == factors.SAID["Data Dependency"][0]
+    assert told.loc[("Data Dependency", "the report"), names["irv2"]] == factors.SAID["Data Dependency"][1]
+    shown = told[names["irv2"]]
+    assert shown["Data Dependency", "test accuracy, 10 % learned"] == "0.500 (0.300 to 0.700), 4 images"
+    assert shown["Generalization", "accuracy on at a friend's"] == "0.400 (0.200 to 0.600)"
+    assert shown["Generalization", "on other splits, ± deviation"] == "0.600 ± 0.050"
+    assert shown["Deployment", "as LiteRT"] == "7.1 MB"
+    assert shown["Flexibility", "layers that learned"] == "7 of 12"
+    assert shown["Computational Resources", "multiply-adds an image"] == "2.83 G"
+    assert told.loc[("Data Dependency", "test accuracy, 10 % learned"), "CNN"] == "–"
+
+
+def test_what_was_not_measured_is_called_so(predicted, evaluated):
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+    told = factors.readable(rows, comparison.names(rows))
+    for figure in (
+        ("Data Dependency", "test accuracy by images learned"),
+        ("Generalization", "on photographs from elsewhere"),
+    ):
+        assert set(told.loc[figure]) == {"not measured"}
+
+
 def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
     for origin in ("synthetic", "given"):
-        rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, origin)
+        rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, origin)
         assert all("reported_test_accuracy" not in row for row in rows.values())
-        assert "The report's accuracy" not in comparison.readable(rows, comparison.names(rows)).index
-    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "realwaste")
+        assert ("Accuracy", "the report's accuracy") not in factors.readable(rows, comparison.names(rows)).index
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "realwaste")
     assert [row["reported_test_accuracy"] for row in rows.values()] == [0.6183, 0.8637, 0.8617]
 
 
@@ -119,7 +159,7 @@ def test_the_order_of_the_rows_changes_nothing(predicted):
 
 
 def test_names_say_which_weights_and_keep_twins_apart(predicted, evaluated):
-    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "x")
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "x")
     assert list(comparison.names(rows).values()) == [
         "CNN",
         "InceptionResNetV2\nRANDOM weights",
@@ -139,7 +179,7 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
 
     monkeypatch.setattr(figures.Studio, "save", noted)
     studio = figures.Studio("drawn", "synthetic", "#4c84b8", 60)
-    rows = comparison.table1(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
     names = comparison.names(rows)
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
     history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])
@@ -154,7 +194,7 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
     )
     figures.model_scores(studio, tmp_path / "6.png", rows, names)
     figures.class_scores(studio, tmp_path / "7.png", comparison.class_scores(evaluated), names)
-    figures.table1(studio, tmp_path / "8.png", comparison.readable(rows, names))
+    figures.table1(studio, tmp_path / "8.png", factors.readable(rows, names))
     reliable = pd.DataFrame({"confidence": [0.4, 0.9], "accuracy": [0.5, 0.7], "images": [3, 9]})
     both = [
         reliable.assign(model=model, probabilities=said) for model in MODELS for said in ("as they are", "calibrated")
@@ -186,5 +226,7 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     assert figures_of_it["parameters"] == 3000
     both = {"ensemble": figures_of_it} | evaluated
     trainings = {"ensemble": {"backbone": "Soft vote", "weights": "those of the three"}} | TRAININGS
-    table = comparison.table1(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste")
-    assert comparison.readable(table, comparison.names(table)).loc["The report's accuracy", "Soft vote"] == "–"
+    table = table1.measured(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste")
+    assert (
+        factors.readable(table, comparison.names(table)).loc[("Accuracy", "the report's accuracy"), "Soft vote"] == "–"
+    )

@@ -19,7 +19,7 @@ from realwaste.classifier import model_file, session
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.temperature_scaling import tempered
 from realwaste.core.errors import UserError
-from realwaste.evaluation import calibration, classification, external, external_sets, predictions, scores
+from realwaste.evaluation import calibration, classification, external, external_sets, intervals, predictions, scores
 from realwaste.network import cnn
 from realwaste.sources import labelled
 
@@ -106,9 +106,9 @@ def test_the_change_of_an_accuracy_by_newcombe():
         for right, count in ((56, 70), (48, 80))
         for low, high in [scores.wilson_interval(right / count, count)]
     )
-    change = external.change(theirs, ours)
+    change = intervals.change(theirs, ours)
     assert [round(value, 4) for value in change.values()] == [0.2, 0.0524, 0.3339]
-    assert external.change({"images": 0}, ours) == {}
+    assert intervals.change({"images": 0}, ours) == {}
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,17 @@ from markdown_it import MarkdownIt
 from benchmarks.parts.child import ROOT
 from realwaste.classifier import temperature_scaling
 from realwaste.core import machine
-from realwaste.evaluation import calibration, classification, external, predictions
-from realwaste.report import comparison, html_report, model_card
+from realwaste.evaluation import (
+    architecture,
+    calibration,
+    classification,
+    external,
+    intervals,
+    learning_curve,
+    predictions,
+)
+from realwaste.report import comparison, html_report, model_card, table1
+from realwaste.report.factors import SAID
 from realwaste.shortcuts import views
 from stages.launcher import params_file
 
@@ -43,6 +52,27 @@ SHORTCUTS = {
 }
 
 
+_ON_PART = {"accuracy": 0.61, "accuracy_std": 0.02, "accuracy_low": 0.5, "accuracy_high": 0.72}
+CURVE: dict[str, Any] = {"repeats": 3, "at_10": {"images": 10} | _ON_PART, "at_100": {"images": 96} | _ON_PART}
+ARCHITECTURES = pd.DataFrame(
+    [
+        ("cnn", "Conv2D", 1, 1, 1, "256 × 256 × 32", 896, 896, 56_623_104),
+        ("cnn", "ReLU", 1, 1, 0, "256 × 256 × 32", 0, 0, 0),
+        ("cnn", "Dense", 1, 1, 1, "128", 33_554_560, 33_554_560, 33_554_432),
+        *[
+            row
+            for model in ("irv2", "densenet")
+            for row in (
+                (model, "Inception-ResNet-A", 10, 220, 0, "35 × 35 × 320", 1_234_080, 0, 1_499_008_000),
+                (model, "From expanded_conv_3_squeeze_excite_conv", 1, 9, 2, "7 × 7 × 576", 9_000, 1_000, 1_000_000),
+                (model, "Dense", 1, 1, 1, "9", 1161, 1161, 1152),
+            )
+        ],
+    ],
+    columns=["model", *architecture.COLUMNS],
+)
+
+
 def _predicted() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     labels = np.arange(160) % 4
@@ -63,7 +93,7 @@ def _external() -> dict[str, Any]:
     labels = [CLASSES[0]] * 40 + [CLASSES[2]] * 40 + ["<i>g|ass</i>"] * 5
     outside = external.summary(labels, np.tile([0.7, 0.1, 0.1, 0.1], (85, 1)), CLASSES, np.arange(85))
     home = external.standing(np.zeros(20, int), np.tile([0.9, 0.1, 0.0, 0.0], (20, 1)), np.arange(20))
-    measured = {"home": home, "outside": outside, "change": external.change(home, outside)}
+    measured = {"home": home, "outside": outside, "change": intervals.change(home, outside)}
     same = {"home": {"images": 0}, "outside": outside, "change": {}}
     facts = {"source": "t <n>", "images": 85, "rejected": 3, "sha256": "0" * 64}
     return {"t <n>": facts | {"models": {"cnn": measured, "irv2": same, "densenet": measured}}}
@@ -82,11 +112,19 @@ def tell(tmp_path: Path):
     """tell(dataset=…, weights=…, diverged=…): a Story with four pictures."""
 
     def story(
-        dataset="RealWaste", origin="realwaste", weights="imagenet", diverged=False, rejected=0, *, external=None
+        dataset="RealWaste",
+        origin="realwaste",
+        weights="imagenet",
+        diverged=False,
+        rejected=0,
+        *,
+        external=None,
+        curves=True,
     ) -> html_report.Story:
         predicted = _predicted()
         tested = predicted[predicted["split"] == "test"]
         cost = {"parameters": 33_583_177, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
+        cost |= {"multiply_adds": 392_176_192, "layers": 12, "trained_layers": 7, "onnx_mb": 134.4}
         evaluated, reliability = {}, []
         for model, own in tested.groupby("model", sort=False):
             labels, raw = predictions.labels_of(own), predictions.probabilities_of(own)
@@ -96,6 +134,8 @@ def tell(tmp_path: Path):
             for said, answers in (("as they are", raw), ("calibrated", calibrated)):
                 table = calibration.reliability(labels, answers)
                 reliability.append(table.assign(model=model, probabilities=said))
+        for model in ("irv2", "densenet"):
+            evaluated[model]["learning_curve"] = CURVE
         evaluated["irv2"]["repeats"] = {"runs": 3, "test_accuracy_mean": 0.81234, "test_accuracy_std": 0.01}
         ended = {
             "diverged": False,
@@ -169,7 +209,7 @@ def tell(tmp_path: Path):
             embeddings={name: {"seconds": 12.3, "images": 160, "image_size": 524} for name in ("irv2", "densenet")},
             evaluated=evaluated,
             external=external or {},
-            rows=comparison.table1(evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, origin),
+            rows=table1.measured(evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, origin, outside=external),
             pairs=comparison.pairs(predicted),
             machines={
                 "train_cnn": machine.record("float32", gpus=["NVIDIA <H100>"]),
@@ -182,6 +222,8 @@ def tell(tmp_path: Path):
             rates=rates,
             confusions=predictions.confusions(tested),
             reliability=pd.concat(reliability),
+            architectures=ARCHITECTURES,
+            learning_curve=learning_curve.table({"irv2": CURVE, "densenet": CURVE} if curves else {}),
             shortcuts=SHORTCUTS,
             doubted={"images": 160, "doubted_by_all": 7},
             explained={
@@ -226,7 +268,7 @@ def test_the_page_is_drawn_whole_and_legible(shown, width, dark):
     opened_page = shown(width=width, dark=dark, rejected=2)
     page = opened_page.page
     assert opened_page.problems == []
-    assert page.locator(".chart").count() == page.locator(".chart svg").count() == 7 + 2 * 3 + 3 + 3
+    assert page.locator(".chart").count() == page.locator(".chart svg").count() == 8 + 2 * 3 + 3 + 3
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     sizes = page.evaluate(
@@ -244,6 +286,55 @@ def test_the_page_is_drawn_whole_and_legible(shown, width, dark):
     brightness = [sum(map(int, color.strip("rgb()").split(","))) for color in (ground, ink)]
     assert (brightness[0] < brightness[1]) == dark
     assert abs(brightness[0] - brightness[1]) > 450
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1400])
+def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(shown, width):
+    page = shown(width=width).page
+    drawings = page.locator("svg.architecture")
+    assert drawings.count() == 3
+    assert [drawing.locator("rect.box").count() for drawing in drawings.all()] == [3, 3, 3]
+    outside = page.evaluate(
+        """[...document.querySelectorAll("svg.architecture g")].flatMap(box => {
+        const edge = box.querySelector(".box").getBoundingClientRect();
+        const texts = [...box.querySelectorAll("text")].map(text => [text.textContent, text.getBoundingClientRect()]);
+        const over = (at, other) => other.left > at.left && other.left < at.right
+          && Math.abs(other.top - at.top) < 6;
+        return texts.filter(([, at]) => at.left < edge.left || at.right > edge.right || at.bottom > edge.bottom
+          || at.height < 11 || texts.some(([, other]) => over(at, other))).map(([said]) => said);})"""
+    )
+    assert outside == []
+    first = drawings.first
+    assert first.get_attribute("aria-label") == "Architecture of CNN"
+    assert "33.6 M parameters, learned" in first.inner_html()
+    second = drawings.nth(1).inner_html()
+    assert "10 × Inception-ResNet-A" in second
+    assert "1.23 M parameters, frozen" in second
+    assert "9 k parameters, in part" in second
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1400])
+def test_all_nine_factors_of_table_1_have_the_report_s_words_and_figures(shown, width):
+    page = shown(width=width, external=_external()).page
+    factors = page.locator("#comparison .factor")
+    assert factors.count() == 9
+    assert factors.locator("h3").all_inner_texts() == list(SAID)
+    for factor, sentences in zip(factors.all(), SAID.values(), strict=True):
+        text = factor.inner_text()
+        assert all(sentence in text for sentence in sentences)
+        assert factor.locator("tbody tr").count() == 3
+        assert factor.evaluate("card => card.scrollWidth <= card.clientWidth")
+    data = factors.last.inner_text()
+    assert data.count("0.610 (0.500 to 0.720), 96 images") == 2
+    assert "134.4 MB" in factors.nth(7).inner_text()
+    assert factors.nth(5).locator('td[data-head="accuracy on t <n>"]').count() == 3
+
+
+def test_without_a_learning_curve_the_page_says_how_to_have_one(tell):
+    assert 'data-chart="learning_curve"' not in html_report.page(tell(curves=False))
+    assert "evaluate.learning_curve.cnn=true" in html_report.page(tell())
 
 
 @needs_browser
@@ -446,7 +537,9 @@ OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "color": 0.0}
         ({"decay": "cosine"}, "a learning rate of 0.001 that falls to 0 along half a cosine, sparse"),
         ({"label_smoothing": 0.1}, "0.001, crossentropy with labels smoothed by 0.1, 12 epochs"),
         ({"class_weights": True}, "in each epoch, each class counting as if it had as many images as the mean class."),
-        ({"shuffle": False}, "in batches of 32, in the same order in each epoch, never shuffled."),
+        ({"shuffle": False}, "in batches of 32, in one order in all epochs, drawn once."),
+        ({"optimizer": "sgd"}, "SGD, a learning rate of 0.001, sparse"),
+        ({"optimizer": "sgd_momentum", "weight_decay": 0.1}, "SGD with a momentum of 0.9 and a weight decay of 0.1, a"),
         ({"dropout": 0.5}, "in each epoch, dropout of 0.5."),
         ({"patience": 8}, "ended early after 8 epochs without a lower validation loss, the best epoch's weights kept."),
         (

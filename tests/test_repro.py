@@ -103,6 +103,15 @@ def test_every_number_and_picture_is_there(done):
     assert all(list(record) == list(machine.KEYS) for record in made.values())
     assert metrics["finetune_edge"] == metrics["embed_edge"] == {"dataset": "synthetic", "backbone": "off"}
     assert "edge" not in metrics["evaluate"].keys() | metrics["compare"].keys()
+    structures = pd.read_csv(done / "plots/data/architecture.csv").groupby("model")["parameters"].sum()
+    for model in ("cnn", "irv2", "densenet"):
+        row, curve = metrics["compare"][model], metrics["evaluate"][model]["learning_curve"]
+        assert row["images_at_50"] < row["images_at_100"] == curve["at_100"]["images"] == metrics["split"]["train"]
+        assert row["train_test_gap_low"] <= row["train_test_gap"] <= row["train_test_gap_high"]
+        assert row["outside_outside_accuracy"] == asked["models"][model]["outside"]["accuracy"]
+        assert structures[model] == row["parameters"] > 0 < row["multiply_adds"]
+    assert metrics["compare"]["cnn"]["trained_layers"] == 7
+    assert len(pd.read_csv(done / "plots/data/learning_curve.csv")) == 3 * 2
     cnn = metrics["cost"]["cnn"]
     assert cnn["file_mb"] * 1e6 < 5 * cnn["parameters"], "the saved CNN carries its optimizer"
     table = pd.read_csv(done / "data/predictions.csv")

@@ -37,6 +37,30 @@ def test_the_reports_network():
     assert model.input_shape == (None, 256, 256, 3)
 
 
+def test_without_normalization_and_with_another_activation():
+    model = cnn.build(16, 2, batch_norm_momentum=0.9, normalization="none", activation="tanh")
+    kinds = [type(layer).__name__ for layer in model.layers]
+    block = ["Conv2D", "Activation", "MaxPooling2D"]
+    assert kinds == ["Rescaling", *block, *block, "Flatten", "Dense", "Dense", "Dense"]
+    activations = [layer.activation.__name__ for layer in model.layers if hasattr(layer, "activation")]
+    assert activations == ["linear", "tanh", "linear", "tanh", "tanh", "tanh", "softmax"]
+
+
+@pytest.mark.parametrize(("optimizer", "momentum"), [("sgd", 0.0), ("sgd_momentum", 0.9)])
+def test_an_optimizer_steps_by_its_formula(optimizer, momentum):
+    """v = momentum v - rate g, w += v: two steps on a loss whose gradient is known."""
+    twin = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="softmax", use_bias=False)])
+    twin.set_weights([np.zeros((1, 2), np.float32)])
+    fitting.compile_for_training(twin, Schedule(1, 1, 0.5, False, 1, optimizer=optimizer), 1)
+    weight = velocity = 0.0
+    for _ in range(2):
+        twin.train_on_batch(np.ones((1, 1), np.float32), np.zeros(1, np.int64))
+        gradient = 1 / (1 + np.exp(-2 * weight)) - 1  # of the crossentropy, softmax of (w, -w)
+        velocity = momentum * velocity - 0.5 * gradient
+        weight += velocity
+        np.testing.assert_allclose(twin.get_weights()[0], [[weight, -weight]], atol=1e-6)
+
+
 def _order(**changed):
     values = {"batch_size": 4, "epochs": 3, "seed": 5, "shuffle": True} | changed
     numbers = Samples(np.arange(10), np.arange(10))
@@ -55,8 +79,13 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     assert _order(seed=6) != _order()
 
 
-def test_the_reports_generator_did_not_shuffle():
-    assert _order(shuffle=False, epochs=1) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+def test_the_reports_generator_kept_to_one_mixed_order():
+    """Its rows had been mixed once, by train_test_split."""
+    order = _order(shuffle=False)
+    assert order == _order(epochs=1) * 3
+    first = [number for batch in order[:3] for number in batch]
+    assert sorted(first) == list(range(10)) != first
+    assert _order(shuffle=False, start_epoch=1) == order[3:]
 
 
 def _first_kernel_moved(optimizer=None):

@@ -41,6 +41,7 @@ def make(root: Path) -> None:
         evaluate__latency_repeats=1,
         evaluate__folds=2,
         evaluate__fold_repeats=1,
+        evaluate__learning_curve={"percents": [50, 100], "repeats": 1, "cnn": True},
         shortcuts__image_size=32,
         evaluate__external=["outside"],
         base__seeds=[1, 2],

@@ -3,6 +3,7 @@
 They have no defaults and convert nothing: a value reaches a stage as params.yaml has it, or the run is refused.
 """
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -11,6 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 def _each_once(values: list[Any]) -> list[Any]:
     if len(set(values)) < len(values):
         raise ValueError("each value must stand once")
+    return values
+
+
+def _rising(values: list[float]) -> list[float]:
+    if any(later <= earlier for earlier, later in pairwise(values)):
+        raise ValueError("the values must rise")
     return values
 
 
@@ -83,7 +90,10 @@ class TrainCnn(Section):
     batch_size: Count
     epochs: Count
     learning_rate: Rate
+    optimizer: Literal["adam", "sgd", "sgd_momentum"]
+    normalization: Literal["batch", "none"]
     batch_norm_momentum: Ratio
+    activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
     shuffle: bool
     head: Literal["flatten", "gap"]
     augment: Augment
@@ -144,10 +154,18 @@ class FinetuneEdge(Finetune):
     backbone: Text | None  # None: off
 
 
+class LearningCurve(Section):
+    percents: Annotated[list[Annotated[float, Field(gt=0, le=100)]], AfterValidator(_rising)]
+    repeats: Annotated[int, Field(ge=1, le=100)]
+    cnn: bool
+
+
 class Evaluate(Section):
     latency_repeats: Count
     folds: Annotated[int, Field(ge=2, le=20)]
     fold_repeats: Annotated[int, Field(ge=0, le=100)]
+    learning_curve: LearningCurve
+    exports: Annotated[list[Literal["onnx", "litert", "saved_model"]], AfterValidator(_each_once)]
     external: Annotated[list[Text], AfterValidator(_each_once)]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,23 +81,6 @@ def standing(labels: Labels, probabilities: Probabilities, groups: Groups) -> di
         **intervals.of_accuracy(labels, probabilities, groups),
         **_confidence(probabilities),
         "ece": calibration.expected_error(labels, probabilities),
-    }
-
-
-def change(home: Mapping[str, Any], outside: Mapping[str, Any]) -> dict[str, float]:
-    """The difference of two accuracies on different images, outside less home, and its 95 % interval (Newcombe 1998).
-
-    From the intervals of the two, whatever they were made by (MOVER). Empty where one of them has no images.
-    """
-    if not (home["images"] and outside["images"]):
-        return {}
-    difference = outside["accuracy"] - home["accuracy"]
-    down = outside["accuracy"] - outside["accuracy_low"], home["accuracy_high"] - home["accuracy"]
-    up = outside["accuracy_high"] - outside["accuracy"], home["accuracy"] - home["accuracy_low"]
-    return {
-        "difference": difference,
-        "difference_low": difference - math.hypot(*down),
-        "difference_high": difference + math.hypot(*up),
     }
 
 

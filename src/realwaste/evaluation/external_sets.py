@@ -15,7 +15,7 @@ from realwaste.classifier.temperature_scaling import tempered
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.dataset import leakage, manifest
-from realwaste.evaluation import external, predictions
+from realwaste.evaluation import external, intervals, predictions
 from realwaste.sources import labelled
 
 _SHOWN = 5
@@ -126,4 +126,4 @@ def at_home_and_outside(
     same = tested[tested["label"].isin(set(one.known.values()))]
     labels, answers = predictions.labels_of(same), predictions.probabilities_of(same)
     home = external.standing(labels, tempered(answers, facts.temperature), same["group"].to_numpy())
-    return {"home": home, "outside": outside, "change": external.change(home, outside)}
+    return {"home": home, "outside": outside, "change": intervals.change(home, outside)}

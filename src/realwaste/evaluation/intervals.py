@@ -1,5 +1,7 @@
 """Two 95 % intervals of each figure, images for themselves and groups of images as one; the wider of them leads."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from realwaste.classifier.probabilities import Labels, Probabilities
@@ -38,3 +40,20 @@ def of_test(labels: Labels, probabilities: Probabilities, groups: Groups) -> dic
     for figure, images, grouped in figures:
         told |= both(figure, images, grouped)
     return told
+
+
+def change(home: Mapping[str, Any], outside: Mapping[str, Any]) -> dict[str, float]:
+    """The difference of two accuracies on different images, outside less home, and its 95 % interval (Newcombe 1998).
+
+    From the intervals of the two, whatever they were made by (MOVER). Empty where one of them has no images.
+    """
+    if not (home["images"] and outside["images"]):
+        return {}
+    difference = outside["accuracy"] - home["accuracy"]
+    down = outside["accuracy"] - outside["accuracy_low"], home["accuracy_high"] - home["accuracy"]
+    up = outside["accuracy_high"] - outside["accuracy"], home["accuracy"] - home["accuracy_low"]
+    return {
+        "difference": difference,
+        "difference_low": difference - math.hypot(*down),
+        "difference_high": difference + math.hypot(*up),
+    }

@@ -14,6 +14,8 @@ def build(
     classes: int,
     *,
     batch_norm_momentum: float,
+    normalization: str = "batch",
+    activation: str = "relu",
     head: str = "flatten",
     dropout: float = 0.0,
     augment: Augment | None = None,
@@ -26,6 +28,8 @@ def build(
     Args:
         batch_norm_momentum: how slowly the statistics that validation and test use follow those of the batches. At
             Keras' 0.99 they need some 500 steps to arrive, and a small set has 140: the CNN then answers at random.
+        normalization: batch, after each convolution, as in the report's listing; or none, as its section 1.6 says.
+        activation: of the convolutions and the hidden dense layers, by its name in keras.activations (section 1.8).
         head: flatten, the report's, which holds 33.5 M of the weights; or gap, the mean of each feature map.
         dropout: share of the inputs of each hidden dense layer that is left out in training.
     """
@@ -34,13 +38,13 @@ def build(
             keras.Input((image_size, image_size, 3), dtype="uint8"),
             layers.Rescaling(1 / 255),
             *augmenting(augment or Augment(), 1),
-            *_block(32, batch_norm_momentum),
-            *_block(64, batch_norm_momentum),
+            *_block(32, normalization, batch_norm_momentum, activation),
+            *_block(64, normalization, batch_norm_momentum, activation),
             layers.GlobalAveragePooling2D() if head == "gap" else layers.Flatten(),
             *_dropout(dropout),
-            layers.Dense(128, activation="relu"),
+            layers.Dense(128, activation=activation),
             *_dropout(dropout),
-            layers.Dense(64, activation="relu"),
+            layers.Dense(64, activation=activation),
             layers.Dense(classes, activation="softmax"),
         ],
         name="cnn",
@@ -51,10 +55,10 @@ def _dropout(share: float) -> list[keras.Layer]:
     return [layers.Dropout(share)] if share else []
 
 
-def _block(filters: int, momentum: float) -> list[keras.Layer]:
+def _block(filters: int, normalization: str, momentum: float, activation: str) -> list[keras.Layer]:
     return [
         layers.Conv2D(filters, 3, padding="same"),
-        layers.BatchNormalization(momentum=momentum),
-        layers.ReLU(),
+        *([layers.BatchNormalization(momentum=momentum)] if normalization == "batch" else []),
+        layers.ReLU() if activation == "relu" else layers.Activation(activation),
         layers.MaxPooling2D(2),
     ]

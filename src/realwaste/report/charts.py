@@ -18,7 +18,7 @@ def class_counts(counts: Mapping[str, int]) -> Spec:
     base = alt.Chart(rows).encode(
         y=alt.Y("class:N", sort=None, title=None), x=alt.X("images:Q"), tooltip=["class:N", "images:Q"]
     )
-    return _spec(base.mark_bar() + base.mark_text(align="left", dx=4).encode(text="images:Q"), step=24)
+    return spec(base.mark_bar() + base.mark_text(align="left", dx=4).encode(text="images:Q"), step=24)
 
 
 def split_counts(counts: pd.DataFrame) -> Spec:
@@ -40,7 +40,7 @@ def split_counts(counts: pd.DataFrame) -> Spec:
             tooltip=["class:N", "part:N", "images:Q"],
         )
     )
-    return _spec(chart, step=24)
+    return spec(chart, step=24)
 
 
 def curve(history: pd.DataFrame, measure: str) -> Spec:
@@ -57,7 +57,7 @@ def curve(history: pd.DataFrame, measure: str) -> Spec:
             tooltip=["epoch:Q", "images:N", alt.Tooltip(f"{measure}:Q", format=".4f")],
         )
     )
-    return _spec(chart, height=190)
+    return spec(chart, height=190)
 
 
 def learning_rates(table: pd.DataFrame, measure: str, title: str) -> Spec:
@@ -84,7 +84,7 @@ def learning_rates(table: pd.DataFrame, measure: str, title: str) -> Spec:
             ],
         )
     )
-    return _spec(chart, height=230)
+    return spec(chart, height=230)
 
 
 def accuracies(rows: pd.DataFrame) -> Spec:
@@ -99,11 +99,11 @@ def accuracies(rows: pd.DataFrame) -> Spec:
     )
     domain = alt.Scale(domain=[0, 1])
     interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", scale=domain, title="test accuracy, 95 % interval"), x2="high:Q", color=_by_model(rows)
+        x=alt.X("low:Q", scale=domain, title="test accuracy, 95 % interval"), x2="high:Q", color=by_model(rows)
     )
-    point = base.mark_point(filled=True, size=130, opacity=1).encode(x="accuracy:Q", color=_by_model(rows))
+    point = base.mark_point(filled=True, size=130, opacity=1).encode(x="accuracy:Q", color=by_model(rows))
     text = base.mark_text(dy=-13, fontWeight="bold").encode(x="accuracy:Q", text=alt.Text("accuracy:Q", format=".3f"))
-    return _spec(interval + point + text, step=46)
+    return spec(interval + point + text, step=46)
 
 
 def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
@@ -123,7 +123,7 @@ def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
     point = base.mark_point(filled=True, size=110, opacity=1, color=_PLAIN).encode(x="accuracy:Q")
     text = base.mark_text(dy=-12).encode(x="accuracy:Q", text=alt.Text("accuracy:Q", format=".2f"))
     line = alt.Chart(pd.DataFrame({"chance": [chance]})).mark_rule(strokeDash=[4, 4], color="#8a949c")
-    return _spec(
+    return spec(
         line.encode(x="chance:Q", tooltip=[alt.Tooltip("chance:Q", format=".2f")]) + interval + point + text, step=36
     )
 
@@ -147,7 +147,7 @@ def at_home_and_outside(rows: pd.DataFrame) -> Spec:
         x=alt.X("low:Q", scale=domain, title="accuracy, 95 % interval"), x2="high:Q"
     )
     point = base.mark_point(filled=True, size=110, opacity=1).encode(x="accuracy:Q")
-    return _spec(interval + point, step=26)
+    return spec(interval + point, step=26)
 
 
 def class_scores(rows: pd.DataFrame) -> Spec:
@@ -166,7 +166,7 @@ def class_scores(rows: pd.DataFrame) -> Spec:
             alt.Tooltip("support:Q", title="test images"),
         ],
     )
-    return _spec(_heat(base, "f1", "F1", ".2f"), step=26)
+    return spec(_heat(base, "f1", "F1", ".2f"), step=26)
 
 
 def confusion(counts: pd.DataFrame) -> Spec:
@@ -182,7 +182,7 @@ def confusion(counts: pd.DataFrame) -> Spec:
         y=alt.Y("actual:N", axis=alt.Axis(labelLimit=90)),
         tooltip=["actual:N", "predicted:N", "images:Q", alt.Tooltip("share:Q", format=".0%")],
     )
-    return _spec(_heat(base, "share", "share of the actual class", None), step=26)
+    return spec(_heat(base, "share", "share of the actual class", None), step=26)
 
 
 def reliability(table: pd.DataFrame) -> Spec:
@@ -206,7 +206,7 @@ def reliability(table: pd.DataFrame) -> Spec:
     )
     points = chart.mark_circle(opacity=0.85).encode(size=alt.Size("images:Q", legend=None))
     diagonal = line.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8a949c"))
-    return _spec(diagonal + chart.mark_line(strokeWidth=1, opacity=0.4) + points, height=220)
+    return spec(diagonal + chart.mark_line(strokeWidth=1, opacity=0.4) + points, height=220)
 
 
 def _heat(base: Any, field: str, title: str, text_format: str | None) -> Any:
@@ -224,12 +224,14 @@ def _epochs(rows: pd.DataFrame) -> Any:
     return alt.X("epoch:Q", axis=alt.Axis(values=named, format="d", grid=False))
 
 
-def _by_model(rows: pd.DataFrame) -> Any:
+def by_model(rows: pd.DataFrame, legend: Any = None) -> Any:
+    """Each model in its colour; rows: model, color, a row a model."""
     scale = alt.Scale(domain=rows["model"].tolist(), range=rows["color"].tolist())
-    return alt.Color("model:N", scale=scale, legend=None)
+    return alt.Color("model:N", scale=scale, legend=legend)
 
 
-def _spec(chart: Any, *, height: int | None = None, step: int | None = None) -> Spec:
+def spec(chart: Any, *, height: int | None = None, step: int | None = None) -> Spec:
+    """As wide as its place; as high as said, or `step` pixels for each bar."""
     size = alt.Step(step) if step is not None else height
     spec: Spec = chart.properties(width="container", height=size).to_dict()
     # The page gives it colours for light and dark.

@@ -1,5 +1,6 @@
 """The pictures for people, as PNG: each titled with the data set's name, so that none can be mistaken."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+REPORT = "the report"
+"""Name of the rows of Table 1 that quote it."""
+_CELL = 42  # characters in a line of Table 1
 MODEL_COLORS = {"cnn": "#c2703d", "irv2": "#3f7d63", "densenet": "#6a5fa8", "edge": "#b3476b", "ensemble": "#77808a"}
 
 
@@ -178,23 +182,39 @@ def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mappin
 
 
 def table1(studio: Studio, path: Path, rows: pd.DataFrame) -> None:
-    """The report's Table 1 as a picture; a row a factor, a column a model."""
-    figure, axes = _subplots(figsize=(3.2 + 2.5 * rows.shape[1], 0.9 + 0.36 * len(rows)), layout="constrained")
+    """The report's Table 1 as a picture: its nine factors, what it says of each, and what was measured.
+
+    Args:
+        rows: as of factors.readable.
+    """
+    cells = [[textwrap.fill(cell, _CELL) for cell in line] for line in rows.to_numpy().tolist()]
+    labels = [factor if figure == REPORT else f"{figure}  " for factor, figure in rows.index]
+    lines = [
+        max(name.count("\n") + 1 for name in rows.columns),
+        *(max(c.count("\n") + 1 for c in own) for own in cells),
+    ]
+    heights = [0.16 * count + 0.16 for count in lines]
+    figure, axes = _subplots(figsize=(2.6 + 2.7 * rows.shape[1], 0.8 + sum(heights)), layout="constrained")
     axes.axis("off")
     drawn = axes.table(
-        cellText=rows.to_numpy().tolist(),
-        rowLabels=list(rows.index),
+        cellText=cells,
+        rowLabels=labels,
         colLabels=list(rows.columns),
         cellLoc="center",
-        loc="center",
+        rowLoc="right",
+        bbox=(0, 0, 1, 1),
     )
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(9)
-    drawn.scale(1, 1.5)
+    said = [figure == REPORT for _, figure in rows.index]
     for (row, column), cell in drawn.get_celld().items():
+        cell.set_height(heights[row] / sum(heights))
         cell.set_edgecolor("#cccccc")
-        if row == 0 or column == -1:
+        if row == 0 or (column == -1 and said[row - 1]):
             cell.set_text_props(weight="bold")
+        elif said[row - 1]:
+            cell.set_text_props(color="#5b6875", fontsize=8)
+            cell.set_facecolor("#f4f6f7")
     studio.save(figure, path, "Table 1, measured")
 
 

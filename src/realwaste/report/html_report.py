@@ -11,7 +11,7 @@ import pandas as pd
 
 from realwaste.core import machine
 from realwaste.explanation import mistakes
-from realwaste.report import comparison, outside, shortcuts
+from realwaste.report import blocks, comparison, factors, outside, shortcuts
 from realwaste.report.figures import MODEL_COLORS
 
 REJECTED_SHOWN = 50
@@ -28,7 +28,7 @@ class Story:
         embeddings: the metrics of embed_*, a model that has one.
         evaluated: the metrics of evaluate, a model.
         external: `sets` of metrics/external.json.
-        rows, pairs: comparison.table1 and comparison.pairs.
+        rows, pairs: table1.measured and comparison.pairs.
         machines: machine.record of each stage whose results stand in `rows`.
         rejected: path, reason.
         parts: split, label, images.
@@ -36,6 +36,8 @@ class Story:
         rates: the sweep's table.
         confusions: model, actual, predicted, images.
         reliability: model, probabilities, bin, images, confidence, accuracy.
+        architectures: tables of realwaste.evaluation.architecture, with a column `model`.
+        learning_curve: the table of realwaste.evaluation.learning_curve.
         doubted, shortcuts: the metrics of suspects and of shortcuts.
         explained: what the explain stage wrote of single images; its pictures lie in `pictures`.
     """
@@ -57,6 +59,8 @@ class Story:
     rates: pd.DataFrame
     confusions: pd.DataFrame
     reliability: pd.DataFrame
+    architectures: pd.DataFrame
+    learning_curve: pd.DataFrame
     doubted: Mapping[str, Any]
     shortcuts: Mapping[str, Any]
     explained: Mapping[str, Any]
@@ -82,7 +86,12 @@ def page(story: Story) -> str:
         correction=comparison.correction(story.pairs),
         colors=MODEL_COLORS,
         warnings=_warnings(story),
-        table1=comparison.readable(story.rows, names),
+        factors=factors.factors(story.rows, story.external),
+        architectures={model: blocks.boxes(own) for model, own in story.architectures.groupby("model", sort=False)},
+        multiply_adds={
+            model: blocks.short(int(own["multiply_adds"].sum()))
+            for model, own in story.architectures.groupby("model", sort=False)
+        },
         rejected=story.rejected.head(REJECTED_SHOWN).to_dict("records"),
         examples=_by_class(story.explained["examples"]),
         outside=outside.told(story.external, names),
@@ -125,7 +134,8 @@ def _pairs(story: Story) -> list[dict[str, Any]]:
 
 def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """A Vega-Lite specification for each place in the template."""
-    from realwaste.report import charts  # noqa: PLC0415 - its library takes 0.4 s, which other stages need not wait for
+    # Their library takes 0.4 s, which other stages need not wait for.
+    from realwaste.report import charts, learning_curves  # noqa: PLC0415
 
     drawn = {
         "classes": charts.class_counts(story.validated["classes"]),
@@ -137,6 +147,8 @@ def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]
         "rates_val_loss": charts.learning_rates(story.rates, "val_loss", "validation loss"),
         "rates_loss": charts.learning_rates(story.rates, "loss", "train loss"),
     }
+    if len(story.learning_curve):
+        drawn["learning_curve"] = learning_curves.chart(story.learning_curve, names)
     if not shortcuts.is_off(story.shortcuts):
         drawn["shortcuts"] = charts.shortcuts(shortcuts.rows(story.shortcuts), story.shortcuts["chance"])
     for model, history in story.histories.items():
@@ -176,7 +188,7 @@ def _inlined(path: Path) -> str:
 
 def _scripts() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that needs no network."""
-    import vl_convert  # noqa: PLC0415 - as above
+    import vl_convert  # noqa: PLC0415 - takes its time too
 
     # What closes a script element may not stand inside one, and means the same in a JavaScript string.
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")

@@ -27,7 +27,7 @@ class Subject:
     Attributes:
         name: cnn, irv2, densenet or edge.
         fetched, split: the metrics of the fetch and split stages.
-        row: its row of comparison.table1.
+        row: its row of table1.measured.
         evaluated: its test figures, with `per_class`.
         training: the metrics of its training.
         machine: machine.record of what it was trained and tested on.
@@ -122,14 +122,14 @@ def _views(count: int) -> str:
 def _phase(own: Mapping[str, Any]) -> str:
     """Of a section of params.yaml; the keys that not every section has are off where they are missing."""
     said = [
-        f"AdamW with a weight decay of {own['weight_decay']:g}" if own.get("weight_decay") else "Adam",
+        _optimizer(own),
         f"a learning rate of {own['learning_rate']:g}"
         + (" that falls to 0 along half a cosine" if own.get("decay") == "cosine" else ""),
         f"crossentropy with labels smoothed by {own['label_smoothing']:g}"
         if own.get("label_smoothing")
         else "sparse categorical crossentropy",
         f"{own['epochs']} {'epoch' if own['epochs'] == 1 else 'epochs'} in batches of {own['batch_size']}",
-        "shuffled in each epoch" if own["shuffle"] else "in the same order in each epoch, never shuffled",
+        "shuffled in each epoch" if own["shuffle"] else "in one order in all epochs, drawn once",
     ]
     if own.get("class_weights"):
         said.append("each class counting as if it had as many images as the mean class")
@@ -142,6 +142,14 @@ def _phase(own: Mapping[str, Any]) -> str:
             f"ended early after {own['patience']} epochs without a lower validation loss, the best epoch's weights kept"
         )
     return ", ".join(said)
+
+
+def _optimizer(own: Mapping[str, Any]) -> str:
+    names = {"adam": ("Adam", "AdamW"), "sgd": ("SGD",) * 2, "sgd_momentum": ("SGD with a momentum of 0.9",) * 2}
+    plain, decaying = names[own.get("optimizer", "adam")]
+    if not own.get("weight_decay"):
+        return plain
+    return f"{decaying}{' and' if ' with ' in decaying else ' with'} a weight decay of {own['weight_decay']:g}"
 
 
 def _changes(augment: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,9 @@
 """Trials of a learning-rate sweep: the CNN at each rate, from the same weights, on the same batches in one order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import pandas as pd
@@ -22,6 +23,7 @@ class Sweep:
     Attributes:
         splits: path, label and split of each image under `root`.
         cache: of the decoded pictures, see realwaste.training.pixel_cache.
+        network: arguments of cnn.build.
         schedule: of every trial, but for its learning rate.
         prune: end rates early that fall behind.
     """
@@ -31,7 +33,7 @@ class Sweep:
     root: Path
     image_size: int
     cache: str
-    batch_norm_momentum: float
+    network: Mapping[str, Any]
     schedule: fitting.Schedule
     deterministic: bool
     prune: bool = False
@@ -62,7 +64,7 @@ def fit(
     """Train the CNN at one rate; checkpoint and live as of realwaste.training.fitting.fit."""
     keras.utils.clear_session()  # else every rate keeps the memory of those before it
     repeatable.make_repeatable(sweep.schedule.seed, deterministic=sweep.deterministic)
-    model = cnn.build(sweep.image_size, len(classes_of(sweep.splits)), batch_norm_momentum=sweep.batch_norm_momentum)
+    model = cnn.build(sweep.image_size, len(classes_of(sweep.splits)), **sweep.network)
     schedule = replace(sweep.schedule, learning_rate=rate)
     return fitting.fit(model, train, val, schedule, checkpoint=checkpoint, live=live)
 

@@ -57,13 +57,16 @@ def shuffled(
 
     An epoch's order is a function of (seed, epoch), with no generator state to lose: a training that goes on at epoch
     5 sees what an undisturbed one sees there.
+
+    Args:
+        shuffle: False for one order in all epochs, that of the first. It is drawn too: `train_test_split` mixed the
+            report's rows once, and its generator then kept to them. Rows here are sorted by class.
     """
     count = len(samples.labels)
 
     def order(epoch: tf.Tensor) -> tf.data.Dataset:
-        index = tf.range(count)
-        if shuffle:
-            index = tf.random.experimental.stateless_shuffle(index, seed=tf.stack([tf.constant(seed, tf.int64), epoch]))
+        drawn = tf.stack([tf.constant(seed, tf.int64), epoch if shuffle else tf.zeros_like(epoch)])
+        index = tf.random.experimental.stateless_shuffle(tf.range(count), seed=drawn)
         return tf.data.Dataset.from_tensor_slices(index).batch(batch_size)
 
     return _taken(samples, tf.data.Dataset.range(start_epoch, epochs).flat_map(order).map(part.of))

@@ -23,11 +23,12 @@ METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to fit: Adam at `learning_rate`, sparse categorical crossentropy, arithmetic as `dtype_policy` says.
+    """How to fit: `optimizer` at `learning_rate`, sparse categorical crossentropy, arithmetic as `dtype_policy` says.
 
     Attributes:
         decay: constant, or cosine: the learning rate falls to 0 along half a cosine (Loshchilov and Hutter, 2017).
-        weight_decay: of AdamW (Loshchilov and Hutter, 2019), per step and unit of learning rate.
+        optimizer: adam (Kingma and Ba, 2015); sgd, plain; or sgd_momentum, of 0.9 (report, section 1.10).
+        weight_decay: decoupled, as AdamW's (Loshchilov and Hutter, 2019), per step and unit of learning rate.
         label_smoothing: share of the certainty that is spread over all classes (Szegedy et al., 2016). The losses of
             the history have it too.
         class_weights: a class counts as if it had as many images as the mean class.
@@ -41,6 +42,7 @@ class Schedule:
     shuffle: bool
     seed: int
     dtype_policy: str = "float32"
+    optimizer: str = "adam"
     decay: str = "constant"
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
@@ -149,8 +151,7 @@ def _epochs(train: Samples, schedule: Schedule, done: int) -> tf.data.Dataset:
 
 def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> None:
     """Compile `twin` to be trained by `schedule`, an epoch having `steps` batches."""
-    # Keras takes weight_decay=0 for a wish, and makes a pass over all weights of it.
-    optimizer = fused.Adam(_learning_rate(schedule, steps), weight_decay=schedule.weight_decay or None)
+    optimizer = _optimizer(schedule, steps)
     if schedule.dtype_policy == "mixed_float16":
         # Gradients below 6e-8 are 0 in float16. Keras adds this itself only where the policy is global, and begins
         # at 2^15, which costs a small training its first steps: each that overflows is left out.
@@ -161,6 +162,15 @@ def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> N
 def is_over(kept: Checkpoint, schedule: Schedule) -> bool:
     """Whether what is kept is a training's end: all epochs, no more patience, or a loss that is no number."""
     return len(kept.rows) >= schedule.epochs or not np.isfinite(kept.rows).all() or kept.is_out_of_patience()
+
+
+def _optimizer(schedule: Schedule, steps: int) -> keras.optimizers.Optimizer:
+    # Keras takes weight_decay=0 for a wish, and makes a pass over all weights of it.
+    rate, weight_decay = _learning_rate(schedule, steps), schedule.weight_decay or None
+    if schedule.optimizer == "adam":
+        return fused.Adam(rate, weight_decay=weight_decay)
+    momentum = 0.9 if schedule.optimizer == "sgd_momentum" else 0.0
+    return keras.optimizers.SGD(rate, momentum=momentum, weight_decay=weight_decay)
 
 
 def _learning_rate(schedule: Schedule, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:

@@ -1,0 +1,112 @@
+"""For evaluate: each model's test accuracy by the number of images it learned from, trained anew on parts of them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from realwaste.classifier import registry, test_time_augmentation
+from realwaste.classifier.probabilities import defined
+from realwaste.compute import resume
+from realwaste.compute.repeatable import make_repeatable
+from realwaste.core.files import replacing
+from realwaste.core.log import logger
+from realwaste.dataset import labels
+from realwaste.embedding import embeddings
+from realwaste.evaluation import learning_curve
+from realwaste.evaluation.learning_curve import Answer, Rows
+from realwaste.finetuning import phases
+from realwaste.finetuning.phases import Parts, Recipe
+from realwaste.images.reader import read_ahead
+from realwaste.inference import engines
+from realwaste.training import fitting, samples
+from realwaste.training.samples import Samples
+from stages import cnn_recipe
+from stages.launcher import dependencies
+
+if TYPE_CHECKING:
+    from stages.launcher.params import Params
+
+RAW = Path("data/raw")
+
+
+def of(params: "Params", name: str, recipe: Recipe | None, splits: pd.DataFrame, policy: str) -> dict[str, Any]:
+    """`learning_curve` for the metrics of a model: its head's where it has a recipe for one, or the CNN's if asked for.
+
+    Args:
+        policy: the dtype policy of the CNN's trainings.
+    """
+    own = params.evaluate.learning_curve
+    if not own.percents or (name not in registry.BACKBONES and not own.cnn):
+        return {}
+    tested = splits["split"] == "test"
+
+    def curve(answer: Answer) -> dict[str, Any]:
+        known, groups = labels.labels_of(splits, "train"), splits.loc[tested, "group"].to_numpy()
+        return learning_curve.measured(answer, known, groups, own.percents, repeats=own.repeats, seed=params.base.seed)
+
+    if recipe is not None:
+        return {"learning_curve": curve(_head(name, recipe, splits))}
+    work = {"parameters": params.train_cnn.model_dump(), "base": vars(params.base), "curve": vars(own)}
+    with resume.state("evaluate", work | {"precision": policy}, dependencies.files("evaluate")) as kept:
+        return {"learning_curve": curve(_cnn(params, splits, policy, kept))}
+
+
+def _head(name: str, recipe: Recipe, splits: pd.DataFrame) -> Answer:
+    cached = embeddings.load(Path(f"data/embeddings/{name}"))
+    parts, asked = phases.vectors_of(splits, cached), cached.of(labels.paths_of(splits, "test"))
+    shape = recipe.dense_units, recipe.classes
+
+    def answer(rows: Rows, seed: int) -> NDArray[np.bool_]:
+        make_repeatable(seed, deterministic=recipe.deterministic)
+        schedule = replace(recipe.schedule, seed=seed)
+        # Validation images only watch: the last epoch is kept.
+        own = Parts(_rows(parts.train, rows), parts.val)
+        fitted, _ = phases.fit_head(own, *shape, schedule, recipe.dropout, silent=True)
+        return _right(engines.network(fitted, len(asked), policy="float32", engine="tensorflow")(asked[:]), splits)
+
+    return answer
+
+
+def _cnn(params: "Params", splits: pd.DataFrame, policy: str, kept: Path) -> Answer:
+    own, base = params.train_cnn, params.base
+    train, val, _ = samples.pictures(splits, RAW, own.image_size, own.cache)
+    files = [RAW / path for path in labels.paths_of(splits, "test")]
+    at_once = test_time_augmentation.batch_size(own.batch_size, own.test_flips)
+
+    def answer(rows: Rows, seed: int) -> NDArray[np.bool_]:
+        images = len(np.unique(rows))
+        done = kept / f"{images}_{seed}.npy"
+        if done.is_file():  # of a run that was killed later
+            return np.asarray(np.load(done))
+        keras.utils.clear_session()
+        make_repeatable(seed, deterministic=base.deterministic)
+        model = cnn_recipe.model(own, len(labels.classes_of(splits)))
+        checkpoint = kept / f"training_{images}_{seed}"
+        schedule = cnn_recipe.schedule(own, seed, policy)
+        trained = fitting.fit(model, _rows(train, rows), val, schedule, checkpoint=checkpoint, silent=True)
+        logger.debug("the CNN on %d of its images: %s", images, trained.line())
+        asked = test_time_augmentation.averaged(model, own.test_flips)
+        network = engines.network(asked, at_once, policy=policy, engine="tensorflow")
+        batches = read_ahead(files, own.image_size, at_once)
+        right = _right(np.concatenate([network(pictures) for pictures in batches]), splits)
+        with replacing(done) as temporary, temporary.open("wb") as file:
+            np.save(file, right)
+        for old in kept.glob(f"{checkpoint.name}.*"):
+            old.unlink()
+        return right
+
+    return answer
+
+
+def _rows(of_all: Samples, rows: Rows) -> Samples:
+    return Samples(of_all.inputs[rows], of_all.labels[rows])
+
+
+def _right(answers: Any, splits: pd.DataFrame) -> NDArray[np.bool_]:
+    known, _ = defined(answers)
+    return np.asarray(known.argmax(axis=1) == labels.labels_of(splits, "test"))

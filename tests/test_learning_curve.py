@@ -1,0 +1,125 @@
+"""Learning curves: nested subsets, as many steps on each, and an interval that knows of trainings and objects."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realwaste.evaluation import clusters, learning_curve
+
+LABELS = np.repeat([0, 1, 2], [50, 30, 3])
+GROUPS = np.arange(20)
+
+
+def test_each_part_is_in_the_next_and_has_every_class_in_its_share():
+    parts = learning_curve.subsets(LABELS, [10, 25, 50, 100], seed=1)
+    assert [np.bincount(LABELS[rows]).tolist() for rows in parts] == [[5, 3, 1], [12, 8, 1], [25, 15, 2], [50, 30, 3]]
+    assert all(set(small) < set(large) for small, large in pairwise(parts))
+    assert not np.array_equal(parts[0], learning_curve.subsets(LABELS, [10], seed=2)[0])
+
+
+def test_each_training_sees_as_many_rows_and_another_subset():
+    asked = []
+
+    def answer(rows, seed):
+        asked.append((rows, seed))
+        return np.arange(20) < (10 if len(np.unique(rows)) < 20 else 15) + seed - 5
+
+    found = learning_curve.measured(answer, LABELS, GROUPS, [10, 100], repeats=2, seed=5)
+    assert [seed for _, seed in asked] == [5, 6, 5, 6]
+    assert {len(rows) for rows, _ in asked} == {len(LABELS)}
+    assert set(asked[0][0]) != set(asked[1][0])
+    assert np.bincount(asked[0][0]).max() - np.bincount(asked[0][0])[asked[0][0]].min() <= 1
+    assert found["at_10"]["images"] == 9
+    assert found["at_10"]["accuracy"] == pytest.approx(0.525)
+    assert found["at_100"]["accuracy"] == pytest.approx(0.775)
+    assert found["at_100"]["accuracy_std"] == pytest.approx(np.std([0.75, 0.8], ddof=1))
+    for own in (found["at_10"], found["at_100"]):
+        assert own["accuracy_low"] < own["accuracy"] < own["accuracy_high"]
+
+
+def test_the_interval_of_one_training_is_that_of_its_groups():
+    right = np.random.default_rng(0).random((1, 400)) < 0.7
+    groups = np.arange(400) // 2
+    known = clusters.accuracy_interval(right[0], groups)
+    assert learning_curve.interval(right, groups) == pytest.approx(known, abs=0.01)
+
+
+def test_trainings_that_differ_widen_the_interval_and_photographs_of_one_object_too():
+    chance = np.random.default_rng(1)
+    alike = np.tile(chance.random(200) < 0.6, (3, 1))
+    differing = np.stack([chance.random(200) < share for share in (0.3, 0.6, 0.9)])
+
+    def width(right, groups):
+        low, high = learning_curve.interval(right, groups)
+        return high - low
+
+    assert width(differing, np.arange(200)) > 1.5 * width(alike, np.arange(200))
+    ordered = np.tile(np.arange(200) < 120, (3, 1))
+    assert width(ordered, np.arange(200) // 20) > 2 * width(ordered, np.arange(200))
+    assert learning_curve.interval(np.ones((3, 9), bool), np.arange(9))[1] == 1
+
+
+def test_the_table_has_a_row_for_each_part_and_is_empty_without_curves():
+    found = learning_curve.measured(
+        lambda rows, seed: np.arange(20) < 10, LABELS, GROUPS, [12.5, 100], repeats=1, seed=0
+    )
+    told = learning_curve.table({"irv2": found})
+    assert told["percent"].tolist() == [12.5, 100]
+    assert told["images"].tolist() == [11, 83]
+    assert len(learning_curve.table({})) == 0
+    assert list(learning_curve.table({})) == list(told)
+
+
+def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_train, monkeypatch):
+    """Two trainings are killed after the first; the second run trains the other alone."""
+    from realwaste.core.files import read_csv
+    from realwaste.training import fitting
+    from stages import learning_curves
+    from stages.launcher import params_file
+
+    monkeypatch.chdir(ready_to_train)
+    splits = read_csv(Path("data/splits.csv"))
+    splits["group"] = range(len(splits))
+    params = params_file.check(params_file.read_yaml(Path("params.yaml")))
+    curve = params.evaluate.learning_curve.model_copy(update={"percents": [50, 100], "repeats": 1, "cnn": True})
+    params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"learning_curve": curve})})
+    monkeypatch.setattr("stages.learning_curves.dependencies.files", lambda stage: [])
+    trained: list[int] = []
+    fit = fitting.fit
+
+    def second_is_killed(*arguments, **options):
+        trained.append(len(np.unique(arguments[1].inputs, axis=0)))
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(fitting, "fit", second_is_killed)
+    with pytest.raises(KeyboardInterrupt):
+        learning_curves.of(params, "cnn", None, splits, "float32")
+    found = learning_curves.of(params, "cnn", None, splits, "float32")["learning_curve"]
+    assert trained == [6, 12, 12]
+    assert (found["at_50"]["images"], found["at_100"]["images"]) == (6, 12)
+    assert 0 <= found["at_50"]["accuracy_low"] <= found["at_50"]["accuracy"] <= 1
+    assert (
+        learning_curves.of(params.model_copy(update={"evaluate": _off(params)}), "cnn", None, splits, "float32") == {}
+    )
+
+
+def _off(params):
+    return params.evaluate.model_copy(
+        update={"learning_curve": params.evaluate.learning_curve.model_copy(update={"cnn": False})}
+    )
+
+
+@pytest.mark.parametrize("formats", [[], ["saved_model"]])
+def test_sizes_of_exports_are_those_of_the_files(formats):
+    from realwaste.classifier.model_file import Classifier, Facts
+    from realwaste.network import cnn
+    from stages import evaluate
+
+    model = cnn.build(16, 2, batch_norm_momentum=0.9)
+    sizes = evaluate._export_sizes(Classifier(model, Facts("cnn", ("a", "b"), 16, "x", "CNN", "w")), formats)
+    assert list(sizes) == [f"{one}_mb" for one in formats]
+    assert all(4 * model.count_params() / 1e6 < size < 8 * model.count_params() / 1e6 + 1 for size in sizes.values())

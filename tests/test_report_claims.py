@@ -1,0 +1,104 @@
+"""The report's claims put to the test: what is trained and kept, and which verdict follows. Figures are made up."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import report_claims
+from benchmarks.parts import report_claim_tables as tables
+from realwaste.training import fitting
+
+SEEDS = [42, 43, 44]
+
+
+def test_a_claim_holds_or_not_only_where_the_interval_leaves_out_zero():
+    """Student's t with two degrees of freedom: 4.303 standard errors either way."""
+    mean, low, high = tables.interval([1.0, 2.0, 3.0])
+    assert (mean, low, high) == pytest.approx((2, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-3)
+    assert tables.verdict(low, high) == "not shown"
+    assert tables.verdict(*tables.interval([1.9, 2.0, 2.1])[1:]) == "holds"
+    assert tables.verdict(*tables.interval([-1.9, -2.0, -2.1])[1:]) == "does not hold"
+
+
+def _found(**changed):
+    """Every variant alike, but for what is changed by name."""
+    fit = {"losses": [2.0, 1.0, 0.6, 0.4, 0.3], "val_losses": [2.0, 1.0, 1.1, 0.9, 0.8], "diverged": False}
+    names = [*(variant.name for variant in report_claims.GRIDS), report_claims.UNSHUFFLED.name]
+    fits = {}
+    for name in names:
+        own = fit | {"test_accuracy": 0.7} | changed.get(name.replace(", ", "_").replace(" ", "_"), {})
+        for rate in report_claims.SWEEP:
+            fits[tables.GRID_KEY.format(name, rate)] = {
+                str(seed): own | {"test_accuracy": own["test_accuracy"] + 0.001 * place}
+                for place, seed in enumerate(SEEDS)
+            }
+    alike = {name: [0.1, 0.1, 0.11] for name in report_claims.ACTIVATIONS}
+    gradients = {name: {str(seed): 1.0 + 0.01 * seed for seed in SEEDS} for name in report_claims.ACTIVATIONS}
+    images = {"train": 720, "val": 240, "test": 240}
+    about = {"photos": "made up", "images": images, "size": 96, "epochs": 5, "precision": "float32"}
+    found = {"seeds": SEEDS, "fits": fits, "best": dict.fromkeys(names, 0.001)}
+    return about | found | {"gradients": gradients, "step_seconds": alike}
+
+
+def test_what_is_alike_shows_nothing_and_what_the_report_says_of_the_rates_is_held_against_the_losses():
+    verdicts = {
+        (one.section, one.says): tables.verdict(*tables.interval(one.favours)[1:]) for one in tables.measured(_found())
+    }
+    falling = {key: verdict for key, verdict in verdicts.items() if key[1].startswith(("0.001 ", "0.01 "))}
+    assert set(falling.values()) == {"does not hold"}
+    assert {verdict for key, verdict in verdicts.items() if key not in falling} == {"not shown"}
+    assert {section for section, _ in verdicts} == {"1.6", "1.7", "1.8", "1.10", "1.14", "Listing 4"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "section", "says", "verdict"),
+    [
+        ({"sgd_batch_relu_shuffled": {"losses": [2, 2, 2, 2, 2]}}, "1.10", "faster convergence than SGD", "holds"),
+        ({"adam_none_relu_shuffled": {"test_accuracy": 0.6}}, "1.6", "left out", "does not hold"),
+        ({"adam_none_relu_shuffled": {"val_losses": [1, 2, 3, 4, 5]}}, "1.7", "stability", "holds"),
+        ({"adam_batch_tanh_shuffled": {"test_accuracy": 0.8}}, "1.8", "better than tanh", "does not hold"),
+        ({"adam_batch_relu_one_order": {"test_accuracy": 0.5}}, "Listing 4", "good enough", "does not hold"),
+    ],
+)
+def test_a_difference_speaks_for_or_against_its_claim(changed, section, says, verdict):
+    (one, *_) = [own for own in tables.measured(_found(**changed)) if own.section == section and says in own.says]
+    differences = np.array(one.favours) + np.array([-1e-9, 0, 1e-9])
+    assert tables.verdict(*tables.interval(differences.tolist())[1:]) == verdict
+
+
+def test_the_table_says_on_what_it_was_measured():
+    told = tables.table(_found())
+    assert "made up: 720 photographs to learn from, 240 to choose rate and epoch by, 240 tested, 96 pixels" in told
+    assert told.count("**not shown**") + told.count("**does not hold**") == len(list(tables.measured(_found())))
+
+
+def test_a_run_that_was_killed_trains_only_what_is_missing(images, tmp_path, monkeypatch):
+    photos, results = images(a=8, b=8), tmp_path / "found.json"
+    for name, value in (("SIZE", 16), ("SEEDS", (42, 43)), ("ACTIVATIONS", ("relu",))):
+        monkeypatch.setattr(report_claims, name, value)
+    monkeypatch.setattr(report_claims, "_step_seconds", lambda job: {"relu": [0.1, 0.1]})
+    grids = dict.fromkeys((report_claims.REPORTED, report_claims.Variant(optimizer="sgd")), (0.001, 0.0001))
+    monkeypatch.setattr(report_claims, "GRIDS", grids)
+    trained: list[tuple[str, float, int, bool]] = []
+
+    def fit(model, train, val, schedule, **options):
+        if len(trained) == 5 and not results.with_suffix(".killed").exists():
+            results.with_suffix(".killed").touch()
+            raise KeyboardInterrupt
+        trained.append((schedule.optimizer, schedule.learning_rate, schedule.seed, schedule.shuffle))
+        loss = 1 + schedule.learning_rate
+        rows = [[loss, 0.5, loss, 0.5], [loss / 2, 0.5, loss / 2, 0.5], *[[loss / 4, 0.5, loss / 4, 0.5]] * 4]
+        return fitting.training_of(rows, 1.0, len(rows))
+
+    monkeypatch.setattr(fitting, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        report_claims.run(photos, results)
+    assert len(trained) == 5
+    found = report_claims.run(photos, results)
+    # Two rates of two variants; the other seed at the best of each; in one order both; the sweep's other rates.
+    assert len(trained) == len(set(trained)) == 4 + 2 + 2 + 3
+    assert set(found["best"].values()) == {0.0001}, "the lowest validation loss"
+    count = len(trained)
+    assert report_claims.run(photos, results)["fits"] == json.loads(results.read_text())["fits"]
+    assert len(trained) == count
