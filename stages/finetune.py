@@ -10,7 +10,7 @@ from realwaste.classifier import registry
 from realwaste.core import start_up
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.dataset.labels import classes_of, labels_of, paths_of
+from realwaste.dataset.labels import classes_of
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _finetune(
     # TensorFlow, which a backbone that is off need not wait for.
     with start_up.without_notes():
         from realwaste.backbone import feature_extractor
-        from realwaste.classifier import model_file, session, temperature_scaling, test_time_augmentation
+        from realwaste.classifier import model_file, session, test_time_augmentation
         from realwaste.classifier.model_file import Classifier, Facts
         from realwaste.compute import device, precision, resume
         from realwaste.embedding import embeddings
@@ -68,13 +68,11 @@ def _finetune(
         facts = Facts(name, classes, own.image_size, dataset, *started, 1.0, policy, at_once, fetched["origin"])
         classifier = Classifier(test_time_augmentation.averaged(whole, flips), facts)
         asked = session.of(classifier, inference=base.inference)
-        guesses = head.probabilities(classifier.model, asked, vectors, RAW, paths_of(splits, "val"))
-        temperature = temperature_scaling.fitted_temperature(labels_of(splits, "val"), guesses)
-        classifier = replace(classifier, novelty=head.novelty_of(classifier.model, asked, vectors, RAW, splits))
-        model_file.save(registry.file(name), replace(classifier, facts=replace(facts, temperature=temperature)))
+        classifier = head.measured(classifier, asked, vectors, RAW, splits)
+        model_file.save(registry.file(name), classifier)
         head.save_trained(Path(f"models/{name}_heads.npz"), repeats)
     logger.info("%s (%s weights): %s", *started, trained.line())
-    about = {"machine": made} | built.facts | trained.summary() | {"temperature": temperature}
+    about = {"machine": made} | built.facts | trained.summary() | {"temperature": classifier.facts.temperature}
     return trained.history.assign(dataset=dataset), about
 
 

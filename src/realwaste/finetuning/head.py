@@ -1,6 +1,7 @@
 """The classifier on a backbone's vectors (report, section 2.2), alone for training and joined for use."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,13 +10,13 @@ import pandas as pd
 from keras import layers
 from numpy.typing import NDArray
 
-from realwaste.classifier import novelty, test_time_augmentation
+from realwaste.classifier import novelty, temperature_scaling, test_time_augmentation
+from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.novelty import Novelty
-from realwaste.classifier.probabilities import Probabilities
 from realwaste.classifier.session import Session
 from realwaste.compute.fused import HEAD
 from realwaste.core.files import replacing
-from realwaste.dataset.labels import paths_of
+from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.embedding.embeddings import Embeddings
 
 
@@ -88,12 +89,21 @@ def is_enough(classifier: keras.Model) -> bool:
     return HEAD in parts and not parts["backbone"].trainable_weights
 
 
-def probabilities(
-    model: keras.Model, asked: Session, vectors: Embeddings, root: Path, paths: Sequence[str]
-) -> Probabilities:
-    """What the classifier `model` says of the images root/<path>: by their cached vectors where the head is enough."""
-    known = vectors.of(paths) if is_enough(model) else None
-    return asked.of_files([root / path for path in paths], known)[0]
+def measured(
+    classifier: Classifier, asked: Session, vectors: Embeddings, root: Path, splits: pd.DataFrame
+) -> Classifier:
+    """The classifier with its temperature and its novelty, by what it says of images root/<path>.
+
+    Args:
+        asked: a session of it.
+        vectors: cached ones, by which it is asked where the head is enough.
+    """
+    paths = paths_of(splits, "val")
+    known = vectors.of(paths) if is_enough(classifier.model) else None
+    answers, _ = asked.of_files([root / path for path in paths], known)
+    temperature = temperature_scaling.fitted_temperature(labels_of(splits, "val"), answers)
+    found = novelty_of(classifier.model, asked, vectors, root, splits)
+    return replace(classifier, facts=replace(classifier.facts, temperature=temperature), novelty=found)
 
 
 def novelty_of(
