@@ -30,6 +30,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split
 from realwaste.finetuning import phases
+from realwaste.inference import engines
 from realwaste.training import fitting
 from realwaste.training.samples import Samples
 from stages.launcher import params_file
@@ -197,7 +198,8 @@ def test_a_head_is_asked_at_home_and_elsewhere(images, tmp_path, monkeypatch):
     monkeypatch.setattr(field, "VARIANTS", {name: field.VARIANTS[name] for name in (field.DEFAULT, field.CHOSEN)})
     monkeypatch.setattr(field, "HEAD", replace(field.HEAD, epochs=2))
     image = keras.Input((32, 32, 3))
-    embedder = field.Embedder(keras.Model(image, keras.layers.Flatten()(keras.layers.AveragePooling2D(8)(image))), 32)
+    extractor = keras.Model(image, keras.layers.Flatten()(keras.layers.AveragePooling2D(8)(image)))
+    embedder = field.Embedder(engines.network(extractor, 16, policy="float32", engine="openvino"), 32)
     rows, heads = field.at_home(root, accepted["path"].tolist(), splits, embedder)
     assert [len(runs) for runs in rows.values()] == [1, 1]
     other = tmp_path / "other"
