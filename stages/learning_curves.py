@@ -82,7 +82,7 @@ def _cnn(params: "Params", splits: pd.DataFrame, policy: str, kept: Path) -> Ans
         images = len(np.unique(rows))
         done = kept / f"{images}_{seed}.npy"
         if done.is_file():  # of a run that was killed later
-            return np.asarray(np.load(done))
+            return np.asarray(np.load(done, allow_pickle=False))
         keras.utils.clear_session()
         make_repeatable(seed, deterministic=base.deterministic)
         model = cnn_recipe.model(own, len(labels.classes_of(splits)))

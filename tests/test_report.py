@@ -309,7 +309,7 @@ def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(shown, width):
     assert first.get_attribute("aria-label") == "Architecture of CNN"
     assert "33.6 M parameters, learned" in first.inner_html()
     second = drawings.nth(1).inner_html()
-    assert "10 × Inception-ResNet-A" in second
+    assert "Inception-ResNet-A × 10" in second
     assert "1.23 M parameters, frozen" in second
     assert "9 k parameters, in part" in second
 

@@ -35,7 +35,7 @@ def boxes(table: pd.DataFrame) -> list[Box]:
     drawn = []
     for row in table.to_dict("records"):
         height = _TALL if row["parameters"] else _LOW
-        name = f"{row['units']} × {row['block']}" if row["units"] > 1 else str(row["block"])
+        name = f"{row['block']} × {row['units']}" if row["units"] > 1 else str(row["block"])
         drawn.append(
             Box(
                 name,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from realwaste.report.blocks import short
 from realwaste.report.figures import REPORT
 
 Row = Mapping[str, Any]
@@ -76,7 +77,7 @@ def _figures(keys: Mapping[str, None], outside: list[str]) -> dict[str, Figures]
         "Computational Resources": {
             "parameters": _number("parameters", "{:.2f} M", 1e6),
             "of them trained": _number("trainable_parameters", "{:.2f} M", 1e6),
-            "multiply-adds an image": _number("multiply_adds", "{:.2f} G", 1e9),
+            "multiply-adds an image": lambda row: short(row["multiply_adds"]) if "multiply_adds" in row else _ABSENT,
         },
         "Flexibility": {"layers that learned": _layers, "weights it began with": lambda row: str(row["weights"])},
         "Overfitting/Underfitting": {

@@ -18,8 +18,14 @@ def chart(table: pd.DataFrame, names: Mapping[str, str]) -> Spec:
     rows = table.assign(model=table["model"].map(names), color=table["model"].map(MODEL_COLORS))
     models = rows.drop_duplicates("model")
     color = by_model(models, alt.Legend(orient="top", title=None, columns=1, labelLimit=300))
+    counts = alt.Axis(format="d", tickMinStep=1, tickCount=6)
     base = alt.Chart(rows).encode(
-        x=alt.X("images:Q", title="training images learned from", scale=alt.Scale(zero=False, nice=False, padding=12)),
+        x=alt.X(
+            "images:Q",
+            title="training images learned from",
+            scale=alt.Scale(zero=False, nice=False, padding=12),
+            axis=counts,
+        ),
         color=color,
         tooltip=["model:N", "images:Q", "percent:Q"]
         + [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("accuracy", "accuracy_low", "accuracy_high")],
