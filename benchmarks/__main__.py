@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.parts import growth, pages, tables
 from benchmarks.parts.child import ROOT, measure
+from benchmarks.parts.peers import environment, jobs
 from realwaste.core import log, machine
 from realwaste.core.files import write_csv, write_json, write_text
 from realwaste.dataset import manifest, split
@@ -23,15 +24,14 @@ def main() -> None:
     log.setup()
     with tempfile.TemporaryDirectory(prefix="realwaste-bench-") as folder:
         work = Path(folder)
-        found = _images(work, arguments) | {"repeats": arguments.repeats, "machine": _machine()}
-        if RESULTS.is_file():
-            kept = json.loads(RESULTS.read_text(encoding="utf-8"))
-            found = {key: kept[key] for key in SECTIONS if key in kept} | found
-        for section in SECTIONS if arguments.only is None else arguments.only:
+        origin = _images(work, arguments) | {"repeats": arguments.repeats, "machine": _machine()}
+        found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"origins": {}}
+        for section in _sections(arguments):
             log.logger.info("benchmark: %s", section)
-            result = SECTIONS[section](work, arguments, found["images"])
+            result = SECTIONS[section](work, arguments, origin["images"])
             if result is not None:
                 found[section] = result
+                found["origins"][section] = origin
                 write_json(RESULTS, found)
     write_text(ROOT / "benchmarks/results.md", tables.results(found))
     if "jobs" in found:
@@ -47,7 +47,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="*", choices=SECTIONS, help="measure these (or none) again, keep the other results"
     )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="measure PyTorch and ONNX Runtime too, which pip installs, the first time, in an environment of their own "
+        f"in {environment.FOLDER}",
+    )
     return parser.parse_args()
+
+
+def _sections(arguments: argparse.Namespace) -> list[str]:
+    """Those that were asked for; `peers` only by its name or by --peers."""
+    named = [name for name in SECTIONS if name != "peers"] if arguments.only is None else list(arguments.only)
+    return [*named, "peers"] if arguments.peers and "peers" not in named else named
 
 
 def _images(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -152,6 +164,10 @@ def _waiting(work: Path, arguments: argparse.Namespace, images: int) -> list[dic
     ]
 
 
+def _peers(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
+    return jobs.measured()
+
+
 SECTIONS = {
     "jobs": _jobs,
     "embedding": _embedding,
@@ -161,6 +177,7 @@ SECTIONS = {
     "growth": _growth,
     "start": _start,
     "waiting": _waiting,
+    "peers": _peers,
 }
 
 

@@ -1,9 +1,10 @@
 """The measurements as tables: benchmarks/results.md whole, and a short one for the README."""
 
 import statistics
+from collections.abc import Callable
 from typing import Any
 
-from benchmarks.parts import pages
+from benchmarks.parts import pages, peer_tables
 
 Results = dict[str, Any]
 Runs = list[dict[str, Any]]
@@ -14,29 +15,24 @@ def results(found: Results) -> str:
     """Everything that was measured, as Markdown."""
     parts = [
         "# Measured by `make bench`",
-        f"{found['images']} images ({found['dataset']}), {found['machine']}. Seconds are the median of "
-        f"{found['repeats']} runs with the lowest and highest, every run a process of its own, the report's and the "
-        "pipeline's in turn; the ratio is the median of the ratios run by run, and the only thing to carry to another "
-        "machine. Imports are in no figure but those of the last two tables. Backbone weights are random: they take as "
-        "long as real ones.",
-        *(_job(name, job) for name, job in found.get("jobs", {}).items()),
+        "The jobs' seconds are the median of their runs with the lowest and highest, every run a process of its own, "
+        "the report's and the pipeline's in turn; the ratio is the median of the ratios run by run, and the only thing "
+        "to carry to another machine. Imports are in no figure but those of the last tables. Backbone weights are "
+        "random, but for an extractor in a file: they take as long as real ones.",
     ]
-    for title, make in (
-        ("embedding", _embedding),
-        ("epoch_ends", _epoch_ends),
-        ("validation", _validation),
-        ("precision", _precision),
-        ("growth", _growth),
-        ("start", _start),
-        ("waiting", _waiting),
-    ):
-        if title in found:
-            parts.append(make(found[title]))
+    said = None
+    for section, make in SECTIONS.items():
+        if section in found:
+            if (origin := _origin(found["origins"][section])) != said:
+                parts.append(origin)
+            said = origin
+            parts.append(make(found[section]))
     return "\n\n".join(parts) + "\n"
 
 
 def readme(found: Results) -> str:
-    """The short table: one row a job, the pipeline in the precision it takes by itself."""
+    """The short table: one row a job, the pipeline in the precision it takes by itself, then peers' if measured."""
+    peers = "peers" in found
     rows = []
     for name, job in found["jobs"].items():
         same, best = job["runs"]["float32"], job["runs"]["best"]
@@ -44,12 +40,26 @@ def readme(found: Results) -> str:
             [
                 name,
                 f"{_median(job['runs']['report']):.0f} s",
+                *([""] if peers else []),
                 f"{_median(same):.0f} s, **{ratio(job['runs']['report'], same):.1f}×**",
                 f"{_median(best):.0f} s, **{ratio(job['runs']['report'], best):.1f}×**",
             ]
         )
     best_name = FORMATS[next(iter(found["jobs"].values()))["runs"]["best"][0]["precision"]]
-    return pages.table(["", "the report's procedure", "here, float32", f"here, {best_name}"], rows)
+    heads = ["", "the report's procedure", *(["the best peer"] if peers else []), "here, float32", f"here, {best_name}"]
+    return pages.table(heads, rows + (peer_tables.readme_rows(found["peers"]) if peers else []))
+
+
+def _origin(origin: dict[str, Any]) -> str:
+    """The images, repeats and machine of the sections that follow."""
+    return (
+        f"*{origin['images']:,} images ({origin['dataset']}), {origin['repeats']} runs, {origin['machine']}; the "
+        "sections that follow:*"
+    )
+
+
+def _jobs(jobs: dict[str, Any]) -> str:
+    return "\n\n".join(_job(name, job) for name, job in jobs.items())
 
 
 def ratio(slower: Runs, faster: Runs) -> float:
@@ -208,3 +218,16 @@ def _waiting(runs: Runs) -> str:
         "## `realwaste`, from the return key to the answer\n\nThe first time a model is asked, its network is "
         "converted and kept.\n\n" + pages.table(head, rows)
     )
+
+
+SECTIONS: dict[str, Callable[[Any], str]] = {
+    "jobs": _jobs,
+    "embedding": _embedding,
+    "epoch_ends": _epoch_ends,
+    "validation": _validation,
+    "precision": _precision,
+    "growth": _growth,
+    "start": _start,
+    "waiting": _waiting,
+    "peers": peer_tables.section,
+}
