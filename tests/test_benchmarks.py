@@ -9,7 +9,7 @@ import pytest
 from conftest import picture
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import claims, field, leakage, novelty, remedies, report_claims, scale, shooting_order
+from benchmarks import claims, field, int8, leakage, novelty, remedies, report_claims, scale, shooting_order
 from benchmarks.parts import claim as claim_rows
 from benchmarks.parts import (
     claim_tables,
@@ -93,7 +93,9 @@ def test_the_readmes_table_is_that_of_the_results():
     assert tables.results(found) == (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", [claims, field, leakage, novelty, remedies, report_claims, scale, shooting_order])
+@pytest.mark.parametrize(
+    "module", [claims, field, int8, leakage, novelty, remedies, report_claims, scale, shooting_order]
+)
 def test_pages_have_the_tables_of_the_kept_results(module):
     page = module.PAGE.read_text(encoding="utf-8")
     found = json.loads(module.RESULTS.read_text(encoding="utf-8"))
