@@ -1,0 +1,57 @@
+"""What every command has in common: how it starts, and what becomes of a mistake."""
+
+import errno
+import logging
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from realwaste.core import log, start_up
+from realwaste.core.errors import UserError
+from realwaste.sources.file_names import printable
+
+
+class Commands(TyperGroup):
+    """A mistake is two lines and status 1, and so is a disk that is full, at --help too."""
+
+    def main(self, *arguments: Any, **named: Any) -> Any:
+        """Run the command that the arguments name, and end the process with its status."""
+        try:
+            return super().main(*arguments, **named)
+        except (UserError, OSError) as error:
+            log.setup()
+            log.logger.error("%s", error if isinstance(error, UserError) else _refused(error))
+            sys.exit(1)
+
+
+def _refused(error: OSError) -> UserError:
+    """What the machine has no room for or does not allow; a file that is written to without a name is an output."""
+    place = "the output" if error.filename is None else printable(str(error.filename))
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return UserError(f"There must be room to write {place}.", "Free some, or send it elsewhere.", error.strerror)
+    rule = f"It must be possible to read or write {place}."
+    return UserError(rule, "Allow it, or name another place.", error.strerror or str(error))
+
+
+def new() -> typer.Typer:
+    """The application, before it has a command."""
+    app = typer.Typer(
+        cls=Commands,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_start)
+    return app
+
+
+def _start() -> None:
+    """Use the models that the pipeline trained: from the shell, or from a browser."""
+    start_up.quiet()
+    # It warns of retracing when pictures come one at a time and in batches.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    log.setup()
