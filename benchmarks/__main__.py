@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.parts import growth, pages, tables
 from benchmarks.parts.child import ROOT, measure
 from benchmarks.parts.peers import environment, jobs
-from realwaste.core import log, machine
+from realwaste.core import log
 from realwaste.core.files import write_csv, write_json, write_text
 from realwaste.dataset import manifest, split
 from realwaste.sources import dataset
@@ -24,7 +24,7 @@ def main() -> None:
     log.setup()
     with tempfile.TemporaryDirectory(prefix="realwaste-bench-") as folder:
         work = Path(folder)
-        origin = _images(work, arguments) | {"repeats": arguments.repeats, "machine": _machine()}
+        origin = _images(work, arguments) | {"repeats": arguments.repeats, "machine": pages.this_machine()}
         found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"origins": {}}
         for section in _sections(arguments):
             log.logger.info("benchmark: %s", section)
@@ -179,11 +179,6 @@ SECTIONS = {
     "waiting": _waiting,
     "peers": _peers,
 }
-
-
-def _machine() -> str:
-    low = " with avx512_bf16" if "avx512_bf16" in machine.flags() else ""
-    return f"{machine.cores()} cores of {machine.processor()}{low}, no GPU"
 
 
 if __name__ == "__main__":

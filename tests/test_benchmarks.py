@@ -9,7 +9,7 @@ import pytest
 from conftest import picture
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import claims, field, int8, leakage, novelty, remedies, report_claims, scale, shooting_order
+from benchmarks import claims, field, int8, leakage, novelty, remedies, report_claims, scale, shooting_order, whole
 from benchmarks.parts import claim as claim_rows
 from benchmarks.parts import (
     claim_tables,
@@ -94,7 +94,7 @@ def test_the_readmes_table_is_that_of_the_results():
 
 
 @pytest.mark.parametrize(
-    "module", [claims, field, int8, leakage, novelty, remedies, report_claims, scale, shooting_order]
+    "module", [claims, field, int8, leakage, novelty, remedies, report_claims, scale, shooting_order, whole]
 )
 def test_pages_have_the_tables_of_the_kept_results(module):
     page = module.PAGE.read_text(encoding="utf-8")

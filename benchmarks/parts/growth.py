@@ -28,7 +28,7 @@ WITHOUT_TENSORFLOW = ("fetch", "validate_images", "split", "compare")
 def stages(work: str, images: int) -> dict[str, Any]:
     """Seconds and peak memory of every stage on so many drawn pictures of 64 px, start-up included."""
     root = _workspace(Path(work), images)
-    return {"images": images, "stages": {name: _stage(root, name) for name in STAGES}}
+    return {"images": images, "stages": {name: stage(root, name) for name in STAGES}}
 
 
 def nothing_to_do(work: str, repeats: int) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def head(work: str) -> dict[str, Any]:
     np.save(folder / "00000.paths.npy", splits["path"].to_numpy(np.str_))
     write_json(folder / "index.json", {"rows": len(vectors), "width": vectors.shape[1], "shards": 1})
     set_params(root, finetune_irv2__image_size=524, finetune_irv2__epochs=10)
-    return {"vectors": len(splits)} | _stage(root, "finetune_irv2")
+    return {"vectors": len(splits)} | stage(root, "finetune_irv2")
 
 
 def _workspace(work: Path, images: int) -> Path:
@@ -104,7 +104,8 @@ def _draw(folder: Path, images: int) -> None:
         cv2.imwrite(str(place / f"{number}.jpg"), cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC))
 
 
-def _stage(root: Path, name: str) -> dict[str, Any]:
+def stage(root: Path, name: str) -> dict[str, Any]:
+    """Seconds and peak memory of a stage as a process, in the checkout at `root`."""
     return _run([sys.executable, *STAGES[name]["cmd"].split()[1:]], root)
 
 

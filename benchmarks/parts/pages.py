@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from realwaste.core import machine
 from realwaste.core.files import write_text
 
 _END = "<!-- end of measured -->"
@@ -30,3 +31,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def spread(values: Sequence[float]) -> str:
     """Mean and standard deviation."""
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
+
+
+def this_machine() -> str:
+    """Its cores and processor."""
+    low = " with avx512_bf16" if "avx512_bf16" in machine.flags() else ""
+    return f"{machine.cores()} cores of {machine.processor()}{low}, no GPU"
