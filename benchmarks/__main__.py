@@ -164,6 +164,10 @@ def _waiting(work: Path, arguments: argparse.Namespace, images: int) -> list[dic
     ]
 
 
+def _step(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
+    return [measure("parts.step.profile", policy=policy) for policy in ("float32", "auto")]
+
+
 def _peers(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
     return jobs.measured()
 
@@ -177,6 +181,7 @@ SECTIONS = {
     "growth": _growth,
     "start": _start,
     "waiting": _waiting,
+    "step": _step,
     "peers": _peers,
 }
 

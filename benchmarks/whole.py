@@ -42,7 +42,7 @@ def main() -> None:
 def _workspace(per_class: int) -> Path:
     """A copy of the checkout in the user's cache, made once a commit and size."""
     command = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     root = cache_folder() / f"benchmark-whole-{commit}-{per_class}"
     if not (root / "params.yaml").is_file():
         copy_checkout(root)

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.parts import pages, peer_tables
+from benchmarks.parts import pages, peer_tables, step_tables
 
 Results = dict[str, Any]
 Runs = list[dict[str, Any]]
@@ -229,5 +229,6 @@ SECTIONS: dict[str, Callable[[Any], str]] = {
     "growth": _growth,
     "start": _start,
     "waiting": _waiting,
+    "step": step_tables.section,
     "peers": peer_tables.section,
 }

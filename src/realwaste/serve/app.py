@@ -41,6 +41,7 @@ def build(predictor: Predictor, *, limit: int, hosts: Iterable[str] | None, requ
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        predictor.prepare_heat()
         yield
         predictor.close()
 

@@ -60,15 +60,16 @@ class Predictor:
         self._looking = ThreadPoolExecutor(1, thread_name_prefix="heat")
 
     def warm_up(self) -> None:
-        """Answer once, and begin to make Grad-CAM ready: not while somebody waits for it.
+        """Answer once: not while somebody waits for it.
 
         Raises:
             UndefinedAnswerError: the model's output is no number.
         """
-        size = self.facts.image_size
-        black = np.zeros((size, size, 3), np.uint8)
-        told = self._answering.submit(self._said, black).result()
-        self._looking.submit(self._look, black, told, None)
+        self._answering.submit(self._said, self._black()).result()
+
+    def prepare_heat(self) -> None:
+        """Begin to make Grad-CAM ready. Importing TensorFlow holds up whatever else starts: call it when all has."""
+        self._looking.submit(self._look, self._black(), Answered(()), self.facts.classes[0])
 
     async def answer(self, data: bytes, *, saliency: bool, of: str | None) -> Answered:
         """What the model says of an image file's bytes.
@@ -89,6 +90,9 @@ class Predictor:
         """Answers nothing any more; the photograph in work is the last."""
         for thread in (self._answering, self._looking):
             thread.shutdown(wait=False, cancel_futures=True)
+
+    def _black(self) -> Pixels:
+        return np.zeros((self.facts.image_size, self.facts.image_size, 3), np.uint8)
 
     def _answer(self, data: bytes) -> tuple[Pixels, Answered]:
         pixels = resize(decode(data), self.facts.image_size)
