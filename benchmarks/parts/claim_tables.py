@@ -75,7 +75,7 @@ def _number_rows(letter: str, record: dict[str, Any] | None) -> list[list[str]]:
         rows.append([letter, named, _interval(row, "test_accuracy"), _interval(row, "macro_f1"), spread])
     better = ", ".join(f"{one} over {other}" for one, other in record["shown"]) or "no difference"
     after = f"after {record['correction']}" if record["correction"] else "each tested by itself"
-    rows.append([letter, f"*of {record['pairs']} pairs, McNemar shows, {after}*", better, "", ""])
+    rows.append([letter, f"*of {record['pairs']} pairs, the exact tests show, {after}*", better, "", ""])
     return rows
 
 
