@@ -251,10 +251,16 @@ def _serving():
             served.join(20)
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as one:
+        yield one
+
+
 @needs_browser
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, True)])
-def test_the_page_by_keyboard(width, dark, checkout):
-    with _serving() as url, chromium() as browser, opened(browser, url, width=width, dark=dark) as shown:
+def test_the_page_by_keyboard(width, dark, checkout, browser):
+    with _serving() as url, opened(browser, url, width=width, dark=dark) as shown:
         page = shown.page
 
         def wait(place):
@@ -298,8 +304,8 @@ def test_the_page_by_keyboard(width, dark, checkout):
 
 
 @needs_browser
-def test_the_page_by_mouse_and_again(checkout):
-    with _serving() as url, chromium() as browser:
+def test_the_page_by_mouse_and_again(checkout, browser):
+    with _serving() as url:
         with opened(browser, url) as shown:
             page = shown.page
             page.wait_for_selector("#case", state="visible")
