@@ -1,4 +1,4 @@
-"""embed_irv2, embed_densenet and embed_edge: every image of the manifest through a frozen backbone, once."""
+"""embed_irv2, embed_densenet and embed_edge: every image that can be read through a frozen backbone, once."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, 
     device.say(made)
     built = feature_extractor.fetched(Path("data/weights") / name, own.image_size)
     embed = engines.of(base.engine, built.model)
-    paths = read_csv(Path("data/manifest.csv"))["path"].tolist()
+    paths = read_csv(Path("data/images.csv"))["path"].tolist()
     job = local.Job(
         Path("data/raw"), paths, policy, runs, own.image_size, own.embed_batch_size, deterministic=base.deterministic
     )

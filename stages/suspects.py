@@ -1,4 +1,7 @@
-"""data/suspects.csv: every image, the most doubtful label first, by models that did not learn from it."""
+"""data/suspects.csv: every image that nobody has decided on, the most doubtful label first.
+
+By models that did not learn from it.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +12,7 @@ from realwaste.classifier import registry
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
+from realwaste.dataset import relabelling
 from realwaste.dataset.labels import classes_of
 from realwaste.embedding import embeddings
 from realwaste.evaluation import linear_probe, suspects
@@ -22,18 +26,20 @@ def main(params: "Params") -> None:
     classes = classes_of(manifest)
     labels = np.searchsorted(classes, manifest["label"])
     groups = read_csv(Path("data/groups.csv")).set_index("path").loc[manifest["path"], "group"].to_numpy()
-    answers = []
+    answers = {}
     for name in registry.BACKBONES:
         stored = Path(f"data/embeddings/{name}")
         if registry.is_off(stored):
             continue
         vectors = embeddings.load(stored).of(manifest["path"].tolist())
-        answers.append(linear_probe.out_of_sample(vectors, labels, groups, params.suspects.folds))
-    table = suspects.ranked(manifest, classes, answers)
+        answers[name] = linear_probe.out_of_sample(vectors, labels, groups, params.suspects.folds)
+    table = suspects.ranked(manifest, classes, list(answers.values()))
+    decided = manifest.loc[relabelling.holding(manifest, relabelling.load()), "path"]
+    table = table[~table["path"].isin(decided)]
     doubted = int((table["models_disagreeing"] == len(answers)).sum())
     write_csv(Path("data/suspects.csv"), table)
-    about = {"dataset": dataset, "machine": machine.record("float32"), "images": len(table), "doubted_by_all": doubted}
+    about = {"dataset": dataset, "machine": machine.record("float32"), "models": len(answers)}
+    about |= {"images": len(table), "decided": len(decided), "doubted_by_all": doubted}
     write_json(Path("metrics/suspects.json"), about)
-    logger.info(
-        "all backbones doubt %d of %d labels; the most doubtful: %s", doubted, len(table), table["path"].iloc[0]
-    )
+    first = f"; the most doubtful: {table['path'].iloc[0]}" if len(table) else ""
+    logger.info("all backbones doubt %d of %d labels%s", doubted, len(table), first)

@@ -1,13 +1,15 @@
 """`realwaste`: a trained model in use, from the shell; each command is a file of realwaste.cli."""
 
 from realwaste.cli import application
+from realwaste.cli.choose import choose
 from realwaste.cli.evaluate import evaluate
 from realwaste.cli.export import export
 from realwaste.cli.predict import predict
+from realwaste.cli.review import review
 from realwaste.cli.serve import serve
 
 app = application.new()
-for command in (predict, evaluate, serve, export):
+for command in (predict, evaluate, serve, export, review, choose):
     app.command()(command)
 
 

@@ -55,29 +55,47 @@ def scan(root: Path, published: Mapping[str, int] | None = None) -> Scan:
     Args:
         published: images of each class in RealWaste, where the files are RealWaste's; their order is then known.
     """
+    return of(read(root).assign(dropped=False), published)
+
+
+def read(root: Path) -> pd.DataFrame:
+    """A row for each file of root/<Class>/, sorted by path: what a manifest is made of, and the reason if it is none.
+
+    Path, label (the folder) and, of what is a file, sha256 are always there.
+    """
     files = sorted(path for path in root.glob("*/*") if not path.name.startswith("."))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         rows = list(pool.map(lambda file: _row(root, file), files))
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "colors", "reason"])
+    return pd.DataFrame(rows, columns=[*COLUMNS, "colors", "reason"])
+
+
+def of(table: pd.DataFrame, published: Mapping[str, int] | None = None) -> Scan:
+    """The manifest of what `read` found, with the labels that hold; what is `dropped` is in neither table.
+
+    The order of shooting is that of the folders, whatever the labels: who was shot after whom does not change.
+
+    Args:
+        table: as `read` gives it, with a column `dropped`.
+        published: as of `scan`.
+    """
+    table = table.astype({"reason": object})
     _reject_conflicts(table)
     rejected = table["reason"].notna()
     order = _add_neighbours(table, ~rejected, published)
     whole = {"height": int, "width": int, "channels": int, "bytes": int}
-    manifest = table.loc[~rejected, COLUMNS].astype(whole)
-    others = table.loc[rejected, ["path", "reason"]].reset_index(drop=True)
+    manifest = table.loc[~rejected & ~table["dropped"], COLUMNS].astype(whole)
+    others = table.loc[rejected & ~table["dropped"], ["path", "reason"]].reset_index(drop=True)
     return Scan(manifest.reset_index(drop=True), others, order)
 
 
 def _reject_conflicts(table: pd.DataFrame) -> None:
     """The same bytes in two classes: one of the labels is wrong, and nobody knows which."""
-    table["reason"] = table["reason"].astype(object)
-    readable = table[table["reason"].isna()]
+    readable = table[table["reason"].isna() & ~table["dropped"]]
     for _, same in readable.groupby("sha256"):
         if same["label"].nunique() > 1:
-            paths = same["path"].tolist()
-            for index, path in zip(same.index, paths, strict=True):
-                others = " and ".join(other for other in paths if other.split("/")[0] != path.split("/")[0])
-                table.loc[index, "reason"] = f"label conflict: the same bytes as {others}"
+            for row in same.itertuples():
+                others = " and ".join(same.loc[same["label"] != row.label, "path"])
+                table.loc[row.Index, "reason"] = f"label conflict: the same bytes as {others}"
 
 
 def _add_neighbours(
@@ -85,7 +103,7 @@ def _add_neighbours(
 ) -> dict[str, Any]:
     """series, number, shot and likenesses of the accepted rows, in place; the evidence for the order."""
     table[["series", "number"]] = leakage.numbered(table["path"])
-    own = table[accepted]
+    own = table[accepted].assign(label=table["path"].str.split("/").str[0])
 
     def alike(one: int, other: int) -> float:
         return fingerprint.likeness(own.at[one, "colors"], own.at[other, "colors"])
@@ -105,6 +123,7 @@ def _row(root: Path, file: Path) -> dict[str, object]:
     row: dict[str, object] = {"path": file.relative_to(root).as_posix(), "label": file.parent.name}
     try:
         data = read_bytes(file)
+        row["sha256"] = hashlib.sha256(data).hexdigest()
         pixels = decode(data)
     except UnreadableImageError as error:
         return row | {"reason": str(error)}
@@ -114,7 +133,7 @@ def _row(root: Path, file: Path) -> dict[str, object]:
     size = {"height": height, "width": width, "channels": channels, "bytes": len(data)}
     seen = fingerprint.of(pixels)
     looks = {"phash": seen.phash, "phash_mirrored": seen.mirrored, "colors": seen.colors}
-    return row | {"sha256": hashlib.sha256(data).hexdigest()} | size | looks
+    return row | size | looks
 
 
 def refuse_rejected(rejected: pd.DataFrame) -> None:

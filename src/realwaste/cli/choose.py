@@ -1,0 +1,105 @@
+"""`realwaste choose`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import track
+
+from realwaste.cli.options import AsJson
+from realwaste.commands import opening, standard_output
+from realwaste.core import log
+from realwaste.sources.file_names import printable
+
+if TYPE_CHECKING:
+    from realwaste.commands.choice import Choice, Seen, Vector
+    from realwaste.commands.prediction import Answer
+
+_PROGRESS_FROM = 8  # images
+
+Photos = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FOLDER",
+        help="A folder of unlabelled photos (searched at every depth); also files or quoted patterns, several of them.",
+        show_default=False,
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FILE",
+        help="A name, as irv2 for models/irv2.keras, or the path of a .keras file; given again, the models are asked "
+        "together. Without it: the model of the highest validation accuracy in metrics/compare.json.",
+        show_default=False,
+    ),
+]
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Also write a row a photo, with an empty label.", show_default=False),
+]
+Sheet = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.jpg|png",
+        help="Also write a contact sheet: small pictures with their names and best two classes.",
+        show_default=False,
+    ),
+]
+
+
+def choose(
+    folder: Photos,
+    *,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many photos to choose.")] = 50,
+    model: Models = None,
+    as_json: AsJson = False,
+    csv: Csv = None,
+    sheet: Sheet = None,
+) -> None:
+    """Choose the photos that are worth a label most.
+
+    Those that the models are least sure of, spread so that not all show the same. Uncertainty is 1 where the best two
+    classes are as probable, and 0 where one is certain. A file that cannot be read is named, and the exit status is
+    then 1.
+
+    Example: `realwaste choose unlabelled/ --count 50 --sheet look.jpg`
+    """
+    # OpenCV, which --help need not wait for.
+    from realwaste.commands import choice, choice_table, contact_sheet, image_paths  # noqa: PLC0415
+
+    if sheet:
+        contact_sheet.check(sheet, count, folder)
+    paths = image_paths.expand(folder)
+    names: list[str | None] = [*dict.fromkeys(model or ())] or [None]
+    sessions = [opening.session_of(opening.chosen(name), at_most=len(paths)) for name in names]
+    choice.check_alike(sessions)
+    asked = [_asked(choice.answers(one, paths), one.facts.name, len(paths)) for one in sessions]
+    made = choice.made(asked, sessions[0].facts.classes, count)
+    if csv:
+        choice.write_csv(csv, made)
+    if sheet:
+        contact_sheet.write(sheet, made.chosen)
+    if as_json:
+        standard_output.record(choice.record(sessions, made))
+    else:
+        standard_output.tables([choice_table.table(made, len(sessions))])
+    _end(made, count)
+
+
+def _end(made: "Choice", count: int) -> None:
+    """Say what could not be done, in the exit status too."""
+    if made.candidates < count:
+        log.logger.info("all %d photos that can be read: no more were there to choose from", made.candidates)
+    for path, error in made.errors:
+        log.logger.error("no answer for %s: %s", printable(path), printable(error))
+    if made.errors:
+        raise typer.Exit(1)
+
+
+def _asked(coming: "Iterator[tuple[Answer, Vector | None]]", name: str, total: int) -> "Seen":
+    hidden = not log.console.is_terminal or total < _PROGRESS_FROM
+    return list(track(coming, f"asking {name}", total=total, console=log.console, disable=hidden, transient=True))

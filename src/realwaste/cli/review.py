@@ -1,0 +1,44 @@
+"""`realwaste review`."""
+
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from realwaste.core.errors import UserError
+
+_HOST = "127.0.0.1"  # no other: who reaches the page changes the labels
+_NEEDS = ("fastapi", "uvicorn")
+
+
+def review(
+    count: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Look at so many, the most doubtful first. Without it: at each label that one model at least doubts.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes a free one.")] = 8001,
+) -> None:
+    """Open a page to decide on the labels that models doubt: keep, relabel or drop.
+
+    The answers go to relabel.yaml, which `dvc repro` applies; photographs stay as they are. The page has the
+    suspects that the pipeline found in this checkout, each with the photographs shot before and after it, and
+    answers to this machine alone. Needs the extra `serve`.
+
+    Example: `realwaste review`
+    """
+    missing = [name for name in _NEEDS if find_spec(name) is None]
+    if missing:
+        rule = f"`realwaste review` needs packages that are not installed: {', '.join(missing)}."
+        raise UserError(rule, "Run `make setup-dev`, or pip install '.[serve]', in the checkout.")
+    from realwaste.review import queue  # noqa: PLC0415 - pandas, which --help need not wait for
+    from realwaste.serve import address  # noqa: PLC0415 - beside it
+
+    found = queue.load(count)
+    with address.bound(_HOST, port) as listening:
+        from realwaste.review import server  # noqa: PLC0415 - an optional extra
+
+        server.run(found, listening)

@@ -1,0 +1,139 @@
+"""The routes of the page on which labels are decided."""
+
+import threading
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Annotated, Any
+
+import cv2
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+from realwaste.core.errors import UserError
+from realwaste.core.log import logger
+from realwaste.images.reader import Pixels, UnreadableImageError, decode, read_bytes
+from realwaste.review.journal import Journal
+from realwaste.review.queue import RAW, Queue
+from realwaste.serve.guard import Guard
+
+LIMIT = 100_000  # bytes of an answer
+_JSON = "application/json"
+_QUALITY = 92
+_PAGE = {  # path: room, file and kind; what looks alike is the other page's
+    "/": ("review", "index.html", "text/html"),
+    "/review.css": ("review", "review.css", "text/css"),
+    "/review.js": ("review", "review.js", "text/javascript"),
+    "/style.css": ("serve", "style.css", "text/css"),
+    "/icon.svg": ("serve", "icon.svg", "image/svg+xml"),
+}
+
+
+class Answer(BaseModel):
+    """The class that a photograph is of; none for one that is dropped."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    path: str
+    label: str | None
+
+
+def build(queue: Queue, journal: Journal, *, hosts: Iterable[str] | None, requests: int) -> FastAPI:
+    """The ASGI application.
+
+    Args:
+        hosts, requests: as of Guard, which also refuses what pages of other sites send.
+    """
+    app = FastAPI(title="realwaste review", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, limit=LIMIT, hosts=hosts, requests=requests)
+    _say_errors_alike(app)
+    for path, (room, name, kind) in _PAGE.items():
+        _serve_file(app, path, (files(f"realwaste.{room}") / "page" / name).read_bytes(), kind)
+    _show(app, queue, journal)
+    _take_answers(app, queue, journal)
+    return app
+
+
+def _show(app: FastAPI, queue: Queue, journal: Journal) -> None:
+    decoding = threading.Lock()  # several pictures of many megapixels at once would not fit in memory
+    records = queue.records()
+
+    @app.get("/queue")
+    def cases() -> dict[str, Any]:
+        """What is to be decided, and what has been."""
+        about = {"classes": queue.classes, "models": queue.models, "cases": records}
+        return about | {"decided": journal.labels(), "can_undo": journal.can_undo}
+
+    @app.get("/photo/{row}")
+    def photo(row: int, side: Annotated[int, Query(ge=16, le=4096)] = 1600) -> Response:
+        """A photograph as the models see it: upright, in eight bits; its longer side has at most `side` pixels."""
+        if not 0 <= row < len(queue.manifest):
+            raise HTTPException(404, f"There is no photo {row}.")
+        path = RAW / queue.manifest["path"].iloc[row]
+        try:
+            with decoding:
+                seen = _at_most(decode(read_bytes(path)), side)
+        except (OSError, UnreadableImageError) as error:
+            raise HTTPException(404, f"{path} cannot be shown: {getattr(error, 'strerror', None) or error}.") from None
+        packed = cv2.imencode(".jpg", seen[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+        return Response(packed.tobytes(), media_type="image/jpeg")
+
+
+def _take_answers(app: FastAPI, queue: Queue, journal: Journal) -> None:
+    def only_json(request: Request) -> None:
+        """A form of another site could send no JSON without asking first, which nobody here answers."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
+            raise HTTPException(415, f"An answer must be {_JSON}.")
+
+    @app.post("/answer", dependencies=[Depends(only_json)])
+    def answer(said: Answer) -> dict[str, Any]:
+        """Write an answer; the photographs that it is for, as they stand now."""
+        if said.label is not None and said.label not in queue.classes:
+            raise HTTPException(422, f"label must be one of {', '.join(queue.classes)}; received {said.label!r}.")
+        try:
+            paths = journal.answer(said.path, said.label)
+        except KeyError:
+            raise HTTPException(404, f"There is no photo {said.path!r}.") from None
+        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo}
+
+    @app.post("/undo", dependencies=[Depends(only_json)])
+    def undo() -> dict[str, Any]:
+        """Take the last answer back."""
+        return {"paths": journal.undo(), "decided": journal.labels(), "can_undo": journal.can_undo}
+
+
+def _at_most(pixels: Pixels, side: int) -> Pixels:
+    height, width = pixels.shape[:2]
+    factor = min(1, side / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype("uint8", copy=False)
+
+
+def _serve_file(app: FastAPI, path: str, content: bytes, kind: str) -> None:
+    @app.get(path)
+    async def file() -> Response:
+        return Response(content, media_type=kind)
+
+
+def _say_errors_alike(app: FastAPI) -> None:
+    """Every error as {"error": words}."""
+
+    @app.exception_handler(AnyHTTPException)
+    async def refused(_: Request, error: AnyHTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+
+    @app.exception_handler(UserError)
+    async def mistaken(_: Request, error: UserError) -> JSONResponse:
+        return JSONResponse({"error": " ".join(str(error).split())}, 409)
+
+    @app.exception_handler(OSError)
+    async def unwritable(_: Request, error: OSError) -> JSONResponse:
+        logger.error("An answer could not be written: %s", error)
+        return JSONResponse({"error": f"The answer could not be written: {error.strerror or error}."}, 500)

@@ -1,0 +1,34 @@
+"""The process that serves the page: a socket, and uvicorn as `realwaste serve` has it."""
+
+import contextlib
+import socket
+
+import uvicorn
+
+from realwaste.core.log import logger
+from realwaste.review.app import build
+from realwaste.review.journal import Journal
+from realwaste.review.queue import RAW, Queue
+from realwaste.serve.address import names
+from realwaste.serve.connection import Limits
+from realwaste.serve.server import configured
+
+
+def run(queue: Queue, listening: socket.socket) -> None:
+    """Serve until interrupted.
+
+    Args:
+        listening: on a loopback address, as serve.address.bound gives it; closed at the end.
+
+    Raises:
+        UserError: relabel.yaml cannot be read.
+    """
+    host, port = listening.getsockname()[:2]
+    journal = Journal(queue.manifest, RAW)
+    decided = sum(path in journal.labels() for path in queue.suspects["path"])
+    limits = Limits()
+    app = build(queue, journal, hosts=names(listening, host), requests=limits.requests)
+    text = "%d labels to decide, %d of them decided: http://%s:%d/ (Ctrl-C ends it)"
+    logger.info(text, len(queue.suspects), decided, host, port)
+    with contextlib.suppress(KeyboardInterrupt), listening:
+        uvicorn.Server(configured(app, limits)).run(sockets=[listening])

@@ -1,0 +1,223 @@
+"""`realwaste choose`: which photographs are worth a label, as a list and as a contact sheet."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from benchmarks import choose as benchmark
+from realwaste.__main__ import app
+from realwaste.classifier.model_file import Facts
+from realwaste.classifier.novelty import UNLIKE, Novelty
+from realwaste.classifier.session import Session
+from realwaste.commands import acquisition, choice, opening
+from realwaste.core.files import read_json
+from realwaste.inference.engines import Network
+
+CLASSES = ("Blue", "Green", "Red")
+COLORS = {"red": (250, 10, 10), "green": (10, 250, 10), "purple": (130, 0, 120), "teal": (0, 130, 120)}
+
+
+def _features(pictures):
+    """The mean colour, as a share of white."""
+    return (pictures.mean(axis=(1, 2)) / 255).astype(np.float32)
+
+
+def _session(name="cnn", turned=0, novelty=None, classes=CLASSES):
+    """What a picture's colour is, as probable as it is strong; `turned` to the next class."""
+
+    def classify(features):
+        scores = np.exp(4 * np.roll(features[:, ::-1], turned, axis=1))
+        return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    facts = Facts(name, classes, 8, "drawn", "none", "random")
+    return Session(facts, novelty, lambda: Network(_features, 2, (3,)), Network(classify, 2, (3,)))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, color in COLORS.items():
+        cv2.imwrite(str(folder / f"{name}.png"), np.full((20, 30, 3), color[::-1], np.uint8))
+    return folder
+
+
+@pytest.fixture
+def choose(photos, tmp_path, monkeypatch):
+    """The command in an empty folder beside `photos`, with a model `cnn` and one that turns colours, `turned`."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    known = Novelty(np.array([[1, 0, 0], [0, 1, 0]], np.float16), 0.2)
+    models = {None: _session(novelty=known), "cnn": _session(novelty=known), "turned": _session("turned", 1)}
+    models["other"] = _session("other", classes=("A", "B", "C"))
+    monkeypatch.setattr(opening, "chosen", lambda name: name)
+    monkeypatch.setattr(opening, "session_of", lambda name, at_most: models[name])
+    return lambda *arguments: CliRunner().invoke(app, ["choose", str(photos), *map(str, arguments)])
+
+
+def test_uncertainty_is_one_minus_the_margin():
+    rows = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0, 1, 0]])
+    np.testing.assert_allclose(acquisition.uncertainty(rows), [0.8, 1, 0])
+    np.testing.assert_array_equal(acquisition.uncertainty(np.ones((2, 1))), [0, 0])
+
+
+def test_the_least_sure_are_spread_over_what_there_is_to_see():
+    """Three objects, each photographed ten times, one of them the least sure of all; and others that are known."""
+    chance = np.random.default_rng(0)
+    objects = np.repeat(np.arange(4), 10)
+    vectors = acquisition.unit((np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32))
+    uncertain = np.array([0.95, 0.9, 0.85, 0.01])[objects] + chance.uniform(0, 0.01, 40)
+    rows = acquisition.chosen(uncertain, vectors, 3)
+    assert sorted(objects[rows]) == [0, 1, 2]
+    assert uncertain[rows].tolist() == sorted(uncertain[rows], reverse=True)
+    assert set(objects[np.argsort(-uncertain)[:3]]) == {0}
+    np.testing.assert_array_equal(rows, acquisition.chosen(uncertain, vectors, 3))
+    # Of as many as are chosen nothing is left to spread.
+    assert set(objects[acquisition.chosen(uncertain, vectors, 10, oversampled=1)]) == {0}
+
+
+def test_all_are_chosen_where_there_are_no_more_and_the_same_picture_several_times_fills_up():
+    uncertain = np.array([0.1, 0.9, 0.5])
+    assert acquisition.chosen(uncertain, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
+    same = acquisition.chosen(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
+    assert len(set(same)) == 6
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_each_file_has_its_own_features_with_unreadable_ones_between(views, photos):
+    (photos / "b.png").write_text("words")
+    paths = [photos / f"{name}.png" for name in ("red", "b", "green", "b", "teal")]
+    asked = _session()
+    if views == 2:
+        classify = asked.classify
+
+        def of_both(features):
+            return classify.run(features.mean(axis=1))
+
+        asked = replace(asked, views=2, classify=replace(classify, run=of_both))
+    found = list(choice.answers(asked, paths))
+    assert [answer.error for answer, _ in found] == [None, "not an image", None, "not an image", None]
+    assert [vector is None for _, vector in found] == [False, True, False, True, False]
+    for place, name in {0: "red", 2: "green", 4: "teal"}.items():
+        vector = found[place][1]
+        assert vector is not None
+        assert vector.tolist() == pytest.approx([level / 255 for level in COLORS[name]], abs=1e-6)
+
+
+def test_a_model_that_diverged_has_no_answer(photos):
+    asked = _session()
+    lost = replace(asked, classify=replace(asked.classify, run=lambda rows: np.full((len(rows), 3), np.nan)))
+    found = choice.made([list(choice.answers(lost, [photos / "red.png"]))], CLASSES, 3)
+    assert found.chosen == []
+    assert [error for _, error in found.errors] == ["the model's answer is no number: its training diverged"]
+
+
+def test_the_least_sure_come_first_with_both_classes(choose):
+    found = json.loads(choose("--count", "2", "--json").stdout)
+    assert found["candidates"] == 4
+    assert [one["path"].rpartition("/")[2] for one in found["chosen"]] == ["purple.png", "teal.png"]
+    first = found["chosen"][0]
+    assert [said["class"] for said in first["predictions"]] == ["Red", "Blue"]
+    share = np.exp(4 * np.array([120, 0, 130]) / 255)
+    assert first["uncertainty"] == pytest.approx(1 - (share[2] - share[0]) / share.sum(), abs=1e-5)
+    assert (first["models_disagreeing"], first["unlike"]) == (0, True)
+    assert [one["model"]["name"] for one in found["models"]] == ["cnn"]
+    assert found["errors"] == []
+
+
+def test_several_models_are_asked_together(choose):
+    found = json.loads(choose("--count", "4", "--json", "--model", "cnn", "-m", "turned", "-m", "cnn").stdout)
+    assert [one["model"]["name"] for one in found["models"]] == ["cnn", "turned"]
+    chosen = {one["path"].rpartition("/")[2]: one for one in found["chosen"]}
+    # Sure of it alone, but not of the same: one says Red, the other the next, Blue.
+    assert chosen["red.png"]["uncertainty"] == pytest.approx(1, abs=1e-5)
+    assert chosen["red.png"]["models_disagreeing"] == 1
+    said = choose("--count", "4", "--model", "cnn", "--model", "turned").stdout
+    assert "otherwise, of 2 models" in said
+    refused = choose("--model", "cnn", "--model", "other")
+    assert refused.exit_code == 1
+    assert "must know the same classes; cnn and other do not" in " ".join(refused.stderr.split())
+
+
+def test_the_table_and_the_row_a_photo(choose, photos):
+    told = choose("--count", "3", "--csv", "to/label.csv")
+    assert told.exit_code == 0
+    lines = [line.split() for line in told.stdout.splitlines() if ".png" in line]
+    assert [line[0] for line in lines] == ["1", "2", "3"]
+    assert lines[0][1].endswith("purple.png")
+    assert lines[0][3] == "Red"
+    assert UNLIKE in told.stdout
+    table = pd.read_csv("to/label.csv")
+    assert table.columns.tolist() == [
+        *("path", "label", "uncertainty", "best", "best_probability", "second", "second_probability"),
+        *("models_disagreeing", "unlike"),
+    ]
+    assert table["path"].tolist()[:2] == [str(photos / "purple.png"), str(photos / "teal.png")]
+    assert table["label"].isna().all()
+    assert (table["best"][0], table["second"][0]) == ("Red", "Blue")
+
+
+def test_what_cannot_be_read_is_named(choose, photos):
+    (photos / "words.png").write_text("words")
+    told = choose("--json", "--count", "9")
+    assert told.exit_code == 1
+    assert len(json.loads(told.stdout)["chosen"]) == 4
+    assert json.loads(told.stdout)["errors"] == [{"path": str(photos / "words.png"), "error": "not an image"}]
+    said = " ".join(told.stderr.split())
+    assert "words.png: not an image" in said
+    assert "all 4 photos that can be read" in said
+
+
+def test_the_contact_sheet_shows_each_photo_in_its_order(choose, photos):
+    cv2.imwrite(str(photos / ("x" * 60 + "_1.png")), np.full((40, 20, 3), (10, 250, 250), np.uint8))
+    assert choose("--sheet", "sheet.png").exit_code == 0
+    with Image.open("sheet.png") as written:
+        sheet = np.asarray(written)
+    order = [
+        one["path"].rpartition("/")[2].removesuffix(".png") for one in json.loads(choose("--json").stdout)["chosen"]
+    ]
+    columns = (sheet.shape[1] - 14) // 234
+    for place, name in enumerate(order):
+        top, left = 14 + place // columns * 291, 14 + place % columns * 234
+        color = COLORS.get(name, (250, 250, 10))
+        np.testing.assert_array_equal(sheet[top + 110, left + 110], color, err_msg=name)
+        words = sheet[top + 223 : top + 277, left : left + 234]
+        assert (words.min(axis=2) < 128).sum() > 100, "its name and classes stand below"
+        assert (words[:, 222:] == 255).all(), "and nothing runs into the next"
+    assert choose("--sheet", "sheet.jpg", "--count", "1").exit_code == 0
+    with Image.open("sheet.jpg") as written:
+        assert written.size == (248, 305)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        (["--sheet", "sheet.gif"], "--sheet must name a picture to write"),
+        (["--sheet", "../photos/sheet.png"], "--sheet must lie outside of the folders with the photos"),
+        (["--sheet", "sheet.png", "--count", "1001"], "--sheet shows 1,000 photos at most"),
+    ],
+)
+def test_a_sheet_that_cannot_be_is_refused_before_anything_is_asked(arguments, rule, choose, tmp_path):
+    refused = choose(*arguments)
+    assert refused.exit_code == 1
+    assert rule in " ".join(refused.stderr.split())
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_the_benchmark_labels_nothing_that_it_asks_about_and_its_table_is_on_its_page():
+    """Each object has a class that nothing tells but having seen it: whoever has not is right by chance."""
+    chance = np.random.default_rng(0)
+    groups = np.repeat(np.arange(80), 5)
+    labels = chance.integers(0, 4, 80)[groups]
+    vectors = chance.normal(size=(80, 32))[groups].astype(np.float32)
+    run = benchmark.one_run(vectors, labels, groups, seed=1)
+    assert set(run) == {"seed", *benchmark.TITLES}
+    assert all(run[name] < 0.45 for name in benchmark.TITLES)
+    page = benchmark.PAGE.read_text(encoding="utf-8")
+    assert benchmark.table(read_json(benchmark.RESULTS)) in page

@@ -1,0 +1,201 @@
+"""relabel.yaml: what a person decided of single photographs, and what the pipeline makes of it."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.parts.child import ROOT
+from realwaste.classifier import registry
+from realwaste.core.errors import UserError
+from realwaste.core.files import read_csv, read_json, write_csv, write_json
+from realwaste.dataset import leakage, relabelling, split
+from realwaste.dataset.labels import classes_of, labels_of
+from realwaste.dataset.relabelling import DROP, FILE, KEEP, Decision
+from realwaste.embedding import embeddings
+from stages import suspects, validate_images
+from stages.launcher import params_file
+
+PARAMS = params_file.check(params_file.read_yaml(ROOT / "params.yaml"))
+SHA = hashlib.sha256(b"").hexdigest()
+
+
+@pytest.fixture
+def checkout(images, tmp_path, monkeypatch):
+    """Twelve photographs of each of three classes, fetched; the present folder."""
+    images(inside="checkout/data/raw", glass=12, metal=12, paper=12)
+    monkeypatch.chdir(tmp_path / "checkout")
+    write_json(Path("data/dataset.json"), {"dataset": "drawn", "origin": "given"})
+
+
+def _hash(path):
+    return hashlib.sha256(Path("data/raw", path).read_bytes()).hexdigest()
+
+
+def _decide(**answers):
+    """relabel.yaml with glass_2="metal" for glass/glass_2.jpg."""
+    decided = {}
+    for name, said in answers.items():
+        path = f"{name.split('_')[0]}/{name}.jpg"
+        verb = said in {KEEP, DROP}
+        decided[path] = Decision(_hash(path), said if verb else None, None if verb else said)
+    relabelling.save(decided)
+
+
+def _validate():
+    validate_images.main(PARAMS)
+    return read_csv(Path("data/manifest.csv")), read_json(Path("metrics/validate_images.json"))
+
+
+def test_decisions_are_a_line_each_sorted_and_read_back_as_they_were(tmp_path):
+    file = tmp_path / "relabel.yaml"
+    made = {
+        "Paper/b: 1 #.jpg": Decision(SHA, label="no"),
+        "Glass/é.jpg": Decision("1" * 64, DROP),
+        "Glass/" + "x" * 150 + ".jpg": Decision(SHA, KEEP),
+        "1/1.jpg": Decision(SHA, label="1"),
+        "keep/drop.jpg": Decision(SHA, label="keep"),
+    }
+    relabelling.save(made, file)
+    assert relabelling.load(file) == made
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith(("#", "?", ":"))]
+    assert [line.split(": {")[0] for line in lines] == ["1/1.jpg", "Glass/é.jpg", "'Paper/b: 1 #.jpg'", "keep/drop.jpg"]
+
+
+def test_the_comment_that_a_file_begins_with_stays(tmp_path):
+    file = tmp_path / "relabel.yaml"
+    relabelling.save({}, file)
+    committed = ROOT / FILE
+    assert committed.read_text(encoding="utf-8").startswith(file.read_text(encoding="utf-8"))
+    file.write_text("# mine\n# too\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    relabelling.save({"a/1.jpg": Decision(SHA, KEEP)}, file)
+    relabelling.save({"a/2.jpg": Decision(SHA, DROP)}, file)
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith("# mine\n# too\n# Labels mended by hand")
+    assert text.endswith(f"\na/2.jpg: {{answer: drop, sha256: {SHA}}}\n")
+    assert text.count("jpg: {a") == 1
+
+
+def test_no_file_is_no_decision(tmp_path):
+    assert relabelling.load(tmp_path / "relabel.yaml") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("a: [", "must be a YAML file"),
+        ("\xff", "must be a YAML file"),
+        ("- a", "a line for each photograph"),
+        ("words", "a line for each photograph"),
+        ("a.jpg: drop", "line 1: a photograph has a class or an answer"),
+        ("# x\na.jpg: {answer: lose, sha256: 0}", "line 2: a photograph has"),
+        ("a.jpg: {answer: drop}", "line 1: a photograph has"),
+        ("a.jpg: {answer: drop, class: Glass, sha256: 0}", "line 1: a photograph has"),
+        ("a.jpg: {class: [Glass], sha256: 0}", "line 1: a photograph has"),
+        ("? [a]\n: 1", "line 1: a line begins with"),
+        ("a.jpg: {class: b, sha256: 0}\na.jpg: {class: c, sha256: 0}", "line 2: .* stands there once"),
+    ],
+)
+def test_what_is_no_decision_is_said_by_its_line(text, rule, tmp_path):
+    file = tmp_path / "relabel.yaml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=rule):
+        relabelling.load(file)
+
+
+def test_labels_are_mended_files_are_not(checkout, caplog):
+    before, _ = _validate()
+    files = {path: path.read_bytes() for path in Path("data/raw").rglob("*.jpg")}
+    embedded = Path("data/images.csv").read_bytes()
+    _decide(glass_2="metal", paper_1=DROP, metal_1=KEEP, metal_2="metal")
+    decided = relabelling.load()
+    changed, gone = Decision(SHA, label="no such class"), Decision(SHA, DROP)
+    relabelling.save(decided | {"glass/glass_3.jpg": changed, "paper/paper_99.jpg": gone})
+    after, metrics = _validate()
+    counts = {"kept": 2, "relabelled": 1, "dropped": 1, "file_changed": 1, "file_gone": 1}
+    assert metrics["by_hand"] == counts
+    assert metrics["classes"] == {"glass": 11, "metal": 13, "paper": 11}
+    assert metrics["images"] == 35
+    labels = after.set_index("path")["label"]
+    assert labels["glass/glass_2.jpg"] == "metal"
+    assert "paper/paper_1.jpg" not in labels
+    rest = before["path"].isin(labels.index) & (before["path"] != "glass/glass_2.jpg")
+    assert labels[before.loc[rest, "path"]].tolist() == before.loc[rest, "label"].tolist()
+    own = before[before["path"] != "paper/paper_1.jpg"].reset_index(drop=True)
+    assert after.drop(columns="label").equals(own.drop(columns="label")), "who was shot after whom stays"
+    assert read_csv(Path("data/rejected.csv")).empty
+    assert Path("data/images.csv").read_bytes() == embedded
+    assert {path: path.read_bytes() for path in files} == files
+    assert "relabel.yaml: 2 lines not applied: " in caplog.text
+    assert "glass/glass_3.jpg: the file is another than was looked at" in caplog.text
+    assert "paper/paper_99.jpg: there is no such file" in caplog.text
+
+
+def test_a_picture_is_trained_and_tested_with_its_new_label_beside_the_next_of_its_object(checkout):
+    _decide(glass_2="metal", glass_7="paper")
+    table, _ = _validate()
+    groups = leakage.groups(table, leakage.near_duplicates(table), 3)
+    splits = split.grouped(table, groups, train=0.5, val=0.25, test=0.25, seed=0)
+    for name, label in {"glass_2": "metal", "glass_7": "paper"}.items():
+        row = splits.index[splits["path"] == f"glass/{name}.jpg"][0]
+        part = splits.at[row, "split"]
+        place = (splits.index[splits["split"] == part] == row).argmax()
+        assert labels_of(splits, part)[place] == classes_of(splits).index(label)
+        assert set(splits.loc[groups == groups[row], "split"]) == {part}
+        assert (splits.loc[groups == groups[row], "path"].str.startswith("glass/")).sum() > 1
+
+
+def test_a_class_that_no_folder_has_is_a_mistake(checkout):
+    _decide(glass_2="Metal")
+    with pytest.raises(UserError, match=r"glass/glass_2\.jpg has 'Metal'\.\nName one of them: glass, metal, paper"):
+        _validate()
+
+
+def test_no_class_is_emptied_by_hand(checkout):
+    _decide(**{f"glass_{number}": DROP if number % 2 else "metal" for number in range(1, 13)})
+    with pytest.raises(UserError, match=r"Every class must keep an image; relabel\.yaml leaves none of glass"):
+        _validate()
+
+
+@pytest.mark.parametrize("answer", ["metal", DROP])
+def test_a_label_conflict_is_solved_by_hand(answer, checkout):
+    shutil.copy("data/raw/metal/metal_1.jpg", "data/raw/glass/glass_99.jpg")
+    with pytest.raises(UserError, match="label conflict: the same bytes as metal/metal_1"):
+        _validate()
+    _decide(glass_99=answer)
+    table, metrics = _validate()
+    assert metrics["rejected"] == 0
+    assert set(table.loc[table["path"].str.contains("_99|metal_1.jpg"), "label"]) == {"metal"}
+
+
+def test_a_file_that_cannot_be_read_is_dropped_by_hand(checkout):
+    Path("data/raw/glass/glass_99.jpg").write_text("words")
+    with pytest.raises(UserError, match="not an image"):
+        _validate()
+    _decide(glass_99=DROP)
+    _, metrics = _validate()
+    assert (metrics["images"], metrics["rejected"], metrics["by_hand"]["dropped"]) == (36, 0, 1)
+    assert "glass/glass_99.jpg" not in set(read_csv(Path("data/images.csv"))["path"])
+
+
+def test_nobody_is_asked_again_what_was_decided(checkout):
+    table, _ = _validate()
+    groups = leakage.groups(table, leakage.near_duplicates(table), 3)
+    write_csv(Path("data/groups.csv"), table[["path"]].assign(group=groups))
+    chance = np.random.default_rng(0)
+    own = chance.normal(size=(36, 8)).astype(np.float32) + 2 * np.eye(8, dtype=np.float32)[np.arange(36) // 12]
+    embeddings.save(Path("data/embeddings/irv2"), embeddings.Embeddings(table["path"].to_numpy(str), own))
+    registry.mark_off(Path("data/embeddings/densenet"), Path("data/embeddings/edge"))
+    _decide(glass_1=KEEP, glass_2="metal", paper_3=DROP)
+    relabelling.save(relabelling.load() | {"paper/paper_4.jpg": Decision(SHA, KEEP)})
+    table, _ = _validate()
+    suspects.main(PARAMS)
+    listed = set(read_csv(Path("data/suspects.csv"))["path"])
+    assert listed == set(table["path"]) - {"glass/glass_1.jpg", "glass/glass_2.jpg"}
+    assert "paper/paper_4.jpg" in listed, "the file is another now, so that it is asked again"
+    assert read_json(Path("metrics/suspects.json"))["decided"] == 2
+    _decide(**{f"{name}_{number}": KEEP for name in ("glass", "metal", "paper") for number in range(1, 13)})
+    suspects.main(PARAMS)
+    assert read_csv(Path("data/suspects.csv")).empty

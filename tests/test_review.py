@@ -1,0 +1,327 @@
+"""`realwaste review`: what it shows, what an answer writes, who may answer, and the page in a real browser."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import uvicorn
+from browser import chromium, needs_browser, opened
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from benchmarks.parts.child import ROOT
+from realwaste import __main__ as command
+from realwaste.core.errors import UserError
+from realwaste.core.files import write_csv, write_json
+from realwaste.dataset import manifest, relabelling
+from realwaste.dataset.relabelling import DROP, FILE, KEEP, Decision
+from realwaste.review import queue as queues
+from realwaste.review.app import build
+from realwaste.review.journal import Journal
+from realwaste.serve import address
+from realwaste.serve.connection import Limits
+from realwaste.serve.server import configured
+
+DOUBTED = ["glass/glass_2.jpg", "paper/paper_1.jpg", "glass/glass_4.jpg"]
+
+
+@pytest.fixture
+def checkout(images, tmp_path, monkeypatch):
+    """Six photographs of each of three classes, of which two models doubt three; the present folder."""
+    images(inside="checkout/data/raw", glass=6, metal=6, paper=6)
+    monkeypatch.chdir(tmp_path / "checkout")
+    shutil.copy("data/raw/glass/glass_2.jpg", "data/raw/glass/twin.jpg")
+    accepted = manifest.scan(queues.RAW).manifest
+    write_csv(queues.MANIFEST, accepted)
+    rest = [path for path in accepted["path"] if path not in DOUBTED]
+    table = pd.DataFrame({"path": [*DOUBTED, *rest]}).merge(accepted[["path", "label"]])
+    table = table.assign(suggested=table["label"].map({"glass": "metal", "metal": "glass", "paper": "metal"}))
+    table = table.assign(label_probability=0.1, suggested_probability=0.85)
+    write_csv(queues.SUSPECTS, table.assign(models_disagreeing=[2, 2, 1] + [0] * len(rest)))
+    write_json(queues.METRICS, {"models": 2})
+    return tmp_path / "checkout"
+
+
+def _app(count=None, hosts=("testserver",)):
+    found = queues.load(count)
+    return build(found, Journal(found.manifest, queues.RAW), hosts=hosts, requests=8)
+
+
+@pytest.fixture
+def client(checkout):
+    with TestClient(_app()) as client:
+        yield client
+
+
+def _written():
+    return {path: decision.answer or decision.label for path, decision in relabelling.load().items()}
+
+
+def test_the_doubted_come_with_what_was_shot_around_them(client):
+    told = client.get("/queue").json()
+    assert told["classes"] == ["glass", "metal", "paper"]
+    assert (told["models"], told["decided"], told["can_undo"]) == (2, {}, False)
+    assert [one["path"] for one in told["cases"]] == DOUBTED
+    first, second, _ = told["cases"]
+    assert (first["label"], first["suggested"], first["suggested_probability"]) == ("glass", "metal", 0.85)
+    assert [(one["path"], one["away"]) for one in first["around"]] == [
+        (f"glass/glass_{number}.jpg", number - 2) for number in (1, 2, 3, 4)
+    ]
+    assert [one["away"] for one in second["around"]] == [0, 1, 2]
+
+
+def test_a_name_without_a_number_has_no_neighbours(checkout):
+    cases = queues.load(19).records()
+    assert {one["path"]: one["around"] for one in cases}["glass/twin.jpg"] == []
+
+
+def test_a_photo_is_shown_as_it_is_or_smaller(client):
+    row = client.get("/queue").json()["cases"][0]["row"]
+    shown = client.get(f"/photo/{row}")
+    assert shown.headers["content-type"] == "image/jpeg"
+    pixels = cv2.imdecode(np.frombuffer(shown.content, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    original = cv2.imread("data/raw/glass/glass_2.jpg")
+    assert original is not None
+    np.testing.assert_allclose(pixels.astype(int), original.astype(int), atol=30)
+    assert np.abs(pixels.astype(int) - original).mean() < 3
+    small = cv2.imdecode(np.frombuffer(client.get(f"/photo/{row}?side=16").content, np.uint8), cv2.IMREAD_COLOR)
+    assert small is not None
+    assert small.shape == (16, 16, 3)
+    for wrong, status in {"/photo/99": 404, "/photo/-1": 404, "/photo/x": 422, f"/photo/{row}?side=9999": 422}.items():
+        assert client.get(wrong).status_code == status
+    Path("data/raw/glass/glass_2.jpg").unlink()
+    gone = client.get(f"/photo/{row}")
+    assert (gone.status_code, gone.json()) == (
+        404,
+        {"error": "data/raw/glass/glass_2.jpg cannot be shown: No such file or directory."},
+    )
+
+
+def test_answers_are_written_with_the_hash_and_undone(client):
+    files = {path: path.read_bytes() for path in queues.RAW.rglob("*.jpg")}
+    said = client.post("/answer", json={"path": "paper/paper_1.jpg", "label": "paper"}).json()
+    assert said == {"paths": ["paper/paper_1.jpg"], "decided": {"paper/paper_1.jpg": "paper"}, "can_undo": True}
+    client.post("/answer", json={"path": "glass/glass_4.jpg", "label": None})
+    said = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "metal"}).json()
+    assert said["paths"] == ["glass/glass_2.jpg", "glass/twin.jpg"], "the same bytes are of the same class"
+    everything = {
+        "glass/glass_2.jpg": "metal",
+        "glass/glass_4.jpg": DROP,
+        "glass/twin.jpg": "metal",
+        "paper/paper_1.jpg": KEEP,
+    }
+    assert _written() == everything
+    hashes = pd.read_csv(queues.MANIFEST).set_index("path")["sha256"]
+    assert all(decision.sha256 == hashes[path] for path, decision in relabelling.load().items())
+
+    client.post("/answer", json={"path": "glass/glass_4.jpg", "label": "glass"})
+    assert _written() == everything | {"glass/glass_4.jpg": KEEP}
+    assert client.post("/undo", json={}).json()["paths"] == ["glass/glass_4.jpg"]
+    assert _written() == everything
+    assert client.post("/undo", json={}).json()["paths"] == ["glass/glass_2.jpg", "glass/twin.jpg"]
+    client.post("/undo", json={})
+    assert client.post("/undo", json={}).json() == {"paths": ["paper/paper_1.jpg"], "decided": {}, "can_undo": False}
+    assert client.post("/undo", json={}).json()["paths"] == []
+    assert _written() == {}
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_lines_that_came_meanwhile_stay(client):
+    client.post("/answer", json={"path": "paper/paper_1.jpg", "label": None})
+    by_hand = {"elsewhere/1.jpg": Decision("0" * 64, DROP), "glass/glass_4.jpg": Decision("0" * 64, DROP)}
+    relabelling.save(relabelling.load() | by_hand)
+    told = client.get("/queue").json()
+    assert told["decided"] == {"paper/paper_1.jpg": None}, "what was said of another file is no answer"
+    client.post("/undo", json={})
+    assert relabelling.load() == by_hand
+
+
+def test_an_answer_that_cannot_be_is_refused_in_words(client, caplog):
+    Path("data/raw/glass/glass_4.jpg").write_bytes(b"other")
+    answers = [
+        ({"path": "glass/glass_2.jpg", "label": "gold"}, 422, "label must be one of glass, metal, paper"),
+        ({"path": "glass/glass_2.jpg"}, 422, "label: Field required"),
+        ({"path": "glass/glass_2.jpg", "label": 1}, 422, "label: Input should be a valid string"),
+        ({"path": "glass/../../x.jpg", "label": "glass"}, 404, "There is no photo"),
+        ({"path": "glass/glass_4.jpg", "label": "glass"}, 409, "must be the file that the pipeline has seen"),
+    ]
+    for said, status, words in answers:
+        response = client.post("/answer", json=said)
+        assert response.status_code == status
+        assert words in response.json()["error"]
+    assert not FILE.exists()
+    FILE.write_text("words")
+    response = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "glass"})
+    assert response.status_code == 409
+    assert "relabel.yaml must hold a line for each photograph" in response.json()["error"]
+    assert FILE.read_text() == "words"
+
+
+def test_an_answer_that_cannot_be_written_is_said(client, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(relabelling, "write_text", full)
+    response = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "metal"})
+    assert response.status_code == 500
+    assert response.json() == {"error": "The answer could not be written: No space left on device."}
+    assert client.get("/queue").json()["can_undo"] is False
+
+
+def test_pages_of_other_sites_may_not_answer(client):
+    said = {"path": "glass/glass_2.jpg", "label": "metal"}
+    body = json.dumps(said)
+    as_json = {"content-type": "application/json"}
+    refused = [
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({}, 415),
+        (as_json | {"origin": "http://evil.example"}, 403),
+        (as_json | {"origin": "http://testserver:81"}, 403),
+        (as_json | {"origin": "null"}, 403),
+        (as_json | {"host": "evil.example"}, 400),
+    ]
+    for headers, status in refused:
+        for path in ("/answer", "/undo"):
+            assert client.post(path, content=body, headers=headers).status_code == status, headers
+    for path in ("/answer", "/undo"):
+        assert client.get(path).status_code == 405
+        preflight = client.options(path, headers={"origin": "http://evil.example"})
+        assert "access-control-allow-origin" not in preflight.headers
+    assert not FILE.exists()
+    large = client.post("/answer", content=b" " * 200_000, headers=as_json)
+    assert large.status_code == 413
+    own = client.post("/answer", content=body, headers=as_json | {"origin": "http://testserver"})
+    assert own.status_code == 200
+    assert "unsafe" not in own.headers["content-security-policy"]
+    assert own.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_what_is_missing_is_said(checkout):
+    write_csv(queues.SUSPECTS, pd.read_csv(queues.SUSPECTS).assign(models_disagreeing=0))
+    with pytest.raises(UserError, match=r"of 19 in data/suspects\.csv, no model doubts any\.\nGive --count N"):
+        queues.load()
+    assert len(queues.load(2).suspects) == 2
+    queues.METRICS.unlink()
+    refused = CliRunner().invoke(command.app, ["review", "--port", "0"])
+    assert refused.exit_code == 1
+    said = " ".join(refused.stderr.split())
+    assert "metrics/suspects.json must be there" in said
+    assert "Run `dvc repro suspects`, or `dvc pull`" in said
+
+
+def test_the_command_serves_until_it_is_interrupted(checkout):
+    arguments = [sys.executable, "-m", "realwaste", "review", "--port", "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        found = re.search(r"3 labels to decide, 0 of them decided: (http://127\.0\.0\.1:\d+/)", said)
+        assert found, said
+        with urllib.request.urlopen(f"{found[1]}queue", timeout=20) as response:  # noqa: S310 - of the server above
+            assert len(json.load(response)["cases"]) == 3
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+        assert process.wait(20) == 0
+
+
+@contextmanager
+def _serving():
+    with address.bound("127.0.0.1", 0) as listening:
+        running = uvicorn.Server(configured(_app(hosts=["127.0.0.1"]), Limits()))
+        served = threading.Thread(target=running.run, args=([listening],))
+        served.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            running.should_exit = True
+            served.join(20)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as one:
+        yield one
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, True)])
+def test_the_page_by_keyboard(width, dark, checkout, browser):
+    with _serving() as url, opened(browser, url, width=width, dark=dark) as shown:
+        page = shown.page
+
+        def wait(place):
+            page.wait_for_function("place => document.getElementById('place').textContent.startsWith(place)", arg=place)
+
+        wait("1 of 3")
+        assert page.inner_text("#path") == "glass/glass_2.jpg"
+        assert page.inner_text("#title") == "Is this glass?"
+        assert page.inner_text("#count") == "0 of 3 decided"
+        assert "2 of 2 models" in page.inner_text("#doubt")
+        assert page.locator("#said-of dt").all_inner_texts() == ["metal", "glass (its label)"]
+        assert page.locator("#said-of dd").all_inner_texts() == ["85 %", "10 %"]
+        assert page.locator(".around .away").all_inner_texts() == ["1 before", "this one", "1 after", "2 after"]
+        page.wait_for_function("() => [...document.images].every(one => one.complete && one.naturalWidth)")
+        assert page.locator("#photo").evaluate("one => one.clientHeight") > 200
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+        page.keyboard.press("s")
+        wait("2 of 3")
+        page.keyboard.press("d")
+        wait("3 of 3")
+        assert page.locator(".around .differs").all_inner_texts() == ["metal"], "what was decided shows at once"
+        page.keyboard.press("u")
+        wait("2 of 3")
+        assert _written() == {"glass/glass_2.jpg": "metal", "glass/twin.jpg": "metal"}
+        page.keyboard.press("ArrowLeft")
+        wait("1 of 3: relabelled as metal")
+        assert page.get_attribute("#suggested", "aria-pressed") == "true"
+        page.keyboard.press("k")
+        wait("2 of 3")
+        page.keyboard.press("Control+d")
+        page.keyboard.press("3")
+        wait("3 of 3")
+        page.keyboard.press("1")
+        page.wait_for_selector("#done", state="visible")
+        assert page.inner_text("#sum") == "Kept: 3. Relabelled: 0. Dropped: 0."
+        assert page.inner_text("#count") == "3 of 3 decided"
+        assert set(_written().values()) == {KEEP}
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert shown.problems == []
+
+
+@needs_browser
+def test_the_page_by_mouse_and_again(checkout, browser):
+    with _serving() as url:
+        with opened(browser, url) as shown:
+            page = shown.page
+            page.wait_for_selector("#case", state="visible")
+            page.click("#drop")
+            page.wait_for_function("() => document.getElementById('path').textContent === 'paper/paper_1.jpg'")
+            page.click("#others button >> text=glass")
+            page.wait_for_function("() => document.getElementById('path').textContent === 'glass/glass_4.jpg'")
+            assert shown.problems == []
+        dropped = {"glass/glass_2.jpg": DROP, "glass/twin.jpg": DROP}
+        assert _written() == dropped | {"paper/paper_1.jpg": "glass"}
+        with opened(browser, url) as shown:
+            page = shown.page
+            page.wait_for_selector("#case", state="visible")
+            assert page.inner_text("#place") == "3 of 3", "it goes on at the first that is undecided"
+            Path("data/raw/glass/glass_4.jpg").unlink()
+            page.click("#keep")
+            page.wait_for_selector("#failure", state="visible")
+            assert "must be the file that the pipeline has seen" in page.inner_text("#failure")
+            assert page.inner_text("#count") == "2 of 3 decided"
