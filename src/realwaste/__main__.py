@@ -4,10 +4,11 @@ from realwaste.cli import application
 from realwaste.cli.evaluate import evaluate
 from realwaste.cli.export import export
 from realwaste.cli.predict import predict
+from realwaste.cli.report import report
 from realwaste.cli.serve import serve
 
 app = application.new()
-for command in (predict, evaluate, serve, export):
+for command in (predict, evaluate, report, serve, export):
     app.command()(command)
 
 
