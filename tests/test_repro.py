@@ -155,7 +155,7 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
     assert "cnn.test_accuracy" in run(done, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
     drawn = json.loads(run(done, "dvc", "plots", "show", "--json").partition("\n")[0])
     assert "errors" not in drawn
-    assert len(drawn["data"]) == 14 + 13
+    assert len(drawn["data"]) == 16 + 13
     for name, (plot,) in drawn["data"].items():
         if not name.endswith(".png"):
             assert '"dataset": "synthetic"' in json.dumps(plot["content"]).replace('\\"', '"'), name
