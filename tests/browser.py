@@ -1,9 +1,12 @@
 """A real browser on a page, without a network: what it draws, what its console says, how it looks at a width."""
 
+import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, sync_playwright
@@ -60,3 +63,18 @@ def opened(browser: Browser, url: str, *, width: int = 1400, dark: bool = False)
         yield shown
     finally:
         context.close()
+
+
+def printed(url: str, pdf: Path) -> int:
+    """`url` on paper, as `chromium --print-to-pdf` and a person's print dialog make it; the number of its pages."""
+    assert CHROMIUM
+    # Time inside the page runs ahead until its charts are drawn.
+    options = [
+        *_OPTIONS,
+        "--headless",
+        "--virtual-time-budget=20000",
+        "--no-pdf-header-footer",
+        f"--print-to-pdf={pdf}",
+    ]
+    subprocess.run([CHROMIUM, *options, url], check=True, capture_output=True, timeout=120)
+    return len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes()))

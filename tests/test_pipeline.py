@@ -114,7 +114,7 @@ def test_metrics_are_in_git_and_every_output_has_one_stage():
 
 def test_every_plot_takes_its_title_from_the_data():
     charts = [chart for entry in PIPELINE["plots"] if isinstance(entry, dict) for chart in entry.values()]
-    assert len(charts) == 14
+    assert len(charts) == 16
     for chart in charts:
         template = json.loads((ROOT / f".dvc/plots/{chart['template']}.json").read_text())
         assert "dataset" in template["title"]["text"]["expr"]

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from browser import chromium, needs_browser, opened
+from browser import chromium, needs_browser, opened, printed
 from conftest import picture
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from benchmarks.parts.child import ROOT
-from realwaste.classifier import temperature_scaling
+from realwaste.classifier import registry, temperature_scaling
 from realwaste.core import machine
 from realwaste.evaluation import (
     architecture,
@@ -109,7 +109,7 @@ def _history(epochs: int) -> pd.DataFrame:
 
 @pytest.fixture
 def tell(tmp_path: Path):
-    """tell(dataset=…, weights=…, diverged=…): a Story with four pictures."""
+    """tell(dataset=…, weights=…, diverged=…): a Story with a few pictures, or with full=True those of a default run."""
 
     def story(
         dataset="RealWaste",
@@ -120,6 +120,8 @@ def tell(tmp_path: Path):
         *,
         external=None,
         curves=True,
+        shortcuts=SHORTCUTS,
+        full=False,
     ) -> html_report.Story:
         predicted = _predicted()
         tested = predicted[predicted["split"] == "test"]
@@ -222,14 +224,21 @@ def tell(tmp_path: Path):
             rates=rates,
             confusions=predictions.confusions(tested),
             reliability=pd.concat(reliability),
-            architectures=ARCHITECTURES,
+            architectures=pd.concat([ARCHITECTURES] * (4 if full else 1)),
             learning_curve=learning_curve.table({"irv2": CURVE, "densenet": CURVE} if curves else {}),
-            shortcuts=SHORTCUTS,
+            shortcuts=shortcuts,
             doubted={"images": 160, "doubted_by_all": 7},
             explained={
-                "examples": [{"path": "y", "label": label, "picture": "p.webp"} for label in CLASSES],
-                "suspects": [mistake | shown | {"suggested": CLASSES[0], "suggested_probability": 0.9}],
-                "mistakes": {"cnn": [mistake | shown] * 3, "irv2": [], "densenet": [mistake | shown]},
+                "examples": [
+                    {"path": "y", "label": label, "picture": "p.webp"}
+                    for label in ([f"Class {number}" for number in range(9)] * 4 if full else CLASSES)
+                ],
+                "suspects": [mistake | shown | {"suggested": CLASSES[0], "suggested_probability": 0.9}]
+                * (16 if full else 1),
+                "mistakes": {
+                    model: [mistake | shown] * (8 if full else few)
+                    for model, few in {"cnn": 3, "irv2": 0, "densenet": 1}.items()
+                },
             },
             pictures=pictures,
         )
@@ -339,19 +348,62 @@ def test_without_a_learning_curve_the_page_says_how_to_have_one(tell):
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 800, 1400])
-def test_each_pair_shows_its_verdict_without_scrolling(shown, width):
-    page = shown(width=width).page
+def test_the_verdict_is_the_first_that_shows_and_nothing_is_behind_a_scroll_bar(shown, width):
+    page = shown(width=width, rejected=2, external=_external()).page
     rows = page.locator("#result tbody tr")
     assert rows.count() == 3
     for row in rows.all():
-        verdict = row.locator("strong")
+        verdict, *others = row.locator("td").all()
         assert "is better" in verdict.inner_text() or "no difference shown" in verdict.inner_text()
-        ends = [cell.bounding_box() for cell in [verdict, *row.locator("td").all()]]
-        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in ends)
-    table = page.locator("#result .fit")
-    assert table.evaluate("node => node.scrollWidth <= node.clientWidth")
-    assert table.inner_text().count("(images ") == 3
+        first, *boxes = (cell.bounding_box() for cell in (verdict, *others))
+        assert all((first["y"], first["x"]) < (box["y"], box["x"]) for box in boxes)
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in (first, *boxes))
+    assert page.locator("#result .fit").inner_text().count("(images ") == 3
     assert "after Holm's correction for 3 tests" in " ".join(page.locator("#result .note").inner_text().split())
+    leading = page.locator("#result strong").first.bounding_box()["y"]
+    assert all(leading < other.bounding_box()["y"] for other in page.locator("#result p").all())
+    wide = """nodes => nodes.filter(node => node.clientWidth && node.scrollWidth > node.clientWidth)
+        .map(node => node.outerHTML)"""
+    assert page.locator("main :is(section, div, table, p, li, figure)").evaluate_all(wide) == []
+
+
+@needs_browser
+def test_the_contents_name_each_section_that_is_there_in_its_order(shown):
+    ends = ["test", "errors", "calibration", "comparison"], ["data", "labels", "architectures", "trainings", "rates"]
+    full = ["result", "outside", "shortcuts", *ends[0], "fewer", *ends[1]]
+    least = ["result", *ends[0], *ends[1], "unmeasured"]
+    off = {"curves": False, "shortcuts": SHORTCUTS | {"backbone": registry.OFF}}
+    for told, expected in (({"external": _external()}, full), (off, least)):
+        page = shown(**told).page
+        assert page.locator("main section").evaluate_all("all => all.map(one => one.id)") == expected
+        assert [link.get_attribute("href") for link in page.locator("nav a").all()] == [f"#{one}" for one in expected]
+    assert page.locator("#unmeasured code").all_inner_texts() == [
+        "dvc exp run -S 'evaluate.external=[/path/to/photos]'",
+        "dvc exp run -S 'shortcuts.backbone=densenet'",
+        "dvc exp run -S 'evaluate.learning_curve.percents=[10,25,50,100]'",
+    ]
+
+
+@needs_browser
+def test_on_paper_it_has_eight_pages_at_most_and_no_chart_is_cut(shown, tmp_path):
+    """With as much on it as a default run has, photographs from elsewhere, and more rejected files than it shows."""
+    page = shown(external=_external(), rejected=60, full=True, dark=True).page
+    assert 4 < printed(page.url, tmp_path / "report.pdf") <= 8
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    cards = page.locator(".card:has(.chart, .architecture)")
+    assert cards.count() > 15
+    cut = """cards => cards.filter(card => {
+        const whole = card.getBoundingClientRect();
+        const inside = [...card.querySelectorAll("svg")].map(svg => svg.getBoundingClientRect()).every(at =>
+          at.width > 150 && at.left >= whole.left && at.right <= whole.right && at.bottom <= whole.bottom);
+        const page = (297 - 2 * 10) / 25.4 * 96;  // A4 without its margins, in pixels
+        return !(inside && whole.height < page && getComputedStyle(card).breakInside === "avoid");
+        }).map(card => card.outerHTML.slice(0, 200))"""
+    assert cards.evaluate_all(cut) == []
+    colors = page.evaluate("(style => [style.backgroundColor, style.color])(getComputedStyle(document.body))")
+    assert colors == ["rgb(255, 255, 255)", "rgb(28, 39, 51)"], "light, though the screen is dark"
+    assert not page.locator("nav").is_visible()
 
 
 @needs_browser

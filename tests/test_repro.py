@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import notebook
 import numpy as np
 import pandas as pd
 import pytest
@@ -134,11 +136,26 @@ def test_every_number_and_picture_is_there(done):
         assert facts.temperature == metrics["evaluate"][model]["temperature"] > 0
 
 
+def test_the_notebook_explores_what_a_run_left(done, monkeypatch):
+    monkeypatch.chdir(done / "docs")
+    plt.switch_backend("agg")
+    names, (split, validated, confusion, told, _) = notebook.executed()
+    plt.close("all")
+    assert split.to_numpy().sum() == 54
+    assert list(validated.columns) == ["train", "val"], "the test is not looked at"
+    assert confusion.to_numpy().sum() == len(names["own"]) == 11
+    assert len(told) == len(names["wrong"]) > 0
+    # What the model says now is what was written of it then; where two classes are as likely, one of them.
+    for row in names["wrong"].itertuples():
+        likely = told.loc[Path(row.path).name].drop("unlike").astype(float)
+        assert likely[row.said] > likely.max() - 1e-3
+
+
 def test_dvc_shows_metrics_and_draws_every_plot(done):
     assert "cnn.test_accuracy" in run(done, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
     drawn = json.loads(run(done, "dvc", "plots", "show", "--json").partition("\n")[0])
     assert "errors" not in drawn
-    assert len(drawn["data"]) == 14 + 13
+    assert len(drawn["data"]) == 16 + 13
     for name, (plot,) in drawn["data"].items():
         if not name.endswith(".png"):
             assert '"dataset": "synthetic"' in json.dumps(plot["content"]).replace('\\"', '"'), name

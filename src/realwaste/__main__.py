@@ -5,11 +5,12 @@ from realwaste.cli.choose import choose
 from realwaste.cli.evaluate import evaluate
 from realwaste.cli.export import export
 from realwaste.cli.predict import predict
+from realwaste.cli.report import report
 from realwaste.cli.review import review
 from realwaste.cli.serve import serve
 
 app = application.new()
-for command in (predict, evaluate, serve, export, review, choose):
+for command in (predict, evaluate, report, serve, export, review, choose):
     app.command()(command)
 
 

@@ -43,8 +43,8 @@ def split_counts(counts: pd.DataFrame) -> Spec:
     return spec(chart, step=24)
 
 
-def curve(history: pd.DataFrame, measure: str) -> Spec:
-    """Train and validation `measure` (loss or accuracy) an epoch; epochs that diverged are left out."""
+def curve(history: pd.DataFrame, measure: str, domain: list[float] | None = None) -> Spec:
+    """Train and validation `measure` (loss or accuracy) an epoch, within `domain`; what diverged is left out."""
     named = history.rename(columns={measure: "train", f"val_{measure}": "validation"})
     rows = named.melt("epoch", ["train", "validation"], "images", measure).dropna()
     chart = (
@@ -52,7 +52,7 @@ def curve(history: pd.DataFrame, measure: str) -> Spec:
         .mark_line(point=True)
         .encode(
             x=_epochs(rows),
-            y=alt.Y(f"{measure}:Q", scale=alt.Scale(zero=False)),
+            y=alt.Y(f"{measure}:Q", scale=alt.Scale(zero=False, domain=domain or alt.Undefined)),
             color=alt.Color("images:N", legend=alt.Legend(orient="top", title=None)),
             tooltip=["epoch:Q", "images:N", alt.Tooltip(f"{measure}:Q", format=".4f")],
         )

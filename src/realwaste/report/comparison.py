@@ -10,6 +10,7 @@ from realwaste.classifier import temperature_scaling
 from realwaste.classifier.probabilities import log_loss
 from realwaste.dataset.labels import PARTS
 from realwaste.evaluation import calibration, clusters, intervals, predictions, scores
+from realwaste.evaluation.clusters import Answers, Groups
 
 ENSEMBLE = "ensemble"
 SIGNIFICANT = 0.05
@@ -67,28 +68,49 @@ def pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
         str(model): (own["label"] == predictions.predicted(own)).to_numpy()
         for model, own in tested.groupby("model", sort=False)
     }
-    both = list(combinations(right, 2))
-    compared = {}
-    p_values = [
-        {
-            "mcnemar_p": scores.mcnemar(right[first], right[second]),
-            "permutation_p": clusters.permutation_test(right[first], right[second], groups),
-        }
-        for first, second in both
-    ]
-    leading = scores.holm([max(found.values()) for found in p_values])
-    for (first, second), found, adjusted in zip(both, p_values, leading, strict=True):
-        by_images = scores.difference_interval(right[first], right[second])
-        by_groups = clusters.difference_interval(right[first], right[second], groups)
-        ahead = first if right[first].mean() > right[second].mean() else second
-        compared[f"{first}_vs_{second}"] = {
-            "difference": float(right[first].mean() - right[second].mean()),
-            **intervals.both("difference", by_images, by_groups),
-            **found,
-            "p_holm": adjusted,
-            "verdict": f"{ahead} is better" if adjusted < SIGNIFICANT else "no difference shown",
-        }
+    both = {f"{first}_vs_{second}": (right[first], right[second]) for first, second in combinations(right, 2)}
+    compared = differences(both, groups)
+    for pair, facts in compared.items():
+        first, second = pair.split("_vs_")
+        facts["verdict"] = verdict(facts, first, second)
     return compared
+
+
+def differences(answers: Mapping[str, tuple[Answers, Answers]], groups: Groups) -> dict[str, dict[str, Any]]:
+    """The difference in accuracy of each two answerers on the same images, with its interval and p-values.
+
+    Args:
+        answers: for each comparison, which images (n,) the first and the second answered rightly.
+        groups: of the images.
+    """
+    p_values = {
+        name: {
+            "mcnemar_p": scores.mcnemar(first, second),
+            "permutation_p": clusters.permutation_test(first, second, groups),
+        }
+        for name, (first, second) in answers.items()
+    }
+    leading = scores.holm([max(found.values()) for found in p_values.values()])
+    return {
+        name: {
+            "difference": float(first.mean() - second.mean()),
+            **intervals.both(
+                "difference",
+                scores.difference_interval(first, second),
+                clusters.difference_interval(first, second, groups),
+            ),
+            **p_values[name],
+            "p_holm": adjusted,
+        }
+        for (name, (first, second)), adjusted in zip(answers.items(), leading, strict=True)
+    }
+
+
+def verdict(facts: Mapping[str, Any], first: str, second: str) -> str:
+    """What `differences` shows of two, by their names."""
+    if facts["p_holm"] >= SIGNIFICANT:
+        return "no difference shown"
+    return f"{first if facts['difference'] > 0 else second} is better"
 
 
 def correction(pairs: Mapping[str, Any]) -> str:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from realwaste.core import machine
 from realwaste.explanation import mistakes
-from realwaste.report import blocks, comparison, factors, outside, shortcuts
+from realwaste.report import blocks, comparison, factors, outside, pages, shortcuts
 from realwaste.report.figures import MODEL_COLORS
 
 REJECTED_SHOWN = 50
@@ -70,21 +69,16 @@ class Story:
 def page(story: Story) -> str:
     """One self-contained HTML page: charts, pictures and scripts inside, nothing to load."""
     names = comparison.one_line(comparison.names(story.rows))
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("realwaste.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters["picture"] = lambda name: _inlined(story.pictures / name)
-    return environment.get_template("report.html").render(
+    return pages.rendered(
+        "report.html",
+        _charts(story, names),
+        filters={"picture": lambda name: _inlined(story.pictures / name)},
         story=story,
         names=names,
         made_on=machine.line(machine.merged(story.machines)),
         pairs=_pairs(story),
         test_groups=next(iter(story.rows.values()))["test_groups"],
         correction=comparison.correction(story.pairs),
-        colors=MODEL_COLORS,
         warnings=_warnings(story),
         factors=factors.factors(story.rows, story.external),
         architectures={model: blocks.boxes(own) for model, own in story.architectures.groupby("model", sort=False)},
@@ -101,8 +95,7 @@ def page(story: Story) -> str:
         },
         shortcut=None if shortcuts.is_off(story.shortcuts) else shortcuts.sentence(story.shortcuts),
         changed=None if shortcuts.is_off(story.shortcuts) else shortcuts.answered(story.shortcuts, names),
-        charts=_charts(story, names),
-        scripts=_scripts(),
+        unmeasured=_unmeasured(story),
     )
 
 
@@ -118,6 +111,26 @@ def _warnings(story: Story) -> list[str]:
     if diverged:
         said.append(f"The training of {', '.join(diverged)} diverged: its answers are worth nothing.")
     return said
+
+
+def _unmeasured(story: Story) -> list[dict[str, str]]:
+    """What a run can be asked for and this one was not: what it is, and the command."""
+    asked = {
+        "The models on photographs from elsewhere": (story.external, "evaluate.external=[/path/to/photos]"),
+        "What tells the classes apart beside the objects": (
+            not shortcuts.is_off(story.shortcuts),
+            "shortcuts.backbone=densenet",
+        ),
+        "Test accuracy with fewer images to learn from": (
+            len(story.learning_curve),
+            "evaluate.learning_curve.percents=[10,25,50,100]",
+        ),
+        "Sizes as ONNX, LiteRT and SavedModel": (
+            any(key in row for row in story.rows.values() for key in factors.EXPORTS),
+            "evaluate.exports=[onnx,litert,saved_model]",
+        ),
+    }
+    return [{"what": what, "how": f"dvc exp run -S '{how}'"} for what, (there, how) in asked.items() if not there]
 
 
 def _pairs(story: Story) -> list[dict[str, Any]]:
@@ -184,11 +197,3 @@ def _by_class(examples: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]
 
 def _inlined(path: Path) -> str:
     return f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _scripts() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that needs no network."""
-    import vl_convert  # noqa: PLC0415 - takes its time too
-
-    # What closes a script element may not stand inside one, and means the same in a JavaScript string.
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")

@@ -1,0 +1,48 @@
+"""What docs/sharing.md says of DVC's own interfaces, tried: its Python, and the columns that it names."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from benchmarks.parts.child import ROOT
+from realwaste.core.files import write_csv
+
+PAGE = (ROOT / "docs/sharing.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+def test_the_python_of_the_page_reads_scores_parameters_and_predictions(tmp_path):
+    for name in ("metrics/compare.json", "params.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    write_csv(tmp_path / "data/predictions.csv", pd.DataFrame({"path": ["NA"], "model": ["cnn"]}))
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    Repo.init(str(tmp_path))
+    with Repo(str(tmp_path)) as repo:
+        repo.add([str(tmp_path / "data/predictions.csv")])
+    (tmp_path / "data/predictions.csv").unlink()  # DVC's cache has it
+    (code,) = re.findall(r"```python\n(.+?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(re.sub(r'"https://git\S+"', repr(str(tmp_path)), code), names)  # noqa: S102 - the page's
+    assert names["scores"] == json.loads((ROOT / "metrics/compare.json").read_text(encoding="utf-8"))
+    assert names["used"]["base"]["seed"] == 42
+    assert names["predictions"]["path"].tolist() == ["NA"]
+
+
+def test_the_columns_that_are_named_are_there():
+    rows = re.findall(r"^\| (`.+`) \| `(metrics/\w+\.json|params\.yaml)` \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 3
+    for columns, file in rows:
+        values = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+        for column in re.findall(r"`([\w.]+)`", columns):
+            found = reduce(lambda inside, key: inside[key], column.split("."), values)
+            assert found is not None
+            assert not isinstance(found, Mapping), "a value, which is a column"

@@ -1,0 +1,260 @@
+"""`realwaste report`: where the page is, and two runs side by side. All numbers here are made up."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from browser import chromium, needs_browser, opened, printed
+from dvc.repo import Repo
+from typer.testing import CliRunner
+
+from realwaste.__main__ import app
+from realwaste.commands import runs
+from realwaste.core.errors import UserError
+from realwaste.core.files import write_csv, write_json
+from realwaste.evaluation import predictions
+from realwaste.report import run, two_runs
+
+# Of a library of DVC, which is asked here in this process.
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
+CLASSES = ["glass & <b>", "paper"]
+IMAGES, TESTED = 60, 40
+
+
+def ran(root: Path, *, right: dict[str, int], epochs: int = 3, changes: dict[str, object] | None = None) -> Path:
+    """A folder as a run leaves it; of each model's TESTED test answers the first `right` are right."""
+    labels = np.arange(IMAGES) % 2
+    named = [CLASSES[label] for label in labels]
+    splits = pd.DataFrame({"path": [f"{number:02}.jpg" for number in range(IMAGES)], "label": named})
+    splits["split"] = ["test"] * TESTED + ["train"] * (IMAGES - TESTED)
+    splits["group"] = np.arange(IMAGES)
+    write_csv(
+        root / "data/manifest.csv", splits[["path", "label"]].assign(sha256=splits["path"].map("hash of {}".format))
+    )
+    tables, rows = [], {}
+    for model, count in right.items():
+        said = np.where(np.arange(IMAGES) < count, labels, 1 - labels)
+        tables.append(predictions.rows(splits, model, np.eye(2)[said] * 0.8 + 0.1, CLASSES))
+        share = count / TESTED
+        interval = {"test_accuracy": share, "test_accuracy_low": share - 0.1, "test_accuracy_high": share + 0.1}
+        rows[model] = {"backbone": model.upper(), "weights": "imagenet", "macro_f1": share, "test_loss": 0.5} | interval
+    rows["ensemble"] = rows["cnn"] | {"backbone": "Soft vote"}
+    predicted = pd.concat(tables, ignore_index=True)
+    write_csv(root / "data/predictions.csv", predicted)
+    write_json(root / "metrics/compare.json", {"dataset": "photos", "origin": "given", **rows, "pairs": {}})
+    write_json(root / "metrics/evaluate.json", {model: {"temperature": 1.0} for model in right})
+    write_json(root / "metrics/split.json", {"strategy": "grouped", "train": 20, "val": 0, "test": TESTED})
+    steps = np.arange(1, epochs + 1)
+    curves = {"loss": 1 / steps, "accuracy": 1 - 1 / (steps + 1), "val_loss": 2 / steps, "val_accuracy": 0.5}
+    for model in right:
+        write_csv(root / f"plots/data/history_{model}.csv", pd.DataFrame({"epoch": steps, **curves}))
+    write_csv(root / "plots/data/confusion.csv", predictions.confusions(predicted[predicted["split"] == "test"]))
+    used = {"epochs": epochs, "decay": {"kind": "cosine", "least": 1e-05}} | (changes or {})
+    locked = {
+        "fetch": {"params": {"params.yaml": {"base.seed": 42}}},
+        "train_cnn": {"params": {"params.yaml": {"train_cnn": used}}},
+    }
+    (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": locked}))
+    # What was asked for since and did not run is no part of the run.
+    (root / "params.yaml").write_text("train_cnn: {epochs: 99}\n")
+    return root
+
+
+@pytest.fixture
+def both(tmp_path) -> tuple[run.Run, run.Run]:
+    here = ran(tmp_path / "here", right={"cnn": 38, "irv2": 30}, epochs=5)
+    other = ran(tmp_path / "other", right={"cnn": 20, "irv2": 31})
+    return runs.of_folder(here, "this run"), runs.of_folder(other, "other")
+
+
+def test_each_model_is_tested_in_pairs_on_the_images_of_both(both):
+    found = run.paired(*both)
+    assert (found.images, found.why_not, list(found.models)) == (TESTED, "", ["cnn", "irv2", "ensemble"])
+    # 18 images that one run alone is right about: the chance that all fall to the same side, twice, of three tests.
+    cnn, irv2 = found.models["cnn"], found.models["irv2"]
+    assert cnn["difference"] == pytest.approx(18 / 40)
+    assert cnn["mcnemar_p"] == cnn["permutation_p"] == pytest.approx(2 * 0.5**18)
+    assert cnn["p_holm"] == pytest.approx(3 * 2 * 0.5**18)
+    assert irv2["p_holm"] == 1
+    said = two_runs.page(*both)
+    assert "<strong>this run is better</strong>" in said
+    assert "<strong>no difference shown</strong>" in said
+    assert "after Holm&#39;s correction for 3 tests" in said
+
+
+def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(both, tmp_path):
+    first, _ = both
+    manifest = pd.read_csv(tmp_path / "other/data/manifest.csv")
+    manifest.loc[:9, "sha256"] = "of other pictures"
+    manifest.to_csv(tmp_path / "other/data/manifest.csv", index=False)
+    second = runs.of_folder(tmp_path / "other", "other")
+    assert run.paired(first, second).images == TESTED - 10
+    assert "On the 30 test images of both runs" in two_runs.page(first, second)
+    assert f"other was tested on {TESTED}" in two_runs.page(first, second)
+    manifest.assign(sha256="of other pictures").to_csv(tmp_path / "other/data/manifest.csv", index=False)
+    page = two_runs.page(first, runs.of_folder(tmp_path / "other", "other"))
+    assert "No paired test was possible: the two runs have no test image in common." in page
+    assert "is better</strong>" not in page
+
+
+def test_without_predictions_the_difference_has_an_interval_and_no_verdict(both, tmp_path):
+    (tmp_path / "other/data/predictions.csv").unlink()
+    page = two_runs.page(both[0], runs.of_folder(tmp_path / "other", "other"))
+    assert "No paired test was possible: data/predictions.csv of other is not at hand." in page
+    assert page.count("<strong>not tested in pairs</strong>") == 3
+    assert "+45.0 points" in page
+    # Newcombe's, from two intervals of 0.1 to each side.
+    assert "(+30.9 to +59.1)" in page
+
+
+def test_what_differs_is_what_the_stages_ran_with(both, tmp_path):
+    assert run.changed(*both) == [("train_cnn.epochs", "5", "3")]
+    deeper = ran(
+        tmp_path / "deeper", right={"cnn": 1}, changes={"decay": {"kind": "cosine", "least": 0.1}, "new": None}
+    )
+    assert run.changed(both[1], runs.of_folder(deeper, "deeper")) == [
+        ("train_cnn.decay.least", "1e-05", "0.1"),
+        ("train_cnn.new", "–", "None"),
+    ]
+    (deeper / "dvc.lock").unlink()
+    assert ("train_cnn.epochs", "3", "99") in (run.changed(both[1], runs.of_folder(deeper, "deeper")) or [])
+    (deeper / "params.yaml").unlink()
+    assert run.changed(both[1], runs.of_folder(deeper, "deeper")) is None
+
+
+def test_runs_of_other_data_are_said_to_be_no_comparison(both, tmp_path):
+    compared = json.loads((tmp_path / "other/metrics/compare.json").read_text()) | {"dataset": "<shoes>"}
+    compared["irv2"]["weights"] = "random"
+    write_json(tmp_path / "other/metrics/compare.json", compared)
+    page = two_runs.page(both[0], runs.of_folder(tmp_path / "other", "other"))
+    assert "The runs are of different data, photos and &lt;shoes&gt;: their scores cannot be compared." in page
+    assert "RANDOM backbone weights in other: irv2." in page
+
+
+def test_a_run_of_before_has_what_it_had(tmp_path):
+    """Of an older version of the pipeline: scores, and one model alone."""
+    old = tmp_path / "old"
+    ran(old, right={"cnn": 20})
+    for path in [
+        *old.glob("data/*"),
+        *old.glob("plots/data/*"),
+        old / "metrics/evaluate.json",
+        old / "metrics/split.json",
+    ]:
+        path.unlink()
+    here = runs.of_folder(ran(tmp_path / "here", right={"cnn": 20, "irv2": 31}), "this run")
+    page = two_runs.page(here, runs.of_folder(old, "old"))
+    assert 'data-chart="loss_irv2_0"' in page
+    assert 'data-chart="loss_cnn_1"' not in page
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1400])
+def test_two_runs_stand_side_by_side_and_on_a_phone_one_under_the_other(both, browser, width, tmp_path):
+    (tmp_path / "page.html").write_text(two_runs.page(*both), encoding="utf-8")
+    with opened(browser, (tmp_path / "page.html").as_uri(), width=width) as seen:
+        page = seen.page
+        page.wait_for_selector("body.drawn")
+        assert seen.problems == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.locator(".chart").count() == page.locator(".chart svg").count() == 1 + 2 * 2 * 2 + 2 * 2
+        for key in ("loss_cnn", "accuracy_irv2", "confusion_cnn"):
+            first, second = (page.locator(f"[data-chart={key}_{side}]").bounding_box() for side in (0, 1))
+            assert first
+            assert second
+            assert (first["y"] == second["y"]) == (width == 1400)
+            assert first["width"] > 250
+        ticks = [
+            page.locator(f"[data-chart=loss_cnn_{side}] .role-axis-label text").all_inner_texts()[-4:]
+            for side in (0, 1)
+        ]
+        assert ticks[0] == ticks[1], "one scale"
+        verdicts = page.locator("#result tbody td:first-child").all_inner_texts()
+        assert verdicts == ["this run is better", "no difference shown", "this run is better"]
+        assert CLASSES[0] in page.locator("#confusions svg text").all_text_contents()
+        assert width == 390 or 1 < printed(page.url, tmp_path / "page.pdf") <= 8
+
+
+def _git(root: Path, *words: str) -> None:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch) -> Path:
+    """A repository of git and DVC with a committed run, and another kept as the experiment `longer`."""
+    root = ran(tmp_path / "checkout", right={"cnn": 20, "irv2": 31})
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "t")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "t@t")
+    _git(root, "init", "-q")
+    Repo.init()
+    (root / "dvc.lock").unlink()  # DVC would ask for its dvc.yaml
+    (root / "params.yaml").write_text("train_cnn: {epochs: 3}\n")
+    with Repo() as repo:
+        repo.add(["data/predictions.csv", "data/manifest.csv"])
+        _git(root, "add", "-A")
+        _git(root, "commit", "-qm", "t")
+        ran(root, right={"cnn": 38, "irv2": 31}, epochs=5)
+        (root / "dvc.lock").unlink()
+        (root / "params.yaml").write_text("train_cnn: {epochs: 5}\n")
+        repo.add(["data/predictions.csv"])
+        repo.experiments.save(name="longer")
+    _git(root, "checkout", "-q", ".")
+    with Repo() as repo:
+        repo.checkout()
+    return root
+
+
+def test_an_experiment_a_revision_and_a_folder_are_found_by_their_names(checkout):
+    here = runs.of_folder(Path(), "this run")
+    longer = runs.find("longer")
+    assert run.changed(longer, here) == [("train_cnn.epochs", "5", "3")]
+    assert run.paired(longer, here).models["cnn"]["difference"] == pytest.approx(18 / 40)
+    assert run.paired(runs.find("HEAD"), here).models["cnn"]["difference"] == 0
+    for name in ("data/predictions.csv", "data/manifest.csv"):
+        (checkout / name).unlink()
+    assert run.paired(longer, runs.of_folder(Path(), "this run")).images == TESTED, "from DVC's cache"
+    assert runs.find(str(checkout)).name == "checkout"
+    done = CliRunner().invoke(app, ["report", "--against", "longer"])
+    assert (done.exit_code, done.output) == (0, "dvc_plots/against_longer.html\n")
+    assert "<strong>longer is better</strong>" in (checkout / "dvc_plots/against_longer.html").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_name_that_is_no_run_says_which_names_are(checkout):
+    with pytest.raises(UserError, match="must name an experiment, a git revision, or a folder") as raised:
+        runs.find("nope")
+    assert "dvc exp list" in raised.value.remedy
+    assert "nope" in str(raised.value.received)
+    (checkout / "metrics/compare.json").write_text("{")
+    with pytest.raises(UserError, match=r"A run must have .*, whole"):
+        runs.of_folder(Path(), "this run")
+
+
+def test_the_report_of_the_pipeline_is_named_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    missing = CliRunner().invoke(app, ["report"])
+    assert missing.exit_code == 1
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots/report.html").touch()
+    found = CliRunner().invoke(app, ["report"])
+    assert (found.exit_code, found.output) == (0, "plots/report.html\n")
+    assert CliRunner().invoke(app, ["report", "-o", "x.html"]).exit_code == 1
+    opens: list[str] = []
+    monkeypatch.setattr("typer.launch", opens.append)
+    CliRunner().invoke(app, ["report", "--open"])
+    assert opens == [str(tmp_path / "plots/report.html")]
