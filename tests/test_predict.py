@@ -348,7 +348,7 @@ def test_which_model(here, monkeypatch):
     assert model_choice.find("cnn") == Path("models/cnn.keras")
     assert model_choice.find("some/where.keras") == Path("some/where.keras")
     assert model_choice.find("where.keras") == Path("where.keras")
-    with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Give one by --model."):
+    with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Name one of them."):
         model_choice.find("cnm")
     (here / "metrics").unlink()
     with pytest.raises(UserError, match=r"metrics/compare.json, which must be there.\nThere are: cnn."):

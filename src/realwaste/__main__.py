@@ -1,13 +1,16 @@
 """`realwaste`: a trained model in use, from the shell; each command is a file of realwaste.cli."""
 
 from realwaste.cli import application
+from realwaste.cli.compare import compare
 from realwaste.cli.evaluate import evaluate
 from realwaste.cli.export import export
+from realwaste.cli.info import info
+from realwaste.cli.models import models
 from realwaste.cli.predict import predict
 from realwaste.cli.serve import serve
 
 app = application.new()
-for command in (predict, evaluate, serve, export):
+for command in (predict, evaluate, compare, models, info, serve, export):
     app.command()(command)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
     """For the shell, which completes them."""
     from realwaste.commands import model_choice  # noqa: PLC0415 - which --help need not wait for
     from realwaste.core.errors import UserError  # noqa: PLC0415
@@ -26,7 +26,7 @@ Model = Annotated[
         "Without it: the file, or the best model of the folder, that the variable REALWASTE_MODEL names; else the "
         "model of the highest validation accuracy in metrics/compare.json.",
         show_default=False,
-        autocompletion=_names,
+        autocompletion=names,
     ),
 ]
 AsJson = Annotated[

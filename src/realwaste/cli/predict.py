@@ -19,7 +19,12 @@ Images = Annotated[
     ),
 ]
 AllModels = Annotated[
-    bool, typer.Option("--all-models", help="Ask every model in models/, and set their answers side by side.")
+    bool,
+    typer.Option(
+        "--all-models",
+        help="Ask every model in models/, or in the folder that REALWASTE_MODEL names, and set their answers side by "
+        "side.",
+    ),
 ]
 MinConfidence = Annotated[
     float | None,
@@ -52,7 +57,7 @@ Overlay = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Also write <name>_<class>.png to this folder, which must be outside of those looked at: each photo, "
+        help="Also write `NAME_CLASS.png` to this folder, which must be outside of those looked at: each photo, "
         "coloured where the model looked (Grad-CAM).",
         show_default=False,
     ),

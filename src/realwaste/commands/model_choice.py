@@ -87,7 +87,7 @@ def _of_variable() -> str:
 def _named(name: str) -> Path:
     path = folder() / f"{name}{registry.SUFFIX}"
     if not _is_there(path):
-        rule = f"--model must name a model in {folder()}/ or be the path of a .keras file."
+        rule = f"A model must be named as in {folder()}/, or be the path of a .keras file."
         raise UserError(rule, _remedy(), name)
     return path
 
@@ -123,4 +123,4 @@ def _is_there(path: Path) -> bool:
 
 def _remedy() -> str:
     names = sorted(path.stem for path in present())
-    return f"There are: {', '.join(names)}. Give one by --model." if names else nothing_there()
+    return f"There are: {', '.join(names)}. Name one of them." if names else nothing_there()

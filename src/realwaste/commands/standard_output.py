@@ -24,6 +24,17 @@ def tables(drawn: Iterable[Table]) -> None:
         to.print(table)
 
 
+def markdown(text: str) -> None:
+    """Show it on a terminal; elsewhere it stays Markdown."""
+    from rich.markdown import Markdown  # noqa: PLC0415 - which tables need not wait for
+
+    to = console()
+    if to.is_terminal:
+        to.print(Markdown(text))
+    else:
+        typer.echo(text.encode(), nl=False)
+
+
 def record(said: Mapping[str, Any]) -> None:
     """Write it in UTF-8, as JSON is, whatever the terminal's encoding.
 
