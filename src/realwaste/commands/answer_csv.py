@@ -54,7 +54,7 @@ def written(file: Path, header: Sequence[str]) -> Iterator[Write]:
     part = _part(file)
     with part.open("w", encoding=_ENCODING, newline="") as opened:
         yield _writer(opened, header)
-    part.replace(file)
+    part.replace(file.resolve())
 
 
 @contextmanager
@@ -97,7 +97,9 @@ def path_cell(name: str) -> str:
 
 
 def _part(file: Path) -> Path:
-    return file.with_name(f"{file.name}{PART}")
+    """Beside what a link leads to, which stays a link."""
+    real = file.resolve()
+    return real.with_name(f"{real.name}{PART}")
 
 
 def _writer(opened: TextIO, header: Sequence[str] | None = None) -> Write:
