@@ -20,6 +20,7 @@ from realwaste.classifier.novelty import UNLIKE
 from realwaste.commands import address_download, answer_csv, output, remote
 from realwaste.commands.prediction import NOT_SURE
 from realwaste.core import log
+from realwaste.core.errors import UserError
 
 
 @pytest.fixture
@@ -254,7 +255,7 @@ def test_a_terminal_is_no_photograph(here, monkeypatch):
             return True
 
     monkeypatch.setattr(sys, "stdin", Terminal())
-    with pytest.raises(Exception, match="must be one"):
+    with pytest.raises(UserError, match="must be one"):
         remote.read_standard_input()
 
 
