@@ -393,16 +393,6 @@ def test_mistakes_are_told_in_two_lines_before_tensorflow_is_imported(here):
     assert done.stderr.count("ERROR") == 7
 
 
-def test_the_command_itself(here):
-    """In a process of its own: JSON alone on standard output, and none of TensorFlow's notes on the other."""
-    _photos(here / "photos", ["a.jpg", "日本語.jpg"])
-    done = _python("-m", "realwaste", "predict", "photos", "--json", cwd=here, LC_ALL="C", PYTHONUTF8="0")
-    assert done.returncode == 0
-    assert [answer["path"] for answer in _strict(done.stdout)["answers"]] == ["photos/a.jpg", "photos/日本語.jpg"]
-    (line,) = done.stderr.splitlines()
-    assert "models/cnn.keras: the best by validation accuracy in metrics/compare.json" in line
-
-
 def test_only_tensorflow_s_notes_are_dropped_around_its_import(capfd, monkeypatch):
     def said():
         os.write(2, b"I0000 00:00:1795450295.147945   12070 port.cc:153] oneDNN custom operations are on.\n")

@@ -3,7 +3,6 @@
 import errno
 import logging
 import sys
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -51,6 +50,8 @@ def new() -> typer.Typer:
 
 def _say_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - a twentieth of a second, for this alone
+
         typer.echo(f"realwaste {version('realwaste')}")
         raise typer.Exit
 

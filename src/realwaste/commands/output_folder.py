@@ -1,6 +1,7 @@
 """A folder that `predict` writes pictures to, which are not to be taken for photographs the next time."""
 
 import glob
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
@@ -36,6 +37,11 @@ def check(option: str, folder: Path, arguments: Sequence[str], photographs: Sequ
     except OSError as error:
         rule = f"{option} must name a folder to write to, and {printable(folder)} cannot be one."
         raise UserError(rule, "Give another.", error.strerror) from None
+
+
+def file_name(text: str) -> str:
+    """In UTF-8 where the locale is another, such as C, in which Python could not name a file so."""
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
 def _looked_at(place: Path, argument: str) -> bool:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from realwaste.classifier.model_file import Classifier
+from realwaste.commands.output_folder import file_name
 from realwaste.commands.prediction import Answer
 from realwaste.explanation import overlays
 from realwaste.images.reader import Pixels, decode, read_bytes, resize
@@ -46,7 +47,7 @@ class OverlayFiles:
 
     def _free_name(self, stem: str, label: str) -> str:
         short = stem.encode("utf-8", "surrogateescape")[:_STEM_BYTES].decode("utf-8", "ignore")
-        base = f"{short}_{label}".replace("/", "_").replace("\\", "_")
+        base = file_name(f"{short}_{label}".replace("/", "_").replace("\\", "_"))
         name, number = f"{base}.png", 1
         while name in self._written:
             number += 1

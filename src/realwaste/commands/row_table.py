@@ -38,7 +38,8 @@ class RowTable:
     def head(self) -> None:
         """Print the headings and a line below them."""
         self.row([Text(column.heading, "bold") for column in self._columns])
-        self._console.print("─" * min(self._console.width, sum(self._widths) + _GAP * (len(self._widths) - 1)))
+        line = "-" if self._console.options.ascii_only else "─"
+        self._console.print(line * min(self._console.width, sum(self._widths) + _GAP * (len(self._widths) - 1)))
 
     def row(self, cells: Sequence[Text]) -> None:
         """Print a row; the last of its cells has the rest of the line, however few there are."""

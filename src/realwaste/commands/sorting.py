@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from realwaste.commands.output_folder import file_name
 from realwaste.commands.prediction import Answer
 from realwaste.core.files import replacing
 from realwaste.core.log import logger
@@ -64,7 +65,7 @@ class Sorter:
 
 def _folder_name(said: str) -> str:
     """Of a class, whose name is whatever a model file says: never a path, and fit for Windows too."""
-    return re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", said).strip(". ") or "_"
+    return file_name(re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", said).strip(". ") or "_")
 
 
 def _file_name(photograph: Path) -> str:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -12,7 +13,12 @@ from rich.table import Table
 
 
 def console() -> Console:
-    """Of standard output; a pipe or file has no width, and no line is to be cut or folded there."""
+    """Of standard output; a pipe or file has no width, and no line is to be cut or folded there.
+
+    What its encoding lacks is written as Python has it.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     found = Console(file=sys.stdout, highlight=False)
     return found if found.is_terminal else Console(file=sys.stdout, highlight=False, width=10_000)
 
