@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from realwaste.core.errors import UserError
+from realwaste.core.log import logger
 from realwaste.sources.file_names import printable, unicode
 
 PART = ".part"
@@ -52,8 +53,12 @@ def written(file: Path, header: Sequence[str]) -> Iterator[Write]:
     What came of a run that broke off stays in <file>.part, row by row whole, until the next run.
     """
     part = _part(file)
-    with part.open("w", encoding=_ENCODING, newline="") as opened:
-        yield _writer(opened, header)
+    try:
+        with part.open("w", encoding=_ENCODING, newline="") as opened:
+            yield _writer(opened, header)
+    except BaseException:  # Ctrl-C too
+        logger.warning("the rows that came until now are in %s", printable(part))
+        raise
     part.replace(file.resolve())
 
 
