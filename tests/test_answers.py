@@ -6,19 +6,22 @@ import json
 import os
 import sys
 from dataclasses import replace
+from itertools import cycle, islice
 
 import colours
 import pandas as pd
 import pytest
 from colours import BLUE, GREEN, GREY, RED, TEAL, photo
 from rich.console import Console
+from rich.text import Text
 from servers import PlayServer
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
 from realwaste.classifier.novelty import UNLIKE
-from realwaste.commands import address_download, answer_csv, output, remote
+from realwaste.commands import address_download, answer_csv, output, prediction, remote
 from realwaste.commands.prediction import NOT_SURE
+from realwaste.commands.row_table import Column, RowTable
 from realwaste.core import log
 from realwaste.core.errors import UserError
 
@@ -28,7 +31,6 @@ def here(tmp_path, monkeypatch):
     """A present folder with a model of colours, and four photographs in photos/."""
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REALWASTE_MODEL", raising=False)
     colours.save(tmp_path / "models/cnn.keras")
     for name, colour in {"blue": BLUE, "grey": GREY, "red": RED, "teal": TEAL}.items():
         photo(tmp_path / f"photos/{name}.png", colour)
@@ -377,3 +379,26 @@ def test_the_bar_counts_and_leaves_standard_output_alone(here, monkeypatch, caps
 def test_json_is_whole_or_no_json(here):
     told = _predict("photos", "--json").stdout
     assert json.dumps(json.loads(told), ensure_ascii=False, indent=2) + "\n" == told
+
+
+def test_answers_of_photographs_without_an_end_come_at_once(here):
+    endless = (here / f"photos/{name}.png" for name in cycle(["red", "blue"]))
+    coming = prediction.answers(colours.opened(here / "models/cnn.keras"), endless)
+    assert [answer.said for answer in islice(coming, 1000)] == ["Red", "Blue"] * 500
+
+
+def test_a_narrow_terminal_folds_the_table_and_cuts_nothing():
+    screen = io.StringIO()
+    columns = [Column("file", 60), Column("most likely", 8), Column("", 6, right=True), Column("but", 9)]
+    table = RowTable(Console(file=screen, width=50), columns)
+    table.head()
+    table.row([Text("a" * 60), Text("Glass"), Text("9.9%"), Text("unlike anything learned")])
+    table.row([Text("b.jpg"), Text("not an image, and a long reason why it is none")])
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 50
+    assert [line.split()[0] for line in lines[2:6]] == ["a" * 18, "a" * 18, "a" * 18, "a" * 6]
+    assert lines[2].split()[:3] == ["a" * 18, "Glass", "9.9%"]
+    said = " ".join(" ".join(lines).split())
+    for word in ("unlike", "anything", "learned"):
+        assert word in said
+    assert "not an image, and a long reason" in said

@@ -30,7 +30,6 @@ def here(tmp_path, monkeypatch):
     """A present folder as a run leaves it: two models, one that is off, and their scores."""
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(model_choice.VARIABLE, raising=False)
     colours.save(tmp_path / "models/irv2.keras")
     colours.save(tmp_path / "models/cnn.keras", weights="random")
     registry.mark_off(tmp_path / "models/edge.keras")

@@ -56,7 +56,6 @@ def test_completion_is_shown_for_a_shell(shell):
     ],
 )
 def test_a_shell_completes_verbs_options_and_models(typed, offered, tmp_path, monkeypatch):
-    monkeypatch.delenv("REALWASTE_MODEL", raising=False)
     colours.save(tmp_path / "models/mine.keras")
     colours.save(tmp_path / "models/cnn.keras")
     monkeypatch.chdir(tmp_path)

@@ -25,7 +25,6 @@ def here(tmp_path, monkeypatch):
     """A present folder with a model of colours, and a folder `camera` with one photograph."""
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REALWASTE_MODEL", raising=False)
     colours.save(tmp_path / "models/cnn.keras")
     photo(tmp_path / "camera/old.png", BLUE)
     return tmp_path
