@@ -21,6 +21,7 @@ from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
 from realwaste.classifier import model_file
 from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.commands import export, opening
 from realwaste.network import cnn
 
 VERBS = ["predict", "evaluate", "compare", "models", "info", "export"]
@@ -95,6 +96,16 @@ except SystemExit:
     done = _process("-c", code, cwd=tmp_path)
     assert "Usage: realwaste predict" in done.stdout
     assert done.stderr == ""
+
+
+def test_an_export_lies_beside_its_model_and_has_its_name(tmp_path, monkeypatch):
+    colours.save(tmp_path / "share/mine.keras")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(opening, "loaded", lambda path: path)
+    monkeypatch.setattr(export, "export", lambda classifier, kind, target: target)
+    done = CliRunner().invoke(app, ["export", "--model", "share/mine.keras", "--format", "litert"])
+    assert done.exit_code == 0
+    assert "share/mine.tflite" in done.stderr
 
 
 FIRST_CALLS = """

@@ -49,7 +49,8 @@ def watch(here, monkeypatch):
 
         clocks = [0.0]
         monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: clocks[-1] + clock[0], sleep=sleep))
-        done = CliRunner().invoke(app, ["predict", "-m", "cnn", *map(str, arguments)])
+        named = [] if "--all-models" in arguments else ["-m", "cnn"]
+        done = CliRunner().invoke(app, ["predict", *named, *map(str, arguments)])
         assert done.exit_code == status, (done.stderr, done.exception)
         return done
 
@@ -177,6 +178,15 @@ def test_copies_are_not_taken_for_new_photographs(here, watch):
     )
     assert "not sure" in next(line for line in done.stdout.splitlines() if "grey" in line)
     assert [str(path.relative_to(here)) for path in (here / "sorted").rglob("*.png")] == ["sorted/not sure/grey.png"]
+
+
+def test_all_models_watch_too(here, watch):
+    colours.save(here / "models/irv2.keras", ("Sky", "Green", "Red"))
+    done = watch(
+        ["--watch", "camera", "--all-models", "--json"], lambda: photo(here / "camera/blue.png", BLUE), lambda: None
+    )
+    (line,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {name: own["answer"] for name, own in line["models"].items()} == {"cnn": "Blue", "irv2": "Sky"}
 
 
 def test_there_must_be_a_folder(here, watch):
