@@ -33,8 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test uses the download cache or the proxy of the person who runs it."""
+    """No test uses the download cache, the proxy or the models of the person who runs it."""
     monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("REALWASTE_MODEL", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 

@@ -348,7 +348,7 @@ def test_which_model(here, monkeypatch):
     assert model_choice.find("cnn") == Path("models/cnn.keras")
     assert model_choice.find("some/where.keras") == Path("some/where.keras")
     assert model_choice.find("where.keras") == Path("where.keras")
-    with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Give one by --model."):
+    with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Name one of them."):
         model_choice.find("cnm")
     (here / "metrics").unlink()
     with pytest.raises(UserError, match=r"metrics/compare.json, which must be there.\nThere are: cnn."):
@@ -391,16 +391,6 @@ def test_mistakes_are_told_in_two_lines_before_tensorflow_is_imported(here):
     assert done.stdout.split("\n") == ["1"] * 7 + [""]
     assert "Traceback" not in done.stderr
     assert done.stderr.count("ERROR") == 7
-
-
-def test_the_command_itself(here):
-    """In a process of its own: JSON alone on standard output, and none of TensorFlow's notes on the other."""
-    _photos(here / "photos", ["a.jpg", "日本語.jpg"])
-    done = _python("-m", "realwaste", "predict", "photos", "--json", cwd=here, LC_ALL="C", PYTHONUTF8="0")
-    assert done.returncode == 0
-    assert [answer["path"] for answer in _strict(done.stdout)["answers"]] == ["photos/a.jpg", "photos/日本語.jpg"]
-    (line,) = done.stderr.splitlines()
-    assert "models/cnn.keras: the best by validation accuracy in metrics/compare.json" in line
 
 
 def test_only_tensorflow_s_notes_are_dropped_around_its_import(capfd, monkeypatch):

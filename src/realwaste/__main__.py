@@ -2,15 +2,18 @@
 
 from realwaste.cli import application
 from realwaste.cli.choose import choose
+from realwaste.cli.compare import compare
 from realwaste.cli.evaluate import evaluate
 from realwaste.cli.export import export
+from realwaste.cli.info import info
+from realwaste.cli.models import models
 from realwaste.cli.predict import predict
 from realwaste.cli.report import report
 from realwaste.cli.review import review
 from realwaste.cli.serve import serve
 
 app = application.new()
-for command in (predict, evaluate, report, serve, export, review, choose):
+for command in (predict, evaluate, compare, choose, review, models, info, report, serve, export):
     app.command()(command)
 
 

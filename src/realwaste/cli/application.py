@@ -3,7 +3,7 @@
 import errno
 import logging
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -40,7 +40,6 @@ def new() -> typer.Typer:
     app = typer.Typer(
         cls=Commands,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,8 +48,23 @@ def new() -> typer.Typer:
     return app
 
 
-def _start() -> None:
-    """Use the models that the pipeline trained: from the shell, or from a browser."""
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - a twentieth of a second, for this alone
+
+        typer.echo(f"realwaste {version('realwaste')}")
+        raise typer.Exit
+
+
+def _start(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """Use the models that the pipeline trained: from the shell, or from a browser.
+
+    Example: `realwaste predict photos/` says what is in each photograph of a folder.
+    """
     start_up.quiet()
     # It warns of retracing when pictures come one at a time and in batches.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -23,6 +23,8 @@ def evaluate(
 
     Folders have the names of its classes, in any case. What it says of other folders is listed apart. A file that is
     no image is left out and named, and the exit status is then 1.
+
+    Example: `realwaste evaluate labelled/ --model irv2`
     """
     from realwaste.commands import evaluation, evaluation_table  # noqa: PLC0415 - as above
     from realwaste.evaluation import external_sets  # noqa: PLC0415

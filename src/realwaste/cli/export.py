@@ -37,9 +37,12 @@ def export(
 
     It takes RGB in 0..255, (batch, size, size, 3), and gives raw probabilities; classes and temperature travel inside.
     Needs the extra `export`.
+
+    Example: `realwaste export --model cnn --format onnx`
     """
-    classifier = opening.loaded(opening.chosen(model))
+    file = opening.chosen(model)
+    classifier = opening.loaded(file)
     from realwaste.commands import export as exporting  # noqa: PLC0415 - TensorFlow, and optional packages
 
-    target = output or exporting.default_target(classifier.facts.name, to.value)
+    target = output or file.with_name(exporting.default_target(file.stem, to.value).name)
     log.logger.info("%s", exporting.export(classifier, to.value, target))

@@ -1,1 +1,1 @@
-"""What `realwaste predict` and `realwaste export` do with a saved model."""
+"""What the verbs of `realwaste` do with saved models and photographs."""

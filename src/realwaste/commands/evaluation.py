@@ -6,6 +6,7 @@ from typing import Any
 from rich.progress import track
 
 from realwaste.classifier.model_file import Facts
+from realwaste.classifier.probabilities import Probabilities
 from realwaste.classifier.session import Session
 from realwaste.core import log
 from realwaste.evaluation import external_sets
@@ -15,16 +16,25 @@ from realwaste.sources.file_names import unicode
 
 
 def measured(asked: Session, one: ExternalSet) -> dict[str, Any]:
-    """external.summary of a classifier on `one`, with a bar on standard error where that is a terminal."""
+    """external.summary of a classifier on `one`."""
+    return external_sets.measured(one, asked.facts, answers(asked, one))
+
+
+def answers(asked: Session, one: ExternalSet) -> Probabilities:
+    """Of the images of `one`, (images, classes), not calibrated; with a bar where standard error is a terminal."""
     facts, files = asked.facts, one.files
     coming = read_ahead(files, facts.image_size, facts.batch_size)
     total, hidden = -(-len(files) // facts.batch_size), not log.console.is_terminal
     bar = track(coming, "looking", total=total, console=log.console, disable=hidden, transient=True)
-    return external_sets.measured(one, facts, asked.of_batches(bar)[0])
+    return asked.of_batches(bar)[0]
+
+
+def rejected(one: ExternalSet) -> list[dict[str, str]]:
+    """Path and reason of each file that is no image, for JSON."""
+    return [{"path": unicode(row.path), "reason": unicode(row.reason)} for row in one.rejected.itertuples()]
 
 
 def record(facts: Facts, one: ExternalSet, told: dict[str, Any]) -> dict[str, Any]:
     """Everything as one JSON object: the model's facts, its caution, what was read, and what was measured on it."""
-    rejected = [{"path": unicode(row.path), "reason": unicode(row.reason)} for row in one.rejected.itertuples()]
-    about = {"name": one.name} | one.facts | {"rejected": rejected, "matched": dict(one.known)}
+    about = {"name": one.name} | one.facts | {"rejected": rejected(one), "matched": dict(one.known)}
     return {"model": asdict(facts), "caution": facts.caution(), "set": about} | told

@@ -23,31 +23,37 @@ def expand(arguments: Sequence[str]) -> list[Path]:
     Raises:
         UserError: something that is not there, or nothing found at all.
     """
-    found = list(dict.fromkeys(path for argument in arguments for path in _of(argument)))
+    return checked(arguments, [path for argument in arguments for path in named(argument)])
+
+
+def checked(arguments: Sequence[str], found: Sequence[Path]) -> list[Path]:
+    """Each of `found` once; UserError where the arguments led to nothing."""
     if not found:
         raise UserError(
             f"There must be an image to look at: a file whose name ends in one of {_KINDS}.",
             "Give files, folders or patterns that hold some.",
             list(arguments)[:8],
         )
-    return found
+    return list(dict.fromkeys(found))
 
 
-def _of(argument: str) -> Iterator[Path]:
+def named(argument: str) -> Iterator[Path]:
+    """The image files of one argument of `expand`."""
     path = Path(argument)
     if argument and path.is_dir():  # an empty argument is an unset variable, not this folder
-        yield from _inside(path)
+        yield from inside(path)
     elif argument and path.exists():
         yield path
     elif glob.has_magic(argument):
         for match in sorted(map(Path, glob.glob(argument, recursive=True))):  # noqa: PTH207 - absolute ones too
             if not LITTER.intersection(match.parts):
-                yield from _inside(match) if match.is_dir() else filter(_looks_like_image, [match])
+                yield from inside(match) if match.is_dir() else filter(_looks_like_image, [match])
     else:
         raise UserError(f"There must be an image or a folder at {printable(argument)!r}.", "Check the name.")
 
 
-def _inside(folder: Path) -> Iterator[Path]:
+def inside(folder: Path) -> Iterator[Path]:
+    """The images of a folder at every depth, in the order of their names."""
     # Links to folders are not followed: they may lead back here.
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_litter(name))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from realwaste.classifier import model_file
 from realwaste.commands import model_choice
 from realwaste.core import log, start_up
+from realwaste.core.errors import UserError
 
 if TYPE_CHECKING:
     from realwaste.classifier.model_file import Classifier
@@ -14,13 +15,28 @@ if TYPE_CHECKING:
 
 def chosen(name: str | None) -> Path:
     """The model's file, once its record has shown that it is one; its caution is for everybody to see."""
-    path = model_choice.find(name)
+    path, reason = model_choice.choose(name)
     caution = model_file.facts_of(path).caution()
-    said = f": the best by validation accuracy in {model_choice.SCORES}" if name is None else ""
-    log.logger.info("%s%s", path, said)
+    log.logger.info("%s", f"{path}: {reason}" if reason else path)
     if caution:
         log.banner("Caution", f"{path}: {caution}.")
     return path
+
+
+def all_chosen() -> list[Path]:
+    """Every model's file, each as of `chosen`.
+
+    Raises:
+        UserError: there is none, or one that is no model.
+    """
+    paths = model_choice.present()
+    if not paths:
+        raise UserError("There must be a model to ask.", model_choice.nothing_there())
+    for path in paths:
+        if caution := model_file.facts_of(path).caution():
+            log.banner("Caution", f"{path}: {caution}.")
+    log.logger.info("%s", ", ".join(map(str, paths)))
+    return paths
 
 
 def session_of(path: Path, at_most: int | None = None) -> "Session":

@@ -1,7 +1,6 @@
 """Photographs coloured where a classifier looked, as files beside each other."""
 
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,39 +8,13 @@ import cv2
 import numpy as np
 
 from realwaste.classifier.model_file import Classifier
+from realwaste.commands.output_folder import file_name
 from realwaste.commands.prediction import Answer
-from realwaste.core.errors import UserError
 from realwaste.explanation import overlays
 from realwaste.images.reader import Pixels, decode, read_bytes, resize
-from realwaste.sources.file_names import printable
 
 LONGEST_SIDE = 1024  # pixels
 _STEM_BYTES = 160  # of the 255 that a file name may have; class, number and suffix come to it
-
-
-def check(folder: Path, arguments: Sequence[str], photographs: Sequence[Path]) -> None:
-    """Make the folder, without waiting for TensorFlow, or say why it is none to write overlays to.
-
-    Args:
-        arguments: files, folders and patterns that the photographs were found by, as `sources.expand` takes them.
-        photographs: what was found.
-
-    Raises:
-        UserError: no file can be written there; or overlays would lie where photographs are looked for, where they
-            would be answered as photographs the next time, or take the place of one.
-    """
-    place = folder.resolve()
-    searched = [Path(argument).resolve() for argument in arguments if Path(argument).is_dir()]
-    if any(place.is_relative_to(one) for one in searched) or place in {path.parent.resolve() for path in photographs}:
-        rule = "--overlay must name a folder outside of those with the photos, or overlays would be taken for photos."
-        raise UserError(rule, "Give another, beside them.", str(folder))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        rule = f"--overlay must name a folder to write to, and {printable(folder)} cannot be one."
-        raise UserError(rule, "Give another.", error.strerror) from None
 
 
 def with_overlays(answered: Iterable[Answer], folder: Path, classifier: Classifier) -> Iterator[Answer]:
@@ -52,7 +25,7 @@ def with_overlays(answered: Iterable[Answer], folder: Path, classifier: Classifi
 
 
 class OverlayFiles:
-    """Pictures in one folder, which `check` has made; two photographs of one name keep two overlays."""
+    """Pictures in one folder, which output_folder.check has made; two photographs of one name keep two overlays."""
 
     def __init__(self, folder: Path, classifier: Classifier) -> None:
         from realwaste.explanation.grad_cam import GradCam  # noqa: PLC0415 - TensorFlow, which a bad folder need not wait for
@@ -74,7 +47,7 @@ class OverlayFiles:
 
     def _free_name(self, stem: str, label: str) -> str:
         short = stem.encode("utf-8", "surrogateescape")[:_STEM_BYTES].decode("utf-8", "ignore")
-        base = f"{short}_{label}".replace("/", "_").replace("\\", "_")
+        base = file_name(f"{short}_{label}".replace("/", "_").replace("\\", "_"))
         name, number = f"{base}.png", 1
         while name in self._written:
             number += 1

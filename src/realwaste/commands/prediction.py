@@ -2,10 +2,12 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,15 @@ import numpy as np
 from realwaste.classifier.probabilities import Probabilities
 from realwaste.classifier.session import Session
 from realwaste.classifier.temperature_scaling import tempered
+from realwaste.commands.remote import Remote
 from realwaste.images import reader
 from realwaste.images.reader import Pixels, UnreadableImageError
 from realwaste.sources.file_names import unicode
 
 UNDEFINED = "the model's answer is no number: its training diverged"
+NOT_SURE = "not sure"
 _AHEAD = 2  # batches that are being read while the model works on another
+_ALL_HERE: Mapping[Path, Remote] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,13 @@ class Prediction:
 class Answer:
     """Of one file: every class with its probability, the most probable first, or the reason why there is none.
 
-    And how strange the picture is to the model, where the model has a measure of it; whether that is more than 95 % of
-    its validation pictures are; and the picture of where the model looked, if one was written.
+    Attributes:
+        strangeness: how strange the picture is to the model, where the model has a measure of it.
+        unlike: whether that is more than 95 % of its validation pictures are.
+        not_sure: whether `judged` takes the answer back.
+        source: the address of a photograph that was brought to `path`, or `-` for standard input.
+        overlay: the picture of where the model looked, if one was written.
+        copy: of the photograph, where it was sorted to, if it was.
     """
 
     path: Path
@@ -46,24 +56,58 @@ class Answer:
     error: str | None = None
     strangeness: float | None = None
     unlike: bool | None = None
+    not_sure: bool = False
+    source: str | None = None
     overlay: Path | None = None
+    copy: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What the photograph was given as."""
+        return self.source or str(self.path)
+
+    @property
+    def said(self) -> str | None:
+        """A class, or "not sure"; None where there is an error."""
+        if self.error is not None:
+            return None
+        return NOT_SURE if self.not_sure else self.predictions[0].name
 
 
-def answers(asked: Session, paths: Sequence[Path]) -> Iterator[Answer]:
-    """One answer a path, as soon as its batch is through; a file that cannot be read has an error in its place."""
-    for part, pictures in _pictures(paths, asked.facts.image_size, asked.extract.rows):
+def answers(asked: Session, paths: Iterable[Path], remote: Mapping[Path, Remote] = _ALL_HERE) -> Iterator[Answer]:
+    """One answer a path, as soon as its batch is through; a file that cannot be read has an error in its place.
+
+    Args:
+        remote: of those that are not here yet, what brings them.
+    """
+    for part, pictures in _pictures(paths, remote, asked.facts.image_size, asked.extract.rows):
         pixels = [picture for picture in pictures if not isinstance(picture, str)]
         said = iter(said_of(asked, pixels) if pixels else ())
         for path, picture in zip(part, pictures, strict=True):
+            answer = Answer(path, source=remote[path].source if path in remote else None)
             if isinstance(picture, str):
-                yield Answer(path, error=picture)
+                yield replace(answer, error=picture)
                 continue
             row, strangeness, unlike = next(said)
             if np.isfinite(row).all():
                 predictions = ranked(row, asked.facts.classes)
-                yield Answer(path, predictions, strangeness=strangeness, unlike=unlike)
+                yield replace(answer, predictions=predictions, strangeness=strangeness, unlike=unlike)
             else:
-                yield Answer(path, error=UNDEFINED)
+                yield replace(answer, error=UNDEFINED)
+
+
+def judged(answered: Iterable[Answer], least: float | None) -> Iterator[Answer]:
+    """The same answers, "not sure" where one is less probable than `least`, or of what is unlike anything learned.
+
+    None takes no answer back.
+    """
+    for answer in answered:
+        unsure = least is not None and answer.error is None
+        yield replace(answer, not_sure=_unsure(answer, least or 0.0)) if unsure else answer
+
+
+def _unsure(answer: Answer, least: float) -> bool:
+    return bool(answer.unlike) or answer.predictions[0].probability < least
 
 
 def said_of(asked: Session, pixels: Sequence[Pixels]) -> list[tuple[Probabilities, float | None, bool | None]]:
@@ -94,30 +138,30 @@ def facts_of(asked: Session) -> dict[str, Any]:
     return {"model": asdict(facts), "caution": facts.caution(), "strangeness_threshold": threshold}
 
 
-def record(asked: Session, answered: Sequence[Answer], top: int) -> dict[str, Any]:
-    """Everything as one JSON object: what is to be known of the model, and an answer a file."""
-    return facts_of(asked) | {
-        "answers": [
-            {
-                "path": unicode(answer.path),
-                "predictions": [prediction.record() for prediction in answer.predictions[:top]],
-                "strangeness": answer.strangeness,
-                "unlike": answer.unlike,
-                "error": None if answer.error is None else unicode(answer.error),
-                "overlay": None if answer.overlay is None else unicode(answer.overlay),
-            }
-            for answer in answered
-        ],
+def record(answer: Answer, top: int) -> dict[str, Any]:
+    """An answer as JSON has it."""
+    return {
+        "path": unicode(answer.name),
+        "answer": answer.said,
+        "predictions": [prediction.record() for prediction in answer.predictions[:top]],
+        "strangeness": answer.strangeness,
+        "unlike": answer.unlike,
+        "not_sure": answer.not_sure,
+        "error": None if answer.error is None else unicode(answer.error),
+        "overlay": None if answer.overlay is None else unicode(answer.overlay),
+        "copy": None if answer.copy is None else unicode(answer.copy),
     }
 
 
-def _pictures(paths: Sequence[Path], size: int, batch_size: int) -> Iterator[tuple[Sequence[Path], list[Pixels | str]]]:
+def _pictures(
+    paths: Iterable[Path], remote: Mapping[Path, Remote], size: int, batch_size: int
+) -> Iterator[tuple[Sequence[Path], list[Pixels | str]]]:
     """Batches of paths, each with its picture or the reason why it has none."""
     coming: deque[tuple[Sequence[Path], list[Future[Pixels | str]]]] = deque()
+    left = iter(paths)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        for start in range(0, len(paths), batch_size):
-            part = paths[start : start + batch_size]
-            coming.append((part, [readers.submit(_picture, path, size) for path in part]))
+        while part := list(islice(left, batch_size)):
+            coming.append((part, [readers.submit(_picture, path, remote.get(path), size) for path in part]))
             if len(coming) > _AHEAD:
                 yield _waited_for(*coming.popleft())
         while coming:
@@ -128,8 +172,10 @@ def _waited_for(part: Sequence[Path], futures: list[Future[Pixels | str]]) -> tu
     return part, [future.result() for future in futures]
 
 
-def _picture(path: Path, size: int) -> Pixels | str:
+def _picture(path: Path, remote: Remote | None, size: int) -> Pixels | str:
     try:
+        if remote:
+            remote.bring()
         return reader.read(path, size)
     except UnreadableImageError as error:
         return str(error).removeprefix(f"{path}: ")

@@ -1,36 +1,46 @@
-"""Answers as people read them: one table, a row a file."""
+"""Answers as people read them: a row a file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from rich import box
-from rich.table import Table
+from rich.cells import cell_len
 from rich.text import Text
 
 from realwaste.classifier.novelty import UNLIKE
-from realwaste.commands.prediction import Answer
+from realwaste.commands.prediction import NOT_SURE, Answer
+from realwaste.commands.row_table import Column
 from realwaste.sources.file_names import printable
 
 _HEADINGS = ("most likely", "next")
+_BUT = 15  # characters at least: the words are folded
 
 
-def table(answered: Sequence[Answer], top: int) -> Table:
-    """File, then class and probability, `top` times; the reason where a file has none, a word where it is unlike."""
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    drawn.add_column("file", overflow="fold")
-    ranks = max([min(top, len(answer.predictions)) for answer in answered] + [1])
-    for rank in range(ranks):
-        drawn.add_column(_HEADINGS[min(rank, 1)], overflow="fold")
-        drawn.add_column(justify="right", no_wrap=True)
-    if any(answer.unlike for answer in answered):
-        drawn.add_column("but", overflow="fold")
-    for answer in answered:
-        cells = [Text(printable(answer.path))]
-        if answer.error is not None:
-            cells.append(Text(printable(answer.error), style="red"))
-        for rank, prediction in enumerate(answer.predictions[:ranks]):
-            style = "dim" if rank else "bold"
-            cells += [Text(printable(prediction.name), style), Text(f"{prediction.probability:.1%}", style)]
-        if answer.unlike:
-            cells += [Text()] * (1 + 2 * ranks - len(cells)) + [Text(UNLIKE, "yellow")]
-        drawn.add_row(*cells)
-    return drawn
+def widest(texts: Iterable[str]) -> int:
+    """Characters that the widest takes on a terminal; 0 of none."""
+    return max((cell_len(printable(text)) for text in texts), default=0)
+
+
+def columns(files: int, classes: Sequence[str], top: int, *, measures: bool) -> list[Column]:
+    """File, then class and probability, `top` times.
+
+    Args:
+        files: characters of the widest file name.
+        measures: whether the model knows what is unlike anything it has learned.
+    """
+    names = widest([*classes, NOT_SURE])
+    ranks = [Column(_HEADINGS[min(rank, 1)], names) for rank in range(min(top, len(classes)))]
+    pairs = [column for rank in ranks for column in (rank, Column("", len("100.0%"), right=True))]
+    return [Column("file", files), *pairs, *([Column("but", _BUT)] if measures else [])]
+
+
+def cells(answer: Answer, ranks: int) -> list[Text]:
+    """A row of `columns`; where a file has no answer the reason, and a word where it is unlike anything learned."""
+    file = Text(printable(answer.name))
+    if answer.error is not None:
+        return [file, Text(printable(answer.error), "red")]
+    row = [file]
+    if answer.not_sure:
+        row += [Text(NOT_SURE, "bold yellow"), Text()]
+    for rank, prediction in enumerate(answer.predictions[: ranks - len(row) // 2]):
+        style = "dim" if rank or answer.not_sure else "bold"
+        row += [Text(printable(prediction.name), style), Text(f"{prediction.probability:.1%}", style)]
+    return [*row, Text(UNLIKE, "yellow")] if answer.unlike else row

@@ -2,7 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -10,13 +12,33 @@ from rich.console import Console
 from rich.table import Table
 
 
+def console() -> Console:
+    """Of standard output; a pipe or file has no width, and no line is to be cut or folded there.
+
+    What its encoding lacks is written as Python has it.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    found = Console(file=sys.stdout, highlight=False)
+    return found if found.is_terminal else Console(file=sys.stdout, highlight=False, width=10_000)
+
+
 def tables(drawn: Iterable[Table]) -> None:
-    """Print them; a pipe or file has no width, and no line is to be cut or folded there."""
-    console = Console(file=sys.stdout, highlight=False)
-    if not console.is_terminal:
-        console = Console(file=sys.stdout, highlight=False, width=10_000)
+    """Print them."""
+    to = console()
     for table in drawn:
-        console.print(table)
+        to.print(table)
+
+
+def markdown(text: str) -> None:
+    """Show it on a terminal; elsewhere it stays Markdown."""
+    from rich.markdown import Markdown  # noqa: PLC0415 - which tables need not wait for
+
+    to = console()
+    if to.is_terminal:
+        to.print(Markdown(text))
+    else:
+        typer.echo(text.encode(), nl=False)
 
 
 def record(said: Mapping[str, Any]) -> None:
@@ -25,4 +47,35 @@ def record(said: Mapping[str, Any]) -> None:
     Raises:
         ValueError: for NaN or an infinity.
     """
-    typer.echo(json.dumps(said, ensure_ascii=False, allow_nan=False, indent=2).encode())
+    _write(f"{_text(said)}\n")
+
+
+def line(said: Mapping[str, Any]) -> None:
+    """The same on one line (JSON Lines)."""
+    _write(json.dumps(said, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def listing(said: Mapping[str, Any], name: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """One object, as of `record`, whose last value, `name`, is a list that is written item by item.
+
+    A run that breaks off leaves no valid JSON, so that nobody takes it for the whole.
+    """
+    _write(f"{_text(said)[:-2]},\n  {json.dumps(name)}: [")
+    between = ""
+
+    def add(item: Mapping[str, Any]) -> None:
+        nonlocal between
+        _write(between + "\n    " + _text(item).replace("\n", "\n    "))
+        between = ","
+
+    yield add
+    _write(("\n  ]" if between else "]") + "\n}\n")
+
+
+def _text(said: Mapping[str, Any]) -> str:
+    return json.dumps(said, ensure_ascii=False, allow_nan=False, indent=2)
+
+
+def _write(text: str) -> None:
+    typer.echo(text.encode(), nl=False)

@@ -1,0 +1,57 @@
+"""`realwaste compare`."""
+
+from typing import Annotated
+
+import typer
+
+from realwaste.classifier import model_file
+from realwaste.cli.options import AsJson, names
+from realwaste.commands import opening, standard_output
+from realwaste.core import log
+from realwaste.sources.file_names import printable
+
+_Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A name, as irv2 for models/irv2.keras, or the path of a .keras file.",
+        show_default=False,
+        autocompletion=names,
+    ),
+]
+
+
+def compare(
+    first: _Model,
+    second: _Model,
+    folder: Annotated[
+        str,
+        typer.Argument(help="A folder, a zip, or a zip's URL: one folder of images a class.", show_default=False),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Say which of two models is righter on labelled photographs that neither saw, if that can be told.
+
+    Both answer the same photographs, of the classes that both know. A model is called better where two exact tests
+    agree at 0.05: McNemar's, and a permutation test of groups of like photographs. A file that is no image is left out
+    and named, and the exit status is then 1.
+
+    Example: `realwaste compare cnn irv2 labelled/`
+    """
+    from realwaste.commands import evaluation, model_comparison, model_comparison_table  # noqa: PLC0415 - pandas, SciPy
+
+    files = [opening.chosen(first), opening.chosen(second)]
+    named = [first, second]
+    with model_comparison.opened(folder, *(model_file.facts_of(file) for file in files)) as pair:
+        raw = [evaluation.answers(opening.session_of(file), pair.photographs) for file in files]
+        told = model_comparison.compared(pair, raw)
+        if as_json:
+            standard_output.record(model_comparison.record(pair, named, told))
+        else:
+            standard_output.tables(model_comparison_table.tables(pair, named, told))
+        for line in model_comparison_table.left_out(pair, named):
+            log.logger.warning("%s", line)
+        rejected = pair.photographs
+    if len(rejected.rejected):
+        log.logger.error("no images, and left out: %s", printable(rejected.complaint))
+        raise typer.Exit(1)

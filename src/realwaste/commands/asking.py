@@ -1,0 +1,92 @@
+"""What `predict` was asked for, checked before a model is opened, and then done photograph by photograph."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from realwaste.commands import answer_csv, opening, output, output_folder, overlay_files, watching
+from realwaste.commands.inputs import Inputs
+from realwaste.commands.one_model import OneModel
+from realwaste.commands.prediction_table import widest
+from realwaste.commands.side_by_side import SideBySide
+from realwaste.commands.sorting import Sorter
+from realwaste.commands.view import View
+from realwaste.core.log import logger
+
+_NAMES_TO_COME = 40  # characters of a file's name, where it is not known yet
+
+
+@dataclass(frozen=True)
+class Request:
+    """As the options of `predict` have it."""
+
+    model: str | None
+    all_models: bool
+    top: int
+    least: float | None
+    as_json: bool
+    csv: Path | None
+    sort_into: Path | None
+    overlay: Path | None
+    watch: Path | None
+
+    def check(self, given: Inputs) -> None:
+        """UserError where something cannot be written, or would be taken for photographs the next time."""
+        here = [path for path in given.paths if path not in given.remote]
+        looked_at = list(given.local)
+        if self.watch:
+            watching.check(self.watch)
+            looked_at.append(str(self.watch))
+        if self.csv:
+            answer_csv.check(self.csv, here)
+        for option, folder in (("--sort-into", self.sort_into), ("--overlay", self.overlay)):
+            if folder:
+                output_folder.check(option, folder, looked_at, here)
+
+    def answer(self, given: Inputs) -> tuple[int, int]:
+        """Look at all photographs; how many have no answer, and how many there were. With `watch` Ctrl-C is the end."""
+        rounds, sorter = self._rounds(given), Sorter(self.sort_into) if self.sort_into else None
+        view, coming = self._opened(given, rounds)
+        if sorter:
+            coming = map(sorter.sort, coming)
+        if not self.watch:
+            coming = output.with_bar(coming, len(given.paths), as_json=self.as_json)
+        names = [given.remote[path].source if path in given.remote else str(path) for path in given.paths]
+        width = max(widest(names), _NAMES_TO_COME if self.watch else 0)
+        watched = self.watch is not None
+        failed = seen = 0
+        with (
+            output.opened(view, width=width, as_json=self.as_json, csv=self.csv, watching=watched) as write,
+            suppress(KeyboardInterrupt) if watched else nullcontext(),
+        ):
+            for told in coming:
+                write(told)
+                seen, failed = seen + 1, failed + (told.error is not None)
+        if sorter:
+            logger.info("%s", sorter.summary())
+        return failed, seen
+
+    def _rounds(self, given: Inputs) -> Iterable[list[Path]]:
+        if self.watch is None:
+            return [given.paths]
+        written = answer_csv.paths_in(self.csv) if self.csv else set()
+        return watching.rounds(self.watch, given.paths, written)
+
+    def _opened(self, given: Inputs, rounds: Iterable[list[Path]]) -> tuple[View[Any], Iterator[Any]]:
+        """What answers, and its answers."""
+        at_once = max(1, len(given.paths))
+        if self.all_models:
+            asked = {path.stem: opening.session_of(path, at_most=at_once) for path in opening.all_chosen()}
+            both = SideBySide(asked, self.top, self.least)
+            return both, chain.from_iterable(both.answers(paths, given.remote) for paths in rounds)
+        file = opening.chosen(self.model)
+        # What is unlike anything learned has no place among the classes.
+        least = 0.0 if self.sort_into and self.least is None else self.least
+        one = OneModel(opening.session_of(file, at_most=at_once), self.top, least)
+        coming = chain.from_iterable(one.answers(paths, given.remote) for paths in rounds)
+        if self.overlay:
+            return one, overlay_files.with_overlays(coming, self.overlay, opening.loaded(file))
+        return one, coming

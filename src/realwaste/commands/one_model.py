@@ -1,0 +1,61 @@
+"""One model's answers, as people, programs and spreadsheets have them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from realwaste.classifier.session import Session
+from realwaste.commands import prediction, prediction_table
+from realwaste.commands.answer_csv import Value, path_cell
+from realwaste.commands.prediction import Answer
+from realwaste.commands.remote import Remote
+from realwaste.commands.row_table import Column
+
+
+@dataclass(frozen=True)
+class OneModel:
+    """As of realwaste.commands.view.View.
+
+    Attributes:
+        top: how many classes of each photograph are told.
+        least: the probability below which an answer is "not sure"; None for any.
+    """
+
+    asked: Session
+    top: int
+    least: float | None
+
+    @property
+    def ranks(self) -> int:
+        """How many classes there are to tell."""
+        return min(self.top, len(self.asked.facts.classes))
+
+    def answers(self, paths: Iterable[Path], remote: Mapping[Path, Remote]) -> Iterator[Answer]:
+        return prediction.judged(prediction.answers(self.asked, paths, remote), self.least)
+
+    def facts(self) -> dict[str, Any]:
+        return prediction.facts_of(self.asked) | {"min_confidence": self.least}
+
+    def record(self, told: Answer) -> dict[str, Any]:
+        return prediction.record(told, self.top)
+
+    def columns(self, files: int) -> list[Column]:
+        measures = self.asked.novelty is not None
+        return prediction_table.columns(files, self.asked.facts.classes, self.top, measures=measures)
+
+    def cells(self, told: Answer) -> list[Text]:
+        return prediction_table.cells(told, self.ranks)
+
+    def header(self) -> list[str]:
+        others = (f"{what}_{rank}" for rank in range(2, self.ranks + 1) for what in ("class", "probability"))
+        ends = ("strangeness", "unlike", "not_sure", "error")
+        return ["path", "class", "most_likely", "probability", *others, *ends]
+
+    def row(self, told: Answer) -> list[Value]:
+        if told.error is not None:
+            return [path_cell(told.name), *[None] * (len(self.header()) - 2), told.error]
+        likely = [value for one in told.predictions[: self.ranks] for value in (one.name, one.probability)]
+        return [path_cell(told.name), told.said, *likely, told.strangeness, told.unlike, told.not_sure, None]

@@ -1,0 +1,71 @@
+"""Where a command's answers go, one by one: a table, JSON, a CSV file."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from realwaste.commands import answer_csv, standard_output
+from realwaste.commands.row_table import RowTable
+from realwaste.commands.view import T, View
+from realwaste.core import log
+
+_PROGRESS_FROM = 8  # images
+Item = TypeVar("Item")
+Sink = Callable[[Any], None]
+
+
+@contextmanager
+def opened(
+    view: View[T], *, width: int, as_json: bool, csv: Path | None, watching: bool
+) -> Iterator[Callable[[T], None]]:
+    """What takes an answer to the table or, `as_json`, to one JSON object, and to a CSV file.
+
+    Args:
+        width: characters of the widest file name.
+        csv: the file, which comes to be when the block succeeds.
+        watching: as there is no end, an answer is a JSON object of its own, and `csv` grows.
+    """
+    with ExitStack() as stack:
+        sinks: list[Sink] = []
+        if csv:
+            write = stack.enter_context((answer_csv.appended if watching else answer_csv.written)(csv, view.header()))
+            sinks.append(lambda told: write(view.row(told)))
+        if as_json and watching:
+            sinks.append(lambda told: standard_output.line(view.record(told)))
+        elif as_json:
+            add = stack.enter_context(standard_output.listing(view.facts(), "answers"))
+            sinks.append(lambda told: add(view.record(told)))
+        else:
+            table = RowTable(_console(), view.columns(width))
+            table.head()
+            sinks.append(lambda told: table.row(view.cells(told)))
+
+        def tell(told: T) -> None:
+            for sink in sinks:
+                sink(told)
+
+        yield tell
+
+
+def with_bar(coming: Iterable[Item], total: int, *, as_json: bool) -> Iterator[Item]:
+    """The same, with a bar, the count and the time left, where people look at standard error and there are many.
+
+    JSON on the same terminal would run into it.
+    """
+    if not log.console.is_terminal or total < _PROGRESS_FROM or (as_json and sys.stdout.isatty()):
+        yield from coming
+        return
+    columns = (TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TextColumn("time left"), TimeRemainingColumn())
+    # Rich would send what is written to a pipe to standard error.
+    with Progress(*columns, console=log.console, transient=True, redirect_stdout=False) as bar:
+        yield from bar.track(coming, total=total)
+
+
+def _console() -> Console:
+    """Where both outputs are a terminal, that which knows of the bar: rows stand above it."""
+    return log.console if sys.stdout.isatty() and log.console.is_terminal else standard_output.console()

@@ -1,0 +1,53 @@
+"""Photographs that are no files here: at an address, or on standard input. Each is brought to a file once."""
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from realwaste.core.errors import UserError
+from realwaste.images.reader import MAX_BYTES, UnreadableImageError
+
+STANDARD_INPUT = "-"
+
+
+class Remote:
+    """A photograph, and the file that `bring` makes of it when it is first needed, whoever asks.
+
+    Attributes:
+        source: its address, or `-`.
+    """
+
+    def __init__(self, source: str, path: Path, fetch: Callable[[], bytes]) -> None:
+        self.source, self._path, self._fetch = source, path, fetch
+        self._lock, self._refused = threading.Lock(), ""
+
+    def bring(self) -> None:
+        """Write the file, unless it is there.
+
+        Raises:
+            UnreadableImageError: it did not come; the server is not asked a second time.
+        """
+        with self._lock:
+            if self._path.exists():
+                return
+            if not self._refused:
+                try:
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    self._path.write_bytes(self._fetch())
+                    return
+                except UnreadableImageError as error:
+                    self._refused = str(error)
+            raise UnreadableImageError(self._refused)
+
+
+def read_standard_input() -> bytes:
+    """The photograph that a pipe or a file gives.
+
+    Raises:
+        UserError: standard input is a terminal.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        rule = "The argument `-` stands for a photograph on standard input, where there must be one."
+        raise UserError(rule, "Give one: `realwaste predict - < photo.jpg`.")
+    return sys.stdin.buffer.read(MAX_BYTES + 1)

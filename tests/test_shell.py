@@ -1,0 +1,147 @@
+"""`realwaste` in a shell: its version, completion, help, and what it says when it is first called."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import cast
+
+import colours
+import cv2
+import keras
+import pytest
+from conftest import picture
+from typer.core import TyperGroup
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from benchmarks.parts.child import ROOT
+from realwaste.__main__ import app
+from realwaste.classifier import model_file
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.commands import export, opening
+from realwaste.network import cnn
+
+VERBS = ["predict", "evaluate", "compare", "models", "info", "export"]
+
+
+def _process(*arguments, cwd, **environment):
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"} | environment
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, encoding="utf-8", check=False
+    )
+
+
+def test_the_version():
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"realwaste {version('realwaste')}\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_shown_for_a_shell(shell):
+    done = CliRunner().invoke(app, ["--show-completion", shell], prog_name="realwaste")
+    assert done.exit_code == 0
+    assert "_REALWASTE_COMPLETE" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["realwaste", "pre"], ["predict"]),
+        (["realwaste", "predict", "--sort"], ["--sort-into"]),
+        (["realwaste", "predict", "--model", ""], ["cnn", "mine"]),
+        (["realwaste", "info", "m"], ["mine"]),
+    ],
+)
+def test_a_shell_completes_verbs_options_and_models(typed, offered, tmp_path, monkeypatch):
+    colours.save(tmp_path / "models/mine.keras")
+    colours.save(tmp_path / "models/cnn.keras")
+    monkeypatch.chdir(tmp_path)
+    asked = {"_REALWASTE_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(typed), "COMP_CWORD": str(len(typed) - 1)}
+    assert CliRunner().invoke(app, [], prog_name="realwaste", env=asked).stdout.split() == offered
+
+
+def test_completion_is_installed_into_the_shell_s_own_file(tmp_path):
+    done = _process("-m", "realwaste", "--install-completion", "bash", cwd=tmp_path, HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "realwaste" in (tmp_path / ".bashrc").read_text()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_help_has_an_example_whose_options_there_are(verb):
+    command = cast(TyperGroup, get_command(app)).commands[verb]
+    (example,) = re.findall(r"Example: `realwaste ([^`]+)`", command.help or "")
+    assert example.split()[0] == verb
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in example.split() if word.startswith("-")} <= known
+    shown = CliRunner().invoke(app, [verb, "--help"])
+    assert shown.exit_code == 0
+    assert f"Example: realwaste {verb}" in shown.stdout
+
+
+def test_help_waits_for_none_of_the_large_packages(tmp_path):
+    code = """
+import sys
+from realwaste.__main__ import main
+sys.argv = ["realwaste", "predict", "--help"]
+try:
+    main()
+except SystemExit:
+    large = {"tensorflow", "keras", "openvino", "pandas", "scipy", "cv2", "requests", "matplotlib"}
+    sys.stderr.write(" ".join(sorted(large & sys.modules.keys())))
+"""
+    done = _process("-c", code, cwd=tmp_path)
+    assert "Usage: realwaste predict" in done.stdout
+    assert done.stderr == ""
+
+
+def test_an_export_lies_beside_its_model_and_has_its_name(tmp_path, monkeypatch):
+    colours.save(tmp_path / "share/mine.keras")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(opening, "loaded", lambda path: path)
+    monkeypatch.setattr(export, "export", lambda classifier, kind, target: target)
+    done = CliRunner().invoke(app, ["export", "--model", "share/mine.keras", "--format", "litert"])
+    assert done.exit_code == 0
+    assert "share/mine.tflite" in done.stderr
+
+
+FIRST_CALLS = """
+import sys
+from realwaste.__main__ import main
+for arguments in (
+    ["predict", "set", "names", "--json"],
+    ["predict", "names", "--overlay", "looked", "--sort-into", "sorted", "--csv", "a.csv"],
+    ["evaluate", "set"],
+):
+    sys.argv = ["realwaste", *arguments, "-m", "one"]
+    try:
+        main()
+    except SystemExit as ended:
+        assert ended.code == 0, (arguments, ended.code)
+"""
+
+
+def test_the_first_calls_say_nothing_of_tensorflow(tmp_path):
+    """With an empty cache, so that networks are converted; a process, since TensorFlow's lines are not Python's."""
+    classes = ("glass", "Ünrat")
+    keras.utils.set_random_seed(0)
+    facts = Facts("one", classes, 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS)
+    model_file.save(tmp_path / "models/one.keras", Classifier(cnn.build(32, 2, batch_norm_momentum=0.9), facts))
+    for number, label in enumerate(("glass", "paper")):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / f"set/{label}/{number}.png"), picture(number))
+    (tmp_path / "names").mkdir()
+    (tmp_path / "names/日本語.png").write_bytes((tmp_path / "set/glass/0.png").read_bytes())
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "REALWASTE_CACHE": str(tmp_path / "empty")}
+    (tmp_path / "first.py").write_text(FIRST_CALLS, encoding="utf-8")
+    done = _process("first.py", cwd=tmp_path, **plain)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d INFO ", line)] == []
+    assert not re.search("tensorflow|absl|cuda|onednn", done.stderr, re.IGNORECASE)
+    told, end = json.JSONDecoder().raw_decode(done.stdout)
+    assert [answer["path"] for answer in told["answers"]] == ["set/glass/0.png", "set/paper/1.png", "names/日本語.png"]
+    table = next(line for line in done.stdout[end:].splitlines() if ".png" in line)
+    assert table.isascii(), "as the terminal is"
