@@ -1,6 +1,7 @@
 """The process that serves: a socket, the model, and uvicorn between them."""
 
 import contextlib
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable
@@ -12,27 +13,34 @@ from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.session import Session
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
-from realwaste.serve.address import names
-from realwaste.serve.app import build
+from realwaste.serve.access_log import to_standard_output
+from realwaste.serve.app import Uploads, build
 from realwaste.serve.connection import Connection, Limits
 from realwaste.serve.predictor import Predictor, UndefinedAnswerError
 
 
-def run(asked: Session, load: Callable[[], Classifier], listening: socket.socket, *, host: str, limit: int) -> None:
+def run(
+    asked: Session,
+    load: Callable[[], Classifier],
+    listening: socket.socket,
+    *,
+    hosts: tuple[str, ...] | None,
+    uploads: Uploads,
+    access_log: bool = False,
+) -> None:
     """Serve until interrupted.
 
     Args:
         load: as of Predictor.
         listening: as `address.bound` gives it; closed at the end.
-        host: what the person called it.
-        limit: bytes that a photograph may have.
+        hosts: as `address.names` gives them.
+        access_log: whether to write a line a request to standard output.
 
     Raises:
         UserError: a model whose output is no number.
     """
     address, port = listening.getsockname()[:2]
-    hosts = names(listening, host)
-    if hosts is None:
+    if not ipaddress.ip_address(address).is_loopback:
         logger.warning("%s is no loopback address: whoever reaches this machine can use the model", address)
     predictor = Predictor(asked, load)
     try:
@@ -41,7 +49,8 @@ def run(asked: Session, load: Callable[[], Classifier], listening: socket.socket
         rule, remedy = "A model to serve must answer in numbers.", "Train it again, or give another by --model."
         raise UserError(rule, remedy, str(error)) from None
     limits = Limits()
-    app = build(predictor, limit=limit, hosts=hosts, requests=limits.requests)
+    access = to_standard_output() if access_log else None
+    app = build(predictor, uploads=uploads, hosts=hosts, requests=limits.requests, access=access)
     shown = f"[{address}]" if ":" in address else address
     logger.info("%s answers at http://%s:%d/ (Ctrl-C ends it)", asked.facts.name, shown, port)
     with contextlib.suppress(KeyboardInterrupt), listening:
