@@ -96,6 +96,7 @@ def server(classifier, tmp_path_factory):
         assert process.wait(20) == 0
         assert rest == ""
     lines = (folder / "access").read_text(encoding="utf-8").splitlines()
+    assert lines
     assert all(re.fullmatch(r"\S+Z 127\.0\.0\.1 (GET|POST) /\S* \d{3} \d+ \S+", line) for line in lines), lines
 
 
@@ -817,4 +818,86 @@ def test_the_page_s_other_ways(server, tmp_path):
         assert page.is_visible("#unshown")
         assert page.is_hidden("#failure")
         # The browser itself notes the refused request.
+        assert [problem for problem in shown.problems if "422" not in problem] == []
+
+
+@pytest.fixture
+def several(tmp_path, classifier):
+    """Files of a folder, one no photo and one too large; and the best classes of the photos among them, by name."""
+    photos = {f"{number} photo.jpg": _jpeg(number, 200, 150 + 90 * number) for number in (0, 1, 4)}
+    best = {name: CLASSES[int(_expected(classifier, data, tmp_path).argmax())] for name, data in photos.items()}
+    (tmp_path / "all").mkdir()
+    for name, data in {**photos, "2 words.jpg": b"words", "3 large.png": bytes(LIMIT + 1)}.items():
+        (tmp_path / "all" / name).write_bytes(data)
+    return sorted((tmp_path / "all").iterdir()), best
+
+
+_PROGRESS = "document.getElementById('progress').textContent"
+
+
+@needs_browser
+def test_several_photos_are_answered_one_after_the_other_in_a_list(server, several):
+    files, best = several
+    with chromium() as browser, opened(browser, server) as shown:
+        page = shown.page
+        page.wait_for_selector("#classes li")
+        assert page.is_hidden("#photos")
+        asked: list[int] = []
+        page.on("request", lambda request: asked.append(1) if "/predict" in request.url else None)
+        page.on("response", lambda response: asked.append(-1) if "/predict" in response.url else None)
+        page.set_input_files("#file", files)
+        page.wait_for_function(f"() => {_PROGRESS} === '3 of 5 answered, 2 refused'")
+        page.wait_for_function("() => document.querySelectorAll('#list canvas.drawn').length === 3")
+        assert asked == [1, -1] * 4, "one at a time, and not the large one"
+        names = page.locator("#list .name").all_inner_texts()
+        assert names == [file.name for file in files]
+        told = dict(zip(names, page.locator("#list .said").all_inner_texts(), strict=True))
+        assert all(told[name].startswith(f"{best[name]}, ") for name in best)
+        assert "not an image" in told["2 words.jpg"]
+        assert "up to 0.3 MB are taken" in told["3 large.png"]
+        assert page.inner_text("#best-class") == best["0 photo.jpg"], "the first is looked at"
+        assert page.inner_text("#said") == "3 of 5 answered, 2 refused"
+        assert page.is_hidden("#failure")
+        assert [problem for problem in shown.problems if "422" not in problem] == []
+
+
+@needs_browser
+def test_the_list_of_photos_by_keys_and_with_more_of_them(server, several):
+    files, best = several
+    drop = """files => {
+        const transfer = new DataTransfer();
+        for (const [name, data] of files) transfer.items.add(new File([Uint8Array.from(data)], name));
+        document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer }));
+    }"""
+    with chromium() as browser, opened(browser, server, width=390) as shown:
+        page = shown.page
+        page.on("filechooser", lambda _: None)
+        page.wait_for_selector("#classes li")
+        page.focus("#file")
+        page.set_input_files("#file", files)
+        page.wait_for_function(f"() => {_PROGRESS} === '3 of 5 answered, 2 refused'")
+        for key, name in (
+            ("", "0 photo.jpg"),
+            ("ArrowDown", "1 photo.jpg"),
+            ("Tab", "2 words.jpg"),
+            ("End", "4 photo.jpg"),
+        ):
+            if key:
+                page.keyboard.press(key)
+                page.keyboard.press("Enter")
+            assert page.locator("#list [aria-current=true] .name").all_inner_texts() == [name]
+            assert page.get_attribute("#photo", "alt") == f"Your photo: {name}"
+            assert page.inner_text("#best-class") == best.get(name, "No answer")
+            assert page.is_visible("#failure") == (name not in best)
+        other = next(name for name in CLASSES if name != best["4 photo.jpg"])
+        page.locator("#classes button", has_text=other).click()
+        page.wait_for_function("of => document.getElementById('looked-for').textContent.includes(of)", arg=other)
+
+        page.evaluate(drop, [["late.jpg", list(_jpeg(9))]])
+        page.wait_for_function(f"() => {_PROGRESS} === '4 of 6 answered, 2 refused'")
+        assert page.locator("#list [aria-current=true] .name").all_inner_texts() == ["late.jpg"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.click("#again")
+        assert page.is_hidden("#photos")
+        assert page.is_visible("#drop")
         assert [problem for problem in shown.problems if "422" not in problem] == []

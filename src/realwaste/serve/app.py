@@ -27,6 +27,7 @@ _PAGE = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
     "/app.js": ("app.js", "text/javascript"),
+    "/photos.js": ("photos.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
