@@ -46,6 +46,7 @@ from realwaste.serve.app import Uploads, build
 from realwaste.serve.connection import Limits
 from realwaste.serve.guard import Guard
 from realwaste.serve.predictor import Predictor
+from realwaste.serve.starting import Starting
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 LIMIT = 300_000
@@ -448,6 +449,39 @@ def test_headers_facts_and_description(client, classifier):
         "application/octet-stream",
         "multipart/form-data",
     }
+
+
+def test_while_the_model_is_loaded_the_server_is_alive_and_not_ready(classifier):
+    starting = Starting(requests=1)
+
+    def get(path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, json.load(refused)
+
+    with _serving(starting, SHORT) as (_, port), ThreadPoolExecutor(1) as pool:
+        assert get("/health") == (200, {"status": "ok", "model": None, "ready": False})
+        assert get("/health/ready") == (503, {"error": "The model is being loaded; try again."})
+        early = pool.submit(get, "/model")
+        time.sleep(0.2)
+        assert get("/model")[0] == 503, "one waits, and no more"
+        assert not early.done()
+        starting.app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=2)
+        assert early.result(10)[0] == 200
+        assert get("/health/ready") == (200, {"status": "ok", "model": "cnn", "ready": True})
+
+
+def test_a_model_whose_answer_is_no_number_is_not_served(classifier, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = cnn.build(32, 3, batch_norm_momentum=0.9)
+    model.set_weights([weight * np.nan for weight in model.get_weights()])
+    model_file.save(tmp_path / "cnn.keras", Classifier(model, classifier.facts))
+    refused = CliRunner().invoke(command.app, ["serve", "--port", "0", "--model", "cnn.keras"])
+    assert refused.exit_code == 1
+    assert "must answer in numbers" in refused.stderr
 
 
 def test_addresses_and_the_names_they_go_by():

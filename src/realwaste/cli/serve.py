@@ -59,7 +59,7 @@ def serve(
 
         file = opening.chosen(model)
         server.run(
-            opening.session_of(file, at_most=1),
+            lambda: opening.session_of(file, at_most=1),
             lambda: opening.loaded(file),
             listening,
             hosts=address.names(listening, host, allowed_host or ()),

@@ -67,11 +67,14 @@ class Model(About):
 
 
 class Health(_Shape):
-    """That requests are answered, and whether a photo would be taken now."""
+    """That requests are answered, and whether a photo would be taken now; no model's name while that is loaded."""
 
     status: Literal["ok"]
-    model: str
+    model: str | None
     ready: bool
+
+
+LOADING = {"status": "ok", "model": None, "ready": False}
 
 
 class Failure(_Shape):
