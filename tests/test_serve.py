@@ -927,6 +927,8 @@ def test_the_list_of_photos_by_keys_and_with_more_of_them(server, several):
         page.locator("#classes button", has_text=other).click()
         page.wait_for_function("of => document.getElementById('looked-for').textContent.includes(of)", arg=other)
 
+        with page.expect_file_chooser():
+            page.click("#more")
         page.evaluate(drop, [["late.jpg", list(_jpeg(9))]])
         page.wait_for_function(f"() => {_PROGRESS} === '4 of 6 answered, 2 refused'")
         assert page.locator("#list [aria-current=true] .name").all_inner_texts() == ["late.jpg"]

@@ -45,8 +45,12 @@ def run(
     """
     limits, access = Limits(), to_standard_output() if access_log else None
     starting = Starting(limits.requests)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt), listening, _in_background(starting, limits, listening) as ended:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        _interrupted_to_end(),
+        listening,
+        _in_background(starting, limits, listening) as ended,
+    ):
         predictor = _ready(open_session(), load)
         try:
             starting.app = build(predictor, uploads=uploads, hosts=hosts, requests=limits.requests, access=access)
@@ -54,6 +58,16 @@ def run(
             ended.wait()
         finally:
             predictor.close()
+
+
+@contextlib.contextmanager
+def _interrupted_to_end() -> Iterator[None]:
+    """SIGTERM, as of Docker and systemd, does what Ctrl-C does."""
+    kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, kept)
 
 
 @contextlib.contextmanager
