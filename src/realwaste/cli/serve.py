@@ -49,6 +49,8 @@ def serve(
     Beside the page: POST /predict (a photo's bytes, or a form with files) answers in JSON, GET /model says what the
     model is, GET /health that it is there, /health/ready that it takes photos, and GET /openapi.json describes them.
     Needs the extra `serve`.
+
+    Example: `realwaste serve --model irv2 --port 8080`; docs/deploy.md is about serving others.
     """
     _check_installed()
     from realwaste.serve import address  # noqa: PLC0415 - beside what follows
