@@ -1,11 +1,13 @@
-"""Images to data/raw, backbone weights to data/weights; what was really used to metrics/fetch.json."""
+"""Images to data/raw, the split they came in to data/given.csv, weights to data/weights; a record of all as metrics."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from realwaste.classifier import registry
-from realwaste.core.files import write_json
+from realwaste.core.files import write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.sources import dataset, pretrained
 from realwaste.sources.stand_ins import StandIns
@@ -42,7 +44,10 @@ def main(params: "Params") -> None:
     )
     stand_ins.say()
     # Beside the metrics, without the weights: a new backbone must not touch what depends on the images alone.
-    write_json(Path("data/dataset.json"), asdict(fetched))
-    write_json(Path("metrics/fetch.json"), asdict(fetched) | {name: asdict(record) for name, record in records.items()})
+    record = asdict(fetched)
+    given = pd.DataFrame(sorted(record.pop("parts").items()), columns=["path", "split"])
+    write_csv(Path("data/given.csv"), given)
+    write_json(Path("data/dataset.json"), record)
+    write_json(Path("metrics/fetch.json"), record | {name: asdict(record) for name, record in records.items()})
     used = ", ".join(f"{record.backbone}: {record.weights} weights" for record in records.values())
     logger.info("%s: %d images of %d classes; %s", fetched.dataset, fetched.images, fetched.classes, used)

@@ -44,13 +44,6 @@ def test_one_class_is_too_few(images):
         class_folders.find(images(glass=2))
 
 
-def test_images_already_split_are_ambiguous(images):
-    images(inside="set/train", glass=2, metal=1)
-    root = images(inside="set/test", glass=2, metal=1)
-    with pytest.raises(UserError, match=r"in one place.*\['test', 'train'\]"):
-        class_folders.find(root)
-
-
 def test_what_is_passed_over_is_said(images, caplog, monkeypatch):
     root = images(inside="set/deep", glass=2, metal=1)
     for name in ("deep/glass/1.xyz", "deep/glass/2.XYZ", "deep/metal/3.xyz", "deep/metal/notes", "readme.txt"):

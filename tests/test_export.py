@@ -237,6 +237,12 @@ def test_the_documented_programs_run(tmp_path):
         found = np.array(re.findall(r"\d\.\d+(?:e-\d+)?", numbers), dtype=float).reshape(expected.shape)
         assert found == pytest.approx(expected, abs=1e-4)
         assert "'Früchte'" in names
+    (latency,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/deploy.md").read_text("utf-8"), re.DOTALL)
+    ask = [sys.executable, "-c", latency, "models/cnn.tflite", "photo.jpg"]
+    done = subprocess.run(ask, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert re.fullmatch(r"the network alone: [\d.]+ ms .*\nfrom a photo's file: [\d.]+ ms .*\n", done.stdout), (
+        done.stderr
+    )
 
 
 @pytest.mark.parametrize(("kind", "package"), [("onnx", "tf2onnx"), ("onnx", "onnx"), ("litert", "ai_edge_litert")])

@@ -39,6 +39,7 @@ def test_the_committed_file_passes_and_comes_out_as_it_went_in():
         ("lr_sweep.prune", "asha", "valid boolean"),
         ("split.train", 0.7, "sum to 1"),
         ("split.test", 0, "greater than 0"),
+        ("split.strategy", "mine", "'auto', 'stratified', 'grouped' or 'given'"),
         ("base.seed", -1, "greater than or equal to 0"),
         ("base.seeds", [1, 1], "each value must stand once"),
         ("base.seeds", [1, -1], "greater than or equal to 0"),

@@ -561,6 +561,17 @@ def test_a_card_says_how_its_split_was_made(tell):
     assert "on one side" not in stratified
 
 
+def test_page_and_card_say_that_the_split_came_with_the_images_and_what_it_leaks(tell):
+    story = tell()
+    leaked = {parts: {"exact_duplicates": 3, "near_duplicates": 7} for parts in ("train_val", "train_test", "val_test")}
+    own = dataclasses.replace(story, split=story.split | {"strategy": "given", "leakage": leaked})
+    assert "as the images came, into 96 for training" in _said(_card(own, "cnn"))
+    page = " ".join(html_report.page(own).split())
+    assert (
+        "The split is the one that the images came with: 7 images of its test look like one in training, 3 of" in page
+    )
+
+
 def test_a_card_says_what_was_measured_outside_or_that_nothing_was(tell):
     nowhere = _said(_card(tell(), "cnn"))
     assert "Photos with other backgrounds, light or cameras were not tested." in nowhere

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 
 import cv2
+import jsonschema
 import keras
 import numpy as np
 import pytest
@@ -41,14 +42,16 @@ from realwaste.images.reader import decode, resize
 from realwaste.network import cnn
 from realwaste.serve import address
 from realwaste.serve import server as server_module
-from realwaste.serve.app import build
+from realwaste.serve.app import Uploads, build
 from realwaste.serve.connection import Limits
 from realwaste.serve.guard import Guard
 from realwaste.serve.predictor import Predictor
+from realwaste.serve.starting import Starting
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 LIMIT = 300_000
 REQUESTS = 32
+UPLOADS = Uploads(LIMIT, files=4, total=3 * LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +67,24 @@ def _predictor(classifier):
 
 @pytest.fixture(scope="module")
 def client(classifier):
-    with TestClient(build(_predictor(classifier), limit=LIMIT, hosts=["testserver"], requests=REQUESTS)) as client:
+    with TestClient(build(_predictor(classifier), uploads=UPLOADS, hosts=["testserver"], requests=REQUESTS)) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def server(classifier, tmp_path_factory):
-    """The command in a process of its own; gives its address, and ends it as Ctrl-C does."""
+    """The command in a process of its own, with an access log; gives its address, and ends it as Ctrl-C does."""
     folder = tmp_path_factory.mktemp("served")
     model_file.save(folder / "cnn.keras", replace(classifier, novelty=_known(classifier, threshold=0.0)))
-    arguments = ["serve", "--model", "cnn.keras", "--port", "0", "--max-mb", str(LIMIT / 1e6)]
+    arguments = ["serve", "--model", "cnn.keras", "--port", "0", "--max-mb", str(LIMIT / 1e6), "--access-log"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "realwaste", *arguments], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-m", "realwaste", *arguments]
+    with (
+        (folder / "access").open("w") as access,
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=access, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
         assert process.stderr is not None
         said: list[str] = []
         while not (found := re.search(r"http://127\.0\.0\.1:\d+/", said[-1] if said else "")):
@@ -89,6 +96,9 @@ def server(classifier, tmp_path_factory):
         rest = process.stderr.read()
         assert process.wait(20) == 0
         assert rest == ""
+    lines = (folder / "access").read_text(encoding="utf-8").splitlines()
+    assert lines
+    assert all(re.fullmatch(r"\S+Z 127\.0\.0\.1 (GET|POST) /\S* \d{3} \d+ \S+", line) for line in lines), lines
 
 
 def _jpeg(seed=0, height=60, width=80):
@@ -162,7 +172,7 @@ def test_a_photo_is_told_to_be_unlike_what_was_learned(threshold, query, classif
     strange = known.strangeness(session.of(classifier)(resize(decode(data), 32)[np.newaxis])[1])[0]
     assert 0 < strange < 2
     predictor = _predictor(replace(classifier, novelty=known))
-    with TestClient(build(predictor, limit=LIMIT, hosts=["testserver"], requests=REQUESTS)) as client:
+    with TestClient(build(predictor, uploads=UPLOADS, hosts=["testserver"], requests=REQUESTS)) as client:
         told = client.post(f"/predict{query}", content=data).json()
         assert client.get("/model").json()["strangeness_threshold"] == told["strangeness_threshold"] == threshold
     assert told["strangeness"] == pytest.approx(strange, abs=1e-5)
@@ -216,7 +226,7 @@ def test_every_error_is_told_alike(client):
         client.post("/predict", content=data, headers=form),
         client.post("/predict", content=data, headers={"content-type": "multipart/form-data; boundary=x"}),
         client.post("/predict", files={"a": ("", b"")}, data={"b": "c"}),
-        client.post("/predict", files={"a": ("a", data), "b": ("b", data)}),
+        client.post("/predict", files=[("a", ("a", data))] * (UPLOADS.files + 1)),
     ]
     assert [response.status_code for response in found] == [404, 404, 405, 422, 422, 400, 400, 422, 400]
     for response in found:
@@ -228,7 +238,7 @@ def test_an_answer_that_is_no_number_is_none(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.set_weights([weight * np.nan for weight in model.get_weights()])
     with TestClient(
-        build(_predictor(Classifier(model, classifier.facts)), limit=LIMIT, hosts=None, requests=REQUESTS)
+        build(_predictor(Classifier(model, classifier.facts)), uploads=UPLOADS, hosts=None, requests=REQUESTS)
     ) as client:
         response = client.post("/predict", content=_jpeg())
     assert response.status_code == 500
@@ -245,12 +255,123 @@ def test_the_limit(client):
     for way in (
         {"content": bytes(LIMIT + 1)},
         {"content": pieces(LIMIT + 1000)},
-        {"files": {"file": ("a.jpg", bytes(LIMIT))}},
-        {"content": pieces(LIMIT + 1000), "headers": {"content-type": "multipart/form-data; boundary=x"}},
+        {"files": {"file": ("a.jpg", bytes(LIMIT + 1))}},
     ):
         response = client.post("/predict", **way)
         assert response.status_code == 413
         assert response.json() == {"error": "A photo may have 0.3 MB at most."}
+    assert client.post("/predict", files={"file": ("a.jpg", bytes(LIMIT))}).status_code == 422
+    for way in (
+        {"files": [("file", ("a.jpg", bytes(LIMIT)))] * 3},
+        {"content": pieces(3 * LIMIT + 1000), "headers": {"content-type": "multipart/form-data; boundary=x"}},
+    ):
+        response = client.post("/predict", **way)
+        assert response.status_code == 413
+        assert response.json() == {"error": "The photos of one request may have 0.9 MB at most, all together."}
+
+
+def test_several_files_are_answered_in_their_order_each_for_itself(client, classifier, tmp_path):
+    photos = [_jpeg(1), b"words", _jpeg(2), bytes(LIMIT + 1)]
+    names = ["one.jpg", "notes.txt", "one.jpg", "große.jpg"]
+    sent = [("file" if n % 2 else f"photo{n}", (names[n], photos[n])) for n in range(4)]
+    told = client.post("/predict", files=sent)
+    assert told.status_code == 200
+    assert set(told.json()) == {"model", "caution", "strangeness_threshold", "answers"}
+    answers = told.json()["answers"]
+    assert [one["file"] for one in answers] == names
+    for place in (0, 2):
+        assert answers[place]["error"] is None
+        np.testing.assert_allclose(
+            _probabilities(answers[place]), _expected(classifier, photos[place], tmp_path), atol=1e-6
+        )
+        assert "saliency" not in answers[place]
+    assert answers[1]["error"].startswith("This is no photo that can be read: not an image")
+    assert answers[3]["error"] == "A photo may have 0.3 MB at most."
+    assert answers[1]["predictions"] == answers[3]["predictions"] == []
+    looked = client.post("/predict?saliency=true&of=Glass", files=sent[:3]).json()["answers"]
+    assert [one.get("saliency_of") for one in looked] == ["Glass", None, "Glass"]
+    refused = client.post("/predict", files=[("file", ("a", b"a"))] * (UPLOADS.files + 1))
+    assert (refused.status_code, refused.json()) == (400, {"error": "Too many files. Maximum number of files is 4."})
+
+
+def _shape(value):
+    """Keys and kinds, without the values; of a list, those of its first item."""
+    if isinstance(value, dict):
+        return {key: _shape(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_shape(one) for one in value[:1]]
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+
+
+def test_the_examples_of_openapi_are_as_what_is_answered(classifier):
+    """Both keep to the schema too, which is that of JSON Schema."""
+    with TestClient(
+        build(_predictor(replace(classifier, novelty=_known(classifier, 0.0))), uploads=UPLOADS, hosts=None, requests=1)
+    ) as client:
+        described = client.get("/openapi.json").json()
+        data = _jpeg(4)  # one for whose class something speaks
+        several = [("file", ("1.jpg", data)), ("file", ("notes.txt", b"words"))]
+        real = {
+            ("/predict", "post", "one photo"): client.post("/predict", content=data),
+            ("/predict", "post", "one photo, saliency=true"): client.post("/predict?saliency=true", content=data),
+            ("/predict", "post", "several files"): client.post("/predict", files=several),
+            ("/health", "get", "answer"): client.get("/health"),
+            ("/health/ready", "get", "answer"): client.get("/health/ready"),
+            ("/model", "get", "answer"): client.get("/model"),
+        }
+        refused = client.post("/predict", content=bytes(LIMIT + 1)).json()
+    asked = set()
+    for path, methods in described["paths"].items():
+        for method, route in methods.items():
+            content = route["responses"]["200"]["content"]["application/json"]
+            schema = content["schema"] | {"components": described["components"]}
+            for name, example in content["examples"].items():
+                told = real[path, method, name].json()
+                jsonschema.validate(told, schema)
+                jsonschema.validate(example["value"], schema)
+                caution = {"caution": "a string or null"} if "caution" in told else {}
+                assert _shape(example["value"] | caution) == _shape(told | caution), name
+                if "answers" in told:
+                    assert list(map(_shape, example["value"]["answers"])) == list(map(_shape, told["answers"]))
+                asked.add((path, method, name))
+    assert asked == set(real)
+    errors = described["paths"]["/predict"]["post"]["responses"]
+    assert {status for status in errors if status != "200"} == {"400", "413", "422", "503"}
+    for status in errors.keys() - {"200"}:
+        assert _shape(errors[status]["content"]["application/json"]["example"]) == _shape(refused) == {"error": "str"}
+
+
+def test_the_access_log_tells_neither_queries_nor_names(classifier):
+    lines: list[str] = []
+    app = build(_predictor(classifier), uploads=UPLOADS, hosts=["testserver"], requests=2, access=lines.append)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        client.get("/health")
+        client.post("/predict?of=geheim", content=_jpeg())
+        client.post("/predict?token=geheim", files={"file": ("geheim.jpg", _jpeg())})
+        client.head("/", headers={"cookie": "geheim"})
+        client.get("/photos/geheim.jpg%0A2026-01-01")
+        client.get("/model", headers={"host": "geheim.example"})
+        client.request("GEHEIM", "/")
+    assert "geheim" not in "".join(lines).casefold()
+    told = [re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ testclient (.*) \d+ \d+\.\d{3}", line) for line in lines]
+    assert [one and one[1] for one in told] == [
+        "GET /health 200",
+        "POST /predict 422",
+        "POST /predict 200",
+        "HEAD / 200",
+        "GET - 404",
+        "GET /model 400",
+        "- / 405",
+    ]
+
+
+def test_a_request_that_fails_is_in_the_access_log_too(classifier, monkeypatch):
+    lines: list[str] = []
+    app = build(_predictor(classifier), uploads=UPLOADS, hosts=None, requests=2, access=lines.append)
+    monkeypatch.setattr(Predictor, "answer", lambda *_, **__: 1 / 0)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.post("/predict", content=_jpeg()).status_code == 500
+    assert [line.split(" ")[2:5] for line in lines] == [["POST", "/predict", "500"]]
 
 
 @pytest.mark.parametrize("headers", [[], [(b"content-length", b"9999999999")]])
@@ -312,19 +433,55 @@ def test_headers_facts_and_description(client, classifier):
     assert policy.startswith("default-src 'none'; script-src 'self'")
     assert "unsafe" not in policy
     assert page.headers["x-content-type-options"] == "nosniff"
-    assert client.get("/health").json() == {"status": "ok", "model": "cnn"}
+    assert client.get("/health").json() == {"status": "ok", "model": "cnn", "ready": True}
+    assert client.get("/health/ready").json() == client.get("/health").json()
     assert client.get("/model").json() == {
         "model": json.loads(json.dumps(asdict(classifier.facts))),
         "caution": classifier.facts.caution(),
         "strangeness_threshold": None,
         "limit": LIMIT,
+        "files": 4,
+        "total": 3 * LIMIT,
     }
     described = client.get("/openapi.json").json()["paths"]
-    assert set(described) == {"/predict", "/model", "/health"}
+    assert set(described) == {"/predict", "/model", "/health", "/health/ready"}
     assert set(described["/predict"]["post"]["requestBody"]["content"]) == {
         "application/octet-stream",
         "multipart/form-data",
     }
+
+
+def test_while_the_model_is_loaded_the_server_is_alive_and_not_ready(classifier):
+    starting = Starting(requests=1)
+
+    def get(path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, json.load(refused)
+
+    with _serving(starting, SHORT) as (_, port), ThreadPoolExecutor(1) as pool:
+        assert get("/health") == (200, {"status": "ok", "model": None, "ready": False})
+        assert get("/health/ready") == (503, {"error": "The model is being loaded; try again."})
+        early = pool.submit(get, "/model")
+        time.sleep(0.2)
+        assert get("/model")[0] == 503, "one waits, and no more"
+        assert not early.done()
+        starting.app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=2)
+        assert early.result(10)[0] == 200
+        assert get("/health/ready") == (200, {"status": "ok", "model": "cnn", "ready": True})
+
+
+def test_a_model_whose_answer_is_no_number_is_not_served(classifier, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = cnn.build(32, 3, batch_norm_momentum=0.9)
+    model.set_weights([weight * np.nan for weight in model.get_weights()])
+    model_file.save(tmp_path / "cnn.keras", Classifier(model, classifier.facts))
+    refused = CliRunner().invoke(command.app, ["serve", "--port", "0", "--model", "cnn.keras"])
+    assert refused.exit_code == 1
+    assert "must answer in numbers" in refused.stderr
 
 
 def test_addresses_and_the_names_they_go_by():
@@ -338,6 +495,9 @@ def test_addresses_and_the_names_they_go_by():
         assert "Choose another by --host or --port" in refused.stderr
     with address.bound("0.0.0.0", 0) as everywhere:  # noqa: S104 - what is asked about it is the point
         assert address.names(everywhere, "0.0.0.0") is None  # noqa: S104
+        bound = address.names(everywhere, "0.0.0.0", ["Waste.example"])  # noqa: S104
+        assert bound is not None
+        assert {"waste.example", "127.0.0.1"} <= set(bound)
     for nowhere in ("192.0.2.1", "no such name"):
         with pytest.raises(UserError, match="must be an address of this machine"):
             address.bound(nowhere, 0)
@@ -407,7 +567,7 @@ def _serving(app, limits):
 
 @pytest.fixture(scope="module")
 def short(classifier):
-    app = build(_predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=SHORT.requests)
+    app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=SHORT.requests)
     with _serving(app, SHORT) as where:
         yield where
 
@@ -475,7 +635,7 @@ def test_a_body_has_more_time_the_more_of_it_comes(short):
 def test_silent_connections_block_nobody(start, classifier):
     """Forty at a limit of 32 that would each be waited for a minute: the oldest makes room."""
     limits = Limits(waiting=32, patience=60, requests=64)
-    app = build(_predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
+    app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=limits.requests)
     with _serving(app, limits) as (host, port), ExitStack() as kept:
         held = [kept.enter_context(_sent((host, port), start)) for _ in range(40)]
         assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
@@ -498,7 +658,7 @@ def _is_closed(connection):
 
 def test_whoever_sends_nothing_goes_before_whoever_uploads(classifier):
     limits = Limits(waiting=4, patience=60)
-    app = build(_predictor(classifier), limit=LIMIT, hosts=["127.0.0.1"], requests=limits.requests)
+    app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=limits.requests)
     data = _jpeg()
     with _serving(app, limits) as where, ExitStack() as kept:
         upload = kept.enter_context(_sent(where, _head(len(data), "Expect: 100-continue\r\n")))
@@ -538,8 +698,13 @@ def test_more_photos_than_can_be_answered_are_asked_to_come_again(short, classif
             assert (said.code, said.headers["retry-after"]) == (503, "5")
             assert set(json.load(said)) == {"error"}
         with urllib.request.urlopen(f"http://{host}:{port}/health") as response:
-            assert response.status == 200
+            assert (response.status, json.load(response)["ready"]) == (200, False)
+        with pytest.raises(urllib.error.HTTPError, match="503") as unready:
+            urllib.request.urlopen(f"http://{host}:{port}/health/ready")
+        unready.value.close()
     time.sleep(0.1)
+    with urllib.request.urlopen(f"http://{host}:{port}/health/ready") as response:
+        assert json.load(response)["ready"] is True
     assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
 
 
@@ -687,4 +852,88 @@ def test_the_page_s_other_ways(server, tmp_path):
         assert page.is_visible("#unshown")
         assert page.is_hidden("#failure")
         # The browser itself notes the refused request.
+        assert [problem for problem in shown.problems if "422" not in problem] == []
+
+
+@pytest.fixture
+def several(tmp_path, classifier):
+    """Files of a folder, one no photo and one too large; and the best classes of the photos among them, by name."""
+    photos = {f"{number} photo.jpg": _jpeg(number, 200, 150 + 90 * number) for number in (0, 1, 4)}
+    best = {name: CLASSES[int(_expected(classifier, data, tmp_path).argmax())] for name, data in photos.items()}
+    (tmp_path / "all").mkdir()
+    for name, data in {**photos, "2 words.jpg": b"words", "3 large.png": bytes(LIMIT + 1)}.items():
+        (tmp_path / "all" / name).write_bytes(data)
+    return sorted((tmp_path / "all").iterdir()), best
+
+
+_PROGRESS = "document.getElementById('progress').textContent"
+
+
+@needs_browser
+def test_several_photos_are_answered_one_after_the_other_in_a_list(server, several):
+    files, best = several
+    with chromium() as browser, opened(browser, server) as shown:
+        page = shown.page
+        page.wait_for_selector("#classes li")
+        assert page.is_hidden("#photos")
+        asked: list[int] = []
+        page.on("request", lambda request: asked.append(1) if "/predict" in request.url else None)
+        page.on("response", lambda response: asked.append(-1) if "/predict" in response.url else None)
+        page.set_input_files("#file", files)
+        page.wait_for_function(f"() => {_PROGRESS} === '3 of 5 answered, 2 refused'")
+        page.wait_for_function("() => document.querySelectorAll('#list canvas.drawn').length === 3")
+        assert asked == [1, -1] * 4, "one at a time, and not the large one"
+        names = page.locator("#list .name").all_inner_texts()
+        assert names == [file.name for file in files]
+        told = dict(zip(names, page.locator("#list .said").all_inner_texts(), strict=True))
+        assert all(told[name].startswith(f"{best[name]}, ") for name in best)
+        assert "not an image" in told["2 words.jpg"]
+        assert "up to 0.3 MB are taken" in told["3 large.png"]
+        assert page.inner_text("#best-class") == best["0 photo.jpg"], "the first is looked at"
+        assert page.inner_text("#said") == "3 of 5 answered, 2 refused"
+        assert page.is_hidden("#failure")
+        assert [problem for problem in shown.problems if "422" not in problem] == []
+
+
+@needs_browser
+def test_the_list_of_photos_by_keys_and_with_more_of_them(server, several):
+    files, best = several
+    drop = """files => {
+        const transfer = new DataTransfer();
+        for (const [name, data] of files) transfer.items.add(new File([Uint8Array.from(data)], name));
+        document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer }));
+    }"""
+    with chromium() as browser, opened(browser, server, width=390) as shown:
+        page = shown.page
+        page.on("filechooser", lambda _: None)
+        page.wait_for_selector("#classes li")
+        page.focus("#file")
+        page.set_input_files("#file", files)
+        page.wait_for_function(f"() => {_PROGRESS} === '3 of 5 answered, 2 refused'")
+        for key, name in (
+            ("", "0 photo.jpg"),
+            ("ArrowDown", "1 photo.jpg"),
+            ("Tab", "2 words.jpg"),
+            ("End", "4 photo.jpg"),
+        ):
+            if key:
+                page.keyboard.press(key)
+                page.keyboard.press("Enter")
+            assert page.locator("#list [aria-current=true] .name").all_inner_texts() == [name]
+            assert page.get_attribute("#photo", "alt") == f"Your photo: {name}"
+            assert page.inner_text("#best-class") == best.get(name, "No answer")
+            assert page.is_visible("#failure") == (name not in best)
+        other = next(name for name in CLASSES if name != best["4 photo.jpg"])
+        page.locator("#classes button", has_text=other).click()
+        page.wait_for_function("of => document.getElementById('looked-for').textContent.includes(of)", arg=other)
+
+        with page.expect_file_chooser():
+            page.click("#more")
+        page.evaluate(drop, [["late.jpg", list(_jpeg(9))]])
+        page.wait_for_function(f"() => {_PROGRESS} === '4 of 6 answered, 2 refused'")
+        assert page.locator("#list [aria-current=true] .name").all_inner_texts() == ["late.jpg"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.click("#again")
+        assert page.is_hidden("#photos")
+        assert page.is_visible("#drop")
         assert [problem for problem in shown.problems if "422" not in problem] == []

@@ -64,7 +64,7 @@ class ValidateImages(Section):
 
 
 class Split(Section):
-    strategy: Literal["stratified", "grouped"]
+    strategy: Literal["auto", "stratified", "grouped", "given"]
     block: Annotated[Count, Field(ge=2)]
     train: Ratio
     val: Ratio

@@ -14,7 +14,10 @@ from realwaste.sources.file_names import printable
 def evaluate(
     folder: Annotated[
         str,
-        typer.Argument(help="A folder, a zip, or a zip's URL: one folder of images a class.", show_default=False),
+        typer.Argument(
+            help="A folder, a zip, or a zip's URL: one folder of images a class; or a CSV of path and label.",
+            show_default=False,
+        ),
     ],
     model: Model = None,
     as_json: AsJson = False,

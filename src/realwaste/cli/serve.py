@@ -11,34 +11,67 @@ from realwaste.core.errors import UserError
 
 _NEEDS = ("fastapi", "python_multipart", "uvicorn")
 
+Host = Annotated[
+    str, typer.Option(help="The address to serve at; one other than a loopback address opens it to the network.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0 takes a free one.")]
+AllowedHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A name that requests may call the server by, such as that of a proxy before it; may be given again. "
+        "Without one: loopback names at a loopback address, any name elsewhere.",
+        show_default=False,
+    ),
+]
+MaxMb = Annotated[float, typer.Option(min=0.001, help="The largest photo that is taken, in MB.")]
+MaxFiles = Annotated[int, typer.Option(min=1, max=1000, help="The most photos in one request.")]
+MaxTotalMb = Annotated[float, typer.Option(min=0.001, help="What these may have all together, in MB.")]
+AccessLog = Annotated[
+    bool,
+    typer.Option("--access-log", help="Write a line a request to standard output, without query and names of files."),
+]
+
 
 def serve(
+    *,
     model: Model = None,
-    host: Annotated[
-        str, typer.Option(help="The address to serve at; one other than a loopback address opens it to the network.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0 takes a free one.")] = 8000,
-    max_mb: Annotated[float, typer.Option(min=0.001, help="The largest photo that is taken, in MB.")] = 20,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    allowed_host: AllowedHost = None,
+    max_mb: MaxMb = 20,
+    max_files: MaxFiles = 20,
+    max_total_mb: MaxTotalMb = 100,
+    access_log: AccessLog = False,
 ) -> None:
     """Open a page that says what is in a photo, and where the model looked.
 
-    Beside the page: POST /predict (a photo's bytes, or a form with one file) answers in JSON, GET /model says what the
-    model is, GET /health that it is there, and GET /openapi.json describes them. Needs the extra `serve`.
+    Beside the page: POST /predict (a photo's bytes, or a form with files) answers in JSON, GET /model says what the
+    model is, GET /health that it is there, /health/ready that it takes photos, and GET /openapi.json describes them.
+    Needs the extra `serve`.
+
+    Example: `realwaste serve --model irv2 --port 8080`; docs/deploy.md is about serving others.
     """
-    missing = [name for name in _NEEDS if find_spec(name) is None]
-    if missing:
-        rule = f"`realwaste serve` needs packages that are not installed: {', '.join(missing)}."
-        raise UserError(rule, "Run `make setup-dev`, or pip install '.[serve]', in the checkout.")
+    _check_installed()
     from realwaste.serve import address  # noqa: PLC0415 - beside what follows
 
     with address.bound(host, port) as listening:
         from realwaste.serve import server  # noqa: PLC0415 - an optional extra
+        from realwaste.serve.app import Uploads  # noqa: PLC0415
 
         file = opening.chosen(model)
         server.run(
-            opening.session_of(file, at_most=1),
+            lambda: opening.session_of(file, at_most=1),
             lambda: opening.loaded(file),
             listening,
-            host=host,
-            limit=int(max_mb * 1e6),
+            hosts=address.names(listening, host, allowed_host or ()),
+            uploads=Uploads(int(max_mb * 1e6), max_files, int(max_total_mb * 1e6)),
+            access_log=access_log,
         )
+
+
+def _check_installed() -> None:
+    missing = [name for name in _NEEDS if find_spec(name) is None]
+    if missing:
+        rule = f"`realwaste serve` needs packages that are not installed: {', '.join(missing)}."
+        raise UserError(rule, "Run `make setup-dev`, or pip install '.[serve]', in the checkout.")

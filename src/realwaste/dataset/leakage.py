@@ -61,9 +61,8 @@ def groups(manifest: pd.DataFrame, near: NDArray[np.int64], block: int) -> NDArr
     same = manifest.groupby("sha256", sort=False).ngroup().to_numpy()
     runs = _runs(manifest, block)
     count = len(manifest)
-    joined = coo_array(
-        (np.ones(2 * count, np.int8), (np.arange(2 * count) % count, np.concatenate([_first(same), _first(runs)])))
-    )
+    ends = np.arange(2 * count) % count, np.concatenate([_first(same), _first(runs)])
+    joined = coo_array((np.ones(2 * count, np.int8), ends), shape=(count, count))
     _, group = connected_components(joined, directed=False)
     classes = manifest.groupby("label")["label"].transform("size").to_numpy()
     most = np.maximum(block + block // 2, LARGEST * classes)
@@ -110,6 +109,25 @@ def exposure(splits: pd.DataFrame, near: NDArray[np.int64]) -> dict[str, Any]:
         ]
         facts[f"neighbour_within_{reach}"] = round(sum(beside) / max(1, int(test.sum())), 4)
     return facts
+
+
+def between(splits: pd.DataFrame, near: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+    """Of each two parts, images of the second that the first has to the byte, and that are near-duplicates of its own.
+
+    Args:
+        splits, near: as of `exposure`.
+    """
+    part, digest = splits["split"].to_numpy(), splits["sha256"].to_numpy()
+    both = np.concatenate([near, near[:, ::-1]])
+    found = {}
+    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+        across = both[(part[both[:, 0]] == first) & (part[both[:, 1]] == second)]
+        same = np.isin(digest[part == second], digest[part == first])
+        found[f"{first}_{second}"] = {
+            "exact_duplicates": int(same.sum()),
+            "near_duplicates": len(np.unique(across[:, 1])),
+        }
+    return found
 
 
 def _first(numbers: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Train, validation and test: one stratified split that every model answers for (report, section 1.5)."""
+"""Train, validation and test: one split, drawn or given, that every model answers for (report, section 1.5)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -67,6 +67,54 @@ def grouped(
     part = _placed(counts, np.outer((train, val, test), counts.sum(axis=0)), np.random.default_rng(seed))
     splits = manifest.assign(split=np.array(PARTS)[part[group]])
     _refuse_small_parts(splits)
+    return splits
+
+
+def chosen(strategy: str, given: Mapping[str, str]) -> str:
+    """`stratified`, `grouped` or `given`: what `auto` means is that the split that the images came with is taken.
+
+    Args:
+        strategy: one of the three, or auto.
+        given: the part of each path; empty where the images came without a split.
+
+    Raises:
+        UserError: `given` where there is none, or one without train or test.
+    """
+    if strategy == "auto":
+        strategy = "given" if given else "stratified"
+    parts = set(given.values())
+    if strategy == "given" and not {"train", "test"} <= parts:
+        raise UserError(
+            "split.strategy=given needs images that came as train/ and test/, or a table with these in a column split.",
+            "Name the folders so, as docs/layouts.md has it, or take another: -S split.strategy=stratified.",
+            sorted(parts) or "images without a split",
+        )
+    return strategy
+
+
+def given(manifest: pd.DataFrame, parts: Mapping[str, str], *, train: float, val: float, seed: int) -> pd.DataFrame:
+    """The manifest with the column `split` that the images came with; without a val, it is taken from train at random.
+
+    Args:
+        parts: of each path, `train`, `val` or `test`.
+        train, val: their shares; only the proportion counts, and only where val is to be taken.
+
+    Raises:
+        UserError: a class that is not in all three parts, or too small in train to be parted.
+    """
+    splits = manifest.assign(split=manifest["path"].map(parts))
+    if "val" not in set(parts.values()):
+        trained = splits[splits["split"] == "train"]
+        try:
+            _, taken = train_test_split(
+                trained, test_size=val / (train + val), stratify=trained["label"], random_state=seed
+            )
+        except ValueError as error:
+            rule = "The images in train must be enough to take every class's part of val from them."
+            counts = {str(label): int(count) for label, count in trained["label"].value_counts().items()}
+            raise UserError(rule, "Give val too, or more images.", counts) from error
+        splits.loc[taken.index, "split"] = "val"
+    _refuse_small_parts(splits, "Add images of it there, or take another split: -S split.strategy=stratified.")
     return splits
 
 
@@ -150,14 +198,16 @@ def _refuse_small(manifest: pd.DataFrame) -> None:
         )
 
 
-def _refuse_small_parts(splits: pd.DataFrame) -> None:
+def _refuse_small_parts(
+    splits: pd.DataFrame, remedy: str = "Add images to it, or make that part of `split` larger."
+) -> None:
     counts = pd.crosstab(splits["label"], splits["split"]).reindex(columns=PARTS, fill_value=0)
     for label, row in counts.iterrows():
         missing = [part for part in PARTS if row[part] == 0]
         if missing:
             raise UserError(
                 f"Every class must be in train, val and test; {label!r} has no image in {' and '.join(missing)}.",
-                "Add images to it, or make that part of `split` larger.",
+                remedy,
                 {str(part): int(row[part]) for part in PARTS},
             )
 

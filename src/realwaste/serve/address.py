@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from collections.abc import Collection
 
 from realwaste.core.errors import UserError
 
@@ -22,13 +23,14 @@ def bound(host: str, port: int) -> socket.socket:
         raise UserError(rule, "Choose another by --host or --port; port 0 takes a free one.", str(error)) from None
 
 
-def names(listening: socket.socket, host: str) -> tuple[str, ...] | None:
+def names(listening: socket.socket, host: str, allowed: Collection[str] = ()) -> tuple[str, ...] | None:
     """What requests may call a server on this socket; None, which is anything, where it is open to other machines.
 
     Args:
         listening: as `bound` gives it.
         host: what the person called it.
+        allowed: further names, as that of a proxy before it; where there are any, they bind an open server too.
     """
-    if ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
-        return (*_LOOPBACK_NAMES, host.lower())
+    if allowed or ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
+        return (*_LOOPBACK_NAMES, host.lower(), *(name.lower() for name in allowed))
     return None

@@ -1,42 +1,76 @@
 """The routes: a page for people, and what it asks, which programs may ask too."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from realwaste import __doc__ as about
 from realwaste.core.log import logger
 from realwaste.images.reader import UnreadableImageError
-from realwaste.serve.guard import Guard
-from realwaste.serve.predictor import Predictor, UndefinedAnswerError
-from realwaste.serve.upload import FORM, photograph
+from realwaste.serve import answers
+from realwaste.serve.access_log import AccessLog
+from realwaste.serve.guard import BUSY, FORM, RETRY, Guard, too_large
+from realwaste.serve.predictor import Answered, Predictor, UndefinedAnswerError
+from realwaste.serve.upload import photographs
 
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
     "/app.js": ("app.js", "text/javascript"),
+    "/photos.js": ("photos.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_FILE = {"schema": {"type": "object", "properties": {"file": _BYTES["schema"]}, "required": ["file"]}}
-_PHOTO = {"required": True, "content": {"application/octet-stream": _BYTES, FORM: _FILE}}
+_FILES = {"type": "array", "items": _BYTES["schema"], "minItems": 1}
+_FORM = {"schema": {"type": "object", "properties": {"file": _FILES}, "required": ["file"]}}
+_PHOTOS = {"required": True, "content": {"application/octet-stream": _BYTES, FORM: _FORM}}
 
 
-def build(predictor: Predictor, *, limit: int, hosts: Iterable[str] | None, requests: int) -> FastAPI:
+@dataclass(frozen=True)
+class Uploads:
+    """What a request may hold.
+
+    Attributes:
+        limit: bytes that a photograph may have.
+        files: that a form may hold.
+        total: bytes that a form may have; `limit` and what a form takes for itself where that is more.
+    """
+
+    limit: int = 20_000_000
+    files: int = 20
+    total: int = 100_000_000
+
+    @property
+    def form(self) -> int:
+        """Bytes that a form may have."""
+        return max(self.total, self.limit + 10_000)
+
+
+def build(
+    predictor: Predictor,
+    *,
+    uploads: Uploads,
+    hosts: Iterable[str] | None,
+    requests: int,
+    access: Callable[[str], None] | None = None,
+) -> FastAPI:
     """The ASGI application.
 
     Args:
         predictor: closed when the application ends.
-        limit: bytes that a photograph may have.
         hosts: names that this server goes by, see `Guard`; None for any.
         requests: that may be in work at a time, see `Guard`.
+        access: takes the lines of an AccessLog; None for none.
     """
 
     @asynccontextmanager
@@ -47,45 +81,91 @@ def build(predictor: Predictor, *, limit: int, hosts: Iterable[str] | None, requ
 
     # The pages that FastAPI makes of /openapi.json load their scripts from elsewhere.
     app = FastAPI(title="realwaste", description=about or "", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.add_middleware(Guard, limit=limit, hosts=hosts, requests=requests)
+    app.add_middleware(Guard, limit=uploads.limit, form_limit=uploads.form, hosts=hosts, requests=requests)
     _say_errors_alike(app)
     for path, (name, kind) in _PAGE.items():
         _serve_file(app, path, name, kind)
-    _answer_programs(app, predictor, limit)
+    _say_of_itself(app, predictor, uploads)
+    _answer_photos(app, predictor, uploads)
+    answers.add_examples(app)
+    if access is not None:
+        paths = [route.path for route in app.routes if isinstance(route, Route)]
+        app.add_middleware(AccessLog, write=access, paths=paths)
     return app
 
 
-def _answer_programs(app: FastAPI, predictor: Predictor, limit: int) -> None:
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """That the model is loaded and requests are answered."""
-        return {"status": "ok", "model": predictor.facts.name}
+def _say_of_itself(app: FastAPI, predictor: Predictor, uploads: Uploads) -> None:
+    @app.get("/health", response_model=answers.Health)
+    async def health(request: Request) -> dict[str, Any]:
+        """Liveness: that the model is loaded and requests are answered; and whether a photo would be taken now."""
+        return {"status": "ok", "model": predictor.facts.name, "ready": request.scope["free"] > 0}
 
-    @app.get("/model")
+    @app.get("/health/ready", response_model=answers.Health, responses=answers.errors(503))
+    async def is_ready(request: Request) -> dict[str, Any]:
+        """Readiness: as /health, but 503 while more photos wait for an answer than are taken."""
+        if request.scope["free"] <= 0:
+            raise HTTPException(503, BUSY, RETRY)
+        return await health(request)
+
+    @app.get("/model", response_model=answers.Model)
     async def model() -> dict[str, Any]:
-        """What the model is, its classes, and how many bytes a photo may have."""
-        return {**predictor.about, "limit": limit}
+        """What the model is, its classes, and how many bytes a photo, files a form, and bytes a form may have."""
+        return {**predictor.about, "limit": uploads.limit, "files": uploads.files, "total": uploads.form}
 
-    @app.post("/predict", openapi_extra={"requestBody": _PHOTO})
+
+def _answer_photos(app: FastAPI, predictor: Predictor, uploads: Uploads) -> None:
+    async def said(photo: UploadFile, *, saliency: bool, of: str | None) -> dict[str, Any]:
+        if (photo.size or 0) > uploads.limit:
+            raise HTTPException(413, too_large(uploads.limit))
+        return _told(await predictor.answer(await photo.read(), saliency=saliency, of=of), saliency=saliency)
+
+    @app.post(
+        "/predict",
+        response_model=answers.OnePhoto | answers.Photos,
+        response_model_exclude_unset=True,
+        responses=answers.errors(400, 413, 422, 503),
+        openapi_extra={"requestBody": _PHOTOS},
+    )
     async def predict(request: Request, saliency: bool = False, of: str | None = None) -> dict[str, Any]:
-        """What the model says of a photo: its bytes as they are, or a form with one file.
+        """What the model says of a photo, its bytes as they are or a form with one file; or of several files in a form.
 
         `unlike` is true of a photo unlike anything this model has learned: its `strangeness` is above the model's
         `strangeness_threshold`, as that of one in twenty of its validation pictures.
 
         With `saliency=true` also where it looked for its first answer, or for the class `of`: a PNG data URL, to be
         stretched over the photo; null where nothing speaks for that class.
+
+        Several files are answered in their order, in `answers`; what cannot be read among them has an `error`, and the
+        status is 200 all the same.
         """
         if of is not None and of not in predictor.facts.classes:
             raise HTTPException(422, f"of must be one of {', '.join(predictor.facts.classes)}; received {of!r}.")
-        answered = await predictor.answer(await photograph(request), saliency=saliency, of=of)
-        told = {
-            **predictor.about,
-            "predictions": [prediction.record() for prediction in answered.predictions],
-            "strangeness": answered.strangeness,
-            "unlike": answered.unlike,
-        }
-        return told | ({"saliency_of": answered.saliency_of, "saliency": answered.saliency} if saliency else {})
+        async with photographs(request, uploads.files) as photos:
+            if len(photos) == 1:
+                return {**predictor.about, **await said(photos[0], saliency=saliency, of=of)}
+            found = []
+            for photo in photos:
+                try:
+                    answer = {**await said(photo, saliency=saliency, of=of), "error": None}
+                except (HTTPException, UnreadableImageError, UndefinedAnswerError) as error:
+                    answer = {"predictions": [], "strangeness": None, "unlike": None, "error": _words(error)}
+                found.append({"file": photo.filename, **answer})
+            return {**predictor.about, "answers": found}
+
+
+def _told(answered: Answered, *, saliency: bool) -> dict[str, Any]:
+    told = {
+        "predictions": [prediction.record() for prediction in answered.predictions],
+        "strangeness": answered.strangeness,
+        "unlike": answered.unlike,
+    }
+    return told | ({"saliency_of": answered.saliency_of, "saliency": answered.saliency} if saliency else {})
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, UnreadableImageError):
+        return f"This is no photo that can be read: {error}."
+    return str(error.detail) if isinstance(error, AnyHTTPException) else f"There is no answer: {error}."
 
 
 def _serve_file(app: FastAPI, path: str, name: str, kind: str) -> None:
@@ -110,11 +190,11 @@ def _say_errors_alike(app: FastAPI) -> None:
 
     @app.exception_handler(UnreadableImageError)
     async def unreadable(_: Request, error: UnreadableImageError) -> JSONResponse:
-        return JSONResponse({"error": f"This is no photo that can be read: {error}."}, 422)
+        return JSONResponse({"error": _words(error)}, 422)
 
     @app.exception_handler(UndefinedAnswerError)
     async def undefined(_: Request, error: UndefinedAnswerError) -> JSONResponse:
-        return JSONResponse({"error": f"There is no answer: {error}."}, 500)
+        return JSONResponse({"error": _words(error)}, 500)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:

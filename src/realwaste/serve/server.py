@@ -1,54 +1,116 @@
 """The process that serves: a socket, the model, and uvicorn between them."""
 
 import contextlib
+import ipaddress
 import logging
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.session import Session
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
-from realwaste.serve.address import names
-from realwaste.serve.app import build
+from realwaste.serve.access_log import to_standard_output
+from realwaste.serve.app import Uploads, build
 from realwaste.serve.connection import Connection, Limits
 from realwaste.serve.predictor import Predictor, UndefinedAnswerError
+from realwaste.serve.starting import Starting
 
 
-def run(asked: Session, load: Callable[[], Classifier], listening: socket.socket, *, host: str, limit: int) -> None:
-    """Serve until interrupted.
+def run(
+    open_session: Callable[[], Session],
+    load: Callable[[], Classifier],
+    listening: socket.socket,
+    *,
+    hosts: tuple[str, ...] | None,
+    uploads: Uploads,
+    access_log: bool = False,
+) -> None:
+    """Serve until interrupted or told to end; from the main thread alone, to which signals come.
 
     Args:
+        open_session: gives what answers; meanwhile the server says that it is not ready.
         load: as of Predictor.
         listening: as `address.bound` gives it; closed at the end.
-        host: what the person called it.
-        limit: bytes that a photograph may have.
+        hosts: as `address.names` gives them.
+        access_log: whether to write a line a request to standard output.
 
     Raises:
-        UserError: a model whose output is no number.
+        UserError: a model whose output is no number, or that cannot be opened.
     """
-    address, port = listening.getsockname()[:2]
-    hosts = names(listening, host)
-    if hosts is None:
-        logger.warning("%s is no loopback address: whoever reaches this machine can use the model", address)
+    limits, access = Limits(), to_standard_output() if access_log else None
+    starting = Starting(limits.requests)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        _interrupted_to_end(),
+        listening,
+        _in_background(starting, limits, listening) as ended,
+    ):
+        predictor = _ready(open_session(), load)
+        try:
+            starting.app = build(predictor, uploads=uploads, hosts=hosts, requests=limits.requests, access=access)
+            _say_where(listening, predictor.facts.name)
+            ended.wait()
+        finally:
+            predictor.close()
+
+
+@contextlib.contextmanager
+def _interrupted_to_end() -> Iterator[None]:
+    """SIGTERM, as of Docker and systemd, does what Ctrl-C does."""
+    kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+
+
+@contextlib.contextmanager
+def _in_background(app: ASGIApp, limits: Limits, listening: socket.socket) -> Iterator[threading.Event]:
+    """A server, which ends with the block; the event is set where it ends by itself."""
+    server, ended = uvicorn.Server(configured(app, limits)), threading.Event()
+
+    def serve() -> None:
+        try:
+            server.run([listening])
+        finally:
+            ended.set()
+
+    running = threading.Thread(target=serve, name="server")
+    running.start()
+    try:
+        yield ended  # to wait for: a thread's join, once interrupted, takes it for ended (Python 3.11)
+    finally:
+        server.should_exit = True
+        running.join()
+
+
+def _ready(asked: Session, load: Callable[[], Classifier]) -> Predictor:
     predictor = Predictor(asked, load)
     try:
         predictor.warm_up()
     except UndefinedAnswerError as error:
+        predictor.close()
         rule, remedy = "A model to serve must answer in numbers.", "Train it again, or give another by --model."
         raise UserError(rule, remedy, str(error)) from None
-    limits = Limits()
-    app = build(predictor, limit=limit, hosts=hosts, requests=limits.requests)
-    shown = f"[{address}]" if ":" in address else address
-    logger.info("%s answers at http://%s:%d/ (Ctrl-C ends it)", asked.facts.name, shown, port)
-    with contextlib.suppress(KeyboardInterrupt), listening:
-        uvicorn.Server(configured(app, limits)).run(sockets=[listening])
+    return predictor
 
 
-def configured(app: FastAPI, limits: Limits) -> uvicorn.Config:
+def _say_where(listening: socket.socket, name: str) -> None:
+    address, port = listening.getsockname()[:2]
+    if not ipaddress.ip_address(address).is_loopback:
+        logger.warning("%s is no loopback address: whoever reaches this machine can use the model", address)
+    logger.info(
+        "%s answers at http://%s:%d/ (Ctrl-C ends it)", name, f"[{address}]" if ":" in address else address, port
+    )
+
+
+def configured(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     """uvicorn with this project's connections, and silent but for errors, which come by Python's last resort.
 
     Its own logging writes a line a request; and it, and the reader of forms, a warning for each that is none, by which

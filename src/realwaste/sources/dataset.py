@@ -1,8 +1,9 @@
-"""Where the images come from: RealWaste, a folder, a zip, a URL, or the synthetic set (report, section 1.2)."""
+"""Where the images come from: RealWaste, a folder, zip, URL or table, or the synthetic set (report, section 1.2)."""
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ import pooch
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.files import replacing
 from realwaste.core.log import logger
-from realwaste.sources import address, archive, class_folders, published, synthetic
+from realwaste.sources import address, archive, class_folders, label_table, published, synthetic
 from realwaste.sources.archive_entries import ArchiveError
 from realwaste.sources.cache import fetch_cached
 from realwaste.sources.file_names import plain
@@ -31,7 +32,7 @@ class Dataset:
             their bytes; "synthetic" generated pictures, and "given" whatever else, be it called RealWaste.
         source: where it came from, fit to be sent around: an address without secrets, the name alone of a path.
         images, classes: their numbers.
-        sha256: of the zip that it came in; None for a folder and for generated pictures.
+        sha256: of the zip or table that it came in; None for a folder and for generated pictures.
         published: what it has of RealWaste's files, as published.Comparison.state says it.
         differing: classes with other files than those published, of a set that has published ones; by commas.
     """
@@ -44,6 +45,8 @@ class Dataset:
     sha256: str | None
     published: str = published.OTHER
     differing: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Of each <Class>/<file>, its part of the split that the images came with; empty where they came without one."""
 
 
 def fetch(
@@ -103,26 +106,33 @@ def _downloaded(
     digest = None if sha256 is None else f"sha256:{sha256}"
     cached = fetch_cached(url, check=archive.check, digest=digest)
     try:
-        folders = _unzip(cached.path, target, counts)
+        folders, parts = _unzip(cached.path, target, counts)
     except ArchiveError:
         cached.discard()  # else every later run would trust it
         raise
-    return Dataset(name, "given", address.shown(url), folders.images, len(folders.files), cached.sha256)
+    return _given(name, address.shown(url), folders, cached.sha256, parts)
+
+
+def _given(
+    name: str, source: str, folders: class_folders.ClassFolders, sha256: str | None, parts: Mapping[str, str]
+) -> Dataset:
+    return Dataset(name, "given", source, folders.images, len(folders.files), sha256, parts=parts)
 
 
 def _local(path: Path, target: Path, sha256: str | None) -> Dataset:
     name = plain(path.resolve().name) or "images"
     if path.is_dir():
         folders = class_folders.find(path)
-        with replacing(target) as temporary:
-            class_folders.lay_out(folders, temporary, shutil.copyfile)
-        return Dataset(name, "given", name, folders.images, len(folders.files), None)
+        return _given(name, name, folders, None, _copied(folders, target))
     if path.is_file():
         found = _checked(path, sha256)
-        folders = _unzip(path, target)
-        return Dataset(Path(name).stem, "given", name, folders.images, len(folders.files), found)
+        if path.suffix.lower() == label_table.SUFFIX:
+            folders = label_table.find(path)
+            return _given(Path(name).stem, name, folders, found, _copied(folders, target))
+        folders, parts = _unzip(path, target)
+        return _given(Path(name).stem, name, folders, found, parts)
     raise UserError(
-        "fetch.source must be auto, realwaste, synthetic, an http(s) URL of a zip, or an existing folder or zip.",
+        "fetch.source must be auto, realwaste, synthetic, an http(s) URL of a zip, or an existing folder, zip or CSV.",
         f"Check the path: from here it is {path.resolve()}. Queued and --temp experiments need an absolute one.",
         str(path),
     )
@@ -133,7 +143,14 @@ def _synthetic(target: Path, images_per_class: int, seed: int) -> Dataset:
     return Dataset("synthetic", "synthetic", "synthetic", images, len(synthetic.CLASSES), None)
 
 
-def _unzip(path: Path, target: Path, counts: dict[str, int] | None = None) -> class_folders.ClassFolders:
+def _copied(folders: class_folders.ClassFolders, target: Path) -> dict[str, str]:
+    with replacing(target) as temporary:
+        return class_folders.lay_out(folders, temporary, shutil.copyfile)
+
+
+def _unzip(
+    path: Path, target: Path, counts: dict[str, int] | None = None
+) -> tuple[class_folders.ClassFolders, dict[str, str]]:
     """Leave the images of the zip at `target`; with `counts`, only if it has so many of each class and no other."""
     with replacing(target) as temporary:
         unpacked = temporary / ".unpacked"  # beside the classes, none of which has a hidden name
@@ -141,10 +158,10 @@ def _unzip(path: Path, target: Path, counts: dict[str, int] | None = None) -> cl
         folders = class_folders.find(unpacked, path)
         if counts:
             _check_counts(path, folders, counts)
-        class_folders.lay_out(folders, temporary, os.replace)
+        parts = class_folders.lay_out(folders, temporary, os.replace)
         shutil.rmtree(unpacked)
     logger.info("unpacked %d images of %d classes from %s", folders.images, len(folders.files), path.name)
-    return folders
+    return folders, parts
 
 
 def _check_counts(path: Path, folders: class_folders.ClassFolders, counts: dict[str, int]) -> None:

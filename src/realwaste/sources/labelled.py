@@ -1,4 +1,4 @@
-"""Photographs with labels of which a model is only asked: a folder, a zip, or the address of one."""
+"""Photographs with labels of which a model is only asked: a folder, a zip or the address of one, or a table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from realwaste.core.errors import UserError
-from realwaste.sources import address, archive, class_folders
+from realwaste.sources import address, archive, class_folders, label_table
 from realwaste.sources.archive_entries import ArchiveError
 from realwaste.sources.cache import fetch_cached
 from realwaste.sources.class_folders import ClassFolders
@@ -19,7 +19,7 @@ class Labelled:
     """A set as long as it is open.
 
     Attributes:
-        name: of the folder, or of the zip without its suffix.
+        name: of the folder, or of the zip or table without its suffix.
         source: fit to be sent around: an address without secrets, the name alone of a path.
         root: a temporary folder with the images as root/<folder>/<file>.
         folders: the names of its folders, sorted.
@@ -65,9 +65,10 @@ def _local(source: str, path: Path, unpacked: Path) -> ClassFolders:
     if source and path.is_dir():  # an empty name is an unset variable, not this folder
         return class_folders.find(path, learned=False)
     if path.is_file():
-        return _unzipped(path, unpacked)
+        is_table = path.suffix.lower() == label_table.SUFFIX
+        return label_table.find(path, learned=False) if is_table else _unzipped(path, unpacked)
     raise UserError(
-        "Labelled photographs must be a folder, a zip, or the http(s) URL of a zip, that is there.",
+        "Labelled photographs must be a folder, a zip, the http(s) URL of a zip, or a CSV, that is there.",
         f"Check the name: from here it is {path.absolute()}. Queued and --temp experiments need an absolute one.",
         source,
     )

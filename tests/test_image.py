@@ -1,0 +1,135 @@
+"""The Dockerfile of `serve`, held against the checkout: what it copies, installs and starts. Nothing is built here."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from fnmatch import fnmatch
+from importlib.metadata import distribution, packages_distributions
+
+import grimp
+import pytest
+from packaging.requirements import Requirement
+
+from benchmarks.parts.child import ROOT
+
+LINES = re.sub(
+    r"\\\n\s*", "", re.sub(r"(?m)^#.*\n", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+).splitlines()
+STEPS = [line.split(" ", 1) for line in LINES if line.strip()]
+STAGES = [number for number, (word, _) in enumerate(STEPS) if word == "FROM"]
+PINNED = dict(re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")))
+# Imported by name alone where it is needed, or by what `serve` has no part in.
+_UNSEEN, _UNUSED = {"python-multipart"}, {"pandas"}
+
+
+def _steps(word, stage):
+    first, last = [*STAGES, len(STEPS)][stage : stage + 2]
+    return [rest for name, rest in STEPS[first:last] if name == word]
+
+
+def _installed():
+    """What the image gets by name."""
+    (line,) = (line for line in _steps("RUN", 0) if "--constraint" in line)
+    words = shlex.split(line)
+    return set(words[words.index("requirements-dev.txt") + 1 :])
+
+
+def _called(name):
+    """A package's name as the index has it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _ignored(path):
+    """By .dockerignore, whose last line that matches counts."""
+    verdict = False
+    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
+        pattern = line.removeprefix("!")
+        if line and not line.startswith("#") and (fnmatch(path, pattern) or path.startswith(f"{pattern}/")):
+            verdict = not line.startswith("!")
+    return verdict
+
+
+def test_every_step_is_one_that_docker_knows():
+    known = {"FROM", "WORKDIR", "RUN", "COPY", "ENV", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
+    assert {word for word, _ in STEPS} <= known
+    assert len(STAGES) == 2
+    assert STEPS[STAGES[0]][1].split()[0] == STEPS[STAGES[1]][1], (
+        "a virtual environment needs the Python it was made with"
+    )
+
+
+def test_what_is_copied_is_there_and_nothing_else_is_sent():
+    for line in _steps("COPY", 0):
+        *sources, _ = line.split()
+        for source in sources:
+            assert (ROOT / source).exists(), source
+            assert not _ignored(source), source
+    for private in (
+        ".git/config",
+        ".dvc/config.local",
+        "data/raw/a.jpg",
+        "models/cnn.keras",
+        ".env",
+        ".venv/bin/python",
+    ):
+        assert _ignored(private)
+    assert [line.split()[0] for line in _steps("COPY", 1)] == ["--from=build"]
+
+
+def test_what_is_installed_is_pinned_and_is_what_serve_imports():
+    graph = grimp.build_graph("realwaste", include_external_packages=True, exclude_type_checking_imports=True)
+    modules = graph.find_upstream_modules("realwaste.cli.serve") - set(sys.stdlib_module_names)
+    own = packages_distributions()
+    imported = {_called(own[name][0]) for name in modules if not name.startswith("realwaste")}
+    assert _installed() == (imported | _UNSEEN) - _UNUSED
+    assert _installed() <= set(PINNED)
+
+
+def test_the_command_starts_with_what_is_installed():
+    """In a Python that finds nothing but these packages and theirs: other verbs may not need more to be looked up."""
+    there, left = set(), list(_installed())
+    while left:
+        name = _called(left.pop())
+        if name not in there:
+            there.add(name)
+            needs = map(Requirement, distribution(name).requires or ())
+            left += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+    own = packages_distributions()
+    hidden = sorted(
+        name for name, owners in own.items() if not set(map(_called, owners)) & there and name != "realwaste"
+    )
+    assert {"pandas", "sklearn", "dvc", "matplotlib"} <= set(hidden)
+    program = f"import sys; sys.modules.update(dict.fromkeys({hidden})); from realwaste import __main__; "
+    ask = program + "import realwaste.serve.server; sys.argv = ['realwaste', 'serve', '--help']; __main__.main()"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT / "src", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--access-log" in done.stdout
+
+
+def test_it_runs_as_nobody_in_particular_and_is_asked_how_it_is():
+    (user,) = _steps("USER", 1)
+    (made,) = _steps("RUN", 1)
+    assert user != "0"
+    assert f"--uid {user} " in made
+    assert f"--owner={user} " in made
+    (cache,) = re.findall(r"REALWASTE_CACHE=(\S+)", " ".join(_steps("ENV", 1)))
+    assert made.endswith(cache)
+    (start,), (more,), (port,) = (_steps(word, 1) for word in ("ENTRYPOINT", "CMD", "EXPOSE"))
+    command = json.loads(start) + json.loads(more)
+    assert command[:2] == ["realwaste", "serve"]
+    assert command[command.index("--port") + 1] == port
+    (check,) = _steps("HEALTHCHECK", 1)
+    asks = json.loads(check.partition(" CMD ")[2])
+    assert f"http://127.0.0.1:{port}/health'" in asks[-1]
+    compile(asks[-1], "HEALTHCHECK", "exec")
+
+
+@pytest.mark.parametrize("option", ["--host", "--port", "--access-log", "--model", "--allowed-host"])
+def test_the_options_that_it_names_are_there(option):
+    from typer.testing import CliRunner
+
+    from realwaste import __main__ as command
+
+    assert option in CliRunner(env={"COLUMNS": "200"}).invoke(command.app, ["serve", "--help"]).stdout

@@ -1,0 +1,219 @@
+"""Images as people have them: with a split of their own as folders, or named by a table; up to data/splits.csv."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from test_dataset import _fetch, _names, _zipped
+
+from benchmarks.parts.child import ROOT
+from realwaste.core.errors import UserError
+from realwaste.core.files import read_csv
+from realwaste.core.log import logger
+from realwaste.dataset import split
+from realwaste.sources import class_folders, label_table, labelled
+from stages import fetch as fetch_stage
+from stages import split as split_stage
+from stages import validate_images as validate_stage
+from stages.launcher import params_file
+
+
+def _three(images, **names):
+    """set/deep/train, valid, test with the same two classes; train's file names are those of the others too."""
+    for name, count in (names or {"Train": 4, "valid": 2, "testing": 2}).items():
+        root = images(inside=f"set/deep/{name}", glass=count, metal=count + 1)
+    return root
+
+
+def test_folders_of_parts_are_a_split(images):
+    found = class_folders.find(_three(images))
+    assert {label: len(files) for label, files in found.files.items()} == {"glass": 8, "metal": 11}
+    told = {file.relative_to(found.root).as_posix(): part for file, part in found.parts.items()}
+    assert told["Train/glass/glass_1.jpg"] == "train"
+    assert told["valid/metal/metal_3.jpg"] == "val"
+    assert told["testing/glass/glass_2.jpg"] == "test"
+    assert sorted(told.values()) == ["test"] * 5 + ["train"] * 9 + ["val"] * 5
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_that_are_called_alike_in_two_parts_both_come(images, tmp_path, packed):
+    root = _three(images)
+    before = (root / "deep/testing/glass/glass_1.jpg").read_bytes()
+    fetched = _fetch(_zipped(root) if packed else root, tmp_path / "raw")
+    assert (fetched.images, fetched.classes) == (19, 2)
+    assert set(fetched.parts) == set(_names(tmp_path / "raw"))
+    assert fetched.parts["glass/testing-glass-glass_1.jpg"] == "test"
+    assert (tmp_path / "raw/glass/testing-glass-glass_1.jpg").read_bytes() == before
+
+
+def test_files_whose_names_differ_keep_them(images, tmp_path):
+    root = images(inside="set/train", glass=2, metal=2)
+    shutil.copytree(root / "train", root / "test")
+    for file in (root / "test").rglob("*.jpg"):
+        file.rename(file.with_stem(file.stem + "0"))
+    fetched = _fetch(root, tmp_path / "raw")
+    assert fetched.parts["glass/glass_1.jpg"] == "train"
+    assert fetched.parts["glass/glass_10.jpg"] == "test"
+    assert _fetch(root / "train", tmp_path / "raw").parts == {}
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (["train", "test"], "one folder of images a class"),  # without classes in them
+        (["val/a", "valid/a", "val/b", "valid/b"], "in one place"),  # which is val?
+        (["train/a", "train/b", "x/test/a", "x/test/b"], "in one place"),
+        (["train/a", "train/b", "test/a", "new/c"], "in one place"),
+        (["train/a", "test/a"], "two classes at least"),
+        (["train/a", "train/b", "test/A", "test/b"], "letter case"),
+    ],
+)
+def test_folders_that_could_mean_several_things_are_refused(images, tmp_path, folders, said):
+    for folder in folders:
+        images(inside=str(Path("set", folder).parent), **{Path(folder).name: 2})
+    with pytest.raises(UserError, match=said) as refused:
+        class_folders.find(tmp_path / "set")
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def _table(folder, text, encoding="utf-8"):
+    path = folder / "labels.csv"
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def test_a_table_names_files_labels_and_parts(images, tmp_path):
+    folder = images(a=2, b=2)
+    text = (
+        "Path, label ,split,who\nset/a/a_1.jpg,Glass,training,x\nset/a/a_2.jpg,Glass,test,\nset/b/b_1.jpg,NA,Train,\n"
+    )
+    table = _table(tmp_path, text + "set/a/../b/b_1.jpg,NA,train,\nset/b/b_2.jpg,NA,test,\n", "utf-8-sig")
+    fetched = _fetch(table, tmp_path / "raw")
+    assert (fetched.dataset, fetched.source, fetched.images, fetched.classes) == ("labels", "labels.csv", 4, 2)
+    parts = {"Glass/a_1.jpg": "train", "Glass/a_2.jpg": "test", "NA/b_1.jpg": "train", "NA/b_2.jpg": "test"}
+    assert fetched.parts == parts
+    assert _names(tmp_path / "raw") == sorted(parts)
+    assert (tmp_path / "raw/NA/b_2.jpg").read_bytes() == (folder / "b/b_2.jpg").read_bytes()
+    with pytest.raises(UserError, match=r"sha256 of fetch\.sha256"):
+        _fetch(table, tmp_path / "raw", sha256="0" * 64)
+
+
+def test_a_table_s_files_may_be_called_alike_and_it_can_be_asked_about(images, tmp_path):
+    images(one=2, two=2)
+    for name in ("one", "two"):
+        (tmp_path / f"set/{name}/{name}_1.jpg").rename(tmp_path / f"set/{name}/1.jpg")
+    table = _table(tmp_path, "label,path\nx,set/one/1.jpg\nx,set/two/1.jpg\ny,set/two/two_2.jpg\n")
+    assert _fetch(table, tmp_path / "raw").parts == {}
+    assert _names(tmp_path / "raw") == ["x/one-1.jpg", "x/two-1.jpg", "y/two-two_2.jpg"]
+    with labelled.opened(str(table)) as opened:
+        assert (opened.name, opened.source, opened.folders) == ("labels", "labels.csv", ("x", "y"))
+        assert sorted(path.name for path in (opened.root / "x").iterdir()) == ["one-1.jpg", "two-1.jpg"]
+
+
+HEAD = "path,label\nset/a/a_1.jpg,a\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "must name the columns path, label"),
+        ("file,class\nset/a/a_1.jpg,a\n", r"must name the columns path, label.*\['file', 'class'\]"),
+        ("path;label\nset/a/a_1.jpg;a\n", r"must name the columns.*\['path;label'\]"),
+        (HEAD, "two classes at least"),
+        (HEAD + "set/b/b_9.jpg,b\nset/b,b\n", r"file that is there: 'set/b/b_9\.jpg' in line 3, 'set/b' in line 4\."),
+        (HEAD + "".join(f"no{n}.jpg,b\n" for n in range(9)), r"'no4\.jpg' in line 7 and 4 more\."),
+        (HEAD + "set/a/a_1.jpg,b\n", r"one label and one part.*'set/a/a_1\.jpg' in line 3"),
+        (HEAD + "set/b/b_1.jpg,\n", "label must be able to name a folder: '' in line 3"),
+        (HEAD + "set/b/b_1.jpg\n", "label must be able to name a folder: '' in line 3"),
+        (HEAD + "set/b/b_1.jpg,../up\n", "label must be able to name a folder"),
+        (HEAD + "set/b/b_1.jpg,..\n", "label must be able to name a folder"),
+        (HEAD + "set/b/b_1.jpg,A\n", "letter case"),
+        (HEAD + "set/b/b_1.jpg,b,c\n", "Line 3 of .* no more fields"),
+        (HEAD + 'set/b/b_1.jpg,"b\n', r"must be a table \(CSV\)"),
+        (
+            "path,label,split\nset/a/a_1.jpg,a,train\nset/b/b_1.jpg,b,later\n",
+            r"split must be train, val.*'later' in line 3",
+        ),
+        ("path,label,split\nset/a/a_1.jpg,a,train\nset/a/a_1.jpg,a,test\n", "one label and one part"),
+    ],
+)
+def test_a_table_that_is_wrong_is_refused_in_two_lines(images, tmp_path, text, said):
+    images(a=2, b=2)
+    with pytest.raises(UserError, match=said) as refused:
+        label_table.find(_table(tmp_path, text))
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_a_table_that_is_no_text_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"must be a table \(CSV\)"):
+        label_table.find(_table(tmp_path, "path,label\nü,b\n", "latin-1"))
+
+
+def _run(root, monkeypatch, source, **chosen):
+    """fetch, validate_images and split in `root`; what they leave."""
+    (root / "work").mkdir(exist_ok=True)
+    monkeypatch.chdir(root / "work")
+    values = params_file.read_yaml(ROOT / "params.yaml")
+    values["fetch"]["source"] = str(source)
+    values["split"] |= chosen
+    for name in ("finetune_irv2", "finetune_densenet"):
+        values[name] |= {"backbone": "MobileNetV2", "weights": "random"}
+    params = params_file.check(values)
+    for stage in (fetch_stage, validate_stage, split_stage):
+        stage.main(params)
+    return read_csv(Path("data/splits.csv")), json.loads(Path("metrics/split.json").read_text(encoding="utf-8"))
+
+
+def test_the_split_that_images_came_in_is_taken_and_its_leakage_counted(images, tmp_path, monkeypatch, caplog):
+    """conftest draws the files of one class and number alike in each part: the smaller parts are in train whole."""
+    monkeypatch.setattr(logger, "propagate", True)
+    caplog.set_level("INFO")
+    root = _three(images)
+    splits, told = _run(tmp_path, monkeypatch, root)
+    assert dict(splits.groupby("split").size()) == {"train": 9, "val": 5, "test": 5}
+    assert (
+        splits["split"]
+        == splits["path"].str.extract(r"/(\w+)-")[0].map({"Train": "train", "valid": "val", "testing": "test"})
+    ).all()
+    assert told["strategy"] == "given"
+    alike = {"exact_duplicates": 5, "near_duplicates": 5}
+    assert told["leakage"] == {"train_val": alike, "train_test": alike, "val_test": alike}
+    assert told["exposure"]["exact_duplicates"] == 5
+    assert "split: the parts are those that the images came in\n" in caplog.text
+    assert "5 of the images in test look like one in train, 5 of them to the byte" in caplog.text
+
+    caplog.clear()
+    splits, told = _run(tmp_path, monkeypatch, root, strategy="stratified")
+    assert told["strategy"] == "stratified"
+    assert "leakage" not in told
+    assert "that the images came as are not used" in caplog.text
+
+
+def test_without_val_it_is_taken_from_train(images, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(logger, "propagate", True)
+    caplog.set_level("INFO")
+    root = images(inside="set/train", glass=12, metal=8)
+    images(inside="set/test", glass=3, metal=3)
+    splits, told = _run(tmp_path, monkeypatch, root)
+    assert told["classes"]["val"] == {"glass": 3, "metal": 2}, "0.2 / (0.6 + 0.2) of train, class by class"
+    tested = splits[splits["split"] == "test"]["path"]
+    assert sorted(tested) == sorted(
+        f"{name}/test-{name}-{name}_{n}.jpg" for name in ("glass", "metal") for n in (1, 2, 3)
+    )
+    assert "val, which was not among them, is taken from train" in caplog.text
+
+
+def test_a_split_that_is_not_there_or_lacks_a_part_is_refused(images, tmp_path, monkeypatch):
+    assert split.chosen("auto", {}) == split.chosen("stratified", {}) == "stratified"
+    assert split.chosen("grouped", {"a": "train"}) == "grouped"
+    root = images(inside="set/train", glass=5, metal=5)
+    with pytest.raises(UserError, match=r"needs images that came as train/ and test/.*images without a split"):
+        _run(tmp_path, monkeypatch, root, strategy="given")
+    images(inside="set/val", glass=2, metal=2)
+    with pytest.raises(UserError, match=r"\['train', 'val'\]"):
+        _run(tmp_path, monkeypatch, root)
+    images(inside="set/test", glass=2)
+    with pytest.raises(UserError, match="'metal' has no image in test") as refused:
+        _run(tmp_path, monkeypatch, root)
+    assert "-S split.strategy=stratified" in str(refused.value)
