@@ -75,7 +75,6 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        predictor.prepare_heat()
         yield
         predictor.close()
 

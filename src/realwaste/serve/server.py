@@ -55,6 +55,7 @@ def run(
         try:
             starting.app = build(predictor, uploads=uploads, hosts=hosts, requests=limits.requests, access=access)
             _say_where(listening, predictor.facts.name)
+            predictor.prepare_heat()
             ended.wait()
         finally:
             predictor.close()
