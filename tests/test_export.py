@@ -66,7 +66,7 @@ def small_cnn():
 
 def mirrored_cnn():
     plain = small_cnn()
-    return Classifier(test_time_augmentation.averaged(plain.model, "both"), plain.facts)
+    return Classifier(test_time_augmentation.averaged(plain.model, "both", "middle"), plain.facts)
 
 
 def joined(name, image_size, weights="random"):
