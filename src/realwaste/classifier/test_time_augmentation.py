@@ -91,6 +91,6 @@ def _enlarged(image: keras.KerasTensor, size: int, axis: int) -> keras.KerasTens
     side = image.shape[axis]
     place = np.clip((np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(side / size) - 0.5, 0, side - 1)
     before = np.floor(place).astype(np.int32)
-    share = (place - before).reshape([-1] + [1] * (3 - axis))
+    share = (place - before).astype(np.float32).reshape([-1] + [1] * (3 - axis))
     low, high = (ops.take(image, rows, axis=axis) for rows in (before, np.minimum(before + 1, side - 1)))
     return low + (high - low) * share
