@@ -48,7 +48,7 @@ def _finetune(
         from realwaste.embedding import embeddings
         from realwaste.finetuning import head, phases, unfreezing
 
-    splits, policy, flips = read_csv(Path("data/splits.csv")), precision.resolve(base.precision), own.test_flips
+    splits, policy = read_csv(Path("data/splits.csv")), precision.resolve(base.precision)
     classes, dataset, folder = tuple(classes_of(splits)), fetched["dataset"], Path("data/weights") / name
     built, vectors = feature_extractor.fetched(folder, own.image_size), embeddings.load(Path(f"data/embeddings/{name}"))
     if own.unfreeze:  # a name that no layer has is found before anything is trained
@@ -64,9 +64,10 @@ def _finetune(
         learned, trained = phases.fit(recipe, cached, pictures, base.seed, kept)
         whole = learned if own.unfreeze else head.join(built.model, learned)
         started, size = (built.facts["backbone"], built.facts["weights"]), own.embed_batch_size
-        at_once = test_time_augmentation.batch_size(size, flips)
+        views = own.test_flips, own.test_crops
+        at_once = test_time_augmentation.batch_size(size, *views)
         facts = Facts(name, classes, own.image_size, dataset, *started, 1.0, policy, at_once, fetched["origin"])
-        classifier = Classifier(test_time_augmentation.averaged(whole, flips), facts)
+        classifier = Classifier(test_time_augmentation.averaged(whole, *views), facts)
         asked = session.of(classifier, inference=base.inference)
         classifier = head.measured(classifier, asked, vectors, RAW, splits)
         model_file.save(registry.file(name), classifier)

@@ -1,7 +1,7 @@
 """The benchmark's tasks run, made tiny, and its tables say what was measured. No figure here means anything."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -30,11 +30,9 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split
 from realwaste.finetuning import phases
-from realwaste.inference import engines
 from realwaste.training import fitting
 from realwaste.training.samples import Samples
 from stages.launcher import params_file
-from tools import sets
 
 
 @pytest.fixture
@@ -178,41 +176,6 @@ def test_the_cost_model_is_arithmetic():
     text = scale_tables.table(found)
     for said in ("5.0 images/s a core", "1.82×", "**Computed**", "100 TB", "5 TB", "more than 10.0 times as fast"):
         assert said in text
-
-
-def test_the_set_for_photographs_from_elsewhere_is_what_was_measured():
-    chosen, params = field.VARIANTS[field.CHOSEN], sets.load(ROOT / "sets.yaml")["field"].params
-    measured = {f"views.{key}": value for key, value in asdict(field.LOOKS[chosen.look]).items()}
-    measured |= {
-        "views.count": chosen.views,
-        "dropout": chosen.dropout,
-        "test_flips": "both" if chosen.flips else "none",
-    }
-    assert params == {"split.strategy": "grouped"} | {
-        f"finetune_{name}.{key}": value for name in ("irv2", "densenet") for key, value in measured.items()
-    }
-
-
-def test_a_head_is_asked_at_home_and_elsewhere(images, tmp_path, monkeypatch):
-    root = images(Glass=12, Metal=12)
-    accepted, *_ = manifest.scan(root)
-    splits = {seed: split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=seed) for seed in (1,)}
-    monkeypatch.setattr(field, "VARIANTS", {name: field.VARIANTS[name] for name in (field.DEFAULT, field.CHOSEN)})
-    monkeypatch.setattr(field, "HEAD", replace(field.HEAD, epochs=2))
-    image = keras.Input((32, 32, 3))
-    extractor = keras.Model(image, keras.layers.Flatten()(keras.layers.AveragePooling2D(8)(image)))
-    embedder = field.Embedder(engines.network(extractor, 16, policy="float32", engine="openvino"), 32)
-    rows, heads = field.at_home(root, accepted["path"].tolist(), splits, embedder)
-    assert [len(runs) for runs in rows.values()] == [1, 1]
-    other = tmp_path / "other"
-    (root / "Metal").rename(other.with_name("m"))
-    other.mkdir()
-    other.with_name("m").rename(other / "METAL")
-    (root / "Glass").rename(other / "paper")
-    found = field.outside(other, ["Glass", "Metal"], embedder, heads)
-    assert [run["images"] for runs in found.values() for run in runs] == [12] * 2, "paper is no class at home"
-    figures = [run for runs in found.values() for run in runs]
-    assert all(run["low"] - 1e-6 <= run["accuracy"] <= run["high"] + 1e-6 for run in figures)
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def small_cnn():
 
 def mirrored_cnn():
     plain = small_cnn()
-    return Classifier(test_time_augmentation.averaged(plain.model, "both"), plain.facts)
+    return Classifier(test_time_augmentation.averaged(plain.model, "both", "middle"), plain.facts)
 
 
 def joined(name, image_size, weights="random"):
@@ -170,6 +170,18 @@ def test_how_strange_a_picture_is_comes_with_the_answer(build, kind, tmp_path):
     told = about(kind, path)
     assert float(told["strangeness_threshold"]) == pytest.approx(classifier.novelty.threshold)
     assert told["above_threshold"] == novelty.UNLIKE
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_middle_has_all_its_pixels_in_every_format(kind, tmp_path):
+    """With this many pixels a side, and with 260, ONNX' own resizing makes one less."""
+    keras.utils.set_random_seed(3)
+    side = 117
+    image = keras.Input((side, side, 3), dtype="float32", name="image")
+    pooled = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(8, 3)(keras.layers.Rescaling(1 / 25)(image)))
+    plain = head.join(keras.Model(image, pooled, name="backbone"), head.build(8, 8, 3))
+    facts = Facts("irv2", CLASSES, side, "photographs", "small", "random")
+    check(Classifier(test_time_augmentation.averaged(plain, "horizontal", "middle"), facts), kind, tmp_path)
 
 
 def test_what_was_tested_in_low_precision_is_said_to_be_exported_in_float32(tmp_path, caplog):

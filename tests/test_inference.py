@@ -76,7 +76,7 @@ def test_bits_do_not_depend_on_rows_threads_or_the_way_to_another_process(extrac
 
 def test_it_answers_as_keras_does(extractor, pixels):
     keras.utils.set_random_seed(1)
-    classifier = test_time_augmentation.averaged(head.join(extractor, lively.head_of(extractor, 3)), "both")
+    classifier = test_time_augmentation.averaged(head.join(extractor, lively.head_of(extractor, 3)), "both", "middle")
     facts = Facts("irv2", CLASSES, SIDE, "drawn", "MobileNetV2", "random", batch_size=4)
     expected = classifier.predict_on_batch(pixels)
     assert np.ptp(expected, axis=0).max() > 0.02
@@ -85,6 +85,20 @@ def test_it_answers_as_keras_does(extractor, pixels):
         np.testing.assert_allclose(found, expected, atol=1e-4)  # as drawn, its layers make much of rounding
         low = session.of(Classifier(classifier, replace(facts, precision="mixed_bfloat16")), inference=inference)
         assert np.abs(low(pixels)[0] - found).max() > 1e-3
+
+
+def test_a_file_of_before_with_mirroring_along_two_axes_at_once_is_answered_too(extractor, pixels):
+    keras.utils.set_random_seed(1)
+    plain = head.join(extractor, lively.head_of(extractor, 3))
+    image = keras.Input((SIDE, SIDE, 3))
+    core = keras.Model(plain.inputs, plain.outputs[0], name="one_view")
+    mirrored = [keras.ops.flip(image, axes) for axes in (1, 2, (1, 2))]
+    answers = keras.ops.reshape(core(keras.layers.Concatenate(axis=0)([image, *mirrored])), (4, -1, 3))
+    before = Classifier(
+        keras.Model(image, keras.ops.mean(answers, axis=0)), Facts("irv2", CLASSES, SIDE, "d", "M", "r")
+    )
+    found, _ = session.of(before, inference="openvino")(pixels)
+    np.testing.assert_allclose(found, before.model.predict_on_batch(pixels), atol=1e-4)
 
 
 def test_a_network_that_diverged_answers_no_number(file, cache, pixels):

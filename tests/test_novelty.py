@@ -91,12 +91,17 @@ def test_a_model_file_holds_only_so_many_vectors():
 VIEWS = {"none": [(1, 1)], "horizontal": [(1, 1), (1, -1)], "both": [(1, 1), (1, -1), (-1, 1), (-1, -1)]}
 
 
-@pytest.mark.parametrize("flips", VIEWS)
+def _middle(pictures):
+    cut = pictures[:, 2:-2, 2:-2].astype(np.float32)
+    return np.stack([np.rint(cv2.resize(one, (SIDE, SIDE))) for one in cut]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("flips", "crops"), [*((flips, "none") for flips in VIEWS), ("horizontal", "middle")])
 @pytest.mark.parametrize("build", [_cnn, _joined])
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_features_come_with_the_answer_and_are_those_of_the_picture_as_it_is(build, flips, precision, pixels):
+def test_features_come_with_the_answer_and_are_those_of_the_picture_as_it_is(build, flips, crops, precision, pixels):
     plain = build()
-    classifier = _classifier(test_time_augmentation.averaged(plain, flips), precision)
+    classifier = _classifier(test_time_augmentation.averaged(plain, flips, crops), precision)
     for inference in ("openvino", "tensorflow"):
         answers, found = session.of(classifier, inference=inference)(pixels)
         asked = session.of(_classifier(plain, precision), inference=inference)
@@ -106,7 +111,8 @@ def test_features_come_with_the_answer_and_are_those_of_the_picture_as_it_is(bui
         np.testing.assert_allclose(found, alone, atol=tolerance)
         last = plain.get_layer("head") if build is _joined else keras.Sequential([plain.layers[-1]])
         np.testing.assert_allclose(last.predict_on_batch(alone), plainly, atol=1e-5)
-        views = [asked(pixels[:, ::rows, ::columns])[0] for rows, columns in VIEWS[flips]]
+        shown = [pixels] if crops == "none" else [pixels, _middle(pixels)]
+        views = [asked(one[:, ::rows, ::columns])[0] for one in shown for rows, columns in VIEWS[flips]]
         np.testing.assert_allclose(answers, np.mean(views, axis=0), atol=tolerance)
 
 

@@ -46,6 +46,7 @@ def test_the_committed_file_passes_and_comes_out_as_it_went_in():
         ("train_cnn.epochs", 10**12, "less than or equal to"),
         ("finetune_irv2.unfreeze", -1, "greater than or equal to 0"),
         ("finetune_irv2.unfreeze", 1.5, "valid integer"),
+        ("finetune_irv2.test_crops", "corners", "'none' or 'middle'"),
         ("finetune_irv2.views.crop", 1.0, "less than 1"),
         ("base.engine", "spark", "'local' or 'ray'"),
         ("fetch.source", "", "at least 1 character"),

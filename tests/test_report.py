@@ -658,9 +658,11 @@ def test_a_card_says_what_learned_and_what_is_asked(tell):
     plain = " ".join(_card(tell(), "irv2").split())
     assert "The backbone was frozen." in plain
     assert "mirror images" not in plain
-    tuned = " ".join(_card(tell(), "irv2", unfreeze="block8_10", test_flips="both").split())
+    assert "middle" not in plain
+    tuned = " ".join(_card(tell(), "irv2", unfreeze="block8_10", test_flips="both", test_crops="middle").split())
     assert "frozen at first; its end (block8_10) learned too" in tuned
     assert "mean of what it says of a picture and of its mirror images" in tuned
+    assert "mean of what it says of a picture and of its middle three quarters" in tuned
 
 
 def test_a_set_that_is_only_called_realwaste_has_neither_its_licence_nor_its_figures(tell):

@@ -180,12 +180,13 @@ def test_only_what_changed_reruns(done, changes, rerun):
 
 @pytest.mark.slow
 def test_a_third_backbone_leaves_images_and_the_other_models_alone(done):
-    """Which also learns from changed views, and beyond its head, twice for the repeats, and looks at mirror images."""
+    """Which also learns from changed views, and beyond its head, twice for the repeats, and has views at test."""
     edge = {"backbone": "MobileNet", "weights": "random", "image_size": 32, "epochs": 2}
-    edge |= {"unfreeze": "conv_pw_13", "test_flips": "both"}
+    edge |= {"unfreeze": "conv_pw_13", "test_flips": "horizontal", "test_crops": "middle"}
     edge["views"] = {"count": 1, "crop": 0.2, "stretch": 0.2, "color": 0.2, "background": 0.5, "degrade": 0.5}
     set_params(done, **{f"finetune_edge__{key}": value for key, value in edge.items()})
-    assert set(json.loads(run(done, "dvc", "status", "--json"))) == {"fetch", "embed_edge", "finetune_edge", "compare"}
+    changed = {"fetch", "embed_edge", "finetune_edge", "evaluate", "compare"}
+    assert set(json.loads(run(done, "dvc", "status", "--json"))) == changed
     rerun = {"fetch", "embed_edge", "finetune_edge", "suspects", "evaluate", "shortcuts", "explain", "compare"}
     assert set(ran(run(done, "dvc", "repro"))) == rerun
     metrics = {name: json.loads((done / f"metrics/{name}.json").read_text()) for name in ("compare", "evaluate")}

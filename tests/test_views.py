@@ -1,3 +1,4 @@
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ from realwaste.classifier import test_time_augmentation
 from realwaste.explanation import grad_cam
 from realwaste.finetuning import head
 from realwaste.network import cnn
+
+ALL = ("both", "middle")
 
 
 @pytest.fixture(scope="module")
@@ -21,25 +24,49 @@ def pixels():
 
 
 MIRRORED: dict[str, list[tuple[slice, ...]]] = {
+    "none": [],
     "horizontal": [np.s_[:, :, ::-1]],
     "both": [np.s_[:, :, ::-1], np.s_[:, ::-1], np.s_[:, ::-1, ::-1]],
 }
 
 
-@pytest.mark.parametrize("flips", MIRRORED)
+def middle(pictures):
+    """Of sixteen pixels a side the twelve in the middle, enlarged."""
+    cut = pictures[:, 2:14, 2:14].astype(np.float32)
+    return np.stack([np.rint(cv2.resize(one, (16, 16))) for one in cut]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("flips", "crops"), [("horizontal", "none"), ("both", "none"), ("none", "middle"), ALL])
 def test_the_answer_is_the_mean_over_the_views_and_a_picture_and_its_mirror_image_get_the_same(
-    classifier, pixels, flips, tmp_path
+    classifier, pixels, flips, crops, tmp_path
 ):
-    whole = test_time_augmentation.averaged(classifier, flips)
+    whole = test_time_augmentation.averaged(classifier, flips, crops)
     whole.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
-    seen = [pixels, *(pixels[view] for view in MIRRORED[flips])]
+    shown = [pixels] if crops == "none" else [pixels, middle(pixels)]
+    seen = [own for one in shown for own in (one, *(one[view] for view in MIRRORED[flips]))]
     expected = np.mean([classifier.predict_on_batch(view) for view in seen], axis=0)
     for model in (whole, loaded):
         np.testing.assert_allclose(model.predict_on_batch(pixels), expected, atol=1e-6)
-        np.testing.assert_allclose(model.predict_on_batch(pixels[:, :, ::-1]), expected, atol=1e-6)
+        if flips != "none":
+            np.testing.assert_allclose(model.predict_on_batch(pixels[:, :, ::-1]), expected, atol=1e-6)
     assert (np.abs(expected - classifier.predict_on_batch(pixels)) > 1e-4).any()
     assert loaded.count_params() == classifier.count_params()
+
+
+@pytest.mark.parametrize("size", [15, 16, 17, 224, 260])
+def test_the_middle_of_pictures_of_any_size_has_their_size_and_no_fractions(size):
+    image = keras.Input((size, size, 3), dtype="float32")
+    pooled = layers.GlobalAveragePooling2D()(image)
+    views = test_time_augmentation.views(test_time_augmentation.averaged(keras.Model(image, pooled), "none", "middle"))
+    line = np.arange(size, dtype=np.float32) / size * 250
+    pictures = np.repeat(np.broadcast_to(np.rint(line), (1, size, size))[..., np.newaxis], 3, axis=-1)
+    whole, seen = views.predict_on_batch(pictures)
+    np.testing.assert_array_equal(whole, pictures)
+    assert seen.shape == pictures.shape
+    np.testing.assert_array_equal(seen, np.rint(seen))
+    assert seen[0, :, 0].min() == pytest.approx(250 / 8, abs=250 / size + 1)
+    assert seen[0, :, -1].max() == pytest.approx(250 * 7 / 8, abs=2 * 250 / size + 1)
 
 
 def test_none_is_the_classifier_itself(classifier):
@@ -48,7 +75,7 @@ def test_none_is_the_classifier_itself(classifier):
 
 
 def test_what_looks_inside_finds_the_classifier_of_one_view(classifier, pixels):
-    heat = grad_cam.GradCam(test_time_augmentation.averaged(classifier, "both")).heat(pixels, np.zeros(5, np.int64))
+    heat = grad_cam.GradCam(test_time_augmentation.averaged(classifier, *ALL)).heat(pixels, np.zeros(5, np.int64))
     np.testing.assert_array_equal(heat, grad_cam.GradCam(classifier).heat(pixels, np.zeros(5, np.int64)))
 
 
@@ -64,4 +91,5 @@ def test_a_head_with_its_backbone_too(pixels):
 @pytest.mark.parametrize(("flips", "pictures"), [("none", 8), ("horizontal", 4), ("both", 2)])
 def test_a_batch_of_pictures_has_no_more_views_than_the_memory_was_shown_to_hold(flips, pictures):
     assert test_time_augmentation.batch_size(8, flips) == pictures
+    assert test_time_augmentation.batch_size(8, flips, "middle") == pictures // 2
     assert test_time_augmentation.batch_size(1, flips) == 1

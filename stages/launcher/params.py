@@ -31,6 +31,7 @@ ImageSize = Annotated[int, Field(ge=16, le=4096)]
 Cache = Literal["memory", "disk", "none"]
 Decay = Literal["constant", "cosine"]
 Flips = Literal["none", "horizontal", "both"]
+Crops = Literal["none", "middle"]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -144,6 +145,7 @@ class Finetune(Section):
     unfreeze: Annotated[int, Field(ge=0)] | Text
     unfrozen: Unfrozen
     test_flips: Flips
+    test_crops: Crops
 
 
 class FinetuneReport(Finetune):

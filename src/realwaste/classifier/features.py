@@ -15,33 +15,26 @@ from realwaste.compute.fused import HEAD
 def parts(classifier: keras.Model) -> tuple[keras.Model, keras.Model]:
     """Pictures to features (n, width), and features to probabilities (n, classes), of the classifier's own layers.
 
-    Of a classifier that looks at mirror images too, the first takes one view, and the second (n, views, width): first
-    the picture as it is, then in the order of realwaste.classifier.mirrors.
+    Of a classifier that looks at several views, features are (n, views, width): first of the picture as it is.
     """
     one_view = test_time_augmentation.single(classifier)
     extract, classify = _of_one_view(one_view)
     if one_view is classifier:
         return extract, classify
-    views, width = len(_joined(classifier).input), extract.output_shape[-1]
+    shown = test_time_augmentation.views(classifier)
+    views, width = len(shown.outputs), extract.output_shape[-1]
+    seen = ops.reshape(extract(layers.Concatenate(axis=0)(shown.outputs)), (views, -1, width))
     each = keras.Input((views, width), name="features")
     answers = ops.reshape(classify(ops.reshape(each, (-1, width))), (-1, views, classify.output_shape[-1]))
-    return extract, keras.Model(each, ops.mean(answers, axis=1))
+    return keras.Model(shown.inputs, ops.transpose(seen, (1, 0, 2))), keras.Model(each, ops.mean(answers, axis=1))
 
 
 def observed(classifier: keras.Model) -> keras.Model:
     """Pictures in; probabilities (n, classes), and features (n, width) of the picture as it is, out, in one pass."""
     extract, classify = parts(classifier)
-    if len(classify.input_shape) == 2:
-        return keras.Model(extract.inputs, [classify(extract.outputs[0]), extract.outputs[0]], name=classifier.name)
-    views, width = classify.input_shape[1:]
-    seen = ops.reshape(extract(_joined(classifier).output), (views, -1, width))
-    answers = classify(ops.transpose(seen, (1, 0, 2)))
-    return keras.Model(classifier.inputs, [answers, seen[0]], name=classifier.name)
-
-
-def _joined(classifier: keras.Model) -> layers.Layer:
-    """Where the views of a picture become one batch."""
-    return next(layer for layer in classifier.layers if isinstance(layer, layers.Concatenate))
+    seen = extract.outputs[0]
+    plain = seen if len(seen.shape) == 2 else seen[:, 0]
+    return keras.Model(extract.inputs, [classify(seen), plain], name=classifier.name)
 
 
 def strangeness(known: Novelty, features: keras.KerasTensor) -> keras.KerasTensor:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realwaste.classifier import model_file
-from realwaste.classifier.mirrors import AXES
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.novelty import Novelty
 from realwaste.classifier.probabilities import Probabilities
@@ -34,23 +33,21 @@ class Session:
         novelty: as of Classifier.
         prepare: makes `extract`, once it is needed.
         classify: features to probabilities, in float32.
-        views: of a picture that its answer is the mean for.
     """
 
     facts: Facts
     novelty: Novelty | None
     prepare: Callable[[], Network]
     classify: Network
-    views: int = 1
 
     @cached_property
     def extract(self) -> Network:
-        """Pictures to features, in the precision of the facts, so that what was tested is what is used."""
+        """Pictures to features, (width,) or (views, width) of each, in the precision in which they were tested."""
         return self.prepare()
 
     def __call__(self, pictures: Pixels) -> tuple[Probabilities, Features]:
-        seen = [self.extract(np.flip(pictures, axes)) for axes in AXES[self.views]]
-        return self.classify(seen[0] if len(seen) == 1 else np.stack(seen, axis=1)), seen[0]
+        seen = self.extract(pictures)
+        return self.classify(seen), seen if seen.ndim == 2 else seen[:, 0]
 
     def of_batches(self, batches: Iterable[Pixels]) -> tuple[Probabilities, Features]:
         """Of pictures that need not fit in memory together."""
@@ -83,7 +80,6 @@ def of(classifier: Classifier, *, inference: str = "auto", rows: int | None = No
         classifier.novelty,
         partial(engines.network, extract, at_once, policy=facts.precision, engine=engine),
         engines.network(classify, at_once, policy="float32", engine=engine),
-        _views(classify.input_shape),
     )
 
 
@@ -117,13 +113,7 @@ def opened(
         model_file.novelty_of(path),
         partial(on_openvino.network, extract, at_once, facts.precision),
         on_openvino.network(classify, at_once, "float32"),
-        _views(classify.inputs[0].partial_shape),
     )
-
-
-def _views(features: Sequence[object]) -> int:
-    """By the shape of what probabilities are made of: (n, width) or (n, views, width)."""
-    return 1 if len(features) == 2 else int(str(features[1]))
 
 
 def _converted(classifier: Classifier) -> "Networks":

@@ -89,8 +89,9 @@ def _named(classifier: Classifier) -> keras.Model:
     model, known = classifier.model, classifier.novelty
     if known is None:
         return keras.Model(model.inputs, {OUTPUT: model.outputs[0]})
-    answers, found = features.observed(model).outputs
-    return keras.Model(model.inputs, {OUTPUT: answers, STRANGENESS: features.strangeness(known, found)})
+    seen = features.observed(model)
+    answers, found = seen.outputs
+    return keras.Model(seen.inputs, {OUTPUT: answers, STRANGENESS: features.strangeness(known, found)})
 
 
 def _record(classifier: Classifier, dtype: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ Heat = NDArray[np.float32]
 
 
 class GradCam:
-    """Heat maps of one classifier, without the mirror images that it may look at too; built once, asked often."""
+    """Heat maps of one classifier, without the other views that it may have; built once, asked often."""
 
     def __init__(self, classifier: keras.Model) -> None:
         self._to_map, rest = _split(_functional(test_time_augmentation.single(classifier)))

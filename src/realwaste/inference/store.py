@@ -18,7 +18,7 @@ from realwaste.inference import on_openvino
 from realwaste.inference.library import openvino
 
 Networks = dict[str, openvino.Model]
-_LAYOUT = 1  # of what is kept, and of how it is made
+_LAYOUT = 2  # of what is kept, and of how it is made
 _MOST = 12  # files whose networks are kept; those that were not used for longest go
 
 
