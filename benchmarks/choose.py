@@ -22,13 +22,13 @@ from threadpoolctl import threadpool_limits
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
-from realwaste.commands import acquisition
 from realwaste.core import log
 from realwaste.core.files import write_json
 from realwaste.dataset import leakage, manifest
 from realwaste.dataset.labels import classes_of
 from realwaste.embedding import local
 from realwaste.inference import engines
+from realwaste.labelling import acquisition
 from realwaste.sources.published import COUNTS
 
 RESULTS = ROOT / "benchmarks/choose.json"

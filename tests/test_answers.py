@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 
 from realwaste.__main__ import app
 from realwaste.classifier.novelty import UNLIKE
-from realwaste.commands import address_download, answer_csv, output, prediction, remote
-from realwaste.commands.prediction import NOT_SURE
-from realwaste.commands.row_table import Column, RowTable
 from realwaste.core import log
 from realwaste.core.errors import UserError
+from realwaste.predict import address_download, answer_csv, output, prediction, remote
+from realwaste.predict.prediction import NOT_SURE
+from realwaste.predict.row_table import Column, RowTable
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from realwaste.__main__ import app
 from realwaste.classifier.model_file import Facts
 from realwaste.classifier.novelty import UNLIKE, Novelty
 from realwaste.classifier.session import Session
-from realwaste.commands import acquisition, choice, opening
+from realwaste.commands import opening
 from realwaste.core.files import read_json
 from realwaste.inference.engines import Network
+from realwaste.labelling import acquisition, choice
 
 CLASSES = ("Blue", "Green", "Red")
 COLORS = {"red": (250, 10, 10), "green": (10, 250, 10), "purple": (130, 0, 120), "teal": (0, 130, 120)}

@@ -20,12 +20,13 @@ from realwaste.__main__ import app
 from realwaste.classifier import model_file, novelty, session
 from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.classifier.temperature_scaling import tempered
-from realwaste.commands import image_paths, model_choice, prediction
+from realwaste.commands import model_choice
 from realwaste.core import start_up
 from realwaste.core.errors import UserError
 from realwaste.images import reader
 from realwaste.images.reader import decode
 from realwaste.network import cnn
+from realwaste.predict import image_paths, prediction
 from realwaste.sources.file_names import printable
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")

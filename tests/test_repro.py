@@ -16,10 +16,10 @@ from tiny_pipeline import ORDER, ran, run
 from benchmarks.parts.workspace import set_params
 from realwaste.classifier import model_file, session
 from realwaste.classifier.temperature_scaling import tempered
-from realwaste.commands import prediction
 from realwaste.compute import precision
 from realwaste.core import machine
 from realwaste.evaluation import predictions
+from realwaste.predict import prediction
 
 
 @pytest.fixture(scope="module")

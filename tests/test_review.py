@@ -27,9 +27,9 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv, write_json
 from realwaste.dataset import manifest, relabelling
 from realwaste.dataset.relabelling import DROP, FILE, KEEP, Decision
-from realwaste.review import queue as queues
-from realwaste.review.app import build
-from realwaste.review.journal import Journal
+from realwaste.labelling import queue as queues
+from realwaste.labelling.app import build
+from realwaste.labelling.journal import Journal
 from realwaste.serve import address
 from realwaste.serve.connection import Limits
 from realwaste.serve.server import configured

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.commands import watching
+from realwaste.predict import watching
 
 
 @pytest.fixture

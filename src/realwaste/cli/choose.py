@@ -13,8 +13,8 @@ from realwaste.core import log
 from realwaste.sources.file_names import printable
 
 if TYPE_CHECKING:
-    from realwaste.commands.choice import Choice, Seen, Vector
-    from realwaste.commands.prediction import Answer
+    from realwaste.labelling.choice import Choice, Seen, Vector
+    from realwaste.predict.prediction import Answer
 
 _PROGRESS_FROM = 8  # images
 
@@ -69,7 +69,8 @@ def choose(
     Example: `realwaste choose unlabelled/ --count 50 --sheet look.jpg`
     """
     # OpenCV, which --help need not wait for.
-    from realwaste.commands import choice, choice_table, contact_sheet, image_paths  # noqa: PLC0415
+    from realwaste.labelling import choice, choice_table, contact_sheet  # noqa: PLC0415
+    from realwaste.predict import image_paths  # noqa: PLC0415
 
     if sheet:
         contact_sheet.check(sheet, count, folder)

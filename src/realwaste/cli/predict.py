@@ -99,7 +99,7 @@ def predict(
         rule = "--all-models asks every model: there is no one answer for --model, --overlay and --sort-into."
         raise UserError(rule, "Leave it out, or them.")
     # OpenCV, which --help need not wait for.
-    from realwaste.commands import asking, inputs  # noqa: PLC0415
+    from realwaste.predict import asking, inputs  # noqa: PLC0415
 
     asked = asking.Request(model, all_models, top, min_confidence, as_json, csv, sort_into, overlay, watch)
     with inputs.opened(images or [], needed=watch is None) as given:

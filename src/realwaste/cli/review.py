@@ -34,11 +34,11 @@ def review(
     if missing:
         rule = f"`realwaste review` needs packages that are not installed: {', '.join(missing)}."
         raise UserError(rule, "Run `make setup-dev`, or pip install '.[serve]', in the checkout.")
-    from realwaste.review import queue  # noqa: PLC0415 - pandas, which --help need not wait for
+    from realwaste.labelling import queue  # noqa: PLC0415 - pandas, which --help need not wait for
     from realwaste.serve import address  # noqa: PLC0415 - beside it
 
     found = queue.load(count)
     with address.bound(_HOST, port) as listening:
-        from realwaste.review import server  # noqa: PLC0415 - an optional extra
+        from realwaste.labelling import server  # noqa: PLC0415 - an optional extra
 
         server.run(found, listening)

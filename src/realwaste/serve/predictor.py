@@ -12,10 +12,10 @@ import numpy as np
 
 from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.session import Session
-from realwaste.commands import prediction
-from realwaste.commands.prediction import Prediction
 from realwaste.explanation import overlays
 from realwaste.images.reader import Pixels, decode, resize
+from realwaste.predict import prediction
+from realwaste.predict.prediction import Prediction
 
 if TYPE_CHECKING:
     from realwaste.explanation.grad_cam import GradCam
@@ -29,7 +29,7 @@ class UndefinedAnswerError(Exception):
 class Answered:
     """Every class, the most probable first; and the heat of one of them as a PNG data URL, if it was asked for.
 
-    strangeness and unlike are as of realwaste.commands.prediction.Answer.
+    strangeness and unlike are as of realwaste.predict.prediction.Answer.
 
     The heat is a layer to lay over the photograph, as opaque as it is high, stretched to the photograph's sides. It is
     None where nothing in the photograph speaks for the class.

@@ -7,14 +7,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from realwaste.commands import answer_csv, opening, output, output_folder, overlay_files, watching
-from realwaste.commands.inputs import Inputs
-from realwaste.commands.one_model import OneModel
-from realwaste.commands.prediction_table import widest
-from realwaste.commands.side_by_side import SideBySide
-from realwaste.commands.sorting import Sorter
-from realwaste.commands.view import View
+from realwaste.commands import opening
 from realwaste.core.log import logger
+from realwaste.predict import answer_csv, output, output_folder, overlay_files, watching
+from realwaste.predict.inputs import Inputs
+from realwaste.predict.one_model import OneModel
+from realwaste.predict.prediction_table import widest
+from realwaste.predict.side_by_side import SideBySide
+from realwaste.predict.sorting import Sorter
+from realwaste.predict.view import View
 
 _NAMES_TO_COME = 40  # characters of a file's name, where it is not known yet
 

@@ -15,17 +15,17 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.images.reader import Pixels, UnreadableImageError, decode, read_bytes
-from realwaste.review.journal import Journal
-from realwaste.review.queue import RAW, Queue
+from realwaste.labelling.journal import Journal
+from realwaste.labelling.queue import RAW, Queue
 from realwaste.serve.guard import Guard
 
 LIMIT = 100_000  # bytes of an answer
 _JSON = "application/json"
 _QUALITY = 92
 _PAGE = {  # path: room, file and kind; what looks alike is the other page's
-    "/": ("review", "index.html", "text/html"),
-    "/review.css": ("review", "review.css", "text/css"),
-    "/review.js": ("review", "review.js", "text/javascript"),
+    "/": ("labelling", "index.html", "text/html"),
+    "/review.css": ("labelling", "review.css", "text/css"),
+    "/review.js": ("labelling", "review.js", "text/javascript"),
     "/style.css": ("serve", "style.css", "text/css"),
     "/icon.svg": ("serve", "icon.svg", "image/svg+xml"),
 }

@@ -15,9 +15,9 @@ import numpy as np
 from realwaste.classifier.probabilities import Probabilities
 from realwaste.classifier.session import Session
 from realwaste.classifier.temperature_scaling import tempered
-from realwaste.commands.remote import Remote
 from realwaste.images import reader
 from realwaste.images.reader import Pixels, UnreadableImageError
+from realwaste.predict.remote import Remote
 from realwaste.sources.file_names import unicode
 
 UNDEFINED = "the model's answer is no number: its training diverged"

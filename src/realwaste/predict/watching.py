@@ -11,9 +11,9 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from realwaste.commands import answer_csv, image_paths
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
+from realwaste.predict import answer_csv, image_paths
 from realwaste.sources.file_names import printable
 
 Stamp = tuple[int, int]  # bytes, and the time of the last change in ns

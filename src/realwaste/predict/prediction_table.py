@@ -6,8 +6,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from realwaste.classifier.novelty import UNLIKE
-from realwaste.commands.prediction import NOT_SURE, Answer
-from realwaste.commands.row_table import Column
+from realwaste.predict.prediction import NOT_SURE, Answer
+from realwaste.predict.row_table import Column
 from realwaste.sources.file_names import printable
 
 _HEADINGS = ("most likely", "next")

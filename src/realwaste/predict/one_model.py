@@ -8,16 +8,16 @@ from typing import Any
 from rich.text import Text
 
 from realwaste.classifier.session import Session
-from realwaste.commands import prediction, prediction_table
-from realwaste.commands.answer_csv import Value, path_cell
-from realwaste.commands.prediction import Answer
-from realwaste.commands.remote import Remote
-from realwaste.commands.row_table import Column
+from realwaste.predict import prediction, prediction_table
+from realwaste.predict.answer_csv import Value, path_cell
+from realwaste.predict.prediction import Answer
+from realwaste.predict.remote import Remote
+from realwaste.predict.row_table import Column
 
 
 @dataclass(frozen=True)
 class OneModel:
-    """As of realwaste.commands.view.View.
+    """As of realwaste.predict.view.View.
 
     Attributes:
         top: how many classes of each photograph are told.

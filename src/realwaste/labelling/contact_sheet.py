@@ -7,10 +7,10 @@ from pathlib import Path
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
-from realwaste.commands.choice import SHOWN, Candidate
 from realwaste.core.errors import UserError
 from realwaste.core.files import replacing
 from realwaste.images.reader import decode, read_bytes
+from realwaste.labelling.choice import SHOWN, Candidate
 from realwaste.sources.file_names import printable
 
 KINDS = (".jpg", ".jpeg", ".png")

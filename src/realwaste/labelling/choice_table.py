@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from realwaste.classifier.novelty import UNLIKE
-from realwaste.commands.choice import SHOWN, Choice
+from realwaste.labelling.choice import SHOWN, Choice
 from realwaste.sources.file_names import printable
 
 

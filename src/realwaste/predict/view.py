@@ -6,9 +6,9 @@ from typing import Any, Protocol, TypeVar
 
 from rich.text import Text
 
-from realwaste.commands.answer_csv import Value
-from realwaste.commands.remote import Remote
-from realwaste.commands.row_table import Column
+from realwaste.predict.answer_csv import Value
+from realwaste.predict.remote import Remote
+from realwaste.predict.row_table import Column
 
 
 class Told(Protocol):
@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Told)
 
 
 class View(Protocol[T]):
-    """realwaste.commands.one_model or side_by_side."""
+    """realwaste.predict.one_model or side_by_side."""
 
     def answers(self, paths: Iterable[Path], remote: Mapping[Path, Remote]) -> Iterator[T]:
         """One a path, as they come."""

@@ -8,11 +8,11 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from realwaste.commands.output_folder import file_name
-from realwaste.commands.prediction import Answer
 from realwaste.core.files import replacing
 from realwaste.core.log import logger
 from realwaste.images.file_format import format_of
+from realwaste.predict.output_folder import file_name
+from realwaste.predict.prediction import Answer
 from realwaste.sources.file_names import printable
 from realwaste.sources.image_files import is_image
 

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from realwaste.commands import answer_csv, standard_output
-from realwaste.commands.row_table import RowTable
-from realwaste.commands.view import T, View
+from realwaste.commands import standard_output
 from realwaste.core import log
+from realwaste.predict import answer_csv
+from realwaste.predict.row_table import RowTable
+from realwaste.predict.view import T, View
 
 _PROGRESS_FROM = 8  # images
 Item = TypeVar("Item")

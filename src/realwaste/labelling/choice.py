@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realwaste.classifier.session import Session
-from realwaste.commands import acquisition, prediction
-from realwaste.commands.prediction import Answer, Prediction
 from realwaste.core import files
 from realwaste.core.errors import UserError
 from realwaste.inference.engines import Network
+from realwaste.labelling import acquisition
+from realwaste.predict import prediction
+from realwaste.predict.prediction import Answer, Prediction
 from realwaste.sources.file_names import unicode
 
 SHOWN = 2  # classes of each photograph

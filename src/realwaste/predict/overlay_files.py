@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from realwaste.classifier.model_file import Classifier
-from realwaste.commands.output_folder import file_name
-from realwaste.commands.prediction import Answer
 from realwaste.explanation import overlays
 from realwaste.images.reader import Pixels, decode, read_bytes, resize
+from realwaste.predict.output_folder import file_name
+from realwaste.predict.prediction import Answer
 
 LONGEST_SIDE = 1024  # pixels
 _STEM_BYTES = 160  # of the 255 that a file name may have; class, number and suffix come to it

@@ -8,12 +8,12 @@ from typing import Any
 from rich.text import Text
 
 from realwaste.classifier.session import Session
-from realwaste.commands import prediction
-from realwaste.commands.answer_csv import Value, path_cell
-from realwaste.commands.prediction import NOT_SURE, Answer
-from realwaste.commands.prediction_table import widest
-from realwaste.commands.remote import Remote
-from realwaste.commands.row_table import Column
+from realwaste.predict import prediction
+from realwaste.predict.answer_csv import Value, path_cell
+from realwaste.predict.prediction import NOT_SURE, Answer
+from realwaste.predict.prediction_table import widest
+from realwaste.predict.remote import Remote
+from realwaste.predict.row_table import Column
 from realwaste.sources.file_names import printable, unicode
 
 _UNLIKE = ", unlike"  # anything that this model has learned
@@ -38,7 +38,7 @@ class Together:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """As of realwaste.commands.view.View.
+    """As of realwaste.predict.view.View.
 
     Attributes:
         asked: the models by their names, as they are to stand.

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
-from realwaste.commands import image_paths, remote
-from realwaste.commands.remote import STANDARD_INPUT, Remote
+from realwaste.predict import image_paths, remote
+from realwaste.predict.remote import STANDARD_INPUT, Remote
 from realwaste.sources import address
 
 
@@ -71,7 +71,7 @@ def _shown(argument: str) -> str:
 
 def _fetch(argument: str) -> Callable[[], bytes]:
     if argument != STANDARD_INPUT:
-        from realwaste.commands import address_download  # noqa: PLC0415 - requests, which files need not wait for
+        from realwaste.predict import address_download  # noqa: PLC0415 - requests, which files need not wait for
 
         return partial(address_download.download, argument)
     data = remote.read_standard_input()

@@ -6,9 +6,9 @@ import socket
 import uvicorn
 
 from realwaste.core.log import logger
-from realwaste.review.app import build
-from realwaste.review.journal import Journal
-from realwaste.review.queue import RAW, Queue
+from realwaste.labelling.app import build
+from realwaste.labelling.journal import Journal
+from realwaste.labelling.queue import RAW, Queue
 from realwaste.serve.address import names
 from realwaste.serve.connection import Limits
 from realwaste.serve.server import configured
