@@ -500,6 +500,14 @@ def test_many_rejected_files_are_counted(tell):
     assert "and 7 more in data/rejected.csv" in page
 
 
+def test_labels_mended_by_hand_are_counted(tell):
+    story = tell()
+    assert "By hand" not in html_report.page(story)
+    mended = {"kept": 5, "relabelled": 3, "dropped": 2}
+    page = html_report.page(dataclasses.replace(story, validated={**story.validated, "by_hand": mended}))
+    assert "By hand, in <code>relabel.yaml</code>: 3 relabelled, 2 dropped." in page
+
+
 def _card(story: html_report.Story, name: str, **changes: object) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
     parameters = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12, "seed": 42} | changes
