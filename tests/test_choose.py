@@ -96,12 +96,16 @@ def test_each_file_has_its_own_features_with_unreadable_ones_between(views, phot
     paths = [photos / f"{name}.png" for name in ("red", "b", "green", "b", "teal")]
     asked = _session()
     if views == 2:
-        classify = asked.classify
+        extract, classify = asked.extract, asked.classify
+
+        def both(pixels):
+            return np.stack([extract.run(pixels), extract.run(255 - pixels)], axis=1)
 
         def of_both(features):
-            return classify.run(features.mean(axis=1))
+            return classify.run(features[:, 0])
 
-        asked = replace(asked, views=2, classify=replace(classify, run=of_both))
+        two = replace(extract, run=both, shape=(2, *extract.shape))
+        asked = replace(asked, prepare=lambda: two, classify=replace(classify, run=of_both))
     found = list(choice.answers(asked, paths))
     assert [answer.error for answer, _ in found] == [None, "not an image", None, "not an image", None]
     assert [vector is None for _, vector in found] == [False, True, False, True, False]

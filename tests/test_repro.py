@@ -232,7 +232,7 @@ def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
 @pytest.mark.parametrize(
     ("stage", "values", "said"),
     [
-        ("fetch", {"fetch__source": "no/such/folder"}, r"existing folder or zip\. Received: 'no/such/folder'"),
+        ("fetch", {"fetch__source": "no/such/folder"}, r"existing folder, zip or CSV\. Received: 'no/such/folder'"),
         ("fetch", {"fetch__source": "empty_class"}, r"'metal' holds none"),
         ("fetch", {"fetch__source": "one_class"}, r"two classes at least"),
         ("fetch", {"fetch__sources": "x"}, r"fetch\.sources is no known parameter"),

@@ -41,7 +41,9 @@ def test_the_version():
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_shown_for_a_shell(shell):
+def test_completion_is_shown_for_a_shell(shell, monkeypatch):
+    # Typer's own, for tests: else it is that of the shell that started them.
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     done = CliRunner().invoke(app, ["--show-completion", shell], prog_name="realwaste")
     assert done.exit_code == 0
     assert "_REALWASTE_COMPLETE" in done.stdout
@@ -65,7 +67,8 @@ def test_a_shell_completes_verbs_options_and_models(typed, offered, tmp_path, mo
 
 
 def test_completion_is_installed_into_the_shell_s_own_file(tmp_path):
-    done = _process("-m", "realwaste", "--install-completion", "bash", cwd=tmp_path, HOME=str(tmp_path))
+    test = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)}
+    done = _process("-m", "realwaste", "--install-completion", "bash", cwd=tmp_path, **test)
     assert done.returncode == 0, done.stderr
     assert "realwaste" in (tmp_path / ".bashrc").read_text()
 
