@@ -73,6 +73,7 @@ def test_the_table_says_on_what_it_was_measured():
     assert told.count("**not shown**") + told.count("**does not hold**") == len(list(tables.measured(_found())))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_trains_only_what_is_missing(images, tmp_path, monkeypatch):
     photos, results = images(a=8, b=8), tmp_path / "found.json"
     for name, value in (("SIZE", 16), ("SEEDS", (42, 43)), ("ACTIVATIONS", ("relu",))):

@@ -164,9 +164,10 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
 @pytest.mark.parametrize(
     ("changes", "rerun"),
     [
-        (
+        pytest.param(
             {"train_cnn__learning_rate": 0.002, "finetune_densenet__epochs": 3},
             ["train_cnn", "finetune_densenet", "evaluate", "shortcuts", "explain", "compare"],
+            marks=pytest.mark.slow,
         ),
         pytest.param({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"], marks=pytest.mark.slow),
         pytest.param({"plots__color": "#445566"}, ["validate_images", "split", "compare"], marks=pytest.mark.slow),
