@@ -13,7 +13,9 @@ def converted(model: keras.Model) -> openvino.Model:
     """
     image = model.inputs[0]
     traced = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
-    made = openvino.convert_model(traced.get_concrete_function(tf.TensorSpec(image.shape, image.dtype)))
+    graph = traced.get_concrete_function(tf.TensorSpec(image.shape, image.dtype))
+    # Weights of its own: shared ones are TensorFlow's memory, which others write to once `graph` has gone.
+    made = openvino.convert_model(graph, share_weights=False)
     if len(image.shape) != 4:
         return made
     taking = openvino.preprocess.PrePostProcessor(made)
