@@ -20,6 +20,7 @@ from realwaste.compute import device
 from realwaste.core import machine
 from realwaste.finetuning import head
 from realwaste.inference import conversion, engines, on_openvino, portable, store
+from realwaste.inference.library import openvino
 from realwaste.network import cnn
 
 SIDE = 32
@@ -204,3 +205,17 @@ def test_a_network_as_files_is_the_network(extractor, pixels, tmp_path):
     again = on_openvino.load(tmp_path / "n.xml")
     ours, theirs = (on_openvino.network(one, 4, "float32")(pixels) for one in (made, again))
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_converted_network_has_weights_of_its_own(monkeypatch):
+    """Asked for: what becomes of shared ones depends on who gets their memory next, and only large models were hit."""
+    asked, convert = [], openvino.convert_model
+
+    def converting(graph, **options):
+        asked.append(options)
+        return convert(graph, **options)
+
+    monkeypatch.setattr(openvino, "convert_model", converting)
+    image = keras.Input((8, 8, 3))
+    conversion.converted(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)))
+    assert asked == [{"share_weights": False}]
