@@ -1,11 +1,10 @@
 """`realwaste review`."""
 
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
-from realwaste.core.errors import UserError
+from realwaste.cli import extras
 
 _HOST = "127.0.0.1"  # no other: who reaches the page changes the labels
 _NEEDS = ("fastapi", "uvicorn")
@@ -30,10 +29,7 @@ def review(
 
     Example: `realwaste review`
     """
-    missing = [name for name in _NEEDS if find_spec(name) is None]
-    if missing:
-        rule = f"`realwaste review` needs packages that are not installed: {', '.join(missing)}."
-        raise UserError(rule, "Run `make setup-dev`, or pip install '.[serve]', in the checkout.")
+    extras.require("review", _NEEDS)
     from realwaste.labelling import queue  # noqa: PLC0415 - pandas, which --help need not wait for
     from realwaste.serve import address  # noqa: PLC0415 - beside it
 

@@ -1,13 +1,12 @@
 """`realwaste serve`."""
 
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
+from realwaste.cli import extras
 from realwaste.cli.options import Model
 from realwaste.commands import opening
-from realwaste.core.errors import UserError
 
 _NEEDS = ("fastapi", "python_multipart", "uvicorn")
 
@@ -52,7 +51,7 @@ def serve(
 
     Example: `realwaste serve --model irv2 --port 8080`; docs/deploy.md is about serving others.
     """
-    _check_installed()
+    extras.require("serve", _NEEDS)
     from realwaste.serve import address  # noqa: PLC0415 - beside what follows
 
     with address.bound(host, port) as listening:
@@ -68,10 +67,3 @@ def serve(
             uploads=Uploads(int(max_mb * 1e6), max_files, int(max_total_mb * 1e6)),
             access_log=access_log,
         )
-
-
-def _check_installed() -> None:
-    missing = [name for name in _NEEDS if find_spec(name) is None]
-    if missing:
-        rule = f"`realwaste serve` needs packages that are not installed: {', '.join(missing)}."
-        raise UserError(rule, "Run `make setup-dev`, or pip install '.[serve]', in the checkout.")

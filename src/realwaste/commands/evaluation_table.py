@@ -25,9 +25,7 @@ def tables(source: str, told: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def _whole(source: str, told: Mapping[str, Any]) -> Table:
-    drawn = _drawn(
-        "Classes it knows, of", "images", "accuracy", "95 % interval", "mean confidence", "calibration error"
-    )
+    drawn = empty("Classes it knows, of", "images", "accuracy", "95 % interval", "mean confidence", "calibration error")
     interval = f"{told['accuracy_low']:.3f} to {told['accuracy_high']:.3f}"
     confidence, error = f"{told['mean_confidence']:.3f}", f"{told['ece']:.3f}"
     drawn.add_row(Text(printable(source)), str(told["images"]), f"{told['accuracy']:.3f}", interval, confidence, error)
@@ -35,7 +33,7 @@ def _whole(source: str, told: Mapping[str, Any]) -> Table:
 
 
 def _classes(per_class: Mapping[str, Mapping[str, Any]]) -> Table:
-    drawn = _drawn("class", "images", "precision", "recall", "95 % interval", "F1")
+    drawn = empty("class", "images", "precision", "recall", "95 % interval", "F1")
     for name, own in per_class.items():
         interval = f"{own['recall_low']:.3f} to {own['recall_high']:.3f}"
         shares = [f"{own[key]:.3f}" for key in ("precision", "recall", "f1")]
@@ -44,7 +42,7 @@ def _classes(per_class: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Table:
-    drawn = _drawn("class, and taken for", *next(iter(confusion.values())))
+    drawn = empty("class, and taken for", *next(iter(confusion.values())))
     for name, counts in confusion.items():
         cells = (Text(str(count), "bold" if other == name else "dim") for other, count in counts.items())
         drawn.add_row(Text(printable(name)), *cells)
@@ -52,7 +50,7 @@ def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Table:
 
 
 def _unknown(folders: Mapping[str, Mapping[str, Any]]) -> Table:
-    drawn = _drawn("Classes it cannot know", "images", "mean confidence")
+    drawn = empty("Classes it cannot know", "images", "mean confidence")
     drawn.add_column("said", overflow="fold")
     for name, own in folders.items():
         said = sorted(((count, other) for other, count in own["said"].items() if count), reverse=True)
@@ -61,7 +59,8 @@ def _unknown(folders: Mapping[str, Mapping[str, Any]]) -> Table:
     return drawn
 
 
-def _drawn(first: str, *numbers: str) -> Table:
+def empty(first: str, *numbers: str) -> Table:
+    """A table without rows yet: a column of words, then those of numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(first, overflow="fold")
     for name in numbers:

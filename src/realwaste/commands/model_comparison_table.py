@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from realwaste.commands.evaluation_table import empty
 from realwaste.commands.model_comparison import Pair
 from realwaste.sources.file_names import printable
 
@@ -41,7 +41,7 @@ def left_out(pair: Pair, names: Sequence[str]) -> Iterator[str]:
 
 
 def _accuracies(pair: Pair, names: Sequence[str], told: Mapping[str, Any]) -> Table:
-    drawn = _drawn("model", "classes", "photographs", "right", "accuracy", "95 % interval")
+    drawn = empty("model", "classes", "photographs", "right", "accuracy", "95 % interval")
     for name, facts, own in zip(names, pair.facts, told["models"], strict=True):
         interval = f"{own['accuracy_low']:.3f} to {own['accuracy_high']:.3f}"
         right = round(own["accuracy"] * told["images"])
@@ -51,7 +51,7 @@ def _accuracies(pair: Pair, names: Sequence[str], told: Mapping[str, Any]) -> Ta
 
 
 def _difference(names: Sequence[str], told: Mapping[str, Any]) -> Table:
-    drawn = _drawn("difference, first less second", "95 % interval", "only first right", "only second right")
+    drawn = empty("difference, first less second", "95 % interval", "only first right", "only second right")
     for heading in ("McNemar's p", "p by groups"):
         drawn.add_column(heading, justify="right", overflow="fold")
     drawn.add_column("verdict", overflow="fold")
@@ -64,11 +64,3 @@ def _difference(names: Sequence[str], told: Mapping[str, Any]) -> Table:
 
 def _p(value: float) -> str:
     return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
-
-
-def _drawn(first: str, *numbers: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold")
-    for name in numbers:
-        table.add_column(name, justify="right", overflow="fold")
-    return table

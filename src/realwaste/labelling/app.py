@@ -2,21 +2,20 @@
 
 import threading
 from collections.abc import Iterable
-from importlib.resources import files
 from typing import Annotated, Any
 
 import cv2
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
-from starlette.exceptions import HTTPException as AnyHTTPException
 
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
-from realwaste.images.reader import Pixels, UnreadableImageError, decode, read_bytes
+from realwaste.images.reader import UnreadableImageError, decode, read_bytes
 from realwaste.labelling.journal import Journal
 from realwaste.labelling.queue import RAW, Queue
+from realwaste.predict.scaling import at_most
+from realwaste.serve import errors, static
 from realwaste.serve.guard import Guard
 
 LIMIT = 100_000  # bytes of an answer
@@ -50,7 +49,7 @@ def build(queue: Queue, journal: Journal, *, hosts: Iterable[str] | None, reques
     app.add_middleware(Guard, limit=LIMIT, hosts=hosts, requests=requests)
     _say_errors_alike(app)
     for path, (room, name, kind) in _PAGE.items():
-        _serve_file(app, path, (files(f"realwaste.{room}") / "page" / name).read_bytes(), kind)
+        static.serve(app, path, room, name, kind)
     _show(app, queue, journal)
     _take_answers(app, queue, journal)
     return app
@@ -74,7 +73,7 @@ def _show(app: FastAPI, queue: Queue, journal: Journal) -> None:
         path = RAW / queue.manifest["path"].iloc[row]
         try:
             with decoding:
-                seen = _at_most(decode(read_bytes(path)), side)
+                seen = at_most(decode(read_bytes(path)), side)
         except (OSError, UnreadableImageError) as error:
             raise HTTPException(404, f"{path} cannot be shown: {getattr(error, 'strerror', None) or error}.") from None
         packed = cv2.imencode(".jpg", seen[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
@@ -104,30 +103,8 @@ def _take_answers(app: FastAPI, queue: Queue, journal: Journal) -> None:
         return {"paths": journal.undo(), "decided": journal.labels(), "can_undo": journal.can_undo}
 
 
-def _at_most(pixels: Pixels, side: int) -> Pixels:
-    height, width = pixels.shape[:2]
-    factor = min(1, side / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype("uint8", copy=False)
-
-
-def _serve_file(app: FastAPI, path: str, content: bytes, kind: str) -> None:
-    @app.get(path)
-    async def file() -> Response:
-        return Response(content, media_type=kind)
-
-
 def _say_errors_alike(app: FastAPI) -> None:
-    """Every error as {"error": words}."""
-
-    @app.exception_handler(AnyHTTPException)
-    async def refused(_: Request, error: AnyHTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+    errors.say_alike(app)
 
     @app.exception_handler(UserError)
     async def mistaken(_: Request, error: UserError) -> JSONResponse:

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from realwaste.classifier.model_file import Classifier
 from realwaste.explanation import overlays
-from realwaste.images.reader import Pixels, decode, read_bytes, resize
+from realwaste.images.reader import decode, read_bytes, resize
 from realwaste.predict.output_folder import file_name
 from realwaste.predict.prediction import Answer
+from realwaste.predict.scaling import at_most
 
 LONGEST_SIDE = 1024  # pixels
 _STEM_BYTES = 160  # of the 255 that a file name may have; class, number and suffix come to it
@@ -42,7 +42,7 @@ class OverlayFiles:
         pixels = resize(photo, self._facts.image_size)[np.newaxis]
         heat = self._cam.heat(pixels, np.array([self._facts.classes.index(best)]))[0]
         path = self._folder / self._free_name(answer.path.stem, best)
-        overlays.write(path, overlays.overlay(_at_most(photo, LONGEST_SIDE), heat))
+        overlays.write(path, overlays.overlay(at_most(photo, LONGEST_SIDE), heat))
         return path
 
     def _free_name(self, stem: str, label: str) -> str:
@@ -54,12 +54,3 @@ class OverlayFiles:
             name = f"{base}-{number}.png"
         self._written.add(name)
         return name
-
-
-def _at_most(photo: Pixels, side: int) -> Pixels:
-    height, width = photo.shape[:2]
-    factor = side / max(height, width)
-    if factor >= 1:
-        return photo
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

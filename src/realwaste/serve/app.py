@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as AnyHTTPException
@@ -17,7 +15,7 @@ from starlette.routing import Route
 from realwaste import __doc__ as about
 from realwaste.core.log import logger
 from realwaste.images.reader import UnreadableImageError
-from realwaste.serve import answers
+from realwaste.serve import answers, errors, static
 from realwaste.serve.access_log import AccessLog
 from realwaste.serve.guard import BUSY, FORM, RETRY, Guard, too_large
 from realwaste.serve.predictor import Answered, Predictor, UndefinedAnswerError
@@ -83,7 +81,7 @@ def build(
     app.add_middleware(Guard, limit=uploads.limit, form_limit=uploads.form, hosts=hosts, requests=requests)
     _say_errors_alike(app)
     for path, (name, kind) in _PAGE.items():
-        _serve_file(app, path, name, kind)
+        static.serve(app, path, "serve", name, kind)
     _say_of_itself(app, predictor, uploads)
     _answer_photos(app, predictor, uploads)
     answers.add_examples(app)
@@ -167,25 +165,8 @@ def _words(error: Exception) -> str:
     return str(error.detail) if isinstance(error, AnyHTTPException) else f"There is no answer: {error}."
 
 
-def _serve_file(app: FastAPI, path: str, name: str, kind: str) -> None:
-    content = (files("realwaste.serve") / "page" / name).read_bytes()
-
-    @app.get(path, include_in_schema=False)
-    async def file() -> Response:
-        return Response(content, media_type=kind)
-
-
 def _say_errors_alike(app: FastAPI) -> None:
-    """Every error as {"error": words}."""
-
-    @app.exception_handler(AnyHTTPException)
-    async def refused(_: Request, error: AnyHTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+    errors.say_alike(app)
 
     @app.exception_handler(UnreadableImageError)
     async def unreadable(_: Request, error: UnreadableImageError) -> JSONResponse:
