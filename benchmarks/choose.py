@@ -5,10 +5,8 @@ MORE: drawn at random too, or chosen by what it answered. It is asked of photogr
 part of the groups, and another start, for each seed; at random several times, and the mean of these is the seed's.
 """
 
-import argparse
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from benchmarks.parts import pages
+from benchmarks.parts import arguments, pages
 from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
 from realwaste.core import log
@@ -63,20 +61,16 @@ def _picks() -> dict[str, Pick]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--photos", required=True, type=Path, help="a folder of RealWaste's photographs, one a class")
-    parser.add_argument("--extractor", required=True, type=Path, help="a .keras feature extractor")
-    parser.add_argument("--extractor-size", type=int, default=260)
-    arguments = parser.parse_args()
+    asked = arguments.parser(COMMAND, __doc__).parse_args()
     log.setup()
-    files = manifest.scan(arguments.photos, COUNTS).manifest
-    size = arguments.extractor_size
-    model = feature_extractor.build(str(arguments.extractor), size, None, seed=0)
+    files = manifest.scan(asked.photos, COUNTS).manifest
+    size = asked.extractor_size
+    model = feature_extractor.build(str(asked.extractor), size, None, seed=0)
     network = engines.network(model, 16, policy="float32", engine="openvino")
-    vectors = np.asarray(local.embed(network, arguments.photos, files["path"].tolist(), image_size=size).vectors)
+    vectors = np.asarray(local.embed(network, asked.photos, files["path"].tolist(), image_size=size).vectors)
     labels = np.searchsorted(classes_of(files), files["label"])
     groups = leakage.groups(files, leakage.near_duplicates(files), BLOCK)
-    found = {"photos": arguments.photos.name, "images": len(files), "extractor": arguments.extractor.stem}
+    found = {"photos": asked.photos.name, "images": len(files), "extractor": asked.extractor.stem}
     with threadpool_limits(1):
         found |= {"runs": [one_run(vectors, labels, groups, seed) for seed in SEEDS]}
     write_json(RESULTS, found)

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import leakage as generated
-from benchmarks.parts import backgrounds, pages
+from benchmarks.parts import arguments, backgrounds, pages
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.elsewhere import Elsewhere
 from benchmarks.parts.variants import ALL, Embedder, Variant
@@ -65,26 +65,23 @@ VARIANTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--photos", required=True, type=Path, help="a folder of RealWaste's photographs, one a class")
-    parser.add_argument("--extractor", required=True, type=Path, help="a .keras feature extractor")
-    parser.add_argument("--extractor-size", type=int, default=260)
+    parser = arguments.parser(COMMAND, __doc__)
     parser.add_argument("--kept", type=Path, help="a folder for this extractor's vectors, to go on from")
     parser.add_argument(
         "--outside", type=Path, help="a folder of other photographs, some classes of which are the same"
     )
-    arguments = parser.parse_args()
+    asked = parser.parse_args()
     log.setup()
-    with nullcontext(arguments.kept) if arguments.kept else tempfile.TemporaryDirectory() as kept:
-        found = _measured(arguments, Path(kept))
+    with nullcontext(asked.kept) if asked.kept else tempfile.TemporaryDirectory() as kept:
+        found = _measured(asked, Path(kept))
     write_json(RESULTS, found)
     pages.rewrite(PAGE, COMMAND, table(found))
 
 
-def _measured(arguments: argparse.Namespace, kept: Path) -> dict[str, Any]:
-    root, size = arguments.photos, arguments.extractor_size
+def _measured(asked: argparse.Namespace, kept: Path) -> dict[str, Any]:
+    root, size = asked.photos, asked.extractor_size
     embedders = {
-        larger: Embedder(feature_extractor.build(str(arguments.extractor), side, None, seed=0), side, kept, seen)
+        larger: Embedder(feature_extractor.build(str(asked.extractor), side, None, seed=0), side, kept, seen)
         for larger, side, seen in ((False, size, ALL), (True, round(LARGER * size), ("none", "middle")))
     }
     files = manifest.scan(root, COUNTS).manifest
@@ -92,12 +89,12 @@ def _measured(arguments: argparse.Namespace, kept: Path) -> dict[str, Any]:
     splits = {seed: generated.both_splits(files, group, seed)["grouped"] for seed in SEEDS}
     frames = embedders[False].of(root, files["path"].tolist(), _frame).vectors[:]
     kind = pd.Series(backgrounds.kinds(frames, files["label"].to_numpy(), group, KINDS), files["path"])
-    found = {"photos": root.name, "extractor": arguments.extractor.stem, "seeds": list(SEEDS)}
+    found = {"photos": root.name, "extractor": asked.extractor.stem, "seeds": list(SEEDS)}
     found |= {f"{part}_images": int((splits[SEEDS[0]]["split"] == part).sum()) for part in ("train", "val")}
     found["kinds_of_background"] = np.bincount(kind).tolist()
     found["home"], heads = at_home(root, kind, splits, embedders)
-    if arguments.outside:
-        found["outside"] = outside(arguments.outside, labels.classes_of(files), embedders[False], heads)
+    if asked.outside:
+        found["outside"] = outside(asked.outside, labels.classes_of(files), embedders[False], heads)
     return found
 
 

@@ -5,17 +5,15 @@ a second in turn, and the test accuracy of a head over five grouped splits. The 
 times as fast as bfloat16 and loses less than half a point. Needs `pip install nncf==3.4.0`, which nothing else does.
 """
 
-import argparse
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.leakage import BLOCK, RATIOS
-from benchmarks.parts import pages
+from benchmarks.parts import arguments, pages
 from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
 from realwaste.compute import repeatable
@@ -37,17 +35,13 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "int8": "float32
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--photos", required=True, type=Path, help="a folder of RealWaste's photographs, one a class")
-    parser.add_argument("--extractor", required=True, type=Path, help="a .keras feature extractor")
-    parser.add_argument("--extractor-size", type=int, default=260)
-    arguments = parser.parse_args()
+    asked = arguments.parser(COMMAND, __doc__).parse_args()
     log.setup()
-    root, size = arguments.photos, arguments.extractor_size
+    root, size = asked.photos, asked.extractor_size
     files = manifest.scan(root, COUNTS).manifest
     paths, labels = files["path"].tolist(), np.unique(files["label"], return_inverse=True)[1]
     group = leakage.groups(files, leakage.near_duplicates(files), BLOCK)
-    made = conversion.converted(feature_extractor.build(str(arguments.extractor), size, None, seed=0))
+    made = conversion.converted(feature_extractor.build(str(asked.extractor), size, None, seed=0))
 
     def embedded(network: engines.Network) -> NDArray[np.float32]:
         return np.asarray(local.embed(network, root, paths, image_size=size).vectors)
@@ -64,7 +58,7 @@ def main() -> None:
         said = {name: _answers(own, labels, parts, seed) for name, own in vectors.items()}
         runs.append(_compared(said, labels[parts == "test"]))
         log.logger.info("split %d: %s", seed, runs[-1])
-    found = {"photos": root.name, "images": len(paths), "extractor": arguments.extractor.stem}
+    found = {"photos": root.name, "images": len(paths), "extractor": asked.extractor.stem}
     rates = _rates(networks, read_many([root / path for path in paths[:ROWS]], size))
     write_json(RESULTS, found | {"rates": rates, "runs": runs})
     pages.rewrite(PAGE, COMMAND, table(found | {"rates": rates, "runs": runs}))

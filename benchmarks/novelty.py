@@ -5,7 +5,6 @@ from the test photographs of the classes that were learned? The pipeline's score
 photographs of another collection (TrashNet), read after the choice. And what probabilities mean, by several ways.
 """
 
-import argparse
 import statistics
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.leakage import BLOCK, RATIOS
-from benchmarks.parts import confidence, pages, unknown
+from benchmarks.parts import arguments, confidence, pages, unknown
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.unknown import CHOSEN, Array, Known, Run
 from realwaste.backbone import feature_extractor
@@ -42,29 +41,24 @@ PLAIN = "largest probability"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--photos", required=True, type=Path, help="a folder of RealWaste's photographs, one a class")
-    parser.add_argument("--extractor", required=True, type=Path, help="a .keras feature extractor")
-    parser.add_argument("--extractor-size", type=int, default=260)
+    parser = arguments.parser(COMMAND, __doc__)
     parser.add_argument("--outside", type=Path, help="photographs of another collection, one folder a class")
-    arguments = parser.parse_args()
+    asked = parser.parse_args()
     log.setup()
-    size, root = arguments.extractor_size, arguments.photos
-    built = feature_extractor.build(str(arguments.extractor), size, None, seed=0)
+    size, root = asked.extractor_size, asked.photos
+    built = feature_extractor.build(str(asked.extractor), size, None, seed=0)
     model = engines.network(built, 16, policy="float32", engine="openvino")
     files = manifest.scan(root, COUNTS).manifest
     group = leakage.groups(files, leakage.near_duplicates(files), BLOCK)
     at_home = Photographs(model, root, files, size, corrupted=True)
     parts = {seed: _parts(files, group, seed) for seed in SEEDS}
-    found: dict[str, Any] = {"photos": root.name, "images": len(files), "extractor": arguments.extractor.stem}
+    found: dict[str, Any] = {"photos": root.name, "images": len(files), "extractor": asked.extractor.stem}
     found["left_out"] = _left_out(at_home, parts, group)
     found["left_out_cnn"] = _left_out_cnn(root, files, parts, group)
     outside = None
-    if arguments.outside is not None:
-        outside = Photographs(
-            model, arguments.outside, manifest.scan(arguments.outside).manifest, size, corrupted=False
-        )
-        found["outside"] = arguments.outside.name
+    if asked.outside is not None:
+        outside = Photographs(model, asked.outside, manifest.scan(asked.outside).manifest, size, corrupted=False)
+        found["outside"] = asked.outside.name
     found |= _whole(at_home, outside, parts, group)
     write_json(RESULTS, found)
     pages.rewrite(PAGE, COMMAND, table(found))

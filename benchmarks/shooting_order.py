@@ -4,7 +4,6 @@ On photographs of RealWaste under their published names, all or a part. Which fi
 vectors: neighbours by number, or by the numbers sorted as text? And what does a test gain from neighbours in training?
 """
 
-import argparse
 import statistics
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks import leakage as generated
-from benchmarks.parts import pages
+from benchmarks.parts import arguments, pages
 from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
 from realwaste.core import log
@@ -32,20 +31,16 @@ _RANDOM_PAIRS = 2_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--photos", required=True, type=Path, help="a folder of RealWaste's photographs, one a class")
-    parser.add_argument("--extractor", required=True, type=Path, help="a .keras feature extractor")
-    parser.add_argument("--extractor-size", type=int, default=260)
-    arguments = parser.parse_args()
+    asked = arguments.parser(COMMAND, __doc__).parse_args()
     log.setup()
-    root = arguments.photos
+    root = asked.photos
     tested = manifest.scan(root).order
     files = manifest.scan(root, COUNTS).manifest
-    model = feature_extractor.build(str(arguments.extractor), arguments.extractor_size, None, seed=0)
-    size = arguments.extractor_size
+    model = feature_extractor.build(str(asked.extractor), asked.extractor_size, None, seed=0)
+    size = asked.extractor_size
     network = engines.network(model, 16, policy="float32", engine="openvino")
     vectors = local.embed(network, root, files["path"].tolist(), image_size=size)
-    found = {"photos": root.name, "images": len(files), "extractor": arguments.extractor.stem, "tested": tested}
+    found = {"photos": root.name, "images": len(files), "extractor": asked.extractor.stem, "tested": tested}
     unit = np.asarray(vectors.vectors)
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
     near = leakage.near_duplicates(files)
