@@ -30,7 +30,7 @@ def main(params: "Params") -> None:
         cnn.cache,
         {name: getattr(cnn, name) for name in ("batch_norm_momentum", "normalization", "activation")},
         fitting.Schedule(
-            own.epochs, cnn.batch_size, 0, cnn.shuffle, base.seed, dtype_policy=policy, optimizer=cnn.optimizer
+            own.epochs, cnn.batch_size, 0.0, cnn.shuffle, base.seed, dtype_policy=policy, optimizer=cnn.optimizer
         ),
         base.deterministic,
         own.prune,

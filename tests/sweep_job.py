@@ -21,7 +21,7 @@ def main() -> int:
     log.setup()
     table, *_ = manifest.scan(folder / "pictures")
     splits = split.stratified(table, train=0.6, val=0.2, test=0.2, seed=1)
-    schedule = fitting.Schedule(EPOCHS, 8, 0, True, 3)
+    schedule = fitting.Schedule(EPOCHS, 8, 0.0, True, 3)
     network, prune = {"batch_norm_momentum": 0.9}, "--prune" in sys.argv
     job = trials.Sweep(
         RATES, splits, folder / "pictures", 48, "memory", network, schedule, deterministic=True, prune=prune

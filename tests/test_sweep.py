@@ -1,10 +1,17 @@
+from dataclasses import replace
 from pathlib import Path
 
+import keras
+import numpy as np
 import pandas as pd
 import pytest
 
+from realwaste.compute import repeatable
 from realwaste.core.errors import DivergedError
+from realwaste.network import cnn
 from realwaste.sweep import rates, trials
+from realwaste.training import fitting
+from realwaste.training.samples import Samples
 
 
 def _table(**losses_of):
@@ -47,3 +54,24 @@ def test_a_diverged_rate_is_never_best_however_low_it_was_before():
 def test_all_diverged_is_an_error():
     with pytest.raises(DivergedError, match=r"without diverging.*\[0\.1, 1\.0\]"):
         rates.best(_table(**{"r0.1": [None], "r1": [None]}))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "policy"), [("adam", "float32"), ("sgd_momentum", "float32"), ("adam", "mixed_float16")]
+)
+def test_a_rate_learns_what_it_learns_alone_whatever_was_tried_before_it(optimizer, policy, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(12) % 2
+    train = Samples(rng.integers(0, 256, (12, 16, 16, 3), dtype=np.uint8), labels)
+    schedule = fitting.Schedule(2, 4, 0.0, True, 3, dtype_policy=policy, optimizer=optimizer)
+    splits = pd.DataFrame({"path": map(str, range(12)), "label": labels.astype(str), "split": "train"})
+    job = trials.Sweep([], splits, tmp_path, 16, "memory", {"batch_norm_momentum": 0.9}, schedule, True)
+    own = trials.Trials(job, train, train)
+    found = [own.fit(rate, checkpoint=tmp_path / rates.named(rate)) for rate in (1e30, 0.01, 0.001)]
+
+    keras.utils.clear_session()
+    repeatable.make_repeatable(3, deterministic=True)
+    model = cnn.build(16, 2, batch_norm_momentum=0.9)
+    alone = fitting.fit(model, train, train, replace(schedule, learning_rate=0.001))
+    pd.testing.assert_frame_equal(found[2].history, alone.history, check_exact=True)
+    assert not found[1].history.equals(alone.history)

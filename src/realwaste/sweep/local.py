@@ -20,6 +20,7 @@ def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> 
             "lr_sweep.prune needs rates that are tried side by side.", "Set base.engine=ray, or lr_sweep.prune=false."
         )
     train, val, cache = pictures(job.splits, job.root, job.image_size, job.cache)
+    own = trials.Trials(job, train, val)
     done: list[pd.DataFrame] = []
     for rate in job.rates:
         finished = trials.finished(kept, rate)
@@ -28,7 +29,7 @@ def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> 
             def show(history: pd.DataFrame, rate: float = rate) -> None:
                 live(pd.concat([*done, rates.rows(rate, history)], ignore_index=True))
 
-            trained = trials.fit(job, rate, train, val, checkpoint=trials.checkpoint(kept, rate), live=show)
+            trained = own.fit(rate, checkpoint=trials.checkpoint(kept, rate), live=show)
             logger.info("learning rate %g: %s", rate, trained.line())
             write_csv(finished, rates.rows(rate, trained.history).assign(seconds=trained.seconds))
             trials.clear(kept, rate)

@@ -156,6 +156,7 @@ def _tried(rate: float, work: Work) -> None:
     def live(history: pd.DataFrame) -> None:
         report(history, time.perf_counter() - began, None, len(history))
 
-    trained = trials.fit(job, rate, train, val, checkpoint=trials.checkpoint(work.kept, rate), live=live)
+    own = trials.Trials(job, train, val)
+    trained = own.fit(rate, checkpoint=trials.checkpoint(work.kept, rate), live=live)
     # An epoch that is none: by the last one the scheduler may have ended the trial.
     report(trained.history, trained.seconds, trained.line(), job.schedule.epochs + 1)

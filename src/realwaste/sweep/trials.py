@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
 import pandas as pd
+from numpy.typing import NDArray
 
-from realwaste.compute import repeatable
+from realwaste.compute import fused, repeatable
 from realwaste.dataset.labels import classes_of
 from realwaste.network import cnn
 from realwaste.sweep.rates import named
-from realwaste.training import fitting
+from realwaste.training import batches, fitting
 from realwaste.training.samples import Samples
 
 
@@ -52,21 +54,49 @@ class Tried:
     cache: str
 
 
-def fit(
-    sweep: Sweep,
-    rate: float,
-    train: Samples,
-    val: Samples,
-    *,
-    checkpoint: Path,
-    live: Callable[[pd.DataFrame], None] | None = None,
-) -> fitting.Training:
-    """Train the CNN at one rate; checkpoint and live as of realwaste.training.fitting.fit."""
-    keras.utils.clear_session()  # else every rate keeps the memory of those before it
-    repeatable.make_repeatable(sweep.schedule.seed, deterministic=sweep.deterministic)
-    model = cnn.build(sweep.image_size, len(classes_of(sweep.splits)), **sweep.network)
-    schedule = replace(sweep.schedule, learning_rate=rate)
-    return fitting.fit(model, train, val, schedule, checkpoint=checkpoint, live=live)
+class Trials:
+    """Trials in one process, one after the other: one network, which each rate trains from the same weights.
+
+    A network for each would grow the process from rate to rate, 0.3 GB of the CNN at 256 px: TensorFlow 2.21 gives back
+    none of the memory it had, and the next network does not fit in the pieces that the last one left.
+    """
+
+    def __init__(self, sweep: Sweep, train: Samples, val: Samples) -> None:
+        self.sweep, self.train, self.val = sweep, train, val
+
+    def fit(
+        self, rate: float, *, checkpoint: Path, live: Callable[[pd.DataFrame], None] | None = None
+    ) -> fitting.Training:
+        """Train the CNN at one rate; checkpoint and live as of realwaste.training.fitting.fit."""
+        start = self._drawn()
+        for own, found in zip(self._twin.weights, start.weights, strict=True):
+            own.assign(found.value)
+        del start
+        optimizer = self._twin.optimizer
+        for variable, value in zip(optimizer.variables, self._scalars, strict=True):
+            variable.assign(keras.ops.zeros_like(variable) if value is None else value)  # moments begin as zeros
+        optimizer.learning_rate = rate
+        schedule = replace(self.sweep.schedule, learning_rate=rate)
+        return fitting.fit_twin(self._twin, self.train, self.val, schedule, checkpoint=checkpoint, live=live)
+
+    def _drawn(self) -> keras.Model:
+        sweep = self.sweep
+        repeatable.make_repeatable(sweep.schedule.seed, deterministic=sweep.deterministic)
+        return cnn.build(sweep.image_size, len(classes_of(sweep.splits)), **sweep.network)
+
+    @cached_property
+    def _twin(self) -> keras.Model:
+        keras.utils.clear_session()  # of a trial that this process may have had before
+        schedule = self.sweep.schedule
+        twin = fused.twin(self._drawn(), schedule.dtype_policy, to_train=True)
+        fitting.compile_for_training(twin, schedule, batches.steps(len(self.train.labels), schedule.batch_size))
+        twin.optimizer.build(twin.trainable_variables)
+        return twin
+
+    @cached_property
+    def _scalars(self) -> list[NDArray[Any] | None]:
+        """What counters and scales of the optimizer begin with; None in the place of a moment."""
+        return [variable.numpy() if variable.ndim == 0 else None for variable in self._twin.optimizer.variables]
 
 
 def finished(kept: Path, rate: float) -> Path:

@@ -38,7 +38,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore(self, model: keras.Model) -> int:
         """Bring `model`, which is compiled, to the last epoch that was kept; return the number of epochs done."""
-        model.optimizer.build(model.trainable_variables)
+        if not model.optimizer.built:  # that of Keras which scales losses makes its variables each time it is asked
+            model.optimizer.build(model.trainable_variables)
         stored = max(self._stored(), key=lambda found: len(found[0]), default=None)
         if stored is not None:
             variables = _variables(model)
