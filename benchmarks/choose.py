@@ -69,7 +69,7 @@ def main() -> None:
     network = engines.network(model, 16, policy="float32", engine="openvino")
     vectors = np.asarray(local.embed(network, asked.photos, files["path"].tolist(), image_size=size).vectors)
     labels = np.searchsorted(classes_of(files), files["label"])
-    groups = leakage.groups(files, leakage.near_duplicates(files), BLOCK)
+    groups = leakage.groups(files, BLOCK)
     found = {"photos": asked.photos.name, "images": len(files), "extractor": asked.extractor.stem}
     with threadpool_limits(1):
         found |= {"runs": [one_run(vectors, labels, groups, seed) for seed in SEEDS]}

@@ -61,6 +61,7 @@ VARIANTS = {
     "4 views, dropout 0.7, mirrored at test": Variant(4, 0.7, "horizontal"),
     CHOSEN: Variant(4, 0.7, crops="middle"),
     "4 views, dropout 0.7, the middle too, both mirrored": Variant(4, 0.7, *ALL),
+    "4 views, dropout 0.7, the middle too, the mean of five heads": Variant(4, 0.7, crops="middle", heads=5),
 }
 
 
@@ -85,7 +86,7 @@ def _measured(asked: argparse.Namespace, kept: Path) -> dict[str, Any]:
         for larger, side, seen in ((False, size, ALL), (True, round(LARGER * size), ("none", "middle")))
     }
     files = manifest.scan(root, COUNTS).manifest
-    group = leakage.groups(files, leakage.near_duplicates(files), generated.BLOCK)
+    group = leakage.groups(files, generated.BLOCK)
     splits = {seed: generated.both_splits(files, group, seed)["grouped"] for seed in SEEDS}
     frames = embedders[False].of(root, files["path"].tolist(), _frame).vectors[:]
     kind = pd.Series(backgrounds.kinds(frames, files["label"].to_numpy(), group, KINDS), files["path"])
@@ -157,11 +158,17 @@ def _known(
 
 def _fitted(split: pd.DataFrame, learned: list[Embeddings], own: Variant, seed: int) -> keras.Model:
     keras.utils.clear_session()
-    repeatable.make_repeatable(seed, deterministic=True)
-    cached = phases.vectors_of(split, learned[0], learned[1:])
-    classes = len(labels.classes_of(split))
-    model, _ = phases.fit_head(cached, 128, classes, replace(HEAD, seed=seed), own.dropout, silent=True)
-    return model
+    cached, classes, heads = phases.vectors_of(split, learned[0], learned[1:]), len(labels.classes_of(split)), []
+    for number in range(own.heads):
+        drawn = seed + 100 * number
+        repeatable.make_repeatable(drawn, deterministic=True)
+        head, _ = phases.fit_head(cached, 128, classes, replace(HEAD, seed=drawn), own.dropout, silent=True)
+        head.name = f"head_{number}"
+        heads.append(head)
+    if len(heads) == 1:
+        return heads[0]
+    vector = keras.Input(heads[0].input_shape[1:])
+    return keras.Model(vector, keras.layers.average([head(vector) for head in heads]))
 
 
 def _row(own: Variant, embedder: Embedder, fitted: list[keras.Model], asked: Asked) -> dict[str, float]:

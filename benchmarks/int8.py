@@ -40,7 +40,7 @@ def main() -> None:
     root, size = asked.photos, asked.extractor_size
     files = manifest.scan(root, COUNTS).manifest
     paths, labels = files["path"].tolist(), np.unique(files["label"], return_inverse=True)[1]
-    group = leakage.groups(files, leakage.near_duplicates(files), BLOCK)
+    group = leakage.groups(files, BLOCK)
     made = conversion.converted(feature_extractor.build(str(asked.extractor), size, None, seed=0))
 
     def embedded(network: engines.Network) -> NDArray[np.float32]:

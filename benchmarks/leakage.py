@@ -59,7 +59,7 @@ def _runs(root: Path, seed: int, extractor: Path | None, size: int) -> list[dict
     synthetic.generate(root, images_per_class=IMAGES_PER_CLASS, seed=seed)
     table, *_ = manifest.scan(root)
     near = leakage.near_duplicates(table)
-    splits = both_splits(table, leakage.groups(table, near, BLOCK), seed)
+    splits = both_splits(table, leakage.groups(table, BLOCK, near), seed)
     vectors = None
     if extractor is not None:
         model = feature_extractor.build(str(extractor), size, None, seed=0)

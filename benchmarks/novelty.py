@@ -49,7 +49,7 @@ def main() -> None:
     built = feature_extractor.build(str(asked.extractor), size, None, seed=0)
     model = engines.network(built, 16, policy="float32", engine="openvino")
     files = manifest.scan(root, COUNTS).manifest
-    group = leakage.groups(files, leakage.near_duplicates(files), BLOCK)
+    group = leakage.groups(files, BLOCK)
     at_home = Photographs(model, root, files, size, corrupted=True)
     parts = {seed: _parts(files, group, seed) for seed in SEEDS}
     found: dict[str, Any] = {"photos": root.name, "images": len(files), "extractor": asked.extractor.stem}

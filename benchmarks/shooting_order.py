@@ -44,7 +44,7 @@ def main() -> None:
     unit = np.asarray(vectors.vectors)
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
     near = leakage.near_duplicates(files)
-    group = leakage.groups(files, near, generated.BLOCK)
+    group = leakage.groups(files, generated.BLOCK, near)
     found |= {"likeness": _likeness(files, unit), "sides": _sides(files, group, unit)}
     found["runs"] = _runs(root, files, near, group, vectors)
     write_json(RESULTS, found)

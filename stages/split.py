@@ -20,7 +20,7 @@ def main(params: "Params") -> None:
     wanted = {"train": ratios.train, "val": ratios.val, "test": ratios.test}
     near, strategy = leakage.near_duplicates(manifest), split.chosen(ratios.strategy, own)
     about: dict[str, Any] = {"shooting_order": read_json(Path("metrics/validate_images.json"))["shooting_order"]}
-    groups = leakage.groups(manifest, near, ratios.block)
+    groups = leakage.groups(manifest, ratios.block, near)
     if strategy == "given":
         splits = split.given(manifest, own, train=ratios.train, val=ratios.val, seed=seed)
         about["leakage"] = leakage.between(splits, near)

@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 
 from realwaste.__main__ import app
 from realwaste.classifier.novelty import UNLIKE
+from realwaste.commands import progress_bar
 from realwaste.core import log
 from realwaste.core.errors import UserError
-from realwaste.predict import address_download, answer_csv, output, prediction, remote
+from realwaste.predict import address_download, answer_csv, prediction, remote
 from realwaste.predict.prediction import NOT_SURE
 from realwaste.predict.row_table import Column, RowTable
 
@@ -370,7 +371,7 @@ def test_the_bar_counts_and_leaves_standard_output_alone(here, monkeypatch, caps
             yield number
             print(number)  # noqa: T201 - as a command does
 
-    assert list(output.with_bar(coming(), 20, as_json=False)) == list(range(20))
+    assert list(progress_bar.shown(coming(), 20)) == list(range(20))
     assert capsys.readouterr().out.split() == [str(number) for number in range(20)]
     assert "/20" in screen.getvalue()
     assert "time left" in screen.getvalue()

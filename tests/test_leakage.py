@@ -17,7 +17,7 @@ RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 
 def _groups(table: pd.DataFrame, block: int) -> np.ndarray:
-    return leakage.groups(table, leakage.near_duplicates(table), block)
+    return leakage.groups(table, block)
 
 
 def _grouped(table: pd.DataFrame, seed: int, block: int = 10) -> pd.DataFrame:

@@ -136,7 +136,7 @@ def test_labels_are_mended_files_are_not(checkout, caplog):
 def test_a_picture_is_trained_and_tested_with_its_new_label_beside_the_next_of_its_object(checkout):
     _decide(glass_2="metal", glass_7="paper")
     table, _ = _validate()
-    groups = leakage.groups(table, leakage.near_duplicates(table), 3)
+    groups = leakage.groups(table, 3)
     splits = split.grouped(table, groups, train=0.5, val=0.25, test=0.25, seed=0)
     for name, label in {"glass_2": "metal", "glass_7": "paper"}.items():
         row = splits.index[splits["path"] == f"glass/{name}.jpg"][0]
@@ -182,7 +182,7 @@ def test_a_file_that_cannot_be_read_is_dropped_by_hand(checkout):
 
 def test_nobody_is_asked_again_what_was_decided(checkout):
     table, _ = _validate()
-    groups = leakage.groups(table, leakage.near_duplicates(table), 3)
+    groups = leakage.groups(table, 3)
     write_csv(Path("data/groups.csv"), table[["path"]].assign(group=groups))
     chance = np.random.default_rng(0)
     own = chance.normal(size=(36, 8)).astype(np.float32) + 2 * np.eye(8, dtype=np.float32)[np.arange(36) // 12]

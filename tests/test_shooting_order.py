@@ -101,5 +101,5 @@ def test_a_set_numbered_as_text_is_grouped_by_its_shooting_order(tmp_path):
     assert [by_text[number - 1] for number in table["number"]] == table["shot"].tolist()
     shown = {name: synthetic.reshot_groups(3, index, 40) for index, name in enumerate(synthetic.CLASSES)}
     objects = pd.Series([f"{row.label} {shown[row.label][row.shot - 1]}" for row in table.itertuples()])
-    groups = leakage.groups(table, leakage.near_duplicates(table), 10)
+    groups = leakage.groups(table, 10)
     assert (objects.groupby(objects).apply(lambda own: len(set(groups[own.index]))) == 1).mean() > 0.9

@@ -24,6 +24,7 @@ class Variant:
 
     Attributes:
         larger: whether its photographs have LARGER times as many pixels a side.
+        heads: how many, each begun and shuffled otherwise, whose mean is the answer.
     """
 
     views: int = 0
@@ -31,6 +32,7 @@ class Variant:
     flips: str = "none"
     crops: str = "none"
     larger: bool = False
+    heads: int = 1
 
     def learning(self) -> "Variant":
         """The same for variants that differ in what they are asked alone."""

@@ -1,22 +1,17 @@
 """`realwaste choose`."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import track
 
 from realwaste.cli.options import AsJson
-from realwaste.commands import opening, standard_output
+from realwaste.commands import opening, progress_bar, standard_output
 from realwaste.core import log
 from realwaste.sources.file_names import printable
 
 if TYPE_CHECKING:
-    from realwaste.labelling.choice import Choice, Seen, Vector
-    from realwaste.predict.prediction import Answer
-
-_PROGRESS_FROM = 8  # images
+    from realwaste.labelling.choice import Choice
 
 Photos = Annotated[
     list[str],
@@ -78,7 +73,9 @@ def choose(
     names: list[str | None] = [*dict.fromkeys(model or ())] or [None]
     sessions = [opening.session_of(opening.chosen(name), at_most=len(paths)) for name in names]
     choice.check_alike(sessions)
-    asked = [_asked(choice.answers(one, paths), one.facts.name, len(paths)) for one in sessions]
+    asked = [
+        list(progress_bar.shown(choice.answers(one, paths), len(paths), f"asking {one.facts.name}")) for one in sessions
+    ]
     made = choice.made(asked, sessions[0].facts.classes, count)
     if csv:
         choice.write_csv(csv, made)
@@ -99,8 +96,3 @@ def _end(made: "Choice", count: int) -> None:
         log.logger.error("no answer for %s: %s", printable(path), printable(error))
     if made.errors:
         raise typer.Exit(1)
-
-
-def _asked(coming: "Iterator[tuple[Answer, Vector | None]]", name: str, total: int) -> "Seen":
-    hidden = not log.console.is_terminal or total < _PROGRESS_FROM
-    return list(track(coming, f"asking {name}", total=total, console=log.console, disable=hidden, transient=True))

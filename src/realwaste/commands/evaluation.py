@@ -3,12 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
-from rich.progress import track
-
 from realwaste.classifier.model_file import Facts
 from realwaste.classifier.probabilities import Probabilities
 from realwaste.classifier.session import Session
-from realwaste.core import log
+from realwaste.commands import progress_bar
 from realwaste.evaluation import external_sets
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.images.reader import read_ahead
@@ -24,9 +22,8 @@ def answers(asked: Session, one: ExternalSet) -> Probabilities:
     """Of the images of `one`, (images, classes), not calibrated; with a bar where standard error is a terminal."""
     facts, files = asked.facts, one.files
     coming = read_ahead(files, facts.image_size, facts.batch_size)
-    total, hidden = -(-len(files) // facts.batch_size), not log.console.is_terminal
-    bar = track(coming, "looking", total=total, console=log.console, disable=hidden, transient=True)
-    return asked.of_batches(bar)[0]
+    said = f"looking, {facts.batch_size} at once"
+    return asked.of_batches(progress_bar.shown(coming, -(-len(files) // facts.batch_size), said))[0]
 
 
 def rejected(one: ExternalSet) -> list[dict[str, str]]:

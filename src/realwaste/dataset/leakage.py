@@ -35,18 +35,17 @@ def near_duplicates(manifest: pd.DataFrame, most: int = NEAR) -> NDArray[np.int6
     Args:
         manifest: with phash and phash_mirrored. The time grows with the square of its rows: 0.2 s for RealWaste's.
     """
-    plain, mirrored = (_bits(manifest[column]) for column in ("phash", "phash_mirrored"))
+    plain, mirrored = _hashes(manifest)
     pairs = []
     for start in range(0, len(plain), _AT_ONCE):
         part = plain[start : start + _AT_ONCE, np.newaxis]
-        distance = np.minimum(np.bitwise_count(part ^ plain), np.bitwise_count(part ^ mirrored))
-        rows, columns = np.nonzero(distance <= most)
+        rows, columns = np.nonzero(_apart(part, plain, mirrored) <= most)
         pairs.append(np.stack([rows + start, columns], axis=1))
     found = np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
     return found[found[:, 0] < found[:, 1]]
 
 
-def groups(manifest: pd.DataFrame, near: NDArray[np.int64], block: int) -> NDArray[np.int64]:
+def groups(manifest: pd.DataFrame, block: int, near: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
     """A group number for each row: what may not be on two sides of a split has the same.
 
     Joined are the same bytes, and runs of photographs that were shot one after the other, of about `block` each. A run
@@ -56,8 +55,9 @@ def groups(manifest: pd.DataFrame, near: NDArray[np.int64], block: int) -> NDArr
 
     Args:
         manifest: label, sha256, phash, phash_mirrored, series, shot, likeness, likeness_second.
-        near: its near_duplicates.
+        near: its near_duplicates, where they are known.
     """
+    near = near_duplicates(manifest) if near is None else near
     same = manifest.groupby("sha256", sort=False).ngroup().to_numpy()
     runs = _runs(manifest, block)
     count = len(manifest)
@@ -66,7 +66,9 @@ def groups(manifest: pd.DataFrame, near: NDArray[np.int64], block: int) -> NDArr
     _, group = connected_components(joined, directed=False)
     classes = manifest.groupby("label")["label"].transform("size").to_numpy()
     most = np.maximum(block + block // 2, LARGEST * classes)
-    for one, other in near[np.argsort(_distances(manifest, near), kind="stable")]:
+    (plain, mirrored), (first, second) = _hashes(manifest), near.T
+    distances = _apart(plain[first], plain[second], mirrored[second])
+    for one, other in near[np.argsort(distances, kind="stable")]:
         members = np.isin(group, [group[one], group[other]])
         if members.sum() <= most[[one, other]].min():
             group[members] = group[one]
@@ -175,12 +177,13 @@ def _cuts(first: NDArray[np.float64], second: NDArray[np.float64], block: int) -
     return cuts[:0:-1]
 
 
-def _distances(manifest: pd.DataFrame, pairs: NDArray[np.int64]) -> NDArray[np.integer]:
-    """Bits by which the hashes of each pair differ, one of them mirrored or not."""
-    plain, mirrored = (_bits(manifest[column]) for column in ("phash", "phash_mirrored"))
-    one, other = pairs[:, 0], pairs[:, 1]
-    return np.minimum(np.bitwise_count(plain[one] ^ plain[other]), np.bitwise_count(plain[one] ^ mirrored[other]))
+def _apart(one: NDArray[np.uint64], other: NDArray[np.uint64], mirrored: NDArray[np.uint64]) -> NDArray[np.integer]:
+    """Bits by which hashes differ, those of `other` mirrored or not, whichever is less."""
+    return np.minimum(np.bitwise_count(one ^ other), np.bitwise_count(one ^ mirrored))
 
 
-def _bits(hashes: pd.Series) -> NDArray[np.uint64]:
-    return np.array([int(value, 16) for value in hashes], np.uint64)
+def _hashes(manifest: pd.DataFrame) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Of the pictures as they are, and mirrored."""
+    columns = manifest["phash"], manifest["phash_mirrored"]
+    plain, mirrored = (np.array([int(value, 16) for value in hashes], np.uint64) for hashes in columns)
+    return plain, mirrored

@@ -25,7 +25,7 @@ def accuracy_interval(right: Answers, groups: Groups, *, resamples: int = 10_000
     Args:
         right: (n,), whether each image was answered rightly; groups: (n,), a number that those of one group share.
     """
-    if right.all() or not right.any():
+    if _all_alike(right):
         return scores.wilson_interval(float(right[0]), len(np.unique(groups)))
     units = _sums(np.stack([right, np.ones_like(right)], axis=1), groups)
     return bootstrap.interval(units, _ratio, expanded=True, resamples=resamples) if len(units) > 1 else (0.0, 1.0)
@@ -36,7 +36,7 @@ def macro_f1_interval(
 ) -> tuple[float, float]:
     """The 95 % interval of the macro F1; where all answers are right, or all are wrong, that of the accuracy."""
     right, classes = probabilities.argmax(axis=1) == labels, probabilities.shape[1]
-    if right.all() or not right.any() or len(np.unique(groups)) == 1:
+    if _all_alike(right) or len(np.unique(groups)) == 1:
         low, high = accuracy_interval(right, groups)
         measured = float(scores.macro_f1(scores.confusion(labels, probabilities)))
         return min(low, measured), max(high, measured)
@@ -52,7 +52,7 @@ def difference_interval(
     units = _sums(np.stack([change, np.ones_like(change)], axis=1), groups)
     if len(units) == 1:
         return -1.0, 1.0
-    if (change == change[0]).all():  # nothing is drawn where all units are alike
+    if _all_alike(change):  # nothing is drawn where all units are alike
         return scores.difference_interval(
             *(one[np.unique(groups, return_index=True)[1]] for one in (first_right, second_right))
         )
@@ -77,6 +77,10 @@ def permutation_test(first_right: Answers, second_right: Answers, groups: Groups
         moved[:-step] += share[step:] / 2
         share = moved
     return min(1.0, float(share[np.abs(np.arange(-most, most + 1)) >= measured].sum()))
+
+
+def _all_alike(values: NDArray[np.generic]) -> bool:
+    return bool((values == values[0]).all())
 
 
 def _sums(values: NDArray[np.generic], groups: Groups) -> NDArray[np.float64]:

@@ -80,7 +80,7 @@ def opened(source: str, classes: Sequence[str]) -> Iterator[ExternalSet]:
                 list(found.folders),
             )
         scan = manifest.scan(found.root)
-        group = leakage.groups(scan.manifest, leakage.near_duplicates(scan.manifest), _BLOCK)
+        group = leakage.groups(scan.manifest, _BLOCK)
         images = scan.manifest.assign(group=group)
         one = ExternalSet(found.name, found.source, found.root, known, images, scan.rejected)
         if not one.images["label"].isin(known).any():

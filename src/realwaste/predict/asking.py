@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from realwaste.commands import opening
+from realwaste.commands import opening, progress_bar
 from realwaste.core.log import logger
 from realwaste.predict import answer_csv, output, output_folder, overlay_files, watching
 from realwaste.predict.inputs import Inputs
@@ -54,7 +54,7 @@ class Request:
         if sorter:
             coming = map(sorter.sort, coming)
         if not self.watch:
-            coming = output.with_bar(coming, len(given.paths), as_json=self.as_json)
+            coming = progress_bar.shown(coming, len(given.paths), as_json=self.as_json)
         names = [given.remote[path].source if path in given.remote else str(path) for path in given.paths]
         width = max(widest(names), _NAMES_TO_COME if self.watch else 0)
         watched = self.watch is not None

@@ -1,13 +1,12 @@
 """Where a command's answers go, one by one: a table, JSON, a CSV file."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from realwaste.commands import standard_output
 from realwaste.core import log
@@ -15,8 +14,6 @@ from realwaste.predict import answer_csv
 from realwaste.predict.row_table import RowTable
 from realwaste.predict.view import T, View
 
-_PROGRESS_FROM = 8  # images
-Item = TypeVar("Item")
 Sink = Callable[[Any], None]
 
 
@@ -51,20 +48,6 @@ def opened(
                 sink(told)
 
         yield tell
-
-
-def with_bar(coming: Iterable[Item], total: int, *, as_json: bool) -> Iterator[Item]:
-    """The same, with a bar, the count and the time left, where people look at standard error and there are many.
-
-    JSON on the same terminal would run into it.
-    """
-    if not log.console.is_terminal or total < _PROGRESS_FROM or (as_json and sys.stdout.isatty()):
-        yield from coming
-        return
-    columns = (TextColumn("looking"), BarColumn(), MofNCompleteColumn(), TextColumn("time left"), TimeRemainingColumn())
-    # Rich would send what is written to a pipe to standard error.
-    with Progress(*columns, console=log.console, transient=True, redirect_stdout=False) as bar:
-        yield from bar.track(coming, total=total)
 
 
 def _console() -> Console:
