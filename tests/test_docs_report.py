@@ -68,5 +68,5 @@ def test_the_factors_are_those_of_the_report_s_table():
 
 def test_the_page_links_to_it_and_readme_too():
     template = (ROOT / "src/realwaste/report/templates/report.html").read_text(encoding="utf-8")
-    assert "../docs/report.md" in template.partition("<footer")[2]
+    assert "../docs/report.md" in template.partition("{% block footer %}")[2]
     assert "(docs/report.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
