@@ -16,7 +16,6 @@ from benchmarks.leakage import BLOCK, RATIOS
 from benchmarks.parts import arguments, pages
 from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
-from realwaste.compute import repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
 from realwaste.dataset import leakage, manifest, split
@@ -85,10 +84,9 @@ def _answers(
     vectors: NDArray[np.float32], labels: NDArray[np.int64], parts: NDArray[np.str_], seed: int
 ) -> NDArray[Any]:
     """The classes that a head as finetune's says of the test photographs."""
-    repeatable.make_repeatable(seed, deterministic=True)
     own = phases.Parts(*(Samples(vectors[parts == part], labels[parts == part]) for part in ("train", "val")))
-    schedule = fitting.Schedule(10, 32, 0.001, True, seed)
-    head, _ = phases.fit_head(own, 128, len(set(labels.tolist())), schedule, silent=True)
+    recipe = phases.Recipe(len(set(labels.tolist())), 128, fitting.Schedule(10, 32, 0.001, True, seed), True)
+    head, _ = phases.fit_head(own, recipe, seed, silent=True)
     return np.asarray(head.predict_on_batch(vectors[parts == "test"])).argmax(axis=1)
 
 

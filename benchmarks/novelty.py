@@ -89,11 +89,11 @@ def _fit(
     home: Photographs, part: NDArray[np.str_], classes: NDArray[np.str_], seed: int, smoothing: float = 0
 ) -> Known:
     """A head as finetune has it, on vectors of these classes."""
-    repeatable.make_repeatable(seed, deterministic=True)
     rows = [np.flatnonzero((part == name) & np.isin(home.labels, classes)) for name in ("train", "val")]
     own = phases.Parts(*(Samples(home.vectors[one], np.searchsorted(classes, home.labels[one])) for one in rows))
     schedule = fitting.Schedule(10, 32, 0.001, True, seed, label_smoothing=smoothing)
-    return Known(phases.fit_head(own, 128, len(classes), schedule)[0], own.train, own.val)
+    recipe = phases.Recipe(len(classes), 128, schedule, True)
+    return Known(phases.fit_head(own, recipe, seed)[0], own.train, own.val)
 
 
 def _left_out(home: Photographs, parts: dict[int, Any], group: NDArray[np.int64]) -> dict[str, Any]:

@@ -136,10 +136,10 @@ def _ends(
     network = engines.network(_backbone(extractor, size), 8, policy=policy, engine=engines.resolve("auto", policy))
     vectors = local.embed(network, root, seen["path"].tolist(), image_size=size)
     cached, pictures = phases.vectors_of(splits, vectors), phases.pictures_of(splits, root, size)
-    classes = len(labels.classes_of(splits))
+    recipe = phases.Recipe(len(labels.classes_of(splits)), 128, HEAD, True)
 
     def run(second: Second | None, seed: int) -> dict[str, Any]:
-        fitted, trained = phases.fit_head(cached, 128, classes, replace(HEAD, seed=seed))
+        fitted, trained = phases.fit_head(cached, recipe, seed)
         if second is None:
             whole = head.join(_backbone(extractor, size), fitted)
         else:

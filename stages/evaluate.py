@@ -143,7 +143,7 @@ def _recipe(params: "Params", name: str, splits: pd.DataFrame) -> Recipe | None:
         return None
     own, base = getattr(params, f"finetune_{name}"), params.base
     schedule = Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, base.seed)
-    return Recipe(len(labels.classes_of(splits)), own.dense_units, schedule, base.deterministic, own.dropout)
+    return Recipe(len(labels.classes_of(splits)), own.dense_units, schedule, base.deterministic, own.dropout, own.heads)
 
 
 def _other_splits(recipe: Recipe | None, params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:

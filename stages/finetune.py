@@ -85,7 +85,7 @@ def _recipe(own: "Finetune", base: "Base", classes: int, policy: str, folder: Pa
 
     # In float32 whatever base.precision says: two small matrices gain nothing.
     schedule = Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, base.seed)
-    recipe = Recipe(classes, own.dense_units, schedule, base.deterministic, own.dropout)
+    recipe = Recipe(classes, own.dense_units, schedule, base.deterministic, own.dropout, own.heads)
     if not own.unfreeze:
         return recipe
     second = own.unfrozen

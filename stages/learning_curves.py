@@ -1,6 +1,5 @@
 """For evaluate: each model's test accuracy by the number of images it learned from, trained anew on parts of them."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,14 +58,11 @@ def of(params: "Params", name: str, recipe: Recipe | None, splits: pd.DataFrame,
 def _head(name: str, recipe: Recipe, splits: pd.DataFrame) -> Answer:
     cached = embeddings.load(Path(f"data/embeddings/{name}"))
     parts, asked = phases.vectors_of(splits, cached), cached.of(labels.paths_of(splits, "test"))
-    shape = recipe.dense_units, recipe.classes
 
     def answer(rows: Rows, seed: int) -> NDArray[np.bool_]:
-        make_repeatable(seed, deterministic=recipe.deterministic)
-        schedule = replace(recipe.schedule, seed=seed)
         # Validation images only watch: the last epoch is kept.
         own = Parts(_rows(parts.train, rows), parts.val)
-        fitted, _ = phases.fit_head(own, *shape, schedule, recipe.dropout, silent=True)
+        fitted, _ = phases.fit_head(own, recipe, seed, silent=True)
         return _right(engines.network(fitted, len(asked), policy="float32", engine="tensorflow")(asked[:]), splits)
 
     return answer

@@ -191,7 +191,8 @@ def known():
         return Samples(inputs, labels)
 
     parts = phases.Parts(samples(80), samples(40))
-    model, _ = phases.fit_head(parts, 8, 2, fitting.Schedule(20, 16, 0.01, True, 0))
+    recipe = phases.Recipe(2, 8, fitting.Schedule(20, 16, 0.01, True, 0), True)
+    model, _ = phases.fit_head(parts, recipe, 0)
     return unknown.Known(model, parts.train, parts.val)
 
 

@@ -26,7 +26,7 @@ def test_objects_that_were_not_learned_from_are_guessed_and_the_same_twice(objec
     assert found["accuracy_least"] <= found["accuracy_mean"] <= found["accuracy_most"]
     assert found == cross_validation.repeated(vectors, labels, group, RECIPE, folds=2, repeats=1)
     alone = cross_validation.repeated(vectors, labels, np.arange(80), RECIPE, folds=4, repeats=1)
-    assert alone["accuracy_mean"] > 0.95, "their other photographs give them away"
+    assert alone["accuracy_mean"] >= 0.95, "their other photographs give them away"
 
 
 def test_one_group_has_no_folds(objects):

@@ -24,6 +24,7 @@ def test_the_set_for_photographs_from_elsewhere_is_what_was_measured():
     chosen, params = field.VARIANTS[field.CHOSEN], sets.load(ROOT / "sets.yaml")["field"].params
     measured = {f"views.{key}": value for key, value in asdict(field.LOOK).items()}
     measured |= {"views.count": chosen.views, "dropout": chosen.dropout, "test_crops": chosen.crops}
+    measured["heads"] = chosen.heads
     assert chosen.flips == "none"
     assert params == {"split.strategy": "grouped"} | {
         f"finetune_{name}.{key}": value for name in ("irv2", "densenet") for key, value in measured.items()

@@ -124,7 +124,7 @@ def _fit(parts, *, epochs=3, policy="float32", checkpoint=None, seed=1):
     vectors, pictures = parts
     repeatable.make_repeatable(seed, deterministic=True)
     network = _backbone()
-    classifier, first = phases.fit_head(vectors, 8, 2, FIRST)
+    classifier, first = phases.fit_head(vectors, phases.Recipe(2, 8, FIRST, True), seed)
     second = Schedule(epochs, 8, 0.0005, True, seed, policy)
     end = phases.End("second", second, Augment(flip=True, color=0.2), lambda: network)
     whole, trained = phases.fit_end(classifier, pictures, end, checkpoint=checkpoint)

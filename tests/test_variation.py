@@ -118,7 +118,7 @@ def test_a_head_learns_from_views_and_is_validated_on_photographs(tmp_path):
         parts = phases.vectors_of(splits, stored, *given)
         assert len(parts.train.labels) == 16 * (1 + len(given and given[0]))
         np.testing.assert_array_equal(parts.val.inputs, plain[part == "val"])
-        fitted, _ = phases.fit_head(parts, 16, 2, Schedule(30, 8, 0.02, True, 1))
+        fitted, _ = phases.fit_head(parts, phases.Recipe(2, 16, Schedule(30, 8, 0.02, True, 1), True), 1)
         return np.mean(fitted.predict_on_batch(aside).argmax(axis=1) == labels)
 
     assert learned() < 0.7

@@ -141,6 +141,7 @@ class Finetune(Section):
     learning_rate: Rate
     dense_units: Count
     dropout: Share
+    heads: Annotated[int, Field(ge=1, le=100)]
     shuffle: bool
     unfreeze: Annotated[int, Field(ge=0)] | Text
     unfrozen: Unfrozen

@@ -93,10 +93,11 @@ def _without_softmax(model: keras.Model) -> keras.Model:
     last = model.layers[-1]
 
     def copy(layer: keras.Layer) -> keras.Layer:
-        if layer is not last:
-            return layer
-        if isinstance(layer, keras.Model):
+        if layer is last and isinstance(layer, keras.Model):
             return _without_softmax(_functional(layer))
+        # Several heads have theirs before the last layer, which is their mean.
+        if getattr(layer, "activation", None) is not keras.activations.softmax:
+            return layer
         linear = type(layer).from_config(layer.get_config() | {"activation": "linear"})
         linear.build(layer.input.shape)
         linear.set_weights(layer.get_weights())

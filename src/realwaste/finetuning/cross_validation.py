@@ -4,18 +4,17 @@ All images are in turn learned from and asked about, so nothing may be chosen by
 learn from beside the photographs are left out.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from realwaste.compute.repeatable import make_repeatable
 from realwaste.embedding.embeddings import Vectors
 from realwaste.finetuning import phases
 from realwaste.finetuning.phases import Parts, Recipe
 from realwaste.images.shards import Shards
+from realwaste.inference import engines
 from realwaste.training.samples import Samples
 
 
@@ -43,12 +42,12 @@ def repeated(
         seed = recipe.schedule.seed + repeat
         parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         for learned, asked in parts.split(labels, labels, groups):
-            make_repeatable(seed, deterministic=recipe.deterministic)
             own = Parts(*(Samples(vectors[rows], labels[rows]) for rows in (learned, asked)))
-            shape = recipe.dense_units, recipe.classes, replace(recipe.schedule, seed=seed), recipe.dropout
             # The asked fold only watches: the last epoch is kept, so its accuracy chooses nothing.
-            _, trained = phases.fit_head(own, *shape, silent=True)
-            accuracies.append(float(trained.history["val_accuracy"].fillna(0).iloc[-1]))
+            fitted, _ = phases.fit_head(own, recipe, seed, silent=True)
+            answer = engines.network(fitted, len(asked), policy="float32", engine="tensorflow")(vectors[asked])
+            right = np.isfinite(answer).all(axis=1) & (answer.argmax(axis=1) == labels[asked])
+            accuracies.append(float(right.mean()))
     return {
         "folds": folds,
         "repeats": repeats,

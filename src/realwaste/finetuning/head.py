@@ -37,6 +37,21 @@ def build(width: int, dense_units: int, classes: int, dropout: float = 0.0) -> k
     )
 
 
+def mean_of(heads: Sequence[keras.Model]) -> keras.Model:
+    """One head that answers with the mean of several, or the one there is (Lakshminarayanan et al., 2017)."""
+    if len(heads) == 1:
+        return heads[0]
+    vector, answers = keras.Input(heads[0].input_shape[1:]), []
+    for number, head in enumerate(heads):
+        answer = vector
+        for place, layer in enumerate(head.layers):
+            own = type(layer).from_config(layer.get_config() | {"name": f"head_{number}_{place}"})
+            answer = own(answer)
+            own.set_weights(layer.get_weights())
+        answers.append(answer)
+    return keras.Model(vector, layers.average(answers), name=HEAD)
+
+
 def join(backbone: keras.Model, head: keras.Model) -> keras.Model:
     """The model to use: RGB pictures in, probabilities out, preprocessing inside."""
     return keras.Model(backbone.input, head(backbone(backbone.input, training=False)), name="classifier")

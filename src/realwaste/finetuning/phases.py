@@ -17,6 +17,8 @@ from realwaste.training import fitting, samples
 from realwaste.training.fitting import Schedule, Training
 from realwaste.training.samples import Samples
 
+_APART = 1000  # between the seeds of the heads of one mean, so that none is another repeat's
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -50,6 +52,7 @@ class Recipe:
         schedule: of the head; its seed gives way to that of the training.
         deterministic: as of realwaste.compute.repeatable.
         dropout: of the head, as of head.build.
+        heads: of which the answer is the mean; each begins and is shuffled otherwise.
         end: the second phase; None for none.
     """
 
@@ -58,6 +61,7 @@ class Recipe:
     schedule: Schedule
     deterministic: bool
     dropout: float = 0.0
+    heads: int = 1
     end: End | None = None
 
 
@@ -83,9 +87,7 @@ def fit(recipe: Recipe, vectors: Parts, pictures: Parts | None, seed: int, kept:
         pictures: for the second phase, else None.
         kept: a folder for the state of the second phase after each epoch, to go on from if there is one.
     """
-    make_repeatable(seed, deterministic=recipe.deterministic)
-    schedule = replace(recipe.schedule, seed=seed)
-    fitted, first = fit_head(vectors, recipe.dense_units, recipe.classes, schedule, recipe.dropout)
+    fitted, first = fit_head(vectors, recipe, seed)
     if recipe.end is None or pictures is None:
         return fitted, first
     end = replace(recipe.end, schedule=replace(recipe.end.schedule, seed=seed))
@@ -93,12 +95,15 @@ def fit(recipe: Recipe, vectors: Parts, pictures: Parts | None, seed: int, kept:
     return whole, fitting.joined(first, second)
 
 
-def fit_head(
-    vectors: Parts, dense_units: int, classes: int, schedule: Schedule, dropout: float = 0.0, *, silent: bool = False
-) -> tuple[keras.Model, Training]:
-    """The first phase: a new head, fitted to vectors."""
-    built = head.build(vectors.train.inputs.shape[1], dense_units, classes, dropout)
-    return built, fitting.fit(built, vectors.train, vectors.val, schedule, silent=silent)
+def fit_head(vectors: Parts, recipe: Recipe, seed: int, *, silent: bool = False) -> tuple[keras.Model, Training]:
+    """The first phase: a new head, fitted to vectors; of several, their mean, and the mean of their figures."""
+    heads, trained = [], []
+    for number in range(recipe.heads):
+        own = replace(recipe.schedule, seed=seed + _APART * number)
+        make_repeatable(own.seed, deterministic=recipe.deterministic)
+        heads.append(head.build(vectors.train.inputs.shape[1], recipe.dense_units, recipe.classes, recipe.dropout))
+        trained.append(fitting.fit(heads[-1], vectors.train, vectors.val, own, silent=silent))
+    return head.mean_of(heads), fitting.mean_of(trained)
 
 
 def fit_end(

@@ -135,6 +135,8 @@ def _phase(own: Mapping[str, Any]) -> str:
         said.append("each class counting as if it had as many images as the mean class")
     if own.get("dropout"):
         said.append(f"dropout of {own['dropout']:g}")
+    if own.get("heads", 1) > 1:
+        said.append(f"the answer being the mean of {own['heads']} heads trained so")
     if changes := _changes(own.get("augment", {})):
         said.append(f"its pictures {' and '.join(changes)} at random")
     if own.get("patience"):

@@ -1,7 +1,7 @@
 """The training loop: fitting a classifier, and the table of what happened (report, sections 1.9 and 2.3)."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,19 @@ def joined(first: Training, second: Training) -> Training:
         first.seconds + second.seconds,
         second.kept_epoch + before,
     )
+
+
+def mean_of(trainings: Sequence[Training]) -> Training:
+    """The mean figures of trainings side by side, of as many epochs; diverged if one did; their seconds together."""
+    if len(trainings) == 1:
+        return trainings[0]
+    histories = pd.concat([one.history for one in trainings])
+    diverged = [one.diverged_epoch for one in trainings if one.diverged_epoch is not None]
+    history = histories.groupby("epoch", as_index=False).agg(lambda own: own.mean(skipna=False))
+    if diverged:
+        history = history.iloc[: min(diverged)]
+    seconds = sum(one.seconds for one in trainings)
+    return Training(history, min(diverged, default=None), seconds, len(history))
 
 
 def fit(

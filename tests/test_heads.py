@@ -1,0 +1,125 @@
+"""Several heads whose mean is the answer: each is what it is alone, and the mean goes wherever one head goes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import lively
+import numpy as np
+import pytest
+from conftest import picture
+
+from realwaste.classifier import model_file, session
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.explanation import grad_cam
+from realwaste.finetuning import cross_validation, head, phases
+from realwaste.finetuning.phases import Parts, Recipe
+from realwaste.training.fitting import METRICS, Schedule
+from realwaste.training.samples import Samples
+
+ONE = Recipe(2, 8, Schedule(4, 8, 0.02, True, 3), deterministic=True, dropout=0.2)
+THREE = replace(ONE, heads=3)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    vectors = (rng.normal(size=(60, 12)) + labels[:, np.newaxis] * 0.8).astype(np.float32)
+    return Parts(Samples(vectors[:40], labels[:40]), Samples(vectors[40:], labels[40:]))
+
+
+@pytest.fixture(scope="module")
+def fitted(parts):
+    """The mean of three heads, and the same three, each trained alone."""
+    alone = [phases.fit_head(parts, ONE, 7 + 1000 * number, silent=True) for number in range(3)]
+    return phases.fit_head(parts, THREE, 7, silent=True), alone
+
+
+def test_the_answer_is_the_mean_of_heads_as_they_are_alone(parts, fitted):
+    (mean, _), alone = fitted
+    answers = [model.predict_on_batch(parts.val.inputs) for model, _ in alone]
+    assert np.ptp(answers, axis=0).max() > 0.02, "heads that are all alike prove nothing"
+    np.testing.assert_allclose(mean.predict_on_batch(parts.val.inputs), np.mean(answers, axis=0), atol=1e-6)
+    assert mean.name == head.HEAD
+    assert mean.count_params() == 3 * alone[0][0].count_params()
+
+
+def test_the_history_is_the_mean_of_theirs(fitted):
+    (_, trained), alone = fitted
+    assert trained.history["epoch"].tolist() == [1, 2, 3, 4]
+    expected = np.mean([one.history[METRICS] for _, one in alone], axis=0)
+    np.testing.assert_allclose(trained.history[METRICS], expected, rtol=1e-12)
+    assert (trained.kept_epoch, trained.diverged_epoch) == (4, None)
+
+
+def test_where_one_diverges_all_have(parts):
+    wild = replace(THREE, schedule=replace(THREE.schedule, learning_rate=1e30))
+    _, trained = phases.fit_head(parts, wild, 7, silent=True)
+    assert trained.diverged_epoch == len(trained.history) == trained.kept_epoch
+    assert trained.summary()["diverged"]
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_it_is_saved_and_answers_by_vectors_and_by_pictures_alike(policy, tmp_path):
+    extractor = lively.extractor("MobileNetV2", 64)
+    whole = head.join(extractor, head.mean_of([lively.head_of(extractor, 2) for _ in range(3)]))
+    file = tmp_path / "m.keras"
+    about = Facts("irv2", ("a", "b"), 64, "drawn", "MobileNetV2", "random", precision=policy)
+    model_file.save(file, Classifier(whole, about))
+    pixels = np.stack([picture(number, 64, 64) for number in range(3)])
+    asked = session.opened(file, inference="openvino", rows=3)
+    answers, features = asked(pixels)
+    assert head.is_enough(model_file.load(file).model)
+    np.testing.assert_array_equal(asked.classify(features), answers)
+    if policy == "float32":
+        np.testing.assert_allclose(answers, whole.predict_on_batch(pixels.astype(np.float32)), atol=1e-4)
+
+
+def test_heat_is_of_the_scores_before_each_softmax():
+    image = keras.Input((32, 32, 3), dtype="float32")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3)(image))
+    backbone, one = keras.Model(image, pooled, name="backbone"), head.build(6, 8, 3)
+    pixels = np.stack([picture(number, 32, 32) for number in range(2)])
+    classes = np.array([0, 2])
+    plain = grad_cam.GradCam(head.join(backbone, one)).heat(pixels, classes)
+    assert plain.max() == 1
+    # Of three that are the same head, the heat is that of one.
+    same = head.mean_of([one, one, one])
+    np.testing.assert_allclose(grad_cam.GradCam(head.join(backbone, same)).heat(pixels, classes), plain, atol=1e-4)
+
+
+def test_the_repeats_of_a_mean_come_back(parts, fitted, tmp_path):
+    (mean, _), _ = fitted
+    other, _ = phases.fit_head(parts, THREE, 8, silent=True)
+    expected = other.predict_on_batch(parts.val.inputs)
+    head.save_trained(tmp_path / "h.npz", [other])
+    found = [model.predict_on_batch(parts.val.inputs) for model in head.with_trained(mean, Path(tmp_path / "h.npz"))]
+    np.testing.assert_allclose(found, [expected], atol=1e-6)
+
+
+def test_folds_are_asked_of_the_mean(parts):
+    vectors, labels = parts.train.inputs, parts.train.labels
+    one, three = (
+        cross_validation.repeated(vectors, labels, np.arange(40), recipe, folds=4, repeats=1) for recipe in (ONE, THREE)
+    )
+    assert one != three
+    assert three["accuracy_mean"] > 0.6
+
+
+def test_its_backbones_end_may_learn_on(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(16) % 2
+    pixels = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+
+    def backbone():
+        image = keras.Input((32, 32, 3))
+        return keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3)(image)))
+
+    vectors = backbone().predict_on_batch(pixels)
+    samples = [Samples(own, labels) for own in (vectors, pixels)]
+    end = phases.End(1, Schedule(2, 8, 0.001, True, 3), phases.Augment(), backbone)
+    recipe = replace(THREE, end=end)
+    whole, trained = phases.fit(recipe, Parts(samples[0], samples[0]), Parts(samples[1], samples[1]), 3, tmp_path)
+    assert trained.history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert len(whole.trainable_weights) == 2 + 3 * 4
