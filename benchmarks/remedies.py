@@ -31,7 +31,7 @@ from realwaste.network import cnn
 from realwaste.network.augmentation import Augment
 from realwaste.sources import dataset
 from realwaste.sources.stand_ins import StandIns
-from realwaste.training import batches, fitting, samples
+from realwaste.training import batches, fitting, result, samples
 from realwaste.training.samples import Samples
 
 RESULTS = ROOT / "benchmarks/remedies.json"
@@ -147,7 +147,7 @@ def _ends(
             schedule = fitting.Schedule(second.epochs, 16, rate, True, seed, policy, decay=decay)
             end = phases.End(second.layers, schedule, second.augment, lambda: _backbone(extractor, size))
             whole, last = phases.fit_end(fitted, pictures, end)
-            trained = fitting.joined(trained, last)
+            trained = result.joined(trained, last)
         return trained.summary() | _flipped(whole, pictures.val)
 
     return run

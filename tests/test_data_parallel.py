@@ -27,7 +27,7 @@ from realwaste.compute import fused
 from realwaste.data_parallel import loop, replicas
 from realwaste.data_parallel.batch_norm import SynchronisedBatchNorm
 from realwaste.data_parallel.loop import Outcome
-from realwaste.training import batches, fitting
+from realwaste.training import batches, result
 from realwaste.training.samples import Samples
 
 WAIT_S = 60
@@ -118,7 +118,7 @@ def test_workers_take_the_steps_of_one_process(meet, size, changed):
     outcomes = _together(meet, size, **changed)
     built, local = training_job.run("local", **changed)
     for outcome in outcomes:
-        np.testing.assert_allclose(outcome.rows, local.history[fitting.METRICS], atol=1e-6)
+        np.testing.assert_allclose(outcome.rows, local.history[result.METRICS], atol=1e-6)
         assert outcome.best_epoch == local.kept_epoch
         for ours, theirs in zip(outcome.weights, built.get_weights(), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=2e-4)
@@ -132,14 +132,14 @@ def test_more_workers_than_rows(meet):
     outcomes = _together(meet, 2, **changed)
     _, local = training_job.run("local", **changed)
     for outcome in outcomes:
-        np.testing.assert_allclose(outcome.rows, local.history[fitting.METRICS], atol=1e-6)
+        np.testing.assert_allclose(outcome.rows, local.history[result.METRICS], atol=1e-6)
 
 
 def test_one_worker_draws_what_one_process_draws(meet):
     changed: dict[str, Any] = {"build": DRAWN, "epochs": 3}
     (outcome,) = _together(meet, 1, **changed)
     _, local = training_job.run("local", **changed)
-    np.testing.assert_allclose(outcome.rows, local.history[fitting.METRICS], atol=1e-5)
+    np.testing.assert_allclose(outcome.rows, local.history[result.METRICS], atol=1e-5)
 
 
 def test_several_workers_draw_apart():
@@ -161,7 +161,7 @@ def test_low_precision_learns_and_stays_in_step(meet, policy):
     assert first.rows == second.rows
     assert first.rows[-1][0] < first.rows[0][0]
     # Before rounding errors have grown with every step.
-    np.testing.assert_allclose(first.rows[0], local.history[fitting.METRICS].iloc[0], atol=5e-3)
+    np.testing.assert_allclose(first.rows[0], local.history[result.METRICS].iloc[0], atol=5e-3)
     for ours, theirs in zip(first.weights, second.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -170,7 +170,7 @@ def test_a_loss_that_is_no_number_ends_it_in_the_same_epoch(meet):
     outcomes = _together(meet, 2, learning_rate=1e38)
     _, local = training_job.run("local", learning_rate=1e38)
     for outcome in outcomes:
-        found = fitting.training_of(outcome.rows, outcome.seconds, outcome.best_epoch)
+        found = result.training_of(outcome.rows, outcome.seconds, outcome.best_epoch)
         assert found.diverged_epoch == local.diverged_epoch
         assert len(found.history) == len(local.history)
 
@@ -310,7 +310,7 @@ def test_processes_without_ray_take_the_steps_of_one(tmp_path):
     for number, job in enumerate(jobs):
         found = [np.load(tmp_path / f"{rank}.{number}.npz") for rank in range(3)]
         built, local = training_job.run("local", **job)
-        np.testing.assert_allclose(found[0]["rows"], local.history[fitting.METRICS], atol=1e-6)
+        np.testing.assert_allclose(found[0]["rows"], local.history[result.METRICS], atol=1e-6)
         for place, theirs in enumerate(built.get_weights()):
             np.testing.assert_allclose(found[0][f"arr_{place}"], theirs, atol=2e-4)
             for other in found[1:]:

@@ -11,10 +11,13 @@ from conftest import picture
 
 from realwaste.classifier import model_file, session
 from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.compute.fused import HEAD
 from realwaste.explanation import grad_cam
 from realwaste.finetuning import cross_validation, head, phases
 from realwaste.finetuning.phases import Parts, Recipe
-from realwaste.training.fitting import METRICS, Schedule
+from realwaste.network.augmentation import Augment
+from realwaste.training.fitting import Schedule
+from realwaste.training.result import METRICS
 from realwaste.training.samples import Samples
 
 ONE = Recipe(2, 8, Schedule(4, 8, 0.02, True, 3), deterministic=True, dropout=0.2)
@@ -41,7 +44,7 @@ def test_the_answer_is_the_mean_of_heads_as_they_are_alone(parts, fitted):
     answers = [model.predict_on_batch(parts.val.inputs) for model, _ in alone]
     assert np.ptp(answers, axis=0).max() > 0.02, "heads that are all alike prove nothing"
     np.testing.assert_allclose(mean.predict_on_batch(parts.val.inputs), np.mean(answers, axis=0), atol=1e-6)
-    assert mean.name == head.HEAD
+    assert mean.name == HEAD
     assert mean.count_params() == 3 * alone[0][0].count_params()
 
 
@@ -118,7 +121,7 @@ def test_its_backbones_end_may_learn_on(tmp_path):
 
     vectors = backbone().predict_on_batch(pixels)
     samples = [Samples(own, labels) for own in (vectors, pixels)]
-    end = phases.End(1, Schedule(2, 8, 0.001, True, 3), phases.Augment(), backbone)
+    end = phases.End(1, Schedule(2, 8, 0.001, True, 3), Augment(), backbone)
     recipe = replace(THREE, end=end)
     whole, trained = phases.fit(recipe, Parts(samples[0], samples[0]), Parts(samples[1], samples[1]), 3, tmp_path)
     assert trained.history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import report_claims
 from benchmarks.parts import report_claim_tables as tables
-from realwaste.training import fitting
+from realwaste.training import fitting, result
 
 SEEDS = [42, 43, 44]
 
@@ -90,7 +90,7 @@ def test_a_run_that_was_killed_trains_only_what_is_missing(images, tmp_path, mon
         trained.append((schedule.optimizer, schedule.learning_rate, schedule.seed, schedule.shuffle))
         loss = 1 + schedule.learning_rate
         rows = [[loss, 0.5, loss, 0.5], [loss / 2, 0.5, loss / 2, 0.5], *[[loss / 4, 0.5, loss / 4, 0.5]] * 4]
-        return fitting.training_of(rows, 1.0, len(rows))
+        return result.training_of(rows, 1.0, len(rows))
 
     monkeypatch.setattr(fitting, "fit", fit)
     with pytest.raises(KeyboardInterrupt):

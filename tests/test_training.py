@@ -9,7 +9,7 @@ from benchmarks.parts.child import ROOT
 from realwaste.compute import fused, repeatable
 from realwaste.network import cnn
 from realwaste.network.augmentation import Augment
-from realwaste.training import batches, fitting
+from realwaste.training import batches, fitting, result
 from realwaste.training.checkpoint import Checkpoint
 from realwaste.training.fitting import Schedule
 from realwaste.training.samples import Samples
@@ -22,7 +22,7 @@ def _samples(count: int, size: int = 16) -> Samples:
     return Samples(pictures.astype(np.uint8), labels.astype(np.int64))
 
 
-def _fit(schedule: Schedule) -> tuple[keras.Model, fitting.Training]:
+def _fit(schedule: Schedule) -> tuple[keras.Model, result.Training]:
     repeatable.make_repeatable(schedule.seed, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
     return model, fitting.fit(model, _samples(40), _samples(10), schedule)
@@ -113,7 +113,7 @@ def test_training_learns_and_repeats_bit_for_bit():
     schedule = Schedule(epochs=4, batch_size=8, learning_rate=0.001, shuffle=True, seed=1)
     (first, one), (second, two) = _fit(schedule), _fit(schedule)
     assert one.history["loss"].iloc[-1] < one.history["loss"].iloc[0]
-    assert list(one.history.columns) == ["epoch", *fitting.METRICS]
+    assert list(one.history.columns) == ["epoch", *result.METRICS]
     assert one.history.equals(two.history)
     for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -12,7 +12,7 @@ from realwaste.finetuning import head, phases
 from realwaste.finetuning.phases import Parts
 from realwaste.finetuning.unfreezing import unfreeze
 from realwaste.network.augmentation import Augment
-from realwaste.training import fitting
+from realwaste.training import fitting, result
 from realwaste.training.fitting import Schedule
 from realwaste.training.samples import Samples
 
@@ -128,7 +128,7 @@ def _fit(parts, *, epochs=3, policy="float32", checkpoint=None, seed=1):
     second = Schedule(epochs, 8, 0.0005, True, seed, policy)
     end = phases.End("second", second, Augment(flip=True, color=0.2), lambda: network)
     whole, trained = phases.fit_end(classifier, pictures, end, checkpoint=checkpoint)
-    return whole, fitting.joined(first, trained)
+    return whole, result.joined(first, trained)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -163,9 +163,9 @@ def test_the_epochs_of_both_phases_are_one_history(parts):
     _, trained = _fit(parts, epochs=2)
     assert len(trained.history) == trained.kept_epoch == 5
     assert trained.summary()["epochs"] == 5
-    broken = fitting.Training(trained.history.head(2), 2, 1.0, 2)
-    assert fitting.joined(broken, trained).diverged_epoch == 2
-    assert fitting.joined(trained, broken).diverged_epoch == 7
+    broken = result.Training(trained.history.head(2), 2, 1.0, 2)
+    assert result.joined(broken, trained).diverged_epoch == 2
+    assert result.joined(trained, broken).diverged_epoch == 7
 
 
 def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):

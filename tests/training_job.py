@@ -26,7 +26,7 @@ from realwaste.core.errors import UserError
 from realwaste.data_parallel import engines, loop
 from realwaste.network import cnn
 from realwaste.network.augmentation import Augment
-from realwaste.training import fitting
+from realwaste.training import result
 from realwaste.training.fitting import Schedule
 from realwaste.training.samples import Samples
 
@@ -61,7 +61,7 @@ def run(
     val: int = 11,
     build: dict[str, Any] | None = None,
     **changed: Any,
-) -> tuple[keras.Model, fitting.Training]:
+) -> tuple[keras.Model, result.Training]:
     """41 images in batches of 8: the last batch has one row."""
     built = model(**build or {})
     fit = engines.of(engine).fit

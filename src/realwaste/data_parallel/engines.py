@@ -8,7 +8,7 @@ from typing import Protocol
 import keras
 import pandas as pd
 
-from realwaste.training import fitting, samples
+from realwaste.training import fitting, result, samples
 from realwaste.training.samples import Samples
 
 
@@ -31,7 +31,7 @@ class Fit(Protocol):
         *,
         checkpoint: Path | None = None,
         live: Callable[[pd.DataFrame], None] | None = None,
-    ) -> fitting.Training:
+    ) -> result.Training:
         """As realwaste.training.fitting.fit: the same batches in the same order, one step each, whoever computes them.
 
         An engine may go on from the checkpoint of another.

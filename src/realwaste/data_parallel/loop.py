@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from realwaste.compute import fused
 from realwaste.data_parallel import replicas, steps
 from realwaste.data_parallel.batch_norm import SynchronisedBatchNorm
-from realwaste.training import batches, fitting
+from realwaste.training import batches, fitting, result
 from realwaste.training.checkpoint import Checkpoint
 from realwaste.training.fitting import Schedule
 from realwaste.training.samples import Samples
@@ -53,7 +53,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a training: rows, one an epoch in the order of fitting.METRICS, and the kept epoch's weights."""
+    """What came of a training: rows, one an epoch in the order of result.METRICS, and the kept epoch's weights."""
 
     rows: Rows
     seconds: float
@@ -88,7 +88,7 @@ def fit(
     """
     group, schedule, twin = _Group(strategy), work.schedule, _twin_of(work)
     fitting.compile_for_training(twin, schedule, batches.steps(len(train.labels), schedule.batch_size))
-    kept = Checkpoint(work.checkpoint, fitting.METRICS, schedule.patience)
+    kept = Checkpoint(work.checkpoint, result.METRICS, schedule.patience)
     done = kept.restore(twin)
     group.agree_on(done)
     _draw_apart(twin, group.rank)
@@ -100,7 +100,7 @@ def fit(
     epochs = _Epochs(twin, train, val, schedule, group, beat).epochs(done)
     while not twin.stop_training and len(kept.rows) < schedule.epochs:
         row = next(epochs)
-        kept.on_epoch_end(len(kept.rows), dict(zip(fitting.METRICS, row, strict=True)))
+        kept.on_epoch_end(len(kept.rows), dict(zip(result.METRICS, row, strict=True)))
         twin.stop_training |= fitting.is_over(kept, schedule)
         live(kept.rows)
     kept.take_best(twin)

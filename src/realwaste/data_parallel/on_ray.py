@@ -31,8 +31,8 @@ from realwaste.data_parallel.loop import Outcome, Rows, Work
 from realwaste.data_parallel.progress import Progress, Report
 from realwaste.data_parallel.ray_worker import DecodedOnWorker
 from realwaste.dataset.labels import labels_of, paths_of
-from realwaste.training import fitting
-from realwaste.training.fitting import Schedule, Training
+from realwaste.training.fitting import Schedule
+from realwaste.training.result import Training, history_of, training_of
 from realwaste.training.samples import Samples
 
 LOSSES_IN_A_ROW = 3  # of workers, without an epoch in between
@@ -108,13 +108,13 @@ def fit(
                 if isinstance(news, Outcome):
                     outcome = news
                 elif live and news:
-                    live(fitting.history_of(news))
+                    live(history_of(news))
         finally:
             # A thread that asks Ray for something when the block has ended would connect again.
             over.set()
             left.wait(_LEAVE_S)
     model.set_weights(outcome.weights)
-    return fitting.training_of(outcome.rows, outcome.seconds, outcome.best_epoch)
+    return training_of(outcome.rows, outcome.seconds, outcome.best_epoch)
 
 
 def _lasting(work: Work, train: Samples, val: Samples, over: threading.Event) -> Iterator[Rows | Outcome]:

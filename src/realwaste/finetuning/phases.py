@@ -13,8 +13,9 @@ from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.embedding.embeddings import Embeddings
 from realwaste.finetuning import head, unfreezing
 from realwaste.network.augmentation import Augment, augmented
-from realwaste.training import fitting, samples
-from realwaste.training.fitting import Schedule, Training
+from realwaste.training import fitting, result, samples
+from realwaste.training.fitting import Schedule
+from realwaste.training.result import Training
 from realwaste.training.samples import Samples
 
 _APART = 1000  # between the seeds of the heads of one mean, so that none is another repeat's
@@ -92,7 +93,7 @@ def fit(recipe: Recipe, vectors: Parts, pictures: Parts | None, seed: int, kept:
         return fitted, first
     end = replace(recipe.end, schedule=replace(recipe.end.schedule, seed=seed))
     whole, second = fit_end(fitted, pictures, end, checkpoint=kept / f"seed_{seed}")
-    return whole, fitting.joined(first, second)
+    return whole, result.joined(first, second)
 
 
 def fit_head(vectors: Parts, recipe: Recipe, seed: int, *, silent: bool = False) -> tuple[keras.Model, Training]:
@@ -103,7 +104,7 @@ def fit_head(vectors: Parts, recipe: Recipe, seed: int, *, silent: bool = False)
         make_repeatable(own.seed, deterministic=recipe.deterministic)
         heads.append(head.build(vectors.train.inputs.shape[1], recipe.dense_units, recipe.classes, recipe.dropout))
         trained.append(fitting.fit(heads[-1], vectors.train, vectors.val, own, silent=silent))
-    return head.mean_of(heads), fitting.mean_of(trained)
+    return head.mean_of(heads), result.mean_of(trained)
 
 
 def fit_end(

@@ -14,7 +14,7 @@ from realwaste.compute import fused, repeatable
 from realwaste.dataset.labels import classes_of
 from realwaste.network import cnn
 from realwaste.sweep.rates import named
-from realwaste.training import batches, fitting
+from realwaste.training import batches, fitting, result
 from realwaste.training.samples import Samples
 
 
@@ -66,7 +66,7 @@ class Trials:
 
     def fit(
         self, rate: float, *, checkpoint: Path, live: Callable[[pd.DataFrame], None] | None = None
-    ) -> fitting.Training:
+    ) -> result.Training:
         """Train the CNN at one rate; checkpoint and live as of realwaste.training.fitting.fit."""
         start = self._drawn()
         for own, found in zip(self._twin.weights, start.weights, strict=True):
