@@ -6,10 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from realwaste.core.errors import UserError
+from realwaste.core.log import logger
 from realwaste.sources.file_names import printable
-from realwaste.sources.image_files import LITTER, SUFFIXES, is_image, is_litter
+from realwaste.sources.image_files import SUFFIXES, Problem, is_image, is_litter, is_system, walk
 
 _KINDS = ", ".join(sorted(SUFFIXES))
+
+
+def warn(path: Path, reason: str) -> None:
+    """A `problem` of image_files.walk for who goes on with what can be read."""
+    logger.warning("%s is passed over: %s", printable(path), reason)
 
 
 def expand(arguments: Sequence[str]) -> list[Path]:
@@ -18,7 +24,8 @@ def expand(arguments: Sequence[str]) -> list[Path]:
     Args:
         arguments: a file, taken whatever its suffix; a folder, searched at every depth; or a pattern of `glob`, where
             `**` matches folders too. In folders and patterns, files without an image's suffix, hidden ones and
-            `__MACOSX` are passed over.
+            those of systems (image_files.LITTER) are passed over. Links are followed; a folder that cannot be read is
+            named in a warning.
 
     Raises:
         UserError: something that is not there, or nothing found at all.
@@ -45,20 +52,28 @@ def named(argument: str) -> Iterator[Path]:
     elif argument and path.exists():
         yield path
     elif glob.has_magic(argument):
-        for match in sorted(map(Path, glob.glob(argument, recursive=True))):  # noqa: PTH207 - absolute ones too
-            if not LITTER.intersection(match.parts):
-                yield from inside(match) if match.is_dir() else filter(_looks_like_image, [match])
+        yield from _matching(argument)
     else:
         raise UserError(f"There must be an image or a folder at {printable(argument)!r}.", "Check the name.")
 
 
-def inside(folder: Path) -> Iterator[Path]:
-    """The images of a folder at every depth, in the order of their names."""
-    # Links to folders are not followed: they may lead back here.
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_litter(name))
-        yield from filter(_looks_like_image, (Path(place, name) for name in sorted(files)))
+def _matching(pattern: str) -> Iterator[Path]:
+    """The image files of a pattern, each once: `**` follows a link that leads back, again and again."""
+    known: set[tuple[str, str]] = set()
+    for match in sorted(map(Path, glob.glob(pattern, recursive=True))):  # noqa: PTH207 - absolute ones too
+        if not any(map(is_system, match.parts)):
+            for path in inside(match) if match.is_dir() else filter(_is_photograph, [match]):
+                place = os.path.realpath(path.parent), path.name
+                if place not in known:
+                    known.add(place)
+                    yield path
 
 
-def _looks_like_image(path: Path) -> bool:
+def _is_photograph(path: Path) -> bool:
     return is_image(path) and not is_litter(path.name) and path.is_file()
+
+
+def inside(folder: Path, problem: Problem = warn) -> Iterator[Path]:
+    """The images of a folder at every depth, links followed, in the order of their names."""
+    for _, files in walk(folder, problem):
+        yield from filter(is_image, files)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from realwaste.core.errors import UserError
 from realwaste.sources.file_names import printable
+from realwaste.sources.image_files import walk
 
 
 def check(option: str, folder: Path, arguments: Sequence[str], photographs: Sequence[Path]) -> None:
@@ -48,7 +49,7 @@ def _looked_at(place: Path, argument: str) -> bool:
     """Whether an argument finds pictures in `place`."""
     path = Path(argument)
     if path.exists() or not glob.has_magic(argument):
-        return path.is_dir() and place.is_relative_to(path.resolve())
+        return any(place.is_relative_to(folder.resolve()) for folder, _ in walk(path, lambda *_: None))
     fixed = Path(*(part for part in _before_magic(path.parts))).resolve()
     if not place.is_relative_to(fixed):
         return False

@@ -1,6 +1,8 @@
 """The entries of a zip from a stranger, all checked before one of them is unpacked.
 
-Skipped without a word: folder entries (folders come with their files), `__MACOSX`, `.DS_Store`, `Thumbs.db`.
+Skipped without a word: folder entries (folders come with their files) and what systems leave (image_files.LITTER).
+A backslash separates folders, as packers on Windows have it (PowerShell 5); every rule is held against the name after
+that.
 Names must be UTF-8: flagged so, or plain ASCII, or, as macOS writes them, unflagged bytes that are valid UTF-8. Any
 other name without the flag is refused rather than read as cp437, which the standard asks for and hardly any packer
 means.
@@ -18,11 +20,12 @@ from typing import BinaryIO
 
 from realwaste.core.errors import UserError
 from realwaste.sources.file_names import folded
+from realwaste.sources.image_files import is_system
 
 FILE_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 MAX_DEPTH = 32
 UTF8_FLAG, ENCRYPTED_FLAGS = 0x800, 0x1 | 0x40 | 0x2000
-SKIPPED_FOLDERS, SKIPPED_FILES = {"__macosx"}, {".ds_store", "thumbs.db"}
+_ICON = re.compile(r"(?i)((?:^|/)(?:\._)?icon)\r$")  # macOS: a folder's own icon
 
 
 class ArchiveError(UserError):
@@ -58,9 +61,9 @@ def checked(file: BinaryIO, bundle: zipfile.ZipFile, archive: Path, limits: Limi
     entries = []
     for info in infos:
         name = _name(info, archive)
-        path = _path(name, archive)
+        path = _path(_ICON.sub(r"\1", name), archive)
         _check_kind(info, name, archive)
-        if not (name.endswith("/") or _is_skipped(path)):
+        if not (name.endswith("/") or _ICON.search(name) or any(map(is_system, path.parts))):
             entries.append(Entry(info, path))
     _check_overlap(file, bundle, archive)
     _check_collisions(entries, archive)
@@ -72,7 +75,7 @@ def checked(file: BinaryIO, bundle: zipfile.ZipFile, archive: Path, limits: Limi
 
 def _name(info: zipfile.ZipInfo, archive: Path) -> str:
     # orig_filename: `filename` ends at the first NUL, a trick to show one name and check another.
-    name = info.orig_filename
+    name = info.orig_filename.replace("\\", "/")
     if info.flag_bits & UTF8_FLAG or name.isascii():
         return name
     try:
@@ -100,7 +103,6 @@ def _is_long(name: str) -> bool:
 
 _NAME_RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
     (_has_control, "have names without control characters and line breaks"),
-    (lambda name: "\\" in name, "have names without backslashes"),
     (lambda name: name.startswith("/"), "have names that are relative, not absolute"),
     (_has_drive, "have names without a drive letter"),
     (_leaves, "have names that stay inside the folder"),
@@ -133,11 +135,6 @@ def _check_kind(info: zipfile.ZipInfo, name: str, archive: Path) -> None:
         )
 
 
-def _is_skipped(path: PurePosixPath) -> bool:
-    parts = [part.casefold() for part in path.parts]
-    return not SKIPPED_FOLDERS.isdisjoint(parts) or parts[-1] in SKIPPED_FILES
-
-
 def _check_overlap(file: BinaryIO, bundle: zipfile.ZipFile, archive: Path) -> None:
     """Each entry must have its own bytes. A bomb that shares one kernel among all entries passes any other check."""
     end = 0
@@ -159,6 +156,9 @@ def _check_collisions(entries: list[Entry], archive: Path) -> None:
     folders: dict[str, str] = {}
     for folder in sorted({str(folder) for entry in entries for folder in entry.path.parents}):
         if (other := folders.setdefault(folded(folder), folder)) != folder:
+            if _contents(entries, other) == _contents(entries, folder):
+                remedy = "Unpack it, and give one of the two folders."
+                raise refusal(archive, "hold a set once; it is in it twice", [other, folder], remedy)
             raise refusal(archive, rule, [other, folder])
     taken = dict(folders)
     for entry in entries:
@@ -166,6 +166,12 @@ def _check_collisions(entries: list[Entry], archive: Path) -> None:
         if key in taken:
             raise refusal(archive, rule, [taken[key], name])
         taken[key] = name
+
+
+def _contents(entries: list[Entry], folder: str) -> set[tuple[str, int, int]]:
+    """Names, checksums and sizes of the files under a folder, at whatever depth."""
+    inside = (entry for entry in entries if entry.path.is_relative_to(folder))
+    return {(entry.path.name, entry.info.CRC, entry.info.file_size) for entry in inside}
 
 
 def _check_sizes(entries: list[Entry], archive: Path, limits: Limits) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.sources.file_names import folded, printable, unicode
-from realwaste.sources.image_files import SUFFIXES, is_image, is_litter
+from realwaste.sources.image_files import SUFFIXES, is_image, is_litter, refuse, walk
 from realwaste.sources.parts import part_of
 
 
@@ -55,8 +55,8 @@ class ClassFolders:
 def find(root: Path, shown: Path | None = None, *, learned: bool = True) -> ClassFolders:
     """The folders under `root` that hold image files directly, all with one parent, or with parents as train and test.
 
-    Hidden files, what operating systems leave behind (`__MACOSX`, `Thumbs.db`) and files without an image's suffix
-    are passed over, and so are images beside or above the class folders; how many is said. No bytes are looked at.
+    Hidden files, what systems leave behind (image_files.LITTER) and files without an image's suffix are passed over,
+    and so are images beside or above the class folders; how many is said. Links are followed. No bytes are looked at.
 
     Args:
         shown: what the errors call `root`, where that is a temporary folder.
@@ -127,14 +127,10 @@ def _scanned(root: Path) -> tuple[dict[Path, list[Path]], Counter[str]]:
     """The images of each folder that directly holds any, and how many other files there are of each suffix."""
     images: dict[Path, list[Path]] = {}
     others: Counter[str] = Counter()
-    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
-        if any(map(is_litter, folder.relative_to(root).parts)):
-            continue
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not is_litter(path.name))
+    for folder, files in walk(root, refuse):
         if own := [path for path in files if is_image(path)]:
             images[folder] = own
-        passed = (path.suffix.lower() for path in files if not is_image(path))
-        others.update(suffix or "without a suffix" for suffix in passed)
+        others.update(path.suffix.lower() or "without a suffix" for path in files if not is_image(path))
     return images, others
 
 
