@@ -76,6 +76,9 @@ def test_colours_tell_an_object_photographed_again(drawn):
         ("a/3 (copy).png", "a/* (copy)", 3),
         ("a/2024_05_31.jpg", "a/2024_05_*", 31),  # of several numbers the last counts up
         ("a/none.jpg", None, None),
+        ("PET1/none.jpg", None, None),  # a folder's digits number no photograph
+        ("PET1/b/none", None, None),
+        ("PET1/a_2.jpg", "PET1/a_*", 2),
         ("紙/紙１.jpg", "紙/紙*", 1),
     ],
 )
@@ -160,6 +163,24 @@ def test_doubles_and_near_duplicates_are_one_group_wherever_they_are_filed():
     assert groups[1] == groups[4]
     assert groups[2] == groups[5]
     assert len(set(groups)) == 3
+
+
+def test_a_group_never_spans_classes(tmp_path):
+    """Folders with digits, names without; then every reason for which images are joined, across classes."""
+    for label in ("PET1", "PET2", "PET3"):
+        (tmp_path / label).mkdir()
+        for name in "abcdefgh":
+            cv2.imwrite(str(tmp_path / label / f"{name}.png"), picture(ord(name) * int(label[-1])))
+    table = manifest.scan(tmp_path).manifest
+    assert table["series"].isna().all()
+    assert len(set(_groups(table, 10))) == len(table)
+
+    table = _plain([f"a/a_{number}.jpg" for number in range(1, 21)] + ["b/b.jpg", "b/c.jpg"])
+    table.loc[20, "phash"] = table.loc[5, "phash"]  # nearly the same picture as a photograph of another class
+    table.loc[21, "sha256"] = table.loc[5, "sha256"]
+    groups = _groups(table, 10)
+    assert (table["label"].groupby(groups).nunique() == 1).all()
+    assert len(set(groups)) == 4
 
 
 def test_exposure_counts_what_it_names():

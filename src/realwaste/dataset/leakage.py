@@ -22,9 +22,12 @@ _AT_ONCE = 2048
 
 def numbered(paths: pd.Series) -> pd.DataFrame:
     """series (folder and name before the last number) and number of each file name; both missing where it has none."""
-    found = [re.fullmatch(r"(.*?)(\d{1,15})(\D*)", path.rpartition(".")[0]) for path in paths]
+    names = [path.rpartition("/") for path in paths]
+    found = [re.fullmatch(r"(.*?)(\d{1,15})(\D*)", name.rpartition(".")[0]) for _, _, name in names]
     # What stands behind the number keeps `1_front` and `1_back` apart.
-    series = [f"{match[1]}*{match[3]}" if match else None for match in found]
+    series = [
+        f"{folder}/{match[1]}*{match[3]}" if match else None for (folder, _, _), match in zip(names, found, strict=True)
+    ]
     numbers = pd.array([int(match[2]) if match else None for match in found], dtype="Int64")
     return pd.DataFrame({"series": pd.Series(series, dtype=object), "number": numbers}).set_index(paths.index)
 
@@ -51,14 +54,17 @@ def groups(manifest: pd.DataFrame, block: int, near: NDArray[np.int64] | None = 
     Joined are the same bytes, and runs of photographs that were shot one after the other, of about `block` each. A run
     is cut where the photographs on both sides look least alike, so that an object's photographs stay together if that
     shows. Near-duplicates join runs too, the nearest first, but for those that would make a group of more than LARGEST
-    of a class: over a uniform background one would lead to the next, without end.
+    of a class: over a uniform background one would lead to the next, without end. A group never spans
+    classes, by the folders: a label mended by hand leaves a photograph among those of its object.
 
     Args:
-        manifest: label, sha256, phash, phash_mirrored, series, shot, likeness, likeness_second.
+        manifest: path, label, sha256, phash, phash_mirrored, series, shot, likeness, likeness_second.
         near: its near_duplicates, where they are known.
     """
     near = near_duplicates(manifest) if near is None else near
-    same = manifest.groupby("sha256", sort=False).ngroup().to_numpy()
+    folder = manifest["path"].str.rpartition("/")[0].to_numpy()
+    near = near[folder[near[:, 0]] == folder[near[:, 1]]]
+    same = manifest.groupby(["sha256", folder], sort=False).ngroup().to_numpy()
     runs = _runs(manifest, block)
     count = len(manifest)
     ends = np.arange(2 * count) % count, np.concatenate([_first(same), _first(runs)])
