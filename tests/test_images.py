@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import random
+import struct
 from pathlib import Path
 
 import cv2
@@ -61,6 +62,22 @@ def test_exif_orientation_is_applied():
 def test_what_is_no_whole_image_has_a_reason(data, reason):
     with pytest.raises(UnreadableImageError, match=reason):
         decode(data)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.ones((8, 8, 3), np.float32), "a TIFF of 32-bit floats: save it with 8 or 16 bits a channel"),
+        (np.ones((8, 8), np.float64), "a TIFF of 64-bit floats"),
+        (np.ones((8, 8, 3), np.int32), "a TIFF of 32-bit numbers"),
+    ],
+)
+def test_a_tiff_that_is_too_deep_is_not_called_damaged(pixels, reason):
+    data = cv2.imencode(".tiff", pixels)[1].tobytes()
+    with pytest.raises(UnreadableImageError, match=reason):
+        decode(data)
+    with pytest.raises(UnreadableImageError, match="damaged TIFF"):
+        decode(data[:-40])
 
 
 def _pillow(kind, **options):
@@ -164,7 +181,82 @@ def test_what_phones_write_has_three_channels(kind, mode):
     found = decode(file.getvalue())
     assert found.shape == (24, 40, 3)
     assert found.flags.writeable
-    assert np.abs(found.astype(int) - 90).max() < 4
+    seen = 90 if mode in {"L", "RGB"} else round(90 * 128 / 255 + 255 * 127 / 255)  # on white
+    assert np.abs(found.astype(int) - seen).max() < 4
+
+
+def _see_through(kind: str, mode: str, hidden: int, alpha: int = 0, turn: int = 1) -> bytes:
+    """Above a colour, below the same in which `hidden` stands where nothing of it is seen with an alpha of 0."""
+    pixels = np.full((24, 40, 4), (200, 100, 50, 255), np.uint8)
+    pixels[12:] = (hidden, 255 - hidden, hidden, alpha)
+    drawn, options = Image.fromarray(pixels, "RGBA"), dict[str, object]()
+    if mode == "P":  # a palette, one colour of which is transparent
+        drawn = Image.fromarray((np.arange(24) >= 12).repeat(40).reshape(24, 40).astype(np.uint8), "P")
+        drawn.putpalette([200, 100, 50, hidden, 255 - hidden, hidden])
+        options["transparency"] = 1
+    elif mode == "RGB":  # one colour is
+        drawn, options["transparency"] = drawn.convert("RGB"), (hidden, 255 - hidden, hidden)
+    elif mode != "RGBA":
+        drawn = drawn.convert(mode)
+    if kind == "WEBP":
+        options |= {"lossless": True, "exact": True}
+    if turn > 1:
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        options["exif"] = exif
+    file = io.BytesIO()
+    drawn.save(file, format=kind, **options)
+    return file.getvalue()
+
+
+TRANSPARENT = [
+    *(("PNG", mode) for mode in ("RGBA", "LA", "P", "RGB")),
+    *(("GIF", "P"), ("WEBP", "RGBA"), ("TIFF", "RGBA"), ("TIFF", "LA"), ("AVIF", "RGBA"), ("HEIF", "RGBA")),
+]
+
+
+@pytest.mark.parametrize(("kind", "mode"), TRANSPARENT)
+def test_what_is_transparent_is_white_whatever_colour_it_hides(kind, mode):
+    found = [decode(_see_through(kind, mode, hidden)) for hidden in (0, 90, 250)]
+    for image in found:
+        assert image.shape == (24, 40, 3)
+        assert image[14:].min() >= (250 if kind == "HEIF" else 255)  # whose transparency is lossy too
+        seen = (124, 124, 124) if mode == "LA" else (200, 100, 50)
+        assert np.abs(image[2:10].astype(int) - seen).max() < 6
+    if kind not in {"AVIF", "HEIF"}:  # lossy
+        assert all(np.array_equal(image, found[0]) for image in found)
+
+
+@pytest.mark.parametrize(("kind", "mode"), [pair for pair in TRANSPARENT if pair[1] in {"RGBA", "LA"}])
+def test_half_transparent_is_half_white_and_opaque_is_as_it_is(kind, mode):
+    half = decode(_see_through(kind, mode, 0, alpha=128))[18, 20].astype(int)
+    dark = np.array([150, 150, 150] if mode == "LA" else [0, 255, 0])  # grey of (0, 255, 0)
+    assert np.abs(half - (dark * 128 + 255 * 127) / 255).max() < 5
+    data = _see_through(kind, mode, 0, alpha=255)
+    if kind not in {"AVIF", "HEIF"}:
+        np.testing.assert_array_equal(decode(data), cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_transparent_picture_stands_upright_as_an_opaque_one_does(kind, turn):
+    clear, opaque = (decode(_see_through(kind, "RGBA", 0, alpha, turn)) for alpha in (0, 255))
+    assert clear.shape == opaque.shape
+    hidden = (np.abs(opaque.astype(int) - (0, 255, 0)) < 60).all(axis=2)
+    assert 0.45 < hidden.mean() < 0.55
+    assert (clear.min(axis=2) == 255)[hidden].mean() > 0.95
+
+
+def test_sixteen_bits_and_bmp_may_be_transparent():
+    deep = np.full((8, 8, 4), (0, 0, 65535, 65535), np.uint16)
+    deep[4:, :, 3] = 0
+    found = decode(cv2.imencode(".png", deep)[1].tobytes())
+    assert found[[0, 7], 0].tolist() == [[255, 0, 0], [255, 255, 255]]
+    head = struct.pack("<IiiHHIIiiII4I", 108, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0, 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head += bytes(108 - len(head))
+    pixels = bytes([0, 0, 200, 255, 90, 90, 90, 0])  # blue, green, red, alpha
+    bmp = b"BM" + struct.pack("<IHHI", 14 + 108 + 8, 0, 0, 14 + 108) + head + pixels
+    assert decode(bmp)[0].tolist() == [[200, 0, 0], [255, 255, 255]]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realwaste.images.file_format import format_of, jpeg_markers, pixels_of
+from realwaste.images.transparency import on_white, transparent
 
 Pixels = NDArray[np.uint8]
 # Of a file, its picture and a size: the picture as (size, size, 3), as it is to be seen.
@@ -52,7 +53,7 @@ def read_bytes(path: Path) -> bytes:
 def decode(data: bytes) -> Pixels:
     """Bytes of an image file to RGB, uint8, (height, width, 3), turned upright as its EXIF tag says.
 
-    Its size is looked up in its header before anything is unpacked.
+    What is transparent lies on white. Its size is looked up in its header before anything is unpacked.
 
     Raises:
         UnreadableImageError: with the reason.
@@ -77,8 +78,35 @@ def _decode(data: bytes, kind: str) -> Pixels:
             raise MemoryError from error
         raise UnreadableImageError(f"damaged {kind}") from error
     if image is None:
-        raise UnreadableImageError(f"damaged {kind}")
-    return image.astype(np.uint8, copy=False)
+        raise UnreadableImageError((_depth(data) if kind == "TIFF" else None) or f"damaged {kind}")
+    seen_through = None if kind == "JPEG" else _transparent(data, kind, image.shape)
+    return image.astype(np.uint8, copy=False) if seen_through is None else on_white(seen_through)
+
+
+def _transparent(data: bytes, kind: str, shape: tuple[int, ...]) -> Pixels | None:
+    try:
+        return transparent(data, kind, shape)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise UnreadableImageError(f"damaged {kind}") from error
+
+
+def _depth(data: bytes) -> str | None:
+    """Why a sound TIFF is not read: of floats, or of 32 bits, nothing says which number is white."""
+    from PIL.TiffImagePlugin import BITSPERSAMPLE, SAMPLEFORMAT, ImageFileDirectory_v2  # noqa: PLC0415 - rare
+
+    file = io.BytesIO(data)
+    try:
+        tags = ImageFileDirectory_v2(file.read(16 if data[2:4] in {b"+\0", b"\0+"} else 8))
+        file.seek(tags.next)
+        tags.load(file)
+        is_float, bits = 3 in tags.get(SAMPLEFORMAT, ()), max(tags.get(BITSPERSAMPLE, (1,)))
+    except Exception:  # the tags are damaged too
+        return None
+    if not is_float and bits <= 16:
+        return None
+    return f"a TIFF of {bits}-bit {'floats' if is_float else 'numbers'}: save it with 8 or 16 bits a channel"
 
 
 def _pixels_of_jpeg(data: bytes) -> int:
@@ -111,10 +139,11 @@ def _decode_heif(data: bytes, kind: str) -> Pixels:
 
 
 def _three_channels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
-    """A copy in which grey is repeated and transparency left out, as OpenCV does."""
+    """A copy in which grey is repeated, and what is transparent lies on white."""
     # Grey of ten bits comes scaled to sixteen.
     eight = np.atleast_3d((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8))
-    return np.repeat(eight[..., :1], 3, axis=2) if eight.shape[2] < 3 else np.ascontiguousarray(eight[..., :3])
+    color = eight if eight.shape[2] in {1, 3} else on_white(eight)
+    return np.repeat(color, 3, axis=2) if color.shape[2] == 1 else np.ascontiguousarray(color)
 
 
 def _check_size(pixels: int | None, kind: str) -> None:
