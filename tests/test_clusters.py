@@ -79,9 +79,9 @@ def test_where_nothing_shows_how_alike_the_photographs_of_an_object_are():
 
 
 def test_the_wider_interval_leads():
-    told = intervals.both("f", (0.2, 0.4), (0.1, 0.5))
+    told = intervals.both("f", 0.3, (0.2, 0.4), (0.1, 0.5))
     assert (told["f_low"], told["f_high"], told["f_by"]) == (0.1, 0.5, "groups")
-    assert intervals.both("f", (0.1, 0.5), (0.2, 0.4))["f_by"] == "images"
+    assert intervals.both("f", 0.3, (0.1, 0.5), (0.2, 0.4))["f_by"] == "images"
     assert told["f_intervals"]["images"] == {"low": 0.2, "high": 0.4}
 
 

@@ -87,8 +87,8 @@ def compared(pair: Pair, raw: Sequence[Probabilities]) -> dict[str, Any]:
         right.append(probabilities.argmax(axis=1) == numbers)
         accuracies.append(intervals.of_accuracy(numbers, probabilities, groups) | {"undefined_answers": undefined})
     first, second = right
-    by_images = scores.difference_interval(first, second)
-    by_groups = clusters.difference_interval(first, second, groups)
+    difference = float(first.mean() - second.mean())
+    both = scores.difference_interval(first, second), clusters.difference_interval(first, second, groups)
     tests = {
         "mcnemar_p": scores.mcnemar(first, second),
         "permutation_p": clusters.permutation_test(first, second, groups),
@@ -101,8 +101,8 @@ def compared(pair: Pair, raw: Sequence[Probabilities]) -> dict[str, Any]:
         "models": accuracies,
         "only_first_right": int((first & ~second).sum()),
         "only_second_right": int((second & ~first).sum()),
-        "difference": float(first.mean() - second.mean()),
-        **intervals.both("difference", by_images, by_groups),
+        "difference": difference,
+        **intervals.both("difference", difference, *both),
         **tests,
         "p": leading,
         "better": better,

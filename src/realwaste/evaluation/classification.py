@@ -60,10 +60,11 @@ def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str]
         groups: (n,), a number that photographs of one object share.
     """
     per_class = report(labels, probabilities, classes)
+    macro_f1 = float(np.mean([scores["f1"] for scores in per_class.values()]))
     return {
         "test_accuracy": accuracy(labels, probabilities),
         "test_loss": log_loss(labels, probabilities),
-        "macro_f1": float(np.mean([scores["f1"] for scores in per_class.values()])),
-        **intervals.of_test(labels, probabilities, groups),
+        "macro_f1": macro_f1,
+        **intervals.of_test(labels, probabilities, groups, macro_f1),
         "per_class": per_class,
     }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realwaste.classifier.probabilities import Labels, Probabilities
-from realwaste.evaluation import bootstrap, scores
+from realwaste.evaluation import bootstrap, resampled_f1, scores
 from realwaste.evaluation.bootstrap import Totals
 
 Groups = NDArray[np.integer]
@@ -35,13 +35,13 @@ def macro_f1_interval(
     labels: Labels, probabilities: Probabilities, groups: Groups, *, resamples: int = 10_000
 ) -> tuple[float, float]:
     """The 95 % interval of the macro F1; where all answers are right, or all are wrong, that of the accuracy."""
-    right, classes = probabilities.argmax(axis=1) == labels, probabilities.shape[1]
+    answers = probabilities.argmax(axis=1)
+    right = answers == labels
     if _all_alike(right) or len(np.unique(groups)) == 1:
         low, high = accuracy_interval(right, groups)
         measured = float(scores.macro_f1(scores.confusion(labels, probabilities)))
         return min(low, measured), max(high, measured)
-    cells = np.eye(classes * classes)[labels * classes + probabilities.argmax(axis=1)]
-    return bootstrap.interval(_sums(cells, groups), scores.macro_f1_of_cells, expanded=True, resamples=resamples)
+    return resampled_f1.interval(labels, answers, groups, probabilities.shape[1], expanded=True, resamples=resamples)
 
 
 def difference_interval(
@@ -56,7 +56,7 @@ def difference_interval(
         return scores.difference_interval(
             *(one[np.unique(groups, return_index=True)[1]] for one in (first_right, second_right))
         )
-    return bootstrap.interval(units, _ratio, expanded=True, resamples=resamples)
+    return bootstrap.interval(units, _ratio, limits=(-1.0, 1.0), expanded=True, resamples=resamples)
 
 
 def permutation_test(first_right: Answers, second_right: Answers, groups: Groups) -> float:

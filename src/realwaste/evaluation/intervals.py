@@ -11,9 +11,15 @@ from realwaste.evaluation.clusters import Groups
 Interval = tuple[float, float]
 
 
-def both(figure: str, images: Interval, groups: Interval) -> dict[str, Any]:
-    """For metrics: <figure>_low and _high, of the wider; <figure>_by, which that is; <figure>_intervals, the two."""
-    known = {"images": images, "groups": groups}
+def both(figure: str, estimate: float, images: Interval, groups: Interval) -> dict[str, Any]:
+    """For metrics: <figure>_low and _high, of the wider; <figure>_by, which that is; <figure>_intervals, the two.
+
+    Each contains the estimate, to the last digit.
+    """
+    known = {
+        name: (min(low, estimate), max(high, estimate))
+        for name, (low, high) in (("images", images), ("groups", groups))
+    }
     by = max(known, key=lambda name: known[name][1] - known[name][0])
     return {
         f"{figure}_low": known[by][0],
@@ -25,20 +31,21 @@ def both(figure: str, images: Interval, groups: Interval) -> dict[str, Any]:
 
 def of_accuracy(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
     """accuracy and its intervals, as `both` names them."""
+    accuracy, by_images = scores.accuracy(labels, probabilities), scores.accuracy_interval(labels, probabilities)
     by_groups = clusters.accuracy_interval(probabilities.argmax(axis=1) == labels, groups)
-    told = both("accuracy", scores.accuracy_interval(labels, probabilities), by_groups)
-    return {"accuracy": scores.accuracy(labels, probabilities)} | told
+    return {"accuracy": accuracy} | both("accuracy", accuracy, by_images, by_groups)
 
 
-def of_test(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
+def of_test(labels: Labels, probabilities: Probabilities, groups: Groups, macro_f1: float) -> dict[str, Any]:
     """Of the test accuracy and the macro F1, with the number of groups that the test images fall into."""
     right = probabilities.argmax(axis=1) == labels
+    estimates = scores.accuracy(labels, probabilities), macro_f1
     by_images = scores.accuracy_interval(labels, probabilities), scores.macro_f1_interval(labels, probabilities)
     by_groups = clusters.accuracy_interval(right, groups), clusters.macro_f1_interval(labels, probabilities, groups)
-    figures = zip(("test_accuracy", "macro_f1"), by_images, by_groups, strict=True)
+    figures = zip(("test_accuracy", "macro_f1"), estimates, by_images, by_groups, strict=True)
     told = {"test_groups": len(set(groups.tolist()))}
-    for figure, images, grouped in figures:
-        told |= both(figure, images, grouped)
+    for figure, estimate, images, grouped in figures:
+        told |= both(figure, estimate, images, grouped)
     return told
 
 

@@ -44,8 +44,8 @@ def measured(
             "images": len(drawn[0][place]),
             "accuracy": float(own.mean()),
             "accuracy_std": float(own.std(ddof=1)) if repeats > 1 else 0.0,
-            "accuracy_low": low,
-            "accuracy_high": high,
+            "accuracy_low": min(low, float(own.mean())),
+            "accuracy_high": max(high, float(own.mean())),
         }
     return found
 

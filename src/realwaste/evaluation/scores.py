@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri
 
 from realwaste.classifier.probabilities import Labels, Probabilities
-from realwaste.evaluation import bootstrap
+from realwaste.evaluation import resampled_f1
 
 
 def accuracy(labels: Labels, probabilities: Probabilities) -> float:
@@ -28,7 +28,8 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     middle = share + z * z / (2 * count)
     reach = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     whole = 1 + z * z / count
-    return max(0.0, (middle - reach) / whole), min(1.0, (middle + reach) / whole)
+    # The share too: rounded, the end at 0 or 1 may lie beside it.
+    return min(share, max(0.0, (middle - reach) / whole)), max(share, min(1.0, (middle + reach) / whole))
 
 
 def macro_f1(confusion: NDArray[np.number]) -> NDArray[np.float64]:
@@ -36,12 +37,6 @@ def macro_f1(confusion: NDArray[np.number]) -> NDArray[np.float64]:
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     named = confusion.sum(axis=-2) + confusion.sum(axis=-1)
     return np.asarray((2 * right / np.maximum(named, 1)).mean(axis=-1))
-
-
-def macro_f1_of_cells(cells: NDArray[np.floating]) -> NDArray[np.float64]:
-    """`macro_f1` of confusion matrices that lie flat (…, actual * predicted)."""
-    classes = math.isqrt(cells.shape[-1])
-    return macro_f1(cells.reshape(*cells.shape[:-1], classes, classes))
 
 
 def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.integer]:
@@ -56,13 +51,12 @@ def macro_f1_interval(labels: Labels, probabilities: Probabilities, *, resamples
 
     Where all answers are right, or all are wrong, every resample is as the test was: the accuracy's interval stands in.
     """
-    counts, share = confusion(labels, probabilities), accuracy(labels, probabilities)
-    if share in {0.0, 1.0}:
+    if accuracy(labels, probabilities) in {0.0, 1.0}:
         low, high = accuracy_interval(labels, probabilities)
-        measured = float(macro_f1(counts))
+        measured = float(macro_f1(confusion(labels, probabilities)))
         return min(low, measured), max(high, measured)
-    cells = np.repeat(np.eye(counts.size, dtype=np.int64), counts.ravel(), axis=0)
-    return bootstrap.interval(cells, macro_f1_of_cells, resamples=resamples)
+    answers, images = probabilities.argmax(axis=1), np.arange(len(labels))
+    return resampled_f1.interval(labels, answers, images, probabilities.shape[1], expanded=False, resamples=resamples)
 
 
 def difference_interval(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> tuple[float, float]:

@@ -43,13 +43,14 @@ def ensemble_figures(votes: pd.DataFrame, members: Mapping[str, Mapping[str, Any
     tested = votes[votes["split"] == "test"]
     labels, probabilities = predictions.labels_of(tested), predictions.probabilities_of(tested)
     error = calibration.expected_error(labels, probabilities)
+    macro_f1 = float(scores.macro_f1(scores.confusion(labels, probabilities)))
     costs = ("parameters", "trainable_parameters", "multiply_adds", "layers", "trained_layers", "file_mb", "latency_ms")
     first = next(iter(members.values()))
     return {
         "test_accuracy": scores.accuracy(labels, probabilities),
         "test_loss": log_loss(labels, probabilities),
-        "macro_f1": float(scores.macro_f1(scores.confusion(labels, probabilities))),
-        **intervals.of_test(labels, probabilities, tested["group"].to_numpy()),
+        "macro_f1": macro_f1,
+        **intervals.of_test(labels, probabilities, tested["group"].to_numpy(), macro_f1),
         "ece": error,
         "ece_calibrated": error,
         **{key: round(sum(member[key] for member in members.values()), 2) for key in costs if key in first},
@@ -96,6 +97,7 @@ def differences(answers: Mapping[str, tuple[Answers, Answers]], groups: Groups) 
             "difference": float(first.mean() - second.mean()),
             **intervals.both(
                 "difference",
+                float(first.mean() - second.mean()),
                 scores.difference_interval(first, second),
                 clusters.difference_interval(first, second, groups),
             ),
