@@ -1,8 +1,9 @@
 """Pictures and tables that several tests need; every picture here is drawn, none is a photograph."""
 
 import os
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -10,12 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_pipeline
+from limits import limited, seconds_for
 
 from benchmarks.parts.workspace import copy_checkout, set_params
 
 Images = Callable[..., Path]
 # Tests run on the processor, whatever else is here: as CI does, and with nothing to say of an idle GPU.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+# A shell without job control (`nohup … &`, many CI agents) has a job in the background ignore Ctrl-C, and every process
+# that it starts inherits that; tests that press it would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
@@ -29,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest first: handed out last, one of them would keep one core busy and the other idle."""
     longest = ["test_repro", "test_export", "test_hostile_images", "test_plots_page", "test_resume"]
     items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
+
+
+def _limited(item: pytest.Item) -> Iterator[None]:
+    with limited(seconds_for(item)):
+        return (yield)
+
+
+pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = pytest.hookimpl(wrapper=True)(_limited)
 
 
 @pytest.fixture(autouse=True)

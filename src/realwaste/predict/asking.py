@@ -1,7 +1,7 @@
 """What `predict` was asked for, checked before a model is opened, and then done photograph by photograph."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 from realwaste.commands import opening, progress_bar
 from realwaste.core.log import logger
+from realwaste.core.termination import sigterm_as_interrupt
 from realwaste.predict import answer_csv, output, output_folder, overlay_files, watching
 from realwaste.predict.inputs import Inputs
 from realwaste.predict.one_model import OneModel
@@ -48,7 +49,7 @@ class Request:
                 output_folder.check(option, folder, looked_at, here)
 
     def answer(self, given: Inputs) -> tuple[int, int]:
-        """Look at all photographs; how many have no answer, and how many there were. With `watch` Ctrl-C is the end."""
+        """Look at all photographs; how many have no answer, and how many there were. With `watch` Ctrl-C or SIGTERM is the end."""
         rounds, sorter = self._rounds(given), Sorter(self.sort_into) if self.sort_into else None
         view, coming = self._opened(given, rounds)
         if sorter:
@@ -61,8 +62,11 @@ class Request:
         failed = seen = 0
         with (
             output.opened(view, width=width, as_json=self.as_json, csv=self.csv, watching=watched) as write,
-            suppress(KeyboardInterrupt) if watched else nullcontext(),
+            ExitStack() as ending,
         ):
+            if watched:
+                ending.enter_context(suppress(KeyboardInterrupt))
+                ending.enter_context(sigterm_as_interrupt())
             for told in coming:
                 write(told)
                 seen, failed = seen + 1, failed + (told.error is not None)
