@@ -49,7 +49,10 @@ class Request:
                 output_folder.check(option, folder, looked_at, here)
 
     def answer(self, given: Inputs) -> tuple[int, int]:
-        """Look at all photographs; how many have no answer, and how many there were. With `watch` Ctrl-C or SIGTERM is the end."""
+        """Look at all photographs; how many have no answer, and how many there were.
+
+        With `watch` Ctrl-C or SIGTERM is the end.
+        """
         rounds, sorter = self._rounds(given), Sorter(self.sort_into) if self.sort_into else None
         view, coming = self._opened(given, rounds)
         if sorter:
