@@ -13,6 +13,7 @@ import pytest
 import tiny_pipeline
 from limits import limited, seconds_for
 
+import realwaste  # noqa: F401 - pins the settings of Keras, here and in processes of tests
 from benchmarks.parts.workspace import copy_checkout, set_params
 
 Images = Callable[..., Path]

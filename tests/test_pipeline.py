@@ -97,12 +97,18 @@ def test_what_goes_on_after_a_kill_names_the_table_of_its_pictures_hashes():
     assert all({"data/images.csv", "data/splits.csv"} & set(STAGES[name]["deps"]) for name in going_on)
 
 
-@pytest.mark.parametrize("file", [*ROOT.glob("stages/**/__init__.py"), *ROOT.glob("src/**/__init__.py")], ids=str)
+@pytest.mark.parametrize("file", [*ROOT.glob("stages/**/__init__.py"), *ROOT.glob("src/*/*/**/__init__.py")], ids=str)
 def test_what_every_import_runs_holds_no_code(file):
     """`deps` names single files of a room without it."""
     (node,) = ast.parse(file.read_text(encoding="utf-8")).body
     assert isinstance(node, ast.Expr)
     assert isinstance(node.value, ast.Constant)
+
+
+def test_what_the_package_itself_runs_is_a_dependency_of_every_stage():
+    text = (ROOT / "src/realwaste/__init__.py").read_text(encoding="utf-8")
+    assert {node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)} == {"realwaste.core"}
+    assert all("src/realwaste/core" in stage["deps"] for stage in STAGES.values())
 
 
 @pytest.mark.parametrize("stage", ["fetch", "validate_images", "split", "embed", "finetune", "compare"])

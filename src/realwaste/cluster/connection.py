@@ -22,7 +22,7 @@ _KNOCK_S = 10
 _ASKS = " Where a cluster asks for a token, its ~/.ray/auth_token must be here too."
 _PACKAGE = Path(__file__).resolve().parent.parent
 # What changes the bits, or what is said, and must be in the workers as it is here.
-_HANDED_ON = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "KERAS_BACKEND")
+_HANDED_ON = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
 
 # Read by Ray when it is imported or starts; whoever has set one is left with it.
 _QUIET = {

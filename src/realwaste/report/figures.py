@@ -220,9 +220,11 @@ def table1(studio: Studio, path: Path, rows: pd.DataFrame) -> None:
 
 def _subplots(*counts: int, **options: Any) -> Any:
     # Imported when something is drawn: the stages that draw at their end start 0.3 s earlier.
+    import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
+    mpl.rcdefaults()  # in place of a matplotlibrc of the user's or of another project
     panels = {key: options.pop(key) for key in ("sharex", "sharey", "width_ratios") if key in options}
     figure = Figure(**options)
     FigureCanvasAgg(figure)

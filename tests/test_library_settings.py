@@ -1,0 +1,82 @@
+"""What another project set for Keras and TensorFlow changes no training, no prediction and no metric."""
+
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import pytest
+
+from benchmarks.parts.child import ROOT
+from realwaste.core import library_settings
+from realwaste.core.errors import UserError
+from realwaste.report import figures
+
+TRAINING = """
+import {entry}
+import keras
+import numpy as np
+
+keras.utils.set_random_seed(1)
+network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(),
+                            keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")])
+network.compile("adam", "sparse_categorical_crossentropy")
+images = np.random.default_rng(1).random((20, 8, 8, 3))
+history = network.fit(images, np.arange(20) % 2, batch_size=5, epochs=3, verbose=0).history
+print(history["loss"], network.predict(images[:2], verbose=0).tolist(), network.dtype_policy.name)
+"""
+VARIABLES = {
+    "KERAS_BACKEND": "jax",
+    "KERAS_MAX_EPOCHS": "1",
+    "KERAS_MAX_STEPS_PER_EPOCH": "1",
+    "KERAS_NNX_ENABLED": "true",
+    "TF_USE_LEGACY_KERAS": "1",
+    "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit",
+}
+
+
+def _trained(home, entry="realwaste", **variables):
+    environment = {name: value for name, value in os.environ.items() if name not in {"KERAS_HOME", "KERAS_BACKEND"}}
+    environment |= {"HOME": str(home), "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **variables}
+    command = [sys.executable, "-c", TRAINING.format(entry=entry)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return _trained(tmp_path_factory.mktemp("home"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "entry", "variables"),
+    [
+        ({"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first"}, "realwaste", {}),
+        ({"floatx": "float16", "backend": "jax"}, "benchmarks", {"KERAS_HOME": "{home}/.keras"}),
+        ({"floatx": "bfloat16"}, "realwaste", VARIABLES),
+    ],
+)
+def test_a_training_is_the_same_whatever_is_set_for_keras(settings, entry, variables, undisturbed, tmp_path):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras/keras.json").write_text(json.dumps(settings))
+    variables = {name: value.format(home=tmp_path) for name, value in variables.items()}
+    assert _trained(tmp_path, entry, **variables) == undisturbed
+
+
+def test_keras_that_was_imported_before_with_other_settings_is_refused(monkeypatch):
+    answers = {"backend": "tensorflow", "floatx": "float64", "image_data_format": "channels_last", "epsilon": 1e-7}
+    config = SimpleNamespace(**{name: lambda value=value: value for name, value in answers.items()})
+    monkeypatch.setitem(sys.modules, "keras", SimpleNamespace(config=config))
+    with pytest.raises(UserError, match="in float32 and channels_last"):
+        library_settings.pin()
+
+
+def test_a_chart_is_the_same_whatever_is_set_for_matplotlib(tmp_path):
+    studio = figures.Studio("drawn", "given", "#336699", 50)
+    figures.class_distribution(studio, tmp_path / "undisturbed.png", {"glass": 3, "paper": 2})
+    with mpl.rc_context({"axes.facecolor": "red", "font.size": 20, "savefig.transparent": True}):
+        figures.class_distribution(studio, tmp_path / "chart.png", {"glass": 3, "paper": 2})
+    assert (tmp_path / "chart.png").read_bytes() == (tmp_path / "undisturbed.png").read_bytes()
