@@ -19,6 +19,7 @@ from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT, measure
 from benchmarks.parts.ray_nodes import OPEN, started
 from benchmarks.parts.scale_tables import table
+from realwaste.core import machine
 from realwaste.core.files import write_json
 
 RESULTS, PAGE = ROOT / "benchmarks/scale.json", ROOT / "docs/scale.md"
@@ -45,7 +46,7 @@ def main() -> None:
     apart = [measure("scale.apart", **about) for _ in range(given.repeats)]
     runs = [{"side": side} | _side(*SIDES[side], about) for _ in range(given.repeats) for side in SIDES]
     # The extractor by its name alone: the paths of a machine are nobody's business.
-    setup = {"backbone": Path(given.backbone).stem, "size": given.size, "cores": os.cpu_count()}
+    setup = {"backbone": Path(given.backbone).stem, "size": given.size, "cores": machine.cores()}
     found = setup | {"apart": apart, "runs": runs}
     write_json(RESULTS, found)
     pages.rewrite(PAGE, COMMAND, table(found))

@@ -38,29 +38,6 @@ def test_falling_back_is_said(caplog, monkeypatch):
     assert caplog.text.strip().endswith("used: disk")
 
 
-def test_a_containers_limit_counts(tmp_path, monkeypatch):
-    free = machine.free_memory()
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    (tmp_path / "memory.max").write_text("max\n")
-    assert machine.free_memory() > 0.5 * free
-    (tmp_path / "memory.max").write_text("5000000\n")
-    (tmp_path / "memory.current").write_text("2000000\n")
-    (tmp_path / "memory.stat").write_text("anon 900000\nactive_file 100000\ninactive_file 1000000\n")
-    assert machine.free_memory() == 4_000_000, "files that were read once are no use of memory"
-
-
-def test_so_does_that_of_an_older_kind(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    free, folder = machine.free_memory(), tmp_path / "memory"
-    folder.mkdir()
-    (folder / "memory.usage_in_bytes").write_text("2000000\n")
-    (folder / "memory.stat").write_text("inactive_file 5\ntotal_inactive_file 500000\n")
-    (folder / "memory.limit_in_bytes").write_text("9223372036854771712\n")
-    assert machine.free_memory() > 0.5 * free
-    (folder / "memory.limit_in_bytes").write_text("5000000\n")
-    assert machine.free_memory() == 3_500_000
-
-
 @pytest.fixture
 def files(tmp_path):
     paths = []

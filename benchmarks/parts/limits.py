@@ -1,6 +1,5 @@
 """How near the pipeline comes to what the machine can do: the bare backbone, the bare decoder, the bare dataset."""
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from realwaste.backbone import feature_extractor
 from realwaste.compute import fused, precision, repeatable
+from realwaste.core import machine
 from realwaste.core.files import read_csv
 from realwaste.dataset import manifest
 from realwaste.embedding import local
@@ -96,7 +96,7 @@ def validation_rate(work: str, repeats: int) -> dict[str, Any]:
     files = sorted(root.glob("*/*"))
 
     def bare() -> None:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(machine.available_cpus()) as pool:
             for _ in pool.map(lambda file: decode(file.read_bytes()), files):
                 pass
 

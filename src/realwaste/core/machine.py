@@ -3,6 +3,7 @@
 Without TensorFlow, which realwaste.compute.device asks for the GPUs.
 """
 
+import math
 import os
 import platform
 import subprocess
@@ -13,13 +14,9 @@ from typing import Any
 
 import psutil
 
+from realwaste.core import cgroups
+
 CPUINFO = Path("/proc/cpuinfo")
-CGROUP = Path("/sys/fs/cgroup")
-# Of control groups, version 2 and 1: the limit, what is used, and where files' pages stand that were not used lately.
-_CGROUP_FILES = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
 # Of NVIDIA's driver: on Linux, in a container that was given a GPU, and in Windows' subsystem for Linux.
 NVIDIA = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidia0"), Path("/usr/lib/wsl/lib/nvidia-smi"))
 _HIDDEN = {"", "-1"}
@@ -100,18 +97,14 @@ def may_have_gpu() -> bool:
     return os.environ.get("CUDA_VISIBLE_DEVICES") not in _HIDDEN and any(path.exists() for path in NVIDIA)
 
 
-def free_memory() -> int:
-    """Bytes of memory that are free here. A container's limit counts, which the kernel's own figure does not know.
+def available_cpus() -> int:
+    """The number of threads that can be at work here at once: cores that this process may use, within its quota."""
+    return max(1, math.ceil(min(cores(), cgroups.cpus())))
 
-    A container's use has every file in it that was read there. Pages of files that were not used lately count as free,
-    as Kubernetes counts them: the kernel gives them up before it refuses memory.
-    """
-    free = psutil.virtual_memory().available
-    for limit, used, statistics, key in _CGROUP_FILES:
-        if (CGROUP / limit).is_file() and (most := (CGROUP / limit).read_text().strip()) != "max":
-            counts = dict(line.split() for line in (CGROUP / statistics).read_text().splitlines())
-            free = min(free, int(most) - int((CGROUP / used).read_text()) + int(counts[key]))
-    return free
+
+def free_memory() -> int:
+    """Bytes of memory that are free here, within the limits of a container or batch job."""
+    return max(0, int(min(psutil.virtual_memory().available, cgroups.free_memory())))
 
 
 def _cpuinfo() -> dict[str, str]:

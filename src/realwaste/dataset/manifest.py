@@ -1,7 +1,6 @@
 """What images there are: one row a file that can be read, one row a file that cannot, with the reason."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from realwaste.core import machine
 from realwaste.core.errors import UserError
 from realwaste.dataset import fingerprint, leakage, shooting_order
 from realwaste.images.reader import UnreadableImageError, decode, read_bytes
@@ -64,7 +64,7 @@ def read(root: Path) -> pd.DataFrame:
     Path, label (the folder) and, of what is a file, sha256 are always there.
     """
     files = sorted(path for path in root.glob("*/*") if not path.name.startswith("."))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(machine.available_cpus()) as pool:
         rows = list(pool.map(lambda file: _row(root, file), files))
     return pd.DataFrame(rows, columns=[*COLUMNS, "colors", "reason"])
 

@@ -1,7 +1,6 @@
 """The one reader of pictures: validation, training and prediction see the same pixels."""
 
 import io
-import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realwaste.core import machine
 from realwaste.images.file_format import format_of, jpeg_markers, pixels_of
 from realwaste.images.transparency import on_white, transparent
 
@@ -181,7 +181,7 @@ def read_many(
     def place(index: int) -> None:
         batch[index] = read(paths[index], size, look)
 
-    with ThreadPoolExecutor(os.cpu_count()) if pool is None else nullcontext(pool) as workers:
+    with ThreadPoolExecutor(machine.available_cpus()) if pool is None else nullcontext(pool) as workers:
         for _ in workers.map(place, range(len(paths))):
             pass
     return batch
@@ -196,7 +196,7 @@ def read_ahead(
         readers: threads that decode; one a core without it.
     """
     parts = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
-    with ThreadPoolExecutor(readers or os.cpu_count()) as pool, ThreadPoolExecutor(1) as ahead:
+    with ThreadPoolExecutor(readers or machine.available_cpus()) as pool, ThreadPoolExecutor(1) as ahead:
         coming = deque(ahead.submit(read_many, part, size, pool, look) for part in parts[:2])
         for following in parts[2:]:
             yield coming.popleft().result()

@@ -1,6 +1,5 @@
 """What a classifier says of image files, in their order; of thousands too, since only a few are in memory at a time."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 from realwaste.classifier.probabilities import Probabilities
 from realwaste.classifier.session import Session
 from realwaste.classifier.temperature_scaling import tempered
+from realwaste.core import machine
 from realwaste.images import reader
 from realwaste.images.reader import Pixels, UnreadableImageError
 from realwaste.predict.remote import Remote
@@ -159,7 +159,7 @@ def _pictures(
     """Batches of paths, each with its picture or the reason why it has none."""
     coming: deque[tuple[Sequence[Path], list[Future[Pixels | str]]]] = deque()
     left = iter(paths)
-    with ThreadPoolExecutor(os.cpu_count()) as readers:
+    with ThreadPoolExecutor(machine.available_cpus()) as readers:
         while part := list(islice(left, batch_size)):
             coming.append((part, [readers.submit(_picture, path, remote.get(path), size) for path in part]))
             if len(coming) > _AHEAD:

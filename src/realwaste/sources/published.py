@@ -6,11 +6,12 @@ of 2 in 10^11.
 """
 
 import hashlib
-import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from realwaste.core import machine
 
 COUNTS = {
     "Cardboard": 461,
@@ -52,7 +53,7 @@ def compare(root: Path, counts: dict[str, int] = COUNTS, digests: bytes | None =
     """
     known = _classes(counts, FILES.read_bytes() if digests is None else digests)
     files = sorted(path for path in root.glob("*/*") if path.is_file())
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(machine.available_cpus()) as pool:
         found = list(pool.map(_digest, files))
     here = Counter(path.parent.name for path in files)
     theirs = Counter(

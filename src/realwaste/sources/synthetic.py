@@ -1,6 +1,5 @@
 """A stand-in for the RealWaste data set where there is no network: same classes, layout and kind of trouble."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from realwaste.core import machine
 from realwaste.core.errors import UserError
 from realwaste.sources.synthetic_shapes import SIDE, Array, CutOut, cut_out, field
 
@@ -95,7 +95,7 @@ def generate(target: Path, *, images_per_class: int, seed: int, workers: int | N
         picture = render(seed, index, members[number], number - members.index(members[number]))
         (target / name / f"{name}_{number + 1}.jpg").write_bytes(_jpeg(picture))
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or machine.available_cpus()) as pool:
         return len(list(pool.map(write, product(range(len(CLASSES)), range(images_per_class)))))
 
 
