@@ -3,9 +3,12 @@
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 
 from realwaste.classifier import novelty
 from realwaste.classifier.novelty import Novelty
@@ -16,11 +19,37 @@ if TYPE_CHECKING:
     import keras
 
 _RECORD, _NOVELTY = "realwaste.json", "novelty.npz"
+# A file may come from anybody. Its parts may unpack to so many times its size, beyond the first bytes: Keras, which
+# wrote them, compresses nothing.
+_MAX_RECORD_BYTES, _MAX_RATIO, _RATIO_FROM_BYTES = 1 << 20, 10, 16 << 20
+_MAX_BATCH_BYTES = 8 << 30
+# What zipfile and NumPy raise: RuntimeError for an encrypted part, MemoryError for a header that claims too much.
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    TypeError,
+)
+
+
+def _unique(classes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(classes)) < len(classes):
+        raise ValueError("each class must stand once")
+    return classes
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Classes = Annotated[tuple[Text, ...], Field(min_length=2, max_length=10_000), AfterValidator(_unique)]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file says of its model.
+    """What a file says of its model. The types are the schema by which the record in a file is validated.
 
     Attributes:
         name: cnn, irv2, densenet or edge.
@@ -35,16 +64,16 @@ class Facts:
         origin: of the data set, as fetch found it: realwaste, synthetic or given.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    image_size: int
-    dataset: str
-    backbone: str
-    weights: str
-    temperature: float = 1.0
-    precision: str = "float32"
-    batch_size: int = 16
-    origin: str = "given"
+    name: Text
+    classes: Classes
+    image_size: Annotated[int, Field(ge=1, le=4096)]
+    dataset: Text
+    backbone: Text
+    weights: Text
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    precision: Annotated[str, StringConstraints(pattern="^(float32|mixed_bfloat16|mixed_float16)$")] = "float32"
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 16
+    origin: Text = "given"
 
     def caution(self) -> str | None:
         """What must stand beside every answer of a model that learned nothing of waste; None where it may have."""
@@ -81,24 +110,49 @@ def save(path: Path, classifier: Classifier) -> None:
 
 
 def facts_of(path: Path) -> Facts:
-    """Read the record of a model file alone, without waiting for TensorFlow.
+    """Read and validate the record of a model file alone, without waiting for TensorFlow.
 
     Raises:
         UserError: no such file, or one that this pipeline did not write.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe or a device may be read for ever
+            rule = f"A model must be a regular file, and {path} is a folder, a pipe or a device."
+            raise UserError(rule, "Name a .keras file.")
         with zipfile.ZipFile(path) as archive:
-            record = json.loads(archive.read(_RECORD))
-        return Facts(**record | {"classes": tuple(record["classes"])})
+            _check_sizes(path, archive)
+            return _validated(archive.read(_RECORD))
     except FileNotFoundError:
         rule, remedy = f"There must be a model at {path}.", "Run `dvc repro` to train it, or `dvc pull` to fetch it."
         raise UserError(rule, remedy) from None
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} must be a model that this pipeline saved: a whole .keras file with its classes inside.",
-            "Train it again with `dvc repro`.",
-            f"{type(error).__name__}: {error}",
-        ) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "record"
+        raise _unsound(path, f"{_RECORD}: {place}: {first['msg']}") from None
+    except _DAMAGED as error:
+        raise _unsound(path, f"{type(error).__name__}: {error}") from None
+
+
+def _validated(record: bytes) -> Facts:
+    facts = TypeAdapter(Facts).validate_json(record, strict=True, extra="forbid")
+    if facts.batch_size * facts.image_size**2 * 3 > _MAX_BATCH_BYTES:
+        raise ValueError(f"{_RECORD}: a batch of {facts.batch_size} pictures of {facts.image_size} pixels a side")
+    return facts
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+    """ValueError for a file that is small and would fill the memory."""
+    total = sum(info.file_size for info in archive.infolist())
+    if total > _RATIO_FROM_BYTES + _MAX_RATIO * path.stat().st_size:
+        raise ValueError(f"it unpacks to {total:,} bytes")
+    size = archive.getinfo(_RECORD).file_size
+    if size > _MAX_RECORD_BYTES:
+        raise ValueError(f"{_RECORD} has {size:,} bytes")
+
+
+def _unsound(path: Path, reason: str) -> UserError:
+    rule = f"{path} must be a model that this pipeline saved: a whole .keras file with its classes inside."
+    return UserError(rule, "Train it again with `dvc repro`.", reason)
 
 
 def load(path: Path) -> Classifier:
@@ -112,14 +166,42 @@ def load(path: Path) -> Classifier:
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        learned = novelty_of(path)
+        classifier = Classifier(model, facts, novelty_of(path))
+        _check_shapes(classifier)
+    except UserError:
+        raise
     except Exception as error:  # Anything may be in the file, and loading raises accordingly.
         remedy = "Train it again with `dvc repro`."
         raise UserError(f"{path} must be a whole Keras model.", remedy, first_line(error)) from error
-    return Classifier(model, facts, learned)
+    return classifier
+
+
+def _check_shapes(classifier: Classifier) -> None:
+    """ValueError where the network is not the one that its record and its novelty describe."""
+    from realwaste.classifier import features  # noqa: PLC0415 - Keras
+
+    model, facts, measure = classifier.model, classifier.facts, classifier.novelty
+    described = (None, facts.image_size, facts.image_size, 3), (None, len(facts.classes))
+    if (model.input_shape, model.output_shape) != described:
+        raise ValueError(
+            f"{_RECORD} describes {described}, and the network has {model.input_shape, model.output_shape}"
+        )
+    if measure is not None:
+        width = features.parts(model)[0].output_shape[-1]
+        if measure.learned.shape[1] != width:
+            raise ValueError(
+                f"{_NOVELTY} has features of {measure.learned.shape[1]} numbers, and the network of {width}"
+            )
 
 
 def novelty_of(path: Path) -> Novelty | None:
-    """Read the novelty of a model file alone, as of Classifier."""
-    with zipfile.ZipFile(path) as archive:
-        return novelty.load(io.BytesIO(archive.read(_NOVELTY))) if _NOVELTY in archive.namelist() else None
+    """Read the novelty of a model file alone, as of Classifier, which `facts_of` has accepted.
+
+    Raises:
+        UserError: what is there is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return novelty.load(io.BytesIO(archive.read(_NOVELTY))) if _NOVELTY in archive.namelist() else None
+    except _DAMAGED as error:
+        raise _unsound(path, f"{_NOVELTY}: {first_line(error)}") from None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 NEAREST = 3
 UNLIKE = "unlike anything this model has learned"
 _MOST = 4096  # vectors that a model file holds: 12 MB of InceptionResNetV2's
+_MAX_BYTES = 256 << 20  # of that many vectors: 32,000 numbers each
 _SHARE = 95  # per cent of validation pictures that are not strange
 SMALL = 1e-12  # the least length of a vector to divide by
 
@@ -58,11 +59,16 @@ def save(file: IO[bytes], novelty: Novelty) -> None:
 
 
 def load(file: IO[bytes]) -> Novelty:
-    """What `save` wrote; ValueError, KeyError or zipfile.BadZipFile for something else."""
+    """What `save` wrote; ValueError, TypeError, KeyError or zipfile.BadZipFile for something else."""
     with np.load(file, allow_pickle=False) as stored:
+        size = sum(info.file_size for info in stored.zip.infolist())
+        if size > _MAX_BYTES:
+            raise ValueError(f"it unpacks to {size:,} bytes")
         learned, threshold = stored["learned"], float(stored["threshold"])
-    if learned.ndim != 2 or not len(learned):
-        raise ValueError(f"features of shape {learned.shape}")
+    if learned.ndim != 2 or not 0 < len(learned) <= _MOST or learned.dtype != np.float16:
+        raise ValueError(f"features of shape {learned.shape} and type {learned.dtype}")
+    if not (np.isfinite(learned).all() and np.isfinite(threshold)):
+        raise ValueError("features or threshold are not finite")
     return Novelty(learned, threshold)
 
 

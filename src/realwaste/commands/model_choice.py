@@ -108,7 +108,7 @@ def _best(record: Path) -> Path:
             f"Without --model the best model is taken by its validation accuracy, from {record}, which must be there."
         )
         raise UserError(rule, _remedy()) from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         rule = f"{record} must hold a validation accuracy a model, <model>.val_accuracy."
         raise UserError(rule, f"Run `dvc repro` to write it again, or name a model. {_remedy()}", str(error)) from None
 

@@ -18,6 +18,7 @@ from realwaste.core.errors import UserError
 from realwaste.sources.file_names import printable
 
 _FENCE = "---\n"
+_MAX_CARD_CHARACTERS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,14 @@ def _facts(info: Info) -> list[tuple[str, str]]:
 
 def _parts(card: Path) -> tuple[Mapping[str, Any] | None, str]:
     """The metadata block, None where it is not there or damaged, and the text behind it."""
-    text = card.read_text(encoding="utf-8", errors="replace")
+    with card.open(encoding="utf-8", errors="replace") as file:
+        text = file.read(_MAX_CARD_CHARACTERS)
     if not text.startswith(_FENCE) or text.count(_FENCE) < 2:
         return None, text
     _, block, rest = text.split(_FENCE, 2)
     try:
         metadata = yaml.safe_load(block)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, ValueError):  # ValueError of a date that is none
         return None, rest.lstrip()
     return metadata if isinstance(metadata, Mapping) else None, rest.lstrip()
 
@@ -122,6 +124,6 @@ def _is_of(metadata: Mapping[str, Any] | None, facts: Facts) -> bool:
         return True
     try:
         dataset = metadata["model-index"][0]["results"][0]["dataset"]["name"]
+        return bool(dataset == facts.dataset and facts.backbone in metadata.get("tags", ()))
     except (KeyError, IndexError, TypeError):
         return True
-    return bool(dataset == facts.dataset and facts.backbone in metadata.get("tags", ()))

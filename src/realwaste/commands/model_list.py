@@ -13,6 +13,7 @@ from realwaste.core.files import read_json
 from realwaste.core.log import logger
 from realwaste.sources.file_names import unicode
 
+_LARGEST = 1e9  # more is no score and no time; NaN is none either
 _SCORES = ("val_accuracy", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "latency_ms")
 
 
@@ -85,7 +86,7 @@ def _measured() -> dict[str, Any]:
         return read_json(model_choice.scores())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         logger.warning("%s cannot be read, so no scores are told: %s", model_choice.scores(), error)
         return {}
 
@@ -98,4 +99,4 @@ def _scores_of(name: str, facts: Facts, measured: Mapping[str, Any]) -> dict[str
     measured_of = measured.get("dataset"), row.get("backbone"), row.get("weights")
     if measured_of != (facts.dataset, facts.backbone, facts.weights):
         return None
-    return {key: row[key] for key in _SCORES if isinstance(row.get(key), int | float)}
+    return {key: row[key] for key in _SCORES if isinstance(row.get(key), int | float) and abs(row[key]) < _LARGEST}

@@ -1,0 +1,208 @@
+"""Model files from anybody: the record inside is validated before anything is built, and a mistake is two lines."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import asdict
+
+import colours
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from realwaste.__main__ import app
+from realwaste.classifier import model_file, registry
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.core.errors import UserError
+
+RECORD = asdict(Facts("cnn", ("a", "b"), 32, "drawn", "CNN", "random"))
+BAD_VALUES = [
+    ("batch_size", 0),
+    ("batch_size", -4),
+    ("batch_size", "16"),
+    ("batch_size", True),
+    ("batch_size", 10**30),
+    ("image_size", -32),
+    ("image_size", 10**9),
+    ("image_size", 32.5),
+    ("classes", ["a"]),
+    ("classes", []),
+    ("classes", [1, 2]),
+    ("classes", ["a", "a"]),
+    ("classes", ["a", ""]),
+    ("classes", "ab"),
+    ("classes", {"a": 0, "b": 1}),
+    ("name", None),
+    ("dataset", "x" * 100_000),
+    ("temperature", 0),
+    ("temperature", -1.0),
+    ("temperature", float("nan")),
+    ("temperature", "hot"),
+    ("precision", "float8"),
+    ("origin", ["given"]),
+    ("surprise", 1),
+]
+
+
+def _file(path, record, *, compression=zipfile.ZIP_STORED, **parts):
+    text = record if isinstance(record, str) else json.dumps(record)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("realwaste.json", text)
+        for name, data in parts.items():
+            archive.writestr(name.replace("_", "."), data)
+    return path
+
+
+def _refusal(*arguments):
+    """The two lines of a refused command, without the time."""
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 1, (done.output, done.exception)
+    assert isinstance(done.exception, SystemExit)
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(("key", "value"), BAD_VALUES, ids=lambda value: str(value)[:20])
+def test_a_record_is_validated_by_its_schema(key, value, tmp_path):
+    path = _file(tmp_path / "m.keras", RECORD | {key: value})
+    with pytest.raises(UserError) as raised:
+        model_file.facts_of(path)
+    assert len(str(raised.value).splitlines()) == 2
+    assert ("realwaste.json" if str(value) == "nan" else key) in str(raised.value)  # NaN is no JSON
+
+
+def test_a_record_that_lacks_a_key_or_is_no_object(tmp_path):
+    lacking = {key: value for key, value in RECORD.items() if key != "classes"}
+    records: list[object] = [lacking, [], None, 3, "{", "[" * 100_000, '{"a":' * 100_000, "\x00", ""]
+    for record in records:
+        with pytest.raises(UserError):
+            model_file.facts_of(_file(tmp_path / "m.keras", record))
+
+
+def test_a_batch_that_no_memory_holds_is_refused(tmp_path):
+    path = _file(tmp_path / "m.keras", RECORD | {"batch_size": 100_000, "image_size": 4096})
+    with pytest.raises(UserError, match="batch of 100000"):
+        model_file.facts_of(path)
+
+
+def test_records_of_earlier_versions_are_read(tmp_path):
+    first = {key: RECORD[key] for key in ("name", "classes", "image_size", "dataset", "backbone", "weights")}
+    facts = model_file.facts_of(_file(tmp_path / "m.keras", first))
+    assert facts == Facts("cnn", ("a", "b"), 32, "drawn", "CNN", "random")
+    facts = model_file.facts_of(_file(tmp_path / "m.keras", first | {"temperature": 2, "classes": ["ü", "\x1b[0m"]}))
+    assert facts.classes == ("ü", "\x1b[0m")
+
+
+@pytest.mark.parametrize("verb", ["info", "predict", "choose", "serve", "evaluate", "export"])
+def test_every_verb_refuses_an_unsound_record_in_two_lines(verb, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = _file(tmp_path / "m.keras", RECORD | {"batch_size": 0})
+    colours.photo(tmp_path / "photos/a/red.png", colours.RED)
+    colours.photo(tmp_path / "photos/b/blue.png", colours.BLUE)
+    about = {"serve": ["--port", 0, "--model", path], "export": ["--format", "saved_model", "--model", path]}
+    arguments = about.get(verb, ["photos", "--model", path] if verb != "info" else [path])
+    said = _refusal(verb, *arguments)
+    assert "must be a model that this pipeline saved" in said
+    assert "batch_size: Input should be greater than or equal to 1" in said
+    assert "Train it again" in said
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path):
+    blanks = " " * (64 << 20)
+    path = _file(tmp_path / "m.keras", json.dumps(RECORD) + blanks, compression=zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(UserError, match="unpacks to"):
+        model_file.facts_of(path)
+    with pytest.raises(UserError, match="unpacks to"):
+        model_file.facts_of(_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks))
+    with pytest.raises(UserError, match=r"realwaste.json has 2,"):
+        model_file.facts_of(_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_and_a_device_are_no_model(tmp_path):
+    os.mkfifo(tmp_path / "pipe.keras")
+    (tmp_path / "zero.keras").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        command = [sys.executable, "-m", "realwaste", "info", f"{name}.keras"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert f"must be a regular file, and {name}.keras is" in " ".join(done.stderr.split())
+
+
+def _novelty(**arrays):
+    data = io.BytesIO()
+    np.savez(data, **arrays)
+    return data.getvalue()
+
+
+UNIT = np.eye(3, dtype=np.float16)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"no archive",
+        _novelty(learned=UNIT),
+        _novelty(learned=UNIT, threshold=np.nan),
+        _novelty(learned=UNIT, threshold=np.zeros(3)),
+        _novelty(learned=UNIT, threshold="high"),
+        _novelty(learned=UNIT[:0], threshold=0.5),
+        _novelty(learned=UNIT + np.float16(np.inf), threshold=0.5),
+        _novelty(learned=UNIT.astype(np.complex64), threshold=0.5),
+        _novelty(learned=np.ones((5000, 3), np.float16), threshold=0.5),
+    ],
+    ids=lambda _: "",
+)
+def test_damaged_novelty_is_two_lines(data, tmp_path):
+    path = _file(tmp_path / "m.keras", RECORD, novelty_npz=data)
+    assert "novelty.npz" in _refusal("info", path)
+
+
+def test_compressed_novelty_that_unpacks_to_much_is_refused(tmp_path):
+    data = io.BytesIO()
+    np.savez_compressed(data, learned=np.zeros((4096, 40_000), np.float16), threshold=0.5)
+    path = _file(tmp_path / "m.keras", RECORD, novelty_npz=data.getvalue())
+    assert "unpacks to" in _refusal("info", path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"classes": ("a", "b")}, {"classes": ("a", "b", "c", "d")}, {"image_size": 16}, {"learned": 5}],
+    ids=["few classes", "many classes", "size", "novelty"],
+)
+def test_a_record_of_another_network_is_refused_when_the_model_is_loaded(change, tmp_path):
+    from realwaste.classifier.novelty import Novelty
+    from realwaste.network import cnn
+
+    model = cnn.build(32, 3, batch_norm_momentum=0.9, head="gap")
+    width = change.pop("learned", model.layers[-1].input.shape[-1])
+    facts = Facts("cnn", ("a", "b", "c"), 32, "drawn", "CNN", "random")
+    learned = Novelty(np.ones((3, width), np.float16), 0.5)
+    # A model that was saved as it should be is read.
+    path = tmp_path / "m.keras"
+    good = Classifier(model, facts, Novelty(np.ones((3, model.layers[-1].input.shape[-1]), np.float16), 0.5))
+    model_file.save(path, good)
+    assert model_file.load(path).facts == facts
+    model_file.save(path, Classifier(model, Facts(**asdict(facts) | change), learned))
+    with pytest.raises(UserError, match="must be a whole Keras model") as raised:
+        model_file.load(path)
+    assert len(str(raised.value).splitlines()) == 2
+
+
+def test_a_card_and_scores_beside_a_model_may_hold_anything(tmp_path, monkeypatch):
+    colours.save(tmp_path / "models/cnn.keras")
+    row = {"backbone": "Eye", "weights": "sharp", "val_accuracy": float("nan"), "test_accuracy": 10**400}
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics/compare.json").write_text(json.dumps({"dataset": "colours", "cnn": row}))
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["models"], ["models", "--json"], ["info", "cnn"], ["info", "cnn", "--json"]):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, (done.stderr, done.exception)
+    for block in ("tags: 3", "model-index: {results: 1}", "[" * 100_000, "a: &a [*a]", "- 1"):
+        (registry.FOLDER / "cnn.md").write_text(f"---\n{block}\n---\ntext of the card\n")
+        done = CliRunner().invoke(app, ["info", "cnn"])
+        assert done.exit_code == 0, (block[:20], done.stderr, done.exception)
