@@ -3,6 +3,8 @@
 import errno
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -10,11 +12,22 @@ from typer.core import TyperGroup
 
 from realwaste.core import log, start_up
 from realwaste.core.errors import UserError
+from realwaste.core.terminal import escaped_lines
 from realwaste.sources.file_names import printable
 
 
 class Commands(TyperGroup):
     """A mistake is two lines and status 1, and so is a disk that is full, at --help too."""
+
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """As of its parent; the message of an error, which quotes arguments, steers no terminal."""
+        with _safe_message():
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, *arguments: Any) -> Any:
+        """Likewise."""
+        with _safe_message():
+            return super().invoke(*arguments)
 
     def main(self, *arguments: Any, **named: Any) -> Any:
         """Run the command that the arguments name, and end the process with its status."""
@@ -24,6 +37,17 @@ class Commands(TyperGroup):
             log.setup()
             log.logger.error("%s", error if isinstance(error, UserError) else _refused(error))
             sys.exit(1)
+
+
+@contextmanager
+def _safe_message() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Typer has no public name for the class of its errors, which alone have both.
+        if hasattr(error, "format_message") and hasattr(error, "message"):
+            error.message = escaped_lines(str(error.message))
+        raise
 
 
 def _refused(error: OSError) -> UserError:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from realwaste.commands import standard_output
 from realwaste.core.errors import UserError
 
 PAGE = Path("plots/report.html")
@@ -43,7 +44,7 @@ def report(
     Example: `realwaste report --against longer --open`
     """
     page = _side_by_side(against, output) if against else _of_the_pipeline(output)
-    typer.echo(page)
+    standard_output.path(page)
     if open_it:
         typer.launch(str(page.absolute()))
 

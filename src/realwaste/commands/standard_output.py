@@ -1,15 +1,22 @@
-"""What a command answers, on standard output: tables for people, or one JSON object for programs."""
+"""What a command answers, on standard output: tables for people, or one JSON object for programs.
+
+No text that it writes, such as a name in a model file, steers a terminal.
+"""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from realwaste.core.terminal import SafeConsole, escaped, escaped_lines
 
 
 def console() -> Console:
@@ -19,8 +26,8 @@ def console() -> Console:
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    found = Console(file=sys.stdout, highlight=False)
-    return found if found.is_terminal else Console(file=sys.stdout, highlight=False, width=10_000)
+    found = SafeConsole(file=sys.stdout, highlight=False)
+    return found if found.is_terminal else SafeConsole(file=sys.stdout, highlight=False, width=10_000)
 
 
 def tables(drawn: Iterable[Table]) -> None:
@@ -34,11 +41,16 @@ def markdown(text: str) -> None:
     """Show it on a terminal; elsewhere it stays Markdown."""
     from rich.markdown import Markdown  # noqa: PLC0415 - which tables need not wait for
 
-    to = console()
+    to, safe = console(), escaped_lines(text)
     if to.is_terminal:
-        to.print(Markdown(text))
+        to.print(Markdown(safe))
     else:
-        typer.echo(text.encode(), nl=False)
+        typer.echo(safe.encode(), nl=False)
+
+
+def path(file: Path) -> None:
+    """The name of a file on a line: for programs as it is, escaped on a terminal."""
+    typer.echo(escaped(str(file)) if console().is_terminal else os.fsencode(file))
 
 
 def record(said: Mapping[str, Any]) -> None:
@@ -52,7 +64,7 @@ def record(said: Mapping[str, Any]) -> None:
 
 def line(said: Mapping[str, Any]) -> None:
     """The same on one line (JSON Lines)."""
-    _write(json.dumps(said, ensure_ascii=False, allow_nan=False) + "\n")
+    _write(_text(said, indent=None) + "\n")
 
 
 @contextmanager
@@ -73,8 +85,12 @@ def listing(said: Mapping[str, Any], name: str) -> Iterator[Callable[[Mapping[st
     _write(("\n  ]" if between else "]") + "\n}\n")
 
 
-def _text(said: Mapping[str, Any]) -> str:
-    return json.dumps(said, ensure_ascii=False, allow_nan=False, indent=2)
+def _text(said: Mapping[str, Any], indent: int | None = 2) -> str:
+    text = json.dumps(said, ensure_ascii=False, allow_nan=False, indent=indent)
+    if text.replace("\n", "").isprintable():
+        return text
+    # JSON's own escapes: what programs read stays the same.
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def _write(text: str) -> None:

@@ -1,5 +1,7 @@
 """The error a person sees: which rule was broken, how to mend it, and what was received."""
 
+from realwaste.core.terminal import escaped
+
 
 class UserError(Exception):
     """A mistake that the person at the keyboard can mend; shown without a traceback, exit status 1.
@@ -8,6 +10,8 @@ class UserError(Exception):
         rule: what must hold, as a sentence, naming the thing (file, parameter, class).
         remedy: what to do, as a sentence.
         received: what was found instead, when it helps; shown by its repr, cut to one line.
+
+    In the message rule and remedy are a line each, whatever names they contain.
     """
 
     def __init__(self, rule: str, remedy: str, received: object = None) -> None:
@@ -17,12 +21,13 @@ class UserError(Exception):
         super().__init__(rule, remedy, received)
 
     def __str__(self) -> str:
+        rule, remedy = escaped(self.rule), escaped(self.remedy)
         if self.received is None:
-            return f"{self.rule}\n{self.remedy}"
+            return f"{rule}\n{remedy}"
         shown = repr(self.received)
         if len(shown) > 200:
             shown = shown[:197] + "…"
-        return f"{self.rule} Received: {shown}.\n{self.remedy}"
+        return f"{rule} Received: {shown}.\n{remedy}"
 
 
 class DivergedError(UserError):

@@ -4,14 +4,12 @@ import re
 import unicodedata
 from pathlib import Path
 
-_JOINERS = "\u200c\u200d"  # not printable by Python's rule, and part of words and of emoji
+from realwaste.core.terminal import escaped
 
 
 def printable(path: Path | str) -> str:
     """The name on one line; characters that steer a terminal or turn the text around are written as Python has them."""
-    return "".join(
-        one if one.isprintable() or one in _JOINERS else one.encode("unicode_escape").decode() for one in str(path)
-    )
+    return escaped(str(path))
 
 
 def unicode(path: Path | str) -> str:
