@@ -192,6 +192,21 @@ def trickled_headers(pause: float) -> Act:
     return act
 
 
+def trickled_chunk_head(pause: float) -> Act:
+    """A chunk whose head never ends, a byte at a time."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.start(200, None, Transfer_Encoding="chunked")
+        exchange.send(b"1;")
+        for _ in range(int(LONGEST_ACT_S / pause)):
+            exchange.send(b"x")
+            exchange.wait(pause)
+            if exchange.stopping.is_set():
+                return
+
+    return act
+
+
 def wrong_length(by: int) -> Act:
     """Announces `by` bytes more than it sends; fewer, when negative."""
 

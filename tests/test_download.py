@@ -145,6 +145,7 @@ def test_a_download_ends_with_a_clear_error(server, fetch, target, case):
 SILENT = {
     "body": (play.trickle(5, 0.05), "fewer than 1024 bytes"),
     "header": (play.trickled_headers(0.05), "no answer within"),
+    "head of a chunk": (play.trickled_chunk_head(0.05), "fewer than 1024 bytes"),
     "nothing": (play.silent(), "Read timed out"),
 }
 

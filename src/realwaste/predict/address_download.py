@@ -6,6 +6,7 @@ By hand: the downloader in realwaste.sources goes on for days, and with a camera
 import time
 
 import requests
+import urllib3
 
 from realwaste.images.reader import MAX_BYTES, UnreadableImageError
 from realwaste.sources.time_limit import within
@@ -18,7 +19,9 @@ _NO_PHOTOGRAPHS = {
 # The first that fits; none of these texts has the address, which may hold secrets.
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (requests.exceptions.Timeout, "the server is too slow"),
+    (urllib3.exceptions.TimeoutError, "the server is too slow"),
     (TimeoutError, "the server is too slow"),
+    (urllib3.exceptions.ProtocolError, "the connection broke off"),
     (requests.exceptions.SSLError, "the server's certificate is not right"),
     (requests.exceptions.TooManyRedirects, "redirects without an end"),
     (requests.exceptions.ChunkedEncodingError, "the connection broke off"),
@@ -33,22 +36,22 @@ def download(url: str) -> bytes:
         UnreadableImageError: none came, with the reason.
     """
     try:
-        return _received(url)
-    except (requests.RequestException, TimeoutError, ValueError) as error:
+        return bytes(within(_WHOLE_S, _received, url, time.monotonic() + _WHOLE_S))
+    except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError, ValueError) as error:
         reasons = (reason for kind, reason in _REASONS if isinstance(error, kind))
         raise UnreadableImageError(f"cannot be fetched: {next(reasons, type(error).__name__)}") from None
 
 
-def _received(url: str) -> bytes:
-    deadline, headers = time.monotonic() + _WHOLE_S, {"User-Agent": "realwaste"}
-    with within(_WHOLE_S, requests.get, url, headers=headers, stream=True, timeout=_SILENCE_S) as answer:
+def _received(url: str, deadline: float) -> bytes:
+    with requests.get(url, headers={"User-Agent": "realwaste"}, stream=True, timeout=_SILENCE_S) as answer:
         if answer.status_code != requests.codes.ok:
             raise UnreadableImageError(f"cannot be fetched: the server answers {answer.status_code} {answer.reason}")
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind in _NO_PHOTOGRAPHS:
             raise UnreadableImageError(_NO_PHOTOGRAPHS[kind])
         data = bytearray()
-        for chunk in answer.iter_content(1 << 16):
+        # read1 gives what has come: each look at the clock comes in time, however slowly the bytes do.
+        while chunk := answer.raw.read1(1 << 16, decode_content=True):
             data += chunk
             if len(data) > MAX_BYTES:
                 raise UnreadableImageError(f"more than {MAX_BYTES:,} bytes")

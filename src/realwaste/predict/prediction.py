@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -159,13 +160,25 @@ def _pictures(
     """Batches of paths, each with its picture or the reason why it has none."""
     coming: deque[tuple[Sequence[Path], list[Future[Pixels | str]]]] = deque()
     left = iter(paths)
-    with ThreadPoolExecutor(machine.available_cpus()) as readers:
+    with ThreadPoolExecutor(machine.available_cpus()) as readers, _given_up(readers, remote):
         while part := list(islice(left, batch_size)):
             coming.append((part, [readers.submit(_picture, path, remote.get(path), size) for path in part]))
             if len(coming) > _AHEAD:
                 yield _waited_for(*coming.popleft())
         while coming:
             yield _waited_for(*coming.popleft())
+
+
+@contextmanager
+def _given_up(readers: ThreadPoolExecutor, remote: Mapping[Path, Remote]) -> Iterator[None]:
+    """Where the block ends early, by Ctrl-C or since nobody wants more, nothing waits for what is on its way."""
+    try:
+        yield
+    except BaseException:
+        readers.shutdown(wait=False, cancel_futures=True)
+        for one in remote.values():
+            one.give_up()
+        raise
 
 
 def _waited_for(part: Sequence[Path], futures: list[Future[Pixels | str]]) -> tuple[Sequence[Path], list[Pixels | str]]:

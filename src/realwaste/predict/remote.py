@@ -3,10 +3,12 @@
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 
 from realwaste.core.errors import UserError
 from realwaste.images.reader import MAX_BYTES, UnreadableImageError
+from realwaste.sources import time_limit
 
 STANDARD_INPUT = "-"
 
@@ -21,6 +23,7 @@ class Remote:
     def __init__(self, source: str, path: Path, fetch: Callable[[], bytes]) -> None:
         self.source, self._path, self._fetch = source, path, fetch
         self._lock, self._refused = threading.Lock(), ""
+        self._coming: Future[bytes] = Future()
 
     def bring(self) -> None:
         """Write the file, unless it is there.
@@ -34,11 +37,24 @@ class Remote:
             if not self._refused:
                 try:
                     self._path.parent.mkdir(parents=True, exist_ok=True)
-                    self._path.write_bytes(self._fetch())
+                    self._path.write_bytes(self._fetched())
                     return
                 except UnreadableImageError as error:
                     self._refused = str(error)
+                except CancelledError:
+                    self._refused = "given up"
             raise UnreadableImageError(self._refused)
+
+    def give_up(self) -> None:
+        """Let whoever waits in `bring` go on at once: the run ends."""
+        self._refused = self._refused or "given up"
+        self._coming.cancel()
+
+    def _fetched(self) -> bytes:
+        self._coming = coming = time_limit.start(self._fetch)
+        if self._refused:  # given up meanwhile
+            coming.cancel()
+        return coming.result()
 
 
 def read_standard_input() -> bytes:

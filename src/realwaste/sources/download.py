@@ -1,7 +1,8 @@
 """The downloader that is handed to pooch, for what its own lacks.
 
 It goes on by range where a line broke off, bounds every silence of a server, tries again with growing pauses, and tells
-a server that answers wrongly from none. It never limits the whole: a slow line may take its days.
+a server that answers wrongly from none. It never limits the whole: a slow line may take its days, at 1 KiB within each
+`stall_timeout_s`.
 """
 
 import re
@@ -23,13 +24,13 @@ from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.log import console, is_quiet, logger
 from realwaste.sources.address import file_name, shown
 from realwaste.sources.part_file import PartFile
+from realwaste.sources.stall import StalledError, watched
 from realwaste.sources.time_limit import within
 
 MAX_REDIRECTS = 10
 LONGEST_WAIT_S = 120.0  # a server that asks for more patience than this is given up, not pestered
 UNREACHABLE_TRIES = 2  # without a network people want their answer, not five rounds of backoff
 PROGRESS_BYTES = 1 << 20  # an attempt that got this much further was no failure in a row
-LEAST_BYTES = 1 << 10  # fewer than these within `stall_timeout_s` are a silence
 CHUNK = 1 << 16
 
 
@@ -120,7 +121,7 @@ class _Transfer:
                 "Check the address and this machine's clock; behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE.",
                 _reason(error),
             ) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, StalledError) as error:
             raise _FailedAttemptError(_reason(error)) from error
 
     def _answer(self, session: requests.Session, offset: int, etag: str) -> requests.Response:
@@ -198,17 +199,12 @@ class _Transfer:
             raise UserError(rule, "Free space there, or choose another disk.", f"{free:,} bytes free")
         # reset, not update: bytes of an earlier run must not count as this run's speed
         self.bars.reset(self.task, total=total, completed=start)
-        size = mark = start
-        since = time.monotonic()
-        with self.part.path.open("ab") as file:
-            while chunk := response.raw.read1(CHUNK, decode_content=False):
+        size, stall = start, self.policy.stall_timeout_s
+        with self.part.path.open("ab") as file, watched(response, lambda: size, stall) as stalled:
+            while (chunk := response.raw.read1(CHUNK, decode_content=False)) and not stalled.is_set():
                 size += file.write(chunk)
                 self.bars.start()  # once only, and not before a byte has come
                 self.bars.update(self.task, completed=size)
-                if size - mark >= LEAST_BYTES:
-                    mark, since = size, time.monotonic()
-                elif time.monotonic() - since > self.policy.stall_timeout_s:
-                    raise _FailedAttemptError(f"fewer than {LEAST_BYTES} bytes in {self.policy.stall_timeout_s:g} s")
         if total is not None and size != total:
             raise _FailedAttemptError(f"{size:,} of {total:,} bytes came")
 

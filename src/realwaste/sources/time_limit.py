@@ -1,36 +1,37 @@
-"""A call that ends within a time, though what it waits for, a resolver or trickling header, cannot be interrupted."""
+"""A call that can be given up, though what it waits for, a resolver or a trickling server, cannot be interrupted."""
 
 import threading
 from collections.abc import Callable
-from queue import Empty, Queue
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
-import requests
 
+def start(function: Callable[..., Any], *arguments: Any, **named: Any) -> Future[Any]:
+    """What `function` will return or raise, in a thread that keeps no process alive.
 
-def within(seconds: float, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """What `function` returns or raises; TimeoutError after `seconds`: its thread is left to itself.
-
-    An HTTP response that comes later is closed.
+    `cancel` gives it up: who waits goes on at once, the thread is left to itself, and a result that comes later is
+    closed, where it can be (an HTTP response).
     """
-    answers: Queue[tuple[Any, Exception | None]] = Queue(1)
-    given_up = threading.Event()
+    future: Future[Any] = Future()
 
     def run() -> None:
         try:
             result, error = function(*arguments, **named), None
         except Exception as raised:  # handed to the one who waits
             result, error = None, raised
-        if given_up.is_set() and isinstance(result, requests.Response):
-            result.close()
-        answers.put((result, error))
+        try:
+            future.set_exception(error) if error else future.set_result(result)
+        except InvalidStateError:
+            getattr(result, "close", lambda: None)()
 
     threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def within(seconds: float, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """What `function` returns or raises; TimeoutError after `seconds`, as of `start` given up."""
+    future = start(function, *arguments, **named)
     try:
-        result, error = answers.get(timeout=seconds)
-    except Empty:
-        given_up.set()
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return result
+        return future.result(seconds)
+    finally:
+        future.cancel()
