@@ -11,10 +11,9 @@ from realwaste.compute import device, precision, resume
 from realwaste.compute.repeatable import make_repeatable
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.data_parallel import engines
 from realwaste.dataset.labels import classes_of
 from realwaste.network import cnn
-from realwaste.training import batches
+from realwaste.training import batches, fitting, samples
 from realwaste.training.samples import Samples
 from stages import cnn_recipe
 from stages.launcher import dependencies
@@ -31,21 +30,19 @@ def main(params: "Params") -> None:
     own, base = params.train_cnn, params.base
     make_repeatable(base.seed, deterministic=base.deterministic)
     splits, fetched = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))
-    engine, classes, dataset = engines.of(base.engine), tuple(classes_of(splits)), fetched["dataset"]
-    train, val, cache = engine.pictures(splits, Path("data/raw"), own.image_size, own.cache)
+    classes, dataset = tuple(classes_of(splits)), fetched["dataset"]
+    train, val, cache = samples.pictures(splits, Path("data/raw"), own.image_size, own.cache)
     model, policy = cnn_recipe.model(own, len(classes)), precision.resolve(base.precision)
-    made = device.record(policy, base.engine)
+    made = device.record(policy)
     device.say(made)
-    # Whatever engine a run that did not end had, another may go on from its last epoch.
-    same = {key: value for key, value in vars(base).items() if key != "engine"}
-    work = {"parameters": own.model_dump(), "base": same, "precision": policy}
+    work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
 
     def live(history: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
 
     with resume.state("train_cnn", work, dependencies.files("train_cnn")) as kept:
         schedule = cnn_recipe.schedule(own, base.seed, policy)
-        trained = engine.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
+        trained = fitting.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
         live(trained.history)
         started, at_once = (
             (cnn.BACKBONE, cnn.WEIGHTS),

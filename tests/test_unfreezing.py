@@ -7,7 +7,6 @@ from keras import layers
 from realwaste.backbone import feature_extractor
 from realwaste.compute import fused, repeatable
 from realwaste.core.errors import UserError
-from realwaste.data_parallel.batch_norm import SynchronisedBatchNorm
 from realwaste.finetuning import head, phases
 from realwaste.finetuning.phases import Parts
 from realwaste.finetuning.unfreezing import unfreeze
@@ -59,16 +58,15 @@ def test_a_number_or_a_name_says_where_the_end_begins_and_batch_norm_never_learn
     assert _trainable(network) == names
 
 
-@pytest.mark.parametrize("batch_norm", [None, SynchronisedBatchNorm], ids=["one process", "workers"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy, batch_norm):
+def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy):
     """TensorFlow refuses FusedBatchNormGradV3 with is_training=False there; here is no GPU, so look at the graph."""
     ours, theirs = _backbone(), _backbone()
     classifiers = [head.join(network, head.build(8, 4, 3)) for network in (ours, theirs)]
     classifiers[1].set_weights(classifiers[0].get_weights())
     for network in (ours, theirs):
         unfreeze(network, 3)
-    learning = fused.twin(classifiers[0], policy, to_train=True, batch_norm=batch_norm)
+    learning = fused.twin(classifiers[0], policy, to_train=True)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
     fitting.compile_for_training(learning, Schedule(1, 4, 0.001, True, 1), 1)
     graph = tf.function(learning.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph

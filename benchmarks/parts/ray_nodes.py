@@ -53,11 +53,6 @@ class Cluster:
             for process in _family(node):
                 process.cpu_affinity([cores[number % len(cores)]])
 
-    def workers(self, node: int | None = None) -> list[psutil.Process]:
-        """The processes that train, on one node or all."""
-        family = [process for one in (self._nodes if node is None else [self._nodes[node]]) for process in _family(one)]
-        return [process for process in family if "RayTrainWorker" in _title(process)]
-
     def stop(self) -> None:
         for node in reversed(self._nodes):
             _kill(node)
@@ -91,13 +86,6 @@ def started(nodes: int = 2) -> Iterator[Cluster]:
             cluster.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 def _family(node: subprocess.Popen[bytes]) -> list[psutil.Process]:

@@ -37,13 +37,7 @@ HEAD = "head"
 """The name of a nested model that keeps float32: two small matrices on a backbone's vectors gain nothing."""
 
 
-def twin(
-    model: keras.Model,
-    dtype_policy: str,
-    *,
-    to_train: bool = False,
-    batch_norm: type[layers.BatchNormalization] | None = None,
-) -> keras.Model:
+def twin(model: keras.Model, dtype_policy: str, *, to_train: bool = False) -> keras.Model:
     """A copy of `model` with the same weights in the same order, to train or to run and not to save.
 
     It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector, the last layer,
@@ -54,7 +48,6 @@ def twin(
         model: functional or sequential, as everything here is; nested models are copied likewise.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
         to_train: whether gradients are to go through it; FrozenBatchNorm then stands for what is frozen.
-        batch_norm: what stands for Keras' batch normalisation that is not frozen; BatchNorm if it is None.
     """
     exact, unbiased = set(map(id, _in_full(model))), _before_batch_norm(model)
 
@@ -63,7 +56,7 @@ def twin(
         if isinstance(layer, keras.Layer):
             config["dtype"] = "float32" if isinstance(layer, _EXACT) or id(layer) in exact else dtype_policy
         if kind is layers.BatchNormalization:
-            kind = FrozenBatchNorm if to_train and not layer.trainable else batch_norm or BatchNorm
+            kind = FrozenBatchNorm if to_train and not layer.trainable else BatchNorm
         elif layer.name in unbiased:
             kind = _UnbiasedConv2D
         return kind.from_config(config)

@@ -1,6 +1,5 @@
-"""Rows of an array to batches, in an order that depends on seed and epoch alone; whole, or a worker's part of each."""
+"""Rows of an array to batches, in an order that depends on seed and epoch alone."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,39 +7,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from realwaste.training.samples import Samples
-
-
-@dataclass(frozen=True)
-class Part:
-    """A worker's part of rows: of n, worker `index` of `count` has those from n·index/count to n·(index + 1)/count.
-
-    Of ten rows, the three workers have rows 0 to 2, 3 to 5 and 6 to 9.
-
-    All parts together are the rows, in their order; none is more than a row longer than another.
-    """
-
-    index: int = 0
-    count: int = 1
-
-    def range(self, rows: int) -> tuple[int, int]:
-        """The first row of the part, and the one after its last."""
-        return rows * self.index // self.count, rows * (self.index + 1) // self.count
-
-    def of(self, batch: tf.Tensor) -> tf.Tensor:
-        """The part's rows of a batch; all rows where there are fewer than workers, since networks choke on no row.
-
-        The mean over all workers' rows, and their variance, are in either case those of the batch.
-        """
-        rows = tf.shape(batch)[0]
-        part = batch[rows * self.index // self.count : rows * (self.index + 1) // self.count]
-        return tf.cond(rows < self.count, lambda: batch, lambda: part)
-
-    def rows(self, batch: int) -> int:
-        """How many rows all workers together compute of a batch of `batch` rows."""
-        return batch if batch >= self.count else batch * self.count
-
-
-WHOLE = Part()
 
 
 def shuffled(
@@ -51,9 +17,8 @@ def shuffled(
     seed: int,
     shuffle: bool,
     start_epoch: int = 0,
-    part: Part = WHOLE,
 ) -> tf.data.Dataset:
-    """Batches of the epochs start_epoch … epochs - 1, one after the other, or `part` of each; uint8 stays uint8.
+    """Batches of the epochs start_epoch … epochs - 1, one after the other; uint8 stays uint8.
 
     An epoch's order is a function of (seed, epoch), with no generator state to lose: a training that goes on at epoch
     5 sees what an undisturbed one sees there.
@@ -69,12 +34,12 @@ def shuffled(
         index = tf.random.experimental.stateless_shuffle(tf.range(count), seed=drawn)
         return tf.data.Dataset.from_tensor_slices(index).batch(batch_size)
 
-    return _taken(samples, tf.data.Dataset.range(start_epoch, epochs).flat_map(order).map(part.of))
+    return _taken(samples, tf.data.Dataset.range(start_epoch, epochs).flat_map(order))
 
 
-def ordered(samples: Samples, *, batch_size: int, part: Part = WHOLE) -> tf.data.Dataset:
-    """Batches in the order given, of this part of the samples; none where it is empty."""
-    return _taken(samples, tf.data.Dataset.range(*part.range(len(samples.labels))).batch(batch_size))
+def ordered(samples: Samples, *, batch_size: int) -> tf.data.Dataset:
+    """Batches in the order given."""
+    return _taken(samples, tf.data.Dataset.range(len(samples.labels)).batch(batch_size))
 
 
 def steps(count: int, batch_size: int) -> int:

@@ -89,7 +89,7 @@ def fit_twin(
     kept = Checkpoint(checkpoint, METRICS, schedule.patience)
     tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(history_of(kept.rows))) if live else None
     done = kept.restore(twin)
-    if not is_over(kept, schedule):
+    if not _is_over(kept, schedule):
         twin.fit(
             _epochs(train, schedule, done),
             steps_per_epoch=batches.steps(len(train.labels), schedule.batch_size),
@@ -127,7 +127,7 @@ def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> N
     twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=["accuracy"])
 
 
-def is_over(kept: Checkpoint, schedule: Schedule) -> bool:
+def _is_over(kept: Checkpoint, schedule: Schedule) -> bool:
     """Whether what is kept is a training's end: all epochs, no more patience, or a loss that is no number."""
     return len(kept.rows) >= schedule.epochs or not np.isfinite(kept.rows).all() or kept.is_out_of_patience()
 

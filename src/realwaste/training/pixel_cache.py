@@ -28,24 +28,6 @@ class DecodedOnRead:
         return read_many([self.files[number] for number in index], self.size)
 
 
-class DecodedOnce(DecodedOnRead):
-    """The same, but each is decoded once, when it is first asked for: a worker of several keeps the rows it needs."""
-
-    def __init__(self, files: Sequence[Path], size: int, cache: str, folder: Path) -> None:
-        """See `decoded` for cache, memory or disk, and folder."""
-        super().__init__(files, size)
-        # The system gives an empty array no memory, page by page, before it is written to.
-        self._pixels: Pixels = np.empty(self.shape, np.uint8) if cache == "memory" else _file_of(self.shape, folder)
-        self._has = np.zeros(len(files), bool)
-
-    def __getitem__(self, index: NDArray[np.integer]) -> Pixels:
-        missing = np.unique(index[~self._has[index]])
-        if len(missing):
-            self._pixels[missing] = super().__getitem__(missing)
-            self._has[missing] = True
-        return self._pixels[index]
-
-
 def choose_by_room(wanted: str, needed: int, *, memory: int, disk: int) -> str:
     """The cache to use by RULE: `wanted`, or the next that fits.
 
@@ -75,14 +57,10 @@ def decoded(files: Sequence[Path], size: int, cache: str, folder: Path) -> Pixel
         return DecodedOnRead(files, size)
     if cache == "memory":
         return read_many(files, size)
-    pixels = _file_of((len(files), size, size, 3), folder)
+    # Without a name: it is gone when the process is, however that ends.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        pixels = np.memmap(file, np.uint8, "w+", shape=(len(files), size, size, 3))
     for start in range(0, len(files), _AT_ONCE):
         part = files[start : start + _AT_ONCE]
         pixels[start : start + len(part)] = read_many(part, size)
     return pixels
-
-
-def _file_of(shape: tuple[int, ...], folder: Path) -> Pixels:
-    # Without a name: it is gone when the process is, however that ends.
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)

@@ -1,1 +1,0 @@
-"""The CNN's training over several workers, by an engine."""
