@@ -4,6 +4,7 @@ On photographs of RealWaste under their published names, all or a part. Which fi
 vectors: neighbours by number, or by the numbers sorted as text? And what does a test gain from neighbours in training?
 """
 
+import argparse
 import statistics
 from pathlib import Path
 from typing import Any
@@ -12,26 +13,41 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks import leakage as generated
-from benchmarks.parts import arguments, pages
+from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
 from realwaste.backbone import feature_extractor
+from realwaste.compute import repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
-from realwaste.dataset import leakage, manifest, shooting_order
+from realwaste.dataset import leakage, manifest, shooting_order, split
+from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.embedding import embeddings, local
+from realwaste.evaluation import scores
+from realwaste.finetuning import head
+from realwaste.images.reader import read_many
 from realwaste.inference import engines
+from realwaste.network import cnn
 from realwaste.sources.published import COUNTS
+from realwaste.training import fitting, samples
+from realwaste.training.samples import Samples
 
 RESULTS = ROOT / "benchmarks/shooting_order.json"
 COMMAND, PAGE, FINDINGS = "python -m benchmarks.shooting_order", ROOT / "README.md", ROOT / "docs/realwaste.md"
 ALIKE = 0.7  # cosine of two vectors
 SPLITS = range(1, 11)
+SEEDS = (1, 2, 3, 4, 5)
+SIZE, EPOCHS = 128, 20
+RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
+BLOCK = 10
 _RANDOM_PAIRS = 2_000
 
 
 def main() -> None:
-    asked = arguments.parser(COMMAND, __doc__).parse_args()
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--photos", required=True, type=Path, help="a folder of RealWaste's photographs, one a class")
+    parser.add_argument("--extractor", required=True, type=Path, help="a .keras feature extractor")
+    parser.add_argument("--extractor-size", type=int, default=260)
+    asked = parser.parse_args()
     log.setup()
     root = asked.photos
     tested = manifest.scan(root).order
@@ -44,7 +60,7 @@ def main() -> None:
     unit = np.asarray(vectors.vectors)
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
     near = leakage.near_duplicates(files)
-    group = leakage.groups(files, generated.BLOCK, near)
+    group = leakage.groups(files, BLOCK, near)
     found |= {"likeness": _likeness(files, unit), "sides": _sides(files, group, unit)}
     found["runs"] = _runs(root, files, near, group, vectors)
     write_json(RESULTS, found)
@@ -78,12 +94,12 @@ def _sides(table: pd.DataFrame, group: NDArray[np.int64], unit: NDArray[np.float
     shares: dict[str, list[float]] = {"random": [], "grouped": []}
     off = []
     for seed in SPLITS:
-        splits = generated.both_splits(table, group, seed)
+        splits = both_splits(table, group, seed)
         for strategy, own in splits.items():
             part = own["split"].to_numpy()
             shares[strategy].append(float(np.mean(part[alike[:, 0]] != part[alike[:, 1]])))
-        of_classes = pd.crosstab(table["label"], splits["grouped"]["split"], normalize="index")[list(generated.RATIOS)]
-        off.append(float((of_classes - list(generated.RATIOS.values())).abs().to_numpy().max()))
+        of_classes = pd.crosstab(table["label"], splits["grouped"]["split"], normalize="index")[list(RATIOS)]
+        off.append(float((of_classes - list(RATIOS.values())).abs().to_numpy().max()))
     return {"alike": len(alike), "shares": shares, "classes_off": max(off)} | leakage.group_sizes(table, group)
 
 
@@ -96,13 +112,43 @@ def _runs(
 ) -> list[dict[str, Any]]:
     """Test accuracies of the CNN and of a head, on both splits of each seed."""
     runs = []
-    for seed in generated.SEEDS:
-        for strategy, own in generated.both_splits(table, group, seed).items():
+    for seed in SEEDS:
+        for strategy, own in both_splits(table, group, seed).items():
             row = {"seed": seed, "split": strategy} | leakage.exposure(own, near)
-            row |= {"cnn": generated.cnn_accuracy(root, own, seed), "head": generated.head_accuracy(vectors, own, seed)}
+            row |= {"cnn": cnn_accuracy(root, own, seed), "head": head_accuracy(vectors, own, seed)}
             log.logger.info("%s", row)
             runs.append(row)
     return runs
+
+
+def both_splits(table: pd.DataFrame, group: NDArray[np.int64], seed: int) -> dict[str, pd.DataFrame]:
+    """A random and a grouped split of the manifest, by RATIOS."""
+    return {
+        "random": split.stratified(table, **RATIOS, seed=seed),
+        "grouped": split.grouped(table, group, **RATIOS, seed=seed),
+    }
+
+
+def cnn_accuracy(root: Path, splits: pd.DataFrame, seed: int) -> float:
+    """Test accuracy of the report's CNN at SIZE, in float32."""
+    repeatable.make_repeatable(seed, deterministic=True)
+    train, val, _ = samples.pictures(splits, root, SIZE, "memory")
+    model = cnn.build(SIZE, len(classes_of(splits)), batch_norm_momentum=0.9)
+    fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
+    asked = engines.network(model, 32, policy="float32", engine="tensorflow")
+    answers = asked(read_many([root / path for path in paths_of(splits, "test")], SIZE))
+    return scores.accuracy(labels_of(splits, "test"), answers)
+
+
+def head_accuracy(vectors: embeddings.Embeddings, splits: pd.DataFrame, seed: int) -> float:
+    """Test accuracy of a head on cached vectors."""
+    repeatable.make_repeatable(seed, deterministic=True)
+    train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
+    model = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
+    fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
+    asked = engines.network(model, 4096, policy="float32", engine="tensorflow")
+    answers = asked(vectors.of(paths_of(splits, "test"))[:])
+    return scores.accuracy(labels_of(splits, "test"), answers)
 
 
 def table(found: dict[str, Any]) -> str:
@@ -119,9 +165,17 @@ def table(found: dict[str, Any]) -> str:
                 *(pages.spread([run[model] for run in own]) for model in ("cnn", "head")),
             ]
         )
-    rows.append(["the difference", "", "", *(f"**{generated.difference(found['runs'], m)}**" for m in ("cnn", "head"))])
+    rows.append(["the difference", "", "", *(f"**{difference(found['runs'], m)}**" for m in ("cnn", "head"))])
     heads = ["split", "alike neighbours on two sides", "test images whose neighbour was trained on"]
     return pages.table([*heads, "the CNN's test accuracy", f"that of a head on {found['extractor']}"], rows)
+
+
+def difference(runs: list[dict[str, Any]], model: str) -> str:
+    """By how much a random split is above a grouped one, mean and deviation over the seeds."""
+    pairs: dict[int, list[float]] = {}
+    for run in runs:
+        pairs.setdefault(run["seed"], []).append(run[model])
+    return pages.spread([random - grouped for random, grouped in pairs.values()])
 
 
 def findings(found: dict[str, Any]) -> str:

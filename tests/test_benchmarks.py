@@ -4,16 +4,12 @@ import json
 from dataclasses import replace
 
 import keras
-import numpy as np
 import pytest
-from conftest import picture
-from sklearn.metrics import roc_auc_score
 
-from benchmarks import claims, field, int8, leakage, novelty, remedies, report_claims, scale, shooting_order, whole
+from benchmarks import claims, report_claims, scale, shooting_order, whole
 from benchmarks.parts import claim as claim_rows
 from benchmarks.parts import (
     claim_tables,
-    confidence,
     limits,
     pages,
     pipeline,
@@ -21,17 +17,12 @@ from benchmarks.parts import (
     report,
     scale_tables,
     tables,
-    unknown,
 )
 from benchmarks.parts.child import ROOT, measure
 from benchmarks.parts.workspace import unpack_committed
-from realwaste.classifier.probabilities import log_loss
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split
-from realwaste.finetuning import phases
-from realwaste.training import fitting
-from realwaste.training.samples import Samples
 from stages.launcher import params_file
 
 
@@ -91,9 +82,7 @@ def test_the_readmes_table_is_that_of_the_results():
     assert tables.results(found) == (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    "module", [claims, field, int8, leakage, novelty, remedies, report_claims, scale, shooting_order, whole]
-)
+@pytest.mark.parametrize("module", [claims, report_claims, scale, shooting_order, whole])
 def test_pages_have_the_tables_of_the_kept_results(module):
     page = module.PAGE.read_text(encoding="utf-8")
     found = json.loads(module.RESULTS.read_text(encoding="utf-8"))
@@ -176,58 +165,3 @@ def test_the_cost_model_is_arithmetic():
     text = scale_tables.table(found)
     for said in ("5.0 images/s a core", "1.82×", "**Computed**", "100 TB", "5 TB", "more than 10.0 times as fast"):
         assert said in text
-
-
-@pytest.fixture(scope="module")
-def known():
-    """A head that learned two classes of vectors, which lie along two axes."""
-    keras.utils.set_random_seed(0)
-    chance = np.random.default_rng(0)
-
-    def samples(count):
-        labels = np.arange(count) % 2
-        inputs = np.abs(chance.normal(0, 0.2, (count, 12))).astype(np.float32)
-        inputs[np.arange(count), labels] += 2
-        return Samples(inputs, labels)
-
-    parts = phases.Parts(samples(80), samples(40))
-    recipe = phases.Recipe(2, 8, fitting.Schedule(20, 16, 0.01, True, 0), True)
-    model, _ = phases.fit_head(parts, recipe, 0)
-    return unknown.Known(model, parts.train, parts.val)
-
-
-def test_each_score_finds_what_lies_along_another_axis(known, monkeypatch):
-    monkeypatch.setattr(unknown, "_DIRECTIONS", 3)
-    elsewhere = np.abs(np.random.default_rng(1).normal(0, 0.2, (30, 12))).astype(np.float32)
-    elsewhere[:, 7] += 2
-    new = np.repeat([False, True], [40, 30])
-    for name, score in unknown.scores(known, np.concatenate([known.val.inputs, elsewhere])).items():
-        assert unknown.alone(unknown.Run(score, new, np.arange(70))) > 0.9, name
-
-
-def test_auroc_is_scikit_learns_with_weights_and_ties_and_its_interval_holds_it():
-    chance = np.random.default_rng(0)
-    score, new, times = chance.integers(0, 9, 300).astype(float), chance.random(300) < 0.4, chance.integers(0, 4, 300)
-    run = unknown.Run(score + new, new, np.arange(300) // 5)
-    assert unknown.alone(run, times) == pytest.approx(roc_auc_score(new, score + new, sample_weight=times))
-    told = unknown.auroc([run, run])
-    assert told["auroc"] == pytest.approx(roc_auc_score(new, score + new))
-    assert told["low"] < told["auroc"] < told["high"]
-
-
-def test_ways_to_calibrate_give_probabilities_whose_loss_is_no_higher_than_uncalibrated(known):
-    vectors, labels = known.val.inputs, known.val.labels.copy()
-    labels[:8] = 1 - labels[:8]  # a head that is too sure
-    wrong = replace(known, val=Samples(vectors, labels))
-    ways = confidence.ways(wrong, wrong, [wrong, wrong])
-    losses = {name: log_loss(labels, ask(vectors)) for name, ask in ways.items()}
-    for name, ask in ways.items():
-        np.testing.assert_allclose(ask(vectors).sum(axis=1), 1, atol=1e-5, err_msg=name)
-        assert losses[name] <= losses["as they are"] + 1e-3
-
-
-def test_a_corrupted_picture_is_another_one_of_its_kind_and_size():
-    plain, chance = picture(0, 40, 40), np.random.default_rng(0)
-    found = [confidence.corrupted(plain, chance) for _ in range(30)]
-    assert {(one.shape, one.dtype) for one in found} == {((40, 40, 3), np.dtype(np.uint8))}
-    assert all((one != plain).any() for one in found)

@@ -10,13 +10,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks import choose as benchmark
 from realwaste.__main__ import app
 from realwaste.classifier.model_file import Facts
 from realwaste.classifier.novelty import UNLIKE, Novelty
 from realwaste.classifier.session import Session
 from realwaste.commands import opening
-from realwaste.core.files import read_json
 from realwaste.inference.engines import Network
 from realwaste.labelling import acquisition, choice
 
@@ -213,16 +211,3 @@ def test_a_sheet_that_cannot_be_is_refused_before_anything_is_asked(arguments, r
     assert refused.exit_code == 1
     assert rule in " ".join(refused.stderr.split())
     assert list((tmp_path / "here").iterdir()) == []
-
-
-def test_the_benchmark_labels_nothing_that_it_asks_about_and_its_table_is_on_its_page():
-    """Each object has a class that nothing tells but having seen it: whoever has not is right by chance."""
-    chance = np.random.default_rng(0)
-    groups = np.repeat(np.arange(80), 5)
-    labels = chance.integers(0, 4, 80)[groups]
-    vectors = chance.normal(size=(80, 32))[groups].astype(np.float32)
-    run = benchmark.one_run(vectors, labels, groups, seed=1)
-    assert set(run) == {"seed", *benchmark.TITLES}
-    assert all(run[name] < 0.45 for name in benchmark.TITLES)
-    page = benchmark.PAGE.read_text(encoding="utf-8")
-    assert benchmark.table(read_json(benchmark.RESULTS)) in page

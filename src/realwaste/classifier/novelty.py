@@ -3,7 +3,7 @@
 The strangeness of a picture is one minus the mean cosine of its features with those of the NEAREST training pictures
 nearest to it: 0 for a picture that was trained on NEAREST times, 1 for one that has nothing in common with any. A
 classifier's own sureness says little of this: its probabilities are among the classes that it knows. Why this score and
-not another is measured by `python -m benchmarks.novelty`.
+not another: docs/realwaste.md.
 """
 
 from dataclasses import dataclass

@@ -5,8 +5,8 @@ Wrobel, 2001; Settles, 2009). Of several models the mean answer counts, the cons
 Opper and Sompolinsky, 1992; McCallum and Nigam, 1998): models that are sure of different classes leave no margin
 either. The least sure alone would be one object photographed ten times; so they are spread over the feature space by
 diverse mini-batch active learning (Zhdanov, 2019, arXiv:1901.05954): the OVERSAMPLED times as many least sure are
-clustered by k-means, weighted by uncertainty, and each cluster's middle is chosen. What that is worth here is measured
-by `python -m benchmarks.choose`, beside the least sure alone and the spread alone.
+clustered by k-means, weighted by uncertainty, and each cluster's middle is chosen. What that is worth, beside
+the least sure alone and the spread alone: docs/labels.md.
 """
 
 import warnings
