@@ -115,11 +115,11 @@ def _figures(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, lis
         told[model] = [
             {"figure": figure}
             | {
-                place: form.format(row[key]) if key in row else "–"
+                place: form.format(row[key]) if row.get(key) is not None else "–"
                 for place, row in zip(("first", "second"), rows, strict=True)
             }
             for figure, (key, form) in _FIGURES.items()
-            if any(key in row for row in rows)
+            if any(row.get(key) is not None for row in rows)
         ]
     return told
 
