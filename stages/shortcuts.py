@@ -8,7 +8,6 @@ import pandas as pd
 
 from realwaste.classifier import registry
 from realwaste.core import start_up
-from realwaste.core.errors import UserError
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
@@ -25,9 +24,6 @@ def main(params: "Params") -> None:
         registry.switch_off(METRICS, dataset)
         logger.info("shortcuts.backbone is null: off")
         return
-    if registry.is_off(Path(f"data/weights/{own.backbone}")):
-        rule = "shortcuts.backbone must be that of a model that is on, or null for no shortcuts."
-        raise UserError(rule, f"Name another one, or set finetune_{own.backbone}.backbone.", own.backbone)
     splits = read_csv(Path("data/splits.csv")).merge(read_csv(Path("data/groups.csv")), on="path")
     splits["number"] = np.searchsorted(labels.classes_of(splits), splits["label"])
     facts = {"dataset": dataset, "chance": float(splits["label"].value_counts(normalize=True).max())}

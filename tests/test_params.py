@@ -2,16 +2,18 @@
 
 import copy
 import functools
+import importlib.util
 import operator
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
-from stages.launcher import params_file
+from stages.launcher import combinations, params_file
 
 GOOD = params_file.read_yaml(ROOT / "params.yaml")
 
@@ -79,6 +81,68 @@ def test_an_impossible_value_is_refused_by_name(key, value, said):
     assert "Received" in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lr_sweep.prune": True}, "lr_sweep.prune needs rates that are tried side by side"),
+        ({"shortcuts.backbone": "edge"}, "shortcuts.backbone must be that of a model that is on"),
+        ({"shortcuts.backbone": "irv2", "shortcuts.image_size": 64}, "shortcuts.image_size must be at least 75"),
+        ({"finetune_irv2.image_size": 64}, "finetune_irv2.image_size must be at least 75, which InceptionResNetV2"),
+        ({"finetune_edge.backbone": "VGG99"}, "must name a constructor of keras.applications"),
+        ({"finetune_edge.backbone": "my.keras", "finetune_edge.weights": "imagenet"}, "edge.weights must be auto"),
+    ],
+)
+def test_parameters_that_cannot_be_together_are_refused_whatever_stage_runs(changes, said, tmp_path):
+    values = _with_all(changes)
+    with pytest.raises(UserError) as refusal:
+        params_file.check(values)
+    assert said in str(refusal.value)
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    with pytest.raises(UserError):
+        params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lr_sweep.prune": True, "base.engine": "ray"},
+        {"shortcuts.backbone": "edge", "finetune_edge.backbone": "MobileNetV2"},
+        {"shortcuts.backbone": None, "shortcuts.image_size": 16},
+        {"finetune_edge.backbone": "my.keras", "finetune_edge.image_size": 16},
+    ],
+)
+def test_those_that_can_be_together_pass(changes):
+    params_file.check(_with_all(changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "package", "said"),
+    [
+        ({"base.engine": "ray"}, "ray", "base.engine=ray needs Ray"),
+        ({"evaluate.exports": ["saved_model", "onnx"]}, "tf2onnx", "exports=onnx needs packages .*: tf2onnx"),
+        ({"evaluate.external": ["nowhere/photos"]}, None, r"external must name .*\n.*nowhere/photos"),
+    ],
+)
+def test_what_this_machine_lacks_is_said_before_a_stage_runs(changes, package, said, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(combinations, "find_spec", lambda name: None if name == package else find(name))
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(_with_all(changes)), encoding="utf-8")
+    with pytest.raises(UserError, match=said):
+        params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
+
+
+def test_an_external_set_may_be_an_address(tmp_path):
+    values = _with("evaluate.external", ["https://a.example/photos.zip", str(tmp_path)])
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
+
+
+def test_the_packages_of_exports_are_those_that_export_asks_for():
+    from realwaste.commands import export
+
+    assert {kind: own.packages for kind, own in export._KINDS.items()} == combinations._EXPORT_PACKAGES
+
+
 def test_an_unknown_key_names_the_one_that_was_meant():
     values = _with("train_cnn.epoch", 3)
     del values["train_cnn"]["epochs"]
@@ -138,9 +202,14 @@ def test_no_file_is_one_clear_line():
 
 
 def _with(key: str, value: object) -> dict[str, Any]:
+    return _with_all({key: value})
+
+
+def _with_all(changes: dict[str, Any]) -> dict[str, Any]:
     values = copy.deepcopy(GOOD)
-    *above, name = key.split(".")
-    functools.reduce(operator.getitem, above, values)[name] = value
+    for key, value in changes.items():
+        *above, name = key.split(".")
+        functools.reduce(operator.getitem, above, values)[name] = value
     return values
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from realwaste.core.errors import UserError
+from stages.launcher import combinations
 from stages.launcher.params import Params
 
 PARAMS = Path("params.yaml")
@@ -55,9 +56,11 @@ def load(stage: str, params: Path = PARAMS, pipeline: Path = PIPELINE) -> Params
     Reading a key that the stage does not declare is an AttributeError: DVC would not rerun the stage for it.
 
     Raises:
-        UserError: for an unknown key, a wrong type or an impossible value, naming key, rule and what was received.
+        UserError: for an unknown key, a wrong type, an impossible value or combination, naming key, rule and what was
+            received; for what this machine lacks.
     """
     whole = check(read_yaml(params))
+    combinations.check_here(whole)
     declared = read_yaml(pipeline)["stages"][stage].get("params", [])
     return _only(whole, [tuple(key.split(".")) for key in declared])
 
@@ -67,7 +70,7 @@ def check(values: object) -> Params:
         rule = f"params.yaml must hold the sections {', '.join(Params.model_fields)}."
         raise UserError(rule, "Bring it back: git restore params.yaml", values or "an empty file")
     try:
-        return Params.model_validate(values)
+        params = Params.model_validate(values)
     except ValidationError as error:
         problems = error.errors()
         if any(problem["type"] == "extra_forbidden" for problem in problems):
@@ -75,6 +78,8 @@ def check(values: object) -> Params:
             problems = [problem for problem in problems if problem["type"] != "missing"]
         first, more = problems[0], len({_key(problem, values) for problem in problems}) - 1
         raise _explained(first, _key(first, values), f" ({more} more after this one.)" if more else "") from None
+    combinations.check(params)
+    return params
 
 
 def _only(model: Any, paths: list[tuple[str, ...]]) -> Any:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from realwaste.core.errors import UserError
 from realwaste.core.files import read_csv, write_csv
 from realwaste.core.log import logger
 from realwaste.sweep import rates, trials
@@ -14,11 +13,7 @@ from realwaste.training.samples import pictures
 
 
 def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> Tried:
-    """As realwaste.sweep.engines.Try."""
-    if job.prune:
-        raise UserError(
-            "lr_sweep.prune needs rates that are tried side by side.", "Set base.engine=ray, or lr_sweep.prune=false."
-        )
+    """As realwaste.sweep.engines.Try; `prune`, which needs rates side by side, has no effect."""
     train, val, cache = pictures(job.splits, job.root, job.image_size, job.cache)
     own = trials.Trials(job, train, val)
     done: list[pd.DataFrame] = []

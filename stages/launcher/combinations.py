@@ -1,0 +1,65 @@
+"""Parameters that are each allowed and cannot be together, or not on this machine: refused before a stage runs.
+
+A stage alone would notice late, after hours of others.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from realwaste.backbone import applications
+from realwaste.core.errors import UserError
+from stages.launcher.params import Params
+
+_BACKBONES = ("irv2", "densenet", "edge")
+_EXPORT_PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",), "saved_model": ()}
+
+
+def check(params: Params) -> None:
+    """UserError where a parameter does not go with another one."""
+    if params.lr_sweep.prune and params.base.engine == "local":
+        rule = "params.yaml: lr_sweep.prune needs rates that are tried side by side, and base.engine=local tries one."
+        raise UserError(rule, "Set base.engine=ray, or lr_sweep.prune=false.", True)
+    chosen = {name: getattr(params, f"finetune_{name}") for name in _BACKBONES}
+    for name, section in chosen.items():
+        _check_backbone(f"finetune_{name}", section.backbone, section.image_size, f"finetune_{name}")
+        _check_weights(name, section.backbone, section.weights)
+    shown = params.shortcuts.backbone
+    if shown is None:
+        return
+    if chosen[shown].backbone is None:
+        rule = "params.yaml: shortcuts.backbone must be that of a model that is on, or null for no shortcuts."
+        raise UserError(rule, f"Name another one, or set finetune_{shown}.backbone.", shown)
+    _check_backbone("shortcuts", chosen[shown].backbone, params.shortcuts.image_size, f"finetune_{shown}")
+
+
+def _check_backbone(section: str, backbone: str | None, image_size: int, of: str) -> None:
+    if backbone is None or applications.is_file(backbone):
+        return
+    row = applications.application(backbone)
+    if image_size < row.min_size:
+        rule = f"params.yaml: {section}.image_size must be at least {row.min_size}, which {row.name} needs."
+        raise UserError(rule, f"Raise it, or set another {of}.backbone.", image_size)
+
+
+def _check_weights(name: str, backbone: str | None, weights: str) -> None:
+    if backbone is not None and applications.is_file(backbone) and weights != "auto":
+        rule = f"params.yaml: finetune_{name}.weights must be auto: {backbone} holds its own weights."
+        raise UserError(rule, f"Set finetune_{name}.weights=auto, or name a constructor as the backbone.", weights)
+
+
+def check_here(params: Params) -> None:
+    """UserError where a later stage would find a package or a folder missing."""
+    needed = {"ray": ("ray",)}.get(params.base.engine, ())
+    if missing := [package for package in needed if find_spec(package) is None]:
+        rule, remedy = "base.engine=ray needs Ray.", "Run `make setup-dev`, or pip install '.[ray]', in the checkout."
+        raise UserError(rule, remedy, f"no {', '.join(missing)}")
+    for kind in params.evaluate.exports:
+        if missing := [package for package in _EXPORT_PACKAGES[kind] if find_spec(package) is None]:
+            rule = f"evaluate.exports={kind} needs packages that are not installed: {', '.join(missing)}."
+            raise UserError(rule, "Run `make setup-dev`, or pip install '.[export]', in the checkout.")
+    for source in params.evaluate.external:
+        path = Path(source).expanduser()
+        if "://" not in source and not path.exists():
+            rule = "evaluate.external must name folders, zips, CSVs or the http(s) URLs of zips, that are there."
+            remedy = f"From here it is {path.absolute()}. Queued and --temp experiments need an absolute one."
+            raise UserError(rule, remedy, source)
