@@ -169,7 +169,7 @@ def _check_counts(path: Path, folders: class_folders.ClassFolders, counts: dict[
     if found != counts:
         raise UserError(
             f"RealWaste must have its published {sum(counts.values())} images in {len(counts)} classes.",
-            f"Delete {path} and try again, or take the zip as it is with -S fetch.source={path}",
+            f"Delete {path} and try again, or take the zip as it is with -S \"fetch.source='{path}'\"",
             found,
         )
 
