@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from realwaste.classifier import registry
-from realwaste.core.files import write_csv, write_json
+from realwaste.core.files import replacing, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.sources import dataset, pretrained
+from realwaste.sources import dataset, pretrained, protection
 from realwaste.sources.stand_ins import StandIns
 
 if TYPE_CHECKING:
@@ -34,14 +34,17 @@ def main(params: "Params") -> None:
         records[name] = pretrained.fetch(
             own.backbone, own.weights, folder, seed=seed, parameter=parameter, stand_ins=stand_ins
         )
-    fetched = dataset.fetch(
-        params.fetch.source,
-        Path("data/raw"),
-        sha256=params.fetch.sha256,
-        seed=seed,
-        images_per_class=params.fetch.synthetic_images_per_class,
-        stand_ins=stand_ins,
-    )
+    with replacing(Path("data/raw")) as images:
+        fetched = dataset.fetch(
+            params.fetch.source,
+            images,
+            sha256=params.fetch.sha256,
+            seed=seed,
+            images_per_class=params.fetch.synthetic_images_per_class,
+            stand_ins=stand_ins,
+        )
+        # Before they are in their place: check_source takes what is there and not in the list for a person's.
+        write_csv(Path("data/fetched.csv"), protection.listing(images))
     stand_ins.say()
     # Beside the metrics, without the weights: a new backbone must not touch what depends on the images alone.
     record = asdict(fetched)

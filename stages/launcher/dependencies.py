@@ -1,4 +1,4 @@
-"""The files that a stage depends on, by its `deps` in dvc.yaml: what a killed run of it may be gone on from by."""
+"""Files by dvc.yaml: what a stage depends on, by which a killed run may be gone on from, and what all stages write."""
 
 from pathlib import Path
 
@@ -20,3 +20,10 @@ def files(stage: str) -> list[Path]:
         elif path != RAW:
             found += sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     return found
+
+
+def outputs() -> list[Path]:
+    """The outputs of all stages, which DVC deletes before the stage of each runs."""
+    stages = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"].values()
+    entries = [entry for stage in stages for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
+    return [Path(next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]

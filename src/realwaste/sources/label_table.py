@@ -65,6 +65,11 @@ def find(table: Path, *, learned: bool = True) -> ClassFolders:
     return ClassFolders(Path(os.path.commonpath([file.parent for file in said])), files, parts)
 
 
+def files(table: Path) -> list[Path]:
+    """What a table names, whether it is there or not; see find."""
+    return [table.parent / row.path for row in _rows(table)]
+
+
 def _check(table: Path, rows: list[_Row]) -> None:
     """Each row for itself."""
     named = (row for row in rows if not _is_folder_name(row.label))
