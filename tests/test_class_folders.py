@@ -20,6 +20,38 @@ def test_classes_are_found_at_any_depth(images, inside):
     assert found.images == 5
 
 
+@pytest.mark.parametrize("inside", ["set", "set/train"])
+def test_the_first_level_is_the_class_where_the_second_says_how_it_was_shot(images, tmp_path, inside):
+    for label in ("cans", "paper"):
+        root = images(inside=f"{inside}/{label}", default=2, real_world=1)
+    images(inside=inside, glass=1)
+    if inside != "set":
+        images(inside="set/test", cans=1, glass=1, paper=1)
+    found = class_folders.find(root)
+    more = int(bool(found.parts))
+    assert {label: len(files) for label, files in found.files.items()} == {
+        "cans": 3 + more,
+        "glass": 1 + more,
+        "paper": 3 + more,
+    }
+    assert len(set(found.places().values())) == found.images
+
+
+@pytest.mark.parametrize("inside", ["set", "set/train", "set/only"])
+def test_classes_may_be_called_so(images, inside):
+    root = images(inside=inside, original=2, augmented=1)
+    if inside == "set/train":
+        images(inside="set/test", original=1, augmented=1)
+    assert set(class_folders.find(root).files) == {"original", "augmented"}
+
+
+def test_two_levels_of_other_names_are_still_refused(images):
+    for session in ("monday", "tuesday", "friday"):
+        root = images(inside=f"set/{session}", glass=1, metal=1)
+    with pytest.raises(UserError, match="in one place"):
+        class_folders.find(root)
+
+
 def test_copies_are_equal_and_the_source_untouched(images, tmp_path):
     root = images(glass=2, metal=1)
     (root / "glass/Thumbs.db").write_bytes(b"x")

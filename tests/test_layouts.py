@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,18 @@ def test_a_table_s_files_may_be_called_alike_and_it_can_be_asked_about(images, t
     with labelled.opened(str(table)) as opened:
         assert (opened.name, opened.source, opened.folders) == ("labels", "labels.csv", ("x", "y"))
         assert sorted(path.name for path in (opened.root / "x").iterdir()) == ["one-1.jpg", "two-1.jpg"]
+
+
+@pytest.mark.parametrize(("written", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_table_may_have_another_unicode_form_than_the_files(images, tmp_path, written, stored):
+    folder = images(a=2, b=1)
+    (folder / "a").rename(folder / unicodedata.normalize(stored, "Müll"))
+    (folder / "b/b_1.jpg").rename(folder / "b" / unicodedata.normalize(stored, "é.jpg"))
+    rows = [("set/Müll/a_1.jpg", "x"), ("set/Müll/a_2.jpg", "x"), ("set/b/é.jpg", "y")]
+    text = "".join(f"{unicodedata.normalize(written, path)},{label}\n" for path, label in rows)
+    found = label_table.find(_table(tmp_path, "path,label\n" + text))
+    assert {label: len(files) for label, files in found.files.items()} == {"x": 2, "y": 1}
+    assert all(file.is_file() for files in found.files.values() for file in files)
 
 
 HEAD = "path,label\nset/a/a_1.jpg,a\n"

@@ -1,5 +1,6 @@
 """A folder-per-class image set, or train/ and test/ of such folders, at whatever depth it lies in what was given."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from realwaste.core.log import logger
 from realwaste.sources.file_names import folded, printable, unicode
 from realwaste.sources.image_files import SUFFIXES, is_image, is_litter, refuse, walk
 from realwaste.sources.parts import part_of
+
+# Folders inside of class folders that say where their pictures come from.
+_KIND = re.compile(r"default|real[ _-]?(world|life)|studio|original|augmented|synthetic|images", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def find(root: Path, shown: Path | None = None, *, learned: bool = True) -> Clas
     """
     shown = shown or root
     images, others = _scanned(root)
+    images = _without_kinds(images)
     holders: dict[Path, list[Path]] = defaultdict(list)
     for folder in images.keys() - {root}:
         holders[folder.parent].append(folder)
@@ -84,6 +89,20 @@ def find(root: Path, shown: Path | None = None, *, learned: bool = True) -> Clas
     others.update(path.suffix.lower() for folder in images.keys() & above for path in images[folder])
     _say_passed_over(others)
     return _joined(parents[0].parent if parts else parents[0], files, parts)
+
+
+def _without_kinds(images: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
+    """<Class>/default and <Class>/real_world, of two classes at least, as <Class>: these names say how, not what."""
+    inside = {folder: folder.parent for folder in images if _KIND.fullmatch(folder.name)}
+    classes = {parent for parent in inside.values() if part_of(parent.name) is None}
+    joined: dict[Path, list[Path]] = defaultdict(list)
+    for folder, files in images.items():
+        parent = inside.get(folder)
+        beside = {other for other in classes if parent in classes and other.parent == folder.parent.parent}
+        joined[folder.parent if len(beside) > 1 else folder] += files
+    if names := {folder.name for folder in images.keys() - joined.keys()}:
+        logger.info("folders called %s count as the class that they are in", ", ".join(sorted(names)))
+    return {folder: sorted(files) for folder, files in joined.items()}
 
 
 def _check_layout(root: Path, shown: Path, own: set[Path], outside: set[Path], *, learned: bool) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ def find(table: Path, *, learned: bool = True) -> ClassFolders:
     said: dict[Path, _Row] = {}
     others = []
     for row in rows:
-        first = said.setdefault(Path(os.path.normpath((table.parent / row.path).absolute())), row)
+        first = said.setdefault(Path(os.path.normpath(_file(table, row).absolute())), row)
         if (first.label, first.part) != (row.label, row.part):
             others.append(row)
     _refuse(table, others, "file must have one label and one part; these have another further up", "path")
@@ -67,7 +68,7 @@ def find(table: Path, *, learned: bool = True) -> ClassFolders:
 
 def files(table: Path) -> list[Path]:
     """What a table names, whether it is there or not; see find."""
-    return [table.parent / row.path for row in _rows(table)]
+    return [_file(table, row) for row in _rows(table)]
 
 
 def _check(table: Path, rows: list[_Row]) -> None:
@@ -103,8 +104,15 @@ def _is_folder_name(label: str) -> bool:
     return label.isprintable() and bool(label) and not is_litter(label) and not {"/", "\\"} & set(label)
 
 
+def _file(table: Path, row: _Row) -> Path:
+    """The file that is meant: macOS writes names in another Unicode form (NFD) than most editors do (NFC)."""
+    names = (row.path, *(unicodedata.normalize(form, row.path) for form in ("NFC", "NFD")))
+    paths = [table.parent / name for name in names]
+    return next((path for path in paths if os.path.isfile(path)), paths[0])  # noqa: PTH113 - False for a NUL
+
+
 def _is_there(table: Path, row: _Row) -> bool:
-    path = table.parent / row.path
+    path = _file(table, row)
     return "\0" not in row.path and path.is_file() and not is_litter(path.name)
 
 
