@@ -118,6 +118,21 @@ def test_a_folder_that_cannot_be_read_is_named(images, monkeypatch, warnings):
         class_folders.find(root)
 
 
+@pytest.mark.parametrize("pattern", ["", "/*", "/*/*.jpg", "/**"])
+def test_a_photograph_that_cannot_be_reached_is_named(images, monkeypatch, warnings, pattern):
+    """In a folder that may be listed and not looked into."""
+    root, look = images(glass=1, metal=1), os.stat
+
+    def refusing(path, *rest, **named):
+        if str(path).endswith("metal_1.jpg"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, *rest, **named)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    assert [path.name for path in image_paths.expand([f"{root}{pattern}"])] == ["glass_1.jpg"]
+    assert f"{root}/metal/metal_1.jpg is passed over: it cannot be read: Permission denied" in warnings.messages
+
+
 @pytest.mark.parametrize("name", ["1.jfif", "1.JPE", "1.Jpeg"])
 def test_every_name_of_a_jpeg_is_one(name):
     assert image_files.is_image(Path(name))

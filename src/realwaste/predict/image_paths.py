@@ -8,7 +8,7 @@ from pathlib import Path
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.sources.file_names import printable
-from realwaste.sources.image_files import SUFFIXES, Problem, is_image, is_litter, is_system, walk
+from realwaste.sources.image_files import SUFFIXES, Problem, is_file, is_image, is_system, walk
 
 _KINDS = ", ".join(sorted(SUFFIXES))
 
@@ -47,9 +47,9 @@ def checked(arguments: Sequence[str], found: Sequence[Path]) -> list[Path]:
 def named(argument: str) -> Iterator[Path]:
     """The image files of one argument of `expand`."""
     path = Path(argument)
-    if argument and path.is_dir():  # an empty argument is an unset variable, not this folder
+    if argument and _is_folder(path):  # an empty argument is an unset variable, not this folder
         yield from inside(path)
-    elif argument and path.exists():
+    elif argument and os.path.exists(path):  # noqa: PTH110 - as in _is_folder
         yield path
     elif glob.has_magic(argument):
         yield from _matching(argument)
@@ -61,16 +61,20 @@ def _matching(pattern: str) -> Iterator[Path]:
     """The image files of a pattern, each once: `**` follows a link that leads back, again and again."""
     known: set[tuple[str, str]] = set()
     for match in sorted(map(Path, glob.glob(pattern, recursive=True))):  # noqa: PTH207 - absolute ones too
-        if not any(map(is_system, match.parts)):
-            for path in inside(match) if match.is_dir() else filter(_is_photograph, [match]):
-                place = os.path.realpath(path.parent), path.name
-                if place not in known:
-                    known.add(place)
-                    yield path
+        if any(map(is_system, match.parts)):
+            continue
+        found = (
+            inside(match) if _is_folder(match) else filter(lambda path: is_file(path, warn), filter(is_image, [match]))
+        )
+        for path in found:
+            place = os.path.realpath(path.parent), path.name
+            if place not in known:
+                known.add(place)
+                yield path
 
 
-def _is_photograph(path: Path) -> bool:
-    return is_image(path) and not is_litter(path.name) and path.is_file()
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - False, where Path's raises, under a folder that nobody may look into
 
 
 def inside(folder: Path, problem: Problem = warn) -> Iterator[Path]:

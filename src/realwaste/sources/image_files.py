@@ -65,7 +65,7 @@ def walk(root: Path, problem: Problem) -> Iterator[tuple[Path, list[Path]]]:
             visited.add(number)
             folders[:] = [name for name in sorted(folders) if not is_litter(name)]
             waiting += [folder / name for name in folders if os.path.islink(folder / name)]  # noqa: PTH114 - as below
-            found[folder] = [folder / name for name in sorted(files) if _is_file(folder / name, problem)]
+            found[folder] = [folder / name for name in sorted(files) if is_file(folder / name, problem)]
     yield from sorted(found.items())
 
 
@@ -87,7 +87,8 @@ def _say(error: OSError, problem: Problem) -> None:
     problem(Path(error.filename), f"it cannot be read: {error.strerror}")
 
 
-def _is_file(path: Path, problem: Problem) -> bool:
+def is_file(path: Path, problem: Problem) -> bool:
+    """Whether `path` is a regular file and no litter; `problem` is called for an image that cannot be reached."""
     if is_litter(path.name):
         return False
     try:
