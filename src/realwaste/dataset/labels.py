@@ -24,12 +24,15 @@ def paths_of(splits: pd.DataFrame, part: str) -> list[str]:
 
 
 def sample(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """At most `most` rows, drawn at random, of each class its share, and one at least; in their order."""
+    """At most `most` rows, drawn at random, of each class its share; one at least, where `most` is that large.
+
+    In their order.
+    """
     if len(labels) <= most:
         return np.arange(len(labels))
     drawn = np.random.default_rng(seed).permutation(len(labels))
-    rows = []
-    for label in np.unique(labels):
-        own = drawn[labels[drawn] == label]
-        rows.append(own[: max(1, round(most * len(own) / len(labels)))])
-    return np.sort(np.concatenate(rows))
+    classes = [drawn[labels[drawn] == label] for label in np.unique(labels)]
+    sizes = np.array([max(1, round(most * len(own) / len(labels))) for own in classes])
+    for _ in range(sizes.sum() - most):  # what rounding up has added
+        sizes[sizes.argmax()] -= 1
+    return np.sort(np.concatenate([own[:size] for own, size in zip(classes, sizes, strict=True)]))

@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from realwaste.classifier.probabilities import Labels, Probabilities
+from realwaste.core.errors import UserError
+from realwaste.dataset.folds import split_by_groups
 from realwaste.images.shards import Shards
 
 _STRENGTH = 0.1  # of the inverse regularisation: there are more features than images in small sets
@@ -23,13 +24,19 @@ def out_of_sample(
         vectors: (n, width), of a frozen backbone; a fold of them is taken into memory.
         labels: (n,), numbers from 0 on.
         groups: rows of one group are in one fold: the next photograph of an object carries its label, wrong or not.
+        folds: at most, as of split_by_groups.
+
+    Raises:
+        UserError: no class has two images.
     """
     probabilities = np.full((len(labels), int(labels.max()) + 1), 1e-6)
-    count = len(np.unique(groups))
-    if count < 2:  # a set so small that all is one run of numbers
-        groups, count = np.arange(len(labels)), len(labels)
-    parts = StratifiedGroupKFold(min(folds, count, np.bincount(labels).max()), shuffle=True, random_state=0)
-    for learned, asked in parts.split(labels, labels, groups):
+    if len(np.unique(groups)) < 2:  # a set so small that all is one run of numbers
+        groups = np.arange(len(labels))
+    parts = split_by_groups(labels, groups, folds, 0)
+    if not parts:
+        rule = "A class must have two images at least: a probe is tested on images that it did not learn from."
+        raise UserError(rule, "Add images; in the stage shortcuts, raise shortcuts.images.", f"{len(labels)} images")
+    for learned, asked in parts:
         known = np.unique(labels[learned])
         if len(known) == 1:
             probabilities[asked, known[0]] = 1

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
+from realwaste.dataset.folds import split_by_groups
 from realwaste.embedding.embeddings import Vectors
 from realwaste.finetuning import phases
 from realwaste.finetuning.phases import Parts, Recipe
@@ -31,25 +31,26 @@ def repeated(
 
     Args:
         vectors: (n, width), of a frozen backbone; labels: (n,), class numbers.
-        groups: (n,); those of one group are in one fold. With fewer groups than `folds` there are so many folds.
+        groups: (n,); those of one group are in one fold.
+        folds: at most, as of split_by_groups; nothing where that gives none.
         recipe: of the head; the backbone's end does not learn here.
     """
-    folds = min(folds, len(np.unique(groups)))
-    if folds < 2:
-        return {}
-    accuracies = []
+    accuracies, fitted_folds = [], 0
     for repeat in range(repeats):
         seed = recipe.schedule.seed + repeat
-        parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        for learned, asked in parts.split(labels, labels, groups):
+        parts = split_by_groups(labels, groups, folds, seed)
+        fitted_folds = max(fitted_folds, len(parts))
+        for learned, asked in parts:
             own = Parts(*(Samples(vectors[rows], labels[rows]) for rows in (learned, asked)))
             # The asked fold only watches: the last epoch is kept, so its accuracy chooses nothing.
             fitted, _ = phases.fit_head(own, recipe, seed, silent=True)
             answer = engines.network(fitted, len(asked), policy="float32", engine="tensorflow")(vectors[asked])
             right = np.isfinite(answer).all(axis=1) & (answer.argmax(axis=1) == labels[asked])
             accuracies.append(float(right.mean()))
+    if not accuracies:
+        return {}
     return {
-        "folds": folds,
+        "folds": fitted_folds,
         "repeats": repeats,
         "accuracy_mean": float(np.mean(accuracies)),
         "accuracy_std": float(np.std(accuracies, ddof=1)),
