@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from realwaste.classifier import registry
 from realwaste.commands import run_schema
 from realwaste.core.errors import UserError, first_line
+from realwaste.core.files import read_csv
 from realwaste.report.run import IMAGE, Run
 
 SCORES, LOCK, PARAMETERS = "metrics/compare.json", "dvc.lock", "params.yaml"
@@ -142,7 +143,7 @@ def _table(name: str, read: Read, path: str, check: Callable[[pd.DataFrame], Non
     except FileNotFoundError:
         return None
     with _sound(name, path):
-        table = pd.read_csv(io.BytesIO(data), keep_default_na=False, na_values=[""])
+        table = read_csv(io.BytesIO(data))
         check(table)
         return table
 

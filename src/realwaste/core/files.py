@@ -10,12 +10,18 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import psutil
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Every column of every table that holds text.
+_TEXT = (
+    *("path", "label", "split", "sha256", "phash", "phash_mirrored", "series", "reason", "suggested"),
+    *("dataset", "model", "actual", "predicted", "probabilities", "part", "block", "output"),
+)
 
 
 @contextmanager
@@ -82,8 +88,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def read_csv(path: Path) -> "pd.DataFrame":
-    """A table, as `write_csv` leaves it, with its types; a class named `NA` or `null` stays a name."""
+def read_csv(source: Path | BinaryIO) -> "pd.DataFrame":
+    """A table, as `write_csv` leaves it: the columns in _TEXT as text, all others as numbers or truth values.
+
+    Inferred types would turn classes named `01`, `1e3`, `True` or `NA`, and hashes made of digits, into other values.
+    """
     import pandas as pd  # noqa: PLC0415 - a second, which stages that read records alone need not wait for
 
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    return pd.read_csv(source, dtype=dict.fromkeys(_TEXT, "str"), keep_default_na=False, na_values=[""])

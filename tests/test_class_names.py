@@ -1,0 +1,84 @@
+"""Classes whose names look like numbers, truth values or missing values, and hashes made of digits alone."""
+
+import io
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_pipeline import run
+
+from benchmarks.parts.child import ROOT
+from benchmarks.parts.workspace import set_params
+from realwaste.core.files import read_csv, read_json, write_csv
+from realwaste.dataset import leakage, manifest, split
+from realwaste.dataset.labels import classes_of
+from realwaste.evaluation import predictions
+
+NUMBERS = ["01", "02", "1e3", "NA", "True", "nan"]
+SIGNS = ["-x", "=1+1", "$_{$", "a,b", "it's", '"quoted"', "<b>&amp;", "a;b"]
+
+
+def _write_images(folder: Path, classes: list[str], images: int = 6) -> None:
+    """Pictures of one flat colour each: their perceptual hashes are 0000000000000000."""
+    for number, label in enumerate(classes):
+        (folder / label).mkdir(parents=True)
+        for index in range(images):
+            color = (10 * number, 40 * index, 200)
+            cv2.imwrite(str(folder / label / f"{index + 1}.png"), np.full((16, 16, 3), color, np.uint8))
+
+
+@pytest.mark.parametrize("classes", [NUMBERS[:2], NUMBERS, SIGNS])
+def test_tables_read_back_as_they_were(tmp_path, classes):
+    _write_images(tmp_path / "raw", classes)
+    accepted = manifest.scan(tmp_path / "raw").manifest
+    write_csv(tmp_path / "manifest.csv", accepted)
+    again = read_csv(tmp_path / "manifest.csv")
+    assert classes_of(again) == sorted(classes)
+    for column in ("path", "label", "sha256", "phash", "phash_mirrored", "series"):
+        assert again[column].tolist() == accepted[column].tolist()
+    group = leakage.groups(again, 1)
+    splits = split.stratified(again, train=0.6, val=0.2, test=0.2, seed=0)
+    write_csv(tmp_path / "splits.csv", splits.assign(group=group))
+    splits = read_csv(tmp_path / "splits.csv")
+    probabilities = np.eye(len(classes))[np.arange(len(splits)) % len(classes)]
+    write_csv(tmp_path / "predictions.csv", predictions.rows(splits, "cnn", probabilities, classes_of(splits)))
+    table = read_csv(tmp_path / "predictions.csv")
+    assert predictions.classes_of(table) == sorted(classes)
+    assert (np.array(sorted(classes))[predictions.labels_of(table)] == table["label"]).all()
+    np.testing.assert_array_equal(predictions.probabilities_of(table), probabilities)
+
+
+def test_a_hash_of_digits_stays_text(tmp_path):
+    hashes = ["0" * 64, f"{1:064}", "12e4" + "0" * 60]
+    write_csv(tmp_path / "images.csv", pd.DataFrame({"path": ["1", "2", "3"], "sha256": hashes}))
+    assert read_csv(tmp_path / "images.csv")["sha256"].tolist() == hashes
+
+
+@pytest.mark.parametrize("table", sorted(ROOT.glob("plots/data/*.csv")), ids=lambda table: table.stem)
+def test_a_column_is_declared_text_or_holds_numbers(table):
+    """A new column of text is declared in core/files.py."""
+    _assert_declared(table)
+
+
+def _assert_declared(table: Path) -> None:
+    read = read_csv(table)
+    for column in read.select_dtypes(["object", "str"]) if len(read) else []:
+        alone = read_csv(io.BytesIO(f"{column}\n01\n".encode()))
+        assert alone[column].tolist() == ["01"], f"{table.name}: {column}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [NUMBERS, SIGNS], ids=["numbers", "signs"])
+def test_the_whole_pipeline_with_such_names(clone, tmp_path, classes):
+    root = tmp_path / "checkout"
+    shutil.copytree(clone, root)
+    _write_images(root / "photos", classes)
+    set_params(root, fetch__source="photos", evaluate__external=[])
+    run(root, "dvc", "repro")
+    evaluated = read_json(root / "metrics/evaluate.json")
+    assert all(list(evaluated[model]["per_class"]) == sorted(classes) for model in ("cnn", "irv2", "densenet"))
+    for table in [*root.glob("data/*.csv"), *root.glob("plots/data/*.csv")]:
+        _assert_declared(table)
