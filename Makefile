@@ -19,7 +19,9 @@ setup: $(VENV)/.installed $(PAGE)  ## make the environment from the pinned requi
 setup-dev: setup $(VENV)/.installed-dev  ## add the extras (serve, export, s3, ray) and what the tests and tools need
 
 $(VENV)/.installed: requirements.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and \
+	  "Python 3.11, 3.12 or 3.13 is needed: the pinned TensorFlow has no other; set PYTHON=python3.13, say. Received: " \
+	  + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv==0.13.9
 	$(INSTALL) --compile-bytecode -r requirements.txt
