@@ -14,30 +14,41 @@ from pathlib import Path
 # Each checkout runs its own code, DVC's temporary ones included, whatever is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from realwaste.classifier import registry
-from realwaste.core import log, start_up
-from realwaste.core.errors import UserError
-from stages.launcher import params_file, process
+try:
+    from realwaste.classifier import registry
+    from realwaste.core import environment, log, start_up
+    from realwaste.core.errors import UserError
+    from stages.launcher import params_file, process
+except ImportError as error:
+    if error.name is None or error.name.split(".")[0] in {"realwaste", "stages"}:
+        raise
+    sys.exit(
+        f"The first `python` on the PATH must have the pipeline's packages. Received: {sys.executable}, "
+        f"Python {sys.version.split()[0]}: {error}.\n"
+        "Activate the environment (source .venv/bin/activate), or run `make repro`, which needs no activation."
+    )
 
 
 def main() -> int:
     module, *backbone = sys.argv[1:] or [""]
     name = "_".join([module, *backbone])  # in dvc.yaml
-    process.end_with_dvc()
     start_up.quiet()
     # It warns of retracing when several models are loaded one after the other, as evaluate does.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     log.setup()
     try:
+        process.end_with_dvc()
         log.setup(_level())
         _check(" ".join([module, *backbone]))
         values = params_file.load(name)
-        with process.alone(name):
+        with process.alone(name) as killed_before:
+            if killed_before:
+                _warn_of_memory(name)
             with start_up.without_notes():
                 stage = importlib.import_module(f"stages.{module}")
             stage.main(values, *backbone)
     except Exception as error:
-        mistake = error if isinstance(error, UserError) else _shortage(error, name)
+        mistake = error if isinstance(error, UserError) else environment.lack(error) or _shortage(error, name)
         if mistake is None:
             raise
         log.logger.error("%s: %s", name, mistake)
@@ -47,7 +58,7 @@ def main() -> int:
 
 def _check(asked: str) -> None:
     stages = params_file.read_yaml(params_file.PIPELINE)["stages"]
-    known = [stage["cmd"].removeprefix("python -m stages ") for stage in stages.values()]
+    known = [params_file.stage_of(stage["cmd"]) for stage in stages.values()]
     if asked not in known:
         raise UserError("`python -m stages` must be given a stage.", f"There are: {', '.join(known)}.", asked)
 
@@ -60,6 +71,7 @@ def _level() -> int:
     return levels[asked.upper()]
 
 
+_FEWER_PROGRAMS = "Run with fewer other programs at work, or on a machine with more memory."
 # What each stage that may need much memory has to need less of it.
 _LESS_MEMORY = {
     "train_cnn": "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk.",
@@ -69,6 +81,11 @@ _LESS_MEMORY = {
 for _name in (f"finetune_{backbone}" for backbone in registry.BACKBONES):
     _LESS_MEMORY[_name.replace("finetune", "embed")] = f"Lower {_name}.embed_batch_size or {_name}.image_size."
     _LESS_MEMORY[_name] = f"Lower {_name}.embed_batch_size or {_name}.unfrozen.batch_size."
+
+
+def _warn_of_memory(stage: str) -> None:
+    text = "The run of %s before this one was killed. If nobody did that, memory was short. %s"
+    log.logger.warning(text, stage, _LESS_MEMORY.get(stage, _FEWER_PROGRAMS))
 
 
 def _shortage(error: Exception, stage: str) -> UserError | None:
@@ -88,7 +105,7 @@ def _shortage(error: Exception, stage: str) -> UserError | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return UserError(
             "There must be enough memory for a batch and its network.",
-            _LESS_MEMORY.get(stage, "Run with fewer other programs at work, or on a machine with more memory."),
+            _LESS_MEMORY.get(stage, _FEWER_PROGRAMS),
             str(error).split("\n")[0][:200] or type(error).__name__,
         )
     return None

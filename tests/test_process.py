@@ -1,17 +1,21 @@
 """One run of a stage at a time, and no stage without the DVC that started it."""
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
-from stages.launcher import process
+from stages import __main__ as launcher
+from stages.launcher import params_file, process
 
 STAGE = """
 import sys, time
@@ -29,8 +33,8 @@ def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def _stage(wait: float = 0) -> subprocess.Popen[str]:
-    code = STAGE.format(root=str(ROOT), wait=wait)
+def _stage(wait: float = 0, name: str = "s") -> subprocess.Popen[str]:
+    code = STAGE.format(root=str(ROOT), wait=wait).replace('"s"', f'"{name}"')
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
@@ -43,8 +47,65 @@ def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock():
         with process.alone("another"):
             pass
         first.kill()
-    with process.alone("s", wait_s=0.2):
+    with process.alone("s", wait_s=0.2) as killed_before:
+        assert killed_before
+    with process.alone("s", wait_s=0.2) as killed_before:
+        assert not killed_before
+    with pytest.raises(KeyboardInterrupt), process.alone("s"):
+        raise KeyboardInterrupt
+    with process.alone("s", wait_s=0.2) as killed_before:
+        assert not killed_before, "Ctrl-C is no kill"
+
+
+def test_the_run_after_a_killed_one_names_what_to_lower(monkeypatch, capsys):
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copyfile(ROOT / name, name)
+    with _stage(name="train_cnn") as killed:
+        assert killed.stdout is not None
+        killed.stdout.readline()
+        killed.kill()
+    monkeypatch.setattr("sys.argv", ["stages", "train_cnn"])
+    monkeypatch.setattr(launcher.importlib, "import_module", lambda _: SimpleNamespace(main=lambda *_: None))
+    assert launcher.main() == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "The run of train_cnn before this one was killed. If nobody did that, memory was short." in told
+    assert "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk" in told
+    assert launcher.main() == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_named(number, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(UserError, match=r"must have file locks \(flock\)"), process.alone("s"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("command", "stage"),
+    [
+        ("python -m stages train_cnn", "train_cnn"),
+        ("taskset -c 0,1 python -m stages train_cnn", "train_cnn"),
+        ("timeout 3600 .venv/bin/python -m stages embed irv2 2>&1 | tee log", "embed irv2"),
+        ("srun -n 1 env -u DVC_STAGE python3 -m stages finetune edge && echo done", "finetune edge"),
+        ('bash -c "python -m stages split"', "split"),
+        (["mkdir -p logs", "python -m stages split"], "split"),
+    ],
+)
+def test_a_stage_may_have_a_wrapper_in_its_cmd(command, stage):
+    assert params_file.stage_of(command) == stage
+
+
+def test_another_python_is_told_to_make_way():
+    command = [sys.executable, "-S", "-m", "stages", "split"]  # as one in which the packages are not installed
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 2
+    assert f"Received: {sys.executable}, Python 3." in done.stderr
+    assert "or run `make repro`" in done.stderr
 
 
 def test_a_second_run_waits_for_the_first():
@@ -59,25 +120,27 @@ def test_a_second_run_waits_for_the_first():
             second.kill()
 
 
-@pytest.mark.parametrize("shell", [[], ["sh", "-c"], ["bash", "-c"]])
-def test_a_stage_ends_when_its_dvc_is_killed(shell, tmp_path):
-    """The DVC here is a process that starts a stage as DVC does, directly or with a shell between."""
+@pytest.mark.parametrize("wrapper", [[], ["sh", "-c"], ["bash", "-c"], ["timeout", "100"], ["sh", "-c", "timeout 100"]])
+def test_a_stage_ends_when_its_dvc_is_killed(wrapper, tmp_path):
+    """The DVC here is a process that starts a stage as DVC does, directly or with a shell or a wrapper between."""
     stage = STAGE.format(root=str(ROOT), wait=0)
     (tmp_path / "stage.py").write_text(stage)
-    # The second command keeps the shell from making way for the first.
-    command = [*shell, f"{sys.executable} stage.py; true"] if shell else [sys.executable, "stage.py"]
+    command = [*wrapper, sys.executable, "stage.py"]
+    if "-c" in wrapper:
+        # The second command keeps the shell from making way for the first.
+        command = [*wrapper[:2], f"{' '.join([*wrapper[2:], sys.executable])} stage.py; true"]
     code = f"import subprocess; subprocess.run({command!r})"
     environment = os.environ | {"DVC_STAGE": "s"}
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as dvc:
         assert dvc.stdout is not None
         assert dvc.stdout.readline() == "at work\n"
         started = psutil.Process(dvc.pid).children(recursive=True)
-        assert len(started) == (2 if shell else 1)
+        assert len(started) == 1 + ("-c" in wrapper) + ("timeout" in " ".join(wrapper))
         dvc.send_signal(signal.SIGKILL)
         _, alive = psutil.wait_procs(started, timeout=10)
         assert not alive
-    with process.alone("s", wait_s=0.2):
-        pass
+    with process.alone("s", wait_s=0.2) as killed_before:
+        assert not killed_before, "DVC was killed; memory was not short"
 
 
 def test_a_stage_whose_dvc_was_killed_before_it_looked_does_nothing():
@@ -85,9 +148,12 @@ def test_a_stage_whose_dvc_was_killed_before_it_looked_does_nothing():
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stage!r}])"
     environment = os.environ | {"DVC_STAGE": "s"}
     began = time.monotonic()
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as dvc:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen([sys.executable, "-c", code], text=True, env=environment, **streams) as dvc:
         assert dvc.stdout is not None
-        assert dvc.stdout.read() == "", "the stage has this open until it ends"
+        told = dvc.stdout.read()  # the stage has this open until it ends
+    assert "DVC must be among the processes that started the stage" in told
+    assert "at work" not in told
     assert time.monotonic() - began < 30
 
 

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # As in stages/__main__.py: each checkout reads its own code.
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from stages.launcher.params_file import stage_of  # noqa: E402 - from the checkout
+
 PIPELINE = ROOT / "dvc.yaml"
 LAUNCHER = "stages/launcher/"
 FEW = 2
@@ -44,10 +46,10 @@ def _files(modules: set[str]) -> Iterator[str]:
 
 
 def code_of(command: str) -> list[str]:
-    """The `deps` on code of a stage, by its `cmd`, which begins with `python -m stages NAME`."""
+    """The `deps` on code of a stage, by its `cmd`, which holds `python -m stages NAME`."""
     rooms: dict[str, set[str]] = defaultdict(set)
     own = []
-    for path in sorted(imported_by(f"stages.{command.split()[3]}")):
+    for path in sorted(imported_by(f"stages.{stage_of(command).split()[0]}")):
         if path.startswith("src/"):
             rooms[path.rpartition("/")[0]].add(path)
         else:

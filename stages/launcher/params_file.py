@@ -15,6 +15,7 @@ from stages.launcher.params import Params
 
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
+_STAGE = re.compile(r"-m stages ([a-z]\w*(?: [a-z]\w*)?)")
 
 
 class _Yaml12Loader(yaml.SafeLoader):
@@ -48,6 +49,18 @@ def read_yaml(path: Path) -> Any:
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{path} must be YAML.", "Mend the line that the message names.", problem) from error
+
+
+def stage_of(command: str | list[str]) -> str:
+    """What follows `python -m stages` in a stage's cmd, whatever wrapper stands before it: `embed irv2`.
+
+    Raises:
+        UserError: the command starts no stage.
+    """
+    text = command if isinstance(command, str) else "; ".join(command)
+    if (found := _STAGE.search(text)) is None:
+        raise UserError("A stage's cmd in dvc.yaml must hold: python -m stages NAME.", "Mend it.", command)
+    return found[1]
 
 
 def load(stage: str, params: Path = PARAMS, pipeline: Path = PIPELINE) -> Params:

@@ -6,27 +6,33 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 from filelock import FileLock, Timeout
 
+from realwaste.core import environment
 from realwaste.core.errors import UserError
 
 LOCKS = Path("data/.locks")
-_SHELLS = {"sh", "bash", "dash", "zsh", "fish"}
 _LOOK_EVERY_S = 0.5
 ENDED_WITH_DVC = 75
+_RUNNING = ".running"
 
 
 @contextmanager
-def alone(stage: str, wait_s: float = 30) -> Iterator[None]:
+def alone(stage: str, wait_s: float = 30) -> Iterator[bool]:
     """Hold the stage's lock, which the system frees whatever way this process ends.
 
+    Yields:
+        Whether the run before was killed, as the system does where memory is short: it left its note behind.
+
     Raises:
-        UserError: another process has held it for `wait_s` seconds. An orphan of a killed DVC ends within one.
+        UserError: another process has held it for `wait_s` seconds. An orphan of a killed DVC ends within one. Or the
+            file system has no locks.
     """
     LOCKS.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(LOCKS / f"{stage}.lock")
+    lock, note = FileLock(LOCKS / f"{stage}.lock"), LOCKS / f"{stage}.{os.getpid()}{_RUNNING}"
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:
@@ -35,22 +41,42 @@ def alone(stage: str, wait_s: float = 30) -> Iterator[None]:
             "Wait for it, or end it. Experiments side by side run with --queue or --temp.",
             stage,
         ) from None
+    except OSError as error:
+        if error.errno in environment.NO_LOCKS:
+            raise environment.no_locks(error) from None
+        raise
+    left = list(LOCKS.glob(f"{stage}.*{_RUNNING}"))
+    for other in left:
+        other.unlink()
+    note.touch()
     try:
-        yield
+        yield bool(left)
     finally:
+        note.unlink(missing_ok=True)
         lock.release()
+
+
+def _leave() -> NoReturn:
+    """End at once: the next run takes over what lies there, and must not meet a writer."""
+    for note in LOCKS.glob(f"*.{os.getpid()}{_RUNNING}"):
+        note.unlink(missing_ok=True)
+    os._exit(ENDED_WITH_DVC)
 
 
 def end_with_dvc() -> None:
     """Leave once the DVC that started this process is gone: killed, it leaves an orphan that goes on writing.
 
-    It may be gone before this is called; the process then is a child of init, and leaves at once.
+    Raises:
+        UserError: DVC has gone already, or something else started this process for it, as srun does.
     """
     if "DVC_STAGE" not in os.environ:
         return
-    watched = _starters()
-    if not any(map(_may_be_dvc, watched)):
-        os._exit(ENDED_WITH_DVC)
+    if not (watched := _starters()):
+        raise UserError(
+            "DVC must be among the processes that started the stage, which ends when DVC is killed.",
+            "Where a batch system starts it for DVC, let cmd in dvc.yaml be: srun env -u DVC_STAGE python -m stages …",
+            [process.name() for process in psutil.Process().parents()],
+        )
     threading.Thread(target=_watch, args=(watched,), daemon=True).start()
 
 
@@ -58,33 +84,39 @@ def is_quiet() -> bool:
     """Whether the DVC that started this process was told -q, which it hands on in no environment variable."""
     if "DVC_STAGE" not in os.environ:
         return False
-    try:
-        words = [word for starter in _starters() for word in starter.cmdline()[1:]]
-    except psutil.Error:
-        return False
-    return not {"-q", "--quiet"}.isdisjoint(words)
+    return any({"-q", "--quiet"} & set(_words(dvc)) for dvc in _starters()[-1:])
 
 
 def _starters() -> list[psutil.Process]:
-    """DVC, and the shell between, where that has not made way for this process."""
+    """The processes from the one that started this up to DVC: shells and wrappers (timeout, …); empty without DVC."""
     parents = psutil.Process().parents()
-    return parents[:2] if parents and parents[0].name() in _SHELLS else parents[:1]
+    for is_dvc in (_is_dvc, _is_python):
+        for number, process in enumerate(parents, 1):
+            if is_dvc(process):
+                return parents[:number]
+    return []
 
 
-def _may_be_dvc(process: psutil.Process) -> bool:
-    """A Python program, whoever calls DVC's own functions, or one named dvc; no init, and no shell that was left."""
+def _is_dvc(process: psutil.Process) -> bool:
+    return "dvc" in _words(process)
+
+
+def _is_python(process: psutil.Process) -> bool:
+    """Whoever calls DVC's own functions."""
+    return any(word.startswith("python") for word in _words(process)[:1])
+
+
+def _words(process: psutil.Process) -> list[str]:
     try:
-        words = [Path(word).name for word in process.cmdline()]
+        return [Path(word).name.removesuffix(".exe") for word in process.cmdline()]
     except psutil.Error:
-        return False
-    return any(word.startswith(("python", "dvc")) for word in words)
+        return []
 
 
 def _watch(watched: list[psutil.Process]) -> None:
     while all(_lives(process) for process in watched):
         time.sleep(_LOOK_EVERY_S)
-    # No cleaning up: the next run takes over what lies there, and must not meet a writer.
-    os._exit(ENDED_WITH_DVC)
+    _leave()
 
 
 def _lives(process: psutil.Process) -> bool:

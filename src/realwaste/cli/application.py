@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from realwaste.core import log, start_up
+from realwaste.core import environment, log, start_up
 from realwaste.core.errors import UserError
 from realwaste.core.terminal import escaped_lines
 from realwaste.sources.file_names import printable
@@ -33,9 +33,12 @@ class Commands(TyperGroup):
         """Run the command that the arguments name, and end the process with its status."""
         try:
             return super().main(*arguments, **named)
-        except (UserError, OSError) as error:
+        except Exception as error:
+            mistake = error if isinstance(error, UserError) else environment.lack(error) or _refused(error)
+            if mistake is None:
+                raise
             log.setup()
-            log.logger.error("%s", error if isinstance(error, UserError) else _refused(error))
+            log.logger.error("%s", mistake)
             sys.exit(1)
 
 
@@ -50,8 +53,10 @@ def _safe_message() -> Iterator[None]:
         raise
 
 
-def _refused(error: OSError) -> UserError:
+def _refused(error: Exception) -> UserError | None:
     """What the machine has no room for or does not allow; a file that is written to without a name is an output."""
+    if not isinstance(error, OSError):
+        return None
     place = "the output" if error.filename is None else printable(str(error.filename))
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return UserError(f"There must be room to write {place}.", "Free some, or send it elsewhere.", error.strerror)
