@@ -223,7 +223,8 @@ def test_what_is_missing_is_said(checkout):
     assert "Run `dvc repro suspects`, or `dvc pull`" in said
 
 
-def test_the_command_serves_until_it_is_interrupted(checkout):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_the_command_serves_until_it_is_interrupted(checkout, number):
     arguments = [sys.executable, "-m", "realwaste", "review", "--port", "0"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -233,7 +234,7 @@ def test_the_command_serves_until_it_is_interrupted(checkout):
         assert found, said
         with urllib.request.urlopen(f"{found[1]}queue", timeout=20) as response:  # noqa: S310 - of the server above
             assert len(json.load(response)["cases"]) == 3
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.stderr.read() == ""
         assert process.wait(20) == 0
 

@@ -6,6 +6,7 @@ import socket
 import uvicorn
 
 from realwaste.core.log import logger
+from realwaste.core.termination import sigterm_as_interrupt
 from realwaste.labelling.app import build
 from realwaste.labelling.journal import Journal
 from realwaste.labelling.queue import RAW, Queue
@@ -15,7 +16,7 @@ from realwaste.serve.server import configured
 
 
 def run(queue: Queue, listening: socket.socket) -> None:
-    """Serve until interrupted.
+    """Serve until interrupted or told to end by SIGTERM.
 
     Args:
         listening: on a loopback address, as serve.address.bound gives it; closed at the end.
@@ -30,5 +31,5 @@ def run(queue: Queue, listening: socket.socket) -> None:
     app = build(queue, journal, hosts=names(listening, host), requests=limits.requests)
     text = "%d labels to decide, %d of them decided: http://%s:%d/ (Ctrl-C ends it)"
     logger.info(text, len(queue.suspects), decided, host, port)
-    with contextlib.suppress(KeyboardInterrupt), listening:
+    with contextlib.suppress(KeyboardInterrupt), sigterm_as_interrupt(), listening:
         uvicorn.Server(configured(app, limits)).run(sockets=[listening])
