@@ -83,7 +83,7 @@ def test_lines_end_alike_whatever_git_is_told_to_convert(tmp_path):
 
 
 def test_the_versions_of_python_that_work_are_the_same_everywhere():
-    first, last = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (ROOT / "pyproject.toml").read_text()).groups()
+    ((first, last),) = re.findall(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (ROOT / "pyproject.toml").read_text())
     assert f"not (3, {first}) <= sys.version_info < (3, {last})" in (ROOT / "Makefile").read_text()
     named = ", ".join(f"3.{minor}" for minor in range(int(first), int(last) - 1)) + f" or 3.{int(last) - 1}"
     for page in ("README.md", "Makefile"):

@@ -65,7 +65,7 @@ def test_the_run_after_a_killed_one_names_what_to_lower(monkeypatch, capsys):
         killed.stdout.readline()
         killed.kill()
     monkeypatch.setattr("sys.argv", ["stages", "train_cnn"])
-    monkeypatch.setattr(launcher.importlib, "import_module", lambda _: SimpleNamespace(main=lambda *_: None))
+    monkeypatch.setattr("stages.__main__.importlib.import_module", lambda _: SimpleNamespace(main=lambda *_: None))
     assert launcher.main() == 0
     told = " ".join(capsys.readouterr().err.split())
     assert "The run of train_cnn before this one was killed. If nobody did that, memory was short." in told
@@ -148,8 +148,8 @@ def test_a_stage_whose_dvc_was_killed_before_it_looked_does_nothing():
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stage!r}])"
     environment = os.environ | {"DVC_STAGE": "s"}
     began = time.monotonic()
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen([sys.executable, "-c", code], text=True, env=environment, **streams) as dvc:
+    command, stdout, stderr = [sys.executable, "-c", code], subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(command, text=True, env=environment, stdout=stdout, stderr=stderr) as dvc:
         assert dvc.stdout is not None
         told = dvc.stdout.read()  # the stage has this open until it ends
     assert "DVC must be among the processes that started the stage" in told
