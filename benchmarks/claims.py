@@ -22,6 +22,7 @@ from benchmarks.parts.workspace import copy_checkout
 from realwaste.core import log
 from realwaste.core.errors import UserError
 from realwaste.core.files import read_json, write_json
+from realwaste.evaluation import differences
 
 RESULTS = ROOT / "benchmarks/claims.json"
 PAGE, FINDINGS = ROOT / "docs/results.md", ROOT / "docs/realwaste.md"
@@ -90,8 +91,8 @@ def extract(root: Path) -> dict[str, Any]:
     shown = []
     for pair, facts in compared["pairs"].items():
         first, second = pair.split("_vs_")
-        better = facts["verdict"].removesuffix(" is better")
-        if better in {first, second}:
+        better = differences.better(facts, first, second)
+        if better:
             shown.append([better, second if better == first else first])
     return {
         "dataset": compared["dataset"],

@@ -653,10 +653,15 @@ def test_a_card_says_how_each_phase_of_a_fine_tuning_went(tell):
 
 def test_a_card_says_what_the_tests_against_the_others_show(tell):
     story = tell()
-    shown = {"cnn_vs_irv2": "irv2 is better", "cnn_vs_densenet": "no difference shown"}
-    shown["irv2_vs_densenet"] = "irv2 is better"
-    for pair, verdict in shown.items():
-        story.pairs[pair]["verdict"] = verdict
+    # By the figures, whatever the verdict's words are.
+    shown = {"cnn_vs_irv2": (-0.2, 0.01), "cnn_vs_densenet": (-0.2, 0.06), "irv2_vs_densenet": (0.2, 0.01)}
+    for pair, (difference, p_holm) in shown.items():
+        story.pairs[pair] |= {"difference": difference, "p_holm": p_holm, "verdict": "as it may be put"}
+    assert [facts["verdict"] for facts in html_report._pairs(story)] == [
+        "InceptionResNetV2 is better",
+        "no difference shown",
+        "InceptionResNetV2 is better",
+    ]
     after = "McNemar's of images and a permutation test of groups, after Holm's correction for 3 tests)"
     assert f"{after}: better than cnn, densenet." in _said(_card(story, "irv2"))
     assert f"{after}: worse than irv2; no difference shown to cnn." in _said(_card(story, "densenet"))

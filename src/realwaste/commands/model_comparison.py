@@ -12,11 +12,9 @@ from realwaste.classifier.model_file import Facts
 from realwaste.classifier.probabilities import Probabilities, defined
 from realwaste.commands import evaluation
 from realwaste.core.errors import UserError
-from realwaste.evaluation import clusters, external, external_sets, intervals, scores
+from realwaste.evaluation import differences, external, external_sets, intervals
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.sources.file_names import unicode
-
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -87,24 +85,17 @@ def compared(pair: Pair, raw: Sequence[Probabilities]) -> dict[str, Any]:
         right.append(probabilities.argmax(axis=1) == numbers)
         accuracies.append(intervals.of_accuracy(numbers, probabilities, groups) | {"undefined_answers": undefined})
     first, second = right
-    difference = float(first.mean() - second.mean())
-    both = scores.difference_interval(first, second), clusters.difference_interval(first, second, groups)
-    tests = {
-        "mcnemar_p": scores.mcnemar(first, second),
-        "permutation_p": clusters.permutation_test(first, second, groups),
-    }
-    leading = max(tests.values())
-    better = ("first" if first.mean() > second.mean() else "second") if leading < SIGNIFICANT else None
+    (shown,) = differences.differences({"both": (first, second)}, groups).values()
+    better = differences.better(shown, "first", "second")
+    p = shown.pop("p_holm")  # of one comparison, which needs no correction
     return {
         "images": int(rows.sum()),
         "groups": len(np.unique(groups)),
         "models": accuracies,
         "only_first_right": int((first & ~second).sum()),
         "only_second_right": int((second & ~first).sum()),
-        "difference": difference,
-        **intervals.both("difference", difference, *both),
-        **tests,
-        "p": leading,
+        **shown,
+        "p": p,
         "better": better,
     }
 

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from realwaste.commands.evaluation_table import empty
 from realwaste.commands.model_comparison import Pair
+from realwaste.evaluation import differences
 from realwaste.sources.file_names import printable
 
 
@@ -24,9 +25,8 @@ def tables(pair: Pair, names: Sequence[str], told: Mapping[str, Any]) -> Iterato
 
 def verdict(names: Sequence[str], told: Mapping[str, Any]) -> str:
     """In words."""
-    if told["better"] is None:
-        return "no difference shown"
-    return f"{printable(names[0 if told['better'] == 'first' else 1])} is better"
+    winners = {None: None, "first": printable(names[0]), "second": printable(names[1])}
+    return differences.verdict(winners[told["better"]])
 
 
 def left_out(pair: Pair, names: Sequence[str]) -> Iterator[str]:

@@ -9,11 +9,9 @@ import pandas as pd
 from realwaste.classifier import temperature_scaling
 from realwaste.classifier.probabilities import log_loss
 from realwaste.dataset.labels import PARTS
-from realwaste.evaluation import calibration, clusters, intervals, predictions, scores
-from realwaste.evaluation.clusters import Answers, Groups
+from realwaste.evaluation import calibration, differences, intervals, predictions, scores
 
 ENSEMBLE = "ensemble"
-SIGNIFICANT = 0.05
 
 
 def ensemble(predicted: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
@@ -60,8 +58,7 @@ def ensemble_figures(votes: pd.DataFrame, members: Mapping[str, Mapping[str, Any
 def pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """For each two models, on the same test images: the difference in accuracy and whether it shows a better one.
 
-    A verdict goes by `p_holm`: the larger of the p-values of two tests, of images for themselves and of groups of them
-    as one; and of many pairs tested at 0.05 each, some would show a better model by chance (Holm's correction).
+    A verdict goes by `p_holm`: of many pairs tested at 0.05 each, some would show a better model by chance.
     """
     tested = predicted[predicted["split"] == "test"].sort_values("path", kind="stable")
     groups = tested.drop_duplicates("path")["group"].to_numpy()
@@ -70,49 +67,11 @@ def pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
         for model, own in tested.groupby("model", sort=False)
     }
     both = {f"{first}_vs_{second}": (right[first], right[second]) for first, second in combinations(right, 2)}
-    compared = differences(both, groups)
+    compared = differences.differences(both, groups)
     for pair, facts in compared.items():
         first, second = pair.split("_vs_")
-        facts["verdict"] = verdict(facts, first, second)
+        facts["verdict"] = differences.verdict(differences.better(facts, first, second))
     return compared
-
-
-def differences(answers: Mapping[str, tuple[Answers, Answers]], groups: Groups) -> dict[str, dict[str, Any]]:
-    """The difference in accuracy of each two answerers on the same images, with its interval and p-values.
-
-    Args:
-        answers: for each comparison, which images (n,) the first and the second answered rightly.
-        groups: of the images.
-    """
-    p_values = {
-        name: {
-            "mcnemar_p": scores.mcnemar(first, second),
-            "permutation_p": clusters.permutation_test(first, second, groups),
-        }
-        for name, (first, second) in answers.items()
-    }
-    leading = scores.holm([max(found.values()) for found in p_values.values()])
-    return {
-        name: {
-            "difference": float(first.mean() - second.mean()),
-            **intervals.both(
-                "difference",
-                float(first.mean() - second.mean()),
-                scores.difference_interval(first, second),
-                clusters.difference_interval(first, second, groups),
-            ),
-            **p_values[name],
-            "p_holm": adjusted,
-        }
-        for (name, (first, second)), adjusted in zip(answers.items(), leading, strict=True)
-    }
-
-
-def verdict(facts: Mapping[str, Any], first: str, second: str) -> str:
-    """What `differences` shows of two, by their names."""
-    if facts["p_holm"] >= SIGNIFICANT:
-        return "no difference shown"
-    return f"{first if facts['difference'] > 0 else second} is better"
 
 
 def correction(pairs: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from realwaste.core import machine
+from realwaste.evaluation import differences
 from realwaste.explanation import mistakes
 from realwaste.report import blocks, comparison, factors, outside, pages, shortcuts
 from realwaste.report.figures import MODEL_COLORS
@@ -139,9 +140,9 @@ def _pairs(story: Story) -> list[dict[str, Any]]:
     told = []
     for pair, facts in story.pairs.items():
         first, second = pair.split("_vs_")
-        better = facts["verdict"].removesuffix(" is better")
-        verdict = f"{short[better]} is better" if better in short else facts["verdict"]
-        told.append({**facts, "models": f"{short[first]} and {short[second]}", "verdict": verdict})
+        both = short[first], short[second]
+        verdict = differences.verdict(differences.better(facts, *both))
+        told.append({**facts, "models": " and ".join(both), "verdict": verdict})
     return told
 
 

@@ -14,6 +14,7 @@ import jinja2
 import yaml
 
 from realwaste.core import machine
+from realwaste.evaluation import differences
 from realwaste.report import comparison
 
 REALWASTE = {"realwaste", "realwaste-part"}  # by the bytes, see realwaste.sources.published
@@ -86,8 +87,8 @@ def _standing(subject: Subject) -> str:
         both = pair.split("_vs_")
         if subject.name in both:
             (other,) = set(both) - {subject.name}
-            shown = {f"{subject.name} is better": "better than", f"{other} is better": "worse than"}
-            found[shown.get(facts["verdict"], "no difference shown to")].append(other)
+            shown = {subject.name: "better than", other: "worse than", None: "no difference shown to"}
+            found[shown[differences.better(facts, *both)]].append(other)
     return "; ".join(f"{words} {', '.join(others)}" for words, others in found.items() if others)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from realwaste.evaluation import predictions
+from realwaste.evaluation import differences, predictions
 from realwaste.report import comparison
 
 Row = Mapping[str, Any]
@@ -51,7 +51,7 @@ class Paired:
     Attributes:
         images: how many; 0 where nothing could be tested in pairs.
         why_not: the reason then, else empty.
-        models: comparison.differences, first run less second, a model of both.
+        models: differences.differences, first run less second, a model of both.
     """
 
     images: int
@@ -72,7 +72,7 @@ def paired(first: Run, second: Run) -> Paired:
     ours, theirs = (answers.loc[shared] for answers in right)
     both = [model for model in ours.columns if all(model in told for told in (theirs, first.rows, second.rows))]
     answers = {model: (ours[model].to_numpy(bool), theirs[model].to_numpy(bool)) for model in both}
-    return Paired(len(shared), "", comparison.differences(answers, groups))
+    return Paired(len(shared), "", differences.differences(answers, groups))
 
 
 def changed(first: Run, second: Run) -> list[tuple[str, str, str]] | None:

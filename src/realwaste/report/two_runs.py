@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from realwaste.core import machine
-from realwaste.evaluation import intervals
+from realwaste.evaluation import differences, intervals
 from realwaste.report import comparison, pages
 from realwaste.report.run import Paired, Row, Run, changed, paired
 
@@ -91,7 +91,7 @@ def _verdicts(first: Run, second: Run, names: Mapping[str, str], found: Paired) 
             continue
         facts = found.models.get(model)
         if facts:
-            verdict = comparison.verdict(facts, first.name, second.name)
+            verdict = differences.verdict(differences.better(facts, first.name, second.name))
         else:
             verdict, facts = "not tested in pairs", _apart(first.rows[model], second.rows[model])
         told.append({"model": model, "verdict": verdict, **facts})

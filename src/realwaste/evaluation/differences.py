@@ -1,0 +1,55 @@
+"""Which of two models is better on the same images: the difference in accuracy, exact tests, and what they show."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from realwaste.evaluation import clusters, intervals, scores
+from realwaste.evaluation.clusters import Answers, Groups
+
+SIGNIFICANT = 0.05
+
+
+def differences(answers: Mapping[str, tuple[Answers, Answers]], groups: Groups) -> dict[str, dict[str, Any]]:
+    """The difference in accuracy of each two models on the same images, first less second, with interval and p-values.
+
+    `p_holm` is the larger of the p-values of two tests, of images for themselves and of groups of them as one, after
+    Holm's correction for the number of comparisons.
+
+    Args:
+        answers: for each comparison, which images (n,) the first and the second answered rightly.
+        groups: of the images.
+    """
+    p_values = {
+        name: {
+            "mcnemar_p": scores.mcnemar(first, second),
+            "permutation_p": clusters.permutation_test(first, second, groups),
+        }
+        for name, (first, second) in answers.items()
+    }
+    adjusted = scores.holm([max(found.values()) for found in p_values.values()])
+    return {
+        name: {
+            "difference": float(first.mean() - second.mean()),
+            **intervals.both(
+                "difference",
+                float(first.mean() - second.mean()),
+                scores.difference_interval(first, second),
+                clusters.difference_interval(first, second, groups),
+            ),
+            **p_values[name],
+            "p_holm": p_holm,
+        }
+        for (name, (first, second)), p_holm in zip(answers.items(), adjusted, strict=True)
+    }
+
+
+def better(facts: Mapping[str, Any], first: str, second: str) -> str | None:
+    """Which of two, by their names, a row of `differences` shows to be better; None where it shows no difference."""
+    if facts["p_holm"] >= SIGNIFICANT:
+        return None
+    return first if facts["difference"] > 0 else second
+
+
+def verdict(winner: str | None) -> str:
+    """`better` in words."""
+    return "no difference shown" if winner is None else f"{winner} is better"
