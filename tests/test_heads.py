@@ -35,7 +35,7 @@ def parts():
 @pytest.fixture(scope="module")
 def fitted(parts):
     """The mean of three heads, and the same three, each trained alone."""
-    alone = [phases.fit_head(parts, ONE, 7 + 1000 * number, silent=True) for number in range(3)]
+    alone = [phases.fit_head(parts, ONE, phases.seed_of_head(7, number), silent=True) for number in range(3)]
     return phases.fit_head(parts, THREE, 7, silent=True), alone
 
 
@@ -54,6 +54,15 @@ def test_the_history_is_the_mean_of_theirs(fitted):
     expected = np.mean([one.history[METRICS] for _, one in alone], axis=0)
     np.testing.assert_allclose(trained.history[METRICS], expected, rtol=1e-12)
     assert (trained.kept_epoch, trained.diverged_epoch) == (4, None)
+
+
+def test_no_head_of_a_repeat_is_a_head_of_another():
+    """Seeds that are 1,000 apart gave two repeats a head in common."""
+    trainings = (0, 1, 42, 43, 1042, 2042, 2**31 - 1)
+    seeds = [phases.seed_of_head(seed, number) for seed in trainings for number in range(100)]
+    assert len(set(seeds)) == len(seeds)
+    assert [phases.seed_of_head(seed, 0) for seed in trainings] == list(trainings)
+    assert max(seeds) < 2**32, "NumPy takes no larger seed"
 
 
 def test_where_one_diverges_all_have(parts):

@@ -18,7 +18,7 @@ from realwaste.training.fitting import Schedule
 from realwaste.training.result import Training
 from realwaste.training.samples import Samples
 
-_APART = 1000  # between the seeds of the heads of one mean, so that none is another repeat's
+_DERIVED = 2**31  # no seed of params.yaml is as large
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,18 @@ def fit_head(vectors: Parts, recipe: Recipe, seed: int, *, silent: bool = False)
     """The first phase: a new head, fitted to vectors; of several, their mean, and the mean of their figures."""
     heads, trained = [], []
     for number in range(recipe.heads):
-        own = replace(recipe.schedule, seed=seed + _APART * number)
+        own = replace(recipe.schedule, seed=seed_of_head(seed, number))
         make_repeatable(own.seed, deterministic=recipe.deterministic)
         heads.append(head.build(vectors.train.inputs.shape[1], recipe.dense_units, recipe.classes, recipe.dropout))
         trained.append(fitting.fit(heads[-1], vectors.train, vectors.val, own, silent=silent))
     return head.mean_of(heads), result.mean_of(trained)
+
+
+def seed_of_head(seed: int, number: int) -> int:
+    """The seed of one of the heads of a mean: of the first, the training's; of each other, one that no training has."""
+    if number == 0:
+        return seed
+    return _DERIVED + int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % _DERIVED
 
 
 def fit_end(
