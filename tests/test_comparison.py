@@ -93,6 +93,24 @@ def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, e
     assert told.loc[("Data Dependency", "test accuracy, 10 % learned"), "CNN"] == "–"
 
 
+def test_sets_whose_names_differ_in_a_sign_alone_have_figures_of_their_own(predicted, evaluated):
+    """`a-b` and `a_b` had one key: the second set's figures stood for both."""
+    names = ("a-b", "a_b", "a b 2", "a b", "!", "?")
+    asked = {
+        name: {
+            "models": {
+                "irv2": {"outside": {"images": 9, "accuracy": n / 10, "accuracy_low": 0.0, "accuracy_high": 1.0}}
+            }
+        }
+        for n, name in enumerate(names)
+    }
+    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic", outside=asked)
+    assert (rows["irv2"]["outside_a_b_accuracy"], rows["irv2"]["outside_a_b_2_accuracy"]) == (0.0, 0.1)
+    shown = factors.readable(rows, comparison.names(rows), asked)[comparison.names(rows)["irv2"]]
+    told = [shown["Generalization", f"accuracy on {name}"] for name in names]
+    assert told == [f"{n / 10:.3f} (0.000 to 1.000)" for n in range(len(names))]
+
+
 def test_what_was_not_measured_is_called_so(predicted, evaluated):
     rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
     told = factors.readable(rows, comparison.names(rows))

@@ -1,8 +1,9 @@
 """The nine factors of the report's Table 1 (section 2.7): what it says of each, and the figures that bear on it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import pandas as pd
@@ -16,9 +17,14 @@ EXPORTS = {"onnx_mb": "as ONNX", "litert_mb": "as LiteRT", "saved_model_mb": "as
 _ABSENT = "–"
 
 
-def outside_key(name: str) -> str:
-    """What the figures of a set of photographs from elsewhere begin with in a row."""
-    return "outside_" + re.sub(r"\W+", "_", name).strip("_")
+def outside_keys(names: Iterable[str]) -> dict[str, str]:
+    """What the figures of each set of photographs from elsewhere begin with in a row; no two sets share it."""
+    keys: dict[str, str] = {}
+    for name in names:
+        cleaned = "outside_" + re.sub(r"\W+", "_", name).strip("_")
+        candidates = chain([cleaned], (f"{cleaned}_{number}" for number in count(2)))
+        keys[name] = next(key for key in candidates if key not in keys.values())
+    return keys
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def _figures(keys: Mapping[str, None], outside: list[str]) -> dict[str, Figures]
 
 
 def _generalization(outside: list[str]) -> Figures:
-    elsewhere = {f"accuracy on {name}": _ranged(f"{outside_key(name)}_accuracy") for name in outside}
+    elsewhere = {f"accuracy on {name}": _ranged(f"{key}_accuracy") for name, key in outside_keys(outside).items()}
     return {
         "train-test gap": _ranged("train_test_gap", "{:+.3f}"),
         "on other splits, ± deviation": lambda row: (

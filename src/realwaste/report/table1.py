@@ -7,7 +7,7 @@ import pandas as pd
 
 from realwaste.classifier.probabilities import Labels, Probabilities
 from realwaste.evaluation import intervals, predictions, scores
-from realwaste.report.factors import EXPORTS, Row, outside_key
+from realwaste.report.factors import EXPORTS, Row, outside_keys
 
 # The report's test accuracies (sections 1.12 and 2.6). Its pretrained models were tested on other images (976, not
 # 951) than its CNN, so they stand beside ours and are never subtracted.
@@ -106,8 +106,9 @@ def _elsewhere(model: str, evaluated: Row, outside: Mapping[str, Any]) -> Iterat
     if folds := evaluated.get("other_splits"):
         yield "other_splits_accuracy", folds["accuracy_mean"]
         yield "other_splits_accuracy_std", folds["accuracy_std"]
+    keys = outside_keys(outside)
     for name, facts in outside.items():
-        own, key = facts["models"].get(model), outside_key(name)
+        own, key = facts["models"].get(model), keys[name]
         if own and own["outside"]["images"]:
             for end in ("", "_low", "_high"):
                 yield f"{key}_accuracy{end}", own["outside"][f"accuracy{end}"]
