@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realwaste.classifier import model_file, registry
-from realwaste.core.files import read_csv, replacing, write_json
+from realwaste.core.files import is_stage_output, read_csv, replacing, write_json
 from realwaste.core.log import logger
 from realwaste.explanation import gallery, mistakes
 
@@ -18,7 +18,7 @@ def main(params: "Params") -> None:
     own = params.explain
     predicted = read_csv(Path("data/predictions.csv"))
     tested = predicted[predicted["split"] == "test"]
-    with replacing(Path("data/explanations")) as folder:
+    with replacing(Path("data/explanations"), is_stage_output) as folder:
         folder.mkdir()
         table = gallery.examples(read_csv(Path("data/splits.csv")), own.examples_per_class)
         examples = gallery.write_pictures(folder, RAW, table, "example", own.picture_size)

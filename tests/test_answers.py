@@ -113,10 +113,11 @@ def test_rows_can_be_read_while_it_runs_and_the_file_comes_whole(here, monkeypat
     def looked(features):
         part = here / "answers.csv.part"
         seen.append(len(_rows(part)) if part.exists() else -1)
-        assert (here / "answers.csv").read_text() == "of before"
+        assert (here / "answers.csv").read_text() == before
         return colours.softmax(features)
 
-    (here / "answers.csv").write_text("of before")
+    before = "path,class,error\nof before,Red,\n"
+    (here / "answers.csv").write_text(before)
     session = colours.opened(here / "models/cnn.keras")
     session = replace(session, classify=replace(session.classify, run=looked))
     monkeypatch.setattr("realwaste.commands.opening.session_of", lambda path, at_most: session)
@@ -127,8 +128,8 @@ def test_rows_can_be_read_while_it_runs_and_the_file_comes_whole(here, monkeypat
 
 
 def test_what_came_of_a_run_that_broke_off_stays(here, monkeypatch):
-    with pytest.raises(ZeroDivisionError), answer_csv.written(here / "a.csv", ["path"]) as write:
-        write(["one.jpg"])
+    with pytest.raises(ZeroDivisionError), answer_csv.written(here / "a.csv", ["path", "class", "error"]) as write:
+        write(["one.jpg", "Red", None])
         raise ZeroDivisionError
     assert [row["path"] for row in _rows(here / "a.csv.part")] == ["one.jpg"]
     assert not (here / "a.csv").exists()

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from realwaste.core.files import replacing, write_json
+from realwaste.core.files import is_stage_output, replacing, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -21,11 +21,11 @@ def test_a_folder_is_replaced_whole(tmp_path):
     target = tmp_path / "folder"
     target.mkdir()
     (target / "old").write_text("old")
-    with replacing(target) as temporary:
+    with replacing(target, is_stage_output) as temporary:
         temporary.mkdir()
         (temporary / "new").write_text("new")
     assert [path.name for path in target.iterdir()] == ["new"]
-    with pytest.raises(RuntimeError, match="full"), replacing(target) as temporary:
+    with pytest.raises(RuntimeError, match="full"), replacing(target, is_stage_output) as temporary:
         temporary.mkdir()
         raise RuntimeError("full")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -5,7 +5,7 @@ A model that is off leaves the word `off` in place of each file and folder, sinc
 
 from pathlib import Path
 
-from realwaste.core.files import write_json, write_text
+from realwaste.core.files import is_stage_output, write_json, write_text
 
 BACKBONES = ("irv2", "densenet", "edge")
 MODELS = ("cnn", *BACKBONES)
@@ -33,7 +33,7 @@ def is_off(path: Path) -> bool:
 def mark_off(*paths: Path) -> None:
     """Write the word `off` to each path, a file or folder of a model that is off."""
     for path in paths:
-        write_text(path, _TEXT)
+        write_text(path, _TEXT, is_stage_output)
 
 
 def switch_off(metrics: Path, dataset: str, *outputs: Path) -> None:

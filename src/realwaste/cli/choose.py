@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from realwaste.cli.options import AsJson
-from realwaste.commands import opening, progress_bar, standard_output
+from realwaste.commands import opening, outputs, progress_bar, standard_output
 from realwaste.core import log
 from realwaste.sources.file_names import printable
 
@@ -64,12 +64,11 @@ def choose(
     Example: `realwaste choose unlabelled/ --count 50 --sheet look.jpg`
     """
     # OpenCV, which --help need not wait for.
-    from realwaste.labelling import choice, choice_table, contact_sheet  # noqa: PLC0415
+    from realwaste.labelling import choice, choice_table  # noqa: PLC0415
     from realwaste.predict import image_paths  # noqa: PLC0415
 
-    if sheet:
-        contact_sheet.check(sheet, count, folder)
     paths = image_paths.expand(folder)
+    _check_outputs(csv, sheet, count, folder, paths)
     names: list[str | None] = [*dict.fromkeys(model or ())] or [None]
     sessions = [opening.session_of(opening.chosen(name), at_most=len(paths)) for name in names]
     choice.check_alike(sessions)
@@ -77,22 +76,45 @@ def choose(
         list(progress_bar.shown(choice.answers(one, paths), len(paths), f"asking {one.facts.name}")) for one in sessions
     ]
     made = choice.made(asked, sessions[0].facts.classes, count)
+    try:
+        not_shown = _write(csv, sheet, made)
+    finally:  # the answers are not lost where a file cannot be written
+        if as_json:
+            standard_output.record(choice.record(sessions, made))
+        else:
+            standard_output.tables([choice_table.table(made, len(sessions))])
+    _end(made, count, not_shown)
+
+
+def _check_outputs(csv: Path | None, sheet: Path | None, count: int, folder: list[str], paths: list[Path]) -> None:
+    """UserError where something cannot be written, before a model is loaded."""
+    from realwaste.labelling import choice, contact_sheet  # noqa: PLC0415 - as above
+    from realwaste.predict import answer_csv  # noqa: PLC0415 - likewise
+
+    if sheet:
+        contact_sheet.check(sheet, count, folder, paths)
+    if csv:
+        answer_csv.check(csv, paths, folder, choice.LIST)
+    if csv and sheet:
+        outputs.check_distinct("--csv", csv, "--sheet", sheet)
+
+
+def _write(csv: Path | None, sheet: Path | None, made: "Choice") -> list[tuple[Path, str]]:
+    """The files; path and reason of what the sheet cannot show."""
+    from realwaste.labelling import choice, contact_sheet  # noqa: PLC0415 - as above
+
     if csv:
         choice.write_csv(csv, made)
-    if sheet:
-        contact_sheet.write(sheet, made.chosen)
-    if as_json:
-        standard_output.record(choice.record(sessions, made))
-    else:
-        standard_output.tables([choice_table.table(made, len(sessions))])
-    _end(made, count)
+    return contact_sheet.write(sheet, made.chosen) if sheet else []
 
 
-def _end(made: "Choice", count: int) -> None:
+def _end(made: "Choice", count: int, not_shown: list[tuple[Path, str]]) -> None:
     """Say what could not be done, in the exit status too."""
     if made.candidates < count:
         log.logger.info("all %d photos that can be read: no more were there to choose from", made.candidates)
     for path, error in made.errors:
         log.logger.error("no answer for %s: %s", printable(path), printable(error))
-    if made.errors:
+    for path, error in not_shown:
+        log.logger.error("the sheet does not show %s: %s", printable(path), printable(error))
+    if made.errors or not_shown:
         raise typer.Exit(1)

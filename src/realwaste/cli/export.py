@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from realwaste.cli.options import Model
-from realwaste.commands import opening
+from realwaste.commands import export_target, opening, outputs
 from realwaste.core import log
 
 
@@ -41,8 +41,10 @@ def export(
     Example: `realwaste export --model cnn --format onnx`
     """
     file = opening.chosen(model)
+    target = file.with_name(export_target.default_target(file.stem, to.value).name) if output is None else output
+    export_target.check(to.value, target)
+    outputs.check_folder("--output", target.resolve().parent)
     classifier = opening.loaded(file)
     from realwaste.commands import export as exporting  # noqa: PLC0415 - TensorFlow, and optional packages
 
-    target = output or file.with_name(exporting.default_target(file.stem, to.value).name)
     log.logger.info("%s", exporting.export(classifier, to.value, target))

@@ -106,5 +106,7 @@ def predict(
         asked.check(given)
         failed, seen = asked.answer(given)
     if failed and watch is None:
-        log.logger.error("%d of %d images have no answer: each has its reason in the place of one", failed, seen)
+        log.logger.error(
+            "%d of %d images have no answer, copy or overlay: each has its reason in its row", failed, seen
+        )
         raise typer.Exit(1)

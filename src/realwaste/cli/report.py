@@ -1,6 +1,7 @@
 """`realwaste report`."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ def report(
 
 
 def _of_the_pipeline(output: Path | None) -> Path:
-    if output:
+    if output is not None:
         rule = "--output is for the page of --against: the pipeline's own is where it belongs."
         raise UserError(rule, f"Copy {PAGE}, or name a run by --against.", str(output))
     if not PAGE.is_file():
@@ -59,12 +60,16 @@ def _of_the_pipeline(output: Path | None) -> Path:
 
 
 def _side_by_side(against: str, output: Path | None) -> Path:
-    from realwaste.commands import runs  # noqa: PLC0415 - pandas and DVC, which --help need not wait for
-    from realwaste.core.files import write_text  # noqa: PLC0415
+    from realwaste.commands import outputs, runs  # noqa: PLC0415 - pandas and DVC, which --help need not wait for
+    from realwaste.commands.outputs import Kind  # noqa: PLC0415
+    from realwaste.core.files import is_file, write_text  # noqa: PLC0415
     from realwaste.report import two_runs  # noqa: PLC0415
 
+    kind = Kind("an earlier page of it", partial(outputs.is_marked, mark=two_runs.MARK))
+    if output is not None:
+        outputs.check_file("--output", output, kind)
     here, other = runs.of_folder(Path(), "this run"), runs.find(against)
     name = re.sub(r"[^\w.-]+", "_", other.name).strip("._") or "run"
-    page = output or Path("dvc_plots") / f"against_{name}.html"
-    write_text(page, two_runs.page(here, other))
+    page = output if output is not None else Path("dvc_plots") / f"against_{name}.html"
+    write_text(page.resolve(), two_runs.page(here, other), is_file if output is None else kind.may_replace)
     return page

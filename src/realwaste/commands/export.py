@@ -15,24 +15,25 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from realwaste.classifier import features, registry, session
+from realwaste.classifier import features, session
 from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.novelty import UNLIKE
+from realwaste.commands import export_target
+from realwaste.commands.export_target import RECORD, Format, default_target
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import replacing, write_json
 from realwaste.core.log import logger
 
-Format = Literal["onnx", "litert", "saved_model"]
-
-RECORD = "realwaste.json"
+__all__ = ["Format", "default_target", "export"]
 INPUT, OUTPUT, STRANGENESS = "image", "probabilities", "strangeness"
 # Of each output. Usual are 1e-7; noise through unlucky random weights came to 1e-4, a wrong conversion is far off.
 TOLERANCE = 1e-3
@@ -43,15 +44,9 @@ Answers = dict[str, NDArray[np.float32]]
 @dataclass(frozen=True)
 class _Kind:
     title: str
-    suffix: str
     packages: tuple[str, ...]
     write: Callable[[keras.Model, dict[str, Any], Path], None]
     answer: Callable[[Path, NDArray[Any]], Answers]
-
-
-def default_target(name: str, format: Format) -> Path:  # noqa: A002 - keras.Model.export calls it so
-    """Beside the model itself: models/cnn.onnx, models/cnn.tflite, models/cnn_saved_model."""
-    return registry.FOLDER / f"{name}{_KINDS[format].suffix}"
 
 
 def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noqa: A002 - keras.Model.export calls it so
@@ -65,10 +60,10 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
     """
     kind = _KINDS[format]
     _check_packages(kind)
-    _check_target(kind, target)
+    export_target.check(format, target)
     named = _named(classifier)
     image = named.inputs[0]
-    with replacing(target) as temporary, _quiet():
+    with replacing(target.resolve(), partial(export_target.may_replace, format)) as temporary, _quiet():
         pixels = np.random.default_rng(0).integers(0, 256, (2, *image.shape[1:])).astype(image.dtype)
         try:
             kind.write(named, _record(classifier, image.dtype), temporary)
@@ -112,17 +107,6 @@ def _check_packages(kind: _Kind) -> None:
             "Run `make setup-dev`, or pip install '.[export]', in the checkout.",
             f"no {', '.join(missing)}",
         )
-
-
-def _check_target(kind: _Kind, target: Path) -> None:
-    if kind.suffix == "_saved_model":
-        earlier = (target / RECORD).is_file() or (target.is_dir() and not any(target.iterdir()))
-        if target.exists() and not earlier:
-            rule = "A SavedModel must go to a new folder or take the place of an earlier export."
-            raise UserError(rule, "Name another folder.", str(target))
-    elif target.suffix != kind.suffix or target.is_dir():
-        rule = f"An export as {kind.title} must be a file that ends in {kind.suffix}."
-        raise UserError(rule, "Name such a file.", str(target))
 
 
 def _check_answers(kind: _Kind, found: Answers, expected: Answers) -> None:
@@ -231,7 +215,7 @@ def _answer_of_onnx(path: Path, pixels: NDArray[Any]) -> Answers:
 
 
 _KINDS: dict[Format, _Kind] = {
-    "onnx": _Kind("ONNX", ".onnx", ("onnx", "tf2onnx", "onnxruntime"), _write_onnx, _answer_of_onnx),
-    "litert": _Kind("LiteRT", ".tflite", ("ai_edge_litert",), _write_litert, _answer_of_litert),
-    "saved_model": _Kind("SavedModel", "_saved_model", (), _write_saved_model, _answer_of_saved_model),
+    "onnx": _Kind("ONNX", ("onnx", "tf2onnx", "onnxruntime"), _write_onnx, _answer_of_onnx),
+    "litert": _Kind("LiteRT", ("ai_edge_litert",), _write_litert, _answer_of_litert),
+    "saved_model": _Kind("SavedModel", (), _write_saved_model, _answer_of_saved_model),
 }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from realwaste.core import machine
 from realwaste.core.errors import UserError
-from realwaste.core.files import read_json, replacing, write_json
+from realwaste.core.files import is_stage_output, read_json, replacing, write_json
 from realwaste.images.shards import Shards, mapped
 
 Vectors = NDArray[np.float32]
@@ -46,7 +46,7 @@ def save(folder: Path, embeddings: Embeddings) -> None:
     count, width = embeddings.vectors.shape
     rows = max(1, SHARD_BYTES // (4 * width))
     starts = range(0, count, rows)
-    with replacing(folder) as temporary:
+    with replacing(folder, is_stage_output) as temporary:
         temporary.mkdir()
         for number, start in enumerate(starts):
             part = slice(start, start + rows)

@@ -1,5 +1,6 @@
 """Heat over a photograph: where a classifier looked, in a colour map whose steps look equally large (inferno)."""
 
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from realwaste.explanation.grad_cam import Heat
 
 STRENGTH = 0.75
+MARK = b"tEXtSoftware\0realwaste overlay"
+"""Type and content of a chunk of PNG, by which an overlay is known from other pictures."""
+_HEADER_BYTES = 33  # of a PNG: its signature, and the chunk IHDR, which comes first
 
 
 def overlay(pixels: Pixels, heat: "Heat", strength: float = STRENGTH) -> Pixels:
@@ -44,6 +48,8 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def write(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """A PNG file at `path`."""
+    """A PNG file at `path` that has MARK."""
+    data = png(pixels)
+    length, checksum = (number.to_bytes(4) for number in (len(MARK) - len(b"tEXt"), zlib.crc32(MARK)))
     with replacing(path) as temporary:
-        temporary.write_bytes(png(pixels))
+        temporary.write_bytes(data[:_HEADER_BYTES] + length + MARK + checksum + data[_HEADER_BYTES:])

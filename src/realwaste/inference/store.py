@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from realwaste.core.cache_folder import cache_folder
-from realwaste.core.files import replacing
+from realwaste.core.files import is_stage_output, replacing
 from realwaste.core.log import logger
 from realwaste.inference import on_openvino
 from realwaste.inference.library import openvino
@@ -37,7 +37,7 @@ def kept(file: Path, names: tuple[str, ...], make: Callable[[], Networks]) -> Ne
     except (OSError, RuntimeError):
         made = make()
     try:
-        with replacing(place) as temporary:
+        with replacing(place, is_stage_output) as temporary:
             temporary.mkdir()
             for name in names:
                 on_openvino.save(temporary / f"{name}.xml", made[name])

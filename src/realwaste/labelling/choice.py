@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from realwaste.classifier.session import Session
-from realwaste.core import files
+from realwaste.commands.outputs import Kind
 from realwaste.core.errors import UserError
 from realwaste.inference.engines import Network
 from realwaste.labelling import acquisition
-from realwaste.predict import prediction
+from realwaste.predict import answer_csv, prediction
+from realwaste.predict.answer_csv import Value
 from realwaste.predict.prediction import Answer, Prediction
 from realwaste.sources.file_names import unicode
 
@@ -146,14 +146,28 @@ def record(sessions: Iterable[Session], choice: Choice) -> dict[str, Any]:
     }
 
 
+_COLUMNS = ("path", "label", "uncertainty", "best", "best_probability", "second", "second_probability")
+
+
+def _is_unlabelled(file: Path) -> bool:
+    """Whether a file is a list of an earlier run in which nobody has filled in a label."""
+    columns = answer_csv.header_of(file)
+    if columns[:3] != list(_COLUMNS[:3]) or columns[-1] != "unlike":
+        return False
+    return not any(row.get("label") for row in answer_csv.rows_of(file))
+
+
+LIST = Kind("a list of an earlier run without a label", _is_unlabelled)
+
+
 def write_csv(file: Path, choice: Choice) -> None:
     """For a spreadsheet: path, label (empty, for whoever labels), and what the models say, a row a photograph."""
-    columns = ["path", "label", "uncertainty", "best", "best_probability", "second", "second_probability"]
-    found = []
-    for one in choice.chosen:
-        said: list[str | float | None] = []
-        for two in one.predictions[:SHOWN]:
-            said += [two.name, round(two.probability, 4)]
-        said += [None] * (2 * SHOWN - len(said))
-        found.append([unicode(one.path), None, round(one.uncertainty, 4), *said, one.models_disagreeing, one.unlike])
-    files.write_csv(file, pd.DataFrame(found, columns=[*columns, "models_disagreeing", "unlike"]))
+    header = [*_COLUMNS, "models_disagreeing", "unlike"]
+    with answer_csv.alone(file), answer_csv.written(file, header, LIST) as write:
+        for one in choice.chosen:
+            said: list[Value] = []
+            for two in one.predictions[:SHOWN]:
+                said += [two.name, round(two.probability, 4)]
+            said += [None] * (2 * SHOWN - len(said))
+            path = answer_csv.path_cell(str(one.path))
+            write([path, None, round(one.uncertainty, 4), *said, one.models_disagreeing, one.unlike])

@@ -7,10 +7,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from realwaste.commands import opening, progress_bar
+from realwaste.commands import opening, outputs, progress_bar
 from realwaste.core.log import logger
 from realwaste.core.termination import sigterm_as_interrupt
-from realwaste.predict import answer_csv, output, output_folder, overlay_files, watching
+from realwaste.predict import answer_csv, output, overlay_files, watching
 from realwaste.predict.inputs import Inputs
 from realwaste.predict.one_model import OneModel
 from realwaste.predict.prediction_table import widest
@@ -43,16 +43,20 @@ class Request:
             watching.check(self.watch)
             looked_at.append(str(self.watch))
         if self.csv:
-            answer_csv.check(self.csv, here)
+            answer_csv.check(self.csv, here, looked_at)
         for option, folder in (("--sort-into", self.sort_into), ("--overlay", self.overlay)):
             if folder:
-                output_folder.check(option, folder, looked_at, here)
+                outputs.check_folder(option, folder, looked_at, here)
 
     def answer(self, given: Inputs) -> tuple[int, int]:
         """Look at all photographs; how many have no answer, and how many there were.
 
         With `watch` Ctrl-C or SIGTERM is the end.
         """
+        with answer_csv.alone(self.csv) if self.csv else nullcontext():
+            return self._answer(given)
+
+    def _answer(self, given: Inputs) -> tuple[int, int]:
         rounds, sorter = self._rounds(given), Sorter(self.sort_into) if self.sort_into else None
         view, coming = self._opened(given, rounds)
         if sorter:

@@ -55,7 +55,7 @@ class OneModel:
         return ["path", "class", "most_likely", "probability", *others, *ends]
 
     def row(self, told: Answer) -> list[Value]:
-        if told.error is not None:
+        if not told.predictions:
             return [path_cell(told.name), *[None] * (len(self.header()) - 2), told.error]
         likely = [value for one in told.predictions[: self.ranks] for value in (one.name, one.probability)]
-        return [path_cell(told.name), told.said, *likely, told.strangeness, told.unlike, told.not_sure, None]
+        return [path_cell(told.name), told.said, *likely, told.strangeness, told.unlike, told.not_sure, told.error]

@@ -44,6 +44,7 @@ class Answer:
     """Of one file: every class with its probability, the most probable first, or the reason why there is none.
 
     Attributes:
+        error: why there is no answer; beside predictions, why there is no overlay or copy.
         strangeness: how strange the picture is to the model, where the model has a measure of it.
         unlike: whether that is more than 95 % of its validation pictures are.
         not_sure: whether `judged` takes the answer back.
@@ -69,8 +70,8 @@ class Answer:
 
     @property
     def said(self) -> str | None:
-        """A class, or "not sure"; None where there is an error."""
-        if self.error is not None:
+        """A class, or "not sure"; None where there is no answer."""
+        if not self.predictions:
             return None
         return NOT_SURE if self.not_sure else self.predictions[0].name
 
@@ -105,6 +106,11 @@ def judged(answered: Iterable[Answer], least: float | None) -> Iterator[Answer]:
     for answer in answered:
         unsure = least is not None and answer.error is None
         yield replace(answer, not_sure=_unsure(answer, least or 0.0)) if unsure else answer
+
+
+def with_failure(answer: Answer, reason: str) -> Answer:
+    """The same answer, which stands, with the reason why something that belongs to it could not be written."""
+    return replace(answer, error=reason if answer.error is None else f"{answer.error}; {reason}")
 
 
 def _unsure(answer: Answer, least: float) -> bool:

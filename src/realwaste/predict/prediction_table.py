@@ -35,12 +35,14 @@ def columns(files: int, classes: Sequence[str], top: int, *, measures: bool) -> 
 def cells(answer: Answer, ranks: int) -> list[Text]:
     """A row of `columns`; where a file has no answer the reason, and a word where it is unlike anything learned."""
     file = Text(printable(answer.name))
-    if answer.error is not None:
-        return [file, Text(printable(answer.error), "red")]
+    error = [] if answer.error is None else [Text(printable(answer.error), "red")]
+    if not answer.predictions:
+        return [file, *error]
     row = [file]
     if answer.not_sure:
         row += [Text(NOT_SURE, "bold yellow"), Text()]
     for rank, prediction in enumerate(answer.predictions[: ranks - len(row) // 2]):
         style = "dim" if rank or answer.not_sure else "bold"
         row += [Text(printable(prediction.name), style), Text(f"{prediction.probability:.1%}", style)]
-    return [*row, Text(UNLIKE, "yellow")] if answer.unlike else row
+    remarks = [*([Text(UNLIKE, "yellow")] if answer.unlike else []), *error]
+    return [*row, Text("; ").join(remarks)] if remarks else row

@@ -1,6 +1,7 @@
 """Photographs copied into folders by what a classifier says of them: one a class, and one of what it is not sure of."""
 
 import filecmp
+import os
 import re
 import shutil
 from collections import Counter
@@ -9,10 +10,9 @@ from itertools import count
 from pathlib import Path
 
 from realwaste.core.files import replacing
-from realwaste.core.log import logger
 from realwaste.images.file_format import format_of
 from realwaste.predict.output_folder import file_name
-from realwaste.predict.prediction import Answer
+from realwaste.predict.prediction import Answer, with_failure
 from realwaste.sources.file_names import printable
 from realwaste.sources.image_files import is_image
 
@@ -20,7 +20,7 @@ _HEAD = 4096  # bytes that tell a picture's format
 
 
 class Sorter:
-    """Copies in one folder, which output_folder.check has made. Nothing is moved, overwritten or deleted."""
+    """Copies in one folder, which outputs.check_folder has made. Nothing is moved, overwritten or deleted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,18 +28,16 @@ class Sorter:
         self._there = 0
 
     def sort(self, answer: Answer) -> Answer:
-        """The same answer with its copy; without one where there is no answer, or where the photograph has gone."""
+        """The same answer with its copy, or with the reason why there is none; a file without an answer has neither."""
         if answer.said is None:
             return answer
         place = self._folder / _folder_name(answer.said)
         try:
-            target = self._copy(answer.path, place, _file_name(answer.path))
-        except FileNotFoundError:
-            if answer.path.exists():
-                raise
-            logger.warning("%s has gone, and is not copied", printable(answer.name))
-            return answer
-        return replace(answer, copy=target)
+            return replace(answer, copy=self._copy(answer.path, place, _file_name(answer.path)))
+        except OSError as error:
+            if not answer.path.is_file():
+                return with_failure(answer, "not copied: the photo has gone, or is no file any more")
+            return with_failure(answer, f"not copied to {place}: {error.strerror or error}")
 
     def summary(self) -> str:
         """For people: how many copies were made, by folder."""
@@ -48,12 +46,16 @@ class Sorter:
         return f"copied to {printable(self._folder)}: {copied or 'none'}{there}"
 
     def _copy(self, photograph: Path, place: Path, name: str) -> Path:
-        """Under its own name; with a number behind it where another photograph has that name already."""
-        stem, suffix = Path(name).stem, Path(name).suffix
+        """Under its own name; with a number behind it where something else has that name already."""
+        if not photograph.is_file():
+            raise FileNotFoundError
+        if place.is_symlink():
+            raise OSError(0, "it is a link, which is not followed")
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - pathlib takes `.x` and `x.` otherwise
         for number in count(1):
-            target = place / (name if number == 1 else f"{stem}-{number}{suffix}")
-            if not target.exists():
-                with replacing(target) as temporary:
+            target = place / (file_name(stem, suffix) if number == 1 else file_name(stem, f"-{number}{suffix}"))
+            if not os.path.lexists(target):
+                with replacing(target, lambda _: False) as temporary:
                     shutil.copy2(photograph, temporary)
                 self._copied[place.name] += 1
                 return target
@@ -70,7 +72,7 @@ def _folder_name(said: str) -> str:
 
 def _file_name(photograph: Path) -> str:
     """Its own; with a suffix by its bytes where it has none, as what came from an address may have."""
-    if is_image(photograph):
+    if is_image(photograph) or not photograph.is_file():
         return photograph.name
     with photograph.open("rb") as file:
         kind = format_of(file.read(_HEAD))

@@ -24,6 +24,9 @@ _FIGURES = {
     "file size": ("file_mb", "{:.1f} MB"),
 }
 
+MARK = b'<meta name="generator" content="realwaste report --against">'
+"""In the page's head, by which it is known from other pages."""
+
 
 def page(first: Run, second: Run) -> str:
     """One HTML page with nothing to load; the change that it tells of is `first` less `second`."""

@@ -10,7 +10,7 @@ from typing import Literal
 import pooch
 
 from realwaste.core.errors import UnreachableError, UserError
-from realwaste.core.files import replacing
+from realwaste.core.files import is_stage_output, replacing
 from realwaste.core.log import logger
 from realwaste.sources import address, archive, class_folders, label_table, published, synthetic
 from realwaste.sources.archive_entries import ArchiveError
@@ -144,7 +144,7 @@ def _synthetic(target: Path, images_per_class: int, seed: int) -> Dataset:
 
 
 def _copied(folders: class_folders.ClassFolders, target: Path) -> dict[str, str]:
-    with replacing(target) as temporary:
+    with replacing(target, is_stage_output) as temporary:
         return class_folders.lay_out(folders, temporary, shutil.copyfile)
 
 
@@ -152,7 +152,7 @@ def _unzip(
     path: Path, target: Path, counts: dict[str, int] | None = None
 ) -> tuple[class_folders.ClassFolders, dict[str, str]]:
     """Leave the images of the zip at `target`; with `counts`, only if it has so many of each class and no other."""
-    with replacing(target) as temporary:
+    with replacing(target, is_stage_output) as temporary:
         unpacked = temporary / ".unpacked"  # beside the classes, none of which has a hidden name
         archive.extract(path, unpacked)
         folders = class_folders.find(unpacked, path)

@@ -10,7 +10,7 @@ import pooch
 from realwaste.backbone.applications import Application, application, is_file
 from realwaste.backbone.weights import RECORD, Weights
 from realwaste.core.errors import UnreachableError, UserError, first_line
-from realwaste.core.files import replacing, write_json
+from realwaste.core.files import is_stage_output, replacing, write_json
 from realwaste.core.log import logger
 from realwaste.sources.cache import fetch_cached
 from realwaste.sources.stand_ins import StandIns
@@ -30,7 +30,7 @@ def fetch(backbone: str, weights: str, target: Path, *, seed: int, parameter: st
     Raises:
         UserError: unknown backbone, missing file, wrong checksum, or no network where `imagenet` was asked for.
     """
-    with replacing(target) as folder:
+    with replacing(target, is_stage_output) as folder:
         folder.mkdir()
         try:
             record = _fetch_into(folder, backbone, weights, seed)
