@@ -1,7 +1,10 @@
 """relabel.yaml: what a person decided of single photographs, and what the pipeline makes of it."""
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +98,8 @@ def test_no_file_is_no_decision(tmp_path):
         ("a.jpg: {answer: drop, class: Glass, sha256: 0}", "line 1: a photograph has"),
         ("a.jpg: {class: [Glass], sha256: 0}", "line 1: a photograph has"),
         ("? [a]\n: 1", "line 1: a line begins with"),
+        ("a.jpg: &a {class: b, sha256: 0}\nb.jpg: *a", "line 2: a photograph has"),
+        ("a.jpg: {class: b, sha256: 0}\n---\nb", "more than one document"),
         ("a.jpg: {class: b, sha256: 0}\na.jpg: {class: c, sha256: 0}", "line 2: .* stands there once"),
     ],
 )
@@ -103,6 +108,54 @@ def test_what_is_no_decision_is_said_by_its_line(text, rule, tmp_path):
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=rule):
         relabelling.load(file)
+
+
+BRACKETS = """
+import sys
+from pathlib import Path
+from realwaste.core.errors import UserError
+from realwaste.dataset import relabelling
+for name in sys.argv[1:]:
+    try:
+        relabelling.load(Path(name))
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_many_brackets_are_two_lines_and_no_crash(tmp_path):
+    """In a process of its own: PyYAML's loader ended it by signal 11."""
+    for number, text in enumerate(("[" * 100_000, "a.jpg: " + "{a: " * 100_000, "? " * 100_000)):
+        (tmp_path / f"{number}.yaml").write_text(text)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", BRACKETS, *map(str, sorted(tmp_path.glob("*.yaml")))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("must be a YAML file that can be read") == 3
+
+
+def test_what_was_written_by_hand_stays_as_it_is_where_it_is_not_changed(tmp_path):
+    file = tmp_path / "relabel.yaml"
+    lines = [
+        f"a/ü𝄞.jpg:   {{class: 'Metal', sha256: '{SHA}'}}\n",
+        f"'b: 1.jpg': {{sha256: {SHA}, answer: keep}}  # mine\n",
+        f"c.jpg:\n  class: Glass\n  sha256: {SHA}\n",
+        f"d.jpg: {{answer: drop, sha256: {SHA}}}\n",
+    ]
+    file.write_text("\ufeff# top\n" + "".join(lines), encoding="utf-8")
+    with relabelling.editing(file) as decisions:
+        before = dict(decisions)
+        decisions["d.jpg"] = Decision(SHA, KEEP)
+    text = file.read_text(encoding="utf-8-sig")
+    assert relabelling.load(file) == before | {"d.jpg": Decision(SHA, KEEP)}
+    assert text == (
+        f"# top\n{lines[0]}{lines[1].partition('  #')[0]}\n"
+        f"c.jpg: {{class: Glass, sha256: {SHA}}}\nd.jpg: {{answer: keep, sha256: {SHA}}}\n"
+    )
+    file.write_text(f"{{b.jpg: {{answer: drop, sha256: {SHA}}}, a.jpg: {{answer: keep, sha256: {SHA}}}}}")
+    with relabelling.editing(file) as decisions:
+        del decisions["b.jpg"]
+    assert relabelling.load(file) == {"a.jpg": Decision(SHA, KEEP)}
 
 
 def test_labels_are_mended_files_are_not(checkout, caplog):

@@ -28,6 +28,7 @@ from realwaste.core.files import write_csv, write_json
 from realwaste.dataset import manifest, relabelling
 from realwaste.dataset.relabelling import DROP, FILE, KEEP, Decision
 from realwaste.labelling import queue as queues
+from realwaste.labelling import server
 from realwaste.labelling.app import build
 from realwaste.labelling.journal import Journal
 from realwaste.serve import address
@@ -237,6 +238,97 @@ def test_the_command_serves_until_it_is_interrupted(checkout, number):
         process.send_signal(number)
         assert process.stderr.read() == ""
         assert process.wait(20) == 0
+
+
+ANSWERING = """
+import sys
+from pathlib import Path
+import pandas as pd
+from realwaste.labelling.journal import Journal
+begin, step = map(int, sys.argv[1:])
+manifest = pd.read_csv("data/manifest.csv")
+journal = Journal(manifest, Path("data/raw"))
+print("ready", flush=True)
+sys.stdin.readline()
+for path in manifest["path"][begin::step]:
+    journal.answer(path, None)
+"""
+
+
+def test_no_answer_of_several_sessions_at_a_time_is_lost(checkout, images):
+    """Each in a process of its own, with two threads in this one beside them."""
+    shutil.rmtree("data/raw")
+    images(inside="checkout/data/raw", glass=20, metal=20, paper=20)
+    accepted = manifest.scan(queues.RAW).manifest
+    write_csv(queues.MANIFEST, accepted)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ANSWERING, str(number), "4"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    journals = [Journal(accepted, queues.RAW) for _ in range(2)]
+
+    def answer(number):
+        for path in accepted["path"][number + 2 :: 4]:
+            journals[number].answer(path, None)
+
+    threads = [threading.Thread(target=answer, args=(number,)) for number in range(2)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for thread in threads:
+        thread.start()
+    for process in processes:
+        process.communicate("\n", timeout=120)
+        assert process.returncode == 0
+    for thread in threads:
+        thread.join(120)
+    lost = set(accepted["path"]) - set(relabelling.load())
+    assert lost == set()
+    assert not list(Path().glob(".tmp-*"))
+
+
+def test_undo_takes_no_answer_of_another_session_back(checkout):
+    first, second = (Journal(manifest.scan(queues.RAW).manifest, queues.RAW) for _ in range(2))
+    first.answer("paper/paper_1.jpg", "metal")
+    first.answer("glass/glass_4.jpg", "metal")
+    second.answer("glass/glass_4.jpg", None)
+    second.answer("glass/glass_5.jpg", None)
+    with pytest.raises(UserError, match=r"glass_4\.jpg was decided anew elsewhere since"):
+        first.undo()
+    assert _written() == {"glass/glass_4.jpg": DROP, "glass/glass_5.jpg": DROP, "paper/paper_1.jpg": "metal"}
+    assert first.undo() == ["paper/paper_1.jpg"]
+    assert first.undo() == []
+    assert second.undo() == ["glass/glass_5.jpg"]
+    assert second.undo() == ["glass/glass_4.jpg"]
+    assert _written() == {"glass/glass_4.jpg": "metal"}
+
+
+def test_the_file_is_read_once_at_the_start_and_again_only_when_it_has_changed(checkout, monkeypatch):
+    table = pd.read_csv(queues.MANIFEST)
+    relabelling.save({row.path: Decision(row.sha256, KEEP) for row in table.itertuples()})
+    reads, load = [], relabelling.load
+
+    def noted(file):
+        reads.append(file)
+        return load(file)
+
+    monkeypatch.setattr(relabelling, "load", noted)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
+    with address.bound("127.0.0.1", 0) as listening:
+        server.run(queues.load(19), listening)
+    assert len(reads) == 1
+    journal = Journal(table, queues.RAW)
+    assert [journal.labels() == journal.labels() for _ in range(5)] == [True] * 5
+    assert len(reads) == 2
+    relabelling.save({})
+    assert journal.labels() == {}
 
 
 @contextmanager

@@ -8,16 +8,19 @@
 class may have any name.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
 
 from realwaste.core.errors import UserError
-from realwaste.core.files import write_text
+from realwaste.core.files import locked, write_text
 
 FILE = Path("relabel.yaml")
 KEEP, DROP = "keep", "drop"
@@ -26,6 +29,9 @@ _HEADER = """\
 # with the SHA-256 of the file. `realwaste review` writes it (docs/labels.md). It keeps these lines, no comment below.
 """
 _LIKE = "Write lines as `Glass/Glass_12.jpg: {class: Metal, sha256: …}`, or {answer: drop, …}, or {answer: keep, …}."
+
+_WAIT_S = 10.0
+_DEPTH = 8  # of brackets; decisions have one
 
 # Those in C, where they were built, are ten times as fast; every answer on the page reads and writes the file.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -69,40 +75,100 @@ class Applied:
     unapplied: dict[str, str]
 
 
+class _Line(NamedTuple):
+    """A decision, and how the file has it where that is one line as `save` writes it."""
+
+    decision: Decision
+    text: str | None
+
+
 def load(path: Path = FILE) -> dict[str, Decision]:
     """The decisions by path; none where there is no file, or nothing but comments in it.
 
     Raises:
         UserError: it cannot be read, or something in it is no decision.
     """
+    return {name: line.decision for name, line in _read(path).items()}
+
+
+@contextmanager
+def editing(path: Path = FILE) -> Iterator[dict[str, Decision]]:
+    """The decisions, to be changed in place: read, and written when the block succeeds, with no other writer between.
+
+    Raises:
+        UserError: as of `load`; or another process holds the file's lock for seconds.
+    """
+    with locked(path.resolve(), _WAIT_S, "Give the answer again; end the other `realwaste review` if it hangs."):
+        lines = _read(path)
+        decisions = {name: line.decision for name, line in lines.items()}
+        yield decisions
+        _write(decisions, lines, path)
+
+
+def _read(path: Path) -> dict[str, _Line]:
     try:
-        # Composed alone, so that a class called `1` or `no` stays a word.
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER) if path.exists() else None
+        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+        events = _shallow(yaml.parse(text, Loader=_LOADER))
+        try:
+            return dict(_lines(path, text, events))
+        except UserError:
+            deque(events, maxlen=0)  # that the file is no YAML goes before what else is wrong
+            raise
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} must be a YAML file that can be read.", _LIKE, " ".join(str(error).split())) from None
-    if root is None:
-        return {}
-    if not isinstance(root, yaml.MappingNode):
+
+
+def _shallow(events: Iterable[Any]) -> Iterator[Any]:
+    """The same, from events: PyYAML's own nodes end the process where thousands of brackets are nested."""
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH:
+            raise yaml.YAMLError(f"more than {_DEPTH} brackets are nested in line {event.start_mark.line + 1}")
+        yield event
+
+
+def _lines(path: Path, text: str, events: Iterator[Any]) -> Iterator[tuple[str, _Line]]:
+    """Values stay text, so that a class called `1` or `no` is a word."""
+    root = next(event for event in events if not isinstance(event, (yaml.StreamStartEvent, yaml.DocumentStartEvent)))
+    if isinstance(root, yaml.StreamEndEvent):
+        return
+    if not isinstance(root, yaml.MappingStartEvent):
         raise UserError(f"{path} must hold a line for each photograph.", _LIKE)
-    found: dict[str, Decision] = {}
-    for key, value in root.value:
-        place = f"{path}, line {key.start_mark.line + 1}"
-        if not isinstance(key, yaml.ScalarNode):
+    known: set[str] = set()
+    while not isinstance(key := next(events), yaml.MappingEndEvent):
+        start: Any = key.start_mark
+        place = f"{path}, line {start.line + 1}"
+        if not isinstance(key, yaml.ScalarEvent):
             raise UserError(f"{place}: a line begins with a photograph's path.", _LIKE)
-        if key.value in found:
+        if key.value in known:
             raise UserError(f"{place}: a photograph stands there once.", "Remove one of its lines.", key.value)
-        found[key.value] = _decision(place, value)
-    return found
+        known.add(key.value)
+        said, first, last = _record(events)
+        alone = start.column == 0 and start.line == last.end_mark.line
+        as_written = alone and isinstance(first, yaml.MappingStartEvent) and first.flow_style and not root.flow_style
+        line = text[start.index : last.end_mark.index] if as_written else None
+        yield key.value, _Line(_decision(place, said), line)
+    if any(isinstance(event, yaml.DocumentStartEvent) for event in events):
+        raise yaml.YAMLError("more than one document")
 
 
-def _decision(place: str, node: yaml.Node) -> Decision:
-    said: dict[str, Any] = {}  # stays empty where the line is no such thing
-    if isinstance(node, yaml.MappingNode):
-        said = {str(key.value): value.value for key, value in node.value}
+def _record(events: Iterator[Any]) -> tuple[dict[str, str], Any, Any]:
+    """The next value, with its first and last event; empty where it is none of words alone."""
+    said: dict[str, str] = {}
+    first = event = next(events)
+    if not isinstance(first, yaml.MappingStartEvent):
+        return said, first, first
+    while not isinstance(event := next(events), yaml.MappingEndEvent):
+        value = next(events)
+        if not (isinstance(event, yaml.ScalarEvent) and isinstance(value, yaml.ScalarEvent)):
+            return {}, first, value
+        said[event.value] = value.value
+    return said, first, event
+
+
+def _decision(place: str, said: Mapping[str, str]) -> Decision:
     label, answer = said.get("class"), said.get("answer")
-    plain = all(isinstance(value, str) for value in said.values())
-    if not plain:
-        said = {}
     if set(said) not in ({"class", "sha256"}, {"answer", "sha256"}) or answer not in {KEEP, DROP, None}:
         raise UserError(f"{place}: a photograph has a class or an answer, keep or drop, and a sha256.", _LIKE, said)
     return Decision(said["sha256"], answer, label)
@@ -110,11 +176,23 @@ def _decision(place: str, node: yaml.Node) -> Decision:
 
 def save(decisions: Decisions, path: Path = FILE) -> None:
     """Write them whole, sorted by path, a line each, under the comment that the file begins with."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else [_HEADER]
-    first = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    records = {name: decisions[name].record() for name in sorted(decisions)}
-    text = yaml.dump(records, Dumper=_DUMPER, default_flow_style=None, allow_unicode=True, width=1_000_000)
-    write_text(path, "".join(lines[:first]) + (text if records else ""))
+    _write(decisions, {}, path)
+
+
+def _write(decisions: Decisions, lines: Mapping[str, _Line], path: Path) -> None:
+    """As `save`; of a decision that is as in `lines` its line is taken over, which is a hundred times as fast."""
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else _HEADER
+    comment = "".join(takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
+    written = []
+    for name in sorted(decisions):
+        line = lines.get(name)
+        if line is None or line.text is None or line.decision != decisions[name]:
+            record = {name: decisions[name].record()}
+            entry = yaml.dump(record, Dumper=_DUMPER, default_flow_style=None, allow_unicode=True, width=1_000_000)
+            written.append(entry)
+        else:
+            written.append(f"{line.text}\n")
+    write_text(path.resolve(), comment + "".join(written))
 
 
 def holding(table: pd.DataFrame, decisions: Decisions) -> "pd.Series[bool]":

@@ -23,13 +23,16 @@ class Journal:
         self._manifest = manifest
         self._hashes = dict(zip(manifest["path"], manifest["sha256"], strict=True))
         self._root, self._file = root, file
-        self._before: list[dict[str, Decision | None]] = []  # each answer's photographs, as they stood before it
+        self._answers: list[
+            tuple[dict[str, Decision | None], dict[str, Decision]]
+        ] = []  # what stood before, and each answer
         self._lock = threading.Lock()
+        self._read: tuple[object, dict[str, Decision]] = (None, {})  # the file's state, and what it then held
 
     @property
     def can_undo(self) -> bool:
         """Whether there is an answer of this session to take back."""
-        return bool(self._before)
+        return bool(self._answers)
 
     def labels(self) -> dict[str, str | None]:
         """The class that was decided on for each photograph; None of one that is dropped.
@@ -37,7 +40,7 @@ class Journal:
         Raises:
             UserError: as of relabelling.load.
         """
-        decisions = relabelling.load(self._file)
+        decisions = self._decisions()
         decided = self._manifest.loc[relabelling.holding(self._manifest, decisions), "path"]
         return {path: _label(path, decisions[path]) for path in decided}
 
@@ -56,23 +59,43 @@ class Journal:
             rule = f"{path} must be the file that the pipeline has seen; it is gone, or another."
             raise UserError(rule, "Run `dvc repro suspects`, then begin again.")
         same = [one for one, sha256 in self._hashes.items() if sha256 == expected]
+        made = {one: _decision(one, expected, label) for one in same}
         with self._lock:
-            decisions = relabelling.load(self._file)
-            before = {one: decisions.get(one) for one in same}
-            relabelling.save(decisions | {one: _decision(one, expected, label) for one in same}, self._file)
-            self._before.append(before)
+            with relabelling.editing(self._file) as decisions:
+                before = {one: decisions.get(one) for one in same}
+                decisions.update(made)
+            self._answers.append((before, made))
         return same
 
     def undo(self) -> list[str]:
-        """Take the last answer back; the paths that it was of, none where there is no answer left."""
+        """Take the last answer back; the paths that it was of, none where there is no answer left.
+
+        Raises:
+            UserError: somebody has answered otherwise since, in another session or by hand: that answer stays.
+        """
         with self._lock:
-            if not self._before:
+            if not self._answers:
                 return []
-            decisions, before = relabelling.load(self._file), self._before[-1]
-            kept = {path: decision for path, decision in (decisions | before).items() if decision is not None}
-            relabelling.save(kept, self._file)
-            self._before.pop()
-        return list(before)
+            before, made = self._answers[-1]
+            with relabelling.editing(self._file) as decisions:
+                undone = [path for path, decision in made.items() if decisions.get(path) == decision]
+                for path in undone:
+                    del decisions[path]
+                    if (earlier := before[path]) is not None:
+                        decisions[path] = earlier
+            self._answers.pop()
+        if not undone:
+            rule = f"{next(iter(made))} was decided anew elsewhere since, and that answer stays."
+            raise UserError(rule, "Undo again for the answer before this one.")
+        return undone
+
+    def _decisions(self) -> dict[str, Decision]:
+        """Those of the file, which is read again where it has changed."""
+        about = self._file.stat() if self._file.exists() else None
+        state = about and (about.st_ino, about.st_size, about.st_mtime_ns)
+        if state is None or state != self._read[0]:
+            self._read = (state, relabelling.load(self._file))
+        return self._read[1]
 
     def _now(self, path: str) -> str | None:
         try:

@@ -34,27 +34,24 @@ class Queue:
 
     def records(self) -> list[dict[str, Any]]:
         """The suspects as JSON has them: row, path, label, what the models say, and the neighbours, in their order."""
-        rows = {path: row for row, path in enumerate(self.manifest["path"])}
-        series = {name: own.sort_values("shot").index.tolist() for name, own in self._placed().groupby("series")}
+        paths, labels, shots = (self.manifest[name].tolist() for name in ("path", "label", "shot"))
+        rows = {path: row for row, path in enumerate(paths)}
+        placed = self.manifest.dropna(subset=["series", "shot"])
+        series = [own.sort_values("shot").index.tolist() for _, own in placed.groupby("series")]
+        places = {row: (own, place) for own in series for place, row in enumerate(own)}
+
+        def around(row: int) -> list[dict[str, Any]]:
+            """The photograph itself and its neighbours, and how many places each is from it; none without a place."""
+            own, place = places.get(row, ([], 0))
+            near = own[max(0, place - _REACH) : place + _REACH + 1]
+            return [
+                {"row": one, "path": paths[one], "label": labels[one], "away": int(shots[one] - shots[row])}
+                for one in near
+            ]
+
         return [
-            {"row": rows[one["path"]]} | one | {"around": self._around(rows[one["path"]], series)}
+            {"row": rows[one["path"]]} | one | {"around": around(rows[one["path"]])}
             for one in self.suspects.to_dict("records")
-        ]
-
-    def _placed(self) -> pd.DataFrame:
-        return self.manifest.dropna(subset=["series", "shot"])
-
-    def _around(self, row: int, series: dict[str, list[int]]) -> list[dict[str, Any]]:
-        """The photograph itself and its neighbours, and how many places each is from it; none without a place."""
-        here = self.manifest.loc[row]
-        own = series.get(here["series"], [])
-        if row not in own:
-            return []
-        place = own.index(row)
-        near = self.manifest.loc[own[max(0, place - _REACH) : place + _REACH + 1]]
-        return [
-            {"row": int(one.Index), "path": one.path, "label": one.label, "away": int(one.shot - here["shot"])}
-            for one in near.itertuples()
         ]
 
 

@@ -26,7 +26,8 @@ def run(queue: Queue, listening: socket.socket) -> None:
     """
     host, port = listening.getsockname()[:2]
     journal = Journal(queue.manifest, RAW)
-    decided = sum(path in journal.labels() for path in queue.suspects["path"])
+    labels = journal.labels()
+    decided = sum(path in labels for path in queue.suspects["path"])
     limits = Limits()
     app = build(queue, journal, hosts=names(listening, host), requests=limits.requests)
     text = "%d labels to decide, %d of them decided: http://%s:%d/ (Ctrl-C ends it)"
