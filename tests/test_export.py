@@ -1,5 +1,6 @@
 """Exported models answer as Keras does, by each format's own runtime, and carry what their numbers mean."""
 
+import errno
 import json
 import os
 import re
@@ -283,6 +284,25 @@ def test_a_model_that_answers_otherwise_never_takes_its_place(tmp_path, monkeypa
         export.export(small_cnn(), "saved_model", target)
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_full_disk_is_named_as_such_and_leaves_nothing(kind, tmp_path, monkeypatch):
+    """TensorFlow has an error of its own for it, as for too little memory; others are Python's."""
+    text = "part-00000-of-00001.tempstate1; No space left on device [Op:SaveV2]"
+    errors = [tf.errors.ResourceExhaustedError(None, None, text), OSError(errno.ENOSPC, "No space left on device")]
+    for error in errors:
+
+        def full(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(keras.Model, "export", full)
+        monkeypatch.setattr(tf2onnx.convert, "from_graph_def", full)
+        target = tmp_path / export.default_target("x", kind).name
+        with pytest.raises(OSError, match="No space left on device") as raised:
+            export.export(small_cnn(), kind, target)
+        assert raised.value.filename == str(target)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_format_cannot_do_is_said_in_two_lines(tmp_path, capfd):

@@ -1,22 +1,31 @@
 """What commands write never takes the place of a folder or file that this project did not write."""
 
 import csv
+import errno
+import io
 import json
 import os
+import shlex
+import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import colours
 import numpy as np
+import pandas as pd
 import pytest
 from colours import BLUE, RED, photo
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.commands import export_target, opening
-from realwaste.core.files import replacing, write_json
+from realwaste.commands import export_target, opening, runs
+from realwaste.core.files import read_csv, replacing, write_csv, write_json
 from realwaste.explanation import overlays
 from realwaste.images.reader import decode
+from realwaste.labelling import choice
+from realwaste.predict import answer_csv, prediction
 
 
 @pytest.fixture
@@ -74,6 +83,7 @@ def test_an_option_that_names_something_else_is_refused_in_two_lines_before_a_mo
 
     monkeypatch.setattr(opening, "session_of", load)
     monkeypatch.setattr(opening, "loaded", load)
+    monkeypatch.setattr(runs, "of_folder", load)
     before = _entries(here)
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, SystemExit), done.exception
@@ -140,8 +150,11 @@ class _GradCam:
 def heated(here, monkeypatch):
     """Overlays without TensorFlow."""
     monkeypatch.setitem(sys.modules, "realwaste.explanation.grad_cam", SimpleNamespace(GradCam=_GradCam))
-    facts = colours.opened(here / "models/cnn.keras").facts
-    monkeypatch.setattr(opening, "loaded", lambda path: SimpleNamespace(facts=facts, model=None))
+
+    def loaded(path):
+        return SimpleNamespace(facts=colours.opened(path).facts, model=None)
+
+    monkeypatch.setattr(opening, "loaded", loaded)
     return here
 
 
@@ -197,3 +210,248 @@ def test_an_export_with_a_person_s_file_in_its_folder_is_no_export_to_replace(ow
 def _rows(file):
     with file.open(encoding="utf-8-sig", newline="") as opened:
         return list(csv.DictReader(opened))
+
+
+NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_second_run_with_the_same_csv_is_refused_while_the_first_goes_on(here, monkeypatch):
+    (here / "link.csv").unlink()
+    (here / "link.csv").symlink_to("a.csv")
+    refused: list[Result] = []
+    opened = opening.session_of
+
+    def session_of(path, at_most):
+        if not refused:
+            refused.append(CliRunner().invoke(app, [*PREDICT, "--csv", "link.csv"]))
+        return opened(path, at_most)
+
+    monkeypatch.setattr(opening, "session_of", session_of)
+    _do(*PREDICT, "--csv", "a.csv")
+    (second,) = refused
+    assert second.exit_code == 1
+    assert "One process at a time may write" in " ".join(second.stderr.split())
+    assert len(_rows(here / "a.csv")) == 2
+    _do(*PREDICT, "--csv", "a.csv")
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from realwaste.predict import answer_csv
+with answer_csv.alone(Path("a.csv")):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_run_in_another_process_counts_too_and_one_that_was_killed_does_not(here):
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert "One process at a time" in _do(*PREDICT, "--csv", "a.csv", status=1).stderr
+        holder.kill()
+        holder.wait(60)
+    _do(*PREDICT, "--csv", "a.csv")
+    assert [path.name for path in here.iterdir() if path.name.startswith((".tmp-", "a.csv"))] == ["a.csv"]
+
+
+@pytest.mark.parametrize("option", ["--overlay", "--sort-into"])
+@pytest.mark.parametrize("becomes", ["nothing", "a folder", "no picture"])
+def test_a_photo_that_goes_after_its_answer_has_the_reason_in_its_row(option, becomes, heated, monkeypatch):
+    def gone(answers):
+        for answer in answers:
+            if answer.path.name == "blue.png":
+                answer.path.unlink()
+                if becomes == "a folder":
+                    answer.path.mkdir()
+                elif becomes == "no picture" and option == "--overlay":
+                    answer.path.write_text("words")
+            yield answer
+
+    judged = prediction.judged
+    monkeypatch.setattr(prediction, "judged", lambda answers, least: gone(judged(answers, least)))
+    done = _do(*PREDICT, option, "to", "--csv", "a.csv", "--json", status=1)
+    told = {one["path"]: one for one in json.loads(done.stdout)["answers"]}
+    blue, red = told["photos/blue.png"], told["photos/red.png"]
+    assert (blue["answer"], red["answer"], red["error"]) == ("Blue", "Red", None)
+    assert blue["error"].startswith("no overlay" if option == "--overlay" else "not copied")
+    assert len(list((heated / "to").rglob("*.png"))) == 1
+    rows = {row["path"]: row for row in _rows(heated / "a.csv")}
+    assert (rows["photos/blue.png"]["class"], rows["photos/blue.png"]["error"]) == ("Blue", blue["error"])
+    assert "1 of 2 images have no answer, copy or overlay" in " ".join(done.stderr.split())
+
+
+def test_the_table_has_the_answer_and_the_reason(here):
+    (here / "sorted").mkdir()
+    (here / "sorted/Red").write_text("a person's own")
+    line = next(one for one in _do(*PREDICT, "--sort-into", "sorted", status=1).stdout.splitlines() if "red.png" in one)
+    assert line.split()[1] == "Red"
+    assert "not copied to sorted/Red: " in line
+
+
+def test_a_disk_that_is_full_for_one_copy_is_said_by_its_target_and_the_rest_goes_on(here, monkeypatch):
+    copy = shutil.copy2
+
+    def full(source, target):
+        if source.name == "blue.png":
+            raise NO_ROOM
+        return copy(source, target)
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    told = _answers(*PREDICT, "--sort-into", "sorted", status=1)
+    assert told["photos/blue.png"]["error"] == "not copied to sorted/Blue: No space left on device"
+    assert told["photos/red.png"]["copy"] == "sorted/Red/red.png"
+
+
+def test_links_among_the_copies_are_neither_followed_nor_replaced(here):
+    (here / "elsewhere").mkdir()
+    (here / "sorted/Red").mkdir(parents=True)
+    (here / "sorted/Red/red.png").symlink_to("nowhere")
+    (here / "sorted/Blue").symlink_to(here / "elsewhere")
+    told = _answers(*PREDICT, "--sort-into", "sorted", status=1)
+    assert told["photos/red.png"]["copy"] == "sorted/Red/red-2.png"
+    assert "it is a link, which is not followed" in told["photos/blue.png"]["error"]
+    assert (here / "sorted/Red/red.png").is_symlink()
+    assert list((here / "elsewhere").iterdir()) == []
+
+
+LONG = ["x" * 251 + ".png", "ü" * 125 + ".png", "y" * 245 + ".png"]
+
+
+def test_names_as_long_as_can_be_are_copied_overlaid_and_do_not_stop_the_others(heated):
+    shutil.rmtree(heated / "photos")
+    for number, name in enumerate(LONG):
+        photo(heated / "photos" / name, RED)
+        photo(heated / f"more/{number}" / name, RED, shade=7)
+    colours.save(heated / "models/cnn.keras", ("Blue", "Green", "ß" * 200))
+    for _ in range(2):
+        told = _answers(*PREDICT, "more", "--sort-into", "sorted", "--overlay", "ov")
+        assert {one["error"] for one in told.values()} == {None}
+        assert len({one["copy"] for one in told.values()}) == 6
+        assert len({one["overlay"] for one in told.values()}) == 6
+    assert len(list((heated / "sorted").rglob("*.png"))) == 6
+    assert len(list((heated / "ov").iterdir())) == 6
+    for one in told.values():
+        assert (heated / one["copy"]).read_bytes() == (heated / one["path"]).read_bytes()
+
+
+NAMES = ["a\rb.png", "a\r\nb.png", "a;b.png", 'a"b.png', "a,b.png", " a.png", "=a.png", "\ra.png", "a\tb.png"]
+
+
+@pytest.mark.parametrize("verb", [PREDICT, CHOOSE])
+def test_every_name_comes_back_from_a_csv(verb, here):
+    for name in NAMES:
+        photo(here / "photos" / name, RED)
+    _do(*verb, "--csv", "a.csv")
+    data = (here / "a.csv").read_bytes()
+    assert data.startswith(b"\xef\xbb\xbf")
+    paths = {row["path"] for row in _rows(here / "a.csv")}
+    assert {f"photos/{name}" for name in NAMES} <= paths
+    assert {f"photos/{name}" for name in NAMES} <= set(pd.read_csv(here / "a.csv")["path"])
+    assert b'"photos/a;b.png"' in data
+    assert {len(row) for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))} == {
+        len(_rows(here / "a.csv")[0])
+    }
+
+
+def test_no_name_or_class_becomes_a_formula_in_a_list_of_choose(here, monkeypatch):
+    colours.save(here / "models/cnn.keras", ("Blue", "Green", "=HYPERLINK(0)"))
+    (here / "=1.png").write_bytes((here / "photos/red.png").read_bytes())
+    _do("choose", "-m", "cnn", "--csv", "a.csv", "--", "=1.png")
+    (row,) = _rows(here / "a.csv")
+    assert (row["path"], row["best"]) == ("./=1.png", "'=HYPERLINK(0)")
+
+
+def test_a_carriage_return_comes_back_from_a_table_of_a_stage(tmp_path):
+    table = pd.DataFrame({"path": ["a\rb.jpg", "c.jpg"], "n": [1, 2], "share": [0.1, None]})
+    write_csv(tmp_path / "a.csv", table)
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv"), table)
+    write_csv(tmp_path / "b.csv", table.iloc[1:])
+    assert (tmp_path / "b.csv").read_text() == "path,n,share\nc.jpg,2,\n"
+
+
+@pytest.mark.parametrize("kept", range(1, 29))
+def test_a_row_torn_inside_its_quotes_swallows_no_other(kept, tmp_path):
+    """A run killed in a row: what the next run adds stands in rows of its own."""
+    header, file = ["path", "class", "error"], tmp_path / "a.csv"
+    with answer_csv.appended(file, header) as write:
+        write(["a.png", "Red", None])
+        begin = file.stat().st_size
+        write(["b,1.png", "Red", 'a "b", c\nd'])
+    with file.open("r+b") as torn:
+        torn.truncate(begin + kept)
+    whole = answer_csv.paths_in(file)
+    assert "a.png" in whole
+    with answer_csv.appended(file, header) as write:
+        write(["c.png", "Blue", None])
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        rows = list(csv.reader(opened))
+    assert rows[1] == ["a.png", "Red", ""]
+    assert rows[-1] == ["c.png", "Blue", ""]
+    assert len(rows) == 4
+
+
+def test_choose_finds_out_that_it_cannot_write_before_it_predicts(here, monkeypatch):
+    def full(*_, **__):
+        raise NO_ROOM
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    monkeypatch.setattr(opening, "session_of", None)
+    for option in (["--csv", "a.csv"], ["--sheet", "a.png"]):
+        done = _do(*CHOOSE, *option, status=1)
+        assert isinstance(done.exception, SystemExit)
+        assert "No space left on device" in " ".join(done.stderr.split())
+
+
+def test_a_full_disk_loses_no_answers_of_choose(here, monkeypatch):
+    def full(*_, **__):
+        raise NO_ROOM
+
+    monkeypatch.setattr("realwaste.labelling.contact_sheet.write", full)
+    done = _do(*CHOOSE, "--sheet", "a.png", "--csv", "a.csv", status=1)
+    assert isinstance(done.exception, SystemExit)
+    assert "photos/red.png" in done.stdout
+    assert len(_rows(here / "a.csv")) == 2
+    assert "There must be room to write" in " ".join(done.stderr.split())
+
+
+def test_a_photo_that_goes_before_the_sheet_is_drawn_is_named(here, monkeypatch):
+    made = choice.made
+
+    def gone(*arguments):
+        (here / "photos/blue.png").unlink()
+        (here / "photos/blue.png").mkdir()
+        (here / "photos/red.png").unlink()
+        return made(*arguments)
+
+    monkeypatch.setattr(choice, "made", gone)
+    done = _do(*CHOOSE, "--sheet", "a.png", "--json", status=1)
+    assert len(json.loads(done.stdout)["chosen"]) == 2
+    said = " ".join(done.stderr.split())
+    assert "the sheet does not show photos/blue.png: not a regular file" in said
+    assert "the sheet does not show photos/red.png: No such file or directory" in said
+    assert (here / "a.png").is_file()
+
+
+PROCESS = """
+import colours
+from realwaste.commands import opening
+opening.session_of = colours.opened
+from realwaste.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_stop_nothing(closed, here):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT / "tests")))}
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(PROCESS)} predict -m cnn photos --csv a.csv {closed}"
+    shell = ["sh", "-c", command]
+    done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0
+    assert [row["class"] for row in _rows(here / "a.csv")] == ["Blue", "Red"]

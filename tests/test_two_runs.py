@@ -235,6 +235,17 @@ def test_an_experiment_a_revision_and_a_folder_are_found_by_their_names(checkout
     )
 
 
+def test_a_page_takes_the_place_of_an_earlier_page_and_of_nothing_else(checkout):
+    arguments = ["report", "--against", "HEAD", "--output", "page.html"]
+    for _ in range(2):
+        done = CliRunner().invoke(app, arguments)
+        assert (done.exit_code, done.output) == (0, "page.html\n")
+    (checkout / "page.html").write_text("<p>mine")
+    refused = CliRunner().invoke(app, arguments)
+    assert "--output must name a new file, or an earlier page of it." in " ".join(refused.stderr.split())
+    assert (checkout / "page.html").read_text() == "<p>mine"
+
+
 def test_a_name_that_is_no_run_says_which_names_are(checkout):
     with pytest.raises(UserError, match="must name an experiment, a git revision, or a folder") as raised:
         runs.find("nope")

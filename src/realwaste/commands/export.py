@@ -8,9 +8,11 @@ follows the input. What the numbers mean travels inside: ONNX metadata, `realwas
 LiteRT model (where TensorFlow Lite keeps label files too), `realwaste.json` in the SavedModel's folder.
 """
 
+import errno
 import importlib.util
 import json
 import logging
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,9 +70,11 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
         try:
             kind.write(named, _record(classifier, image.dtype), temporary)
             found = kind.answer(temporary, pixels)
-        except (OSError, MemoryError, tf.errors.ResourceExhaustedError):
-            raise  # not the format's fault
         except Exception as error:  # Converters and runtimes each have errors of their own, some plain RuntimeErrors.
+            if (no_room := os.strerror(errno.ENOSPC)) in str(error):
+                raise OSError(errno.ENOSPC, no_room, str(target)) from error
+            if isinstance(error, (OSError, MemoryError, tf.errors.ResourceExhaustedError)):
+                raise  # not the format's fault
             raise _unfit(kind, first_line(error)) from error
         _check_answers(kind, found, named.predict_on_batch(pixels))
     if classifier.facts.precision != "float32":

@@ -18,6 +18,20 @@ def quiet() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
 
 
+def open_missing_streams() -> None:
+    """Lead standard streams that the shell closed (`>&-`) to the null device, before any other file is opened.
+
+    The next file would take the missing stream's number, and whatever a library writes to that stream.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if number and getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - a descriptor
+
+
 @contextmanager
 def without_notes() -> Iterator[None]:
     """Import TensorFlow inside this block: its own lines are dropped, and what others write to standard error stays."""
