@@ -3,7 +3,7 @@
 const DIGITS = "1234567890";
 const at = (id) => document.getElementById(id);
 const percent = (share) => `${(share * 100).toFixed(0)} %`;
-const photo = (row, side) => `/photo/${row}?side=${side}`;
+const photo = (row, side) => `photo/${row}?side=${side}`;
 
 let queue = { classes: [], cases: [], models: 0 };
 let decided = {}; // path: class, or null of one that is dropped
@@ -140,7 +140,7 @@ function answer(label) {
   const one = queue.cases[place];
   if (!one) return;
   alone(async () => {
-    ({ decided, can_undo: canUndo } = await ask("/answer", { path: one.path, label }));
+    ({ decided, can_undo: canUndo } = await ask("answer", { path: one.path, label }));
     at("said").textContent = `${one.path}: ${words(one)}`;
     place = undecidedFrom(place + 1);
   });
@@ -148,7 +148,7 @@ function answer(label) {
 
 function undo() {
   alone(async () => {
-    const told = await ask("/undo", {});
+    const told = await ask("undo", {});
     ({ decided, can_undo: canUndo } = told);
     const found = queue.cases.findIndex((one) => told.paths.includes(one.path));
     if (found < 0) return;
@@ -208,7 +208,7 @@ function showClasses() {
 }
 
 async function start() {
-  const told = await ask("/queue");
+  const told = await ask("queue");
   ({ decided, can_undo: canUndo } = told);
   queue = told;
   showClasses();

@@ -1,7 +1,7 @@
 // Photos are sent as they are, one after the other; the one that is looked at is shown with its classes, and with the
 // places that spoke for a class.
 
-import { draw, row, say, walk } from "/photos.js";
+import { draw, row, say, walk } from "./photos.js";
 
 const SHOWN = 12; // classes; a model may know a thousand
 const WEIGHTS = { imagenet: "ImageNet", random: "random, untrained" };
@@ -30,14 +30,14 @@ async function ask(path, options) {
 }
 
 async function start() {
-  const told = await ask("/model");
+  const told = await ask("model");
   ({ model, limit } = told);
   const network = model.backbone.replace(/\.keras$/, "");
   at("model-name").textContent = `${model.name} · ${network}`;
   at("caution").textContent = told.caution ? `Caution: ${told.caution}.` : "";
   at("caution").hidden = !told.caution;
   at("kinds").textContent = `JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF, up to ${limit / 1e6} MB`;
-  at("curl").textContent = `curl -F file=@photo.jpg '${location.origin}/predict'`;
+  at("curl").textContent = `curl -F file=@photo.jpg '${new URL("predict", location)}'`;
   const facts = {
     Model: model.name,
     Network: network,
@@ -139,7 +139,7 @@ async function answer(photo, signal) {
 
 async function send(photo, query, signal) {
   const headers = { "content-type": "application/octet-stream" };
-  const told = await ask(`/predict?saliency=true${query}`, { method: "POST", body: photo.file, headers, signal });
+  const told = await ask(`predict?saliency=true${query}`, { method: "POST", body: photo.file, headers, signal });
   photo.heats.set(told.saliency_of, told.saliency);
   return told;
 }
