@@ -129,6 +129,9 @@ def facts_of(path: Path) -> Facts:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "record"
         raise _unsound(path, f"{_RECORD}: {place}: {first['msg']}") from None
+    except OSError as error:
+        rule, remedy = f"{path} must be a file that can be read.", "Name the file of a model, as models/irv2.keras."
+        raise UserError(rule, remedy, error.strerror or str(error)) from None
     except _DAMAGED as error:
         raise _unsound(path, f"{type(error).__name__}: {error}") from None
 

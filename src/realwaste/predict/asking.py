@@ -1,7 +1,7 @@
 """What `predict` was asked for, checked before a model is opened, and then done photograph by photograph."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path

@@ -10,14 +10,15 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that waits at this address; port 0 takes a free one.
+    """A socket that waits at this address, `::` for both families; port 0 takes a free one.
 
     Raises:
         UserError: no such address here, or the port is taken.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address, family=family)
+        both = family == socket.AF_INET6 and ipaddress.ip_address(address[0]).is_unspecified
+        return socket.create_server(address, family=family, dualstack_ipv6=both and socket.has_dualstack_ipv6())
     except (OSError, OverflowError, UnicodeError) as error:
         rule = f"{host} must be an address of this machine, and its port {port} free."
         raise UserError(rule, "Choose another by --host or --port; port 0 takes a free one.", str(error)) from None
