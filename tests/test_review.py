@@ -19,6 +19,7 @@ import pytest
 import uvicorn
 from browser import chromium, needs_browser, opened
 from fastapi.testclient import TestClient
+from starlette.routing import Mount
 from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
@@ -211,6 +212,11 @@ def test_pages_of_other_sites_may_not_answer(client):
     assert own.headers["cross-origin-resource-policy"] == "same-origin"
 
 
+def test_a_path_with_a_slash_too_many_is_not_redirected(client):
+    said = client.post("/answer/", json={}, follow_redirects=False)
+    assert (said.status_code, said.json()) == (404, {"error": "Not Found"})
+
+
 def test_what_is_missing_is_said(checkout):
     write_csv(queues.SUSPECTS, pd.read_csv(queues.SUSPECTS).assign(models_disagreeing=0))
     with pytest.raises(UserError, match=r"of 19 in data/suspects\.csv, no model doubts any\.\nGive --count N"):
@@ -332,13 +338,13 @@ def test_the_file_is_read_once_at_the_start_and_again_only_when_it_has_changed(c
 
 
 @contextmanager
-def _serving():
+def _serving(prefix=""):
     with address.bound("127.0.0.1", 0) as listening:
-        running = uvicorn.Server(configured(_app(hosts=["127.0.0.1"]), Limits()))
+        running = uvicorn.Server(configured(Mount(prefix, _app(hosts=["127.0.0.1"])), Limits()))
         served = threading.Thread(target=running.run, args=([listening],))
         served.start()
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}{prefix}/"
         finally:
             running.should_exit = True
             served.join(20)
@@ -398,10 +404,11 @@ def test_the_page_by_keyboard(width, dark, checkout, browser):
 
 @needs_browser
 def test_the_page_by_mouse_and_again(checkout, browser):
-    with _serving() as url:
+    with _serving("/labels") as url:
         with opened(browser, url) as shown:
             page = shown.page
             page.wait_for_selector("#case", state="visible")
+            page.wait_for_function("() => [...document.images].every(one => one.complete && one.naturalWidth)")
             page.click("#drop")
             page.wait_for_function("() => document.getElementById('path').textContent === 'paper/paper_1.jpg'")
             page.click("#others button >> text=glass")

@@ -32,6 +32,8 @@ _TIFF_MOST_TAGS = 4096  # libtiff's own limit
 _TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
 
+_ISPE, _SIDES, _HEIF_HEAD = re.compile(rb"ispe\0{4}(.{8})", re.DOTALL), struct.Struct(">II"), 100_000
+
 
 def format_of(data: bytes) -> str | None:
     """JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or HEIC by their signatures; None for anything else."""
@@ -54,6 +56,17 @@ def pixels_of(data: bytes, kind: str) -> int | None:
         return reader(data)
     except struct.error:  # the file ends before that
         return None
+
+
+def stated_pixels(data: bytes) -> int:
+    """What decoding will cost, by the header of any of these formats; 0 where there is none that can be read."""
+    kind = format_of(data)
+    if kind in {"AVIF", "HEIC"}:
+        sides = map(_SIDES.unpack, _ISPE.findall(data[:_HEIF_HEAD]))
+        return max((width * height for width, height in sides), default=0)
+    if kind == "JPEG":
+        return jpeg_markers(data).pixels
+    return pixels_of(data, kind) or 0 if kind else 0
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def build(queue: Queue, journal: Journal, *, hosts: Iterable[str] | None, reques
         hosts, requests: as of Guard, which also refuses what pages of other sites send.
     """
     app = FastAPI(title="realwaste review", docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.redirect_slashes = False  # as of serve
     app.add_middleware(Guard, limit=LIMIT, hosts=hosts, requests=requests)
     _say_errors_alike(app)
     for path, (room, name, kind) in _PAGE.items():

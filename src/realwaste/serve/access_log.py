@@ -52,8 +52,8 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, counted)
-        except Exception:
-            status = "500"  # what Starlette answers, behind this
+        except BaseException as error:
+            status = "500" if isinstance(error, Exception) else "503"  # what is answered, behind this
             raise
         finally:
             client = (scope.get("client") or ["-"])[0]

@@ -1,5 +1,6 @@
 """The routes: a page for people, and what it asks, which programs may ask too."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from starlette.routing import Route
 
 from realwaste import __doc__ as about
 from realwaste.core.log import logger
-from realwaste.images.reader import UnreadableImageError
+from realwaste.images.file_format import stated_pixels
+from realwaste.images.reader import MAX_PIXELS, UnreadableImageError
 from realwaste.serve import answers, errors, static
 from realwaste.serve.access_log import AccessLog
-from realwaste.serve.guard import BUSY, FORM, RETRY, Guard, too_large
+from realwaste.serve.guard import BUSY, FORM, RETRY, Guard, too_large, too_many_pixels
 from realwaste.serve.predictor import Answered, Predictor, UndefinedAnswerError
-from realwaste.serve.upload import photographs
+from realwaste.serve.upload import photographs, unless_gone
 
 _PAGE = {
     "/": ("index.html", "text/html"),
@@ -42,11 +44,13 @@ class Uploads:
         limit: bytes that a photograph may have.
         files: that a form may hold.
         total: bytes that a form may have; `limit` and what a form takes for itself where that is more.
+        pixels: that all its photographs may have: a few bytes may unpack to any number, and others wait meanwhile.
     """
 
     limit: int = 20_000_000
     files: int = 20
     total: int = 100_000_000
+    pixels: int = 500_000_000
 
     @property
     def form(self) -> int:
@@ -78,6 +82,7 @@ def build(
 
     # The pages that FastAPI makes of /openapi.json load their scripts from elsewhere.
     app = FastAPI(title="realwaste", description=about or "", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.router.redirect_slashes = False  # to http:// behind a proxy with TLS: the photograph would be sent in the clear
     app.add_middleware(Guard, limit=uploads.limit, form_limit=uploads.form, hosts=hosts, requests=requests)
     _say_errors_alike(app)
     for path, (name, kind) in _PAGE.items():
@@ -111,11 +116,6 @@ def _say_of_itself(app: FastAPI, predictor: Predictor, uploads: Uploads) -> None
 
 
 def _answer_photos(app: FastAPI, predictor: Predictor, uploads: Uploads) -> None:
-    async def said(photo: UploadFile, *, saliency: bool, of: str | None) -> dict[str, Any]:
-        if (photo.size or 0) > uploads.limit:
-            raise HTTPException(413, too_large(uploads.limit))
-        return _told(await predictor.answer(await photo.read(), saliency=saliency, of=of), saliency=saliency)
-
     @app.post(
         "/predict",
         response_model=answers.OnePhoto | answers.Photos,
@@ -138,16 +138,35 @@ def _answer_photos(app: FastAPI, predictor: Predictor, uploads: Uploads) -> None
         if of is not None and of not in predictor.facts.classes:
             raise HTTPException(422, f"of must be one of {', '.join(predictor.facts.classes)}; received {of!r}.")
         async with photographs(request, uploads.files) as photos:
-            if len(photos) == 1:
-                return {**predictor.about, **await said(photos[0], saliency=saliency, of=of)}
-            found = []
-            for photo in photos:
-                try:
-                    answer = {**await said(photo, saliency=saliency, of=of), "error": None}
-                except (HTTPException, UnreadableImageError, UndefinedAnswerError) as error:
-                    answer = {"predictions": [], "strangeness": None, "unlike": None, "error": _words(error)}
-                found.append({"file": photo.filename, **answer})
-            return {**predictor.about, "answers": found}
+            return await unless_gone(request, _predict_each(predictor, photos, uploads, saliency=saliency, of=of))
+
+
+async def _predict_each(
+    predictor: Predictor, photos: list[UploadFile], uploads: Uploads, *, saliency: bool, of: str | None
+) -> dict[str, Any]:
+    budget = uploads.pixels
+
+    async def predict_one(photo: UploadFile) -> dict[str, Any]:
+        nonlocal budget
+        if (photo.size or 0) > uploads.limit:
+            raise HTTPException(413, too_large(uploads.limit))
+        pixels = await asyncio.to_thread(lambda: stated_pixels(photo.file.read()))
+        if budget < pixels <= MAX_PIXELS:
+            raise HTTPException(413, too_many_pixels(uploads.pixels))
+        budget -= pixels if pixels <= MAX_PIXELS else 0  # more are refused before they cost anything
+        answered = await predictor.answer(photo.file, pixels=pixels, saliency=saliency, of=of)
+        return _told(answered, saliency=saliency)
+
+    if len(photos) == 1:
+        return {**predictor.about, **await predict_one(photos[0])}
+    predicted = []
+    for photo in photos:
+        try:
+            answer = {**await predict_one(photo), "error": None}
+        except (HTTPException, UnreadableImageError, UndefinedAnswerError) as error:
+            answer = {"predictions": [], "strangeness": None, "unlike": None, "error": _words(error)}
+        predicted.append({"file": photo.filename, **answer})
+    return {**predictor.about, "answers": predicted}
 
 
 def _told(answered: Answered, *, saliency: bool) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """A connection whose client may not keep it for nothing: uvicorn itself waits for requests without end.
 
-By hand, since no server for ASGI limits the time of a whole body, or closes an idle connection to make room.
+By hand, since no server for ASGI limits the time of a whole body, closes an idle connection to make room, or refuses
+chunks of single bytes. A request that has come whole is always answered: nothing here closes its connection.
 """
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -13,23 +14,44 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+_FREE_CHUNKS, _CHUNK = 1000, 64  # so many of any size, and one more a so many bytes
+
 
 @dataclass(frozen=True)
 class Limits:
     """What clients are given.
 
     Attributes:
-        waiting: connections that may wait for their clients at a time. One more, and the oldest of those that have sent
-            no whole headers is closed; where there is none, the oldest of those that are sending a body.
-        patience: seconds for a request to come whole, or for an answer to be taken.
-        rate: bytes of a body that earn it one second more.
-        requests: that may be in work at a time, uploads included; more than `waiting`, or uploads could fill it.
+        connections: open at a time. One more, and the one that has been idle for the longest is closed.
+        patience: seconds without progress: for a request's headers to come whole, between pieces of its body, or for an
+            answer to be taken.
+        haste: the same for bodies, while half of `requests` or more are uploads that have not come whole.
+        rate: bytes of a body that are a second's progress.
+        requests: that may be in work at a time, uploads included.
     """
 
-    waiting: int = 32
+    connections: int = 1000
     patience: float = 20.0
+    haste: float = 5.0
     rate: float = 10_000.0
     requests: int = 64
+
+
+class _Parser(h11.Connection):
+    """h11's, which takes as long for a chunk of one byte as for one of thousands: too many of these are an error."""
+
+    _chunks = _bytes = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._bytes = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            self._bytes += len(event.data)
+            if self._chunks > _FREE_CHUNKS + self._bytes / _CHUNK:
+                raise h11.RemoteProtocolError("chunks too small")
+        return event
 
 
 class Connection(H11Protocol):
@@ -39,12 +61,18 @@ class Connection(H11Protocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._since = 0.0  # when this wait for the client began
-        self._came = 0  # bytes since then
+        self.conn = _Parser(h11.SERVER)
+        self._progress = 0.0  # when this wait for the client began, later by what has come since then
+        self._came = False  # anything since then
         self._timer: asyncio.TimerHandle | None = None  # none while the client waits for us
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            idle = (one for one in self._waiting() if one._is_idle())
+            oldest = min(idle, key=lambda one: one._progress, default=self)
+            oldest._stop()
+            oldest.transport.abort()
         self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -52,8 +80,12 @@ class Connection(H11Protocol):
         self._stop()
 
     def data_received(self, data: bytes) -> None:
-        self._came += len(data)
+        was_idle, self._came = self._is_idle(), True
         super().data_received(data)
+        if was_idle and not self._is_idle():
+            self._stop()  # the headers have come: the wait for the body is another
+        elif not was_idle:
+            self._progress = min(self.loop.time(), self._progress + len(data) / self.limits.rate)
         self._look()
 
     def on_response_complete(self) -> None:
@@ -78,20 +110,16 @@ class Connection(H11Protocol):
         if not (self.flow.write_paused or self._is_idle() or self.cycle.more_body):
             self._stop()
         elif self._timer is None and self in self.connections:
-            self._since, self._came = self.loop.time(), 0
-            self._timer = self.loop.call_later(self.limits.patience, self._ring)
-            self._make_room()
+            self._progress, self._came = self.loop.time(), False
+            self._ring()
 
     def _is_idle(self) -> bool:
         """No request's headers have come whole since the last answer."""
         return self.cycle is None or self.cycle.response_complete
 
-    def _make_room(self) -> None:
-        others = [one for one in self.connections if isinstance(one, Connection) and one._timer and one is not self]
-        if len(others) >= self.limits.waiting:
-            oldest = min(others, key=lambda one: (not one._is_idle(), one._since))
-            oldest._stop()
-            oldest.transport.abort()
+    def _waiting(self) -> Iterator["Connection"]:
+        """The connections that wait for their clients."""
+        return (one for one in self.connections if isinstance(one, Connection) and one._timer)
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -99,14 +127,19 @@ class Connection(H11Protocol):
             self._timer = None
 
     def _ring(self) -> None:
-        # What comes after an answer, or instead of headers, is worth no time.
-        earned = 0 if self._is_idle() else self._came / self.limits.rate
-        left = self._since + self.limits.patience + earned - self.loop.time()
+        patience, now = self.limits.patience, self.loop.time()
+        if not self._is_idle():
+            if not self.flow.write_paused and (self.flow.read_paused or self.cycle.waiting_for_100_continue):
+                self._progress = now  # it is we who do not read
+            if sum(not one._is_idle() for one in self._waiting()) >= self.limits.requests / 2:
+                patience = self.limits.haste
+        left = self._progress + patience - now
         if left > 0:
-            self._timer = self.loop.call_later(left, self._ring)
+            self._timer = self.loop.call_later(min(left, self.limits.haste), self._ring)
             return
-        if self._came:
+        if self._came or not self._is_idle():
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "This request did not come whole in time.")
+        self._stop()
         self.transport.abort()  # closing alone would wait for a client that takes no answer
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:

@@ -90,6 +90,8 @@ class Guard:
             return _error(400, f"This server does not go by the name {host!r}.")
         if origin is not None and method not in {"GET", "HEAD"} and _parts(origin).netloc != host:
             return _error(403, f"Pages of other sites may not ask here; this one is of {origin!r}.")
+        if "transfer-encoding" in headers and "content-length" in headers:  # RFC 9112, 6.1: a proxy may go by the other
+            return _error(400, "A request may state one length of its body, not two.", {"connection": "close"})
         if self._free <= 0 and method == "POST":
             return _error(503, BUSY, RETRY)
         length = headers.get("content-length", "0")
@@ -139,6 +141,11 @@ def too_large(limit: int) -> str:
 def all_too_large(limit: int) -> str:
     """The rule for a form, in words."""
     return f"The photos of one request may have {limit / 1e6:g} MB at most, all together."
+
+
+def too_many_pixels(limit: int) -> str:
+    """The rule for what they unpack to, in words."""
+    return f"The photos of one request may have {limit / 1e6:g} million pixels at most, all together."
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from realwaste.predict.prediction import Prediction
 
 if TYPE_CHECKING:
     from realwaste.explanation.grad_cam import GradCam
+
+_LARGE = 30_000_000  # pixels
 
 
 class UndefinedAnswerError(Exception):
@@ -43,10 +45,11 @@ class Answered:
 
 
 class Predictor:
-    """Decoding and prediction in one thread of its own, Grad-CAM in another.
+    """Decoding and prediction in one thread of its own, decoding of large pictures in another, Grad-CAM in a third.
 
     One thread each, since Keras' functions and TensorFlow's tapes are not to be shared, one answer keeps all cores
-    busy, and several photographs of many megapixels at once would not fit in memory. Grad-CAM needs TensorFlow, which
+    busy, and several photographs of many megapixels at once would not fit in memory. Others do not wait for a large
+    picture, which may take seconds. Grad-CAM needs TensorFlow, which
     takes seconds to come: answers do not wait for it.
     """
 
@@ -57,6 +60,7 @@ class Predictor:
         self._asked = asked
         self._load = load
         self._answering = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._decoding = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._looking = ThreadPoolExecutor(1, thread_name_prefix="heat")
 
     def warm_up(self) -> None:
@@ -71,10 +75,12 @@ class Predictor:
         """Begin to make Grad-CAM ready. Importing TensorFlow holds up whatever else starts: call it when all has."""
         self._looking.submit(self._look, self._black(), Answered(()), self.facts.classes[0])
 
-    async def answer(self, data: bytes, *, saliency: bool, of: str | None) -> Answered:
-        """What the model says of an image file's bytes.
+    async def answer(self, file: BinaryIO, *, pixels: int, saliency: bool, of: str | None) -> Answered:
+        """What the model says of an image file.
 
         Args:
+            file: read when its turn comes, so that what waits is not in memory.
+            pixels: that it states, see file_format.stated_pixels.
             saliency: whether to compute heat.
             of: the class to compute it for, one of the model's; None for the most probable.
 
@@ -83,19 +89,27 @@ class Predictor:
             UndefinedAnswerError: the model's output is no number.
         """
         loop = asyncio.get_running_loop()
-        pixels, told = await loop.run_in_executor(self._answering, self._answer, data)
-        return await loop.run_in_executor(self._looking, self._look, pixels, told, of) if saliency else told
+        if pixels > _LARGE:
+            resized = await loop.run_in_executor(self._decoding, self._resized, file)
+            told = await loop.run_in_executor(self._answering, self._said, resized)
+        else:
+            resized, told = await loop.run_in_executor(self._answering, self._answer, file)
+        return await loop.run_in_executor(self._looking, self._look, resized, told, of) if saliency else told
 
     def close(self) -> None:
         """Answers nothing any more; the photograph in work is the last."""
-        for thread in (self._answering, self._looking):
+        for thread in (self._answering, self._decoding, self._looking):
             thread.shutdown(wait=False, cancel_futures=True)
 
     def _black(self) -> Pixels:
         return np.zeros((self.facts.image_size, self.facts.image_size, 3), np.uint8)
 
-    def _answer(self, data: bytes) -> tuple[Pixels, Answered]:
-        pixels = resize(decode(data), self.facts.image_size)
+    def _resized(self, file: BinaryIO) -> Pixels:
+        file.seek(0)
+        return resize(decode(file.read()), self.facts.image_size)
+
+    def _answer(self, file: BinaryIO) -> tuple[Pixels, Answered]:
+        pixels = self._resized(file)
         return pixels, self._said(pixels)
 
     def _said(self, pixels: Pixels) -> Answered:

@@ -1,5 +1,6 @@
 """The process that serves: a socket, the model, and uvicorn between them."""
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
@@ -9,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from realwaste.classifier.model_file import Classifier
 from realwaste.classifier.session import Session
@@ -18,6 +20,7 @@ from realwaste.core.log import logger
 from realwaste.serve.access_log import to_standard_output
 from realwaste.serve.app import Uploads, build
 from realwaste.serve.connection import Connection, Limits
+from realwaste.serve.guard import HEADERS, RETRY
 from realwaste.serve.predictor import Predictor, UndefinedAnswerError
 from realwaste.serve.starting import Starting
 
@@ -49,16 +52,15 @@ def run(
         contextlib.suppress(KeyboardInterrupt),
         _interrupted_to_end(),
         listening,
+        contextlib.ExitStack() as after_answers,
         _in_background(starting, limits, listening) as ended,
     ):
         predictor = _ready(open_session(), load)
-        try:
-            starting.app = build(predictor, uploads=uploads, hosts=hosts, requests=limits.requests, access=access)
-            _say_where(listening, predictor.facts.name)
-            predictor.prepare_heat()
-            ended.wait()
-        finally:
-            predictor.close()
+        after_answers.callback(predictor.close)
+        starting.app = build(predictor, uploads=uploads, hosts=hosts, requests=limits.requests, access=access)
+        _say_where(listening, predictor.facts.name)
+        predictor.prepare_heat()
+        ended.wait()
 
 
 @contextlib.contextmanager
@@ -111,6 +113,19 @@ def _say_where(listening: socket.socket, name: str) -> None:
     )
 
 
+def _answering_to_the_end(app: ASGIApp) -> ASGIApp:
+    """`app`, whose requests that uvicorn cancels, when the grace of a server that ends is over, are answered too."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            ending = JSONResponse({"error": "The server is ending; try again."}, 503, HEADERS | RETRY)
+            await ending(scope, receive, send)
+
+    return answering
+
+
 def configured(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     """uvicorn with this project's connections, and silent but for errors, which come by Python's last resort.
 
@@ -119,7 +134,7 @@ def configured(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     """
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     return uvicorn.Config(
-        app,
+        _answering_to_the_end(app),
         http=type("LimitedConnection", (Connection,), {"limits": limits}),
         log_config=None,
         log_level="error",

@@ -1,0 +1,250 @@
+"""`realwaste serve` under load, with clients that go, and at its end: every request that was accepted is answered."""
+
+import asyncio
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+
+import cv2
+import keras
+import load
+import numpy as np
+import pytest
+from conftest import picture
+from fastapi.testclient import TestClient
+from test_serve import CLASSES, UPLOADS, _get, _head, _jpeg, _predictor, _sent, _serving
+
+from benchmarks.parts.child import ROOT
+from realwaste.classifier import model_file
+from realwaste.classifier.model_file import Classifier, Facts
+from realwaste.images.file_format import stated_pixels
+from realwaste.images.reader import decode
+from realwaste.network import cnn
+from realwaste.serve.app import Uploads, build
+from realwaste.serve.connection import Limits
+from realwaste.serve.starting import Starting
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
+    keras.utils.set_random_seed(1)
+    return Classifier(cnn.build(32, len(CLASSES), batch_norm_momentum=0.9), facts)
+
+
+@pytest.fixture(scope="module")
+def models(classifier, tmp_path_factory):
+    """A folder with the model, and the network that is made of it once."""
+    folder = tmp_path_factory.mktemp("models")
+    model_file.save(folder / "cnn.keras", classifier)
+    return folder
+
+
+@contextmanager
+def _process(models, folder):
+    """The command; gives it with its port. Its temporary files are in `folder`/tmp, its log in `folder`/log."""
+    (folder / "tmp").mkdir()
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT / "src"),
+        "REALWASTE_CACHE": str(models / "cache"),
+        "TMPDIR": str(folder / "tmp"),
+    }
+    command = [sys.executable, "-m", "realwaste", "serve", "--model", str(models / "cnn.keras"), "--port", "0"]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, cwd=folder, env=environment, stderr=log) as process,
+    ):
+        try:
+            for _ in range(600):
+                if found := re.search(r"http://127\.0\.0\.1:(\d+)/", (folder / "log").read_text()):
+                    break
+                assert process.poll() is None
+                time.sleep(0.1)
+            assert found is not None
+            yield process, int(found[1])
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def port(models, tmp_path_factory):
+    with _process(models, tmp_path_factory.mktemp("loaded")) as (_, port):
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("clients", "seconds", "keep_alive"),
+    [(32, 1, True), (64, None, False), (100, None, False), (200, 2, True), (200, 2, False)],
+)
+def test_every_request_is_answered_or_asked_to_come_again(clients, seconds, keep_alive, port):
+    photo = cv2.imencode(".jpg", picture(1, 600, 800), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    outcome = load.send(port, photo, clients, seconds=seconds, keep_alive=keep_alive)
+    assert set(outcome.answers) <= {200, 503}
+    assert outcome.answers.total() >= clients
+    assert outcome.answers[200] >= min(clients, Limits().requests)
+    assert clients > Limits().requests or outcome.answers[503] == 0
+    assert set(outcome.health) == {200}
+
+
+def test_a_server_that_is_told_to_end_answers_what_it_has_accepted(models, tmp_path):
+    photo = _jpeg(1, 600, 800)
+    with _process(models, tmp_path) as (process, port), ExitStack() as kept:
+        expecting = _head(len(photo), "Expect: 100-continue\r\n")
+        sent = [kept.enter_context(_sent(("127.0.0.1", port), expecting)) for _ in range(24)]
+        for connection in sent:
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100"), "it has been accepted"
+        for connection in sent[:20]:
+            connection.sendall(photo)
+        process.send_signal(signal.SIGTERM)
+        answers = [_received(connection) for connection in sent]
+        assert process.wait(30) == 0
+    statuses = [answer[9:12] for answer in answers]
+    assert set(statuses[:20]) <= {b"200", b"503"}  # 503 where the machine is too slow to answer in the grace
+    assert statuses[20:] == [b"503"] * 4, "uploads that had not come whole when the grace was over"
+    for answer in answers:
+        if answer[9:12] == b"503":
+            assert b"retry-after" in answer
+            assert answer.endswith(b'{"error":"The server is ending; try again."}')
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def _received(connection):
+    connection.settimeout(30)
+    said = b""
+    while came := connection.recv(65536):
+        said += came
+    return said
+
+
+@pytest.fixture
+def decoding(monkeypatch):
+    """Decoding that waits for `go_on` where the file is `slow`, and counts."""
+    held = SimpleNamespace(slow=b"", count=0, began=threading.Event(), go_on=threading.Event())
+
+    def wait(data):
+        held.count += 1
+        if data == held.slow:
+            held.began.set()
+            assert held.go_on.wait(20)
+        return decode(data)
+
+    monkeypatch.setattr("realwaste.serve.predictor.decode", wait)
+    return held
+
+
+def test_photos_of_a_client_that_has_gone_are_not_decoded(classifier, decoding):
+    decoding.slow = _jpeg(1)
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + decoding.slow + b"\r\n"
+    form = 4 * part + b"--x--\r\n"
+    app = build(_predictor(classifier), uploads=UPLOADS, hosts=None, requests=2)
+    with _serving(app, Limits(requests=2)) as where, ExitStack() as queued:
+        with _sent(where, _head(len(form), "Content-Type: multipart/form-data; boundary=x\r\n") + form):
+            assert decoding.began.wait(20)
+            queued.enter_context(_sent(where, _head(len(decoding.slow)) + decoding.slow))
+            _until(lambda: _get(where, "/health/ready")[0] == 503)
+        queued.close()
+        _until(lambda: _get(where, "/health/ready")[0] == 200)
+        decoding.go_on.set()
+        with _sent(where, _head(len(_jpeg(2))) + _jpeg(2)) as connection:
+            assert connection.recv(65536)[9:12] == b"200"
+    assert decoding.count == 2, "the one that was being decoded when its client went, and the last"
+
+
+def _until(holds):
+    for _ in range(200):
+        if holds():
+            return
+        time.sleep(0.05)
+    pytest.fail("this took too long")
+
+
+def test_others_do_not_wait_for_a_large_picture(classifier, decoding):
+    decoding.slow = _jpeg(1)
+
+    async def ask(predictor):
+        large = asyncio.create_task(
+            predictor.answer(io.BytesIO(decoding.slow), pixels=100_000_000, saliency=False, of=None)
+        )
+        assert await asyncio.to_thread(decoding.began.wait, 20)
+        await asyncio.wait_for(predictor.answer(io.BytesIO(_jpeg(2)), pixels=4800, saliency=False, of=None), 20)
+        assert not large.done()
+        decoding.go_on.set()
+        await asyncio.wait_for(large, 20)
+
+    predictor = _predictor(classifier)
+    asyncio.run(ask(predictor))
+    predictor.close()
+
+
+def test_the_pixels_of_one_request_are_limited(classifier):
+    uploads = Uploads(pixels=3 * 60 * 80 - 1)
+    with TestClient(build(_predictor(classifier), uploads=uploads, hosts=None, requests=1)) as client:
+        cut = _jpeg(2)[:-20]  # costs as much as a whole one
+        answers = client.post("/predict", files=[("file", ("a", data)) for data in (_jpeg(1), cut, _jpeg(3))]).json()
+    errors = [one["error"] for one in answers["answers"]]
+    assert errors[0] is None
+    assert "truncated JPEG" in errors[1]
+    assert errors[2] == "The photos of one request may have 0.014399 million pixels at most, all together."
+
+
+def test_a_photo_that_comes_early_waits_for_the_model_however_long_it_takes(classifier):
+    """More of it than is read ahead, so that the server, not the client, is who does not go on."""
+    starting, data = Starting(requests=2), bytes(250_000)
+    limits = Limits(patience=0.3, haste=0.3, rate=1e7, requests=2)
+    with _serving(starting, limits) as where, _sent(where, _head(len(data)) + data) as connection:
+        time.sleep(1)
+        starting.app = build(_predictor(classifier), uploads=UPLOADS, hosts=None, requests=2)
+        assert connection.recv(65536)[9:12] == b"422"
+
+
+_CHUNKED = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.fixture(scope="module")
+def where(classifier):
+    with _serving(build(_predictor(classifier), uploads=UPLOADS, hosts=None, requests=8), Limits()) as where:
+        yield where
+
+
+@pytest.mark.parametrize(("size", "status"), [(1, b"400"), (100, b"200"), (10_000, b"200")])
+def test_chunks_of_single_bytes_are_refused(size, status, where):
+    data = _jpeg(1, 300, 400)
+    assert len(data) > 10_000
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    with _sent(where, _CHUNKED + b"\r\n") as connection:
+        try:
+            connection.sendall(b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n")
+            said = connection.recv(65536)
+        except OSError:
+            said = b"HTTP/1.1 400 was sent, but this side was still sending"
+    assert said[9:12] == status
+
+
+def test_a_body_of_two_lengths_is_refused_and_its_connection_closed(where):
+    body = b"3\r\nabc\r\n0\r\n\r\n"
+    with _sent(where, _CHUNKED + b"Content-Length: 3\r\n\r\n" + body + b"GET /health HTTP/1.1\r\n\r\n") as connection:
+        said = _received(connection)
+    assert said[9:12] == b"400"
+    assert said.count(b"HTTP/1.1") == 1
+
+
+def test_a_path_with_a_slash_too_many_is_not_redirected(where):
+    with _sent(where, _head(0, "Connection: close\r\n").replace(b"/predict", b"/predict/")) as connection:
+        said = _received(connection)
+    assert said[9:12] == b"404"
+    assert said.endswith(b'{"error":"Not Found"}')
+
+
+def test_what_a_picture_will_cost_is_in_its_header():
+    for kind in ("jpg", "png", "webp", "tiff", "bmp", "avif"):
+        data = cv2.imencode(f".{kind}", np.zeros((80, 60, 3), np.uint8))[1].tobytes()
+        assert stated_pixels(data) == 4800, kind
+    assert stated_pixels(b"") == stated_pixels(b"words") == stated_pixels(b"\xff\xd8\xff") == 0
