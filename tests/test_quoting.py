@@ -21,7 +21,7 @@ from benchmarks.parts.child import ROOT
 _PAGES = ("README.md", "docs/layouts.md", "docs/experiments.md", "docs/scale.md")
 _SETTING = re.compile(r"^(?:\w+=\S+ )?dvc exp run .*-S .*", re.MULTILINE)
 LINES = [line for page in _PAGES for line in _SETTING.findall((ROOT / page).read_text(encoding="utf-8"))]
-QUOTED = {
+QUOTED: dict[str, list[tuple[str, str, Any]]] = {
     "README.md": [("fetch", "source", "~/My photos (2026)/Müll")],
     "docs/layouts.md": [
         ("fetch", "source", "~/My photos (2026)/Müll [1], a=b & c"),
