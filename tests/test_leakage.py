@@ -1,5 +1,6 @@
 """What a test set knows of its training set, and the split that keeps it from knowing."""
 
+import re
 from typing import Any
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 from conftest import picture
 
 from realwaste.core.errors import UserError
-from realwaste.dataset import fingerprint, leakage, manifest, split
+from realwaste.dataset import fingerprint, leakage, manifest, shorter_runs, split
 from realwaste.images.reader import decode
 from realwaste.sources import synthetic
 
@@ -203,3 +204,35 @@ def test_a_class_of_one_group_is_refused():
     table.loc[table["label"] == "a", "sha256"] = "same"
     with pytest.raises(UserError, match="'a' has no image in"):
         _grouped(table, seed=1, block=2)
+
+
+def _shots(count: int) -> pd.DataFrame:
+    """Two classes of numbered photographs, none like another."""
+    table = _plain([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(count)])
+    order = np.random.default_rng(count).permutation(2**20)[: len(table)]
+    return table.assign(
+        phash=[f"{int(number) * 0x9E3779B97F4A7C15 % 2**64:016x}" for number in order],
+        phash_mirrored=[f"{int(number) * 0xC2B2AE3D27D4EB4F % 2**64:016x}" for number in order],
+    )
+
+
+@pytest.mark.parametrize("count", [6, 9, 12, 15])
+def test_where_runs_are_too_long_for_a_class_the_remedy_names_a_block_that_works(count):
+    table = _shots(count)
+    near, drawn = leakage.near_duplicates(table), {**RATIOS, "seed": 42}
+    with pytest.raises(UserError, match="has no image in") as refused:
+        shorter_runs.grouped_in_runs(table, leakage.groups(table, 10, near), 10, near, **drawn)
+    advised = re.search(r"-S split\.block=(\d+), or add images", refused.value.remedy)
+    assert advised is not None, refused.value.remedy
+    block = int(advised[1])
+    splits = shorter_runs.grouped_in_runs(table, leakage.groups(table, block, near), block, near, **drawn)
+    assert set(splits.groupby("label")["split"].nunique()) == {3}
+
+
+def test_where_no_block_helps_none_is_named():
+    table = _shots(20)
+    table.loc[table["label"] == "a", "sha256"] = "same"
+    near = leakage.near_duplicates(table)
+    with pytest.raises(UserError) as refused:
+        shorter_runs.grouped_in_runs(table, leakage.groups(table, 10, near), 10, near, **RATIOS, seed=42)
+    assert "split.block" not in refused.value.remedy

@@ -61,9 +61,12 @@ def test_a_part_far_from_its_share_is_remarked_on_with_what_helps_there():
     wanted = {"train": 0.6, "val": 0.2, "test": 0.2}
     table = pd.DataFrame({"path": range(12), "label": list("aaaabbbbcccc")})
     splits = split.stratified(table, **RATIOS, seed=42)
-    assert split.remark(splits, wanted, grouped=False) == (
+    assert split.remark(splits, wanted, lambda _: None) == (
         "a part is 10.0 points off its share; with so few images none comes nearer"
     )
-    assert "; a smaller split.block comes nearer" in str(split.remark(splits, wanted, grouped=True))
+    assert "; split.block=4 comes nearer" in str(split.remark(splits, wanted, lambda _: 4))
+    assert "; split.block=2 comes nearer" in str(
+        split.remark(splits, wanted, lambda most: None if most == split.MOST_OFF else 2)
+    )
     near = pd.concat([splits] * 10).assign(split=["train"] * 72 + ["val"] * 24 + ["test"] * 24)
-    assert split.remark(near, wanted, grouped=True) is None
+    assert split.remark(near, wanted, lambda _: 4) is None

@@ -1,6 +1,6 @@
 """Train, validation and test: one split, drawn or given, that every model answers for (report, section 1.5)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -118,13 +118,23 @@ def given(manifest: pd.DataFrame, parts: Mapping[str, str], *, train: float, val
     return splits
 
 
-def remark(splits: pd.DataFrame, wanted: Mapping[str, float], *, grouped: bool) -> str | None:
-    """What to say of a split whose parts are far from the shares they were to have; None where they are near."""
-    off = max(abs(float((splits["split"] == part).mean()) - share) for part, share in wanted.items())
+def remark(splits: pd.DataFrame, wanted: Mapping[str, float], smaller: Callable[[float], int | None]) -> str | None:
+    """What to say of a split whose parts are far from the shares they were to have; None where they are near.
+
+    Args:
+        smaller: gives a block by which the parts are at most so far off.
+    """
+    off = share_off(splits, wanted)
     if off <= MOST_OFF:
         return None
-    nearer = "a smaller split.block comes nearer" if grouped else "with so few images none comes nearer"
+    block = smaller(MOST_OFF) or smaller(off - 1e-9)
+    nearer = f"split.block={block} comes nearer" if block else "with so few images none comes nearer"
     return f"a part is {100 * off:.1f} points off its share; {nearer}"
+
+
+def share_off(splits: pd.DataFrame, wanted: Mapping[str, float]) -> float:
+    """By how much the part that is farthest from its share is off."""
+    return max(abs(float((splits["split"] == part).mean()) - wanted[part]) for part in PARTS)
 
 
 def _cost(placed: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
