@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,6 +82,32 @@ def test_a_training_that_diverged_is_not_taken_up_again(tmp_path):
     _, again = _fit(tmp_path / "t", rate=1e38)
     assert first.diverged_epoch == again.diverged_epoch
     assert first.history.equals(again.history)
+
+
+@pytest.mark.parametrize("patience", [None, 3])
+def test_a_validation_loss_that_is_no_number_ends_a_training_whether_it_was_stopped_or_not(
+    tmp_path, stop_after, patience
+):
+    """It went on where it was not stopped, and ended where it was."""
+
+    def run(path):
+        repeatable.make_repeatable(3, deterministic=True)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+        train, val = (Samples(np.full((8, 4), value, np.float32), np.arange(8) % 2) for value in (1, np.nan))
+        schedule = fitting.Schedule(4, 4, 0.01, True, 3, patience=patience)
+        trained = fitting.fit(model, train, val, schedule, checkpoint=path, silent=True)
+        return model.get_weights(), trained
+
+    weights, whole = run(None)
+    assert whole.diverged_epoch == len(whole.history) == whole.kept_epoch == 1
+    assert whole.history["loss"].notna().all()
+    stop_after(1)
+    with pytest.raises(StoppedError):
+        run(tmp_path / "t")
+    resumed, trained = run(tmp_path / "t")
+    assert trained.history.equals(whole.history)
+    for ours, theirs in zip(resumed, weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("rate", [0.001, 1e38])

@@ -55,13 +55,17 @@ class Checkpoint(keras.callbacks.Callback):
             return len(self.rows)
         return int(np.argmin([row[self.names.index("val_loss")] for row in self.rows])) + 1
 
+    def has_diverged(self) -> bool:
+        """Whether a loss or accuracy, of training or validation, is no finite number."""
+        return not np.isfinite(self.rows).all()
+
     def is_out_of_patience(self) -> bool:
         """Whether the training has gone on for `patience` epochs without a lower validation loss."""
         return self.patience is not None and bool(self.rows) and len(self.rows) - self.best_epoch() >= self.patience
 
     def take_best(self, model: keras.Model) -> None:
         """Give `model` the weights of the best epoch, where that is not the last."""
-        if self._best and self.best_epoch() < len(self.rows) and np.isfinite(self.rows).all():
+        if self._best and self.best_epoch() < len(self.rows) and not self.has_diverged():
             model.set_weights(self._best)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -77,7 +81,7 @@ class Checkpoint(keras.callbacks.Callback):
             variables = map(_values, _variables(self.model))
             older = self._files(self.path)[len(self.rows) % 2]
             arrays.overwrite(older, itertools.chain([history], variables, self._best))
-        if self.is_out_of_patience():
+        if self.has_diverged() or self.is_out_of_patience():
             self.model.stop_training = True
 
     def _stored(self) -> list[arrays.Arrays]:

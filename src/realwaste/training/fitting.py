@@ -59,7 +59,7 @@ def fit(
     live: Callable[[pd.DataFrame], None] | None = None,
     silent: bool = False,
 ) -> Training:
-    """Fit `model` in place, by way of its twin. A loss that is no longer finite ends the training at that epoch.
+    """Fit `model` in place, by way of its twin. A loss that is not finite, in training or validation, ends it there.
 
     Args:
         checkpoint: a file to keep the state after each epoch in, and to go on from if it is there.
@@ -129,7 +129,7 @@ def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> N
 
 def _is_over(kept: Checkpoint, schedule: Schedule) -> bool:
     """Whether what is kept is a training's end: all epochs, no more patience, or a loss that is no number."""
-    return len(kept.rows) >= schedule.epochs or not np.isfinite(kept.rows).all() or kept.is_out_of_patience()
+    return len(kept.rows) >= schedule.epochs or kept.has_diverged() or kept.is_out_of_patience()
 
 
 def _optimizer(schedule: Schedule, steps: int) -> keras.optimizers.Optimizer:
