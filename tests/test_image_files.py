@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from realwaste.commands import outputs
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
-from realwaste.predict import image_paths, output_folder
+from realwaste.predict import image_paths
 from realwaste.sources import class_folders, image_files, labelled
 from realwaste.sources.archive import extract
 
@@ -52,7 +53,7 @@ def test_predict_follows_links_once_and_says_what_it_leaves_out(images, tmp_path
     pattern = [path.name for path in image_paths.expand([f"{root}/**/*.jpg"])]
     assert sorted(pattern) == ["glass_1.jpg", "metal_1.jpg", "paper_1.jpg"]
     with pytest.raises(UserError, match="outside of those with the photos"):
-        output_folder.check("--overlay", tmp_path / "elsewhere/new", [str(root)], [])
+        outputs.check_folder("--overlay", tmp_path / "elsewhere/new", [str(root)], [])
 
 
 @pytest.mark.parametrize(("link", "target"), [("valid", "train"), ("glass/back", "."), ("valid", "nowhere")])

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realwaste.evaluation import classification, clusters, learning_curve, scores
-from realwaste.report import comparison
+from realwaste.evaluation import classification, clusters, differences, learning_curve, scores
 
 FIGURES = ("test_accuracy", "macro_f1")
 
@@ -46,7 +45,7 @@ def answered(draw):
 def test_an_interval_contains_its_estimate(drawn):
     labels, first, second, groups, classes = drawn
     found = classification.summary(labels, np.eye(classes)[first], [f"{n}" for n in range(classes)], groups)
-    pair = comparison.differences({"pair": (first == labels, second == labels)}, groups)["pair"]
+    pair = differences.differences({"pair": (first == labels, second == labels)}, groups)["pair"]
     for facts, figure in [*((found, figure) for figure in FIGURES), (pair, "difference")]:
         estimate = facts.get(figure)
         assert facts[f"{figure}_low"] <= estimate <= facts[f"{figure}_high"]
