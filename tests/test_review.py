@@ -316,6 +316,20 @@ def test_undo_takes_no_answer_of_another_session_back(checkout):
     assert _written() == {"glass/glass_4.jpg": "metal"}
 
 
+def test_a_window_takes_its_own_answers_back(client):
+    client.post("/answer", json={"path": "paper/paper_1.jpg", "label": "metal", "window": "a"})
+    client.post("/answer", json={"path": "glass/glass_4.jpg", "label": None, "window": "b"})
+    assert client.get("/queue?window=c").json()["can_undo"] is False
+    assert client.get("/queue?window=a").json()["can_undo"] is True
+    told = client.post("/undo", json={"window": "a"}).json()
+    assert (told["paths"], told["can_undo"]) == (["paper/paper_1.jpg"], False)
+    assert _written() == {"glass/glass_4.jpg": DROP}
+    assert client.post("/undo", json={"window": "a"}).json()["paths"] == []
+    assert (
+        client.post("/answer", json={"path": "glass/glass_4.jpg", "label": None, "window": "x" * 65}).status_code == 422
+    )
+
+
 def test_the_file_is_read_once_at_the_start_and_again_only_when_it_has_changed(checkout, monkeypatch):
     table = pd.read_csv(queues.MANIFEST)
     relabelling.save({row.path: Decision(row.sha256, KEEP) for row in table.itertuples()})

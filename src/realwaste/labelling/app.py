@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import cv2
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
@@ -30,6 +30,9 @@ _PAGE = {  # path: room, file and kind; what looks alike is the other page's
 }
 
 
+Window = Annotated[str, Field(max_length=64)]  # of the browser: each takes its own answers back
+
+
 class Answer(BaseModel):
     """The class that a photograph is of; none for one that is dropped."""
 
@@ -37,6 +40,15 @@ class Answer(BaseModel):
 
     path: str
     label: str | None
+    window: Window = ""
+
+
+class Undo(BaseModel):
+    """Of which window the last answer is to be taken back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    window: Window = ""
 
 
 def build(queue: Queue, journal: Journal, *, hosts: Iterable[str] | None, requests: int) -> FastAPI:
@@ -61,10 +73,10 @@ def _show(app: FastAPI, queue: Queue, journal: Journal) -> None:
     records = queue.records()
 
     @app.get("/queue")
-    def cases() -> dict[str, Any]:
+    def cases(window: Window = "") -> dict[str, Any]:
         """What is to be decided, and what has been."""
         about = {"classes": queue.classes, "models": queue.models, "cases": records}
-        return about | {"decided": journal.labels(), "can_undo": journal.can_undo}
+        return about | {"decided": journal.labels(), "can_undo": journal.can_undo(window)}
 
     @app.get("/photo/{row}")
     def photo(row: int, side: Annotated[int, Query(ge=16, le=4096)] = 1600) -> Response:
@@ -93,15 +105,16 @@ def _take_answers(app: FastAPI, queue: Queue, journal: Journal) -> None:
         if said.label is not None and said.label not in queue.classes:
             raise HTTPException(422, f"label must be one of {', '.join(queue.classes)}; received {said.label!r}.")
         try:
-            paths = journal.answer(said.path, said.label)
+            paths = journal.answer(said.path, said.label, said.window)
         except KeyError:
             raise HTTPException(404, f"There is no photo {said.path!r}.") from None
-        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo}
+        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo(said.window)}
 
     @app.post("/undo", dependencies=[Depends(only_json)])
-    def undo() -> dict[str, Any]:
-        """Take the last answer back."""
-        return {"paths": journal.undo(), "decided": journal.labels(), "can_undo": journal.can_undo}
+    def undo(asked: Undo) -> dict[str, Any]:
+        """Take the last answer of a window back."""
+        paths = journal.undo(asked.window)
+        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo(asked.window)}
 
 
 def _say_errors_alike(app: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
@@ -23,16 +24,16 @@ class Journal:
         self._manifest = manifest
         self._hashes = dict(zip(manifest["path"], manifest["sha256"], strict=True))
         self._root, self._file = root, file
-        self._answers: list[
-            tuple[dict[str, Decision | None], dict[str, Decision]]
-        ] = []  # what stood before, and each answer
+        # By window: what stood before, and each answer.
+        self._answers: defaultdict[str, list[tuple[dict[str, Decision | None], dict[str, Decision]]]] = defaultdict(
+            list
+        )
         self._lock = threading.Lock()
         self._read: tuple[object, dict[str, Decision]] = (None, {})  # the file's state, and what it then held
 
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is an answer of this session to take back."""
-        return bool(self._answers)
+    def can_undo(self, window: str = "") -> bool:
+        """Whether there is an answer of this session to take back, which came from that window of the browser."""
+        return bool(self._answers.get(window))
 
     def labels(self) -> dict[str, str | None]:
         """The class that was decided on for each photograph; None of one that is dropped.
@@ -44,7 +45,7 @@ class Journal:
         decided = self._manifest.loc[relabelling.holding(self._manifest, decisions), "path"]
         return {path: _label(path, decisions[path]) for path in decided}
 
-    def answer(self, path: str, label: str | None) -> list[str]:
+    def answer(self, path: str, label: str | None, window: str = "") -> list[str]:
         """Write that a photograph, and each other file of the same bytes, is of a class, or is dropped (None).
 
         Returns:
@@ -64,26 +65,26 @@ class Journal:
             with relabelling.editing(self._file) as decisions:
                 before = {one: decisions.get(one) for one in same}
                 decisions.update(made)
-            self._answers.append((before, made))
+            self._answers[window].append((before, made))
         return same
 
-    def undo(self) -> list[str]:
-        """Take the last answer back; the paths that it was of, none where there is no answer left.
+    def undo(self, window: str = "") -> list[str]:
+        """Take the last answer of a window back; the paths that it was of, none where there is no answer left.
 
         Raises:
             UserError: somebody has answered otherwise since, in another session or by hand: that answer stays.
         """
         with self._lock:
-            if not self._answers:
+            if not self.can_undo(window):
                 return []
-            before, made = self._answers[-1]
+            before, made = self._answers[window][-1]
             with relabelling.editing(self._file) as decisions:
                 undone = [path for path, decision in made.items() if decisions.get(path) == decision]
                 for path in undone:
                     del decisions[path]
                     if (earlier := before[path]) is not None:
                         decisions[path] = earlier
-            self._answers.pop()
+            self._answers[window].pop()
         if not undone:
             rule = f"{next(iter(made))} was decided anew elsewhere since, and that answer stays."
             raise UserError(rule, "Undo again for the answer before this one.")

@@ -5,6 +5,9 @@ const at = (id) => document.getElementById(id);
 const percent = (share) => `${(share * 100).toFixed(0)} %`;
 const photo = (row, side) => `photo/${row}?side=${side}`;
 
+sessionStorage.tab ??= crypto.randomUUID(); // of this window, which takes its own answers back, after a reload too
+const tab = sessionStorage.tab;
+
 let queue = { classes: [], cases: [], models: 0 };
 let decided = {}; // path: class, or null of one that is dropped
 let place = 0; // in the cases; as many as there are of them where all are decided
@@ -140,7 +143,7 @@ function answer(label) {
   const one = queue.cases[place];
   if (!one) return;
   alone(async () => {
-    ({ decided, can_undo: canUndo } = await ask("answer", { path: one.path, label }));
+    ({ decided, can_undo: canUndo } = await ask("answer", { path: one.path, label, window: tab }));
     at("said").textContent = `${one.path}: ${words(one)}`;
     place = undecidedFrom(place + 1);
   });
@@ -148,7 +151,7 @@ function answer(label) {
 
 function undo() {
   alone(async () => {
-    const told = await ask("undo", {});
+    const told = await ask("undo", { window: tab });
     ({ decided, can_undo: canUndo } = told);
     const found = queue.cases.findIndex((one) => told.paths.includes(one.path));
     if (found < 0) return;
@@ -208,7 +211,7 @@ function showClasses() {
 }
 
 async function start() {
-  const told = await ask("queue");
+  const told = await ask(`/queue?window=${tab}`);
   ({ decided, can_undo: canUndo } = told);
   queue = told;
   showClasses();
