@@ -1,18 +1,48 @@
 """An embedding as a process of its own, which a test can time out or kill: `python embedding_job.py ENGINE FOLDER`.
 
 FOLDER/pictures holds the images; it leaves FOLDER/<engine>, as embed_* leaves its vectors, and goes on from
-FOLDER/kept_<engine>.
+FOLDER/kept_<engine>. With REALWASTE_TEST_PARTS=N the actors of Ray compute N parts and a few, and the others once
+FOLDER/held is gone.
 """
 
+import os
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from realwaste.backbone import feature_extractor
+from realwaste.cluster import worker
 from realwaste.core import log
 from realwaste.core.errors import UserError
-from realwaste.embedding import embeddings, engines, local
+from realwaste.embedding import embeddings, engines, local, on_ray
 
 SIZE, BATCH = 128, 2
+PARTS = "REALWASTE_TEST_PARTS"
+_ON_THE_WAY = 4  # Ray hands the last parts over once the next are there
+
+
+def hold_all_but(parts: int, held: Path) -> None:
+    """Have each call of an actor take a turn of `parts` and a few, or wait while the folder `held` is there."""
+
+    class HeldEmbedder(on_ray.Embedder):
+        def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+            for turn in range(parts + _ON_THE_WAY):
+                try:
+                    (held / str(turn)).touch(exist_ok=False)
+                except FileExistsError:
+                    continue
+                except FileNotFoundError:
+                    break
+                return super().__call__(batch)
+            with suppress(FileNotFoundError):
+                (held / f"node-{worker.node()}").touch()
+            while held.exists():
+                time.sleep(0.05)
+            return super().__call__(batch)
+
+    on_ray.Embedder = HeldEmbedder  # type: ignore[misc]
 
 
 def main() -> int:
@@ -23,6 +53,8 @@ def main() -> int:
     if "--lost" in sys.argv:
         root = folder / "nowhere"
     kept.mkdir(exist_ok=True)
+    if PARTS in os.environ:
+        hold_all_but(int(os.environ[PARTS]), folder / "held")
     model = feature_extractor.build("MobileNetV2", SIZE, None, seed=1)
     try:
         job = local.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)

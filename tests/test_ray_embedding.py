@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +15,15 @@ import numpy as np
 import psutil
 import pytest
 from conftest import picture
+from embedding_job import PARTS
 from ray_jobs import finished, start
 
 from benchmarks.parts.ray_nodes import OPEN, started
 from realwaste.embedding import embeddings
 
 pytestmark = pytest.mark.slow
-IMAGES = 240
-LIMIT_S = 240
+IMAGES, ALL_PARTS = 240, 15
+LIMIT_S = 600  # far longer than anything here takes
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +45,17 @@ def nodes():
 
 @pytest.fixture
 def fresh(folder):
-    for name in ("ray", "kept_ray"):
+    for name in ("ray", "kept_ray", "held"):
         shutil.rmtree(folder / name, ignore_errors=True)
     return folder
+
+
+@pytest.fixture
+def held(fresh):
+    """A folder: while it is there, a job that is started with PARTS cannot end, which has so many parts at least."""
+    (fresh / "held").mkdir()
+    yield fresh / "held"
+    shutil.rmtree(fresh / "held", ignore_errors=True)
 
 
 _start = partial(start, "embedding_job.py")
@@ -59,12 +69,16 @@ def _parts(folder: Path) -> int:
     return len(list(folder.glob("kept_ray/rows_*.npy")))
 
 
-def _wait_for_parts(job: subprocess.Popen[bytes], folder: Path, parts: int) -> None:
+def _wait_for(job: subprocess.Popen[bytes], folder: Path, happened: Callable[[], bool]) -> None:
     until = time.monotonic() + LIMIT_S
-    while _parts(folder) < parts:
+    while not happened():
         assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+def _wait_for_parts(job: subprocess.Popen[bytes], folder: Path, parts: int) -> None:
+    _wait_for(job, folder, lambda: _parts(folder) >= parts)
 
 
 def _agree(folder: Path) -> None:
@@ -79,8 +93,11 @@ def _images_a_node(said: str) -> list[int]:
     return [int(count) for count in re.findall(r"[0-9a-f]{8} (\d+)", line)]
 
 
-def test_both_nodes_embed_what_one_process_does(fresh, nodes):
-    status, said = _finished(_start("ray", fresh, nodes.address), fresh)
+def test_both_nodes_embed_what_one_process_does(fresh, nodes, held):
+    job = _start("ray", fresh, nodes.address, **{PARTS: "0"})
+    _wait_for(job, fresh, lambda: len(list(held.glob("node-*"))) == 2)  # both are at work
+    shutil.rmtree(held)
+    status, said = _finished(job, fresh)
     assert status == 0, said
     counts = _images_a_node(said)
     assert len(counts) == 2
@@ -89,47 +106,44 @@ def test_both_nodes_embed_what_one_process_does(fresh, nodes):
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3, 6, 9])
-def test_a_node_that_is_killed_costs_no_row_and_doubles_none(fresh, nodes, parts):
+def test_a_node_that_is_killed_costs_no_row_and_doubles_none(fresh, nodes, held, parts):
     """SIGKILL to a node and all of its workers, when so many parts have come; 0: while the actors start."""
-    job = _start("ray", fresh, nodes.address)
-    if parts:
-        _wait_for_parts(job, fresh, parts)
-    else:
-        until = time.monotonic() + LIMIT_S
-        while b"parts of the images" not in (fresh / "job.log").read_bytes():
-            assert time.monotonic() < until
-            time.sleep(0.02)
+    job = _start("ray", fresh, nodes.address, **{PARTS: str(parts)})
+    _wait_for(job, fresh, lambda: b"parts of the images" in (fresh / "job.log").read_bytes())
+    _wait_for_parts(job, fresh, parts)
     nodes.kill(-1)
-    done = _parts(fresh)
+    assert parts <= _parts(fresh) < ALL_PARTS
+    shutil.rmtree(held)
     status, said = _finished(job, fresh)
     nodes.add()
     assert status == 0, said
-    assert done < 15, "the node was killed too late to matter"
     _agree(fresh)
 
 
 @pytest.mark.parametrize("parts", [1, 7])
-def test_a_job_that_is_killed_goes_on_with_the_parts_that_are_missing(fresh, nodes, parts):
-    job = _start("ray", fresh, nodes.address)
+def test_a_job_that_is_killed_goes_on_with_the_parts_that_are_missing(fresh, nodes, held, parts):
+    job = _start("ray", fresh, nodes.address, **{PARTS: str(parts)})
     _wait_for_parts(job, fresh, parts)
     job.kill()
     job.wait()
     done = _parts(fresh)
+    shutil.rmtree(held)
     status, said = _finished(_start("ray", fresh, nodes.address), fresh)
     assert status == 0, said
     assert sum(_images_a_node(said)) < IMAGES
-    assert f"{15 - done} parts of the images" in " ".join(said.split())
+    assert f"{ALL_PARTS - done} parts of the images" in " ".join(said.split())
     _agree(fresh)
 
 
+@pytest.mark.usefixtures("held")
 def test_a_ray_that_was_started_here_ends_with_a_killed_job(fresh):
-    job = _start("ray", fresh)
+    job = _start("ray", fresh, **{PARTS: "1"})
     _wait_for_parts(job, fresh, 1)
     family = psutil.Process(job.pid).children(recursive=True)
     assert any("raylet" in process.name() for process in family)
     job.kill()
     job.wait()
-    _, left = psutil.wait_procs(family, timeout=90)
+    _, left = psutil.wait_procs(family, timeout=LIMIT_S)
     assert left == []
 
 
@@ -147,13 +161,11 @@ def test_no_progress_ends_with_a_clear_error(fresh, nodes):
         try:
             assert taken.stdout is not None
             assert taken.stdout.readline() == b"taken\n"
-            began = time.monotonic()
             status, said = _finished(_start("ray", fresh, nodes.address, REALWASTE_RAY_PATIENCE="15"), fresh)
         finally:
             taken.kill()
     assert status == 1, said
     assert "none came for 15 s" in " ".join(said.split())
-    assert time.monotonic() - began < 90
 
 
 _TAKE_ALL = """
@@ -168,5 +180,5 @@ class Taken:
 all_of_them = [Taken.remote() for _ in range(2)]
 ray.get([one.ready.remote() for one in all_of_them])
 print("taken", flush=True)
-time.sleep(300)
+time.sleep(3600)
 """

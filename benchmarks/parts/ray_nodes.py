@@ -16,7 +16,8 @@ import psutil
 
 # Ray makes itself a token the first time that it starts by itself, and clusters ask for it from then on.
 OPEN = {"RAY_AUTH_MODE": "disabled"}
-STARTS_S = 60.0
+STARTS_S = 300.0  # where the machine is at other work too
+_ALIVE = 0  # of Ray's GcsNodeInfo.GcsNodeState
 RAY = Path(sys.executable).parent / "ray"
 
 
@@ -39,8 +40,9 @@ class Cluster:
             raise
 
     def add(self) -> None:
-        """A second node, or a third."""
+        """A second node, or a third. It returns once the cluster has noticed those that were killed, 15 s later."""
         self._start(f"--address={self.address}")
+        self._wait_for_members()
 
     def kill(self, node: int) -> None:
         """SIGKILL to every process of a node at once, as if its machine had lost its power."""
@@ -56,6 +58,17 @@ class Cluster:
     def stop(self) -> None:
         for node in reversed(self._nodes):
             _kill(node)
+
+    def _wait_for_members(self) -> None:
+        """Until the head knows which nodes are up: it would send work to a node that was killed just now."""
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]  # noqa: PLC0415 - an extra
+
+        head, until = GcsClient(address=self.address), time.monotonic() + STARTS_S
+        up = sum(node.poll() is None for node in self._nodes)
+        while sum(node.state == _ALIVE for node in head.get_all_node_info(timeout=STARTS_S).values()) != up:
+            if time.monotonic() > until:
+                raise RuntimeError(f"the head of {self.address} does not see {up} nodes")
+            time.sleep(0.1)
 
     def _start(self, *arguments: str) -> None:
         log = self._folder / f"node{len(self._nodes)}.log"
