@@ -12,7 +12,7 @@ from benchmarks.parts.peers import environment, jobs
 from realwaste.core import log
 from realwaste.core.files import write_csv, write_json, write_text
 from realwaste.dataset import manifest, split
-from realwaste.sources import dataset
+from realwaste.sources import image_source
 from realwaste.sources.stand_ins import StandIns
 
 RESULTS = ROOT / "benchmarks/results.json"
@@ -65,7 +65,7 @@ def _sections(arguments: argparse.Namespace) -> list[str]:
 def _images(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     raw = work / "data/raw"
     stand_ins = StandIns()
-    fetched = dataset.fetch(arguments.photos, raw, sha256=None, seed=42, images_per_class=40, stand_ins=stand_ins)
+    fetched = image_source.fetch(arguments.photos, raw, sha256=None, seed=42, images_per_class=40, stand_ins=stand_ins)
     stand_ins.say()
     accepted, *_ = manifest.scan(raw)
     splits = split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=42)

@@ -20,16 +20,15 @@ import tensorflow as tf
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.report_claim_tables import GRID_KEY, table
-from realwaste.compute import fused, precision, repeatable
 from realwaste.core import log
 from realwaste.core.files import read_json, write_json
 from realwaste.dataset import manifest, split
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.evaluation import scores
 from realwaste.images.reader import read_many
-from realwaste.inference import engines
-from realwaste.network import cnn
-from realwaste.training import fitting, samples
+from realwaste.models import cnn
+from realwaste.runtime import determinism, fused_layers, inference_engine, precision
+from realwaste.training import samples, training_loop
 from realwaste.training.samples import Samples
 
 RESULTS, PAGE = ROOT / "benchmarks/report_claims.json", ROOT / "docs/report.md"
@@ -134,9 +133,9 @@ def _fit(job: Job, variant: Variant, rate: float, seed: int) -> dict[str, Any]:
     if str(seed) in own:
         return own[str(seed)]
     keras.utils.clear_session()
-    repeatable.make_repeatable(seed, deterministic=True)
+    determinism.make_repeatable(seed, deterministic=True)
     model = _model(job, variant)
-    schedule = fitting.Schedule(
+    schedule = training_loop.Schedule(
         EPOCHS,
         BATCH,
         rate,
@@ -146,8 +145,8 @@ def _fit(job: Job, variant: Variant, rate: float, seed: int) -> dict[str, Any]:
         optimizer=variant.optimizer,
         patience=EPOCHS,  # no early end, and the best epoch's weights
     )
-    trained = fitting.fit(model, job.train, job.val, schedule, silent=True)
-    asked = engines.network(model, BATCH, policy="float32", engine="tensorflow")
+    trained = training_loop.fit(model, job.train, job.val, schedule, silent=True)
+    asked = inference_engine.network(model, BATCH, policy="float32", engine="tensorflow")
     answers = asked(read_many([job.root / path for path in paths_of(job.splits, "test")], SIZE))
     history = trained.history
     own[str(seed)] = {
@@ -169,7 +168,7 @@ def _listed(column: pd.Series) -> list[float | None]:
 def _first_beside_last(job: Job, variant: Variant, seed: int) -> float:
     """The root mean square of the first layer's gradient beside the last one's, at the start of a training."""
     keras.utils.clear_session()
-    repeatable.make_repeatable(seed, deterministic=True)
+    determinism.make_repeatable(seed, deterministic=True)
     model = _model(job, variant)
     count = len(job.train.labels)
     rows = np.random.default_rng(seed).choice(count, min(BATCH, count), replace=False)
@@ -189,8 +188,8 @@ def _step_seconds(job: Job) -> dict[str, list[float]]:
     twins, rows = {}, (job.train.inputs[first], job.train.labels[first])
     for name in ACTIVATIONS:
         model = _model(job, replace(REPORTED, activation=name))
-        twins[name] = fused.twin(model, job.found["precision"], to_train=True)
-        fitting.compile_for_training(twins[name], fitting.Schedule(1, BATCH, 0.0001, True, 0), 1)
+        twins[name] = fused_layers.twin(model, job.found["precision"], to_train=True)
+        training_loop.compile_for_training(twins[name], training_loop.Schedule(1, BATCH, 0.0001, True, 0), 1)
         twins[name].train_on_batch(*rows)  # builds the graph
     seconds: dict[str, list[float]] = {name: [] for name in ACTIVATIONS}
     for _ in range(ROUNDS):

@@ -62,8 +62,8 @@ def _side(nodes: int, threads: int | None, about: dict[str, Any]) -> dict[str, A
 
 def embedded(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:
     """All photos by an engine, TIMES over: seconds in all, and images/s of the later half, with every core at work."""
-    from realwaste.embedding import engines  # noqa: PLC0415
-    from realwaste.embedding.local import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
+    from realwaste.embedding import extraction  # noqa: PLC0415
+    from realwaste.embedding.local_extraction import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
 
     model, root, paths = _ready(photos, name, size, None if address else threads)
     paths *= TIMES
@@ -72,7 +72,7 @@ def embedded(photos: str, name: str, size: int, threads: int | None, address: st
     with tempfile.TemporaryDirectory() as kept:
         began, clock = time.perf_counter(), time.time()
         job = Job(root, paths, "float32", "openvino", size, BATCH, deterministic=True)
-        found = engines.of("ray" if address else "local", model)(job, kept=Path(kept))
+        found = extraction.of("ray" if address else "local", model)(job, kept=Path(kept))
         seconds = time.perf_counter() - began
         parts = sorted((file.stat().st_mtime - clock, file) for file in Path(kept).glob("rows_*.npy"))
         warm = len(parts) // 2
@@ -92,10 +92,10 @@ def apart(photos: str, name: str, size: int) -> dict[str, Any]:
     """Seconds an image of each step, one thread; bytes of an image and of a vector as they are kept."""
     from realwaste.embedding import embeddings  # noqa: PLC0415
     from realwaste.images import reader  # noqa: PLC0415
-    from realwaste.inference import conversion, on_openvino  # noqa: PLC0415
+    from realwaste.runtime import openvino_conversion, openvino_network  # noqa: PLC0415
 
     plain, root, paths = _ready(photos, name, size, 1)
-    network = on_openvino.network(conversion.converted(plain), BATCH, "float32", threads=1)
+    network = openvino_network.network(openvino_conversion.converted(plain), BATCH, "float32", threads=1)
     files = [root / path for path in paths]
     data: list[bytes] = []
     pixels: list[Any] = []
@@ -126,7 +126,7 @@ def apart(photos: str, name: str, size: int) -> dict[str, Any]:
 def _ready(photos: str, name: str, size: int, threads: int | None) -> tuple[Any, Path, list[str]]:
     import tensorflow as tf  # noqa: PLC0415
 
-    from realwaste.backbone import feature_extractor  # noqa: PLC0415
+    from realwaste.models import feature_extractor  # noqa: PLC0415
     from realwaste.sources import image_files  # noqa: PLC0415
 
     if threads:
@@ -142,9 +142,9 @@ def _ready(photos: str, name: str, size: int, threads: int | None) -> tuple[Any,
 
 
 def _rows_of(file: Path) -> int:
-    from realwaste.compute import arrays  # noqa: PLC0415
+    from realwaste.runtime import array_file  # noqa: PLC0415
 
-    found = arrays.read(file)
+    found = array_file.read(file)
     return len(found[0]) if found else 0
 
 

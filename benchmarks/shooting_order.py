@@ -15,20 +15,17 @@ from numpy.typing import NDArray
 
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
-from realwaste.backbone import feature_extractor
-from realwaste.compute import repeatable
 from realwaste.core import log
 from realwaste.core.files import write_json
-from realwaste.dataset import leakage, manifest, shooting_order, split
+from realwaste.dataset import capture_order, leakage, manifest, split
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
-from realwaste.embedding import embeddings, local
+from realwaste.embedding import embeddings, local_extraction
 from realwaste.evaluation import scores
-from realwaste.finetuning import head
 from realwaste.images.reader import read_many
-from realwaste.inference import engines
-from realwaste.network import cnn
-from realwaste.sources.published import COUNTS
-from realwaste.training import fitting, samples
+from realwaste.models import cnn, feature_extractor
+from realwaste.runtime import determinism, inference_engine
+from realwaste.sources.realwaste_files import COUNTS
+from realwaste.training import head, samples, training_loop
 from realwaste.training.samples import Samples
 
 RESULTS = ROOT / "benchmarks/shooting_order.json"
@@ -54,8 +51,8 @@ def main() -> None:
     files = manifest.scan(root, COUNTS).manifest
     model = feature_extractor.build(str(asked.extractor), asked.extractor_size, None, seed=0)
     size = asked.extractor_size
-    network = engines.network(model, 16, policy="float32", engine="openvino")
-    vectors = local.embed(network, root, files["path"].tolist(), image_size=size)
+    network = inference_engine.network(model, 16, policy="float32", engine="openvino")
+    vectors = local_extraction.embed(network, root, files["path"].tolist(), image_size=size)
     found = {"photos": root.name, "images": len(files), "extractor": asked.extractor.stem, "tested": tested}
     unit = np.asarray(vectors.vectors)
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
@@ -84,12 +81,12 @@ def _likeness(table: pd.DataFrame, unit: NDArray[np.float32]) -> dict[str, dict[
 
 
 def _pairs(table: pd.DataFrame, order: pd.Series) -> set[tuple[int, int]]:
-    return {(min(pair), max(pair)) for pair in shooting_order.before(table["series"], order)}
+    return {(min(pair), max(pair)) for pair in capture_order.before(table["series"], order)}
 
 
 def _sides(table: pd.DataFrame, group: NDArray[np.int64], unit: NDArray[np.float32]) -> dict[str, Any]:
     """The share of alike shot neighbours that are on two sides, of ten splits each."""
-    near = [pair for step in (1, 2) for pair in shooting_order.before(table["series"], table["shot"], step)]
+    near = [pair for step in (1, 2) for pair in capture_order.before(table["series"], table["shot"], step)]
     alike = np.array([pair for pair in near if unit[pair[0]] @ unit[pair[1]] > ALIKE])
     shares: dict[str, list[float]] = {"random": [], "grouped": []}
     off = []
@@ -131,22 +128,22 @@ def both_splits(table: pd.DataFrame, group: NDArray[np.int64], seed: int) -> dic
 
 def cnn_accuracy(root: Path, splits: pd.DataFrame, seed: int) -> float:
     """Test accuracy of the report's CNN at SIZE, in float32."""
-    repeatable.make_repeatable(seed, deterministic=True)
+    determinism.make_repeatable(seed, deterministic=True)
     train, val, _ = samples.pictures(splits, root, SIZE, "memory")
     model = cnn.build(SIZE, len(classes_of(splits)), batch_norm_momentum=0.9)
-    fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
-    asked = engines.network(model, 32, policy="float32", engine="tensorflow")
+    training_loop.fit(model, train, val, training_loop.Schedule(EPOCHS, 32, 0.001, True, seed))
+    asked = inference_engine.network(model, 32, policy="float32", engine="tensorflow")
     answers = asked(read_many([root / path for path in paths_of(splits, "test")], SIZE))
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 
 def head_accuracy(vectors: embeddings.Embeddings, splits: pd.DataFrame, seed: int) -> float:
     """Test accuracy of a head on cached vectors."""
-    repeatable.make_repeatable(seed, deterministic=True)
+    determinism.make_repeatable(seed, deterministic=True)
     train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
     model = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
-    fitting.fit(model, train, val, fitting.Schedule(EPOCHS, 32, 0.001, True, seed))
-    asked = engines.network(model, 4096, policy="float32", engine="tensorflow")
+    training_loop.fit(model, train, val, training_loop.Schedule(EPOCHS, 32, 0.001, True, seed))
+    asked = inference_engine.network(model, 4096, policy="float32", engine="tensorflow")
     answers = asked(vectors.of(paths_of(splits, "test"))[:])
     return scores.accuracy(labels_of(splits, "test"), answers)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 try:
-    from realwaste.classifier import registry
     from realwaste.core import environment, log, start_up
     from realwaste.core.errors import UserError
+    from realwaste.models import registry
     from stages.launcher import params_file, process
 except ImportError as error:
     if error.name is None or error.name.split(".")[0] in {"realwaste", "stages"}:

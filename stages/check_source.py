@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from realwaste.core.file_names import printable
 from realwaste.core.files import read_csv, write_json
 from realwaste.core.log import logger
-from realwaste.sources import protection
-from realwaste.sources.file_names import printable
+from realwaste.sources import output_protection
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def main(params: "Params") -> None:
         sources |= {f"finetune_{name}.backbone": section.backbone or "", f"finetune_{name}.weights": section.weights}
     for parameter, source in sources.items():
         if source:
-            protection.refuse_source_inside(parameter, source, dependencies.outputs())
+            output_protection.refuse_source_inside(parameter, source, dependencies.outputs())
     # Without fetch's own list, as after a kill or an update of the code, the manifest knows them.
     lists = [path for path in (Path("data/fetched.csv"), Path("data/manifest.csv")) if path.exists()]
     fetched = read_csv(lists[0]) if lists else pd.DataFrame(columns=["path", "bytes"])
-    moved = protection.move_added(_RAW, fetched, _ADDED)
+    moved = output_protection.move_added(_RAW, fetched, _ADDED)
     if moved:
         some = ", ".join(printable(path) for path in moved[:_NAMED])
         rest = f" and {len(moved) - _NAMED} more" if len(moved) > _NAMED else ""

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from realwaste.network import cnn
-from realwaste.network.augmentation import Augment
-from realwaste.training.fitting import Schedule
+from realwaste.models import cnn
+from realwaste.models.augmentation import Augment
+from realwaste.training.training_loop import Schedule
 
 if TYPE_CHECKING:
     import keras

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from realwaste.classifier import registry
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json, write_text
 from realwaste.core.log import logger
+from realwaste.models import registry
 from realwaste.report import comparison, factors, figures, html_report, model_card, table1
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.classifier import registry
 from realwaste.core import start_up
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
+from realwaste.models import registry
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
@@ -29,20 +29,20 @@ def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, 
     """Leave the vectors in `target`; what metrics say of them."""
     # TensorFlow, which a backbone that is off need not wait for.
     with start_up.without_notes():
-        from realwaste.backbone import feature_extractor
-        from realwaste.compute import device, precision, resume
-        from realwaste.embedding import embeddings, engines, local
-        from realwaste.images.variation import Variation, View
-        from realwaste.inference.engines import resolve
+        from realwaste.embedding import embeddings, extraction, local_extraction
+        from realwaste.images.augmented_views import Variation, View
+        from realwaste.models import feature_extractor
+        from realwaste.runtime import device, precision, resume
+        from realwaste.runtime.inference_engine import resolve
 
     policy = precision.resolve(base.precision)
     runs = resolve(base.inference, policy)
     made = device.record(policy, base.engine, runs)
     device.say(made)
     built = feature_extractor.fetched(Path("data/weights") / name, own.image_size)
-    embed = engines.of(base.engine, built.model)
+    embed = extraction.of(base.engine, built.model)
     paths = read_csv(Path("data/images.csv"))["path"].tolist()
-    job = local.Job(
+    job = local_extraction.Job(
         Path("data/raw"), paths, policy, runs, own.image_size, own.embed_batch_size, deterministic=base.deterministic
     )
     work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy, "inference": runs}

@@ -10,33 +10,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from realwaste.classifier import model_file, registry, session, temperature_scaling
-from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.classifier.probabilities import Probabilities
-from realwaste.classifier.session import Session
-from realwaste.commands import export
-from realwaste.commands.export import Format
-from realwaste.compute import device
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
 from realwaste.evaluation import (
-    answers,
     architecture,
     calibration,
     classification,
     cost,
     external_sets,
     learning_curve,
-    predictions,
+    model_predictions,
+    prediction_table,
 )
 from realwaste.evaluation.external_sets import ExternalSet
-from realwaste.finetuning import cross_validation, head
-from realwaste.finetuning.phases import Recipe
-from realwaste.inference import engines
-from realwaste.training.fitting import Schedule
+from realwaste.models import export, model_file, registry, session, temperature_scaling
+from realwaste.models.export import Format
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.probabilities import Probabilities
+from realwaste.models.session import Session
+from realwaste.runtime import device, inference_engine
+from realwaste.training import head, head_cross_validation
+from realwaste.training.finetune import Recipe
+from realwaste.training.training_loop import Schedule
 from stages import learning_curves
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ def main(params: "Params") -> None:
     write_json(Path("metrics/cost.json"), about | {name: own.cost for name, own in found.items()})
     curves = {name: own["learning_curve"] for name, own in scored.items() if "learning_curve" in own}
     for name, table in (
-        ("confusion", predictions.confusions(whole[whole["split"] == "test"])),
+        ("confusion", prediction_table.confusions(whole[whole["split"] == "test"])),
         ("reliability", pd.concat([own.reliability for own in each], ignore_index=True)),
         ("architecture", pd.concat([own.structure for own in each], ignore_index=True)),
         ("learning_curve", learning_curve.table(curves)),
@@ -95,7 +93,7 @@ def _of_model(params: "Params", name: str, splits: pd.DataFrame, outside: dict[s
     probabilities, told = _answers(params.base.inference, classifier, asked, splits)
     told |= _other_splits(recipe := _recipe(params, name, splits), params, name, splits)
     told |= learning_curves.of(params, name, recipe, splits, facts.precision)
-    rows = predictions.rows(splits, name, probabilities, labels.classes_of(splits))
+    rows = prediction_table.rows(splits, name, probabilities, labels.classes_of(splits))
     tested = rows[rows["split"] == "test"]
     measured, reliability = _scores(tested, facts)
     costs = _cost(classifier, opened(rows=1), RAW / splits["path"].iloc[0], params.evaluate)
@@ -105,7 +103,9 @@ def _of_model(params: "Params", name: str, splits: pd.DataFrame, outside: dict[s
         reliability=reliability,
         cost=costs | architecture.totals(structure),
         structure=structure.assign(model=name),
-        machine=device.record(facts.precision, inference=engines.resolve(params.base.inference, facts.precision)),
+        machine=device.record(
+            facts.precision, inference=inference_engine.resolve(params.base.inference, facts.precision)
+        ),
         outside={set_name: _outside(one, asked, tested) for set_name, one in outside.items()},
         said=_said(facts, measured),
     )
@@ -129,11 +129,11 @@ def _answers(
     files, vectors = [RAW / path for path in splits["path"]], None
     if head.is_enough(classifier.model):
         vectors = embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist())
-    probabilities, facts = answers.facts(asked.of_files(files, vectors), classifier.novelty, tested, name)
+    probabilities, facts = model_predictions.facts(asked.of_files(files, vectors), classifier.novelty, tested, name)
     if name in registry.BACKBONES:
         of_test = [files[row] for row in tested], None if vectors is None else vectors[tested]
         known = labels.labels_of(splits, "test")
-        facts |= answers.repeats(classifier, Path(f"models/{name}_heads.npz"), of_test, known, inference)
+        facts |= model_predictions.repeats(classifier, Path(f"models/{name}_heads.npz"), of_test, known, inference)
     return probabilities, facts
 
 
@@ -151,7 +151,7 @@ def _other_splits(recipe: Recipe | None, params: "Params", name: str, splits: pd
     if recipe is None or not params.evaluate.fold_repeats:
         return {}
     classes = labels.classes_of(splits)
-    found = cross_validation.repeated(
+    found = head_cross_validation.repeated(
         embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist()),
         np.searchsorted(classes, splits["label"]),
         splits["group"].to_numpy(),
@@ -181,7 +181,7 @@ def _export_sizes(classifier: Classifier, formats: Sequence[Format]) -> dict[str
 
 def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:
     """The test figures, and the reliability table before and after calibration."""
-    labels, raw = predictions.labels_of(tested), predictions.probabilities_of(tested)
+    labels, raw = prediction_table.labels_of(tested), prediction_table.probabilities_of(tested)
     calibrated = temperature_scaling.tempered(raw, facts.temperature)
     tables = [
         calibration.reliability(labels, own).assign(model=facts.name, probabilities=said)

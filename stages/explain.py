@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.classifier import model_file, registry
 from realwaste.core.files import is_stage_output, read_csv, replacing, write_json
 from realwaste.core.log import logger
-from realwaste.explanation import gallery, mistakes
+from realwaste.evaluation import gallery, mistakes
+from realwaste.models import model_file, registry
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from realwaste.classifier import registry
 from realwaste.core.files import replacing, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.sources import dataset, pretrained, protection
+from realwaste.models import registry
+from realwaste.sources import backbone_weights, image_source, output_protection
 from realwaste.sources.stand_ins import StandIns
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ def main(params: "Params") -> None:
             registry.mark_off(folder)
             continue
         parameter = f"finetune_{name}.weights"
-        records[name] = pretrained.fetch(
+        records[name] = backbone_weights.fetch(
             own.backbone, own.weights, folder, seed=seed, parameter=parameter, stand_ins=stand_ins
         )
     with replacing(Path("data/raw")) as images:
-        fetched = dataset.fetch(
+        fetched = image_source.fetch(
             params.fetch.source,
             images,
             sha256=params.fetch.sha256,
@@ -44,7 +44,7 @@ def main(params: "Params") -> None:
             stand_ins=stand_ins,
         )
         # Before they are in their place: check_source takes what is there and not in the list for a person's.
-        write_csv(Path("data/fetched.csv"), protection.listing(images))
+        write_csv(Path("data/fetched.csv"), output_protection.listing(images))
     stand_ins.say()
     # Beside the metrics, without the weights: a new backbone must not touch what depends on the images alone.
     record = asdict(fetched)

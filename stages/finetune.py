@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from realwaste.classifier import registry
 from realwaste.core import start_up
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of
+from realwaste.models import registry
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
-    from realwaste.finetuning.phases import Recipe
+    from realwaste.training.finetune import Recipe
     from stages.launcher.params import Base, Finetune, Params
 
 RAW = Path("data/raw")
@@ -41,12 +41,11 @@ def _finetune(
     """Leave the model and its repeats; the history of its training, and what metrics say of it."""
     # TensorFlow, which a backbone that is off need not wait for.
     with start_up.without_notes():
-        from realwaste.backbone import feature_extractor
-        from realwaste.classifier import model_file, session, test_time_augmentation
-        from realwaste.classifier.model_file import Classifier, Facts
-        from realwaste.compute import device, precision, resume
         from realwaste.embedding import embeddings
-        from realwaste.finetuning import head, phases, unfreezing
+        from realwaste.models import feature_extractor, model_file, session, test_time_augmentation
+        from realwaste.models.model_file import Classifier, Facts
+        from realwaste.runtime import device, precision, resume
+        from realwaste.training import finetune, head, unfreezing
 
     splits, policy = read_csv(Path("data/splits.csv")), precision.resolve(base.precision)
     classes, dataset, folder = tuple(classes_of(splits)), fetched["dataset"], Path("data/weights") / name
@@ -56,12 +55,12 @@ def _finetune(
     made = device.record(policy if own.unfreeze else "float32")
     device.say(made)
     recipe = _recipe(own, base, len(classes), policy, folder)
-    cached = phases.vectors_of(splits, vectors, embeddings.load_views(Path(f"data/embeddings/{name}")))
-    pictures = phases.pictures_of(splits, RAW, own.image_size) if own.unfreeze else None
+    cached = finetune.vectors_of(splits, vectors, embeddings.load_views(Path(f"data/embeddings/{name}")))
+    pictures = finetune.pictures_of(splits, RAW, own.image_size) if own.unfreeze else None
     work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
     with resume.state(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as kept:
-        repeats = [phases.fit(recipe, cached, pictures, seed, kept)[0] for seed in base.seeds]
-        learned, trained = phases.fit(recipe, cached, pictures, base.seed, kept)
+        repeats = [finetune.fit(recipe, cached, pictures, seed, kept)[0] for seed in base.seeds]
+        learned, trained = finetune.fit(recipe, cached, pictures, base.seed, kept)
         whole = learned if own.unfreeze else head.join(built.model, learned)
         started, size = (built.facts["backbone"], built.facts["weights"]), own.embed_batch_size
         views = own.test_flips, own.test_crops
@@ -78,10 +77,10 @@ def _finetune(
 
 
 def _recipe(own: "Finetune", base: "Base", classes: int, policy: str, folder: Path) -> "Recipe":
-    from realwaste.backbone import feature_extractor
-    from realwaste.finetuning.phases import End, Recipe
-    from realwaste.network.augmentation import Augment
-    from realwaste.training.fitting import Schedule
+    from realwaste.models import feature_extractor
+    from realwaste.models.augmentation import Augment
+    from realwaste.training.finetune import End, Recipe
+    from realwaste.training.training_loop import Schedule
 
     # In float32 whatever base.precision says: two small matrices gain nothing.
     schedule = Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, base.seed)

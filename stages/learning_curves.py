@@ -8,21 +8,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realwaste.classifier import registry, test_time_augmentation
-from realwaste.classifier.probabilities import defined
-from realwaste.compute import resume
-from realwaste.compute.repeatable import make_repeatable
 from realwaste.core.files import replacing
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
 from realwaste.evaluation import learning_curve
 from realwaste.evaluation.learning_curve import Answer, Rows
-from realwaste.finetuning import phases
-from realwaste.finetuning.phases import Parts, Recipe
 from realwaste.images.reader import read_ahead
-from realwaste.inference import engines
-from realwaste.training import fitting, samples
+from realwaste.models import registry, test_time_augmentation
+from realwaste.models.probabilities import defined
+from realwaste.runtime import inference_engine, resume
+from realwaste.runtime.determinism import make_repeatable
+from realwaste.training import finetune, samples, training_loop
+from realwaste.training.finetune import Parts, Recipe
 from realwaste.training.samples import Samples
 from stages import cnn_recipe
 from stages.launcher import dependencies
@@ -57,13 +55,15 @@ def of(params: "Params", name: str, recipe: Recipe | None, splits: pd.DataFrame,
 
 def _head(name: str, recipe: Recipe, splits: pd.DataFrame) -> Answer:
     cached = embeddings.load(Path(f"data/embeddings/{name}"))
-    parts, asked = phases.vectors_of(splits, cached), cached.of(labels.paths_of(splits, "test"))
+    parts, asked = finetune.vectors_of(splits, cached), cached.of(labels.paths_of(splits, "test"))
 
     def answer(rows: Rows, seed: int) -> NDArray[np.bool_]:
         # Validation images only watch: the last epoch is kept.
         own = Parts(_rows(parts.train, rows), parts.val)
-        fitted, _ = phases.fit_head(own, recipe, seed, silent=True)
-        return _right(engines.network(fitted, len(asked), policy="float32", engine="tensorflow")(asked[:]), splits)
+        fitted, _ = finetune.fit_head(own, recipe, seed, silent=True)
+        return _right(
+            inference_engine.network(fitted, len(asked), policy="float32", engine="tensorflow")(asked[:]), splits
+        )
 
     return answer
 
@@ -84,10 +84,10 @@ def _cnn(params: "Params", splits: pd.DataFrame, policy: str, kept: Path) -> Ans
         model = cnn_recipe.model(own, len(labels.classes_of(splits)))
         checkpoint = kept / f"training_{images}_{seed}"
         schedule = cnn_recipe.schedule(own, seed, policy)
-        trained = fitting.fit(model, _rows(train, rows), val, schedule, checkpoint=checkpoint, silent=True)
+        trained = training_loop.fit(model, _rows(train, rows), val, schedule, checkpoint=checkpoint, silent=True)
         logger.debug("the CNN on %d of its images: %s", images, trained.line())
         asked = test_time_augmentation.averaged(model, own.test_flips)
-        network = engines.network(asked, at_once, policy=policy, engine="tensorflow")
+        network = inference_engine.network(asked, at_once, policy=policy, engine="tensorflow")
         batches = read_ahead(files, own.image_size, at_once)
         right = _right(np.concatenate([network(pictures) for pictures in batches]), splits)
         with replacing(done) as temporary, temporary.open("wb") as file:

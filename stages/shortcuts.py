@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from realwaste.classifier import registry
 from realwaste.core import start_up
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
+from realwaste.models import registry
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
@@ -40,19 +40,18 @@ def main(params: "Params") -> None:
 def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, Any]:
     """What heads score that see a part of each picture, or a poorer one."""
     with start_up.without_notes():
-        from realwaste.backbone import feature_extractor
-        from realwaste.compute import device, precision, repeatable
-        from realwaste.inference import engines
-        from realwaste.shortcuts import probes
+        from realwaste.evaluation import background_probes
+        from realwaste.models import feature_extractor
+        from realwaste.runtime import determinism, device, inference_engine, precision
 
     own, policy = params.shortcuts, precision.resolve(params.base.precision)
-    runs = engines.resolve(params.base.inference, policy)
+    runs = inference_engine.resolve(params.base.inference, policy)
     made = device.record(policy, inference=runs)
-    repeatable.make_repeatable(0, deterministic=params.base.deterministic)
+    determinism.make_repeatable(0, deterministic=params.base.deterministic)
     taken = splits.iloc[labels.sample(splits["number"].to_numpy(), own.images, params.base.seed)]
     built = feature_extractor.fetched(weights, own.image_size)
-    network = engines.network(built.model, own.batch_size, policy=policy, engine=runs)
-    vectors = probes.vectors(network, [RAW / path for path in taken["path"]], own.image_size)
+    network = inference_engine.network(built.model, own.batch_size, policy=policy, engine=runs)
+    vectors = background_probes.vectors(network, [RAW / path for path in taken["path"]], own.image_size)
     numbers, groups = taken["number"].to_numpy(), taken["group"].to_numpy()
     return {
         "machine": made,
@@ -60,29 +59,28 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
         "image_size": own.image_size,
         "images": len(taken),
         "groups": len(set(groups)),
-        "heads": probes.accuracies(vectors, numbers, groups, own.folds),
+        "heads": background_probes.accuracies(vectors, numbers, groups, own.folds),
     }
 
 
 def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
     """What each trained model answers for validation images whose frame or middle is not theirs."""
-    from realwaste.classifier import session
-    from realwaste.evaluation import predictions
-    from realwaste.shortcuts import trained
+    from realwaste.evaluation import background_swaps, prediction_table
+    from realwaste.models import session
 
     known = val["number"].to_numpy()
     most = max(len(set(known)), round(params.shortcuts.asked * images))
     taken = val.iloc[labels.sample(known, most, params.base.seed)]
     numbers, groups = taken["number"].to_numpy(), taken["group"].to_numpy()
-    rows = trained.others(numbers, params.base.seed)
+    rows = background_swaps.others(numbers, params.base.seed)
     files = [RAW / path for path in taken["path"]]
     whole = read_csv(Path("data/predictions.csv")).set_index(["model", "path"])
     found = {}
     for name in registry.on():
         asked = session.opened(registry.file(name), inference=params.base.inference)
-        answers = trained.answers(asked, files, [files[row] for row in rows])
-        as_it_is = predictions.probabilities_of(whole.loc[name].loc[taken["path"]])
-        found[name] = {"images": len(taken)} | trained.summary(
+        answers = background_swaps.answers(asked, files, [files[row] for row in rows])
+        as_it_is = prediction_table.probabilities_of(whole.loc[name].loc[taken["path"]])
+        found[name] = {"images": len(taken)} | background_swaps.summary(
             {"whole": as_it_is} | answers, numbers, numbers[rows], groups
         )
     return found

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.dataset import leakage, shorter_runs, split
+from realwaste.dataset import grouped_runs, leakage, split
 from realwaste.dataset.labels import PARTS
 from realwaste.report import figures
 
@@ -26,7 +26,7 @@ def main(params: "Params") -> None:
         about["leakage"] = leakage.between(splits, near)
         _say_given(own, about["leakage"])
     elif strategy == "grouped":
-        splits = shorter_runs.grouped_in_runs(manifest, groups, ratios.block, near, **wanted, seed=seed)
+        splits = grouped_runs.grouped_in_runs(manifest, groups, ratios.block, near, **wanted, seed=seed)
     else:
         splits = split.stratified(manifest, **wanted, seed=seed)
     exposed, summary = leakage.exposure(splits, near), split.summary(splits)
@@ -35,7 +35,7 @@ def main(params: "Params") -> None:
         def smaller(most_off: float) -> int | None:
             if strategy != "grouped":
                 return None
-            return shorter_runs.smaller_block(manifest, ratios.block, near, most_off, **wanted, seed=seed)
+            return grouped_runs.smaller_block(manifest, ratios.block, near, most_off, **wanted, seed=seed)
 
         _say_drawn(own, split.remark(splits, wanted, smaller))
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from realwaste.classifier import registry
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.dataset import relabelling
+from realwaste.dataset import label_corrections
 from realwaste.dataset.labels import classes_of
 from realwaste.embedding import embeddings
-from realwaste.evaluation import linear_probe, suspects
+from realwaste.evaluation import label_errors, linear_probe
+from realwaste.models import registry
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
@@ -33,8 +33,8 @@ def main(params: "Params") -> None:
             continue
         vectors = embeddings.load(stored).of(manifest["path"].tolist())
         answers[name] = linear_probe.out_of_sample(vectors, labels, groups, params.suspects.folds)
-    table = suspects.ranked(manifest, classes, list(answers.values()))
-    decided = manifest.loc[relabelling.holding(manifest, relabelling.load()), "path"]
+    table = label_errors.ranked(manifest, classes, list(answers.values()))
+    decided = manifest.loc[label_corrections.holding(manifest, label_corrections.load()), "path"]
     table = table[~table["path"].isin(decided)]
     doubted = int((table["models_disagreeing"] == len(answers)).sum())
     write_csv(Path("data/suspects.csv"), table)

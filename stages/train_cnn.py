@@ -4,16 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.classifier import model_file, novelty, registry, session, temperature_scaling, test_time_augmentation
-from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.classifier.session import Session
-from realwaste.compute import device, precision, resume
-from realwaste.compute.repeatable import make_repeatable
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of
-from realwaste.network import cnn
-from realwaste.training import batches, fitting, samples
+from realwaste.models import cnn, model_file, novelty, registry, session, temperature_scaling, test_time_augmentation
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.session import Session
+from realwaste.runtime import device, precision, resume
+from realwaste.runtime.determinism import make_repeatable
+from realwaste.training import batches, samples, training_loop
 from realwaste.training.samples import Samples
 from stages import cnn_recipe
 from stages.launcher import dependencies
@@ -42,7 +41,7 @@ def main(params: "Params") -> None:
 
     with resume.state("train_cnn", work, dependencies.files("train_cnn")) as kept:
         schedule = cnn_recipe.schedule(own, base.seed, policy)
-        trained = fitting.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
+        trained = training_loop.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
         live(trained.history)
         started, at_once = (
             (cnn.BACKBONE, cnn.WEIGHTS),

@@ -8,9 +8,9 @@ import pandas as pd
 
 from realwaste.core.files import read_json, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.dataset import manifest, relabelling
+from realwaste.dataset import label_corrections, manifest
 from realwaste.report import figures
-from realwaste.sources import published
+from realwaste.sources import realwaste_files
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
@@ -20,9 +20,9 @@ _NAMED = 5  # of lines that are not applied
 
 def main(params: "Params") -> None:
     fetched = read_json(Path("data/dataset.json"))
-    known = published.COUNTS if fetched["origin"] in {"realwaste", "realwaste-part"} else None
+    known = realwaste_files.COUNTS if fetched["origin"] in {"realwaste", "realwaste-part"} else None
     read = manifest.read(Path("data/raw"))
-    decided = relabelling.apply(read, relabelling.load())
+    decided = label_corrections.apply(read, label_corrections.load())
     say_unapplied(decided.unapplied)
     accepted, rejected, order = manifest.of(decided.table, known)
     if params.validate_images.on_reject == "fail":
@@ -54,4 +54,4 @@ def say_unapplied(unapplied: Mapping[str, str]) -> None:
         some = "; ".join(f"{path}: {reason}" for path, reason in list(unapplied.items())[:_NAMED])
         rest = f"; and {len(unapplied) - _NAMED} more" if len(unapplied) > _NAMED else ""
         lines = "1 line" if len(unapplied) == 1 else f"{len(unapplied)} lines"
-        logger.warning("%s: %s not applied: %s%s", relabelling.FILE, lines, some, rest)
+        logger.warning("%s: %s not applied: %s%s", label_corrections.FILE, lines, some, rest)

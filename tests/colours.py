@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from realwaste.classifier import model_file, novelty
-from realwaste.classifier.model_file import Facts
-from realwaste.classifier.novelty import Novelty
-from realwaste.classifier.session import Session
-from realwaste.commands import opening
-from realwaste.inference.engines import Network
+from realwaste.cli import model_loading
+from realwaste.models import model_file, novelty
+from realwaste.models.model_file import Facts
+from realwaste.models.novelty import Novelty
+from realwaste.models.session import Session
+from realwaste.runtime.inference_engine import Network
 
 SIZE, ROWS = 8, 4
 CLASSES = ("Blue", "Green", "Red")
@@ -57,4 +57,4 @@ def photo(path: Path, colour: tuple[int, int, int], shade: int = 0) -> Path:
 
 def use(monkeypatch) -> None:
     """Let commands ask such models."""
-    monkeypatch.setattr(opening, "session_of", opened)
+    monkeypatch.setattr(model_loading, "session_of", opened)

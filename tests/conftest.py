@@ -96,7 +96,7 @@ def ready_to_train(tmp_path: Path, images: Images) -> Path:
 @pytest.fixture
 def realwaste_manifest() -> pd.DataFrame:
     """One row for each image of RealWaste, by its published counts, without the images."""
-    from realwaste.sources.published import COUNTS
+    from realwaste.sources.realwaste_files import COUNTS
 
     rows = [
         (f"{label}/{label}_{number}.jpg", label) for label, count in COUNTS.items() for number in range(1, count + 1)

@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from realwaste.backbone import feature_extractor
-from realwaste.cluster import worker
+from realwaste.cluster import worker_environment
 from realwaste.core import log
 from realwaste.core.errors import UserError
-from realwaste.embedding import embeddings, engines, local, on_ray
+from realwaste.embedding import embeddings, extraction, local_extraction, ray_extraction
+from realwaste.models import feature_extractor
 
 SIZE, BATCH = 128, 2
 PARTS = "REALWASTE_TEST_PARTS"
@@ -26,7 +26,7 @@ _ON_THE_WAY = 4  # Ray hands the last parts over once the next are there
 def hold_all_but(parts: int, held: Path) -> None:
     """Have each call of an actor take a turn of `parts` and a few, or wait while the folder `held` is there."""
 
-    class HeldEmbedder(on_ray.Embedder):
+    class HeldEmbedder(ray_extraction.Embedder):
         def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
             for turn in range(parts + _ON_THE_WAY):
                 try:
@@ -37,12 +37,12 @@ def hold_all_but(parts: int, held: Path) -> None:
                     break
                 return super().__call__(batch)
             with suppress(FileNotFoundError):
-                (held / f"node-{worker.node()}").touch()
+                (held / f"node-{worker_environment.node()}").touch()
             while held.exists():
                 time.sleep(0.05)
             return super().__call__(batch)
 
-    on_ray.Embedder = HeldEmbedder  # type: ignore[misc]
+    ray_extraction.Embedder = HeldEmbedder  # type: ignore[misc]
 
 
 def main() -> int:
@@ -57,8 +57,8 @@ def main() -> int:
         hold_all_but(int(os.environ[PARTS]), folder / "held")
     model = feature_extractor.build("MobileNetV2", SIZE, None, seed=1)
     try:
-        job = local.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)
-        found = engines.of(engine, model)(job, kept=kept)
+        job = local_extraction.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)
+        found = extraction.of(engine, model)(job, kept=kept)
     except UserError as error:
         log.logger.error("%s", error)
         return 1

@@ -5,8 +5,8 @@ import numpy as np
 from conftest import picture
 from numpy.typing import NDArray
 
-from realwaste.backbone import feature_extractor
-from realwaste.finetuning import head
+from realwaste.models import feature_extractor
+from realwaste.training import head
 
 
 def extractor(name: str, image_size: int, weights: str = "random") -> keras.Model:

@@ -10,8 +10,7 @@ from realwaste.core import log
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split
-from realwaste.sweep import engines, trials
-from realwaste.training import fitting
+from realwaste.training import sweep, sweep_trials, training_loop
 
 EPOCHS, RATES = 6, [0.0001, 0.001, 0.01, 1e30]
 
@@ -21,15 +20,15 @@ def main() -> int:
     log.setup()
     table, *_ = manifest.scan(folder / "pictures")
     splits = split.stratified(table, train=0.6, val=0.2, test=0.2, seed=1)
-    schedule = fitting.Schedule(EPOCHS, 8, 0.0, True, 3)
+    schedule = training_loop.Schedule(EPOCHS, 8, 0.0, True, 3)
     network, prune = {"batch_norm_momentum": 0.9}, "--prune" in sys.argv
-    job = trials.Sweep(
+    job = sweep_trials.Sweep(
         RATES, splits, folder / "pictures", 48, "memory", network, schedule, deterministic=True, prune=prune
     )
     kept = folder / f"kept_{engine}"
     kept.mkdir(exist_ok=True)
     try:
-        tried = engines.of(engine)(job, kept=kept, live=lambda table: write_csv(folder / "live.csv", table))
+        tried = sweep.of(engine)(job, kept=kept, live=lambda table: write_csv(folder / "live.csv", table))
     except UserError as error:
         log.logger.error("%s", error)
         return 1

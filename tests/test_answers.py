@@ -18,13 +18,13 @@ from servers import PlayServer
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.classifier.novelty import UNLIKE
-from realwaste.commands import progress_bar
+from realwaste.cli import predict_download, predictions_csv, progress_bar
+from realwaste.cli.row_table import Column, RowTable
 from realwaste.core import log
 from realwaste.core.errors import UserError
-from realwaste.predict import address_download, answer_csv, prediction, remote
-from realwaste.predict.prediction import NOT_SURE
-from realwaste.predict.row_table import Column, RowTable
+from realwaste.models import image_predictions, remote_image
+from realwaste.models.image_predictions import NOT_SURE
+from realwaste.models.novelty import UNLIKE
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_rows_can_be_read_while_it_runs_and_the_file_comes_whole(here, monkeypat
     (here / "answers.csv").write_text(before)
     session = colours.opened(here / "models/cnn.keras")
     session = replace(session, classify=replace(session.classify, run=looked))
-    monkeypatch.setattr("realwaste.commands.opening.session_of", lambda path, at_most: session)
+    monkeypatch.setattr("realwaste.cli.model_loading.session_of", lambda path, at_most: session)
     _predict("many", "--csv", "answers.csv")
     assert seen == list(range(0, 40, colours.ROWS)), "each batch's rows are there before the next is asked about"
     assert len(_rows(here / "answers.csv")) == 40
@@ -128,12 +128,12 @@ def test_rows_can_be_read_while_it_runs_and_the_file_comes_whole(here, monkeypat
 
 
 def test_what_came_of_a_run_that_broke_off_stays(here, monkeypatch):
-    with pytest.raises(ZeroDivisionError), answer_csv.written(here / "a.csv", ["path", "class", "error"]) as write:
+    with pytest.raises(ZeroDivisionError), predictions_csv.written(here / "a.csv", ["path", "class", "error"]) as write:
         write(["one.jpg", "Red", None])
         raise ZeroDivisionError
     assert [row["path"] for row in _rows(here / "a.csv.part")] == ["one.jpg"]
     assert not (here / "a.csv").exists()
-    answer_csv.check(here / "a.csv", [])
+    predictions_csv.check(here / "a.csv", [])
     assert (here / "a.csv.part").exists()
 
 
@@ -167,7 +167,7 @@ def test_no_class_becomes_a_formula_and_bytes_that_are_no_text_come_through(here
     ],
 )
 def test_a_bad_place_for_the_spreadsheet_is_refused_before_a_model_is_opened(file, said, here, monkeypatch):
-    monkeypatch.setattr("realwaste.commands.opening.session_of", None)
+    monkeypatch.setattr("realwaste.cli.model_loading.session_of", None)
     os.mkfifo(here / "pipe")
     before = sorted(here.rglob("*"))
     refused = _predict("photos", "--csv", file, status=1)
@@ -260,7 +260,7 @@ def test_a_terminal_is_no_photograph(here, monkeypatch):
 
     monkeypatch.setattr(sys, "stdin", Terminal())
     with pytest.raises(UserError, match="must be one"):
-        remote.read_standard_input()
+        remote_image.read_standard_input()
 
 
 def test_photographs_at_addresses(here):
@@ -291,7 +291,7 @@ def test_a_web_page_a_video_and_what_never_ends_are_no_photographs(here, monkeyp
     def act(kind):
         return lambda exchange: (exchange.start(200, 3, Content_Type=kind), exchange.send(b"abc"))
 
-    monkeypatch.setattr(address_download, "MAX_BYTES", 1000)
+    monkeypatch.setattr(predict_download, "MAX_BYTES", 1000)
     with PlayServer() as server:
         server.serve("page", b"<html>")
         server.serve("large", b"x" * 5000)
@@ -385,7 +385,7 @@ def test_json_is_whole_or_no_json(here):
 
 def test_answers_of_photographs_without_an_end_come_at_once(here):
     endless = (here / f"photos/{name}.png" for name in cycle(["red", "blue"]))
-    coming = prediction.answers(colours.opened(here / "models/cnn.keras"), endless)
+    coming = image_predictions.answers(colours.opened(here / "models/cnn.keras"), endless)
     assert [answer.said for answer in islice(coming, 1000)] == ["Red", "Blue"] * 500
 
 

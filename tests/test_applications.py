@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from keras.src.utils import file_utils
 
-from realwaste.backbone.applications import APPLICATIONS, application, is_file
 from realwaste.core.errors import UserError
+from realwaste.models.applications import APPLICATIONS, application, is_file
 
 FEW = ("InceptionResNetV2", "DenseNet121", "MobileNetV2")
 
@@ -123,6 +123,6 @@ def test_path_or_name(backbone, expected):
 
 
 def test_table_needs_no_tensorflow():
-    code = "import sys, realwaste.backbone.applications; sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
+    code = "import sys, realwaste.models.applications; sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     environment = {"PYTHONPATH": "src"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -6,13 +6,12 @@ import keras
 import pytest
 from keras import layers
 
-from realwaste.backbone import feature_extractor
-from realwaste.classifier import test_time_augmentation as flips
 from realwaste.evaluation import architecture
-from realwaste.finetuning import head
-from realwaste.network import cnn
-from realwaste.network.augmentation import Augment
-from realwaste.report import blocks
+from realwaste.models import cnn, feature_extractor
+from realwaste.models import test_time_augmentation as flips
+from realwaste.models.augmentation import Augment
+from realwaste.report import architecture_diagram
+from realwaste.training import head
 
 
 def _table(backbone: str, size: int):
@@ -97,12 +96,12 @@ def test_a_file_that_takes_every_size_is_told_at_the_size_in_use(tmp_path):
 
 def test_what_learns_in_part_is_called_so():
     told = architecture.table(cnn.build(16, 2, batch_norm_momentum=0.9))
-    assert [box.state for box in blocks.boxes(told)][:4] == ["learned", "learned", "", ""]
+    assert [box.state for box in architecture_diagram.boxes(told)][:4] == ["learned", "learned", "", ""]
     frozen = told.assign(trained_parameters=0, trained_layers=0)
-    assert {box.state for box in blocks.boxes(frozen)} == {"frozen", ""}
+    assert {box.state for box in architecture_diagram.boxes(frozen)} == {"frozen", ""}
     few = told.assign(trained_parameters=1)
-    assert blocks.boxes(few)[0].state == "in part"
-    boxes = blocks.boxes(told)
+    assert architecture_diagram.boxes(few)[0].state == "in part"
+    boxes = architecture_diagram.boxes(told)
     assert all(one.top + one.height < other.top for one, other in pairwise(boxes))
     assert sum(box.share for box in boxes) == pytest.approx(1)
 
@@ -111,4 +110,4 @@ def test_what_learns_in_part_is_called_so():
     ("count", "said"), [(0, "0"), (896, "896"), (18_496, "18.5 k"), (999_900, "1 M"), (13_154_455_776, "13.2 G")]
 )
 def test_large_numbers_are_short(count, said):
-    assert blocks.short(count) == said
+    assert architecture_diagram.short(count) == said

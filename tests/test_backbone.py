@@ -10,9 +10,9 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
 
-from realwaste.backbone.applications import application
-from realwaste.backbone.feature_extractor import build, preprocessing_of
 from realwaste.core.errors import UserError
+from realwaste.models.applications import application
+from realwaste.models.feature_extractor import build, preprocessing_of
 
 LITE2 = Path(__file__).parents[2] / "shared" / "backbones" / "efficientnet_lite2.keras"
 

@@ -20,7 +20,7 @@ import realwaste
 from realwaste.core.cache_folder import cache_folder
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.log import logger
-from realwaste.sources import cache
+from realwaste.sources import download_cache
 from realwaste.sources.download import Policy
 
 CONTENT = bytes(range(256)) * 4000
@@ -28,7 +28,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 FETCH = """
 import sys
 from realwaste.core import log
-from realwaste.sources.cache import fetch_cached
+from realwaste.sources.download_cache import fetch_cached
 log.setup()
 sys.stdout.write(fetch_cached(sys.argv[1], check=lambda path: None).sha256)
 """
@@ -41,7 +41,10 @@ def is_long(path):
 
 
 fetch_cached = partial(
-    cache.fetch_cached, check=is_long, policy=Policy(stall_timeout_s=1, attempts=2, backoff_s=0.01), patience_s=0.3
+    download_cache.fetch_cached,
+    check=is_long,
+    policy=Policy(stall_timeout_s=1, attempts=2, backoff_s=0.01),
+    patience_s=0.3,
 )
 
 

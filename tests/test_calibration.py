@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from realwaste.classifier import temperature_scaling
-from realwaste.classifier.probabilities import log_loss
 from realwaste.evaluation import calibration
+from realwaste.models import temperature_scaling
+from realwaste.models.probabilities import log_loss
 
 
 @pytest.fixture

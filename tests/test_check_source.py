@@ -9,7 +9,7 @@ from tiny_pipeline import ran, run
 from benchmarks.parts.workspace import set_params
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
-from realwaste.sources import protection
+from realwaste.sources import output_protection
 
 
 def _contents(root: Path) -> dict[str, bytes]:
@@ -38,7 +38,7 @@ def test_what_fetch_did_not_bring_is_moved_out_and_never_over_another(clone):
     raw, added = clone / "data/raw", clone / "data/added"
     (raw / "Glass").mkdir(parents=True)
     (raw / "Glass/theirs.jpg").write_bytes(b"theirs")
-    write_csv(clone / "data/fetched.csv", protection.listing(raw))
+    write_csv(clone / "data/fetched.csv", output_protection.listing(raw))
     files = {"mine.jpg": b"mine", "theirs.jpg": b"mended by hand", ".DS_Store": b"x"}
     for name, content in files.items():
         (raw / "Glass" / name).write_bytes(content)
@@ -86,7 +86,7 @@ def test_photographs_in_data_raw_survive_dvc(clone):
 
 def _refused(source: Path | str, outputs: list[Path]) -> str:
     with pytest.raises(UserError, match=r"fetch\.source must lie outside") as refused:
-        protection.refuse_source_inside("fetch.source", str(source), outputs)
+        output_protection.refuse_source_inside("fetch.source", str(source), outputs)
     assert len(str(refused.value).splitlines()) == 2
     return str(refused.value)
 
@@ -96,7 +96,7 @@ def test_no_link_and_no_table_leads_into_an_output(images, tmp_path):
     photos = images(inside="photos", glass=2, metal=2)
     outputs = [raw, tmp_path / "models/cnn.keras"]
     for source in (photos, "auto", "MobileNetV2", "https://example.com/data/raw", tmp_path / "missing"):
-        protection.refuse_source_inside("fetch.source", str(source), outputs)
+        output_protection.refuse_source_inside("fetch.source", str(source), outputs)
     (tmp_path / "link").symlink_to(raw / "glass")
     for inside in (
         raw,
@@ -120,9 +120,9 @@ def test_no_link_and_no_table_leads_into_an_output(images, tmp_path):
 def test_a_linked_file_is_not_taken_out(images, tmp_path):
     """As DVC's own, where its cache is linked to; of a person's link the file stays where it is."""
     raw = images(inside="raw", glass=2)
-    known = protection.listing(raw)
+    known = output_protection.listing(raw)
     assert list(known["path"]) == ["glass/glass_1.jpg", "glass/glass_2.jpg"]
     (raw / "glass/linked.jpg").symlink_to(raw / "glass/glass_1.jpg")
-    assert protection.move_added(raw, known, tmp_path / "added") == []
-    assert protection.move_added(tmp_path / "missing", known, tmp_path / "added") == []
+    assert output_protection.move_added(raw, known, tmp_path / "added") == []
+    assert output_protection.move_added(tmp_path / "missing", known, tmp_path / "added") == []
     assert not (tmp_path / "added").exists()

@@ -11,12 +11,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.classifier.model_file import Facts
-from realwaste.classifier.novelty import UNLIKE, Novelty
-from realwaste.classifier.session import Session
-from realwaste.commands import opening
-from realwaste.inference.engines import Network
-from realwaste.labelling import acquisition, choice
+from realwaste.cli import choose_acquisition, choose_selection, model_loading
+from realwaste.models.model_file import Facts
+from realwaste.models.novelty import UNLIKE, Novelty
+from realwaste.models.session import Session
+from realwaste.runtime.inference_engine import Network
 
 CLASSES = ("Blue", "Green", "Red")
 COLORS = {"red": (250, 10, 10), "green": (10, 250, 10), "purple": (130, 0, 120), "teal": (0, 130, 120)}
@@ -55,36 +54,36 @@ def choose(photos, tmp_path, monkeypatch):
     known = Novelty(np.array([[1, 0, 0], [0, 1, 0]], np.float16), 0.2)
     models = {None: _session(novelty=known), "cnn": _session(novelty=known), "turned": _session("turned", 1)}
     models["other"] = _session("other", classes=("A", "B", "C"))
-    monkeypatch.setattr(opening, "chosen", lambda name: name)
-    monkeypatch.setattr(opening, "session_of", lambda name, at_most: models[name])
+    monkeypatch.setattr(model_loading, "chosen", lambda name: name)
+    monkeypatch.setattr(model_loading, "session_of", lambda name, at_most: models[name])
     return lambda *arguments: CliRunner().invoke(app, ["choose", str(photos), *map(str, arguments)])
 
 
 def test_uncertainty_is_one_minus_the_margin():
     rows = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0, 1, 0]])
-    np.testing.assert_allclose(acquisition.uncertainty(rows), [0.8, 1, 0])
-    np.testing.assert_array_equal(acquisition.uncertainty(np.ones((2, 1))), [0, 0])
+    np.testing.assert_allclose(choose_acquisition.uncertainty(rows), [0.8, 1, 0])
+    np.testing.assert_array_equal(choose_acquisition.uncertainty(np.ones((2, 1))), [0, 0])
 
 
 def test_the_least_sure_are_spread_over_what_there_is_to_see():
     """Three objects, each photographed ten times, one of them the least sure of all; and others that are known."""
     chance = np.random.default_rng(0)
     objects = np.repeat(np.arange(4), 10)
-    vectors = acquisition.unit((np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32))
+    vectors = choose_acquisition.unit((np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32))
     uncertain = np.array([0.95, 0.9, 0.85, 0.01])[objects] + chance.uniform(0, 0.01, 40)
-    rows = acquisition.chosen(uncertain, vectors, 3)
+    rows = choose_acquisition.chosen(uncertain, vectors, 3)
     assert sorted(objects[rows]) == [0, 1, 2]
     assert uncertain[rows].tolist() == sorted(uncertain[rows], reverse=True)
     assert set(objects[np.argsort(-uncertain)[:3]]) == {0}
-    np.testing.assert_array_equal(rows, acquisition.chosen(uncertain, vectors, 3))
+    np.testing.assert_array_equal(rows, choose_acquisition.chosen(uncertain, vectors, 3))
     # Of as many as are chosen nothing is left to spread.
-    assert set(objects[acquisition.chosen(uncertain, vectors, 10, oversampled=1)]) == {0}
+    assert set(objects[choose_acquisition.chosen(uncertain, vectors, 10, oversampled=1)]) == {0}
 
 
 def test_all_are_chosen_where_there_are_no_more_and_the_same_picture_several_times_fills_up():
     uncertain = np.array([0.1, 0.9, 0.5])
-    assert acquisition.chosen(uncertain, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
-    same = acquisition.chosen(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
+    assert choose_acquisition.chosen(uncertain, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
+    same = choose_acquisition.chosen(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
     assert len(set(same)) == 6
 
 
@@ -104,7 +103,7 @@ def test_each_file_has_its_own_features_with_unreadable_ones_between(views, phot
 
         two = replace(extract, run=both, shape=(2, *extract.shape))
         asked = replace(asked, prepare=lambda: two, classify=replace(classify, run=of_both))
-    found = list(choice.answers(asked, paths))
+    found = list(choose_selection.answers(asked, paths))
     assert [answer.error for answer, _ in found] == [None, "not an image", None, "not an image", None]
     assert [vector is None for _, vector in found] == [False, True, False, True, False]
     for place, name in {0: "red", 2: "green", 4: "teal"}.items():
@@ -116,7 +115,7 @@ def test_each_file_has_its_own_features_with_unreadable_ones_between(views, phot
 def test_a_model_that_diverged_has_no_answer(photos):
     asked = _session()
     lost = replace(asked, classify=replace(asked.classify, run=lambda rows: np.full((len(rows), 3), np.nan)))
-    found = choice.made([list(choice.answers(lost, [photos / "red.png"]))], CLASSES, 3)
+    found = choose_selection.made([list(choose_selection.answers(lost, [photos / "red.png"]))], CLASSES, 3)
     assert found.chosen == []
     assert [error for _, error in found.errors] == ["the model's answer is no number: its training diverged"]
 

@@ -15,7 +15,7 @@ from benchmarks.parts.workspace import set_params
 from realwaste.core.files import read_csv, read_json, write_csv
 from realwaste.dataset import leakage, manifest, split
 from realwaste.dataset.labels import classes_of
-from realwaste.evaluation import predictions
+from realwaste.evaluation import prediction_table
 
 NUMBERS = ["01", "02", "1e3", "NA", "True", "nan"]
 SIGNS = ["-x", "=1+1", "$_{$", "a,b", "it's", '"quoted"', "<b>&amp;", "a;b"]
@@ -44,11 +44,11 @@ def test_tables_read_back_as_they_were(tmp_path, classes):
     write_csv(tmp_path / "splits.csv", splits.assign(group=group))
     splits = read_csv(tmp_path / "splits.csv")
     probabilities = np.eye(len(classes))[np.arange(len(splits)) % len(classes)]
-    write_csv(tmp_path / "predictions.csv", predictions.rows(splits, "cnn", probabilities, classes_of(splits)))
+    write_csv(tmp_path / "predictions.csv", prediction_table.rows(splits, "cnn", probabilities, classes_of(splits)))
     table = read_csv(tmp_path / "predictions.csv")
-    assert predictions.classes_of(table) == sorted(classes)
-    assert (np.array(sorted(classes))[predictions.labels_of(table)] == table["label"]).all()
-    np.testing.assert_array_equal(predictions.probabilities_of(table), probabilities)
+    assert prediction_table.classes_of(table) == sorted(classes)
+    assert (np.array(sorted(classes))[prediction_table.labels_of(table)] == table["label"]).all()
+    np.testing.assert_array_equal(prediction_table.probabilities_of(table), probabilities)
 
 
 def test_a_hash_of_digits_stays_text(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from realwaste.evaluation import clusters, intervals, scores
+from realwaste.evaluation import cluster_bootstrap, intervals, scores
 
 CLASSES = 3
 SETS = 2_000
@@ -38,14 +38,14 @@ def test_intervals_of_groups_hold_the_truth_as_often_as_they_say(count, right):
         answers, both = np.eye(CLASSES)[first], (first == labels, second == labels)
         # The F1 is that of the accuracy: classes are alike, and mistakes fall on the others evenly.
         found = {
-            "accuracy": (right, clusters.accuracy_interval(both[0], groups, resamples=RESAMPLES)),
-            "macro F1": (right, clusters.macro_f1_interval(labels, answers, groups, resamples=RESAMPLES)),
-            "difference": (0.0, clusters.difference_interval(*both, groups, resamples=RESAMPLES)),
+            "accuracy": (right, cluster_bootstrap.accuracy_interval(both[0], groups, resamples=RESAMPLES)),
+            "macro F1": (right, cluster_bootstrap.macro_f1_interval(labels, answers, groups, resamples=RESAMPLES)),
+            "difference": (0.0, cluster_bootstrap.difference_interval(*both, groups, resamples=RESAMPLES)),
             "images alone": (right, scores.accuracy_interval(labels, answers)),
         }
         for name, (truth, (low, high)) in found.items():
             held[name] += low <= truth <= high
-        alarms += clusters.permutation_test(*both, groups) < 0.05
+        alarms += cluster_bootstrap.permutation_test(*both, groups) < 0.05
     shares = {name: times / SETS for name, times in held.items()}
     alone = shares.pop("images alone")
     assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
@@ -58,7 +58,9 @@ def test_with_an_image_a_group_the_permutation_test_is_mcnemars():
         right = np.r_[np.ones(first, bool), np.zeros(second, bool), np.ones(5, bool)]
         other = np.r_[~right[: first + second], np.ones(5, bool)]
         groups = np.random.default_rng(0).permutation(len(right))
-        assert clusters.permutation_test(right, other, groups) == pytest.approx(scores.mcnemar(right, other), rel=1e-9)
+        assert cluster_bootstrap.permutation_test(right, other, groups) == pytest.approx(
+            scores.mcnemar(right, other), rel=1e-9
+        )
 
 
 def test_one_object_is_one_case():
@@ -66,15 +68,15 @@ def test_one_object_is_one_case():
     groups = np.repeat(np.arange(4), 40)
     first, second = groups < 2, groups < 3
     assert scores.mcnemar(first, second) < 1e-9
-    assert clusters.permutation_test(first, second, groups) == 1.0
+    assert cluster_bootstrap.permutation_test(first, second, groups) == 1.0
 
 
 def test_where_nothing_shows_how_alike_the_photographs_of_an_object_are():
     right, groups = np.ones(60, bool), np.repeat(np.arange(5), 12)
-    assert clusters.accuracy_interval(right, groups) == scores.wilson_interval(1.0, 5)
-    assert clusters.accuracy_interval(np.arange(60) < 50, np.zeros(60, int)) == (0, 1)
-    assert clusters.difference_interval(right, ~right, np.zeros(60, int)) == (-1, 1)
-    low, high = clusters.difference_interval(right, ~right, groups)
+    assert cluster_bootstrap.accuracy_interval(right, groups) == scores.wilson_interval(1.0, 5)
+    assert cluster_bootstrap.accuracy_interval(np.arange(60) < 50, np.zeros(60, int)) == (0, 1)
+    assert cluster_bootstrap.difference_interval(right, ~right, np.zeros(60, int)) == (-1, 1)
+    low, high = cluster_bootstrap.difference_interval(right, ~right, groups)
     assert low < 1 <= high
 
 
@@ -88,8 +90,8 @@ def test_the_wider_interval_leads():
 def test_groups_of_one_image_have_about_the_interval_of_images():
     labels, answers, _, _ = _drawn(np.random.default_rng(0), 60, 0.8)
     groups, said = np.arange(len(labels)), np.eye(CLASSES)[answers]
-    found = clusters.accuracy_interval(answers == labels, groups)
+    found = cluster_bootstrap.accuracy_interval(answers == labels, groups)
     assert found == pytest.approx(scores.accuracy_interval(labels, said), abs=0.01)
-    assert clusters.macro_f1_interval(labels, said, groups) == pytest.approx(
+    assert cluster_bootstrap.macro_f1_interval(labels, said, groups) == pytest.approx(
         scores.macro_f1_interval(labels, said), abs=0.01
     )

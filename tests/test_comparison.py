@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste.evaluation import classification, predictions
+from realwaste.evaluation import classification, prediction_table
 from realwaste.report import comparison, factors, figures, table1
 
 CLASSES = ["a", "b"]
@@ -27,7 +27,7 @@ def predicted():
         return np.eye(2)[np.where(right, labels, 1 - labels)] * 0.8 + 0.1
 
     parts = [
-        predictions.rows(splits, model, answers(share), CLASSES)
+        prediction_table.rows(splits, model, answers(share), CLASSES)
         for model, share in zip(MODELS, (0.5, 0.95, 0.95), strict=True)
     ]
     return pd.concat(parts, ignore_index=True)
@@ -40,7 +40,7 @@ def evaluated(predicted):
     cost |= {"ece": 0.2, "ece_calibrated": 0.1, "multiply_adds": 2_830_000_000, "layers": 12, "trained_layers": 7}
     return {
         model: classification.summary(
-            predictions.labels_of(own), predictions.probabilities_of(own), CLASSES, own["group"].to_numpy()
+            prediction_table.labels_of(own), prediction_table.probabilities_of(own), CLASSES, own["group"].to_numpy()
         )
         | cost
         for model, own in tested.groupby("model", sort=False)
@@ -58,7 +58,7 @@ SECONDS = {"cnn": 9.0, "irv2": 5.0, "densenet": 4.0}
 def test_table1_has_every_measured_factor(predicted, evaluated):
     row = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
     own = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
-    assert row["train_accuracy"] == (predictions.predicted(own) == own["label"]).mean()
+    assert row["train_accuracy"] == (prediction_table.predicted(own) == own["label"]).mean()
     assert row["train_test_gap"] == pytest.approx(row["train_accuracy"] - row["test_accuracy"])
     assert (row["weights"], row["training_seconds"], row["latency_ms"]) == ("random", 5.0, 2.5)
 
@@ -145,7 +145,7 @@ def test_a_difference_that_one_test_would_show_is_not_shown_among_six():
     splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test", "group": range(60)})
     wrong = {"one": [9], "two": range(9), "three": range(20, 25), "four": range(21, 26)}
     answers = [
-        predictions.rows(splits, model, np.eye(2)[np.isin(np.arange(60), list(own)).astype(int)], CLASSES)
+        prediction_table.rows(splits, model, np.eye(2)[np.isin(np.arange(60), list(own)).astype(int)], CLASSES)
         for model, own in wrong.items()
     ]
     pairs = comparison.pairs(pd.concat(answers, ignore_index=True))
@@ -164,7 +164,7 @@ def test_a_difference_on_one_object_is_no_difference():
     answers = [np.eye(2)[np.zeros(60, int)], np.eye(2)[(np.arange(60) < 12).astype(int)]]
     for size, verdict in ((12, "no difference shown"), (1, "one is better")):
         grouped = splits.assign(group=np.arange(60) // size)
-        rows = [predictions.rows(grouped, m, a, CLASSES) for m, a in zip(("one", "two"), answers, strict=True)]
+        rows = [prediction_table.rows(grouped, m, a, CLASSES) for m, a in zip(("one", "two"), answers, strict=True)]
         facts = comparison.pairs(pd.concat(rows, ignore_index=True))["one_vs_two"]
         assert facts["verdict"] == verdict
         assert facts["p_holm"] == max(facts["mcnemar_p"], facts["permutation_p"])
@@ -202,7 +202,7 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
     history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])
     sweep = pd.concat([history.assign(learning_rate=rate, diverged=rate > 0.01) for rate in (0.01, 0.1)])
-    counts = predictions.confusions(predicted[predicted["model"] == "cnn"])
+    counts = prediction_table.confusions(predicted[predicted["model"] == "cnn"])
     figures.class_distribution(studio, tmp_path / "1.png", {"Miscellaneous Trash": 3, "b": 4})
     figures.split_distribution(studio, tmp_path / "2.png", predicted[predicted["model"] == "cnn"])
     figures.training_curves(studio, tmp_path / "3.png", "CNN", history)
@@ -237,7 +237,7 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     np.testing.assert_allclose(own, tempered.mean(axis=0), atol=1e-6)
     figures_of_it = comparison.ensemble_figures(votes, evaluated)
     tested = votes[votes["split"] == "test"]
-    answered = predictions.labels_of(tested), predictions.probabilities_of(tested)
+    answered = prediction_table.labels_of(tested), prediction_table.probabilities_of(tested)
     expected = classification.summary(*answered, CLASSES, tested["group"].to_numpy())
     for key in ("test_accuracy", "test_loss", "macro_f1", "macro_f1_low"):
         assert figures_of_it[key] == pytest.approx(expected[key]), key

@@ -15,10 +15,10 @@ from servers import PlayServer, no_length, ok, status
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.log import logger
-from realwaste.sources import dataset, published
+from realwaste.sources import image_source, realwaste_files
 from realwaste.sources.stand_ins import StandIns
 
-SRC = Path(dataset.__file__).parents[1]
+SRC = Path(image_source.__file__).parents[1]
 NOWHERE = "http://127.0.0.1:9/realwaste.zip"  # the discard port: nobody listens there
 
 
@@ -36,7 +36,7 @@ def _fetch(source, target, **changed):
         "realwaste_url": NOWHERE,
         "stand_ins": StandIns(),
     } | changed
-    return dataset.fetch(str(source), target, **values)
+    return image_source.fetch(str(source), target, **values)
 
 
 def _zipped(root: Path) -> Path:
@@ -53,7 +53,7 @@ def _names(target: Path) -> list[str]:
 
 def test_a_folder(images, tmp_path):
     fetched = _fetch(images(glass=2, metal=1), tmp_path / "raw")
-    assert fetched == dataset.Dataset("set", "given", "set", 3, 2, None)
+    assert fetched == image_source.Dataset("set", "given", "set", 3, 2, None)
     assert _names(tmp_path / "raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
 
 
@@ -84,26 +84,26 @@ def test_realwaste_by_name_needs_its_published_counts(images, tmp_path, server, 
     with pytest.raises(UserError, match="published 4752 images in 9 classes"):
         _fetch("realwaste", tmp_path / "raw", realwaste_url=url)
     assert not (tmp_path / "raw").exists()
-    monkeypatch.setattr(published, "COUNTS", {"Glass": 2, "Metal": 1})
+    monkeypatch.setattr(realwaste_files, "COUNTS", {"Glass": 2, "Metal": 1})
     fetched = _fetch("auto", tmp_path / "raw", realwaste_url=url)
     assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "given", "other")
-    compare = published.compare
+    compare = realwaste_files.compare
     digests = _digests(tmp_path / "raw")
-    monkeypatch.setattr(published, "compare", lambda root: compare(root, {"Glass": 2, "Metal": 1}, digests))
+    monkeypatch.setattr(realwaste_files, "compare", lambda root: compare(root, {"Glass": 2, "Metal": 1}, digests))
     fetched = _fetch("auto", tmp_path / "raw", realwaste_url=url)
     assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "realwaste", "complete")
 
 
 def _digests(root: Path) -> bytes:
     files = sorted(root.glob("*/*"), key=lambda path: (path.parent.name, int(path.stem.split("_")[-1])))
-    return b"".join(hashlib.sha256(path.read_bytes()).digest()[: published.WIDTH] for path in files)
+    return b"".join(hashlib.sha256(path.read_bytes()).digest()[: realwaste_files.WIDTH] for path in files)
 
 
 def test_files_are_known_by_their_bytes_and_a_class_that_differs_is_named(images, tmp_path, monkeypatch, caplog):
     counts = {"Glass": 3, "Metal": 2}
     folder = images(inside="whatever", **counts)
-    compare, digests = published.compare, _digests(folder)
-    monkeypatch.setattr(published, "compare", lambda root: compare(root, counts, digests))
+    compare, digests = realwaste_files.compare, _digests(folder)
+    monkeypatch.setattr(realwaste_files, "compare", lambda root: compare(root, counts, digests))
     monkeypatch.setattr(logger, "propagate", True)
     assert _fetch(folder, tmp_path / "raw").published == "complete"
     (folder / "Glass/Glass_3.jpg").unlink()
@@ -117,17 +117,17 @@ def test_files_are_known_by_their_bytes_and_a_class_that_differs_is_named(images
 
 def test_the_published_files_are_known_one_by_one():
     """Name and SHA-256 of 47 files as published, three to ten of each class, whose bytes were at hand."""
-    known = published._classes(published.COUNTS, published.FILES.read_bytes())
-    assert len(known) == sum(published.COUNTS.values()) == 4752
+    known = realwaste_files._classes(realwaste_files.COUNTS, realwaste_files.FILES.read_bytes())
+    assert len(known) == sum(realwaste_files.COUNTS.values()) == 4752
     rows = (ROOT / "tests/realwaste_originals.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 47
     order = list(known)
     for row in rows:
         name, sha256 = row.split(",")
         label, _, number = name.removesuffix(".jpg").rpartition("_")
-        digest = bytes.fromhex(sha256)[: published.WIDTH]
+        digest = bytes.fromhex(sha256)[: realwaste_files.WIDTH]
         assert known[digest] == label
-        before = sum(count for other, count in published.COUNTS.items() if other < label)
+        before = sum(count for other, count in realwaste_files.COUNTS.items() if other < label)
         assert order.index(digest) == before + int(number) - 1
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.parts.child import ROOT
 from realwaste.cli.serve import serve
-from realwaste.serve.app import Uploads, build
-from realwaste.serve.connection import Limits
+from realwaste.web.app import Uploads, build
+from realwaste.web.connection import Limits
 
 PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"```(nginx|ini|python)\n(.*?)```", PAGE, re.DOTALL))

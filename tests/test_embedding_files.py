@@ -8,7 +8,7 @@ import pytest
 from realwaste.core import machine
 from realwaste.core.errors import UserError
 from realwaste.embedding import embeddings
-from realwaste.images import shards
+from realwaste.images import array_shards
 from realwaste.training import batches
 from realwaste.training.samples import Samples
 
@@ -39,7 +39,7 @@ def test_what_was_saved_is_loaded(folder):
 def test_they_are_trained_on_alike_where_they_do_not_fit_in_memory(folder, monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: 0)
     vectors, labels = embeddings.load(folder).of(PATHS[4:20].tolist()), np.arange(16)
-    assert isinstance(vectors, shards.Shards) == (len(list(folder.iterdir())) > 3)
+    assert isinstance(vectors, array_shards.Shards) == (len(list(folder.iterdir())) > 3)
     given = batches.shuffled(Samples(vectors, labels), batch_size=5, epochs=2, seed=1, shuffle=True)
     whole = batches.shuffled(Samples(STORED.vectors[4:20], labels), batch_size=5, epochs=2, seed=1, shuffle=True)
     for ours, theirs in zip(given, whole, strict=True):
@@ -49,7 +49,7 @@ def test_they_are_trained_on_alike_where_they_do_not_fit_in_memory(folder, monke
 
 def test_shards_are_indexed_as_an_array_is(folder):
     files = sorted(folder.glob("*.vectors.npy"))
-    ours = shards.Shards(files, [len(np.load(file)) for file in files])
+    ours = array_shards.Shards(files, [len(np.load(file)) for file in files])
     mask = np.arange(22) % 3 == 0
     for index in (slice(3, 17), slice(None, None, -2), mask, np.array([5, 21, 0, -1, 5]), np.array([], np.int64)):
         np.testing.assert_array_equal(ours[index], STORED.vectors[index], strict=True)

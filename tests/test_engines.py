@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from benchmarks.parts.child import ROOT
-from realwaste.cluster import connection, waiting, worker
-from realwaste.compute import arrays, libraries
+from realwaste.cluster import connection, waiting, worker_environment
 from realwaste.core import machine
 from realwaste.core.errors import UserError
-from realwaste.embedding import engines as embedding_engines
-from realwaste.embedding import on_ray
-from realwaste.sweep import engines as sweep_engines
-from realwaste.sweep import on_ray as sweep_on_ray
+from realwaste.embedding import extraction as embedding_engines
+from realwaste.embedding import ray_extraction
+from realwaste.runtime import array_file, library_versions
+from realwaste.training import ray_sweep as sweep_on_ray
 from realwaste.training import samples
+from realwaste.training import sweep as sweep_engines
 
 
 @pytest.fixture
@@ -41,15 +41,15 @@ def test_without_ray_the_extra_is_named(engines, without_ray):
 def test_an_engine_is_asked_for_by_its_name():
     model = keras.Sequential()
     by_ray, here = (cast("partial[Any]", embedding_engines.of(name, model)) for name in ("ray", "local"))
-    assert by_ray.func is on_ray.embed
-    assert here.func is not on_ray.embed
+    assert by_ray.func is ray_extraction.embed
+    assert here.func is not ray_extraction.embed
     assert sweep_engines.of("ray") is sweep_on_ray.try_all
 
 
 def test_the_local_engine_starts_without_ray():
     code = (
         "import sys; from realwaste.embedding import engines; engines.of('local', None); "
-        "from realwaste.sweep import engines; engines.of('local'); "
+        "from realwaste.training import engines; engines.of('local'); "
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
@@ -121,11 +121,13 @@ def test_what_goes_wrong_beside_comes_through(error):
 @pytest.mark.parametrize("received", [None, "no /pictures on node 10.0.0.2", {"keras": "1.0"}, 3])
 def test_what_a_worker_refuses_arrives_as_it_was(received):
     error = UserError("Every node must have the images.", "Share «them».", received)
-    assert str(worker.unpacked(worker.packed(error))) == str(error)
+    assert str(worker_environment.unpacked(worker_environment.packed(error))) == str(error)
 
 
 def test_what_json_does_not_know_arrives_as_text():
-    assert worker.unpacked(worker.packed(UserError("rule", "remedy", Path("a")))).received == "a"
+    assert (
+        worker_environment.unpacked(worker_environment.packed(UserError("rule", "remedy", Path("a")))).received == "a"
+    )
 
 
 def _node(cpus, alive=True):
@@ -159,18 +161,20 @@ def test_patience_is_a_number(monkeypatch):
 
 def test_a_worker_with_other_libraries_refuses_to_work():
     with pytest.raises(UserError, match="libraries of the machine that starts the stage"):
-        worker.match_sender({**libraries.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1)
+        worker_environment.match_sender(
+            {**library_versions.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1
+        )
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 999])
 @pytest.mark.parametrize("batch_size", [1, 8])
 @pytest.mark.parametrize("actors", [1, 2, 64])
 def test_parts_are_all_rows_once_in_whole_batches(count, batch_size, actors):
-    rows = on_ray._part_rows(count, batch_size, actors)
+    rows = ray_extraction._part_rows(count, batch_size, actors)
     assert rows % batch_size == 0
     for earlier in ({}, {0: 2 * batch_size}, {3 * batch_size: batch_size, 7 * batch_size: 4 * batch_size}):
         done = {start: min(own, count - start) for start, own in earlier.items() if start < count}
-        parts = on_ray._parts(count, done, rows)
+        parts = ray_extraction._parts(count, done, rows)
         covered = [row for start, stop in parts for row in range(start, stop)]
         covered += [row for start, own in done.items() for row in range(start, start + own)]
         assert sorted(covered) == list(range(count))
@@ -178,19 +182,19 @@ def test_parts_are_all_rows_once_in_whole_batches(count, batch_size, actors):
 
 
 def test_rows_that_are_missing_or_overlap_are_an_error():
-    on_ray._require_all({0: 5, 5: 3}, 8)
+    ray_extraction._require_all({0: 5, 5: 3}, 8)
     for counts in ({0: 5}, {0: 5, 6: 2}, {0: 5, 4: 4}, {5: 3}, {0: 5, 5: 3, 8: 1}, {}):
         with pytest.raises(RuntimeError):
-            on_ray._require_all(counts, 8)
+            ray_extraction._require_all(counts, 8)
 
 
 def test_a_part_that_was_damaged_is_done_again(tmp_path):
     for start in (0, 4):
-        arrays.write(on_ray._file(tmp_path, start), [np.ones((4, 2), np.float32), np.array(1.5 + start)])
-    assert on_ray._restore(tmp_path) == ({0: 4, 4: 4}, 5.5)
-    data = on_ray._file(tmp_path, 4).read_bytes()
-    on_ray._file(tmp_path, 4).write_bytes(data[:-9])
-    assert on_ray._restore(tmp_path) == ({0: 4}, 1.5)
+        array_file.write(ray_extraction._file(tmp_path, start), [np.ones((4, 2), np.float32), np.array(1.5 + start)])
+    assert ray_extraction._restore(tmp_path) == ({0: 4, 4: 4}, 5.5)
+    data = ray_extraction._file(tmp_path, 4).read_bytes()
+    ray_extraction._file(tmp_path, 4).write_bytes(data[:-9])
+    assert ray_extraction._restore(tmp_path) == ({0: 4}, 1.5)
 
 
 def test_trials_of_one_machine_share_its_memory(tmp_path, images, monkeypatch):

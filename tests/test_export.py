@@ -24,13 +24,11 @@ from ai_edge_litert.interpreter import Interpreter
 from conftest import picture
 
 from benchmarks.parts.child import ROOT
-from realwaste.classifier import model_file, novelty, session, test_time_augmentation
-from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.commands import export
 from realwaste.core.errors import UserError
-from realwaste.finetuning import head
 from realwaste.images.reader import read
-from realwaste.network import cnn
+from realwaste.models import cnn, export, model_file, novelty, session, test_time_augmentation
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.training import head
 
 FORMATS: tuple[export.Format, ...] = ("onnx", "litert", "saved_model")
 CLASSES = ("Cardboard", "Früchte", "Glass")

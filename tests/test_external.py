@@ -15,13 +15,20 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.classifier import model_file, session
-from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.classifier.temperature_scaling import tempered
 from realwaste.core.errors import UserError
-from realwaste.evaluation import calibration, classification, external, external_sets, intervals, predictions, scores
-from realwaste.network import cnn
-from realwaste.sources import labelled
+from realwaste.evaluation import (
+    calibration,
+    classification,
+    external,
+    external_sets,
+    intervals,
+    prediction_table,
+    scores,
+)
+from realwaste.models import cnn, model_file, session
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.temperature_scaling import tempered
+from realwaste.sources import labelled_images
 
 CLASSES = ("Food Organics", "Glass", "Ünrat")
 
@@ -279,7 +286,7 @@ def test_sets_of_one_name_keep_apart_and_are_gone_when_done(images, tmp_path):
 def test_a_home_folder_is_found(images, tmp_path, monkeypatch):
     images(glass=1)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with labelled.opened("~/set") as found:
+    with labelled_images.opened("~/set") as found:
         assert found.folders == ("glass",)
 
 
@@ -288,7 +295,7 @@ def test_home_is_the_test_images_of_the_same_classes(images):
     names = ["Food Organics", "Glass", "Glass", "Glass", "Ünrat"]
     splits = pd.DataFrame({"path": list("abcde"), "label": names, "split": "test", "group": range(5)})
     probabilities = _answers(0, 1, 1, 2, 2)
-    tested = predictions.rows(splits, "cnn", probabilities, CLASSES)
+    tested = prediction_table.rows(splits, "cnn", probabilities, CLASSES)
     facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.0)
     with external_sets.opened(str(root), CLASSES) as one:
         told = external_sets.at_home_and_outside(one, facts, _answers(1, 0, 2), tested)

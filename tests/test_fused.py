@@ -6,9 +6,8 @@ import pytest
 from conftest import picture
 from keras import layers
 
-from realwaste.backbone import feature_extractor
-from realwaste.compute import fused
-from realwaste.network import cnn
+from realwaste.models import cnn, feature_extractor
+from realwaste.runtime import fused_layers
 from realwaste.training import batches
 from realwaste.training.samples import Samples
 
@@ -33,7 +32,7 @@ LARGE = [pytest.param(name, marks=pytest.mark.release) for name in ("InceptionRe
 def test_a_twin_backbone_gives_the_same_vectors(name):
     model = _trained_statistics(feature_extractor.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
     pixels = _pictures(2, model.input_shape[1])
-    ours = fused.twin(model, "float32")
+    ours = fused_layers.twin(model, "float32")
     kinds = {type(layer).__name__ for layer in ours._flatten_layers()}
     assert "BatchNormalization" not in kinds
     plain = model.predict_on_batch(pixels)
@@ -44,7 +43,7 @@ def test_a_twin_backbone_gives_the_same_vectors(name):
 def test_low_precision_is_close_and_gives_float32(policy):
     model = _trained_statistics(feature_extractor.build("MobileNetV2", 64, None, seed=1))
     pixels = _pictures(3, 64)
-    ours, plain = fused.twin(model, policy).predict_on_batch(pixels), model.predict_on_batch(pixels)
+    ours, plain = fused_layers.twin(model, policy).predict_on_batch(pixels), model.predict_on_batch(pixels)
     assert ours.dtype == np.float32
     assert 0 < np.abs(ours - plain).max() < 0.05 * np.abs(plain).max()
 
@@ -52,7 +51,7 @@ def test_low_precision_is_close_and_gives_float32(policy):
 def test_the_model_itself_is_left_as_it_is(tmp_path):
     model = feature_extractor.build("MobileNetV2", 64, None, seed=1)
     before = [weight.copy() for weight in model.get_weights()]
-    twin = fused.twin(model, "mixed_bfloat16")
+    twin = fused_layers.twin(model, "mixed_bfloat16")
     assert not twin.trainable
     assert twin.count_params() == model.count_params()
     twin.set_weights([weight + 1 for weight in twin.get_weights()])
@@ -72,9 +71,9 @@ def _fit(model: keras.Model, optimizer: keras.Optimizer, samples: Samples) -> li
 def test_training_the_twin_is_training_the_reports_network():
     samples = Samples(_pictures(24, 16), np.arange(24) % 3)
     model = cnn.build(16, 3, batch_norm_momentum=0.9)
-    twin = fused.twin(model, "float32")
+    twin = fused_layers.twin(model, "float32")
     assert [weight.path for weight in twin.weights] == [weight.path for weight in model.weights]
-    ours = _fit(twin, fused.Adam(1e-3), samples)
+    ours = _fit(twin, fused_layers.Adam(1e-3), samples)
     theirs = _fit(model, keras.optimizers.Adam(1e-3), samples)
     for name, mine, plain in zip([w.path for w in model.weights], ours, theirs, strict=True):
         if name.endswith("bias") and "conv" in name:
@@ -90,7 +89,7 @@ def test_training_the_twin_is_training_the_reports_network():
 def test_one_step_of_adam_is_keras_step():
     start, gradients = np.linspace(-1, 1, 7, dtype=np.float32), np.array([3, -2, 1, 0, 1e-3, -1e-9, 8], np.float32)
     stepped = []
-    for optimizer in (fused.Adam(0.01), keras.optimizers.Adam(0.01)):
+    for optimizer in (fused_layers.Adam(0.01), keras.optimizers.Adam(0.01)):
         variable = keras.Variable(start)
         for scale in (1, -0.5, 2):
             optimizer.apply([keras.ops.convert_to_tensor(scale * gradients)], [variable])
@@ -104,7 +103,7 @@ def test_a_batch_norm_over_vectors_is_left_to_keras():
     model = _trained_statistics(keras.Model(inputs, layers.BatchNormalization()(inputs)))
     rows = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
     np.testing.assert_allclose(
-        fused.twin(model, "float32").predict_on_batch(rows), model.predict_on_batch(rows), rtol=1e-5
+        fused_layers.twin(model, "float32").predict_on_batch(rows), model.predict_on_batch(rows), rtol=1e-5
     )
 
 
@@ -114,6 +113,7 @@ def test_a_batch_norm_without_scale_or_offset():
     rows = np.random.default_rng(0).normal(size=(4, 4, 4, 3)).astype(np.float32)
     for training in (False, True):
         ours, theirs = (
-            one(keras.ops.convert_to_tensor(rows), training=training) for one in (fused.twin(model, "float32"), model)
+            one(keras.ops.convert_to_tensor(rows), training=training)
+            for one in (fused_layers.twin(model, "float32"), model)
         )
         np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from conftest import picture
 
-from realwaste.classifier import model_file, session
-from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.compute.fused import HEAD
-from realwaste.explanation import grad_cam
-from realwaste.finetuning import cross_validation, head, phases
-from realwaste.finetuning.phases import Parts, Recipe
-from realwaste.network.augmentation import Augment
-from realwaste.training.fitting import Schedule
-from realwaste.training.result import METRICS
+from realwaste.evaluation import grad_cam
+from realwaste.models import model_file, session
+from realwaste.models.augmentation import Augment
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.runtime.fused_layers import HEAD
+from realwaste.training import finetune, head, head_cross_validation
+from realwaste.training.finetune import Parts, Recipe
 from realwaste.training.samples import Samples
+from realwaste.training.training_history import METRICS
+from realwaste.training.training_loop import Schedule
 
 ONE = Recipe(2, 8, Schedule(4, 8, 0.02, True, 3), deterministic=True, dropout=0.2)
 THREE = replace(ONE, heads=3)
@@ -35,8 +35,8 @@ def parts():
 @pytest.fixture(scope="module")
 def fitted(parts):
     """The mean of three heads, and the same three, each trained alone."""
-    alone = [phases.fit_head(parts, ONE, phases.seed_of_head(7, number), silent=True) for number in range(3)]
-    return phases.fit_head(parts, THREE, 7, silent=True), alone
+    alone = [finetune.fit_head(parts, ONE, finetune.seed_of_head(7, number), silent=True) for number in range(3)]
+    return finetune.fit_head(parts, THREE, 7, silent=True), alone
 
 
 def test_the_answer_is_the_mean_of_heads_as_they_are_alone(parts, fitted):
@@ -59,15 +59,15 @@ def test_the_history_is_the_mean_of_theirs(fitted):
 def test_no_head_of_a_repeat_is_a_head_of_another():
     """Seeds that are 1,000 apart gave two repeats a head in common."""
     trainings = (0, 1, 42, 43, 1042, 2042, 2**31 - 1)
-    seeds = [phases.seed_of_head(seed, number) for seed in trainings for number in range(100)]
+    seeds = [finetune.seed_of_head(seed, number) for seed in trainings for number in range(100)]
     assert len(set(seeds)) == len(seeds)
-    assert [phases.seed_of_head(seed, 0) for seed in trainings] == list(trainings)
+    assert [finetune.seed_of_head(seed, 0) for seed in trainings] == list(trainings)
     assert max(seeds) < 2**32, "NumPy takes no larger seed"
 
 
 def test_where_one_diverges_all_have(parts):
     wild = replace(THREE, schedule=replace(THREE.schedule, learning_rate=1e30))
-    _, trained = phases.fit_head(parts, wild, 7, silent=True)
+    _, trained = finetune.fit_head(parts, wild, 7, silent=True)
     assert trained.diverged_epoch == len(trained.history) == trained.kept_epoch
     assert trained.summary()["diverged"]
 
@@ -103,7 +103,7 @@ def test_heat_is_of_the_scores_before_each_softmax():
 
 def test_the_repeats_of_a_mean_come_back(parts, fitted, tmp_path):
     (mean, _), _ = fitted
-    other, _ = phases.fit_head(parts, THREE, 8, silent=True)
+    other, _ = finetune.fit_head(parts, THREE, 8, silent=True)
     expected = other.predict_on_batch(parts.val.inputs)
     head.save_trained(tmp_path / "h.npz", [other])
     found = [model.predict_on_batch(parts.val.inputs) for model in head.with_trained(mean, Path(tmp_path / "h.npz"))]
@@ -113,7 +113,8 @@ def test_the_repeats_of_a_mean_come_back(parts, fitted, tmp_path):
 def test_folds_are_asked_of_the_mean(parts):
     vectors, labels = parts.train.inputs, parts.train.labels
     one, three = (
-        cross_validation.repeated(vectors, labels, np.arange(40), recipe, folds=4, repeats=1) for recipe in (ONE, THREE)
+        head_cross_validation.repeated(vectors, labels, np.arange(40), recipe, folds=4, repeats=1)
+        for recipe in (ONE, THREE)
     )
     assert one != three
     assert three["accuracy_mean"] > 0.6
@@ -130,8 +131,8 @@ def test_its_backbones_end_may_learn_on(tmp_path):
 
     vectors = backbone().predict_on_batch(pixels)
     samples = [Samples(own, labels) for own in (vectors, pixels)]
-    end = phases.End(1, Schedule(2, 8, 0.001, True, 3), Augment(), backbone)
+    end = finetune.End(1, Schedule(2, 8, 0.001, True, 3), Augment(), backbone)
     recipe = replace(THREE, end=end)
-    whole, trained = phases.fit(recipe, Parts(samples[0], samples[0]), Parts(samples[1], samples[1]), 3, tmp_path)
+    whole, trained = finetune.fit(recipe, Parts(samples[0], samples[0]), Parts(samples[1], samples[1]), 3, tmp_path)
     assert trained.history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
     assert len(whole.trainable_weights) == 2 + 3 * 4

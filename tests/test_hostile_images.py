@@ -105,7 +105,7 @@ def _bomb(side: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "module", ["stages.validate_images", "stages.train_cnn", "stages.evaluate", "tensorflow", "realwaste.serve.server"]
+    "module", ["stages.validate_images", "stages.train_cnn", "stages.evaluate", "tensorflow", "realwaste.web.server"]
 )
 def test_a_decompression_bomb_is_refused_before_it_unpacks(module, tmp_path):
     """In a process of its own, whatever was imported before: TensorFlow brings OpenCV, which has limits of its own."""

@@ -102,7 +102,7 @@ def test_the_command_starts_with_what_is_installed():
     )
     assert {"pandas", "sklearn", "dvc", "matplotlib"} <= set(hidden)
     program = f"import sys; sys.modules.update(dict.fromkeys({hidden})); from realwaste import __main__; "
-    ask = program + "import realwaste.serve.server; sys.argv = ['realwaste', 'serve', '--help']; __main__.main()"
+    ask = program + "import realwaste.web.server; sys.argv = ['realwaste', 'serve', '--help']; __main__.main()"
     done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT / "src", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--access-log" in done.stdout

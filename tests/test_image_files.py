@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from realwaste.commands import outputs
+from realwaste.cli import image_paths, output_options
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
-from realwaste.predict import image_paths
-from realwaste.sources import class_folders, image_files, labelled
+from realwaste.sources import class_folders, image_files, labelled_images
 from realwaste.sources.archive import extract
 
 
@@ -53,7 +52,7 @@ def test_predict_follows_links_once_and_says_what_it_leaves_out(images, tmp_path
     pattern = [path.name for path in image_paths.expand([f"{root}/**/*.jpg"])]
     assert sorted(pattern) == ["glass_1.jpg", "metal_1.jpg", "paper_1.jpg"]
     with pytest.raises(UserError, match="outside of those with the photos"):
-        outputs.check_folder("--overlay", tmp_path / "elsewhere/new", [str(root)], [])
+        output_options.check_folder("--overlay", tmp_path / "elsewhere/new", [str(root)], [])
 
 
 @pytest.mark.parametrize(("link", "target"), [("valid", "train"), ("glass/back", "."), ("valid", "nowhere")])
@@ -82,7 +81,7 @@ def test_what_systems_leave_is_no_class_and_no_photograph(images, with_pictures,
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "Icon\r", "glass/Icon\r", "glass/Thumbs.db", "glass/._1.jpg"):
         (root / name).write_bytes(b"x")
     assert _found(root) == _found(root, learned=False) == expected
-    with labelled.opened(str(root)) as opened:
+    with labelled_images.opened(str(root)) as opened:
         assert opened.folders == ("glass", "metal")
     assert _predicted(root) == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
     assert len(image_paths.expand([f"{root}/**"])) == 3

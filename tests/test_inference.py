@@ -14,14 +14,19 @@ import pytest
 from conftest import picture
 
 from benchmarks.parts.child import ROOT
-from realwaste.classifier import model_file, session, test_time_augmentation
-from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.compute import device
 from realwaste.core import machine
-from realwaste.finetuning import head
-from realwaste.inference import conversion, engines, on_openvino, portable, store
-from realwaste.inference.library import openvino
-from realwaste.network import cnn
+from realwaste.models import cnn, model_file, session, test_time_augmentation
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.runtime import (
+    converted_cache,
+    device,
+    inference_engine,
+    network_bytes,
+    openvino_conversion,
+    openvino_network,
+)
+from realwaste.runtime.openvino_import import openvino
+from realwaste.training import head
 
 SIDE = 32
 CLASSES = ("a", "b", "c")
@@ -61,15 +66,15 @@ def _made_without_keras(path):
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_bits_do_not_depend_on_rows_threads_or_the_way_to_another_process(extractor, pixels, policy):
     """An embedding may be killed, go on, and be shared by workers of one thread each."""
-    made = conversion.converted(extractor)
-    whole = on_openvino.network(made, 16, policy)(pixels)
+    made = openvino_conversion.converted(extractor)
+    whole = openvino_network.network(made, 16, policy)(pixels)
     assert whole.shape == (11, 1280)
     assert np.ptp(whole, axis=0).max() > 0.1, "vectors that are all alike prove nothing"
-    sent = portable.packed(extractor, "openvino")
+    sent = network_bytes.packed(extractor, "openvino")
     for rows in (1, 4, 16):
         for network in (
-            on_openvino.network(made, rows, policy),
-            portable.opened(sent, rows, policy, threads=1),
+            openvino_network.network(made, rows, policy),
+            network_bytes.opened(sent, rows, policy, threads=1),
         ):
             np.testing.assert_array_equal(network(pixels), whole)
             np.testing.assert_array_equal(network(pixels[3:4]), whole[3:4])
@@ -147,11 +152,11 @@ def test_a_cache_that_cannot_be_written_is_done_without(file, tmp_path, monkeypa
 
 
 def test_those_that_were_not_used_for_longest_go(file, cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "_MOST", 2)
-    networks = {"one": conversion.converted(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))}
+    monkeypatch.setattr(converted_cache, "_MOST", 2)
+    networks = {"one": openvino_conversion.converted(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))}
     for number in range(4):
         (tmp_path / f"{number}").write_text(str(number))
-        store.kept(tmp_path / f"{number}", ("one",), lambda: networks)
+        converted_cache.kept(tmp_path / f"{number}", ("one",), lambda: networks)
         for age, place in enumerate(sorted(cache.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)):
             os.utime(place, (1_000_000 - 1000 * number - age,) * 2) if number == 0 else None
     assert len(list(cache.iterdir())) == 2
@@ -196,14 +201,14 @@ def test_a_gpu_is_tensorflows(choice, policy, gpus, engine, monkeypatch):
     """gpus: what TensorFlow sees where there is a driver; None without one."""
     monkeypatch.setattr(machine, "may_have_gpu", lambda: gpus is not None)
     monkeypatch.setattr(device, "gpus", lambda: gpus)
-    assert engines.resolve(choice, policy) == engine
+    assert inference_engine.resolve(choice, policy) == engine
 
 
 def test_a_network_as_files_is_the_network(extractor, pixels, tmp_path):
-    made = conversion.converted(extractor)
-    on_openvino.save(tmp_path / "n.xml", made)
-    again = on_openvino.load(tmp_path / "n.xml")
-    ours, theirs = (on_openvino.network(one, 4, "float32")(pixels) for one in (made, again))
+    made = openvino_conversion.converted(extractor)
+    openvino_network.save(tmp_path / "n.xml", made)
+    again = openvino_network.load(tmp_path / "n.xml")
+    ours, theirs = (openvino_network.network(one, 4, "float32")(pixels) for one in (made, again))
     np.testing.assert_array_equal(ours, theirs)
 
 
@@ -217,5 +222,5 @@ def test_a_converted_network_has_weights_of_its_own(monkeypatch):
 
     monkeypatch.setattr(openvino, "convert_model", converting)
     image = keras.Input((8, 8, 3))
-    conversion.converted(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)))
+    openvino_conversion.converted(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)))
     assert asked == [{"share_weights": False}]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realwaste.evaluation import classification, clusters, differences, learning_curve, scores
+from realwaste.evaluation import classification, cluster_bootstrap, differences, learning_curve, scores
 
 FIGURES = ("test_accuracy", "macro_f1")
 
@@ -63,11 +63,11 @@ def test_each_function_gives_an_interval_that_contains_its_estimate(drawn):
     macro_f1 = scores.macro_f1(scores.confusion(labels, chosen))
     for estimate, (low, high) in [
         (accuracy, scores.accuracy_interval(labels, chosen)),
-        (accuracy, clusters.accuracy_interval(right, groups, resamples=99)),
+        (accuracy, cluster_bootstrap.accuracy_interval(right, groups, resamples=99)),
         (macro_f1, scores.macro_f1_interval(labels, chosen, resamples=99)),
-        (macro_f1, clusters.macro_f1_interval(labels, chosen, groups, resamples=99)),
+        (macro_f1, cluster_bootstrap.macro_f1_interval(labels, chosen, groups, resamples=99)),
         (difference, scores.difference_interval(right, other)),
-        (difference, clusters.difference_interval(right, other, groups, resamples=99)),
+        (difference, cluster_bootstrap.difference_interval(right, other, groups, resamples=99)),
     ]:
         assert low <= estimate + 1e-12
         assert high >= estimate - 1e-12
@@ -97,7 +97,7 @@ def _coverage(classes: int, a_class: int, right: float, sets: int, resamples: in
         chosen = np.eye(classes)[np.where(chance.random(len(labels)) < right, labels, wrong)]
         for by, (low, high) in {
             "images": scores.macro_f1_interval(labels, chosen, resamples=resamples),
-            "groups": clusters.macro_f1_interval(labels, chosen, np.arange(len(labels)), resamples=resamples),
+            "groups": cluster_bootstrap.macro_f1_interval(labels, chosen, np.arange(len(labels)), resamples=resamples),
         }.items():
             held[by] += low <= right <= high
     return {by: times / sets for by, times in held.items()}
@@ -126,7 +126,7 @@ def test_the_memory_of_an_interval_grows_with_images_and_classes_alone():
     tracemalloc.start()
     for low, high in (
         scores.macro_f1_interval(labels, chosen, resamples=500),
-        clusters.macro_f1_interval(labels, chosen, groups, resamples=500),
+        cluster_bootstrap.macro_f1_interval(labels, chosen, groups, resamples=500),
     ):
         assert 0.7 < low < high < 0.9
     peak = tracemalloc.get_traced_memory()[1]

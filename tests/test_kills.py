@@ -13,7 +13,7 @@ import pytest
 from tiny_pipeline import BIN, ORDER, run
 
 from benchmarks.parts.workspace import set_params
-from realwaste.classifier import registry
+from realwaste.models import registry
 
 TIMES = {"seconds", "latency_ms", "training_seconds"}
 KILLS = {

@@ -13,7 +13,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import read_csv
 from realwaste.core.log import logger
 from realwaste.dataset import split
-from realwaste.sources import class_folders, label_table, labelled
+from realwaste.sources import class_folders, label_table, labelled_images
 from stages import fetch as fetch_stage
 from stages import split as split_stage
 from stages import validate_images as validate_stage
@@ -107,7 +107,7 @@ def test_a_table_s_files_may_be_called_alike_and_it_can_be_asked_about(images, t
     table = _table(tmp_path, "label,path\nx,set/one/1.jpg\nx,set/two/1.jpg\ny,set/two/two_2.jpg\n")
     assert _fetch(table, tmp_path / "raw").parts == {}
     assert _names(tmp_path / "raw") == ["x/one-1.jpg", "x/two-1.jpg", "y/two-two_2.jpg"]
-    with labelled.opened(str(table)) as opened:
+    with labelled_images.opened(str(table)) as opened:
         assert (opened.name, opened.source, opened.folders) == ("labels", "labels.csv", ("x", "y"))
         assert sorted(path.name for path in (opened.root / "x").iterdir()) == ["one-1.jpg", "two-1.jpg"]
 

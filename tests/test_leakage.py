@@ -10,7 +10,7 @@ import pytest
 from conftest import picture
 
 from realwaste.core.errors import UserError
-from realwaste.dataset import fingerprint, leakage, manifest, shorter_runs, split
+from realwaste.dataset import grouped_runs, leakage, manifest, perceptual_hash, split
 from realwaste.images.reader import decode
 from realwaste.sources import synthetic
 
@@ -49,12 +49,12 @@ def test_a_picture_scaled_or_compressed_anew_keeps_its_hash():
     near, far = [], []
     for seed in range(30):
         pixels = picture(seed, 300, 400)
-        own = fingerprint.of(pixels)
+        own = perceptual_hash.of(pixels)
         encoded = cv2.imencode(".jpg", cv2.resize(pixels, (200, 180)), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
-        again = fingerprint.of(decode(encoded.tobytes())[..., ::-1])
+        again = perceptual_hash.of(decode(encoded.tobytes())[..., ::-1])
         near.append(_distance(own.phash, again.phash))
-        far.append(_distance(own.phash, fingerprint.of(picture(seed + 100, 300, 400)).phash))
-        flipped = fingerprint.of(np.ascontiguousarray(pixels[:, ::-1]))
+        far.append(_distance(own.phash, perceptual_hash.of(picture(seed + 100, 300, 400)).phash))
+        flipped = perceptual_hash.of(np.ascontiguousarray(pixels[:, ::-1]))
         assert (flipped.phash, flipped.mirrored) == (own.mirrored, own.phash)
     assert max(near) <= leakage.NEAR < min(far)
 
@@ -221,11 +221,11 @@ def test_where_runs_are_too_long_for_a_class_the_remedy_names_a_block_that_works
     table = _shots(count)
     near, drawn = leakage.near_duplicates(table), {**RATIOS, "seed": 42}
     with pytest.raises(UserError, match="has no image in") as refused:
-        shorter_runs.grouped_in_runs(table, leakage.groups(table, 10, near), 10, near, **drawn)
+        grouped_runs.grouped_in_runs(table, leakage.groups(table, 10, near), 10, near, **drawn)
     advised = re.search(r"-S split\.block=(\d+), or add images", refused.value.remedy)
     assert advised is not None, refused.value.remedy
     block = int(advised[1])
-    splits = shorter_runs.grouped_in_runs(table, leakage.groups(table, block, near), block, near, **drawn)
+    splits = grouped_runs.grouped_in_runs(table, leakage.groups(table, block, near), block, near, **drawn)
     assert set(splits.groupby("label")["split"].nunique()) == {3}
 
 
@@ -234,5 +234,5 @@ def test_where_no_block_helps_none_is_named():
     table.loc[table["label"] == "a", "sha256"] = "same"
     near = leakage.near_duplicates(table)
     with pytest.raises(UserError) as refused:
-        shorter_runs.grouped_in_runs(table, leakage.groups(table, 10, near), 10, near, **RATIOS, seed=42)
+        grouped_runs.grouped_in_runs(table, leakage.groups(table, 10, near), 10, near, **RATIOS, seed=42)
     assert "split.block" not in refused.value.remedy

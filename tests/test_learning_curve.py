@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realwaste.evaluation import clusters, learning_curve
+from realwaste.evaluation import cluster_bootstrap, learning_curve
 
 LABELS = np.repeat([0, 1, 2], [50, 30, 3])
 GROUPS = np.arange(20)
@@ -42,7 +42,7 @@ def test_each_training_sees_as_many_rows_and_another_subset():
 def test_the_interval_of_one_training_is_that_of_its_groups():
     right = np.random.default_rng(0).random((1, 400)) < 0.7
     groups = np.arange(400) // 2
-    known = clusters.accuracy_interval(right[0], groups)
+    known = cluster_bootstrap.accuracy_interval(right[0], groups)
     assert learning_curve.interval(right, groups) == pytest.approx(known, abs=0.01)
 
 
@@ -75,7 +75,7 @@ def test_the_table_has_a_row_for_each_part_and_is_empty_without_curves():
 def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_train, monkeypatch):
     """Two trainings are killed after the first; the second run trains the other alone."""
     from realwaste.core.files import read_csv
-    from realwaste.training import fitting
+    from realwaste.training import training_loop
     from stages import learning_curves
     from stages.launcher import params_file
 
@@ -87,7 +87,7 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
     params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"learning_curve": curve})})
     monkeypatch.setattr("stages.learning_curves.dependencies.files", lambda stage: [])
     trained: list[int] = []
-    fit = fitting.fit
+    fit = training_loop.fit
 
     def second_is_killed(*arguments, **options):
         trained.append(len(np.unique(arguments[1].inputs, axis=0)))
@@ -95,7 +95,7 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
             raise KeyboardInterrupt
         return fit(*arguments, **options)
 
-    monkeypatch.setattr(fitting, "fit", second_is_killed)
+    monkeypatch.setattr(training_loop, "fit", second_is_killed)
     with pytest.raises(KeyboardInterrupt):
         learning_curves.of(params, "cnn", None, splits, "float32")
     found = learning_curves.of(params, "cnn", None, splits, "float32")["learning_curve"]
@@ -115,8 +115,8 @@ def _off(params):
 
 @pytest.mark.parametrize("formats", [[], ["saved_model"]])
 def test_sizes_of_exports_are_those_of_the_files(formats):
-    from realwaste.classifier.model_file import Classifier, Facts
-    from realwaste.network import cnn
+    from realwaste.models import cnn
+    from realwaste.models.model_file import Classifier, Facts
     from stages import evaluate
 
     model = cnn.build(16, 2, batch_norm_momentum=0.9)

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.parts.child import ROOT
-from realwaste.compute import device
 from realwaste.core import machine
 from realwaste.core.log import logger
+from realwaste.runtime import device
 
 X86 = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nflags\t\t: fpu avx2\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nCPU part\t: 0xd40\n\n"

@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste.evaluation import predictions
-from realwaste.explanation import mistakes
+from realwaste.evaluation import mistakes, prediction_table
 
 CLASSES = ["a", "b", "c"]
 
@@ -12,7 +11,7 @@ CLASSES = ["a", "b", "c"]
 def table():
     splits = pd.DataFrame({"path": list("54321"), "label": list("abcab"), "split": "test", "group": range(5)})
     answers = np.array([[0.9, 0.1, 0], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])
-    return predictions.rows(splits, "cnn", answers, CLASSES)
+    return prediction_table.rows(splits, "cnn", answers, CLASSES)
 
 
 def test_the_surest_wrong_answers_come_first_and_equals_by_name(table):

@@ -15,10 +15,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.classifier import registry
-from realwaste.commands import model_choice, standard_output
+from realwaste.cli import model_resolution, standard_output
 from realwaste.core.errors import UserError
 from realwaste.evaluation import scores
+from realwaste.models import registry
 from realwaste.report import model_card
 
 SCORES = {"val_accuracy": 0.75, "test_accuracy": 0.5, "test_accuracy_low": 0.4, "test_accuracy_high": 0.6}
@@ -145,7 +145,7 @@ def _said(done):
 
 def test_the_variable_names_a_file(here, monkeypatch):
     mine = colours.save(here / "deep/mine.keras")
-    monkeypatch.setenv(model_choice.VARIABLE, str(mine))
+    monkeypatch.setenv(model_resolution.VARIABLE, str(mine))
     photo(here / "red.png", RED)
     done = _do("predict", "red.png", "--json")
     assert json.loads(done.stdout)["model"]["name"] == "mine"
@@ -162,8 +162,8 @@ def test_the_variable_names_a_folder_that_takes_the_place_of_models(here, monkey
     (here / "metrics").rename(root / "metrics")
     photo(here / "red.png", RED)
     photo(here / "set/red/red.png", RED)
-    monkeypatch.setenv(model_choice.VARIABLE, str(root / "models"))
-    best, said = model_choice.choose(None)
+    monkeypatch.setenv(model_resolution.VARIABLE, str(root / "models"))
+    best, said = model_resolution.choose(None)
     assert best == root / "models/irv2.keras"
     assert said == f"the best by validation accuracy in {root}/metrics/compare.json of REALWASTE_MODEL"
     assert "a model of REALWASTE_MODEL" in _said(_do("predict", "red.png", "-m", "cnn"))
@@ -174,18 +174,18 @@ def test_the_variable_names_a_folder_that_takes_the_place_of_models(here, monkey
     assert _json("compare", "cnn", "irv2", "set")["images"] == 1
     (root / "metrics/compare.json").unlink()
     with pytest.raises(UserError, match="There are: cnn, irv2"):
-        model_choice.find(None)
+        model_resolution.find(None)
     (root / "models/cnn.keras").unlink()
-    assert model_choice.choose(None) == (root / "models/irv2.keras", "the only model of REALWASTE_MODEL")
+    assert model_resolution.choose(None) == (root / "models/irv2.keras", "the only model of REALWASTE_MODEL")
 
 
 def test_a_variable_that_leads_nowhere_is_named_and_an_empty_one_is_none(here, monkeypatch):
     photo(here / "red.png", RED)
-    monkeypatch.setenv(model_choice.VARIABLE, "nowhere")
+    monkeypatch.setenv(model_resolution.VARIABLE, "nowhere")
     assert "The variable REALWASTE_MODEL must name" in _said(_do("predict", "red.png", status=1))
     assert "The variable REALWASTE_MODEL must name" in _said(_do("models", status=1))
-    monkeypatch.setenv(model_choice.VARIABLE, "")
-    assert model_choice.find(None) == registry.file("irv2")
+    monkeypatch.setenv(model_resolution.VARIABLE, "")
+    assert model_resolution.find(None) == registry.file("irv2")
 
 
 def _set(here, **colours_of):

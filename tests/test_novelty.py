@@ -12,13 +12,12 @@ import pytest
 from conftest import picture
 from keras import layers
 
-from realwaste.classifier import features, model_file, novelty, session, test_time_augmentation
-from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.core.errors import UserError
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.finetuning import head, unfreezing
 from realwaste.images.reader import read
-from realwaste.network import cnn
+from realwaste.models import cnn, feature_split, model_file, novelty, session, test_time_augmentation
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.training import head, unfreezing
 
 SIDE = 16
 
@@ -154,7 +153,7 @@ def test_of_a_head_it_is_measured_on_cached_vectors_unless_the_backbone_has_lear
         cv2.imwrite(str(tmp_path / path), picture(seed, SIDE, SIDE))
     plain = _joined()
     pictures = np.stack([read(tmp_path / path, SIDE) for path in paths])
-    _, vectors = features.observed(plain).predict_on_batch(pictures)
+    _, vectors = feature_split.observed(plain).predict_on_batch(pictures)
     if unfrozen:
         unfreezing.unfreeze(plain.get_layer("backbone"), 1)
     cached = Embeddings(np.array(paths), np.asarray(vectors) if not unfrozen else np.zeros_like(vectors))

@@ -20,12 +20,11 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.commands import export_target, opening, runs
+from realwaste.cli import choose_selection, model_loading, predictions_csv, run_lookup
 from realwaste.core.files import read_csv, replacing, write_csv, write_json
-from realwaste.explanation import overlays
+from realwaste.evaluation import overlays
 from realwaste.images.reader import decode
-from realwaste.labelling import choice
-from realwaste.predict import answer_csv, prediction
+from realwaste.models import export_target, image_predictions
 
 
 @pytest.fixture
@@ -81,9 +80,9 @@ def test_an_option_that_names_something_else_is_refused_in_two_lines_before_a_mo
     def load(*_, **__):
         raise AssertionError("a model is loaded")
 
-    monkeypatch.setattr(opening, "session_of", load)
-    monkeypatch.setattr(opening, "loaded", load)
-    monkeypatch.setattr(runs, "of_folder", load)
+    monkeypatch.setattr(model_loading, "session_of", load)
+    monkeypatch.setattr(model_loading, "loaded", load)
+    monkeypatch.setattr(run_lookup, "of_folder", load)
     before = _entries(here)
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, SystemExit), done.exception
@@ -149,12 +148,12 @@ class _GradCam:
 @pytest.fixture
 def heated(here, monkeypatch):
     """Overlays without TensorFlow."""
-    monkeypatch.setitem(sys.modules, "realwaste.explanation.grad_cam", SimpleNamespace(GradCam=_GradCam))
+    monkeypatch.setitem(sys.modules, "realwaste.evaluation.grad_cam", SimpleNamespace(GradCam=_GradCam))
 
     def loaded(path):
         return SimpleNamespace(facts=colours.opened(path).facts, model=None)
 
-    monkeypatch.setattr(opening, "loaded", loaded)
+    monkeypatch.setattr(model_loading, "loaded", loaded)
     return here
 
 
@@ -219,14 +218,14 @@ def test_a_second_run_with_the_same_csv_is_refused_while_the_first_goes_on(here,
     (here / "link.csv").unlink()
     (here / "link.csv").symlink_to("a.csv")
     refused: list[Result] = []
-    opened = opening.session_of
+    opened = model_loading.session_of
 
     def session_of(path, at_most):
         if not refused:
             refused.append(CliRunner().invoke(app, [*PREDICT, "--csv", "link.csv"]))
         return opened(path, at_most)
 
-    monkeypatch.setattr(opening, "session_of", session_of)
+    monkeypatch.setattr(model_loading, "session_of", session_of)
     _do(*PREDICT, "--csv", "a.csv")
     (second,) = refused
     assert second.exit_code == 1
@@ -238,7 +237,7 @@ def test_a_second_run_with_the_same_csv_is_refused_while_the_first_goes_on(here,
 HOLD = """
 import sys
 from pathlib import Path
-from realwaste.predict import answer_csv
+from realwaste.cli import answer_csv
 with answer_csv.alone(Path("a.csv")):
     print("held", flush=True)
     sys.stdin.readline()
@@ -272,8 +271,8 @@ def test_a_photo_that_goes_after_its_answer_has_the_reason_in_its_row(option, be
                     answer.path.write_text("words")
             yield answer
 
-    judged = prediction.judged
-    monkeypatch.setattr(prediction, "judged", lambda answers, least: gone(judged(answers, least)))
+    judged = image_predictions.judged
+    monkeypatch.setattr(image_predictions, "judged", lambda answers, least: gone(judged(answers, least)))
     done = _do(*PREDICT, option, "to", "--csv", "a.csv", "--json", status=1)
     told = {one["path"]: one for one in json.loads(done.stdout)["answers"]}
     blue, red = told["photos/blue.png"], told["photos/red.png"]
@@ -378,15 +377,15 @@ def test_a_carriage_return_comes_back_from_a_table_of_a_stage(tmp_path):
 def test_a_row_torn_inside_its_quotes_swallows_no_other(kept, tmp_path):
     """A run killed in a row: what the next run adds stands in rows of its own."""
     header, file = ["path", "class", "error"], tmp_path / "a.csv"
-    with answer_csv.appended(file, header) as write:
+    with predictions_csv.appended(file, header) as write:
         write(["a.png", "Red", None])
         begin = file.stat().st_size
         write(["b,1.png", "Red", 'a "b", c\nd'])
     with file.open("r+b") as torn:
         torn.truncate(begin + kept)
-    whole = answer_csv.paths_in(file)
+    whole = predictions_csv.paths_in(file)
     assert "a.png" in whole
-    with answer_csv.appended(file, header) as write:
+    with predictions_csv.appended(file, header) as write:
         write(["c.png", "Blue", None])
     with file.open(encoding="utf-8-sig", newline="") as opened:
         rows = list(csv.reader(opened))
@@ -400,7 +399,7 @@ def test_choose_finds_out_that_it_cannot_write_before_it_predicts(here, monkeypa
         raise NO_ROOM
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
-    monkeypatch.setattr(opening, "session_of", None)
+    monkeypatch.setattr(model_loading, "session_of", None)
     for option in (["--csv", "a.csv"], ["--sheet", "a.png"]):
         done = _do(*CHOOSE, *option, status=1)
         assert isinstance(done.exception, SystemExit)
@@ -411,7 +410,7 @@ def test_a_full_disk_loses_no_answers_of_choose(here, monkeypatch):
     def full(*_, **__):
         raise NO_ROOM
 
-    monkeypatch.setattr("realwaste.labelling.contact_sheet.write", full)
+    monkeypatch.setattr("realwaste.cli.choose_sheet.write", full)
     done = _do(*CHOOSE, "--sheet", "a.png", "--csv", "a.csv", status=1)
     assert isinstance(done.exception, SystemExit)
     assert "photos/red.png" in done.stdout
@@ -420,7 +419,7 @@ def test_a_full_disk_loses_no_answers_of_choose(here, monkeypatch):
 
 
 def test_a_photo_that_goes_before_the_sheet_is_drawn_is_named(here, monkeypatch):
-    made = choice.made
+    made = choose_selection.made
 
     def gone(*arguments):
         (here / "photos/blue.png").unlink()
@@ -428,7 +427,7 @@ def test_a_photo_that_goes_before_the_sheet_is_drawn_is_named(here, monkeypatch)
         (here / "photos/red.png").unlink()
         return made(*arguments)
 
-    monkeypatch.setattr(choice, "made", gone)
+    monkeypatch.setattr(choose_selection, "made", gone)
     done = _do(*CHOOSE, "--sheet", "a.png", "--json", status=1)
     assert len(json.loads(done.stdout)["chosen"]) == 2
     said = " ".join(done.stderr.split())
@@ -439,7 +438,7 @@ def test_a_photo_that_goes_before_the_sheet_is_drawn_is_named(here, monkeypatch)
 
 PROCESS = """
 import colours
-from realwaste.commands import opening
+from realwaste.cli import opening
 opening.session_of = colours.opened
 from realwaste.__main__ import main
 main()

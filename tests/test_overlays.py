@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from conftest import picture
 
-from realwaste.explanation import overlays
+from realwaste.evaluation import overlays
 from realwaste.images.reader import decode
 
 

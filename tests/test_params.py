@@ -138,7 +138,7 @@ def test_an_external_set_may_be_an_address(tmp_path):
 
 
 def test_the_packages_of_exports_are_those_that_export_asks_for():
-    from realwaste.commands import export
+    from realwaste.models import export
 
     assert {kind: own.packages for kind, own in export._KINDS.items()} == combinations._EXPORT_PACKAGES
 

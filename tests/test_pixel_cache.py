@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from conftest import picture
 
-from realwaste.compute import repeatable
 from realwaste.core import machine
 from realwaste.core.log import logger
 from realwaste.images import reader
-from realwaste.network import cnn
-from realwaste.training import batches, fitting, pixel_cache, samples
+from realwaste.models import cnn
+from realwaste.runtime import determinism
+from realwaste.training import batches, pixel_cache, samples, training_loop
 from realwaste.training.samples import Samples
 
 GB = 10**9
@@ -73,9 +73,9 @@ def test_each_picture_is_decoded_once_unless_nothing_is_kept(files, tmp_path, mo
     for cache in ("memory", "disk", "none"):
         read.clear()
         train = Samples(pixel_cache.decoded(files, 16, cache, tmp_path), labels)
-        repeatable.make_repeatable(1, deterministic=True)
+        determinism.make_repeatable(1, deterministic=True)
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
-        fitting.fit(model, train, train, fitting.Schedule(2, 8, 0.001, True, 1))
+        training_loop.fit(model, train, train, training_loop.Schedule(2, 8, 0.001, True, 1))
         weights[cache] = model.get_weights()
         assert len(read) == (4 * 20 if cache == "none" else 20)
     for cache in ("disk", "none"):

@@ -1,9 +1,9 @@
 import pytest
 import tensorflow as tf
 
-from realwaste.compute import precision
 from realwaste.core import machine as the_machine
 from realwaste.core.log import logger
+from realwaste.runtime import precision
 
 
 @pytest.fixture

@@ -17,17 +17,15 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.classifier import model_file, novelty, session
-from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.classifier.temperature_scaling import tempered
-from realwaste.commands import model_choice
+from realwaste.cli import image_paths, model_resolution
 from realwaste.core import start_up
 from realwaste.core.errors import UserError
+from realwaste.core.file_names import printable
 from realwaste.images import reader
 from realwaste.images.reader import decode
-from realwaste.network import cnn
-from realwaste.predict import image_paths, prediction
-from realwaste.sources.file_names import printable
+from realwaste.models import cnn, image_predictions, model_file, novelty, session
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.temperature_scaling import tempered
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 NAMES = [
@@ -127,10 +125,10 @@ def test_a_model_answers_in_the_precision_in_which_it_was_tested(here):
 def test_an_answer_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(batch_size, here):
     paths = _photos(here, [f"{number}.jpg" for number in range(7)])
     one = session.opened(here / "models/cnn.keras", rows=1)
-    alone = {path: next(prediction.answers(one, [path])) for path in paths}
+    alone = {path: next(image_predictions.answers(one, [path])) for path in paths}
     for broken in (here / "0.jpg", here / "3.jpg", here / "4.jpg", here / "5.jpg"):
         broken.write_bytes(b"no image")
-    found = list(prediction.answers(session.opened(here / "models/cnn.keras", rows=batch_size), paths))
+    found = list(image_predictions.answers(session.opened(here / "models/cnn.keras", rows=batch_size), paths))
     assert [answer.path for answer in found] == paths
     assert [answer.error for answer in found] == [
         None if number in {1, 2, 6} else "not an image" for number in range(7)
@@ -150,8 +148,8 @@ def test_few_pictures_are_in_memory_at_a_time(here, monkeypatch):
         read.append(path)
         return reader.read(path, size)
 
-    monkeypatch.setattr(prediction, "reader", SimpleNamespace(read=noted))
-    coming = prediction.answers(session.opened(here / "models/cnn.keras", rows=4), paths)
+    monkeypatch.setattr(image_predictions, "reader", SimpleNamespace(read=noted))
+    coming = image_predictions.answers(session.opened(here / "models/cnn.keras", rows=4), paths)
     next(coming)
     assert len(read) <= 4 * 4
     assert sum(1 for _ in coming) == 199
@@ -179,7 +177,7 @@ def test_unreadable_files_have_their_reason_and_the_others_their_answer(here):
     }
     assert len(told["good.jpg"]["predictions"]) == 3
     assert told["cut.jpg"]["predictions"] == []
-    assert next(prediction.answers(session.opened(here / "models/cnn.keras"), [gone])).error == (
+    assert next(image_predictions.answers(session.opened(here / "models/cnn.keras"), [gone])).error == (
         "cannot be opened: No such file or directory"
     )
     table = _predict("good.jpg", "cut.jpg")
@@ -246,7 +244,7 @@ def test_an_answer_that_is_no_number_is_no_answer(here):
     done = _predict("a.jpg", "--json", "-m", "nan.keras")
     assert done.exit_code == 1
     (answer,) = _strict(done.stdout)["answers"]
-    assert answer["error"] == prediction.UNDEFINED
+    assert answer["error"] == image_predictions.UNDEFINED
 
 
 def test_overlays_keep_their_photograph_s_shape_and_never_take_each_other_s_name(here):
@@ -345,23 +343,23 @@ def test_files_folders_and_patterns(tmp_path, monkeypatch):
 
 
 def test_which_model(here, monkeypatch):
-    assert model_choice.find(None) == Path("models/cnn.keras")
-    assert model_choice.find("cnn") == Path("models/cnn.keras")
-    assert model_choice.find("some/where.keras") == Path("some/where.keras")
-    assert model_choice.find("where.keras") == Path("where.keras")
+    assert model_resolution.find(None) == Path("models/cnn.keras")
+    assert model_resolution.find("cnn") == Path("models/cnn.keras")
+    assert model_resolution.find("some/where.keras") == Path("some/where.keras")
+    assert model_resolution.find("where.keras") == Path("where.keras")
     with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Name one of them."):
-        model_choice.find("cnm")
+        model_resolution.find("cnm")
     (here / "metrics").unlink()
     with pytest.raises(UserError, match=r"metrics/compare.json, which must be there.\nThere are: cnn."):
-        model_choice.find(None)
+        model_resolution.find(None)
     (here / "metrics").mkdir()
     for damaged in ("{", "{}", "[]", '{"cnn": {"val_accuracy": null}}', '{"cnn": 1}'):
         (here / "metrics/compare.json").write_text(damaged)
         with pytest.raises(UserError, match="must hold a validation accuracy a model"):
-            model_choice.find(None)
+            model_resolution.find(None)
     (here / "models").unlink()
     with pytest.raises(UserError, match=r"There is no model in .*: run `dvc repro` to train some, or `dvc pull`"):
-        model_choice.find("cnn")
+        model_resolution.find("cnn")
 
 
 MISTAKES = """

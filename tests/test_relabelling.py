@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from benchmarks.parts.child import ROOT
-from realwaste.classifier import registry
 from realwaste.core.errors import UserError
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
-from realwaste.dataset import leakage, relabelling, split
+from realwaste.dataset import label_corrections, leakage, split
+from realwaste.dataset.label_corrections import DROP, FILE, KEEP, Decision
 from realwaste.dataset.labels import classes_of, labels_of
-from realwaste.dataset.relabelling import DROP, FILE, KEEP, Decision
 from realwaste.embedding import embeddings
+from realwaste.models import registry
 from stages import suspects, validate_images
 from stages.launcher import params_file
 
@@ -44,7 +44,7 @@ def _decide(**answers):
         path = f"{name.split('_')[0]}/{name}.jpg"
         verb = said in {KEEP, DROP}
         decided[path] = Decision(_hash(path), said if verb else None, None if verb else said)
-    relabelling.save(decided)
+    label_corrections.save(decided)
 
 
 def _validate():
@@ -61,20 +61,20 @@ def test_decisions_are_a_line_each_sorted_and_read_back_as_they_were(tmp_path):
         "1/1.jpg": Decision(SHA, label="1"),
         "keep/drop.jpg": Decision(SHA, label="keep"),
     }
-    relabelling.save(made, file)
-    assert relabelling.load(file) == made
+    label_corrections.save(made, file)
+    assert label_corrections.load(file) == made
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith(("#", "?", ":"))]
     assert [line.split(": {")[0] for line in lines] == ["1/1.jpg", "Glass/é.jpg", "'Paper/b: 1 #.jpg'", "keep/drop.jpg"]
 
 
 def test_the_comment_that_a_file_begins_with_stays(tmp_path):
     file = tmp_path / "relabel.yaml"
-    relabelling.save({}, file)
+    label_corrections.save({}, file)
     committed = ROOT / FILE
     assert committed.read_text(encoding="utf-8").startswith(file.read_text(encoding="utf-8"))
     file.write_text("# mine\n# too\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
-    relabelling.save({"a/1.jpg": Decision(SHA, KEEP)}, file)
-    relabelling.save({"a/2.jpg": Decision(SHA, DROP)}, file)
+    label_corrections.save({"a/1.jpg": Decision(SHA, KEEP)}, file)
+    label_corrections.save({"a/2.jpg": Decision(SHA, DROP)}, file)
     text = file.read_text(encoding="utf-8")
     assert text.startswith("# mine\n# too\n# Labels mended by hand")
     assert text.endswith(f"\na/2.jpg: {{answer: drop, sha256: {SHA}}}\n")
@@ -82,7 +82,7 @@ def test_the_comment_that_a_file_begins_with_stays(tmp_path):
 
 
 def test_no_file_is_no_decision(tmp_path):
-    assert relabelling.load(tmp_path / "relabel.yaml") == {}
+    assert label_corrections.load(tmp_path / "relabel.yaml") == {}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_what_is_no_decision_is_said_by_its_line(text, rule, tmp_path):
     file = tmp_path / "relabel.yaml"
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=rule):
-        relabelling.load(file)
+        label_corrections.load(file)
 
 
 BRACKETS = """
@@ -143,19 +143,19 @@ def test_what_was_written_by_hand_stays_as_it_is_where_it_is_not_changed(tmp_pat
         f"d.jpg: {{answer: drop, sha256: {SHA}}}\n",
     ]
     file.write_text("\ufeff# top\n" + "".join(lines), encoding="utf-8")
-    with relabelling.editing(file) as decisions:
+    with label_corrections.editing(file) as decisions:
         before = dict(decisions)
         decisions["d.jpg"] = Decision(SHA, KEEP)
     text = file.read_text(encoding="utf-8-sig")
-    assert relabelling.load(file) == before | {"d.jpg": Decision(SHA, KEEP)}
+    assert label_corrections.load(file) == before | {"d.jpg": Decision(SHA, KEEP)}
     assert text == (
         f"# top\n{lines[0]}{lines[1].partition('  #')[0]}\n"
         f"c.jpg: {{class: Glass, sha256: {SHA}}}\nd.jpg: {{answer: keep, sha256: {SHA}}}\n"
     )
     file.write_text(f"{{b.jpg: {{answer: drop, sha256: {SHA}}}, a.jpg: {{answer: keep, sha256: {SHA}}}}}")
-    with relabelling.editing(file) as decisions:
+    with label_corrections.editing(file) as decisions:
         del decisions["b.jpg"]
-    assert relabelling.load(file) == {"a.jpg": Decision(SHA, KEEP)}
+    assert label_corrections.load(file) == {"a.jpg": Decision(SHA, KEEP)}
 
 
 def test_labels_are_mended_files_are_not(checkout, caplog):
@@ -163,9 +163,9 @@ def test_labels_are_mended_files_are_not(checkout, caplog):
     files = {path: path.read_bytes() for path in Path("data/raw").rglob("*.jpg")}
     embedded = Path("data/images.csv").read_bytes()
     _decide(glass_2="metal", paper_1=DROP, metal_1=KEEP, metal_2="metal")
-    decided = relabelling.load()
+    decided = label_corrections.load()
     changed, gone = Decision(SHA, label="no such class"), Decision(SHA, DROP)
-    relabelling.save(decided | {"glass/glass_3.jpg": changed, "paper/paper_99.jpg": gone})
+    label_corrections.save(decided | {"glass/glass_3.jpg": changed, "paper/paper_99.jpg": gone})
     after, metrics = _validate()
     counts = {"kept": 2, "relabelled": 1, "dropped": 1, "file_changed": 1, "file_gone": 1}
     assert metrics["by_hand"] == counts
@@ -242,7 +242,7 @@ def test_nobody_is_asked_again_what_was_decided(checkout):
     embeddings.save(Path("data/embeddings/irv2"), embeddings.Embeddings(table["path"].to_numpy(str), own))
     registry.mark_off(Path("data/embeddings/densenet"), Path("data/embeddings/edge"))
     _decide(glass_1=KEEP, glass_2="metal", paper_3=DROP)
-    relabelling.save(relabelling.load() | {"paper/paper_4.jpg": Decision(SHA, KEEP)})
+    label_corrections.save(label_corrections.load() | {"paper/paper_4.jpg": Decision(SHA, KEEP)})
     table, _ = _validate()
     suspects.main(PARAMS)
     listed = set(read_csv(Path("data/suspects.csv"))["path"])

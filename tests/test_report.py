@@ -16,20 +16,20 @@ from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from benchmarks.parts.child import ROOT
-from realwaste.classifier import registry, temperature_scaling
 from realwaste.core import machine
 from realwaste.evaluation import (
     architecture,
+    background_views,
     calibration,
     classification,
     external,
     intervals,
     learning_curve,
-    predictions,
+    prediction_table,
 )
+from realwaste.models import registry, temperature_scaling
 from realwaste.report import comparison, html_report, model_card, table1
 from realwaste.report.factors import SAID
-from realwaste.shortcuts import views
 from stages.launcher import params_file
 
 # As bad as folder names get.
@@ -47,7 +47,8 @@ SHORTCUTS = {
     "groups": 80,
     "heads": dict.fromkeys(("whole", "frame", "middle", "grey", "tiny"), _SEEN),
     "models": {
-        model: {"images": 12} | dict.fromkeys(("whole", *views.CHANGED), _SEEN) for model in ("cnn", "irv2", "densenet")
+        model: {"images": 12} | dict.fromkeys(("whole", *background_views.CHANGED), _SEEN)
+        for model in ("cnn", "irv2", "densenet")
     },
 }
 
@@ -84,7 +85,7 @@ def _predicted() -> pd.DataFrame:
     answers = []
     for model, share in zip(MODELS, (0.4, 0.8, 0.9), strict=True):
         chosen = np.where(rng.random(160) < share, labels, rng.integers(0, 4, 160))
-        answers.append(predictions.rows(splits, model, np.eye(4)[chosen] * 0.6 + 0.1, CLASSES))
+        answers.append(prediction_table.rows(splits, model, np.eye(4)[chosen] * 0.6 + 0.1, CLASSES))
     return pd.concat(answers, ignore_index=True)
 
 
@@ -129,7 +130,7 @@ def tell(tmp_path: Path):
         cost |= {"multiply_adds": 392_176_192, "layers": 12, "trained_layers": 7, "onnx_mb": 134.4}
         evaluated, reliability = {}, []
         for model, own in tested.groupby("model", sort=False):
-            labels, raw = predictions.labels_of(own), predictions.probabilities_of(own)
+            labels, raw = prediction_table.labels_of(own), prediction_table.probabilities_of(own)
             calibrated = temperature_scaling.tempered(raw, 1.5)
             scored = classification.summary(labels, raw, CLASSES, own["group"].to_numpy())
             evaluated[str(model)] = scored | calibration.summary(labels, raw, calibrated, 1.5) | cost
@@ -222,7 +223,7 @@ def tell(tmp_path: Path):
             parts=parts,
             histories={"cnn": _history(2 if diverged else 12), "irv2": _history(12), "densenet": _history(12)},
             rates=rates,
-            confusions=predictions.confusions(tested),
+            confusions=prediction_table.confusions(tested),
             reliability=pd.concat(reliability),
             architectures=pd.concat([ARCHITECTURES] * (4 if full else 1)),
             learning_curve=learning_curve.table({"irv2": CURVE, "densenet": CURVE} if curves else {}),

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import report_claims
 from benchmarks.parts import report_claim_tables as tables
-from realwaste.training import fitting, result
+from realwaste.training import training_history, training_loop
 
 SEEDS = [42, 43, 44]
 
@@ -90,9 +90,9 @@ def test_a_run_that_was_killed_trains_only_what_is_missing(images, tmp_path, mon
         trained.append((schedule.optimizer, schedule.learning_rate, schedule.seed, schedule.shuffle))
         loss = 1 + schedule.learning_rate
         rows = [[loss, 0.5, loss, 0.5], [loss / 2, 0.5, loss / 2, 0.5], *[[loss / 4, 0.5, loss / 4, 0.5]] * 4]
-        return result.training_of(rows, 1.0, len(rows))
+        return training_history.training_of(rows, 1.0, len(rows))
 
-    monkeypatch.setattr(fitting, "fit", fit)
+    monkeypatch.setattr(training_loop, "fit", fit)
     with pytest.raises(KeyboardInterrupt):
         report_claims.run(photos, results)
     assert len(trained) == 5

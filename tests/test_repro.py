@@ -14,12 +14,11 @@ import pytest
 from tiny_pipeline import ORDER, ran, run
 
 from benchmarks.parts.workspace import set_params
-from realwaste.classifier import model_file, session
-from realwaste.classifier.temperature_scaling import tempered
-from realwaste.compute import precision
 from realwaste.core import machine
-from realwaste.evaluation import predictions
-from realwaste.predict import prediction
+from realwaste.evaluation import prediction_table
+from realwaste.models import image_predictions, model_file, session
+from realwaste.models.temperature_scaling import tempered
+from realwaste.runtime import precision
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +49,8 @@ def test_what_was_tested_is_what_predict_answers(done, model):
     classifier = session.opened(done / f"models/{model}.keras")
     assert classifier.facts.precision == precision.resolve("auto")
     table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
-    tested = tempered(predictions.probabilities_of(table), classifier.facts.temperature)
-    told = list(prediction.answers(classifier, [done / "data/raw" / path for path in table["path"]]))
+    tested = tempered(prediction_table.probabilities_of(table), classifier.facts.temperature)
+    told = list(image_predictions.answers(classifier, [done / "data/raw" / path for path in table["path"]]))
     by_name = [{one.name: one.probability for one in answer.predictions} for answer in told]
     found = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])
     np.testing.assert_allclose(found, tested, atol=1e-4)

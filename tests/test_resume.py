@@ -12,15 +12,13 @@ import pandas as pd
 import pytest
 from conftest import picture
 
-from realwaste.backbone import feature_extractor
-from realwaste.compute import arrays, libraries, repeatable, resume
 from realwaste.core import log
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest
-from realwaste.embedding import local
-from realwaste.inference import engines
-from realwaste.network import cnn
-from realwaste.training import checkpoint, fitting
+from realwaste.embedding import local_extraction
+from realwaste.models import cnn, feature_extractor
+from realwaste.runtime import array_file, determinism, inference_engine, library_versions, resume
+from realwaste.training import checkpoint, training_loop
 from realwaste.training.samples import Samples
 from stages.launcher import dependencies
 
@@ -35,10 +33,10 @@ def _samples(count: int) -> Samples:
 
 
 def _fit(path, policy="float32", rate=0.001):
-    repeatable.make_repeatable(3, deterministic=True)
+    determinism.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    trained = fitting.fit(
-        model, _samples(40), _samples(10), fitting.Schedule(5, 8, rate, True, 3, policy), checkpoint=path
+    trained = training_loop.fit(
+        model, _samples(40), _samples(10), training_loop.Schedule(5, 8, rate, True, 3, policy), checkpoint=path
     )
     return model.get_weights(), trained
 
@@ -91,11 +89,11 @@ def test_a_validation_loss_that_is_no_number_ends_a_training_whether_it_was_stop
     """It went on where it was not stopped, and ended where it was."""
 
     def run(path):
-        repeatable.make_repeatable(3, deterministic=True)
+        determinism.make_repeatable(3, deterministic=True)
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
         train, val = (Samples(np.full((8, 4), value, np.float32), np.arange(8) % 2) for value in (1, np.nan))
-        schedule = fitting.Schedule(4, 4, 0.01, True, 3, patience=patience)
-        trained = fitting.fit(model, train, val, schedule, checkpoint=path, silent=True)
+        schedule = training_loop.Schedule(4, 4, 0.01, True, 3, patience=patience)
+        trained = training_loop.fit(model, train, val, schedule, checkpoint=path, silent=True)
         return model.get_weights(), trained
 
     weights, whole = run(None)
@@ -116,8 +114,10 @@ def test_history_is_told_after_each_epoch_and_by_a_resumed_run_as_a_whole(tmp_pa
 
     def run():
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
-        schedule = fitting.Schedule(3, 8, rate, True, 3)
-        return fitting.fit(model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t", live=told.append)
+        schedule = training_loop.Schedule(3, 8, rate, True, 3)
+        return training_loop.fit(
+            model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t", live=told.append
+        )
 
     if rate < 1:
         stop_after(2)
@@ -139,23 +139,23 @@ def test_seconds_of_a_killed_run_count(tmp_path, stop_after, monkeypatch):
     assert trained.seconds == 5 * 7
 
 
-@pytest.mark.parametrize("write", [arrays.write, arrays.overwrite])
+@pytest.mark.parametrize("write", [array_file.write, array_file.overwrite])
 def test_any_changed_byte_is_found(tmp_path, write):
     path = tmp_path / "a.npy"
     write(path, [np.zeros(1000)])
     written = [np.arange(5), np.array(2.5), np.ones((2, 3), np.float32), np.zeros((0, 4))]
     write(path, written)
-    stored = arrays.read(path)
+    stored = array_file.read(path)
     assert stored is not None
     for ours, theirs in zip(stored, written, strict=True):
         np.testing.assert_array_equal(ours, theirs, strict=True)
     data = path.read_bytes()
     for place in range(len(data)):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-        assert arrays.read(path) is None, place
+        assert array_file.read(path) is None, place
         path.write_bytes(data[:place])
-        assert arrays.read(path) is None, place
-    assert arrays.read(tmp_path / "absent.npy") is None
+        assert array_file.read(path) is None, place
+    assert array_file.read(tmp_path / "absent.npy") is None
 
 
 @pytest.fixture
@@ -176,10 +176,10 @@ def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, stop_after, damaged, ke
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(kept if isinstance(kept, bytes) else data[: int(kept * len(data))])
     told: list[int] = []
-    schedule = fitting.Schedule(5, 8, 0.001, True, 3)
-    repeatable.make_repeatable(3, deterministic=True)
+    schedule = training_loop.Schedule(5, 8, 0.001, True, 3)
+    determinism.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    fitting.fit(
+    training_loop.fit(
         model,
         _samples(40),
         _samples(10),
@@ -216,7 +216,7 @@ def test_state_waits_for_the_same_work_alone(inputs, tmp_path, monkeypatch):
     assert left({"rate": 1}) == [], "what the other work left was cleared away"
     inputs[0].write_text("b")
     assert left({"rate": 1}) == [], "another split"
-    monkeypatch.setattr(libraries, "version", lambda library: "9.9")
+    monkeypatch.setattr(library_versions, "version", lambda library: "9.9")
     assert left({"rate": 1}) == [], "other libraries"
     assert left({"rate": 1}) == ["x"]
     assert len(list((tmp_path / "state/s").iterdir())) == 1
@@ -277,12 +277,12 @@ def test_an_embedding_goes_on_bit_for_bit(images, tmp_path, monkeypatch):
     root = images(a=7, b=6)
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
     extractor = feature_extractor.build("MobileNetV2", 32, None, seed=1)
-    monkeypatch.setattr(local, "KEEP_EVERY", 2)
+    monkeypatch.setattr(local_extraction, "KEEP_EVERY", 2)
     kept = tmp_path / "kept"
     kept.mkdir()
 
-    network = engines.network(extractor, 2, policy="float32", engine="openvino")
-    whole = local.embed(network, root, paths, image_size=32).vectors
+    network = inference_engine.network(extractor, 2, policy="float32", engine="openvino")
+    whole = local_extraction.embed(network, root, paths, image_size=32).vectors
     calls = []
 
     def counted(pixels):
@@ -292,7 +292,9 @@ def test_an_embedding_goes_on_bit_for_bit(images, tmp_path, monkeypatch):
         return network.run(pixels)
 
     def run() -> np.ndarray:
-        return np.asarray(local.embed(replace(network, run=counted), root, paths, image_size=32, kept=kept).vectors)
+        return np.asarray(
+            local_extraction.embed(replace(network, run=counted), root, paths, image_size=32, kept=kept).vectors
+        )
 
     with pytest.raises(StoppedError):
         run()

@@ -26,15 +26,14 @@ from benchmarks.parts.child import ROOT
 from realwaste import __main__ as command
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv, write_json
-from realwaste.dataset import manifest, relabelling
-from realwaste.dataset.relabelling import DROP, FILE, KEEP, Decision
-from realwaste.labelling import queue as queues
-from realwaste.labelling import server
-from realwaste.labelling.app import build
-from realwaste.labelling.journal import Journal
-from realwaste.serve import address
-from realwaste.serve.connection import Limits
-from realwaste.serve.server import configured
+from realwaste.dataset import label_corrections, manifest
+from realwaste.dataset.label_corrections import DROP, FILE, KEEP, Decision
+from realwaste.web import address, review_server
+from realwaste.web import review_queue as queues
+from realwaste.web.connection import Limits
+from realwaste.web.review_app import build
+from realwaste.web.review_journal import Journal
+from realwaste.web.server import configured
 
 DOUBTED = ["glass/glass_2.jpg", "paper/paper_1.jpg", "glass/glass_4.jpg"]
 
@@ -68,7 +67,7 @@ def client(checkout):
 
 
 def _written():
-    return {path: decision.answer or decision.label for path, decision in relabelling.load().items()}
+    return {path: decision.answer or decision.label for path, decision in label_corrections.load().items()}
 
 
 def test_the_doubted_come_with_what_was_shot_around_them(client):
@@ -127,7 +126,7 @@ def test_answers_are_written_with_the_hash_and_undone(client):
     }
     assert _written() == everything
     hashes = pd.read_csv(queues.MANIFEST).set_index("path")["sha256"]
-    assert all(decision.sha256 == hashes[path] for path, decision in relabelling.load().items())
+    assert all(decision.sha256 == hashes[path] for path, decision in label_corrections.load().items())
 
     client.post("/answer", json={"path": "glass/glass_4.jpg", "label": "glass"})
     assert _written() == everything | {"glass/glass_4.jpg": KEEP}
@@ -144,11 +143,11 @@ def test_answers_are_written_with_the_hash_and_undone(client):
 def test_lines_that_came_meanwhile_stay(client):
     client.post("/answer", json={"path": "paper/paper_1.jpg", "label": None})
     by_hand = {"elsewhere/1.jpg": Decision("0" * 64, DROP), "glass/glass_4.jpg": Decision("0" * 64, DROP)}
-    relabelling.save(relabelling.load() | by_hand)
+    label_corrections.save(label_corrections.load() | by_hand)
     told = client.get("/queue").json()
     assert told["decided"] == {"paper/paper_1.jpg": None}, "what was said of another file is no answer"
     client.post("/undo", json={})
-    assert relabelling.load() == by_hand
+    assert label_corrections.load() == by_hand
 
 
 def test_an_answer_that_cannot_be_is_refused_in_words(client, caplog):
@@ -176,7 +175,7 @@ def test_an_answer_that_cannot_be_written_is_said(client, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(relabelling, "write_text", full)
+    monkeypatch.setattr(label_corrections, "write_text", full)
     response = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "metal"})
     assert response.status_code == 500
     assert response.json() == {"error": "The answer could not be written: No space left on device."}
@@ -250,7 +249,7 @@ ANSWERING = """
 import sys
 from pathlib import Path
 import pandas as pd
-from realwaste.labelling.journal import Journal
+from realwaste.web.review_journal import Journal
 begin, step = map(int, sys.argv[1:])
 manifest = pd.read_csv("data/manifest.csv")
 journal = Journal(manifest, Path("data/raw"))
@@ -295,7 +294,7 @@ def test_no_answer_of_several_sessions_at_a_time_is_lost(checkout, images):
         assert process.returncode == 0
     for thread in threads:
         thread.join(120)
-    lost = set(accepted["path"]) - set(relabelling.load())
+    lost = set(accepted["path"]) - set(label_corrections.load())
     assert lost == set()
     assert not list(Path().glob(".tmp-*"))
 
@@ -332,22 +331,22 @@ def test_a_window_takes_its_own_answers_back(client):
 
 def test_the_file_is_read_once_at_the_start_and_again_only_when_it_has_changed(checkout, monkeypatch):
     table = pd.read_csv(queues.MANIFEST)
-    relabelling.save({row.path: Decision(row.sha256, KEEP) for row in table.itertuples()})
-    reads, load = [], relabelling.load
+    label_corrections.save({row.path: Decision(row.sha256, KEEP) for row in table.itertuples()})
+    reads, load = [], label_corrections.load
 
     def noted(file):
         reads.append(file)
         return load(file)
 
-    monkeypatch.setattr(relabelling, "load", noted)
+    monkeypatch.setattr(label_corrections, "load", noted)
     monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
     with address.bound("127.0.0.1", 0) as listening:
-        server.run(queues.load(19), listening)
+        review_server.run(queues.load(19), listening)
     assert len(reads) == 1
     journal = Journal(table, queues.RAW)
     assert [journal.labels() == journal.labels() for _ in range(5)] == [True] * 5
     assert len(reads) == 2
-    relabelling.save({})
+    label_corrections.save({})
     assert journal.labels() == {}
 
 

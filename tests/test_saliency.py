@@ -6,12 +6,10 @@ import pytest
 from conftest import picture
 from keras import layers
 
-from realwaste.backbone import feature_extractor
-from realwaste.classifier import model_file
-from realwaste.explanation import gallery, grad_cam
-from realwaste.finetuning import head
+from realwaste.evaluation import gallery, grad_cam
 from realwaste.images import reader as images_module
-from realwaste.network import cnn
+from realwaste.models import cnn, feature_extractor, model_file
+from realwaste.training import head
 
 
 def _brightness_left_or_right() -> keras.Model:

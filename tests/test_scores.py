@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from realwaste.classifier.probabilities import log_loss
-from realwaste.evaluation import classification, predictions, scores
+from realwaste.evaluation import classification, prediction_table, scores
+from realwaste.models.probabilities import log_loss
 
 CLASSES = ["a", "b", "c"]
 
@@ -62,13 +62,13 @@ def test_predictions_hold_probabilities_labels_and_every_confusion(answers):
     labels, probabilities = answers
     splits = pd.DataFrame({"path": [f"{i}" for i in range(200)], "label": np.array(CLASSES)[labels], "split": "test"})
     splits["group"] = range(200)
-    table = predictions.rows(splits, "m", probabilities, CLASSES)
-    assert predictions.classes_of(table) == CLASSES
-    np.testing.assert_array_equal(predictions.labels_of(table), labels)
-    np.testing.assert_array_equal(predictions.probabilities_of(table), probabilities)
-    counts = predictions.confusions(table).pivot(index="actual", columns="predicted", values="images")
+    table = prediction_table.rows(splits, "m", probabilities, CLASSES)
+    assert prediction_table.classes_of(table) == CLASSES
+    np.testing.assert_array_equal(prediction_table.labels_of(table), labels)
+    np.testing.assert_array_equal(prediction_table.probabilities_of(table), probabilities)
+    counts = prediction_table.confusions(table).pivot(index="actual", columns="predicted", values="images")
     np.testing.assert_array_equal(counts, metrics.confusion_matrix(labels, probabilities.argmax(axis=1)))
-    only_a = predictions.confusions(table[table["label"] == "a"])
+    only_a = prediction_table.confusions(table[table["label"] == "a"])
     assert len(only_a) == 9
     assert only_a["images"].sum() == (labels == 0).sum()
 

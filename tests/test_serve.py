@@ -35,20 +35,19 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste import __main__ as command
-from realwaste.classifier import model_file, novelty, session
-from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.core.errors import UserError
-from realwaste.explanation import overlays
-from realwaste.explanation.grad_cam import GradCam
+from realwaste.evaluation import overlays
+from realwaste.evaluation.grad_cam import GradCam
 from realwaste.images.reader import decode, resize
-from realwaste.network import cnn
-from realwaste.serve import address
-from realwaste.serve import server as server_module
-from realwaste.serve.app import Uploads, build
-from realwaste.serve.connection import Limits
-from realwaste.serve.guard import Guard
-from realwaste.serve.predictor import Predictor
-from realwaste.serve.starting import Starting
+from realwaste.models import cnn, model_file, novelty, session
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.web import address
+from realwaste.web import server as server_module
+from realwaste.web.app import Uploads, build
+from realwaste.web.connection import Limits
+from realwaste.web.predictor import Predictor
+from realwaste.web.request_limits import Guard
+from realwaste.web.start_up_app import Starting
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 LIMIT = 300_000

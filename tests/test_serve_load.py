@@ -22,14 +22,13 @@ from fastapi.testclient import TestClient
 from test_serve import CLASSES, UPLOADS, _get, _head, _jpeg, _predictor, _sent, _serving
 
 from benchmarks.parts.child import ROOT
-from realwaste.classifier import model_file
-from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.images.file_format import stated_pixels
 from realwaste.images.reader import decode
-from realwaste.network import cnn
-from realwaste.serve.app import Uploads, build
-from realwaste.serve.connection import Limits
-from realwaste.serve.starting import Starting
+from realwaste.models import cnn, model_file
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.web.app import Uploads, build
+from realwaste.web.connection import Limits
+from realwaste.web.start_up_app import Starting
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +135,7 @@ def decoding(monkeypatch):
             assert held.go_on.wait(20)
         return decode(data)
 
-    monkeypatch.setattr("realwaste.serve.predictor.decode", wait)
+    monkeypatch.setattr("realwaste.web.predictor.decode", wait)
     return held
 
 

@@ -19,10 +19,9 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.classifier import model_file
-from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.commands import export, opening
-from realwaste.network import cnn
+from realwaste.cli import model_loading
+from realwaste.models import cnn, export, model_file
+from realwaste.models.model_file import Classifier, Facts
 
 VERBS = ["predict", "evaluate", "compare", "models", "info", "export"]
 
@@ -104,7 +103,7 @@ except SystemExit:
 def test_an_export_lies_beside_its_model_and_has_its_name(tmp_path, monkeypatch):
     colours.save(tmp_path / "share/mine.keras")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(opening, "loaded", lambda path: path)
+    monkeypatch.setattr(model_loading, "loaded", lambda path: path)
     monkeypatch.setattr(export, "export", lambda classifier, kind, target: target)
     done = CliRunner().invoke(app, ["export", "--model", "share/mine.keras", "--format", "litert"])
     assert done.exit_code == 0

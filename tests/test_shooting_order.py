@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste.dataset import leakage, manifest, shooting_order
+from realwaste.dataset import capture_order, leakage, manifest
 from realwaste.sources import synthetic
-from realwaste.sources.published import COUNTS
+from realwaste.sources.realwaste_files import COUNTS
 
 
 def _files(paths: list[str]) -> pd.DataFrame:
@@ -19,20 +19,20 @@ def test_realwastes_rule_is_its_published_counts_sorted_as_text():
     """Metal_2, 13, 24, 35, 46 … 90 are one series: shot as 10, 11, 12, 13, 14 … 18."""
     numbers = (2, 13, 24, 35, 46, 57, 68, 79, 90)
     files = _files([f"Metal/Metal_{number}.jpg" for number in numbers])
-    order = shooting_order.published(files, COUNTS)
+    order = capture_order.published(files, COUNTS)
     assert order.shot.tolist() == list(range(10, 19))
     assert order.evidence == {"order": "text", "chosen_by": "published"}
     whole = _files([f"Metal/Metal_{number}.jpg" for number in range(1, COUNTS["Metal"] + 1)])
-    shot = shooting_order.published(whole, COUNTS).shot
+    shot = capture_order.published(whole, COUNTS).shot
     assert sorted(shot) == list(range(1, COUNTS["Metal"] + 1))
     # A part of the files has the places that it has in the whole.
     some = whole.iloc[[0, 4, 700]]
-    assert shooting_order.published(some, COUNTS).shot.tolist() == shot.iloc[[0, 4, 700]].tolist()
+    assert capture_order.published(some, COUNTS).shot.tolist() == shot.iloc[[0, 4, 700]].tolist()
 
 
 def test_a_file_that_is_not_among_the_published_numbers_has_no_place():
     files = _files(["a/a_1.jpg", "a/a_3.jpg", "a/none.jpg"])
-    assert shooting_order.published(files, {"a": 2}).shot.isna().tolist() == [False, True, True]
+    assert capture_order.published(files, {"a": 2}).shot.isna().tolist() == [False, True, True]
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def walk():
 @pytest.mark.parametrize("as_text", [False, True])
 def test_the_order_whose_neighbours_are_more_alike_is_found(walk, as_text):
     files = _files([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(1, 151)])
-    text = shooting_order.published(files, {"a": 150, "b": 150}).shot
+    text = capture_order.published(files, {"a": 150, "b": 150}).shot
     true = text if as_text else files["number"]
-    order = shooting_order.by_likeness(files, lambda one, other: walk(true[one], true[other]))
+    order = capture_order.by_likeness(files, lambda one, other: walk(true[one], true[other]))
     assert order.shot.tolist() == true.tolist()
     assert order.evidence["order"] == ("text" if as_text else "numeric")
     assert (order.evidence["p"] < 0.05) == as_text
@@ -62,13 +62,13 @@ def test_without_a_difference_the_numbers_are_taken_as_they_are():
     chosen = []
     for seed in range(40):
         noise = np.random.default_rng(seed).random((60, 60))
-        order = shooting_order.by_likeness(files, lambda one, other: float(noise[one, other]))  # noqa: B023 - at once
+        order = capture_order.by_likeness(files, lambda one, other: float(noise[one, other]))  # noqa: B023 - at once
         chosen.append(order.evidence["order"])
     assert chosen.count("text") <= 6
 
 
 def test_few_files_have_one_order_and_nothing_to_test():
-    order = shooting_order.by_likeness(_files([f"a/a_{number}.jpg" for number in range(1, 10)]), lambda *_: 0.5)
+    order = capture_order.by_likeness(_files([f"a/a_{number}.jpg" for number in range(1, 10)]), lambda *_: 0.5)
     assert order.evidence["p"] is None
     assert order.shot.tolist() == list(range(1, 10))
 
@@ -76,14 +76,14 @@ def test_few_files_have_one_order_and_nothing_to_test():
 def test_times_of_day_in_names_are_no_numbering():
     names = [f"a/IMG_{20241124_000000000 + 1000 * number}.jpg" for number in range(30)]
     files = _files([*names, *(f"b/b_{number}.jpg" for number in range(1, 91))])
-    order = shooting_order.by_likeness(files, lambda *_: 0.5)
+    order = capture_order.by_likeness(files, lambda *_: 0.5)
     assert order.shot.tolist() == files["number"].tolist()
     assert order.evidence["text_alone_pairs"] > 10, "those of b"
 
 
 def test_of_many_pairs_some_are_asked(monkeypatch):
-    monkeypatch.setattr(shooting_order, "_MOST_PAIRS", 20)
-    order = shooting_order.by_likeness(_files([f"a/a_{number}.jpg" for number in range(1, 200)]), lambda *_: 0.5)
+    monkeypatch.setattr(capture_order, "_MOST_PAIRS", 20)
+    order = capture_order.by_likeness(_files([f"a/a_{number}.jpg" for number in range(1, 200)]), lambda *_: 0.5)
     assert order.evidence["text_alone_pairs"] == order.evidence["numeric_alone_pairs"] == 20
 
 

@@ -7,12 +7,12 @@ import pytest
 from conftest import picture
 from keras import layers
 
-from realwaste.classifier import session
-from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.dataset import labels as numbers
-from realwaste.inference import engines
-from realwaste.report import shortcuts
-from realwaste.shortcuts import probes, trained, views
+from realwaste.evaluation import background_probes, background_swaps, background_views
+from realwaste.models import session
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.report import background
+from realwaste.runtime import inference_engine
 
 SIZE = 32
 
@@ -23,24 +23,24 @@ def pictures():
 
 
 def test_frame_and_middle_make_the_picture(pictures):
-    frame, middle = views.frame(pictures), views.middle(pictures)
-    margin = round(views.MARGIN * SIZE)
+    frame, middle = background_views.frame(pictures), background_views.middle(pictures)
+    margin = round(background_views.MARGIN * SIZE)
     inner = (slice(None), slice(margin, SIZE - margin), slice(margin, SIZE - margin))
     assert (middle[inner] == pictures[inner]).all()
     assert len(np.unique(frame[inner])) == 1
     assert (np.where(frame == pictures, frame, middle) == pictures).all()
-    swapped = views.with_frame_of(pictures, pictures[::-1])
+    swapped = background_views.with_frame_of(pictures, pictures[::-1])
     assert (swapped[inner] == pictures[inner]).all()
     assert (swapped[:, :margin] == pictures[::-1][:, :margin]).all()
 
 
 def test_grey_and_tiny_lose_what_they_name(pictures):
-    grey = views.grey(pictures)
+    grey = background_views.grey(pictures)
     assert (grey[..., 0] == grey[..., 2]).all()
     large = np.repeat(np.repeat(pictures, 4, axis=1), 4, axis=2)
     noisy = large ^ np.random.default_rng(0).integers(0, 2, large.shape, np.uint8)
-    assert np.abs(views.tiny(noisy).astype(int) - views.tiny(large)).max() <= 2
-    assert views.tiny(large).shape == large.shape
+    assert np.abs(background_views.tiny(noisy).astype(int) - background_views.tiny(large)).max() <= 2
+    assert background_views.tiny(large).shape == large.shape
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def framed(tmp_path):
     drawn = rng.integers(0, 256, (60, SIZE, SIZE, 3), np.uint8)
     coloured = np.zeros_like(drawn)
     coloured[np.arange(60), :, :, known] = 220
-    pixels = views.with_frame_of(drawn, coloured)
+    pixels = background_views.with_frame_of(drawn, coloured)
     files = [tmp_path / f"{number}.png" for number in range(60)]
     for file, pixels_of_one in zip(files, pixels, strict=True):
         cv2.imwrite(str(file), pixels_of_one[..., ::-1])
@@ -67,8 +67,10 @@ def extractor():
 
 def test_a_class_that_shows_in_the_frame_alone_is_told_from_it(framed, extractor):
     files, known = framed
-    found = probes.accuracies(
-        probes.vectors(engines.network(extractor, 16, policy="float32", engine="openvino"), files, SIZE),
+    found = background_probes.accuracies(
+        background_probes.vectors(
+            inference_engine.network(extractor, 16, policy="float32", engine="openvino"), files, SIZE
+        ),
         known,
         np.arange(60),
         5,
@@ -85,10 +87,10 @@ def test_a_model_that_goes_by_the_frame_says_the_class_of_the_frame(framed):
     corner = image[:, 0, 0, :] / 20.0
     model = keras.Model(image, layers.Softmax()(corner))
     facts = Facts("cnn", ("r", "g", "b"), SIZE, "drawn", "CNN", "random", batch_size=7)
-    rows = trained.others(known, 1)
+    rows = background_swaps.others(known, 1)
     assert (known[rows] != known).all()
-    answers = trained.answers(session.of(Classifier(model, facts)), files, [files[row] for row in rows])
-    found = trained.summary(answers, known, known[rows], np.arange(60))
+    answers = background_swaps.answers(session.of(Classifier(model, facts)), files, [files[row] for row in rows])
+    found = background_swaps.summary(answers, known, known[rows], np.arange(60))
     assert found["frame_swapped"]["accuracy"] == 0
     assert found["frame_swapped"]["other_class"] == 1
     assert found["middle_swapped"]["accuracy"] == found["middle_painted"]["accuracy"] == 1
@@ -108,7 +110,7 @@ def test_the_sentence_says_what_it_was_measured_on():
     seen = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76}
     facts = {"heads": {"frame": seen, "whole": seen | {"accuracy": 0.9}}, "chance": 0.25, "images": 1000}
     facts |= {"image_size": 96, "backbone": "DenseNet121", "weights": "random"}
-    said = shortcuts.sentence(facts).replace("\N{NO-BREAK SPACE}", " ")
+    said = background.sentence(facts).replace("\N{NO-BREAK SPACE}", " ")
     assert said.startswith("73 % of the pictures' classes can be told from the outer frame alone (70 % to 76 %; chance")
     assert "RANDOM weights" in said
     assert "1,000 pictures of 96 pixels" in said

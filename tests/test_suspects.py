@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste.backbone import feature_extractor
-from realwaste.embedding import local
-from realwaste.evaluation import linear_probe, suspects
-from realwaste.inference import engines
+from realwaste.embedding import local_extraction
+from realwaste.evaluation import label_errors, linear_probe
+from realwaste.models import feature_extractor
+from realwaste.runtime import inference_engine
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 PHOTOS, LITE2 = SHARED / "data/trashnet-mini", SHARED / "backbones/efficientnet_lite2.keras"
@@ -29,7 +29,7 @@ def _found(vectors: list[np.ndarray], labels: np.ndarray, wrong: np.ndarray, gro
     classes = [f"c{number}" for number in range(labels.max() + 1)]
     table = pd.DataFrame({"path": [f"{n:04}" for n in range(len(labels))], "label": np.array(classes)[labels]})
     answers = [linear_probe.out_of_sample(own, labels, groups, 5) for own in vectors]
-    first = suspects.ranked(table, classes, answers)["path"].head(len(labels) // 10)
+    first = label_errors.ranked(table, classes, answers)["path"].head(len(labels) // 10)
     return float(np.isin(wrong, first.astype(int)).mean())
 
 
@@ -48,8 +48,8 @@ def test_planted_wrong_labels_among_photographs():
     paths = [file.relative_to(PHOTOS).as_posix() for file in files]
     labels = pd.factorize(pd.Series([file.parent.name for file in files]), sort=True)[0]
     extractor = feature_extractor.build(str(LITE2), 260, None, seed=0)
-    network = engines.network(extractor, 16, policy="float32", engine="openvino")
-    vectors = np.asarray(local.embed(network, PHOTOS, paths, image_size=260).vectors)
+    network = inference_engine.network(extractor, 16, policy="float32", engine="openvino")
+    vectors = np.asarray(local_extraction.embed(network, PHOTOS, paths, image_size=260).vectors)
     shares = []
     for seed in (1, 2, 3):
         moved, wrong = _planted(labels, 6, seed)
@@ -77,7 +77,7 @@ def test_the_ranking_by_hand():
     table = pd.DataFrame({"path": ["x", "y", "z"], "label": ["a", "b", "a"]})
     one = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6]])
     other = np.array([[0.7, 0.3], [0.6, 0.4], [0.6, 0.4]])
-    found = suspects.ranked(table, ["a", "b"], [one, other])
+    found = label_errors.ranked(table, ["a", "b"], [one, other])
     assert found.to_dict("list") == {
         "path": ["y", "z", "x"],
         "label": ["b", "a", "a"],

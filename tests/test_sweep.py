@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste.compute import repeatable
 from realwaste.core.errors import DivergedError
-from realwaste.network import cnn
-from realwaste.sweep import rates, trials
-from realwaste.training import fitting
+from realwaste.models import cnn
+from realwaste.runtime import determinism
+from realwaste.training import sweep_table, sweep_trials, training_loop
 from realwaste.training.samples import Samples
 
 
@@ -24,36 +23,36 @@ def _table(**losses_of):
 
 
 def test_the_lowest_validation_loss_wins_whichever_epoch_it_came_in():
-    choice = rates.best(_table(**{"r0.1": [3, 2, 1.5], "r0.01": [2, 1.0, 4], "r0.001": [2, 1.9, 1.2]}))
+    choice = sweep_table.best(_table(**{"r0.1": [3, 2, 1.5], "r0.01": [2, 1.0, 4], "r0.001": [2, 1.9, 1.2]}))
     assert (choice.rate, choice.epoch, choice.val_loss) == (0.01, 2, 1.0)
 
 
 def test_rates_that_are_near_each_other_keep_their_names_apart():
     near = [0.001, 0.0010000001, 0.00100000010, 1e-05, 1.0]
-    assert [rates.named(rate) for rate in near] == ["0.001", "0.0010000001", "0.0010000001", "1e-05", "1"]
+    assert [sweep_table.named(rate) for rate in near] == ["0.001", "0.0010000001", "0.0010000001", "1e-05", "1"]
     table = _table(**{"r0.001": [2.0], "r0.0010000001": [1.0]})
-    assert list(rates.summary(table, rates.best(table))["rates"]) == ["0_001", "0_0010000001"]
+    assert list(sweep_table.summary(table, sweep_table.best(table))["rates"]) == ["0_001", "0_0010000001"]
     kept = Path("kept")
-    assert trials.finished(kept, 0.001) != trials.finished(kept, 0.0010000001)
-    assert trials.checkpoint(kept, 0.001) != trials.checkpoint(kept, 0.0010000001)
+    assert sweep_trials.finished(kept, 0.001) != sweep_trials.finished(kept, 0.0010000001)
+    assert sweep_trials.checkpoint(kept, 0.001) != sweep_trials.checkpoint(kept, 0.0010000001)
 
 
 def test_of_equals_the_smaller_rate():
-    assert rates.best(_table(**{"r0.1": [1.0], "r0.01": [1.0]})).rate == 0.01
+    assert sweep_table.best(_table(**{"r0.1": [1.0], "r0.01": [1.0]})).rate == 0.01
 
 
 def test_a_diverged_rate_is_never_best_however_low_it_was_before():
     table = _table(**{"r0.1": [0.1, None], "r0.01": [2, 1.9]})
-    choice = rates.best(table)
+    choice = sweep_table.best(table)
     assert choice.rate == 0.01
-    said = rates.summary(table, choice)["rates"]
+    said = sweep_table.summary(table, choice)["rates"]
     assert said["0_1"] == {"diverged": True, "diverged_epoch": 2}
     assert said["0_01"] == {"diverged": False, "lowest_val_loss": 1.9}
 
 
 def test_all_diverged_is_an_error():
     with pytest.raises(DivergedError, match=r"without diverging.*\[0\.1, 1\.0\]"):
-        rates.best(_table(**{"r0.1": [None], "r1": [None]}))
+        sweep_table.best(_table(**{"r0.1": [None], "r1": [None]}))
 
 
 @pytest.mark.parametrize(
@@ -63,15 +62,15 @@ def test_a_rate_learns_what_it_learns_alone_whatever_was_tried_before_it(optimiz
     rng = np.random.default_rng(0)
     labels = np.arange(12) % 2
     train = Samples(rng.integers(0, 256, (12, 16, 16, 3), dtype=np.uint8), labels)
-    schedule = fitting.Schedule(2, 4, 0.0, True, 3, dtype_policy=policy, optimizer=optimizer)
+    schedule = training_loop.Schedule(2, 4, 0.0, True, 3, dtype_policy=policy, optimizer=optimizer)
     splits = pd.DataFrame({"path": map(str, range(12)), "label": labels.astype(str), "split": "train"})
-    job = trials.Sweep([], splits, tmp_path, 16, "memory", {"batch_norm_momentum": 0.9}, schedule, True)
-    own = trials.Trials(job, train, train)
-    found = [own.fit(rate, checkpoint=tmp_path / rates.named(rate)) for rate in (1e30, 0.01, 0.001)]
+    job = sweep_trials.Sweep([], splits, tmp_path, 16, "memory", {"batch_norm_momentum": 0.9}, schedule, True)
+    own = sweep_trials.Trials(job, train, train)
+    found = [own.fit(rate, checkpoint=tmp_path / sweep_table.named(rate)) for rate in (1e30, 0.01, 0.001)]
 
     keras.utils.clear_session()
-    repeatable.make_repeatable(3, deterministic=True)
+    determinism.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    alone = fitting.fit(model, train, train, replace(schedule, learning_rate=0.001))
+    alone = training_loop.fit(model, train, train, replace(schedule, learning_rate=0.001))
     pd.testing.assert_frame_equal(found[2].history, alone.history, check_exact=True)
     assert not found[1].history.equals(alone.history)

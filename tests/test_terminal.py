@@ -14,7 +14,7 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.commands import standard_output
+from realwaste.cli import standard_output
 from realwaste.core import log
 from realwaste.core.errors import UserError
 from realwaste.core.terminal import SafeConsole, escaped

@@ -6,13 +6,13 @@ import pytest
 from conftest import picture
 
 from benchmarks.parts.child import ROOT
-from realwaste.compute import fused, repeatable
-from realwaste.network import cnn
-from realwaste.network.augmentation import Augment
-from realwaste.training import batches, fitting, result
+from realwaste.models import cnn
+from realwaste.models.augmentation import Augment
+from realwaste.runtime import determinism, fused_layers
+from realwaste.training import batches, training_history, training_loop
 from realwaste.training.checkpoint import Checkpoint
-from realwaste.training.fitting import Schedule
 from realwaste.training.samples import Samples
+from realwaste.training.training_loop import Schedule
 
 
 def _samples(count: int, size: int = 16) -> Samples:
@@ -22,10 +22,10 @@ def _samples(count: int, size: int = 16) -> Samples:
     return Samples(pictures.astype(np.uint8), labels.astype(np.int64))
 
 
-def _fit(schedule: Schedule) -> tuple[keras.Model, result.Training]:
-    repeatable.make_repeatable(schedule.seed, deterministic=True)
+def _fit(schedule: Schedule) -> tuple[keras.Model, training_history.Training]:
+    determinism.make_repeatable(schedule.seed, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    return model, fitting.fit(model, _samples(40), _samples(10), schedule)
+    return model, training_loop.fit(model, _samples(40), _samples(10), schedule)
 
 
 def test_the_reports_network():
@@ -51,7 +51,7 @@ def test_an_optimizer_steps_by_its_formula(optimizer, momentum):
     """v = momentum v - rate g, w += v: two steps on a loss whose gradient is known."""
     twin = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="softmax", use_bias=False)])
     twin.set_weights([np.zeros((1, 2), np.float32)])
-    fitting.compile_for_training(twin, Schedule(1, 1, 0.5, False, 1, optimizer=optimizer), 1)
+    training_loop.compile_for_training(twin, Schedule(1, 1, 0.5, False, 1, optimizer=optimizer), 1)
     weight = velocity = 0.0
     for _ in range(2):
         twin.train_on_batch(np.ones((1, 1), np.float32), np.zeros(1, np.int64))
@@ -93,8 +93,8 @@ def _first_kernel_moved(optimizer=None):
     keras.utils.set_random_seed(0)
     layer = keras.layers.Dense(8, activation="relu", name="first")
     model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(2, activation="softmax")])
-    twin = fused.twin(model, "mixed_float16", to_train=True)
-    fitting.compile_for_training(twin, Schedule(4, 8, 0.01, False, 1, dtype_policy="mixed_float16"), 1)
+    twin = fused_layers.twin(model, "mixed_float16", to_train=True)
+    training_loop.compile_for_training(twin, Schedule(4, 8, 0.01, False, 1, dtype_policy="mixed_float16"), 1)
     if optimizer is not None:
         twin.compile(optimizer, loss="sparse_categorical_crossentropy")
     before = twin.get_layer("first").get_weights()[0]
@@ -105,7 +105,7 @@ def _first_kernel_moved(optimizer=None):
 
 
 def test_small_gradients_of_float16_are_scaled_before_they_vanish():
-    assert _first_kernel_moved(fused.Adam(0.01)) == 0
+    assert _first_kernel_moved(fused_layers.Adam(0.01)) == 0
     assert _first_kernel_moved() > 1e-5
 
 
@@ -113,7 +113,7 @@ def test_training_learns_and_repeats_bit_for_bit():
     schedule = Schedule(epochs=4, batch_size=8, learning_rate=0.001, shuffle=True, seed=1)
     (first, one), (second, two) = _fit(schedule), _fit(schedule)
     assert one.history["loss"].iloc[-1] < one.history["loss"].iloc[0]
-    assert list(one.history.columns) == ["epoch", *result.METRICS]
+    assert list(one.history.columns) == ["epoch", *training_history.METRICS]
     assert one.history.equals(two.history)
     for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -183,14 +183,14 @@ def test_every_option_together_repeats_and_resumes_bit_for_bit(tmp_path, policy)
     )
 
     def run(checkpoint=None, stop=None):
-        repeatable.make_repeatable(1, deterministic=True)
+        determinism.make_repeatable(1, deterministic=True)
         model = cnn.build(16, 2, batch_norm_momentum=0.9, head="gap", dropout=0.3, augment=changes)
 
         def live(history):
             if len(history) == stop:
                 raise InterruptedError
 
-        return model, fitting.fit(model, _samples(40), _samples(10), schedule, checkpoint=checkpoint, live=live)
+        return model, training_loop.fit(model, _samples(40), _samples(10), schedule, checkpoint=checkpoint, live=live)
 
     whole, first = run()
     for stop in (2, 4):
@@ -244,15 +244,15 @@ def test_the_head_of_means_has_few_weights():
 
 def test_smoothed_loss_is_keras_and_rare_classes_count_as_much():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
-    smoothed = fitting.row_losses(Schedule(1, 1, 0.1, True, 1, label_smoothing=0.3))
+    smoothed = training_loop.row_losses(Schedule(1, 1, 0.1, True, 1, label_smoothing=0.3))
     found = smoothed(np.array([0, 1]), keras.ops.convert_to_tensor(probabilities)).numpy()
     targets = np.eye(3)[[0, 1]] * 0.7 + 0.1
     np.testing.assert_allclose(found, -(targets * np.log(probabilities)).sum(axis=1), rtol=1e-5)
-    weights = fitting.class_weights(np.array([0, 0, 0, 0, 1, 2]))
+    weights = training_loop.class_weights(np.array([0, 0, 0, 0, 1, 2]))
     assert weights == {0: 0.5, 1: 2.0, 2: 2.0}
 
 
 def test_the_cosine_falls_to_nothing_over_all_steps():
-    rate = fitting._learning_rate(Schedule(5, 8, 0.01, True, 1, decay="cosine"), steps=4)
+    rate = training_loop._learning_rate(Schedule(5, 8, 0.01, True, 1, decay="cosine"), steps=4)
     assert callable(rate)
     assert [float(rate(step)) for step in (0, 10, 20)] == pytest.approx([0.01, 0.005, 0], abs=1e-8)

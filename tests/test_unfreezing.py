@@ -4,16 +4,15 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from realwaste.backbone import feature_extractor
-from realwaste.compute import fused, repeatable
 from realwaste.core.errors import UserError
-from realwaste.finetuning import head, phases
-from realwaste.finetuning.phases import Parts
-from realwaste.finetuning.unfreezing import unfreeze
-from realwaste.network.augmentation import Augment
-from realwaste.training import fitting, result
-from realwaste.training.fitting import Schedule
+from realwaste.models import feature_extractor
+from realwaste.models.augmentation import Augment
+from realwaste.runtime import determinism, fused_layers
+from realwaste.training import finetune, head, training_history, training_loop
+from realwaste.training.finetune import Parts
 from realwaste.training.samples import Samples
+from realwaste.training.training_loop import Schedule
+from realwaste.training.unfreezing import unfreeze
 
 SIZE = 32
 
@@ -66,9 +65,9 @@ def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy)
     classifiers[1].set_weights(classifiers[0].get_weights())
     for network in (ours, theirs):
         unfreeze(network, 3)
-    learning = fused.twin(classifiers[0], policy, to_train=True)
+    learning = fused_layers.twin(classifiers[0], policy, to_train=True)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
-    fitting.compile_for_training(learning, Schedule(1, 4, 0.001, True, 1), 1)
+    training_loop.compile_for_training(learning, Schedule(1, 4, 0.001, True, 1), 1)
     graph = tf.function(learning.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph
     whole = graph.as_graph_def()
     nodes = [*whole.node, *(node for function in whole.library.function for node in function.node_def)]
@@ -120,13 +119,13 @@ FIRST = Schedule(3, 8, 0.001, True, 1)
 
 def _fit(parts, *, epochs=3, policy="float32", checkpoint=None, seed=1):
     vectors, pictures = parts
-    repeatable.make_repeatable(seed, deterministic=True)
+    determinism.make_repeatable(seed, deterministic=True)
     network = _backbone()
-    classifier, first = phases.fit_head(vectors, phases.Recipe(2, 8, FIRST, True), seed)
+    classifier, first = finetune.fit_head(vectors, finetune.Recipe(2, 8, FIRST, True), seed)
     second = Schedule(epochs, 8, 0.0005, True, seed, policy)
-    end = phases.End("second", second, Augment(flip=True, color=0.2), lambda: network)
-    whole, trained = phases.fit_end(classifier, pictures, end, checkpoint=checkpoint)
-    return whole, result.joined(first, trained)
+    end = finetune.End("second", second, Augment(flip=True, color=0.2), lambda: network)
+    whole, trained = finetune.fit_end(classifier, pictures, end, checkpoint=checkpoint)
+    return whole, training_history.joined(first, trained)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -161,9 +160,9 @@ def test_the_epochs_of_both_phases_are_one_history(parts):
     _, trained = _fit(parts, epochs=2)
     assert len(trained.history) == trained.kept_epoch == 5
     assert trained.summary()["epochs"] == 5
-    broken = result.Training(trained.history.head(2), 2, 1.0, 2)
-    assert result.joined(broken, trained).diverged_epoch == 2
-    assert result.joined(trained, broken).diverged_epoch == 7
+    broken = training_history.Training(trained.history.head(2), 2, 1.0, 2)
+    assert training_history.joined(broken, trained).diverged_epoch == 2
+    assert training_history.joined(trained, broken).diverged_epoch == 7
 
 
 def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
@@ -181,7 +180,7 @@ def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
 
 def test_the_twin_trains_the_same_part_and_answers_in_float32(parts):
     whole, _ = _fit(parts, epochs=1)
-    twin = fused.twin(whole, "mixed_bfloat16")
+    twin = fused_layers.twin(whole, "mixed_bfloat16")
     assert [weight.shape for weight in twin.trainable_weights] == [weight.shape for weight in whole.trainable_weights]
     assert twin(parts[1].val.inputs[:2]).dtype == "float32"
     assert twin.get_layer("head").layers[-1].compute_dtype == "float32"

@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.classifier import model_file, registry
-from realwaste.classifier.model_file import Classifier, Facts
 from realwaste.core.errors import UserError
+from realwaste.models import model_file, registry
+from realwaste.models.model_file import Classifier, Facts
 
 RECORD = asdict(Facts("cnn", ("a", "b"), 32, "drawn", "CNN", "random"))
 BAD_VALUES = [
@@ -175,8 +175,8 @@ def test_compressed_novelty_that_unpacks_to_much_is_refused(tmp_path):
     ids=["few classes", "many classes", "size", "novelty"],
 )
 def test_a_record_of_another_network_is_refused_when_the_model_is_loaded(change, tmp_path):
-    from realwaste.classifier.novelty import Novelty
-    from realwaste.network import cnn
+    from realwaste.models import cnn
+    from realwaste.models.novelty import Novelty
 
     model = cnn.build(32, 3, batch_norm_momentum=0.9, head="gap")
     width = change.pop("learned", model.layers[-1].input.shape[-1])

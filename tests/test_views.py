@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from realwaste.classifier import test_time_augmentation
-from realwaste.explanation import grad_cam
-from realwaste.finetuning import head
-from realwaste.network import cnn
+from realwaste.evaluation import grad_cam
+from realwaste.models import cnn, test_time_augmentation
+from realwaste.training import head
 
 ALL = ("both", "middle")
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.predict import watching
+from realwaste.cli import predict_watch
 
 
 @pytest.fixture
@@ -48,7 +48,9 @@ def watch(here, monkeypatch):
             coming.pop(0)()
 
         clocks = [0.0]
-        monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: clocks[-1] + clock[0], sleep=sleep))
+        monkeypatch.setattr(
+            predict_watch, "time", SimpleNamespace(monotonic=lambda: clocks[-1] + clock[0], sleep=sleep)
+        )
         named = [] if "--all-models" in arguments else ["-m", "cnn"]
         done = CliRunner().invoke(app, ["predict", *named, *map(str, arguments)])
         assert done.exit_code == status, (done.stderr, done.exception)
@@ -121,17 +123,17 @@ def test_an_empty_file_is_not_there_yet_and_a_changed_one_is_another_photograph(
 
 
 def test_what_vanishes_or_cannot_be_read_ends_nothing(here, watch, monkeypatch):
-    listed = watching.stamps
+    listed = predict_watch.stamps
 
     def vanishing(folder):
         found = listed(folder)
         (here / "camera/gone.png").unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(watching, "SETTLED_S", 0.0)
+    monkeypatch.setattr(predict_watch, "SETTLED_S", 0.0)
     done = watch(
         ["--watch", "camera", "--json", "--sort-into", "sorted"],
-        lambda: (photo(here / "camera/gone.png", RED), monkeypatch.setattr(watching, "stamps", vanishing)),
+        lambda: (photo(here / "camera/gone.png", RED), monkeypatch.setattr(predict_watch, "stamps", vanishing)),
         lambda: (here / "camera/words.png").write_text("words"),
         lambda: shutil.rmtree(here / "camera"),
         lambda: photo(here / "camera/blue.png", BLUE),
@@ -199,7 +201,7 @@ def test_there_must_be_a_folder(here, watch):
 
 PROCESS = """
 import colours, sys
-from realwaste.commands import opening
+from realwaste.cli import opening
 opening.session_of = colours.opened
 from realwaste.__main__ import main
 main()

@@ -10,17 +10,17 @@ import h5py
 import pytest
 from servers import PlayServer, no_length, status
 
-from realwaste.backbone import weights
-from realwaste.backbone.applications import application
 from realwaste.core.errors import UnreachableError, UserError
-from realwaste.sources import pretrained
+from realwaste.models import weights_record
+from realwaste.models.applications import application
+from realwaste.sources import backbone_weights
 from realwaste.sources.stand_ins import StandIns
 
 _file = io.BytesIO()
 with h5py.File(_file, "w") as _weights:
     _weights["kernel"] = range(1000)
 PAYLOAD = _file.getvalue()
-fetch = partial(pretrained.fetch, seed=3, parameter="x.weights", stand_ins=StandIns())
+fetch = partial(backbone_weights.fetch, seed=3, parameter="x.weights", stand_ins=StandIns())
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def imagenet(monkeypatch):
             url=server.url("w.h5"),
             checksum=f"md5:{hashlib.md5(PAYLOAD, usedforsecurity=False).hexdigest()}",
         )
-        monkeypatch.setattr(pretrained, "application", lambda name: row)
+        monkeypatch.setattr(backbone_weights, "application", lambda name: row)
         yield server
 
 
@@ -42,7 +42,7 @@ def test_imagenet_weights_are_fetched_checked_and_recorded(choice, imagenet, tmp
     record = fetch("DenseNet121", choice, tmp_path / "w")
     assert (record.weights, record.seed) == ("imagenet", None)
     assert record.sha256 == hashlib.sha256(PAYLOAD).hexdigest()
-    assert weights.read(tmp_path / "w") == record
+    assert weights_record.read(tmp_path / "w") == record
     assert record.weights_file(tmp_path / "w") == tmp_path / "w" / str(record.file)
     assert (tmp_path / "w" / str(record.file)).read_bytes() == PAYLOAD
     assert record.file == "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -62,7 +62,7 @@ def test_a_wrong_answer_is_an_error_and_never_random(choice, fault, imagenet, tm
 
 def test_a_file_that_was_cut_is_found_out_without_a_hash(imagenet, tmp_path, monkeypatch):
     row = dataclasses.replace(application("DenseNet121"), url=imagenet.url("w.h5"), checksum=None)
-    monkeypatch.setattr(pretrained, "application", lambda name: row)
+    monkeypatch.setattr(backbone_weights, "application", lambda name: row)
     imagenet.script("w.h5", no_length(len(PAYLOAD) - 1))
     with pytest.raises(UserError, match="must be a whole HDF5 file"):
         fetch("DenseNet121", "auto", tmp_path / "w")
@@ -71,7 +71,7 @@ def test_a_file_that_was_cut_is_found_out_without_a_hash(imagenet, tmp_path, mon
 
 def test_without_a_network_auto_is_random_and_noted_and_imagenet_an_error(tmp_path, monkeypatch):
     row = dataclasses.replace(application("DenseNet121"), url="http://127.0.0.1:9/w.h5")
-    monkeypatch.setattr(pretrained, "application", lambda name: row)
+    monkeypatch.setattr(backbone_weights, "application", lambda name: row)
     noted = StandIns()
     record = fetch("DenseNet121", "auto", tmp_path / "w", stand_ins=noted)
     assert (record.weights, record.seed, record.weights_file(tmp_path / "w")) == ("random", 3, None)

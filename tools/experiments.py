@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from realwaste.classifier import registry
+from realwaste.models import registry
 from stages.launcher.params import Params
 
 STAND_IN = "*"

@@ -17,7 +17,7 @@ from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import copy_checkout, set_params
 from realwaste.core.files import write_csv, write_json
 from realwaste.dataset import split
-from realwaste.sources.published import COUNTS
+from realwaste.sources.realwaste_files import COUNTS
 
 BIN = Path(sys.executable).parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

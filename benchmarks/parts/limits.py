@@ -13,15 +13,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from realwaste.backbone import feature_extractor
-from realwaste.compute import fused, precision, repeatable
 from realwaste.core import machine
 from realwaste.core.files import read_csv
 from realwaste.dataset import manifest
-from realwaste.embedding import local
+from realwaste.embedding import local_extraction
 from realwaste.images.reader import decode, read_many
-from realwaste.inference import engines
-from realwaste.inference.library import openvino
+from realwaste.models import feature_extractor
+from realwaste.runtime import determinism, fused_layers, inference_engine, precision
+from realwaste.runtime.openvino_import import openvino
 from realwaste.training import batches
 from realwaste.training.samples import Samples
 
@@ -33,10 +32,14 @@ def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int,
     without any code of ours; and the pipeline, which runs the last.
     """
     policy = precision.resolve(policy)
-    repeatable.make_repeatable(42, deterministic=True)
+    determinism.make_repeatable(42, deterministic=True)
     plain = feature_extractor.build(name, size, None, seed=42)
-    twin, root, engine = fused.twin(plain, policy), Path(work) / "data/raw", engines.resolve("auto", policy)
-    network = engines.network(plain, 8, policy=policy, engine=engine)
+    twin, root, engine = (
+        fused_layers.twin(plain, policy),
+        Path(work) / "data/raw",
+        inference_engine.resolve("auto", policy),
+    )
+    network = inference_engine.network(plain, 8, policy=policy, engine=engine)
     paths = read_csv(Path(work) / "data/splits.csv")["path"].tolist()[:images]
     ready = read_many([root / path for path in paths[:8]], size)
     rounds = len(paths) // 8
@@ -48,7 +51,7 @@ def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int,
         "keras": loop(plain.predict_on_batch),
         "tensorflow": loop(twin.predict_on_batch),
         "bare": loop(_openvino_alone(plain, policy, ready.astype(np.float32))),
-        "pipeline": lambda: local.embed(network, root, paths[: rounds * 8], image_size=size),
+        "pipeline": lambda: local_extraction.embed(network, root, paths[: rounds * 8], image_size=size),
     }
     return {"precision": policy, "inference": engine, "images": rounds * 8} | _medians(ways, repeats)
 
@@ -67,7 +70,7 @@ def _openvino_alone(model: keras.Model, policy: str, batch: NDArray[np.float32])
 
 def epoch_ends(images: int, epochs: int) -> dict[str, Any]:
     """Seconds of each epoch of two convolutions on JPEGs of 64 px, tf.data's autotuning on, off, and as we have it."""
-    repeatable.make_repeatable(42, deterministic=False)
+    determinism.make_repeatable(42, deterministic=False)
     pixels = np.random.default_rng(0).integers(0, 256, (images, 64, 64, 3), dtype=np.uint8)
     labels = np.zeros(images, np.int64)
     inputs = keras.Input((64, 64, 3))

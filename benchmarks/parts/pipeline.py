@@ -8,31 +8,28 @@ from typing import Any
 import keras
 import numpy as np
 
-from realwaste.backbone import feature_extractor
-from realwaste.compute import precision, repeatable
 from realwaste.core.files import read_csv
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
-from realwaste.embedding import local
-from realwaste.finetuning import head
+from realwaste.embedding import local_extraction
 from realwaste.images.reader import read_ahead
-from realwaste.inference import engines
-from realwaste.network import cnn
-from realwaste.training import fitting, samples
+from realwaste.models import cnn, feature_extractor
+from realwaste.runtime import determinism, inference_engine, precision
+from realwaste.training import head, samples, training_loop
 from realwaste.training.samples import Samples
 
 
 def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any]:
     root, policy = Path(work), precision.resolve(policy)
     started = time.perf_counter()
-    repeatable.make_repeatable(42, deterministic=True)
+    determinism.make_repeatable(42, deterministic=True)
     splits = read_csv(root / "data/splits.csv")
     fitted, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
     model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
-    schedule = fitting.Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
+    schedule = training_loop.Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
     with tempfile.TemporaryDirectory(dir=root) as kept:
-        fitting.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
+        training_loop.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
     tested = [root / "data/raw" / path for path in paths_of(splits, "test")]
-    answer = engines.network(model, 32, policy=policy, engine=engines.resolve("auto", policy))
+    answer = inference_engine.network(model, 32, policy=policy, engine=inference_engine.resolve("auto", policy))
     for batch in read_ahead(tested, size, 32):
         answer(batch)
     return {"seconds": time.perf_counter() - started, "precision": policy}
@@ -45,11 +42,11 @@ def sweep(work: str, epochs: int, rates: list[float], policy: str, size: int = 2
     fitted, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
     for rate in rates:
         keras.utils.clear_session()
-        repeatable.make_repeatable(42, deterministic=True)
+        determinism.make_repeatable(42, deterministic=True)
         model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
-        schedule = fitting.Schedule(epochs, 32, rate, True, 42, dtype_policy=policy)
+        schedule = training_loop.Schedule(epochs, 32, rate, True, 42, dtype_policy=policy)
         with tempfile.TemporaryDirectory(dir=root) as kept:
-            fitting.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
+            training_loop.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
 
@@ -57,16 +54,16 @@ def finetune(work: str, name: str, epochs: int, policy: str, size: int = 524) ->
     """Embedding, head and test answers; then, untimed, what the whole saved model answers to the test images."""
     root, policy = Path(work), precision.resolve(policy)
     started = time.perf_counter()
-    repeatable.make_repeatable(42, deterministic=True)
+    determinism.make_repeatable(42, deterministic=True)
     splits = read_csv(root / "data/splits.csv")
     plain = feature_extractor.build(name, size, None, seed=42)
-    network = engines.network(plain, 8, policy=policy, engine=engines.resolve("auto", policy))
-    vectors = local.embed(network, root / "data/raw", splits["path"].tolist(), image_size=size)
+    network = inference_engine.network(plain, 8, policy=policy, engine=inference_engine.resolve("auto", policy))
+    vectors = local_extraction.embed(network, root / "data/raw", splits["path"].tolist(), image_size=size)
     fitted, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
     classifier = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
-    fitting.fit(classifier, fitted, val, fitting.Schedule(epochs, 32, 0.001, True, 42))
+    training_loop.fit(classifier, fitted, val, training_loop.Schedule(epochs, 32, 0.001, True, 42))
     tested = paths_of(splits, "test")
-    ours = engines.network(classifier, 4096, policy="float32", engine="tensorflow")(vectors.of(tested)[:])
+    ours = inference_engine.network(classifier, 4096, policy="float32", engine="tensorflow")(vectors.of(tested)[:])
     seconds = time.perf_counter() - started
     whole = head.join(plain, classifier)
     files = [root / "data/raw" / path for path in tested]

@@ -5,17 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from realwaste.backbone import feature_extractor
-from realwaste.compute import precision, repeatable
 from realwaste.core.files import read_csv
 from realwaste.dataset import split
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
-from realwaste.embedding import embeddings, local
-from realwaste.finetuning import head
+from realwaste.embedding import embeddings, local_extraction
 from realwaste.images.reader import read_many
-from realwaste.inference import engines
-from realwaste.network import cnn
-from realwaste.training import fitting, samples
+from realwaste.models import cnn, feature_extractor
+from realwaste.runtime import determinism, inference_engine, precision
+from realwaste.training import head, samples, training_loop
 from realwaste.training.samples import Samples
 
 
@@ -28,10 +25,10 @@ def heads(work: str, name: str, size: int, seeds: list[int]) -> dict[str, Any]:
     paths = manifest["path"].tolist()
 
     def embedded(policy: str, engine: str) -> embeddings.Embeddings:
-        network = engines.network(plain, 8, policy=policy, engine=engine)
-        return local.embed(network, root / "data/raw", paths, image_size=size)
+        network = inference_engine.network(plain, 8, policy=policy, engine=engine)
+        return local_extraction.embed(network, root / "data/raw", paths, image_size=size)
 
-    vectors = {key: embedded(policy, engines.resolve("auto", policy)) for key, policy in policies.items()}
+    vectors = {key: embedded(policy, inference_engine.resolve("auto", policy)) for key, policy in policies.items()}
     right: dict[str, list[np.ndarray]] = {key: [] for key in policies}
     whole: dict[str, dict[str, float]] = {key: {"same_class": 0, "probability_difference": 0} for key in policies}
     every = embedded("float32", "tensorflow")
@@ -39,11 +36,11 @@ def heads(work: str, name: str, size: int, seeds: list[int]) -> dict[str, Any]:
         splits = split.stratified(manifest, train=0.6, val=0.2, test=0.2, seed=seed)
         for key, own in vectors.items():
             train, val = (Samples(own.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
-            repeatable.make_repeatable(seed, deterministic=True)
+            determinism.make_repeatable(seed, deterministic=True)
             model = head.build(own.vectors.shape[1], 128, len(classes_of(splits)))
-            fitting.fit(model, train, val, fitting.Schedule(10, 32, 0.001, True, seed))
+            training_loop.fit(model, train, val, training_loop.Schedule(10, 32, 0.001, True, seed))
             tested = paths_of(splits, "test")
-            answer = engines.network(model, 4096, policy="float32", engine="tensorflow")
+            answer = inference_engine.network(model, 4096, policy="float32", engine="tensorflow")
             answers = answer(own.of(tested)[:])
             right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
             theirs = answer(every.of(tested)[:])
@@ -62,11 +59,13 @@ def cnns(work: str, seeds: list[int], epochs: int, size: int = 256) -> dict[str,
         splits = split.stratified(manifest, train=0.6, val=0.2, test=0.2, seed=seed)
         train, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
         for key, policy in (("float32", "float32"), ("best", best)):
-            repeatable.make_repeatable(seed, deterministic=True)
+            determinism.make_repeatable(seed, deterministic=True)
             model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
-            fitting.fit(model, train, val, fitting.Schedule(epochs, 32, 0.001, True, seed, dtype_policy=policy))
+            training_loop.fit(
+                model, train, val, training_loop.Schedule(epochs, 32, 0.001, True, seed, dtype_policy=policy)
+            )
             files = [root / "data/raw" / path for path in paths_of(splits, "test")]
-            answers = engines.network(model, 32, policy=policy, engine="tensorflow")(read_many(files, size))
+            answers = inference_engine.network(model, 32, policy=policy, engine="tensorflow")(read_many(files, size))
             right[key].append(answers.argmax(axis=1) == labels_of(splits, "test"))
     return _summary(right, best)
 

@@ -16,10 +16,10 @@ from keras import layers
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 
 from benchmarks.parts.peers import ours
-from realwaste.compute import fused, precision
 from realwaste.core import machine
-from realwaste.network import cnn
-from realwaste.training import fitting
+from realwaste.models import cnn
+from realwaste.runtime import fused_layers, precision
+from realwaste.training import training_loop
 
 ROWS, SIZE, CLASSES, STEPS, ROUNDS = 32, 256, 9, 5, 9
 # What TensorFlow calls an operation, up to its last word, and what it is to a reader.
@@ -80,8 +80,8 @@ def _swapped(policy: str) -> keras.Model:
         if isinstance(layer, layers.MaxPooling2D):
             kept[place - 1 : place + 1] = layer, kept[place - 1]
     network = keras.Sequential([keras.Input((SIZE, SIZE, 3), dtype="uint8"), *kept])
-    twin = fused.twin(network, policy, to_train=True)
-    fitting.compile_for_training(twin, fitting.Schedule(1, ROWS, 0.001, True, 42, dtype_policy=policy), 1)
+    twin = fused_layers.twin(network, policy, to_train=True)
+    training_loop.compile_for_training(twin, training_loop.Schedule(1, ROWS, 0.001, True, 42, dtype_policy=policy), 1)
     return twin
 
 

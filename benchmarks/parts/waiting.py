@@ -12,14 +12,12 @@ from typing import Any
 import keras
 
 from benchmarks.parts.child import ROOT
-from realwaste.backbone import feature_extractor
-from realwaste.classifier import model_file
-from realwaste.classifier.model_file import Classifier, Facts
-from realwaste.compute import precision
 from realwaste.core.files import read_csv
 from realwaste.dataset.labels import classes_of
-from realwaste.finetuning import head
-from realwaste.network import cnn
+from realwaste.models import cnn, feature_extractor, model_file
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.runtime import precision
+from realwaste.training import head
 
 TIMES = 5
 

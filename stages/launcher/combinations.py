@@ -6,8 +6,8 @@ A stage alone would notice late, after hours of others.
 from importlib.util import find_spec
 from pathlib import Path
 
-from realwaste.backbone import applications
 from realwaste.core.errors import UserError
+from realwaste.models import applications
 from stages.launcher.params import Params
 
 _BACKBONES = ("irv2", "densenet", "edge")

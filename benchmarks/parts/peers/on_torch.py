@@ -59,7 +59,7 @@ def training(size: int, rows: int, classes: int) -> Makers:
 
 
 def cnn(size: int, classes: int) -> nn.Module:
-    """The layers of realwaste.network.cnn; the last softmax is in PyTorch's loss."""
+    """The layers of realwaste.models.cnn; the last softmax is in PyTorch's loss."""
     blocks = [
         layer
         for before, after in ((3, 32), (32, 64))

@@ -5,23 +5,21 @@ import numpy as np
 
 from benchmarks.parts import report
 from benchmarks.parts.peers.loop import Makers, Way
-from realwaste.backbone import feature_extractor
-from realwaste.compute import fused, repeatable
-from realwaste.inference import engines
-from realwaste.network import cnn
-from realwaste.training import fitting
+from realwaste.models import cnn, feature_extractor
+from realwaste.runtime import determinism, fused_layers, inference_engine
+from realwaste.training import training_loop
 
 POLICIES = {"here, float32": "float32", "here, bfloat16": "mixed_bfloat16"}
 
 
 def inference(name: str, size: int, rows: int) -> Makers:
     """A frozen backbone with random weights, on `rows` pictures in memory."""
-    repeatable.make_repeatable(42, deterministic=True)
+    determinism.make_repeatable(42, deterministic=True)
     plain = feature_extractor.build(name, size, None, seed=42)
     pictures = _pictures(rows, size)
 
     def ours(policy: str) -> Way:
-        network = engines.network(plain, rows, policy=policy, engine=engines.resolve("auto", policy))
+        network = inference_engine.network(plain, rows, policy=policy, engine=inference_engine.resolve("auto", policy))
         return lambda: network(pictures)
 
     return {"Keras, float32": lambda: lambda: plain.predict_on_batch(pictures)} | {
@@ -31,16 +29,16 @@ def inference(name: str, size: int, rows: int) -> Makers:
 
 def training(size: int, rows: int, classes: int) -> Makers:
     """One step of the CNN, on `rows` pictures in memory."""
-    repeatable.make_repeatable(42, deterministic=True)
+    determinism.make_repeatable(42, deterministic=True)
     pictures, labels = _pictures(rows, size), np.arange(rows) % classes
 
     def step(network: keras.Model) -> Way:
         return lambda: network.train_on_batch(pictures, labels)
 
     def ours(policy: str) -> Way:
-        schedule = fitting.Schedule(1, rows, 0.001, True, 42, dtype_policy=policy)
-        twin = fused.twin(cnn.build(size, classes, batch_norm_momentum=0.9), policy, to_train=True)
-        fitting.compile_for_training(twin, schedule, 1)
+        schedule = training_loop.Schedule(1, rows, 0.001, True, 42, dtype_policy=policy)
+        twin = fused_layers.twin(cnn.build(size, classes, batch_norm_momentum=0.9), policy, to_train=True)
+        training_loop.compile_for_training(twin, schedule, 1)
         return step(twin)
 
     return {"Keras, float32": lambda: step(report.compiled_cnn(size, classes, 0.001))} | {

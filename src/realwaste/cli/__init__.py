@@ -1,1 +1,1 @@
-"""The commands of `realwaste` as a shell has them: a verb a file, its options and its help."""
+"""The commands of `realwaste`: one file per verb, and the files that only that verb needs."""

@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 
 from realwaste.core import environment, log, start_up
 from realwaste.core.errors import UserError
+from realwaste.core.file_names import printable
 from realwaste.core.terminal import escaped_lines
-from realwaste.sources.file_names import printable
 
 
 class Commands(TyperGroup):

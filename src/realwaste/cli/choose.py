@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from realwaste.cli import model_loading, output_options, progress_bar, standard_output
 from realwaste.cli.options import AsJson
-from realwaste.commands import opening, outputs, progress_bar, standard_output
 from realwaste.core import log
-from realwaste.sources.file_names import printable
+from realwaste.core.file_names import printable
 
 if TYPE_CHECKING:
-    from realwaste.labelling.choice import Choice
+    from realwaste.cli.choose_selection import Choice
 
 Photos = Annotated[
     list[str],
@@ -64,48 +64,55 @@ def choose(
     Example: `realwaste choose unlabelled/ --count 50 --sheet look.jpg`
     """
     # OpenCV, which --help need not wait for.
-    from realwaste.labelling import choice, choice_table  # noqa: PLC0415
-    from realwaste.predict import image_paths  # noqa: PLC0415
+    from realwaste.cli import (  # noqa: PLC0415
+        choose_selection,
+        choose_table,
+        image_paths,
+    )
 
     paths = image_paths.expand(folder)
     _check_outputs(csv, sheet, count, folder, paths)
     names: list[str | None] = [*dict.fromkeys(model or ())] or [None]
-    sessions = [opening.session_of(opening.chosen(name), at_most=len(paths)) for name in names]
-    choice.check_alike(sessions)
+    sessions = [model_loading.session_of(model_loading.chosen(name), at_most=len(paths)) for name in names]
+    choose_selection.check_alike(sessions)
     asked = [
-        list(progress_bar.shown(choice.answers(one, paths), len(paths), f"asking {one.facts.name}")) for one in sessions
+        list(progress_bar.shown(choose_selection.answers(one, paths), len(paths), f"asking {one.facts.name}"))
+        for one in sessions
     ]
-    made = choice.made(asked, sessions[0].facts.classes, count)
+    made = choose_selection.made(asked, sessions[0].facts.classes, count)
     try:
         not_shown = _write(csv, sheet, made)
     finally:  # the answers are not lost where a file cannot be written
         if as_json:
-            standard_output.record(choice.record(sessions, made))
+            standard_output.record(choose_selection.record(sessions, made))
         else:
-            standard_output.tables([choice_table.table(made, len(sessions))])
+            standard_output.tables([choose_table.table(made, len(sessions))])
     _end(made, count, not_shown)
 
 
 def _check_outputs(csv: Path | None, sheet: Path | None, count: int, folder: list[str], paths: list[Path]) -> None:
     """UserError where something cannot be written, before a model is loaded."""
-    from realwaste.labelling import choice, contact_sheet  # noqa: PLC0415 - as above
-    from realwaste.predict import answer_csv  # noqa: PLC0415 - likewise
+    from realwaste.cli import (  # noqa: PLC0415 - as above
+        choose_selection,
+        choose_sheet,
+        predictions_csv,
+    )
 
     if sheet:
-        contact_sheet.check(sheet, count, folder, paths)
+        choose_sheet.check(sheet, count, folder, paths)
     if csv:
-        answer_csv.check(csv, paths, folder, choice.LIST)
+        predictions_csv.check(csv, paths, folder, choose_selection.LIST)
     if csv and sheet:
-        outputs.check_distinct("--csv", csv, "--sheet", sheet)
+        output_options.check_distinct("--csv", csv, "--sheet", sheet)
 
 
 def _write(csv: Path | None, sheet: Path | None, made: "Choice") -> list[tuple[Path, str]]:
     """The files; path and reason of what the sheet cannot show."""
-    from realwaste.labelling import choice, contact_sheet  # noqa: PLC0415 - as above
+    from realwaste.cli import choose_selection, choose_sheet  # noqa: PLC0415 - as above
 
     if csv:
-        choice.write_csv(csv, made)
-    return contact_sheet.write(sheet, made.chosen) if sheet else []
+        choose_selection.write_csv(csv, made)
+    return choose_sheet.write(sheet, made.chosen) if sheet else []
 
 
 def _end(made: "Choice", count: int, not_shown: list[tuple[Path, str]]) -> None:

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from realwaste.classifier import model_file
+from realwaste.cli import model_loading, standard_output
 from realwaste.cli.options import AsJson, names
-from realwaste.commands import opening, standard_output
 from realwaste.core import log
-from realwaste.sources.file_names import printable
+from realwaste.core.file_names import printable
+from realwaste.models import model_file
 
 _Model = Annotated[
     str,
@@ -38,18 +38,18 @@ def compare(
 
     Example: `realwaste compare cnn irv2 labelled/`
     """
-    from realwaste.commands import evaluation, model_comparison, model_comparison_table  # noqa: PLC0415 - pandas, SciPy
+    from realwaste.cli import compare_models, compare_table, evaluate_model  # noqa: PLC0415 - pandas, SciPy
 
-    files = [opening.chosen(first), opening.chosen(second)]
+    files = [model_loading.chosen(first), model_loading.chosen(second)]
     named = [first, second]
-    with model_comparison.opened(folder, *(model_file.facts_of(file) for file in files)) as pair:
-        raw = [evaluation.answers(opening.session_of(file), pair.photographs) for file in files]
-        told = model_comparison.compared(pair, raw)
+    with compare_models.opened(folder, *(model_file.facts_of(file) for file in files)) as pair:
+        raw = [evaluate_model.answers(model_loading.session_of(file), pair.photographs) for file in files]
+        told = compare_models.compared(pair, raw)
         if as_json:
-            standard_output.record(model_comparison.record(pair, named, told))
+            standard_output.record(compare_models.record(pair, named, told))
         else:
-            standard_output.tables(model_comparison_table.tables(pair, named, told))
-        for line in model_comparison_table.left_out(pair, named):
+            standard_output.tables(compare_table.tables(pair, named, told))
+        for line in compare_table.left_out(pair, named):
             log.logger.warning("%s", line)
         rejected = pair.photographs
     if len(rejected.rejected):

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from realwaste.classifier import model_file
+from realwaste.cli import model_loading, model_resolution, standard_output
 from realwaste.cli.options import AsJson, Model
-from realwaste.commands import model_choice, opening, standard_output
 from realwaste.core import log
-from realwaste.sources.file_names import printable
+from realwaste.core.file_names import printable
+from realwaste.models import model_file
 
 
 def evaluate(
@@ -29,16 +29,16 @@ def evaluate(
 
     Example: `realwaste evaluate labelled/ --model irv2`
     """
-    from realwaste.commands import evaluation, evaluation_table  # noqa: PLC0415 - as above
+    from realwaste.cli import evaluate_model, evaluate_table  # noqa: PLC0415 - as above
     from realwaste.evaluation import external_sets  # noqa: PLC0415
 
-    with external_sets.opened(folder, model_file.facts_of(model_choice.find(model)).classes) as one:
-        asked = opening.session_of(opening.chosen(model))
-        told = evaluation.measured(asked, one)
+    with external_sets.opened(folder, model_file.facts_of(model_resolution.find(model)).classes) as one:
+        asked = model_loading.session_of(model_loading.chosen(model))
+        told = evaluate_model.measured(asked, one)
     if as_json:
-        standard_output.record(evaluation.record(asked.facts, one, told))
+        standard_output.record(evaluate_model.record(asked.facts, one, told))
     else:
-        standard_output.tables(evaluation_table.tables(one.source, told))
+        standard_output.tables(evaluate_table.tables(one.source, told))
     if len(one.rejected):
         log.logger.error("no images, and left out: %s", printable(one.complaint))
         raise typer.Exit(1)

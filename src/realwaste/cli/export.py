@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from realwaste.cli import model_loading, output_options
 from realwaste.cli.options import Model
-from realwaste.commands import export_target, opening, outputs
 from realwaste.core import log
+from realwaste.models import export_target
 
 
 class Format(StrEnum):
@@ -40,11 +41,11 @@ def export(
 
     Example: `realwaste export --model cnn --format onnx`
     """
-    file = opening.chosen(model)
+    file = model_loading.chosen(model)
     target = file.with_name(export_target.default_target(file.stem, to.value).name) if output is None else output
     export_target.check(to.value, target)
-    outputs.check_folder("--output", target.resolve().parent)
-    classifier = opening.loaded(file)
-    from realwaste.commands import export as exporting  # noqa: PLC0415 - TensorFlow, and optional packages
+    output_options.check_folder("--output", target.resolve().parent)
+    classifier = model_loading.loaded(file)
+    from realwaste.models import export as exporting  # noqa: PLC0415 - TensorFlow, and optional packages
 
     log.logger.info("%s", exporting.export(classifier, to.value, target))

@@ -26,13 +26,13 @@ def info(
 
     Example: `realwaste info irv2`
     """
-    from realwaste.commands import model_info, opening, standard_output  # noqa: PLC0415 - which --help need not wait for
+    from realwaste.cli import model_info, model_loading, standard_output  # noqa: PLC0415 - which --help need not wait for
 
     told = model_info.of(model)
     if told.entry is None:
         log.logger.warning("this is the card of %s, whose file is not here: `dvc pull` fetches it", model)
     else:
-        opening.chosen(model)
+        model_loading.chosen(model)
     if told.stale:
         log.logger.warning("%s is the card of another model than this file, and is not shown", told.stale)
     if as_json:

@@ -12,14 +12,14 @@ def models(as_json: AsJson = False) -> None:
 
     Example: `realwaste models --json`
     """
-    from realwaste.commands import model_choice, model_list, model_table, standard_output  # noqa: PLC0415 - likewise
+    from realwaste.cli import model_list, model_resolution, model_table, standard_output  # noqa: PLC0415 - likewise
 
     found = model_list.entries()
     if as_json:
-        about = {"folder": str(model_choice.folder()), "scores_from": str(model_choice.scores())}
+        about = {"folder": str(model_resolution.folder()), "scores_from": str(model_resolution.scores())}
         standard_output.record(about | {"models": [one.record() for one in found]})
         return
     standard_output.tables([model_table.table(found)])
     for one in found:
         if one.chosen:
-            log.logger.info("without --model, %s answers: %s", one.path.stem, model_choice.choose(None)[1])
+            log.logger.info("without --model, %s answers: %s", one.path.stem, model_resolution.choose(None)[1])

@@ -7,11 +7,11 @@ import typer
 
 def names() -> list[str]:
     """For the shell, which completes them."""
-    from realwaste.commands import model_choice  # noqa: PLC0415 - which --help need not wait for
+    from realwaste.cli import model_resolution  # noqa: PLC0415 - which --help need not wait for
     from realwaste.core.errors import UserError  # noqa: PLC0415
 
     try:
-        return [path.stem for path in model_choice.present()]
+        return [path.stem for path in model_resolution.present()]
     except UserError:
         return []
 

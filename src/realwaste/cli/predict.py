@@ -99,10 +99,10 @@ def predict(
         rule = "--all-models asks every model: there is no one answer for --model, --overlay and --sort-into."
         raise UserError(rule, "Leave it out, or them.")
     # OpenCV, which --help need not wait for.
-    from realwaste.predict import asking, inputs  # noqa: PLC0415
+    from realwaste.cli import predict_inputs, predict_request  # noqa: PLC0415
 
-    asked = asking.Request(model, all_models, top, min_confidence, as_json, csv, sort_into, overlay, watch)
-    with inputs.opened(images or [], needed=watch is None) as given:
+    asked = predict_request.Request(model, all_models, top, min_confidence, as_json, csv, sort_into, overlay, watch)
+    with predict_inputs.opened(images or [], needed=watch is None) as given:
         asked.check(given)
         failed, seen = asked.answer(given)
     if failed and watch is None:

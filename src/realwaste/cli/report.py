@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from realwaste.commands import standard_output
+from realwaste.cli import standard_output
 from realwaste.core.errors import UserError
 
 PAGE = Path("plots/report.html")
@@ -60,15 +60,15 @@ def _of_the_pipeline(output: Path | None) -> Path:
 
 
 def _side_by_side(against: str, output: Path | None) -> Path:
-    from realwaste.commands import outputs, runs  # noqa: PLC0415 - pandas and DVC, which --help need not wait for
-    from realwaste.commands.outputs import Kind  # noqa: PLC0415
+    from realwaste.cli import output_options, run_lookup  # noqa: PLC0415 - pandas and DVC, which --help need not wait for
+    from realwaste.cli.output_options import Kind  # noqa: PLC0415
     from realwaste.core.files import is_file, write_text  # noqa: PLC0415
     from realwaste.report import two_runs  # noqa: PLC0415
 
-    kind = Kind("an earlier page of it", partial(outputs.is_marked, mark=two_runs.MARK))
+    kind = Kind("an earlier page of it", partial(output_options.is_marked, mark=two_runs.MARK))
     if output is not None:
-        outputs.check_file("--output", output, kind)
-    here, other = runs.of_folder(Path(), "this run"), runs.find(against)
+        output_options.check_file("--output", output, kind)
+    here, other = run_lookup.of_folder(Path(), "this run"), run_lookup.find(against)
     name = re.sub(r"[^\w.-]+", "_", other.name).strip("._") or "run"
     page = output if output is not None else Path("dvc_plots") / f"against_{name}.html"
     write_text(page.resolve(), two_runs.page(here, other), is_file if output is None else kind.may_replace)

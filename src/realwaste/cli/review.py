@@ -30,11 +30,10 @@ def review(
     Example: `realwaste review`
     """
     extras.require("review", _NEEDS)
-    from realwaste.labelling import queue  # noqa: PLC0415 - pandas, which --help need not wait for
-    from realwaste.serve import address  # noqa: PLC0415 - beside it
+    from realwaste.web import address, review_queue  # noqa: PLC0415 - pandas, which --help need not wait for
 
-    found = queue.load(count)
+    found = review_queue.load(count)
     with address.bound(_HOST, port) as listening:
-        from realwaste.labelling import server  # noqa: PLC0415 - an optional extra
+        from realwaste.web import review_server  # noqa: PLC0415 - an optional extra
 
-        server.run(found, listening)
+        review_server.run(found, listening)

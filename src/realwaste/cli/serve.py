@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from realwaste.cli import extras
+from realwaste.cli import extras, model_loading
 from realwaste.cli.options import Model
-from realwaste.commands import opening
 
 _NEEDS = ("fastapi", "python_multipart", "uvicorn")
 
@@ -52,16 +51,16 @@ def serve(
     Example: `realwaste serve --model irv2 --port 8080`; docs/deploy.md is about serving others.
     """
     extras.require("serve", _NEEDS)
-    from realwaste.serve import address  # noqa: PLC0415 - beside what follows
+    from realwaste.web import address  # noqa: PLC0415 - beside what follows
 
     with address.bound(host, port) as listening:
-        from realwaste.serve import server  # noqa: PLC0415 - an optional extra
-        from realwaste.serve.app import Uploads  # noqa: PLC0415
+        from realwaste.web import server  # noqa: PLC0415 - an optional extra
+        from realwaste.web.app import Uploads  # noqa: PLC0415
 
-        file = opening.chosen(model)
+        file = model_loading.chosen(model)
         server.run(
-            lambda: opening.session_of(file, at_most=1),
-            lambda: opening.loaded(file),
+            lambda: model_loading.session_of(file, at_most=1),
+            lambda: model_loading.loaded(file),
             listening,
             hosts=address.names(listening, host, allowed_host or ()),
             uploads=Uploads(int(max_mb * 1e6), max_files, int(max_total_mb * 1e6)),

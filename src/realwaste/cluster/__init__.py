@@ -1,1 +1,1 @@
-"""A Ray cluster: connecting to it, waiting for it, and what its workers must find. Work on it is in the rooms above."""
+"""Ray: connecting to a cluster, waiting for its results, what its workers need."""

@@ -1,1 +1,1 @@
-"""What everything stands on, without TensorFlow: errors, the log, whole files, this machine."""
+"""Errors, logging, files and facts about this machine; nothing here imports TensorFlow."""

@@ -1,6 +1,6 @@
 """This machine: what results are made on, as a record for metrics files, and how much memory is free.
 
-Without TensorFlow, which realwaste.compute.device asks for the GPUs.
+Without TensorFlow, which realwaste.runtime.device asks for the GPUs.
 """
 
 import math

@@ -1,1 +1,1 @@
-"""The images as a data set: the manifest, labels, near-duplicates, leakage and the split."""
+"""The images as a data set: manifest, labels and their corrections, near-duplicates, leakage, the split."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from realwaste.core import machine
 from realwaste.core.errors import UserError
-from realwaste.dataset import fingerprint, leakage, shooting_order
+from realwaste.dataset import capture_order, leakage, perceptual_hash
 from realwaste.images.reader import UnreadableImageError, decode, read_bytes
 
 COLUMNS = [
@@ -37,7 +37,7 @@ class Scan(NamedTuple):
     Attributes:
         manifest: COLUMNS, a row an image, sorted by path, which is relative to the folder. phash and phash_mirrored are
             perceptual hashes; series and number are read from the file's name, and shot is the place in the order of
-            shooting, see realwaste.dataset.shooting_order. likeness and likeness_second, 0 to 1, are those of the
+            shooting, see realwaste.dataset.capture_order. likeness and likeness_second, 0 to 1, are those of the
             colours to the photograph that was shot before it, and to the one before that. They are missing where
             there is none.
         rejected: path and reason, a row a file that is no image.
@@ -106,15 +106,15 @@ def _add_neighbours(
     own = table[accepted].assign(label=table["path"].str.split("/").str[0])
 
     def alike(one: int, other: int) -> float:
-        return fingerprint.likeness(own.at[one, "colors"], own.at[other, "colors"])
+        return perceptual_hash.likeness(own.at[one, "colors"], own.at[other, "colors"])
 
     if published is not None and set(own["label"]) <= set(published):
-        order = shooting_order.published(own, published)
+        order = capture_order.published(own, published)
     else:
-        order = shooting_order.by_likeness(own, alike)
+        order = capture_order.by_likeness(own, alike)
     table["shot"] = order.shot
     for column, step in (("likeness", 1), ("likeness_second", 2)):
-        pairs = shooting_order.before(own["series"], order.shot, step)
+        pairs = capture_order.before(own["series"], order.shot, step)
         table[column] = pd.Series({one: round(alike(one, other), 3) for one, other in pairs}, dtype=float)
     return order.evidence
 
@@ -131,7 +131,7 @@ def _row(root: Path, file: Path) -> dict[str, object]:
         return row | {"reason": f"cannot be opened: {error.strerror}"}
     height, width, channels = pixels.shape
     size = {"height": height, "width": width, "channels": channels, "bytes": len(data)}
-    seen = fingerprint.of(pixels)
+    seen = perceptual_hash.of(pixels)
     looks = {"phash": seen.phash, "phash_mirrored": seen.mirrored, "colors": seen.colors}
     return row | size | looks
 

@@ -1,1 +1,1 @@
-"""Feature extraction: every image through a frozen backbone, once, by an engine; and the vectors as files."""
+"""Feature extraction: every image through a frozen backbone, once, and the vectors as files."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from realwaste.core import machine
 from realwaste.core.errors import UserError
 from realwaste.core.files import is_stage_output, read_json, replacing, write_json
-from realwaste.images.shards import Shards, mapped
+from realwaste.images.array_shards import Shards, mapped
 
 Vectors = NDArray[np.float32]
 SHARD_BYTES = 256 * 2**20

@@ -1,1 +1,1 @@
-"""What predictions are worth: scores, calibration, cost, doubtful labels."""
+"""What predictions are worth: scores, intervals, calibration, label errors, background tests, Grad-CAM."""

@@ -16,8 +16,8 @@ import keras
 import pandas as pd
 from keras import layers
 
-from realwaste.classifier import test_time_augmentation
-from realwaste.compute.fused import HEAD
+from realwaste.models import test_time_augmentation
+from realwaste.runtime.fused_layers import HEAD
 
 COLUMNS = ["block", "units", "layers", "trained_layers", "output", "parameters", "trained_parameters", "multiply_adds"]
 _COSTS = ["layers", "trained_layers", "multiply_adds"]

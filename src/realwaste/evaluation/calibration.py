@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from realwaste.classifier.probabilities import Labels, Probabilities, log_loss
+from realwaste.models.probabilities import Labels, Probabilities, log_loss
 
 BINS = 15
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import classification_report
 
-from realwaste.classifier.probabilities import Labels, Probabilities, log_loss
 from realwaste.evaluation import intervals
-from realwaste.evaluation.clusters import Groups
+from realwaste.evaluation.cluster_bootstrap import Groups
 from realwaste.evaluation.scores import accuracy
+from realwaste.models.probabilities import Labels, Probabilities, log_loss
 
 
 def report(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, dict[str, float]]:

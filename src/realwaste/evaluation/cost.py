@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from realwaste.classifier.session import Session
 from realwaste.images.reader import read
+from realwaste.models.session import Session
 
 if TYPE_CHECKING:
     import keras

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from realwaste.evaluation import clusters, intervals, scores
-from realwaste.evaluation.clusters import Answers, Groups
+from realwaste.evaluation import cluster_bootstrap, intervals, scores
+from realwaste.evaluation.cluster_bootstrap import Answers, Groups
 
 SIGNIFICANT = 0.05
 
@@ -22,7 +22,7 @@ def differences(answers: Mapping[str, tuple[Answers, Answers]], groups: Groups) 
     p_values = {
         name: {
             "mcnemar_p": scores.mcnemar(first, second),
-            "permutation_p": clusters.permutation_test(first, second, groups),
+            "permutation_p": cluster_bootstrap.permutation_test(first, second, groups),
         }
         for name, (first, second) in answers.items()
     }
@@ -34,7 +34,7 @@ def differences(answers: Mapping[str, tuple[Answers, Answers]], groups: Groups) 
                 "difference",
                 float(first.mean() - second.mean()),
                 scores.difference_interval(first, second),
-                clusters.difference_interval(first, second, groups),
+                cluster_bootstrap.difference_interval(first, second, groups),
             ),
             **p_values[name],
             "p_holm": p_holm,

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from realwaste.classifier.probabilities import Labels, Probabilities
 from realwaste.core.errors import UserError
+from realwaste.core.file_names import folded
 from realwaste.evaluation import calibration, classification, intervals, scores
-from realwaste.evaluation.clusters import Groups
-from realwaste.sources.file_names import folded
+from realwaste.evaluation.cluster_bootstrap import Groups
+from realwaste.models.probabilities import Labels, Probabilities
 
 
 def matched(folders: Sequence[str], classes: Sequence[str]) -> dict[str, str]:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from realwaste.classifier.model_file import Facts
-from realwaste.classifier.probabilities import Probabilities, defined
-from realwaste.classifier.temperature_scaling import tempered
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.dataset import leakage, manifest
-from realwaste.evaluation import external, intervals, predictions
-from realwaste.sources import labelled
+from realwaste.evaluation import external, intervals, prediction_table
+from realwaste.models.model_file import Facts
+from realwaste.models.probabilities import Probabilities, defined
+from realwaste.models.temperature_scaling import tempered
+from realwaste.sources import labelled_images
 
 _SHOWN = 5
 _BLOCK = 10  # photographs a run, as split.block has it at home
@@ -71,7 +71,7 @@ def opened(source: str, classes: Sequence[str]) -> Iterator[ExternalSet]:
     Raises:
         UserError: as of labelled.opened; no folder of a known class, or no readable image in one.
     """
-    with labelled.opened(source) as found:
+    with labelled_images.opened(source) as found:
         known = external.matched(found.folders, classes)
         if not known:
             raise UserError(
@@ -124,6 +124,6 @@ def at_home_and_outside(
     """
     outside = measured(one, facts, raw)
     same = tested[tested["label"].isin(set(one.known.values()))]
-    labels, answers = predictions.labels_of(same), predictions.probabilities_of(same)
+    labels, answers = prediction_table.labels_of(same), prediction_table.probabilities_of(same)
     home = external.standing(labels, tempered(answers, facts.temperature), same["group"].to_numpy())
     return {"home": home, "outside": outside, "change": intervals.change(home, outside)}

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from realwaste.classifier.probabilities import Labels, Probabilities
-from realwaste.evaluation import clusters, scores
-from realwaste.evaluation.clusters import Groups
+from realwaste.evaluation import cluster_bootstrap, scores
+from realwaste.evaluation.cluster_bootstrap import Groups
+from realwaste.models.probabilities import Labels, Probabilities
 
 Interval = tuple[float, float]
 
@@ -32,7 +32,7 @@ def both(figure: str, estimate: float, images: Interval, groups: Interval) -> di
 def of_accuracy(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
     """accuracy and its intervals, as `both` names them."""
     accuracy, by_images = scores.accuracy(labels, probabilities), scores.accuracy_interval(labels, probabilities)
-    by_groups = clusters.accuracy_interval(probabilities.argmax(axis=1) == labels, groups)
+    by_groups = cluster_bootstrap.accuracy_interval(probabilities.argmax(axis=1) == labels, groups)
     return {"accuracy": accuracy} | both("accuracy", accuracy, by_images, by_groups)
 
 
@@ -41,7 +41,10 @@ def of_test(labels: Labels, probabilities: Probabilities, groups: Groups, macro_
     right = probabilities.argmax(axis=1) == labels
     estimates = scores.accuracy(labels, probabilities), macro_f1
     by_images = scores.accuracy_interval(labels, probabilities), scores.macro_f1_interval(labels, probabilities)
-    by_groups = clusters.accuracy_interval(right, groups), clusters.macro_f1_interval(labels, probabilities, groups)
+    by_groups = (
+        cluster_bootstrap.accuracy_interval(right, groups),
+        cluster_bootstrap.macro_f1_interval(labels, probabilities, groups),
+    )
     figures = zip(("test_accuracy", "macro_f1"), estimates, by_images, by_groups, strict=True)
     told = {"test_groups": len(set(groups.tolist()))}
     for figure, estimate, images, grouped in figures:

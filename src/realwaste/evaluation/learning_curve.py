@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realwaste.evaluation import clusters
-from realwaste.evaluation.clusters import Groups
+from realwaste.evaluation import cluster_bootstrap
+from realwaste.evaluation.cluster_bootstrap import Groups
 
 Rows = NDArray[np.int64]
 Answer = Callable[[Rows, int], NDArray[np.bool_]]
@@ -70,7 +70,7 @@ def interval(right: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:
         right: (repeats, n), whether each training was right about each image; groups: (n,).
     """
     if right.all() or not right.any():
-        return clusters.accuracy_interval(right[0], groups)
+        return cluster_bootstrap.accuracy_interval(right[0], groups)
     number = np.unique(groups, return_inverse=True)[1]
     count = int(number.max()) + 1
     if count == 1:

@@ -7,10 +7,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from realwaste.classifier.probabilities import Labels, Probabilities
 from realwaste.core.errors import UserError
 from realwaste.dataset.folds import split_by_groups
-from realwaste.images.shards import Shards
+from realwaste.images.array_shards import Shards
+from realwaste.models.probabilities import Labels, Probabilities
 
 _STRENGTH = 0.1  # of the inverse regularisation: there are more features than images in small sets
 

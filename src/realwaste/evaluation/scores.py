@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri
 
-from realwaste.classifier.probabilities import Labels, Probabilities
 from realwaste.evaluation import resampled_f1
+from realwaste.models.probabilities import Labels, Probabilities
 
 
 def accuracy(labels: Labels, probabilities: Probabilities) -> float:

@@ -1,1 +1,1 @@
-"""Images as files and as pixels, and rows of arrays in several files."""
+"""Reading image files: the one image reader, file formats, augmented views, arrays in several files."""

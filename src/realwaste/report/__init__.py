@@ -1,1 +1,1 @@
-"""Pictures, tables, the report page and the model cards."""
+"""What a run shows: charts, tables, the report page, the comparison of two runs, model cards."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from realwaste.classifier import temperature_scaling
-from realwaste.classifier.probabilities import log_loss
 from realwaste.dataset.labels import PARTS
-from realwaste.evaluation import calibration, differences, intervals, predictions, scores
+from realwaste.evaluation import calibration, differences, intervals, prediction_table, scores
+from realwaste.models import temperature_scaling
+from realwaste.models.probabilities import log_loss
 
 ENSEMBLE = "ensemble"
 
@@ -23,10 +23,10 @@ def ensemble(predicted: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.D
     models = predicted.groupby("model", sort=False)
     first = predicted[predicted["model"] == predicted["model"].iloc[0]]
     votes = [
-        temperature_scaling.tempered(predictions.probabilities_of(own), temperatures[str(model)])
+        temperature_scaling.tempered(prediction_table.probabilities_of(own), temperatures[str(model)])
         for model, own in models
     ]
-    columns = [predictions.PREFIX + name for name in predictions.classes_of(predicted)]
+    columns = [prediction_table.PREFIX + name for name in prediction_table.classes_of(predicted)]
     table = first.assign(model=ENSEMBLE)
     table[columns] = sum(votes) / len(votes)
     return table
@@ -39,7 +39,7 @@ def ensemble_figures(votes: pd.DataFrame, members: Mapping[str, Mapping[str, Any
         votes: the rows of `ensemble`; members: what table1.measured takes as `evaluated`, of the models that vote.
     """
     tested = votes[votes["split"] == "test"]
-    labels, probabilities = predictions.labels_of(tested), predictions.probabilities_of(tested)
+    labels, probabilities = prediction_table.labels_of(tested), prediction_table.probabilities_of(tested)
     error = calibration.expected_error(labels, probabilities)
     macro_f1 = float(scores.macro_f1(scores.confusion(labels, probabilities)))
     costs = ("parameters", "trainable_parameters", "multiply_adds", "layers", "trained_layers", "file_mb", "latency_ms")
@@ -63,7 +63,7 @@ def pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
     tested = predicted[predicted["split"] == "test"].sort_values("path", kind="stable")
     groups = tested.drop_duplicates("path")["group"].to_numpy()
     right = {
-        str(model): (own["label"] == predictions.predicted(own)).to_numpy()
+        str(model): (own["label"] == prediction_table.predicted(own)).to_numpy()
         for model, own in tested.groupby("model", sort=False)
     }
     both = {f"{first}_vs_{second}": (right[first], right[second]) for first, second in combinations(right, 2)}

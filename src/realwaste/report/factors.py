@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from realwaste.report.blocks import short
+from realwaste.report.architecture_diagram import short
 from realwaste.report.figures import REPORT
 
 Row = Mapping[str, Any]

@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from realwaste.core import machine
-from realwaste.evaluation import differences
-from realwaste.explanation import mistakes
-from realwaste.report import blocks, comparison, factors, outside, pages, shortcuts
+from realwaste.evaluation import differences, mistakes
+from realwaste.report import architecture_diagram, background, comparison, external_results, factors, pages
 from realwaste.report.figures import MODEL_COLORS
 
 REJECTED_SHOWN = 50
@@ -82,20 +81,22 @@ def page(story: Story) -> str:
         correction=comparison.correction(story.pairs),
         warnings=_warnings(story),
         factors=factors.factors(story.rows, story.external),
-        architectures={model: blocks.boxes(own) for model, own in story.architectures.groupby("model", sort=False)},
+        architectures={
+            model: architecture_diagram.boxes(own) for model, own in story.architectures.groupby("model", sort=False)
+        },
         multiply_adds={
-            model: blocks.short(int(own["multiply_adds"].sum()))
+            model: architecture_diagram.short(int(own["multiply_adds"].sum()))
             for model, own in story.architectures.groupby("model", sort=False)
         },
         rejected=story.rejected.head(REJECTED_SHOWN).to_dict("records"),
         examples=_by_class(story.explained["examples"]),
-        outside=outside.told(story.external, names),
+        outside=external_results.told(story.external, names),
         confused={
             model: mistakes.confused_pairs(own, PAIRS_SHOWN).to_dict("records")
             for model, own in story.confusions.groupby("model", sort=False)
         },
-        shortcut=None if shortcuts.is_off(story.shortcuts) else shortcuts.sentence(story.shortcuts),
-        changed=None if shortcuts.is_off(story.shortcuts) else shortcuts.answered(story.shortcuts, names),
+        shortcut=None if background.is_off(story.shortcuts) else background.sentence(story.shortcuts),
+        changed=None if background.is_off(story.shortcuts) else background.answered(story.shortcuts, names),
         unmeasured=_unmeasured(story),
     )
 
@@ -119,7 +120,7 @@ def _unmeasured(story: Story) -> list[dict[str, str]]:
     asked = {
         "The models on photographs from elsewhere": (story.external, "evaluate.external=[/path/to/photos]"),
         "What tells the classes apart beside the objects": (
-            not shortcuts.is_off(story.shortcuts),
+            not background.is_off(story.shortcuts),
             "shortcuts.backbone=densenet",
         ),
         "Test accuracy with fewer images to learn from": (
@@ -163,12 +164,12 @@ def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]
     }
     if len(story.learning_curve):
         drawn["learning_curve"] = learning_curves.chart(story.learning_curve, names)
-    if not shortcuts.is_off(story.shortcuts):
-        drawn["shortcuts"] = charts.shortcuts(shortcuts.rows(story.shortcuts), story.shortcuts["chance"])
+    if not background.is_off(story.shortcuts):
+        drawn["shortcuts"] = charts.shortcuts(background.rows(story.shortcuts), story.shortcuts["chance"])
     for model, history in story.histories.items():
         drawn |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
-    for one in outside.told(story.external, names):
-        drawn[one["chart"]] = charts.at_home_and_outside(outside.points(one["models"], names))
+    for one in external_results.told(story.external, names):
+        drawn[one["chart"]] = charts.at_home_and_outside(external_results.points(one["models"], names))
     for model, counts in story.confusions.groupby("model", sort=False):
         drawn[f"confusion_{model}"] = charts.confusion(counts)
     for model, table in story.reliability.groupby("model", sort=False):

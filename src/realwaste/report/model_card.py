@@ -17,7 +17,7 @@ from realwaste.core import machine
 from realwaste.evaluation import differences
 from realwaste.report import comparison
 
-REALWASTE = {"realwaste", "realwaste-part"}  # by the bytes, see realwaste.sources.published
+REALWASTE = {"realwaste", "realwaste-part"}  # by the bytes, see realwaste.sources.realwaste_files
 OFF = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from realwaste.classifier.probabilities import Labels, Probabilities
-from realwaste.evaluation import intervals, predictions, scores
+from realwaste.evaluation import intervals, prediction_table, scores
+from realwaste.models.probabilities import Labels, Probabilities
 from realwaste.report.factors import EXPORTS, Row, outside_keys
 
 # The report's test accuracies (sections 1.12 and 2.6). Its pretrained models were tested on other images (976, not
@@ -90,7 +90,7 @@ def _learned(own: pd.DataFrame, evaluated: Row) -> dict[str, float]:
 
 
 def _answered(rows: pd.DataFrame) -> tuple[Labels, Probabilities]:
-    return predictions.labels_of(rows), predictions.probabilities_of(rows)
+    return prediction_table.labels_of(rows), prediction_table.probabilities_of(rows)
 
 
 def _curve(found: Row) -> Iterator[tuple[str, float]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from realwaste.core import machine
 from realwaste.evaluation import differences, intervals
 from realwaste.report import comparison, pages
-from realwaste.report.run import Paired, Row, Run, changed, paired
+from realwaste.report.run_results import Paired, Row, Run, changed, paired
 
 _FIGURES = {
     "backbone": ("backbone", "{}"),

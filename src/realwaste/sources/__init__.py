@@ -1,1 +1,1 @@
-"""Where images and weights come from: RealWaste, folders, archives, downloads, drawn pictures."""
+"""Where images and weights come from: RealWaste, folders, label tables, archives, downloads, synthetic pictures."""

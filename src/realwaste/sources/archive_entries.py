@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from realwaste.core.errors import UserError
-from realwaste.sources.file_names import folded
+from realwaste.core.file_names import folded
 from realwaste.sources.image_files import is_system
 
 FILE_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field

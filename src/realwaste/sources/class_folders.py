@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realwaste.core.errors import UserError
+from realwaste.core.file_names import folded, printable, unicode
 from realwaste.core.log import logger
-from realwaste.sources.file_names import folded, printable, unicode
 from realwaste.sources.image_files import SUFFIXES, is_image, is_litter, refuse, walk
-from realwaste.sources.parts import part_of
+from realwaste.sources.split_names import part_of
 
 # Folders inside of class folders that say where their pictures come from.
 _KIND = re.compile(r"default|real[ _-]?(world|life)|studio|original|augmented|synthetic|images", re.IGNORECASE)

@@ -22,10 +22,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.log import console, is_quiet, logger
-from realwaste.sources.address import file_name, shown
-from realwaste.sources.part_file import PartFile
-from realwaste.sources.stall import StalledError, watched
-from realwaste.sources.time_limit import within
+from realwaste.core.time_limit import within
+from realwaste.sources.partial_download import PartFile
+from realwaste.sources.stalled_download import StalledError, watched
+from realwaste.sources.urls import file_name, shown
 
 MAX_REDIRECTS = 10
 LONGEST_WAIT_S = 120.0  # a server that asks for more patience than this is given up, not pestered
@@ -53,7 +53,7 @@ def downloader(part: Path, policy: Policy = DEFAULT_POLICY) -> Downloader:
 
     Args:
         part: the file that gathers the bytes and outlives a kill. Beside it, `<part>.etag` says which version of the
-            file they are of. One writer at a time: who may run twice holds a lock (`realwaste.sources.cache` does).
+            file they are of. One writer at a time: a caller that may run twice holds a lock, as download_cache does.
 
     The returned function raises:
         UnreachableError: no server took the connection, or the proxy let none through.

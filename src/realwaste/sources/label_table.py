@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realwaste.core.errors import UserError
+from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.sources.class_folders import ClassFolders, refuse_alike
-from realwaste.sources.file_names import printable
 from realwaste.sources.image_files import is_litter
-from realwaste.sources.parts import SAID, part_of
+from realwaste.sources.split_names import SAID, part_of
 
 SUFFIX = ".csv"
 _COLUMNS = ("path", "label", "split")

@@ -1,1 +1,1 @@
-"""The training loop, its batches and checkpoints, and where decoded pictures wait."""
+"""The training loop, heads on embeddings, fine-tuning, and the learning-rate sweep."""

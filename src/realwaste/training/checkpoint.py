@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from realwaste.compute import arrays
 from realwaste.core.log import logger
+from realwaste.runtime import array_file
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -34,7 +34,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.path, self.names, self.patience = path, names, patience
         self.rows: list[list[float]] = []
         self.seconds = 0.0
-        self._best: arrays.Arrays = []
+        self._best: array_file.Arrays = []
 
     def restore(self, model: keras.Model) -> int:
         """Bring `model`, which is compiled, to the last epoch that was kept; return the number of epochs done."""
@@ -80,16 +80,16 @@ class Checkpoint(keras.callbacks.Callback):
             history = np.array([[*row, self.seconds] for row in self.rows])
             variables = map(_values, _variables(self.model))
             older = self._files(self.path)[len(self.rows) % 2]
-            arrays.overwrite(older, itertools.chain([history], variables, self._best))
+            array_file.overwrite(older, itertools.chain([history], variables, self._best))
         if self.has_diverged() or self.is_out_of_patience():
             self.model.stop_training = True
 
-    def _stored(self) -> list[arrays.Arrays]:
+    def _stored(self) -> list[array_file.Arrays]:
         """What the files hold that are whole."""
         if self.path is None:
             return []
         files = [file for file in self._files(self.path) if file.is_file()]
-        whole = [stored for stored in map(arrays.read, files) if stored]
+        whole = [stored for stored in map(array_file.read, files) if stored]
         if files and not whole:
             logger.warning("%s is damaged: the training starts anew", self.path)
         return whole

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from realwaste.dataset.labels import labels_of, paths_of
-from realwaste.images.shards import Shards
+from realwaste.images.array_shards import Shards
 from realwaste.training import pixel_cache
 from realwaste.training.pixel_cache import DecodedOnRead
 

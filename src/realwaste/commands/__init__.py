@@ -1,1 +1,0 @@
-"""What the verbs of `realwaste` do with saved models and photographs."""

@@ -1,0 +1,63 @@
+"""Small pictures for the report: examples of a class, and a model's mistakes with where it looked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from realwaste.evaluation.grad_cam import GradCam
+from realwaste.evaluation.overlays import overlay
+from realwaste.images.reader import Pixels, read, read_many, resize
+from realwaste.models.model_file import Classifier
+
+_QUALITY = 82
+
+
+def examples(splits: pd.DataFrame, count: int) -> pd.DataFrame:
+    """path and label of the first training images of each class: chosen by name, not by how well they look."""
+    train = splits[splits["split"] == "train"].sort_values(["label", "path"], kind="stable")
+    return train.groupby("label").head(count)[["path", "label"]].reset_index(drop=True)
+
+
+def write_pictures(folder: Path, root: Path, table: pd.DataFrame, name: str, side: int) -> list[dict[str, Any]]:
+    """Thumbnails of root/<path> as `folder`/<name>_<n>.webp; the rows with their file's name."""
+    return [
+        row | {"picture": _write(folder / f"{name}_{number}.webp", read(root / row["path"], side))}
+        for number, row in enumerate(table.to_dict("records"))
+    ]
+
+
+def write_mistakes(
+    folder: Path, root: Path, table: pd.DataFrame, classifier: Classifier, side: int
+) -> list[dict[str, Any]]:
+    """What the model saw, and where it looked for the class it answered; the rows with their files' names.
+
+    Args:
+        table: as of mistakes.most_confident.
+    """
+    if table.empty:
+        return []
+    facts = classifier.facts
+    pixels = read_many([root / path for path in table["path"]], facts.image_size)
+    heat = GradCam(classifier.model).heat(pixels, _numbers(facts.classes, table["predicted"].tolist()))
+    rows = []
+    for number, (row, seen, hot) in enumerate(zip(table.to_dict("records"), pixels, heat, strict=True)):
+        files = {"picture": seen, "overlay": overlay(seen, hot)}
+        names = {
+            kind: _write(folder / f"{facts.name}_{number}_{kind}.webp", resize(image, side))
+            for kind, image in files.items()
+        }
+        rows.append(row | names)
+    return rows
+
+
+def _numbers(classes: Sequence[str], names: list[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    return np.array([classes.index(name) for name in names], np.int64)
+
+
+def _write(path: Path, pixels: Pixels) -> str:
+    path.write_bytes(cv2.imencode(".webp", pixels[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes())
+    return path.name

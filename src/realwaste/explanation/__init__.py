@@ -1,1 +1,0 @@
-"""Where a classifier looks, and where it errs."""

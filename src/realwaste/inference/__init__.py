@@ -1,1 +1,0 @@
-"""Networks that only answer, run by the engine that is fastest for them."""

@@ -1,0 +1,1 @@
+"""The networks: backbones, the CNN, a saved classifier and its predictions, exports."""

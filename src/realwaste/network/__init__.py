@@ -1,1 +1,0 @@
-"""The report's CNN, and augmentation, which is part of a network."""

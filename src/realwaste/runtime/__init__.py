@@ -1,0 +1,1 @@
+"""How TensorFlow and OpenVINO run here: device, precision, determinism, inference engine, resuming."""
