@@ -46,10 +46,10 @@ test-slow: setup-dev  ## kills, experiments side by side, an S3 remote, two Ray 
 	$(MAKE) -j2 --output-sync=target slow-here slow-ray
 
 slow-here:
-	pytest -m slow --ignore-glob='tests/test_ray_*'
+	pytest -m slow --ignore-glob='*/test_ray_*'
 
 slow-ray:  # one cluster at a time
-	pytest -m slow tests/test_ray_*.py
+	pytest -m slow tests/*/test_ray_*.py
 
 test-release: setup-dev  ## every application of Keras, large backbones, many more damaged pictures
 	pytest -m release

@@ -1,7 +1,10 @@
 """One split for every model: data/splits.csv and its distribution."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
@@ -10,35 +13,28 @@ from realwaste.dataset.labels import PARTS
 from realwaste.report import figures
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from stages.launcher.params import Params
 
 
 def main(params: "Params") -> None:
-    ratios = params.split
-    manifest, seed = read_csv(Path("data/manifest.csv")), params.base.seed
-    own = read_csv(Path("data/given.csv")).set_index("path")["split"].to_dict()
-    wanted = {"train": ratios.train, "val": ratios.val, "test": ratios.test}
-    near, strategy = leakage.near_duplicates(manifest), split.chosen(ratios.strategy, own)
+    manifest, section = read_csv(Path("data/manifest.csv")), params.split
+    given = read_csv(Path("data/given.csv")).set_index("path")["split"].to_dict()
+    near, strategy = leakage.near_duplicates(manifest), split.chosen(section.strategy, given)
     about: dict[str, Any] = {"shooting_order": read_json(Path("metrics/validate_images.json"))["shooting_order"]}
-    groups = leakage.groups(manifest, ratios.block, near)
+    groups = leakage.groups(manifest, section.block, near)
     if strategy == "given":
-        splits = split.given(manifest, own, train=ratios.train, val=ratios.val, seed=seed)
+        splits = split.given(manifest, given, train=section.train, val=section.val, seed=params.base.seed)
         about["leakage"] = leakage.between(splits, near)
-        _say_given(own, about["leakage"])
-    elif strategy == "grouped":
-        splits = grouped_runs.grouped_in_runs(manifest, groups, ratios.block, near, **wanted, seed=seed)
+        _log_given(given, about["leakage"])
     else:
-        splits = split.stratified(manifest, **wanted, seed=seed)
+        splits = _draw(params, manifest, strategy, groups, near)
+        if given:
+            remedy = "split.strategy=given takes them"
+            logger.warning("split: the train and test that the images came as are not used; %s", remedy)
     exposed, summary = leakage.exposure(splits, near), split.summary(splits)
-    if strategy != "given":
-
-        def smaller(most_off: float) -> int | None:
-            if strategy != "grouped":
-                return None
-            return grouped_runs.smaller_block(manifest, ratios.block, near, most_off, **wanted, seed=seed)
-
-        _say_drawn(own, split.remark(splits, wanted, smaller))
-
     fetched = read_json(Path("data/dataset.json"))
     dataset = fetched["dataset"]
     write_csv(Path("data/splits.csv"), splits)
@@ -61,20 +57,34 @@ def main(params: "Params") -> None:
     )
 
 
-def _say_given(own: dict[str, str], leaked: dict[str, dict[str, int]]) -> None:
+def _draw(
+    params: "Params", manifest: pd.DataFrame, strategy: str, groups: "NDArray[np.int64]", near: "NDArray[np.int64]"
+) -> pd.DataFrame:
+    """A new split; a remark in the log if its proportions are not those of params.yaml."""
+    section = params.split
+    ratios = {"train": section.train, "val": section.val, "test": section.test}
+    if strategy == "grouped":
+        draw = partial(grouped_runs.grouped_in_runs, manifest, groups, section.block, near)
+    else:
+        draw = partial(split.stratified, manifest)
+    splits = draw(**ratios, seed=params.base.seed)
+
+    def smaller_block(most_off: float) -> int | None:
+        if strategy != "grouped":
+            return None
+        return grouped_runs.smaller_block(manifest, section.block, near, most_off, **ratios, seed=params.base.seed)
+
+    if remark := split.remark(splits, ratios, smaller_block):
+        logger.warning("split: %s", remark)
+    return splits
+
+
+def _log_given(given: dict[str, str], leaked: dict[str, dict[str, int]]) -> None:
     """Where the split comes from, and what its parts have in common."""
-    taken = "" if "val" in own.values() else "; val, which was not among them, is taken from train"
+    taken = "" if "val" in given.values() else "; val, which was not among them, is taken from train"
     logger.info("split: the parts are those that the images came in%s", taken)
     for parts, counts in leaked.items():
         if counts["near_duplicates"]:
             first, second = parts.split("_")
             shares = counts["near_duplicates"], second, first, counts["exact_duplicates"]
             logger.warning("split: %d of the images in %s look like one in %s, %d of them to the byte", *shares)
-
-
-def _say_drawn(own: dict[str, str], remark: str | None) -> None:
-    if own:
-        remedy = "split.strategy=given takes them"
-        logger.warning("split: the train and test that the images came as are not used; %s", remedy)
-    if remark:
-        logger.warning("split: %s", remark)

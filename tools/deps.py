@@ -1,15 +1,19 @@
-"""`make deps`: the code that each stage imports, into its `deps` in dvc.yaml in place of the code that stands there.
+"""`make deps`: write each stage's `deps` on code and its `params` into dvc.yaml.
 
-A room of the package is named as a folder where a stage uses three files of it or more, or all of it; where it uses
-one or two of several, those files. A stage's own file follows; what starts a stage is none of it (stages/launcher).
-Comments, order and every other entry stay. tests/test_pipeline.py fails where this has been forgotten.
+DVC does not follow imports, so a stage must name every file that it imports. This tool lists them: a package as a
+folder if the stage uses all of its files, otherwise file by file. A changed file reruns only the stages that use it.
+`params` come from the constant PARAMS of the stage's file. Everything else in dvc.yaml stays as it is.
+tests/pipeline/test_pipeline.py fails if `make deps` was forgotten.
 """
 
+import ast
 import re
 import sys
+import textwrap
 from collections import defaultdict
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grimp
 import yaml
@@ -22,80 +26,105 @@ from stages.launcher.params_file import stage_of  # noqa: E402 - from the checko
 
 PIPELINE = ROOT / "dvc.yaml"
 LAUNCHER = "stages/launcher/"
-FEW = 2
+# Files that word what a run prints; they cannot change a result.
+NO_EFFECT = {f"src/realwaste/core/{name}.py" for name in ("errors", "log", "terminal")}
+# Files that a module reads from its package.
+DATA = {
+    "src/realwaste/core/library_settings.py": "src/realwaste/core/keras_home",
+    "src/realwaste/report/pages.py": "src/realwaste/report/templates",
+    "src/realwaste/sources/realwaste_files.py": "src/realwaste/sources/realwaste_files.bin",
+}
+WIDTH = 116
 _STAGE = re.compile(r"  (\w+):$")
-_ENTRY = "      - "
+_KEY = re.compile(r"    (\w+):")
+
+
+@cache
+def _import_graph() -> grimp.ImportGraph:
+    return grimp.build_graph("realwaste", "stages", exclude_type_checking_imports=True, cache_dir=None)
 
 
 def imported_by(module: str) -> set[str]:
-    """Files of the package and of stages/ that `module` imports, at once or when a function is called; itself too.
+    """Files of the package and of stages/ that `module` imports, directly or indirectly; itself too.
 
-    What stands under TYPE_CHECKING is not imported. The launcher, and what every import runs, which holds no code
-    (`__init__.py`), are left out.
+    What the package itself runs at import is among them. Imports under TYPE_CHECKING, `__init__.py`, the launcher and
+    NO_EFFECT are left out.
     """
-    graph = grimp.build_graph("realwaste", "stages", exclude_type_checking_imports=True, cache_dir=None)
-    return set(_files({module} | graph.find_upstream_modules(module)))
+    graph = _import_graph()
+    modules = {module} | graph.find_upstream_modules(module) | graph.find_upstream_modules("realwaste")
+    paths = {f"{'src/' if name.startswith('realwaste.') else ''}{name.replace('.', '/')}.py" for name in modules}
+    return {path for path in paths - NO_EFFECT if (ROOT / path).is_file() and not path.startswith(LAUNCHER)}
 
 
-def _files(modules: set[str]) -> Iterator[str]:
-    for module in modules:
-        path = f"{module.replace('.', '/')}.py"
-        path = f"src/{path}" if module.startswith("realwaste.") else path
-        if (ROOT / path).is_file() and not path.startswith(LAUNCHER):
-            yield path
+def code_deps(module: str) -> list[str]:
+    """The `deps` on code of a stage, sorted: folders of packages that it uses completely, and single files."""
+    packages: dict[str, set[str]] = defaultdict(set)
+    for path in imported_by(module):
+        packages[path.rpartition("/")[0]].add(path)
+    deps: list[str] = []
+    for package, used in packages.items():
+        files = {str(path.relative_to(ROOT)) for path in (ROOT / package).glob("*.py") if path.name != "__init__.py"}
+        deps += [package] if used == files else [*used, *(DATA[path] for path in used & DATA.keys())]
+    return sorted(deps)
 
 
-def code_of(command: str) -> list[str]:
-    """The `deps` on code of a stage, by its `cmd`, which holds `python -m stages NAME`."""
-    rooms: dict[str, set[str]] = defaultdict(set)
-    own = []
-    for path in sorted(imported_by(f"stages.{stage_of(command).split()[0]}")):
-        if path.startswith("src/"):
-            rooms[path.rpartition("/")[0]].add(path)
-        else:
-            own.append(path)
-    for room, used in sorted(rooms.items(), reverse=True):
-        own[:0] = [room] if _whole(room, used) else sorted(used)
-    return own
+def declared_params(module: str, slot: str) -> list[str] | None:
+    """The constant PARAMS of a stage's file, with `{slot}` filled in; None if the file has none."""
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PARAMS":
+            return [name.format(slot=slot) for name in ast.literal_eval(node.value)]
+    return None
 
 
-def _whole(room: str, used: set[str]) -> bool:
-    others = [path for path in (ROOT / room).glob("*.py") if path.name != "__init__.py"]
-    return len(used) > FEW or len(used) == len(others)
-
-
-def rewritten(text: str) -> str:
-    """The text of a dvc.yaml with the code in each stage's `deps` put right.
+def rewrite(text: str) -> str:
+    """The text of a dvc.yaml with each stage's `deps` and `params` brought up to date.
 
     Raises:
-        ValueError: a stage without `deps`.
+        ValueError: a stage has no `deps`.
     """
     stages = yaml.safe_load(text)["stages"]
-    if without := [name for name, stage in stages.items() if "deps" not in stage]:
-        raise ValueError(f"give {', '.join(without)} a list of deps, if only stages/NAME.py")
+    if missing := [name for name, stage in stages.items() if "deps" not in stage]:
+        raise ValueError(f"give {', '.join(missing)} a list of deps, for example [stages/NAME.py]")
     lines: list[str] = []
-    stage, code, inside = "", list[str](), False
+    generated: dict[str, list[str]] = {}
+    skipping = False
     for line in text.splitlines():
-        named = _STAGE.match(line)
-        if named and named[1] in stages:
-            stage = named[1]
-        if inside and not line.startswith(_ENTRY):
-            lines += code
-            inside = False
-        if line == "    deps:":
-            inside = True
-            code = [_ENTRY + path for path in code_of(stages[stage]["cmd"])]
-        if not (inside and line.startswith((_ENTRY + "src/", _ENTRY + "stages/"))):
+        if (header := _STAGE.match(line)) and header[1] in stages:
+            generated = _entries(stages[header[1]])
+        key = _KEY.match(line)
+        if key or not line.startswith("    "):
+            skipping = bool(key and key[1] in generated)
+            if skipping and key:
+                lines += _wrap(key[1], generated.pop(key[1]))
+        if not skipping:
             lines.append(line)
-    return "\n".join([*lines, *(code if inside else [])]) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _entries(stage: dict[str, Any]) -> dict[str, list[str]]:
+    name, *slot = stage_of(stage["cmd"]).split()
+    module = f"stages.{name}"
+    data = [dep for dep in stage["deps"] if not dep.startswith(("src/", "stages/"))]
+    entries = {"deps": data + code_deps(module)}
+    params = declared_params(module, *slot or [""])
+    return entries if params is None else entries | {"params": params}
+
+
+def _wrap(key: str, values: list[str]) -> list[str]:
+    text = f"[{', '.join(values)}]"
+    if len(f"    {key}: {text}") <= WIDTH:
+        return [f"    {key}: {text}"]
+    body = textwrap.wrap(text, WIDTH, initial_indent="      ", subsequent_indent="       ", break_on_hyphens=False)
+    return [f"    {key}:", *body]
 
 
 def main() -> None:
     before = PIPELINE.read_text(encoding="utf-8")
-    after = rewritten(before)
+    after = rewrite(before)
     if after != before:
         PIPELINE.write_text(after, encoding="utf-8")
-    sys.stdout.write(f"dvc.yaml: {'as it was' if after == before else 'written'}\n")
+    sys.stdout.write(f"dvc.yaml: {'unchanged' if after == before else 'written'}\n")
 
 
 if __name__ == "__main__":

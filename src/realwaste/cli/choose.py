@@ -64,11 +64,7 @@ def choose(
     Example: `realwaste choose unlabelled/ --count 50 --sheet look.jpg`
     """
     # OpenCV, which --help need not wait for.
-    from realwaste.cli import (  # noqa: PLC0415
-        choose_selection,
-        choose_table,
-        image_paths,
-    )
+    from realwaste.cli import choose_selection, choose_table, image_paths  # noqa: PLC0415
 
     paths = image_paths.expand(folder)
     _check_outputs(csv, sheet, count, folder, paths)
@@ -92,11 +88,7 @@ def choose(
 
 def _check_outputs(csv: Path | None, sheet: Path | None, count: int, folder: list[str], paths: list[Path]) -> None:
     """UserError where something cannot be written, before a model is loaded."""
-    from realwaste.cli import (  # noqa: PLC0415 - as above
-        choose_selection,
-        choose_sheet,
-        predictions_csv,
-    )
+    from realwaste.cli import choose_selection, choose_sheet, predictions_csv  # noqa: PLC0415 - as above
 
     if sheet:
         choose_sheet.check(sheet, count, folder, paths)

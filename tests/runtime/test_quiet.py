@@ -54,7 +54,7 @@ def test_a_stage_started_by_hand_is_not_quiet(tmp_path):
 
 
 def test_a_training_says_its_device_its_epochs_and_one_line_and_tensorflow_nothing(ready_to_train):
-    """That a quiet one says nothing, tests/test_live.py asks. base.engine=ray does not concern this stage."""
+    """That a quiet one says nothing, tests/pipeline/test_live.py asks. base.engine=ray does not concern this stage."""
     set_params(ready_to_train, base__engine="ray")
     said = _said(ready_to_train, sys.executable, "-m", "stages", "train_cnn")
     device, end = (line for line in said if not line.startswith(("Epoch", "1/1")))

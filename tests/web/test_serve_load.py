@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import picture
 from fastapi.testclient import TestClient
-from test_serve import CLASSES, UPLOADS, _get, _head, _jpeg, _predictor, _sent, _serving
+from web.test_serve import CLASSES, UPLOADS, _get, _head, _jpeg, _predictor, _sent, _serving
 
 from benchmarks.parts.child import ROOT
 from realwaste.images.file_format import stated_pixels

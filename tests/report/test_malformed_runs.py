@@ -5,7 +5,7 @@ import os
 
 import pandas as pd
 import pytest
-from test_two_runs import ran
+from report.test_two_runs import ran
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app

@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from test_dataset import _fetch, _names, _zipped
+from sources.test_dataset import _fetch, _names, _zipped
 
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError

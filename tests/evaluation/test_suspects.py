@@ -11,7 +11,7 @@ from realwaste.evaluation import label_errors, linear_probe
 from realwaste.models import feature_extractor
 from realwaste.runtime import inference_engine
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 PHOTOS, LITE2 = SHARED / "data/trashnet-mini", SHARED / "backbones/efficientnet_lite2.keras"
 
 

@@ -27,10 +27,10 @@ import uvicorn
 from browser import chromium, needs_browser, opened
 from conftest import picture
 from fastapi.testclient import TestClient
+from images.test_hostile_images import _bomb
 from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
-from test_hostile_images import _bomb
 from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT

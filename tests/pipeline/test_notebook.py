@@ -1,4 +1,4 @@
-"""docs/explore.ipynb as it lies in git; tests/test_repro.py runs it on what a run left."""
+"""docs/explore.ipynb as it lies in git; tests/pipeline/test_repro.py runs it on what a run left."""
 
 import notebook
 

@@ -14,7 +14,7 @@ from realwaste.core.errors import UserError
 from realwaste.models.applications import application
 from realwaste.models.feature_extractor import build, preprocessing_of
 
-LITE2 = Path(__file__).parents[2] / "shared" / "backbones" / "efficientnet_lite2.keras"
+LITE2 = Path(__file__).parents[3] / "shared" / "backbones" / "efficientnet_lite2.keras"
 
 
 def photos(size, count=2):
