@@ -8,7 +8,6 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: repro experiments setup setup-dev browser test test-slow slow-here slow-ray test-release bench results lint deps format audit clean
 
 repro: setup  ## run what changed of the pipeline
-	python -m stages check_source
 	dvc repro
 
 experiments: setup  ## the experiments of this commit, in the columns that fit a screen

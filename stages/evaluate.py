@@ -33,7 +33,7 @@ from realwaste.models.probabilities import Probabilities
 from realwaste.models.session import Session
 from realwaste.runtime import device, inference_engine
 from realwaste.training import head, head_cross_validation
-from realwaste.training.finetune import Recipe
+from realwaste.training.finetune import HeadTrainer, Recipe
 from realwaste.training.training_loop import Schedule
 from stages import learning_curves
 
@@ -91,8 +91,10 @@ def _of_model(params: "Params", name: str, splits: pd.DataFrame, outside: dict[s
     asked, facts = opened(), classifier.facts
     structure = architecture.table(classifier.model)
     probabilities, told = _answers(params.base.inference, classifier, asked, splits)
-    told |= _other_splits(recipe := _recipe(params, name, splits), params, name, splits)
-    told |= learning_curves.of(params, name, recipe, splits, facts.precision)
+    recipe = _recipe(params, name, splits)
+    trainer = None if recipe is None else HeadTrainer(recipe)
+    told |= _other_splits(trainer, params, name, splits)
+    told |= learning_curves.of(params, name, trainer, splits, facts.precision)
     rows = prediction_table.rows(splits, name, probabilities, labels.classes_of(splits))
     tested = rows[rows["split"] == "test"]
     measured, reliability = _scores(tested, facts)
@@ -146,16 +148,16 @@ def _recipe(params: "Params", name: str, splits: pd.DataFrame) -> Recipe | None:
     return Recipe(len(labels.classes_of(splits)), own.dense_units, schedule, base.deterministic, own.dropout, own.heads)
 
 
-def _other_splits(recipe: Recipe | None, params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
+def _other_splits(trainer: HeadTrainer | None, params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
     """What the same head scores on the folds of a repeated, grouped cross-validation; nothing of the CNN."""
-    if recipe is None or not params.evaluate.fold_repeats:
+    if trainer is None or not params.evaluate.fold_repeats:
         return {}
     classes = labels.classes_of(splits)
     found = head_cross_validation.repeated(
         embeddings.load(Path(f"data/embeddings/{name}")).of(splits["path"].tolist()),
         np.searchsorted(classes, splits["label"]),
         splits["group"].to_numpy(),
-        recipe,
+        trainer,
         folds=params.evaluate.folds,
         repeats=params.evaluate.fold_repeats,
     )

@@ -6,35 +6,43 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from realwaste.core.files import replacing, write_csv, write_json
+from realwaste.core.file_names import printable
+from realwaste.core.files import is_stage_output, read_csv, replacing, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.models import registry
 from realwaste.sources import backbone_weights, image_source, output_protection
 from realwaste.sources.stand_ins import StandIns
+from stages.launcher import dependencies
 
 if TYPE_CHECKING:
     from stages.launcher.params import FinetuneEdge, FinetuneReport, Params
 
 
+RAW, FETCHED = Path("data/raw"), Path("data/fetched.csv")
+_SHOWN = 5  # moved files that the warning names
+
+
 def main(params: "Params") -> None:
     seed = params.base.seed
     # Weights first: a misspelt backbone is found before anything large is downloaded.
-    chosen: dict[str, FinetuneReport | FinetuneEdge] = {
+    sections: dict[str, FinetuneEdge | FinetuneReport] = {
         "irv2": params.finetune_irv2,
         "densenet": params.finetune_densenet,
         "edge": params.finetune_edge,
     }
+    _refuse_outputs_as_sources(params.fetch.source, sections)
+    _keep_added_files()
     records, stand_ins = {}, StandIns()
-    for name, own in chosen.items():
+    for name, section in sections.items():
         folder = Path("data/weights") / name
-        if own.backbone is None:
+        if section.backbone is None:
             registry.mark_off(folder)
             continue
         parameter = f"finetune_{name}.weights"
         records[name] = backbone_weights.fetch(
-            own.backbone, own.weights, folder, seed=seed, parameter=parameter, stand_ins=stand_ins
+            section.backbone, section.weights, folder, seed=seed, parameter=parameter, stand_ins=stand_ins
         )
-    with replacing(Path("data/raw")) as images:
+    with replacing(RAW, is_stage_output) as images:
         fetched = image_source.fetch(
             params.fetch.source,
             images,
@@ -43,8 +51,8 @@ def main(params: "Params") -> None:
             images_per_class=params.fetch.synthetic_images_per_class,
             stand_ins=stand_ins,
         )
-        # Before they are in their place: check_source takes what is there and not in the list for a person's.
-        write_csv(Path("data/fetched.csv"), output_protection.listing(images))
+        # Before the images are in their place: files that are there and not in the list count as added by a person.
+        write_csv(FETCHED, output_protection.listing(images))
     stand_ins.say()
     # Beside the metrics, without the weights: a new backbone must not touch what depends on the images alone.
     record = asdict(fetched)
@@ -54,3 +62,27 @@ def main(params: "Params") -> None:
     write_json(Path("metrics/fetch.json"), record | {name: asdict(record) for name, record in records.items()})
     used = ", ".join(f"{record.backbone}: {record.weights} weights" for record in records.values())
     logger.info("%s: %d images of %d classes; %s", fetched.dataset, fetched.images, fetched.classes, used)
+
+
+def _refuse_outputs_as_sources(source: str, sections: "dict[str, FinetuneEdge | FinetuneReport]") -> None:
+    """Outputs are replaced whole, so images or weights in them would be lost."""
+    sources = {"fetch.source": source}
+    for name, section in sections.items():
+        sources |= {f"finetune_{name}.backbone": section.backbone or "", f"finetune_{name}.weights": section.weights}
+    for parameter, value in sources.items():
+        if value:
+            output_protection.refuse_source_inside(parameter, value, dependencies.outputs())
+
+
+def _keep_added_files() -> None:
+    """Move files that a person added to data/raw to data/added; a warning names them."""
+    # Without the list, as after an update of the code, the manifest names what was fetched.
+    lists = [path for path in (FETCHED, Path("data/manifest.csv")) if path.exists()]
+    fetched = read_csv(lists[0]) if lists else pd.DataFrame(columns=["path", "bytes"])
+    moved = output_protection.move_added(RAW, fetched, Path("data/added"))
+    if moved:
+        names = ", ".join(printable(path) for path in moved[:_SHOWN])
+        rest = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
+        remedy = "put them where the images come from, then run `dvc repro -f fetch`"
+        count = "1 file in %s was" if len(moved) == 1 else f"{len(moved)} files in %s were"
+        logger.warning(f"{count} not from fetch, moved to %s%s: %s", RAW, names, rest, remedy)

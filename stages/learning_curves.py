@@ -20,7 +20,7 @@ from realwaste.models.probabilities import defined
 from realwaste.runtime import inference_engine, resume
 from realwaste.runtime.determinism import make_repeatable
 from realwaste.training import finetune, samples, training_loop
-from realwaste.training.finetune import Parts, Recipe
+from realwaste.training.finetune import HeadTrainer, Parts
 from realwaste.training.samples import Samples
 from stages import cnn_recipe
 from stages.launcher import dependencies
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 RAW = Path("data/raw")
 
 
-def of(params: "Params", name: str, recipe: Recipe | None, splits: pd.DataFrame, policy: str) -> dict[str, Any]:
-    """`learning_curve` for the metrics of a model: its head's where it has a recipe for one, or the CNN's if asked for.
+def of(params: "Params", name: str, trainer: HeadTrainer | None, splits: pd.DataFrame, policy: str) -> dict[str, Any]:
+    """`learning_curve` for the metrics of a model: its head's where it has a trainer, or the CNN's if asked for.
 
     Args:
         policy: the dtype policy of the CNN's trainings.
@@ -46,24 +46,22 @@ def of(params: "Params", name: str, recipe: Recipe | None, splits: pd.DataFrame,
         known, groups = labels.labels_of(splits, "train"), splits.loc[tested, "group"].to_numpy()
         return learning_curve.measured(answer, known, groups, own.percents, repeats=own.repeats, seed=params.base.seed)
 
-    if recipe is not None:
-        return {"learning_curve": curve(_head(name, recipe, splits))}
+    if trainer is not None:
+        return {"learning_curve": curve(_head(name, trainer, splits))}
     work = {"parameters": params.train_cnn.model_dump(), "base": vars(params.base), "curve": vars(own)}
     with resume.state("evaluate", work | {"precision": policy}, dependencies.files("evaluate")) as kept:
         return {"learning_curve": curve(_cnn(params, splits, policy, kept))}
 
 
-def _head(name: str, recipe: Recipe, splits: pd.DataFrame) -> Answer:
+def _head(name: str, trainer: HeadTrainer, splits: pd.DataFrame) -> Answer:
     cached = embeddings.load(Path(f"data/embeddings/{name}"))
     parts, asked = finetune.vectors_of(splits, cached), cached.of(labels.paths_of(splits, "test"))
 
     def answer(rows: Rows, seed: int) -> NDArray[np.bool_]:
         # Validation images only watch: the last epoch is kept.
         own = Parts(_rows(parts.train, rows), parts.val)
-        fitted, _ = finetune.fit_head(own, recipe, seed, silent=True)
-        return _right(
-            inference_engine.network(fitted, len(asked), policy="float32", engine="tensorflow")(asked[:]), splits
-        )
+        fitted, _ = trainer.fit(own, seed, silent=True)
+        return _right(np.asarray(fitted(asked[:])), splits)
 
     return answer
 

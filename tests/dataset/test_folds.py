@@ -10,7 +10,7 @@ from realwaste.dataset.folds import split_by_groups
 from realwaste.dataset.labels import sample
 from realwaste.evaluation import linear_probe
 from realwaste.training import head_cross_validation
-from realwaste.training.finetune import Recipe
+from realwaste.training.finetune import HeadTrainer, Recipe
 from realwaste.training.training_loop import Schedule
 
 RECIPE = Recipe(2, 4, Schedule(1, 8, 0.02, True, 3), deterministic=True)
@@ -41,7 +41,7 @@ def test_twenty_folds_of_three_images_a_class():
     """Was a ValueError: n_splits=20 cannot be greater than the number of members in each class."""
     labels = np.repeat([0, 1], 3)
     vectors = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    found = head_cross_validation.repeated(vectors, labels, np.arange(6), RECIPE, folds=20, repeats=1)
+    found = head_cross_validation.repeated(vectors, labels, np.arange(6), HeadTrainer(RECIPE), folds=20, repeats=1)
     assert found["folds"] == 3
     assert 0 <= found["accuracy_least"] <= found["accuracy_mean"] <= 1
     assert linear_probe.out_of_sample(vectors, labels, np.arange(6), 20).shape == (6, 2)
@@ -49,7 +49,7 @@ def test_twenty_folds_of_three_images_a_class():
 
 def test_one_image_a_class_is_no_cross_validation():
     vectors, labels = np.eye(3, dtype=np.float32), np.arange(3)
-    assert head_cross_validation.repeated(vectors, labels, np.arange(3), RECIPE, folds=5, repeats=1) == {}
+    assert head_cross_validation.repeated(vectors, labels, np.arange(3), HeadTrainer(RECIPE), folds=5, repeats=1) == {}
     with pytest.raises(UserError, match="two images at least"):
         linear_probe.out_of_sample(vectors, labels, np.arange(3), 5)
 

@@ -22,7 +22,6 @@ def _module(stage: str) -> str:
 
 def test_the_stages():
     assert set(STAGES) == {
-        "check_source",
         "fetch",
         "validate_images",
         "split",
@@ -104,7 +103,7 @@ def test_what_the_package_itself_runs_is_a_dependency_of_every_stage():
     assert all("src/realwaste/core/library_settings.py" in stage["deps"] for stage in STAGES.values())
 
 
-@pytest.mark.parametrize("stage", ["check_source", "fetch", "validate_images", "split", "embed", "finetune", "compare"])
+@pytest.mark.parametrize("stage", ["fetch", "validate_images", "split", "embed", "finetune", "compare"])
 def test_stages_without_tensorflow_start_without_it(stage):
     code = (
         f"import sys; sys.path.insert(0, 'src'); import stages.{stage}; "
@@ -129,7 +128,7 @@ def test_every_plot_takes_its_title_from_the_data():
         assert "dataset" in template["title"]["text"]["expr"]
 
 
-@pytest.mark.parametrize("stage", ["check_source", "fetch", "validate_images", "split", "compare"])
+@pytest.mark.parametrize("stage", ["fetch", "validate_images", "split", "compare"])
 def test_what_takes_long_to_import_is_not_waited_for(stage):
     """`make bench` measures 0.4 to 1.3 s until these stages work; scikit-learn, for the split alone, is 0.8 of it."""
     slow = {"matplotlib", "scipy.stats", "sklearn"} - ({"scipy.stats", "sklearn"} if stage == "split" else set())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from realwaste.training import head_cross_validation
-from realwaste.training.finetune import Recipe
+from realwaste.training.finetune import HeadTrainer, Recipe
 from realwaste.training.training_loop import Schedule
 
 RECIPE = Recipe(2, 8, Schedule(12, 8, 0.02, True, 3), deterministic=True)
@@ -20,15 +20,18 @@ def objects():
 
 def test_objects_that_were_not_learned_from_are_guessed_and_the_same_twice(objects):
     vectors, labels, group = objects
-    found = head_cross_validation.repeated(vectors, labels, group, RECIPE, folds=2, repeats=1)
+    found = head_cross_validation.repeated(vectors, labels, group, HeadTrainer(RECIPE), folds=2, repeats=1)
     assert (found["folds"], found["repeats"]) == (2, 1)
     assert 0.2 < found["accuracy_mean"] < 0.8
     assert found["accuracy_least"] <= found["accuracy_mean"] <= found["accuracy_most"]
-    assert found == head_cross_validation.repeated(vectors, labels, group, RECIPE, folds=2, repeats=1)
-    alone = head_cross_validation.repeated(vectors, labels, np.arange(80), RECIPE, folds=4, repeats=1)
+    assert found == head_cross_validation.repeated(vectors, labels, group, HeadTrainer(RECIPE), folds=2, repeats=1)
+    alone = head_cross_validation.repeated(vectors, labels, np.arange(80), HeadTrainer(RECIPE), folds=4, repeats=1)
     assert alone["accuracy_mean"] >= 0.95, "their other photographs give them away"
 
 
 def test_one_group_has_no_folds(objects):
     vectors, labels, _ = objects
-    assert head_cross_validation.repeated(vectors, labels, np.zeros(80, int), RECIPE, folds=4, repeats=1) == {}
+    assert (
+        head_cross_validation.repeated(vectors, labels, np.zeros(80, int), HeadTrainer(RECIPE), folds=4, repeats=1)
+        == {}
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import lively
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import picture
 
@@ -15,7 +16,7 @@ from realwaste.models.augmentation import Augment
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.runtime.fused_layers import HEAD
 from realwaste.training import finetune, head, head_cross_validation
-from realwaste.training.finetune import Parts, Recipe
+from realwaste.training.finetune import HeadTrainer, Parts, Recipe
 from realwaste.training.samples import Samples
 from realwaste.training.training_history import METRICS
 from realwaste.training.training_loop import Schedule
@@ -46,6 +47,20 @@ def test_the_answer_is_the_mean_of_heads_as_they_are_alone(parts, fitted):
     np.testing.assert_allclose(mean.predict_on_batch(parts.val.inputs), np.mean(answers, axis=0), atol=1e-6)
     assert mean.name == HEAD
     assert mean.count_params() == 3 * alone[0][0].count_params()
+
+
+@pytest.mark.parametrize("recipe", [ONE, THREE], ids=["one head", "three heads"])
+def test_a_trainer_fits_each_data_set_as_a_new_network_does(parts, recipe):
+    """Bit for bit, after data of another size and after a training that diverged."""
+    trainer = HeadTrainer(recipe)
+    smaller = Parts(Samples(parts.train.inputs[:25], parts.train.labels[:25]), parts.val)
+    infinite = Parts(Samples(np.full_like(parts.train.inputs, np.inf), parts.train.labels), parts.val)
+    for vectors, seed in ((parts, 3), (smaller, 4), (infinite, 5), (parts, 6)):
+        model, trained = trainer.fit(vectors, seed, silent=True)
+        expected_model, expected = finetune.fit_head(vectors, recipe, seed, silent=True)
+        pd.testing.assert_frame_equal(trained.history, expected.history)
+        for weight, expected_weight in zip(model.get_weights(), expected_model.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected_weight)
 
 
 def test_the_history_is_the_mean_of_theirs(fitted):
@@ -113,7 +128,7 @@ def test_the_repeats_of_a_mean_come_back(parts, fitted, tmp_path):
 def test_folds_are_asked_of_the_mean(parts):
     vectors, labels = parts.train.inputs, parts.train.labels
     one, three = (
-        head_cross_validation.repeated(vectors, labels, np.arange(40), recipe, folds=4, repeats=1)
+        head_cross_validation.repeated(vectors, labels, np.arange(40), HeadTrainer(recipe), folds=4, repeats=1)
         for recipe in (ONE, THREE)
     )
     assert one != three

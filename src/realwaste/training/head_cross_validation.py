@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from realwaste.dataset.folds import split_by_groups
 from realwaste.embedding.embeddings import Vectors
 from realwaste.images.array_shards import Shards
-from realwaste.runtime import inference_engine
-from realwaste.training import finetune
-from realwaste.training.finetune import Parts, Recipe
+from realwaste.training.finetune import HeadTrainer, Parts
 from realwaste.training.samples import Samples
 
 
@@ -22,7 +20,7 @@ def repeated(
     vectors: Vectors | Shards,
     labels: NDArray[np.int64],
     groups: NDArray[np.integer],
-    recipe: Recipe,
+    trainer: HeadTrainer,
     *,
     folds: int,
     repeats: int,
@@ -33,18 +31,18 @@ def repeated(
         vectors: (n, width), of a frozen backbone; labels: (n,), class numbers.
         groups: (n,); those of one group are in one fold.
         folds: at most, as of split_by_groups; nothing where that gives none.
-        recipe: of the head; the backbone's end does not learn here.
+        trainer: of the head; the backbone stays frozen here.
     """
     accuracies, fitted_folds = [], 0
     for repeat in range(repeats):
-        seed = recipe.schedule.seed + repeat
+        seed = trainer.recipe.schedule.seed + repeat
         parts = split_by_groups(labels, groups, folds, seed)
         fitted_folds = max(fitted_folds, len(parts))
         for learned, asked in parts:
             own = Parts(*(Samples(vectors[rows], labels[rows]) for rows in (learned, asked)))
             # The asked fold only watches: the last epoch is kept, so its accuracy chooses nothing.
-            fitted, _ = finetune.fit_head(own, recipe, seed, silent=True)
-            answer = inference_engine.network(fitted, len(asked), policy="float32", engine="tensorflow")(vectors[asked])
+            fitted, _ = trainer.fit(own, seed, silent=True)
+            answer = np.asarray(fitted(vectors[asked]))
             right = np.isfinite(answer).all(axis=1) & (answer.argmax(axis=1) == labels[asked])
             accuracies.append(float(right.mean()))
     if not accuracies:

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import pandas as pd
-from numpy.typing import NDArray
 
 from realwaste.dataset.labels import classes_of
 from realwaste.models import cnn
@@ -16,6 +15,7 @@ from realwaste.runtime import determinism, fused_layers
 from realwaste.training import batches, training_history, training_loop
 from realwaste.training.samples import Samples
 from realwaste.training.sweep_table import named
+from realwaste.training.training_loop import CompiledTraining
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class Tried:
 class Trials:
     """Trials in one process, one after the other: one network, which each rate trains from the same weights.
 
-    A network for each would grow the process from rate to rate, 0.3 GB of the CNN at 256 px: TensorFlow 2.21 gives back
-    none of the memory it had, and the next network does not fit in the pieces that the last one left.
+    See CompiledTraining for the reason.
     """
 
     def __init__(self, sweep: Sweep, train: Samples, val: Samples) -> None:
@@ -68,35 +67,23 @@ class Trials:
         self, rate: float, *, checkpoint: Path, live: Callable[[pd.DataFrame], None] | None = None
     ) -> training_history.Training:
         """Train the CNN at one rate; checkpoint and live as of realwaste.training.training_loop.fit."""
-        start = self._drawn()
-        for own, found in zip(self._twin.weights, start.weights, strict=True):
-            own.assign(found.value)
-        del start
-        optimizer = self._twin.optimizer
-        for variable, value in zip(optimizer.variables, self._scalars, strict=True):
-            variable.assign(keras.ops.zeros_like(variable) if value is None else value)  # moments begin as zeros
-        optimizer.learning_rate = rate
+        twin = self._compiled.twin
+        self._compiled.restart(twin.weights, self._draw().weights)
+        twin.optimizer.learning_rate = rate
         schedule = replace(self.sweep.schedule, learning_rate=rate)
-        return training_loop.fit_twin(self._twin, self.train, self.val, schedule, checkpoint=checkpoint, live=live)
+        return training_loop.fit_twin(twin, self.train, self.val, schedule, checkpoint=checkpoint, live=live)
 
-    def _drawn(self) -> keras.Model:
+    def _draw(self) -> keras.Model:
         sweep = self.sweep
         determinism.make_repeatable(sweep.schedule.seed, deterministic=sweep.deterministic)
         return cnn.build(sweep.image_size, len(classes_of(sweep.splits)), **sweep.network)
 
     @cached_property
-    def _twin(self) -> keras.Model:
+    def _compiled(self) -> CompiledTraining:
         keras.utils.clear_session()  # of a trial that this process may have had before
         schedule = self.sweep.schedule
-        twin = fused_layers.twin(self._drawn(), schedule.dtype_policy, to_train=True)
-        training_loop.compile_for_training(twin, schedule, batches.steps(len(self.train.labels), schedule.batch_size))
-        twin.optimizer.build(twin.trainable_variables)
-        return twin
-
-    @cached_property
-    def _scalars(self) -> list[NDArray[Any] | None]:
-        """What counters and scales of the optimizer begin with; None in the place of a moment."""
-        return [variable.numpy() if variable.ndim == 0 else None for variable in self._twin.optimizer.variables]
+        twin = fused_layers.twin(self._draw(), schedule.dtype_policy, to_train=True)
+        return CompiledTraining(twin, schedule, batches.steps(len(self.train.labels), schedule.batch_size))
 
 
 def finished(kept: Path, rate: float) -> Path:
