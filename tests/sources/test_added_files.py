@@ -1,6 +1,5 @@
 """Files of a person in data/raw: a source there is refused and added files are moved, before DVC deletes anything."""
 
-
 import shutil
 from pathlib import Path
 
