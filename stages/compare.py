@@ -112,15 +112,16 @@ def _table1(
 
 def _draw(studio: figures.Studio, told: html_report.Story, names: dict[str, str]) -> None:
     models = {model: name for model, name in names.items() if model in told.trainings}
+    note = comparison.classes_shown(len(told.validated["classes"]))
     for model, name in comparison.one_line(models).items():
         if model == "edge":  # DVC's outputs must exist, and it may be off: its curves and confusions are in the report
             continue
         figures.training_curves(studio, PLOTS / f"training_{model}.png", name, told.histories[model])
-        own = told.confusions[told.confusions["model"] == model]
+        own = comparison.hardest_classes(told.confusions[told.confusions["model"] == model])
         counts = own.pivot(index="actual", columns="predicted", values="images")
-        figures.confusion(studio, PLOTS / f"confusion_{model}.png", name, counts)
+        figures.confusion(studio, PLOTS / f"confusion_{model}.png", f"{name}{note}", counts)
     figures.learning_rates(studio, PLOTS / "lr_sweep.png", told.rates, told.sweep["best_learning_rate"])
     figures.model_scores(studio, PLOTS / "test_scores.png", told.rows, names)
     figures.reliability(studio, PLOTS / "reliability.png", told.reliability, models)
-    figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(told.evaluated), models)
+    figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(told.evaluated), models, note)
     figures.table1(studio, PLOTS / "table1.png", factors.readable(told.rows, names, told.external))

@@ -45,6 +45,24 @@ def drawn(tmp_path_factory):
     return table, pd.Series(objects)
 
 
+def test_pictures_that_are_all_alike_are_grouped_pair_by_pair_in_seconds():
+    """Every pair is near: 280,000 of 750, each of which was looked up among all rows (a minute)."""
+    count = 750
+    alike = {
+        "phash": "0" * 16,
+        "phash_mirrored": "0" * 16,
+        "series": None,
+        "likeness": np.nan,
+        "likeness_second": np.nan,
+    }
+    table = pd.DataFrame({"label": np.arange(count) % 2, "sha256": [f"{n:064}" for n in range(count)]}).assign(**alike)
+    table["shot"] = pd.array([None] * count, dtype="Int64")
+    sizes = np.bincount(leakage.groups(table, 10))
+    assert sizes.sum() == count
+    assert sizes.max() <= leakage.LARGEST * count / 2
+    assert len(sizes) < count / 10
+
+
 def test_a_picture_scaled_or_compressed_anew_keeps_its_hash():
     near, far = [], []
     for seed in range(30):

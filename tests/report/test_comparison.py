@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from realwaste.evaluation import classification, prediction_table
-from realwaste.report import comparison, factors, figures, table1
+from realwaste.report import charts, comparison, factors, figures, table1
 
 CLASSES = ["a", "b"]
 MODELS = ("cnn", "irv2", "densenet")
@@ -185,6 +185,38 @@ def test_names_say_which_weights_and_keep_twins_apart(predicted, evaluated):
     ]
     rows["densenet"] |= {"backbone": "InceptionResNetV2", "weights": "random"}
     assert len(set(comparison.names(rows).values())) == 3
+
+
+def test_pictures_of_many_classes_show_the_worst_and_are_drawn_in_seconds(tmp_path):
+    """A figure of 300 by 300 numbers took a quarter of an hour and 16 GB; a chart has 5,000 rows at most."""
+    classes = [f"class {number:03}" for number in range(300)]
+    pairs = pd.MultiIndex.from_product([classes, classes], names=["actual", "predicted"]).to_frame(index=False)
+    right = (pairs["actual"] == pairs["predicted"]).to_numpy()
+    counts = pairs.assign(images=np.where(right, pairs["actual"].str[-3:].astype(int) + 1, 1))
+    worst = comparison.hardest_classes(counts)
+    assert sorted(set(worst["actual"])) == sorted(set(worst["predicted"])) == classes[: figures.MOST_CLASSES]
+    charts.confusion(worst)
+    studio = figures.Studio("drawn", "given", "#4c84b8", 60)
+    table = worst.pivot(index="actual", columns="predicted", values="images")
+    figures.confusion(studio, tmp_path / "confusion.png", f"CNN{comparison.classes_shown(300)}", table)
+    figures.class_distribution(studio, tmp_path / "classes.png", dict.fromkeys(classes, 3))
+    scored = {"precision": 0.5, "recall": 0.5, "support": 3}
+    evaluated = {"cnn": {"per_class": {name: scored | {"f1": n / 300} for n, name in enumerate(classes)}}}
+    assert comparison.class_scores(evaluated)["label"].tolist() == classes[: figures.MOST_CLASSES]
+    assert comparison.classes_shown(figures.MOST_CLASSES) == ""
+
+
+def test_a_class_name_is_no_formula(tmp_path):
+    """`$_{$` was a ParseSyntaxException of Matplotlib, and `$x$` an italic x."""
+    names = ["$_{$", "$x$ and more", "a"]
+    studio = figures.Studio("$_{$", "given", "#4c84b8", 60)
+    figures.class_distribution(studio, tmp_path / "classes.png", dict.fromkeys(names, 3))
+    splits = pd.DataFrame({"label": names * 3, "split": np.repeat(["train", "val", "test"], 3)})
+    figures.split_distribution(studio, tmp_path / "splits.png", splits)
+    figures.confusion(studio, tmp_path / "c.png", "$_{$", pd.DataFrame(np.eye(3), names, names))
+    scored = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3}
+    evaluated = {"cnn": {"per_class": dict.fromkeys(names, scored)}}
+    figures.class_scores(studio, tmp_path / "s.png", comparison.class_scores(evaluated), {"cnn": "$_{$"})
 
 
 def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evaluated, tmp_path, monkeypatch):

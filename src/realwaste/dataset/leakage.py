@@ -74,10 +74,16 @@ def groups(manifest: pd.DataFrame, block: int, near: NDArray[np.int64] | None = 
     most = np.maximum(block + block // 2, LARGEST * classes)
     (plain, mirrored), (first, second) = _hashes(manifest), near.T
     distances = _apart(plain[first], plain[second], mirrored[second])
-    for one, other in near[np.argsort(distances, kind="stable")]:
-        members = np.isin(group, [group[one], group[other]])
-        if members.sum() <= most[[one, other]].min():
-            group[members] = group[one]
+    # Lists of rows, since many pictures that are all alike are as many pairs as their square.
+    members: list[list[int]] = [[] for _ in range(group.max() + 1)]
+    for row, number in enumerate(group.tolist()):
+        members[number].append(row)
+    for one, other in near[np.argsort(distances, kind="stable")].tolist():
+        into, taken = group[one], group[other]
+        if into != taken and len(members[into]) + len(members[taken]) <= min(most[one], most[other]):
+            group[members[taken]] = into
+            members[into] += members[taken]
+            members[taken] = []
     return np.unique(group, return_inverse=True)[1].astype(np.int64)
 
 

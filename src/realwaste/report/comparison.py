@@ -10,6 +10,7 @@ from realwaste.dataset.labels import PARTS
 from realwaste.evaluation import calibration, differences, intervals, prediction_table, scores
 from realwaste.models import temperature_scaling
 from realwaste.models.probabilities import log_loss
+from realwaste.report.figures import MOST_CLASSES
 
 ENSEMBLE = "ensemble"
 
@@ -109,14 +110,33 @@ def accuracies(rows: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) 
 
 
 def class_scores(evaluated: Mapping[str, Any]) -> pd.DataFrame:
-    """model, label, precision, recall, f1, support."""
-    return pd.DataFrame(
+    """model, label, precision, recall, f1, support; of more than MOST_CLASSES those of the lowest mean F1."""
+    scores = pd.DataFrame(
         [
             {"model": model, "label": label} | measured
             for model, facts in evaluated.items()
             for label, measured in facts["per_class"].items()
         ]
     )
+    lowest = scores.groupby("label", sort=False)["f1"].mean().sort_values(kind="stable").index[:MOST_CLASSES]
+    return scores[scores["label"].isin(lowest)].reset_index(drop=True)
+
+
+def hardest_classes(counts: pd.DataFrame) -> pd.DataFrame:
+    """The confusions among the classes of the lowest recall, where there are more than MOST_CLASSES.
+
+    Args:
+        counts: actual, predicted, images: every pair of classes, of one model.
+    """
+    right = counts[counts["actual"] == counts["predicted"]].set_index("actual")["images"]
+    recall = right / counts.groupby("actual", sort=False)["images"].sum().clip(lower=1)
+    lowest = recall.sort_values(kind="stable").index[:MOST_CLASSES]
+    return counts[counts["actual"].isin(lowest) & counts["predicted"].isin(lowest)]
+
+
+def classes_shown(classes: int) -> str:
+    """What a chart of class_scores or hardest_classes says after its title; empty where it shows all classes."""
+    return f", the {MOST_CLASSES} worst of {classes} classes" if classes > MOST_CLASSES else ""
 
 
 def _weights_named(weights: str) -> str:

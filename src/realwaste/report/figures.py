@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REPORT = "the report"
 """Name of the rows of Table 1 that quote it."""
+MOST_CLASSES = 40  # in one picture: more are too small to read, and take minutes to draw
 _CELL = 42  # characters in a line of Table 1
 MODEL_COLORS = {"cnn": "#c2703d", "irv2": "#3f7d63", "densenet": "#6a5fa8", "edge": "#b3476b", "ensemble": "#77808a"}
 
@@ -30,17 +31,22 @@ class Studio:
         self.dpi = dpi
 
     def save(self, figure: "Figure", path: Path, title: str) -> None:
+        from matplotlib import rc_context, text  # noqa: PLC0415 - as in _subplots
+
         figure.suptitle(f"{title}\n{self.dataset}", fontsize=12)
-        with replacing(path) as temporary:
+        for shown in figure.findobj(text.Text):  # a class may be called `$x$`; ticks made later go by the context
+            shown.set_parse_math(False)
+        with replacing(path) as temporary, rc_context({"text.parse_math": False}):
             # Without the metadata that names Matplotlib's version the same picture has the same bytes.
             figure.savefig(temporary, dpi=self.dpi, metadata={"Software": None})
 
 
 def class_distribution(studio: Studio, path: Path, counts: Mapping[str, int]) -> None:
     """Images a class, with the counts (fig. 1)."""
-    figure, axes = _axes(width=8)
+    figure, axes = _subplots(figsize=(8, 4.8), layout="constrained")
     bars = axes.bar(list(counts), list(counts.values()), color=studio.color)
-    axes.bar_label(bars, padding=2)
+    if len(counts) <= MOST_CLASSES:
+        axes.bar_label(bars, padding=2)
     axes.set(xlabel="class", ylabel="images")
     _tidy(axes, list(counts))
     studio.save(figure, path, "Images per class")
@@ -59,7 +65,8 @@ def split_distribution(studio: Studio, path: Path, splits: pd.DataFrame) -> None
     below = np.zeros(len(counts))
     for part, alpha in zip(parts, (1.0, 0.6, 0.3), strict=True):
         bars = right.bar(counts.index, counts[part], bottom=below, color=studio.color, alpha=alpha, label=part)
-        right.bar_label(bars, label_type="center", fontsize=8)
+        if len(counts) <= MOST_CLASSES:
+            right.bar_label(bars, label_type="center", fontsize=8)
         below += counts[part].to_numpy()
     right.set(xlabel="class", ylabel="images")
     right.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.1), frameon=False)
@@ -159,7 +166,7 @@ def reliability(studio: Studio, path: Path, table: pd.DataFrame, names: Mapping[
     studio.save(figure, path, "Reliability, test images")
 
 
-def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mapping[str, str]) -> None:
+def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mapping[str, str], note: str = "") -> None:
     """Test precision, recall and f1 a class, for each model (the report's classification report, section 1.12)."""
     classes = list(dict.fromkeys(scores["label"]))
     figure, panels = _subplots(
@@ -178,7 +185,7 @@ def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mappin
     panels[0].set_ylabel("class (test images)")
     panels[0].invert_yaxis()
     panels[2].legend(frameon=False, bbox_to_anchor=(1.02, 1), loc="upper left")
-    studio.save(figure, path, "Test scores per class")
+    studio.save(figure, path, f"Test scores per class{note}")
 
 
 def table1(studio: Studio, path: Path, rows: pd.DataFrame) -> None:
@@ -237,12 +244,9 @@ def _viridis(count: int) -> Any:
     return colormaps["viridis"](np.linspace(0.05, 0.85, count))
 
 
-def _axes(width: float) -> "tuple[Figure, Axes]":
-    return _subplots(figsize=(width, 4.8), layout="constrained")
-
-
 def _tidy(axes: "Axes", names: list[str]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.1)
-    if max((len(name) for name in names), default=0) > 6:
-        axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    if len(names) > MOST_CLASSES or max((len(name) for name in names), default=0) > 6:
+        step = -(-len(names) // MOST_CLASSES)
+        axes.set_xticks(range(0, len(names), step), names[::step], rotation=40, ha="right")

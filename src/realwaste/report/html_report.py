@@ -75,6 +75,7 @@ def page(story: Story) -> str:
         filters={"picture": lambda name: _inlined(story.pictures / name)},
         story=story,
         names=names,
+        classes_shown=comparison.classes_shown(len(story.validated["classes"])),
         made_on=machine.line(machine.merged(story.machines)),
         pairs=_pairs(story),
         test_groups=next(iter(story.rows.values()))["test_groups"],
@@ -171,7 +172,7 @@ def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]
     for one in external_results.told(story.external, names):
         drawn[one["chart"]] = charts.at_home_and_outside(external_results.points(one["models"], names))
     for model, counts in story.confusions.groupby("model", sort=False):
-        drawn[f"confusion_{model}"] = charts.confusion(counts)
+        drawn[f"confusion_{model}"] = charts.confusion(comparison.hardest_classes(counts))
     for model, table in story.reliability.groupby("model", sort=False):
         drawn[f"reliability_{model}"] = charts.reliability(table)
     return drawn

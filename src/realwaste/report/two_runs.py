@@ -142,7 +142,7 @@ def _charts(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, dict
                     drawn[f"{measure}_{model}_{number}"] = charts.curve(run.histories[model], measure, domain)
     for number, run in enumerate(runs):
         for model, counts in run.confusions.groupby("model", sort=False):
-            drawn[f"confusion_{model}_{number}"] = charts.confusion(counts)
+            drawn[f"confusion_{model}_{number}"] = charts.confusion(comparison.hardest_classes(counts))
         if len(run.learning_curve):
             drawn[f"learning_curve_{number}"] = learning_curves.chart(run.learning_curve, names)
     return drawn
