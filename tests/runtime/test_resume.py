@@ -1,8 +1,11 @@
 """A training or an embedding that was stopped goes on and ends bit for bit as one that was not."""
 
 import json
+import shutil
+import tempfile
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -32,12 +35,11 @@ def _samples(count: int) -> Samples:
     return Samples(pixels, np.arange(count) % 2)
 
 
-def _fit(path, policy="float32", rate=0.001):
+def _fit(path, policy="float32", rate=0.001, live=None):
     determinism.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    trained = training_loop.fit(
-        model, _samples(40), _samples(10), training_loop.Schedule(5, 8, rate, True, 3, policy), checkpoint=path
-    )
+    schedule = training_loop.Schedule(5, 8, rate, True, 3, policy)
+    trained = training_loop.fit(model, _samples(40), _samples(10), schedule, checkpoint=path, live=live)
     return model.get_weights(), trained
 
 
@@ -61,10 +63,18 @@ def stop_after(monkeypatch):
     return arrange
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("stops", [[1], [4], [2, 1], [5]])
-def test_a_training_goes_on_bit_for_bit(tmp_path, stop_after, policy, stops):
-    weights, whole = _fit(None, policy)
+@pytest.fixture(scope="module")
+def undisturbed():
+    """undisturbed(policy): weights and history of a training that is not stopped."""
+    return cache(lambda policy: _fit(None, policy))
+
+
+@pytest.mark.parametrize(
+    ("policy", "stops"),
+    [*(("float32", stops) for stops in ([1], [4], [2, 1], [5])), ("mixed_bfloat16", [2, 1]), ("mixed_float16", [2, 1])],
+)
+def test_a_training_goes_on_bit_for_bit(tmp_path, stop_after, undisturbed, policy, stops):
+    weights, whole = undisturbed(policy)
     for epochs in stops:
         stop_after(epochs)
         with pytest.raises(StoppedError):
@@ -164,32 +174,34 @@ def heard(caplog, monkeypatch):
     return caplog
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """The two files of a training that was stopped after its fourth epoch."""
+
+    def stop(history):
+        if len(history) == 4:
+            raise StoppedError
+
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(StoppedError):
+        _fit(folder / "t", live=stop)
+    return folder
+
+
 @pytest.mark.parametrize("kept", [b"", b"PK", 0.5, 0.99])
 @pytest.mark.parametrize("damaged", [["t.0"], ["t.1"], ["t.0", "t.1"]])
-def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path, stop_after, damaged, kept, heard):
+def test_a_damaged_checkpoint_is_no_checkpoint(stopped, undisturbed, damaged, kept, heard):
     """One of the two files: the other's epoch is gone on from. Both: the training starts anew."""
-    weights, _ = _fit(tmp_path / "undisturbed")
-    stop_after(4)
-    with pytest.raises(StoppedError):
-        _fit(tmp_path / "t")
-    for name in damaged:
-        data = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(kept if isinstance(kept, bytes) else data[: int(kept * len(data))])
-    told: list[int] = []
-    schedule = training_loop.Schedule(5, 8, 0.001, True, 3)
-    determinism.make_repeatable(3, deterministic=True)
-    model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    training_loop.fit(
-        model,
-        _samples(40),
-        _samples(10),
-        schedule,
-        checkpoint=tmp_path / "t",
-        live=lambda history: told.append(len(history)),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(shutil.copytree(stopped, folder, dirs_exist_ok=True))
+        for name in damaged:
+            data = (files / name).read_bytes()
+            (files / name).write_bytes(kept if isinstance(kept, bytes) else data[: int(kept * len(data))])
+        told: list[int] = []
+        found, _ = _fit(files / "t", live=lambda history: told.append(len(history)))
     assert told[0] == {("t.0",): 4, ("t.1",): 5, ("t.0", "t.1"): 1}[tuple(damaged)]
     assert ("starts anew" in heard.text) == (len(damaged) == 2)
-    for ours, theirs in zip(model.get_weights(), weights, strict=True):
+    for ours, theirs in zip(found, undisturbed("float32")[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
