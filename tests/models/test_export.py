@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -99,6 +100,21 @@ def classifier(request, tmp_path_factory):
     return model_file.load(path)
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A small CNN, and a function that puts an export of it at a path: it is exported once a format."""
+    classifier, folder, made = small_cnn(), tmp_path_factory.mktemp("exported"), {}
+
+    def put(kind, target):
+        if kind not in made:
+            made[kind] = export.export(classifier, kind, folder / export.default_target("x", kind).name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if made[kind].is_dir() else shutil.copyfile)(made[kind], target)
+        return target
+
+    return classifier, put
+
+
 def check(classifier, kind, folder):
     pixels = pictures(classifier)
     expected = classifier.model.predict_on_batch(pixels)
@@ -135,9 +151,9 @@ def test_the_reports_backbones_at_their_size(name, tmp_path):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_the_numbers_mean_is_inside(kind, tmp_path):
-    classifier = small_cnn()
-    path = export.export(classifier, kind, tmp_path / export.default_target("x", kind).name)
+def test_what_the_numbers_mean_is_inside(kind, exported, tmp_path):
+    classifier, put = exported
+    path = put(kind, tmp_path / export.default_target("x", kind).name)
     assert about(kind, path) == asdict(classifier.facts) | {
         "classes": list(CLASSES),
         "input": "RGB, 0 to 255, uint8 (batch, 32, 32, 3)",
@@ -198,8 +214,8 @@ def test_what_was_tested_in_low_precision_is_said_to_be_exported_in_float32(tmp_
     assert apart > 1e-5
 
 
-def test_names_types_and_free_batch_of_onnx(tmp_path):
-    session = onnxruntime.InferenceSession(export.export(small_cnn(), "onnx", tmp_path / "x.onnx"))
+def test_names_types_and_free_batch_of_onnx(exported, tmp_path):
+    session = onnxruntime.InferenceSession(exported[1]("onnx", tmp_path / "x.onnx"))
     ends = [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())]
     assert ends == [
         ("image", "tensor(uint8)", ["batch", 32, 32, 3]),
@@ -229,11 +245,11 @@ def test_large_kernels_pass_by_the_converter_and_are_in_the_file(tmp_path, monke
     assert path.stat().st_size > 8_000_000
 
 
-def test_the_documented_programs_run(tmp_path):
+def test_the_documented_programs_run(exported, tmp_path):
     """Each in a process of its own, without this package and without Keras."""
-    classifier = small_cnn()
+    classifier, put = exported
     for kind in FORMATS:
-        export.export(classifier, kind, tmp_path / export.default_target("cnn", kind))
+        put(kind, tmp_path / export.default_target("cnn", kind))
     cv2.imwrite(str(tmp_path / "photo.jpg"), picture(1, 50, 70))
     making, *programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL)
     assert len(programs) == len(FORMATS)
@@ -266,8 +282,8 @@ def test_a_missing_package_is_named_with_its_remedy(kind, package, tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_answers_otherwise_never_takes_its_place(tmp_path, monkeypatch):
-    target = export.export(small_cnn(), "saved_model", tmp_path / "kept")
+def test_a_model_that_answers_otherwise_never_takes_its_place(exported, tmp_path, monkeypatch):
+    target = exported[1]("saved_model", tmp_path / "kept")
     before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
     another = small_cnn()  # other weights
     write = keras.Model.export
@@ -316,10 +332,9 @@ def test_what_a_format_cannot_do_is_said_in_two_lines(tmp_path, capfd):
     export.export(classifier, "litert", tmp_path / "x.tflite")
 
 
-def test_an_earlier_export_is_replaced(tmp_path):
+def test_an_earlier_export_is_replaced(exported, tmp_path):
     for kind in FORMATS:
-        target = tmp_path / export.default_target("x", kind).name
-        export.export(small_cnn(), kind, target)
+        target = exported[1](kind, tmp_path / export.default_target("x", kind).name)
         classifier = small_cnn()
         export.export(classifier, kind, target)
         pixels = pictures(classifier)
