@@ -22,7 +22,7 @@ RED, GREEN, BLUE, TEAL, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 255, 2
 
 
 def save(path: Path, classes: tuple[str, ...] = CLASSES, *, measures: bool = True, **facts) -> Path:
-    """A model file that `opened` makes a session of: its record, and its novelty."""
+    """A model file that `open_session` makes a session of: its record, and its novelty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     own = Facts(path.stem, classes, SIZE, **{"dataset": "colours", "backbone": "Eye", "weights": "sharp"} | facts)
     learned = np.repeat(np.eye(3, dtype=np.float16), 3, axis=0)
@@ -34,8 +34,8 @@ def save(path: Path, classes: tuple[str, ...] = CLASSES, *, measures: bool = Tru
     return path
 
 
-def opened(path: Path, at_most: int | None = None) -> Session:
-    """In place of opening.session_of: one class for each of blue, green and red, by the mean of a picture."""
+def open_session(path: Path, max_images: int | None = None) -> Session:
+    """Replaces model_loading.open_session: one class for each of blue, green and red, by the mean of a picture."""
     facts = model_file.facts_of(path)
     extract = Network(lambda batch: batch.mean(axis=(1, 2)).astype(np.float32)[:, ::-1] / 255, ROWS, (3,))
     return Session(facts, model_file.novelty_of(path), lambda: extract, Network(softmax, ROWS, (3,)))
@@ -57,4 +57,4 @@ def photo(path: Path, colour: tuple[int, int, int], shade: int = 0) -> Path:
 
 def use(monkeypatch) -> None:
     """Let commands ask such models."""
-    monkeypatch.setattr(model_loading, "session_of", opened)
+    monkeypatch.setattr(model_loading, "open_session", open_session)

@@ -118,9 +118,9 @@ def test_rows_can_be_read_while_it_runs_and_the_file_comes_whole(here, monkeypat
 
     before = "path,class,error\nof before,Red,\n"
     (here / "answers.csv").write_text(before)
-    session = colours.opened(here / "models/cnn.keras")
+    session = colours.open_session(here / "models/cnn.keras")
     session = replace(session, classify=replace(session.classify, run=looked))
-    monkeypatch.setattr("realwaste.cli.model_loading.session_of", lambda path, at_most: session)
+    monkeypatch.setattr("realwaste.cli.model_loading.open_session", lambda path, max_images: session)
     _predict("many", "--csv", "answers.csv")
     assert seen == list(range(0, 40, colours.ROWS)), "each batch's rows are there before the next is asked about"
     assert len(_rows(here / "answers.csv")) == 40
@@ -167,7 +167,7 @@ def test_no_class_becomes_a_formula_and_bytes_that_are_no_text_come_through(here
     ],
 )
 def test_a_bad_place_for_the_spreadsheet_is_refused_before_a_model_is_opened(file, said, here, monkeypatch):
-    monkeypatch.setattr("realwaste.cli.model_loading.session_of", None)
+    monkeypatch.setattr("realwaste.cli.model_loading.open_session", None)
     os.mkfifo(here / "pipe")
     before = sorted(here.rglob("*"))
     refused = _predict("photos", "--csv", file, status=1)
@@ -385,7 +385,7 @@ def test_json_is_whole_or_no_json(here):
 
 def test_answers_of_photographs_without_an_end_come_at_once(here):
     endless = (here / f"photos/{name}.png" for name in cycle(["red", "blue"]))
-    coming = image_predictions.answers(colours.opened(here / "models/cnn.keras"), endless)
+    coming = image_predictions.answers(colours.open_session(here / "models/cnn.keras"), endless)
     assert [answer.said for answer in islice(coming, 1000)] == ["Red", "Blue"] * 500
 
 

@@ -54,8 +54,8 @@ def choose(photos, tmp_path, monkeypatch):
     known = Novelty(np.array([[1, 0, 0], [0, 1, 0]], np.float16), 0.2)
     models = {None: _session(novelty=known), "cnn": _session(novelty=known), "turned": _session("turned", 1)}
     models["other"] = _session("other", classes=("A", "B", "C"))
-    monkeypatch.setattr(model_loading, "chosen", lambda name: name)
-    monkeypatch.setattr(model_loading, "session_of", lambda name, at_most: models[name])
+    monkeypatch.setattr(model_loading, "resolve_model", lambda name: name)
+    monkeypatch.setattr(model_loading, "open_session", lambda name, max_images: models[name])
     return lambda *arguments: CliRunner().invoke(app, ["choose", str(photos), *map(str, arguments)])
 
 

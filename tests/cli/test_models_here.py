@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.cli import model_resolution, standard_output
+from realwaste.cli import model_loading, standard_output
 from realwaste.core.errors import UserError
 from realwaste.evaluation import scores
 from realwaste.models import registry
@@ -67,7 +67,7 @@ def test_what_is_here(here):
     size = f"{irv2['bytes'] / 1e6:.1f}"
     assert lines["irv2"] == ["irv2", "Eye", "sharp", "colours", "0.750", "0.500", "0.400", "to", "0.600", size, "12"]
     assert "hardly better than chance" in " ".join(lines["cnn"])
-    assert "without --model, irv2 answers: the best by validation accuracy in metrics/compare.json" in _words(
+    assert "without --model, irv2 is used: the best by validation accuracy in metrics/compare.json" in _words(
         done.stderr
     )
 
@@ -84,7 +84,7 @@ def test_scores_of_another_run_are_not_told_and_a_damaged_file_is_listed(here):
     assert "this pipeline saved" in " ".join(lines["mine"])
     (here / "metrics/compare.json").write_text("{")
     done = _do("models")
-    assert "so no scores are told" in _words(done.stderr)
+    assert "so no scores are shown" in _words(done.stderr)
 
 
 def test_without_models_there_is_a_way_to_some(here):
@@ -122,7 +122,7 @@ def test_without_a_card_of_its_own_a_model_s_file_speaks(card, here):
     said = _words(done.stdout)
     assert "classes 3: Blue, Green, Red" in said
     assert "backbone Eye, weights: random" in said
-    assert "from a strangeness of 0.350 on, by 9 pictures that it learned" in said
+    assert "above a strangeness of 0.350, measured against 9 training images" in said
     assert "hardly better than chance" in _words(done.stderr)
     assert ("models/cnn.md is the card of another model" in _words(done.stderr)) == (card is not None)
     assert _json("info", "cnn")["card"] is None
@@ -130,11 +130,11 @@ def test_without_a_card_of_its_own_a_model_s_file_speaks(card, here):
 
 def test_a_card_whose_model_is_not_here_says_so(here):
     (here / "models/densenet.md").write_text(_card())
-    (here / "models/edge.md").write_text(model_card.OFF)
+    (here / "models/edge.md").write_text(model_card.OFF_CARD)
     done = _do("info", "densenet")
     assert "# Eye" in done.stdout
     assert "densenet, whose file is not here: `dvc pull` fetches it" in _words(done.stderr)
-    assert _do("info", "edge").stdout == model_card.OFF
+    assert _do("info", "edge").stdout == model_card.OFF_CARD
     assert "There are: cnn, irv2. Name one of them." in _words(_do("info", "vgg", status=1).stderr)
     assert "../secret" in _do("info", "../secret", status=1).stderr
 
@@ -145,7 +145,7 @@ def _said(done):
 
 def test_the_variable_names_a_file(here, monkeypatch):
     mine = colours.save(here / "deep/mine.keras")
-    monkeypatch.setenv(model_resolution.VARIABLE, str(mine))
+    monkeypatch.setenv(model_loading.MODEL_VARIABLE, str(mine))
     photo(here / "red.png", RED)
     done = _do("predict", "red.png", "--json")
     assert json.loads(done.stdout)["model"]["name"] == "mine"
@@ -162,8 +162,8 @@ def test_the_variable_names_a_folder_that_takes_the_place_of_models(here, monkey
     (here / "metrics").rename(root / "metrics")
     photo(here / "red.png", RED)
     photo(here / "set/red/red.png", RED)
-    monkeypatch.setenv(model_resolution.VARIABLE, str(root / "models"))
-    best, said = model_resolution.choose(None)
+    monkeypatch.setenv(model_loading.MODEL_VARIABLE, str(root / "models"))
+    best, said = model_loading.choose_model(None)
     assert best == root / "models/irv2.keras"
     assert said == f"the best by validation accuracy in {root}/metrics/compare.json of REALWASTE_MODEL"
     assert "a model of REALWASTE_MODEL" in _said(_do("predict", "red.png", "-m", "cnn"))
@@ -174,18 +174,18 @@ def test_the_variable_names_a_folder_that_takes_the_place_of_models(here, monkey
     assert _json("compare", "cnn", "irv2", "set")["images"] == 1
     (root / "metrics/compare.json").unlink()
     with pytest.raises(UserError, match="There are: cnn, irv2"):
-        model_resolution.find(None)
+        model_loading.find_model(None)
     (root / "models/cnn.keras").unlink()
-    assert model_resolution.choose(None) == (root / "models/irv2.keras", "the only model of REALWASTE_MODEL")
+    assert model_loading.choose_model(None) == (root / "models/irv2.keras", "the only model of REALWASTE_MODEL")
 
 
 def test_a_variable_that_leads_nowhere_is_named_and_an_empty_one_is_none(here, monkeypatch):
     photo(here / "red.png", RED)
-    monkeypatch.setenv(model_resolution.VARIABLE, "nowhere")
+    monkeypatch.setenv(model_loading.MODEL_VARIABLE, "nowhere")
     assert "The variable REALWASTE_MODEL must name" in _said(_do("predict", "red.png", status=1))
     assert "The variable REALWASTE_MODEL must name" in _said(_do("models", status=1))
-    monkeypatch.setenv(model_resolution.VARIABLE, "")
-    assert model_resolution.find(None) == registry.file("irv2")
+    monkeypatch.setenv(model_loading.MODEL_VARIABLE, "")
+    assert model_loading.find_model(None) == registry.file("irv2")
 
 
 def _set(here, **colours_of):
@@ -206,7 +206,7 @@ def test_two_models_on_the_same_photographs(here):
     assert [one["accuracy"] for one in told["models"]] == [0.9, 0.3]
     assert told["difference"] == pytest.approx(0.6)
     assert (told["only_first_right"], told["only_second_right"]) == (7, 1)
-    assert told["mcnemar_p"] == pytest.approx(scores.mcnemar(first, second))
+    assert told["mcnemar_p"] == pytest.approx(scores.mcnemar_test(first, second))
     low, high = scores.difference_interval(first, second)
     assert told["difference_intervals"]["images"] == {"low": pytest.approx(low), "high": pytest.approx(high)}
     assert told["p"] == max(told["mcnemar_p"], told["permutation_p"])

@@ -80,8 +80,8 @@ def test_an_option_that_names_something_else_is_refused_in_two_lines_before_a_mo
     def load(*_, **__):
         raise AssertionError("a model is loaded")
 
-    monkeypatch.setattr(model_loading, "session_of", load)
-    monkeypatch.setattr(model_loading, "loaded", load)
+    monkeypatch.setattr(model_loading, "open_session", load)
+    monkeypatch.setattr(model_loading, "load_classifier", load)
     monkeypatch.setattr(run_lookup, "of_folder", load)
     before = _entries(here)
     done = CliRunner().invoke(app, arguments)
@@ -151,9 +151,9 @@ def heated(here, monkeypatch):
     monkeypatch.setitem(sys.modules, "realwaste.evaluation.grad_cam", SimpleNamespace(GradCam=_GradCam))
 
     def loaded(path):
-        return SimpleNamespace(facts=colours.opened(path).facts, model=None)
+        return SimpleNamespace(facts=colours.open_session(path).facts, model=None)
 
-    monkeypatch.setattr(model_loading, "loaded", loaded)
+    monkeypatch.setattr(model_loading, "load_classifier", loaded)
     return here
 
 
@@ -218,14 +218,14 @@ def test_a_second_run_with_the_same_csv_is_refused_while_the_first_goes_on(here,
     (here / "link.csv").unlink()
     (here / "link.csv").symlink_to("a.csv")
     refused: list[Result] = []
-    opened = model_loading.session_of
+    original = model_loading.open_session
 
-    def session_of(path, at_most):
+    def open_session(path, max_images):
         if not refused:
             refused.append(CliRunner().invoke(app, [*PREDICT, "--csv", "link.csv"]))
-        return opened(path, at_most)
+        return original(path, max_images)
 
-    monkeypatch.setattr(model_loading, "session_of", session_of)
+    monkeypatch.setattr(model_loading, "open_session", open_session)
     _do(*PREDICT, "--csv", "a.csv")
     (second,) = refused
     assert second.exit_code == 1
@@ -237,8 +237,8 @@ def test_a_second_run_with_the_same_csv_is_refused_while_the_first_goes_on(here,
 HOLD = """
 import sys
 from pathlib import Path
-from realwaste.cli import answer_csv
-with answer_csv.alone(Path("a.csv")):
+from realwaste.cli import predictions_csv
+with predictions_csv.alone(Path("a.csv")):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -399,7 +399,7 @@ def test_choose_finds_out_that_it_cannot_write_before_it_predicts(here, monkeypa
         raise NO_ROOM
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
-    monkeypatch.setattr(model_loading, "session_of", None)
+    monkeypatch.setattr(model_loading, "open_session", None)
     for option in (["--csv", "a.csv"], ["--sheet", "a.png"]):
         done = _do(*CHOOSE, *option, status=1)
         assert isinstance(done.exception, SystemExit)
@@ -438,8 +438,8 @@ def test_a_photo_that_goes_before_the_sheet_is_drawn_is_named(here, monkeypatch)
 
 PROCESS = """
 import colours
-from realwaste.cli import opening
-opening.session_of = colours.opened
+from realwaste.cli import model_loading
+model_loading.open_session = colours.open_session
 from realwaste.__main__ import main
 main()
 """

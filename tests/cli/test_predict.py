@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.cli import image_paths, model_resolution
+from realwaste.cli import image_paths, model_loading
 from realwaste.core import start_up
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
@@ -343,23 +343,23 @@ def test_files_folders_and_patterns(tmp_path, monkeypatch):
 
 
 def test_which_model(here, monkeypatch):
-    assert model_resolution.find(None) == Path("models/cnn.keras")
-    assert model_resolution.find("cnn") == Path("models/cnn.keras")
-    assert model_resolution.find("some/where.keras") == Path("some/where.keras")
-    assert model_resolution.find("where.keras") == Path("where.keras")
+    assert model_loading.find_model(None) == Path("models/cnn.keras")
+    assert model_loading.find_model("cnn") == Path("models/cnn.keras")
+    assert model_loading.find_model("some/where.keras") == Path("some/where.keras")
+    assert model_loading.find_model("where.keras") == Path("where.keras")
     with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Name one of them."):
-        model_resolution.find("cnm")
+        model_loading.find_model("cnm")
     (here / "metrics").unlink()
     with pytest.raises(UserError, match=r"metrics/compare.json, which must be there.\nThere are: cnn."):
-        model_resolution.find(None)
+        model_loading.find_model(None)
     (here / "metrics").mkdir()
     for damaged in ("{", "{}", "[]", '{"cnn": {"val_accuracy": null}}', '{"cnn": 1}'):
         (here / "metrics/compare.json").write_text(damaged)
         with pytest.raises(UserError, match="must hold a validation accuracy a model"):
-            model_resolution.find(None)
+            model_loading.find_model(None)
     (here / "models").unlink()
     with pytest.raises(UserError, match=r"There is no model in .*: run `dvc repro` to train some, or `dvc pull`"):
-        model_resolution.find("cnn")
+        model_loading.find_model("cnn")
 
 
 MISTAKES = """

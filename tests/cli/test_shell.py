@@ -103,7 +103,7 @@ except SystemExit:
 def test_an_export_lies_beside_its_model_and_has_its_name(tmp_path, monkeypatch):
     colours.save(tmp_path / "share/mine.keras")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(model_loading, "loaded", lambda path: path)
+    monkeypatch.setattr(model_loading, "load_classifier", lambda path: path)
     monkeypatch.setattr(export, "export", lambda classifier, kind, target: target)
     done = CliRunner().invoke(app, ["export", "--model", "share/mine.keras", "--format", "litert"])
     assert done.exit_code == 0

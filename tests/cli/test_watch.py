@@ -201,8 +201,8 @@ def test_there_must_be_a_folder(here, watch):
 
 PROCESS = """
 import colours, sys
-from realwaste.cli import opening
-opening.session_of = colours.opened
+from realwaste.cli import model_loading
+model_loading.open_session = colours.open_session
 from realwaste.__main__ import main
 main()
 """

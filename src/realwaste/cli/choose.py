@@ -69,7 +69,7 @@ def choose(
     paths = image_paths.expand(folder)
     _check_outputs(csv, sheet, count, folder, paths)
     names: list[str | None] = [*dict.fromkeys(model or ())] or [None]
-    sessions = [model_loading.session_of(model_loading.chosen(name), at_most=len(paths)) for name in names]
+    sessions = [model_loading.open_session(model_loading.resolve_model(name), max_images=len(paths)) for name in names]
     choose_selection.check_alike(sessions)
     asked = [
         list(progress_bar.shown(choose_selection.answers(one, paths), len(paths), f"asking {one.facts.name}"))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from realwaste.cli import model_loading, standard_output
-from realwaste.cli.options import AsJson, names
+from realwaste.cli.options import AsJson, complete_model_name
 from realwaste.core import log
 from realwaste.core.file_names import printable
 from realwaste.models import model_file
@@ -16,7 +16,7 @@ _Model = Annotated[
         metavar="MODEL",
         help="A name, as irv2 for models/irv2.keras, or the path of a .keras file.",
         show_default=False,
-        autocompletion=names,
+        autocompletion=complete_model_name,
     ),
 ]
 
@@ -40,10 +40,10 @@ def compare(
     """
     from realwaste.cli import compare_models, compare_table, evaluate_model  # noqa: PLC0415 - pandas, SciPy
 
-    files = [model_loading.chosen(first), model_loading.chosen(second)]
+    files = [model_loading.resolve_model(first), model_loading.resolve_model(second)]
     named = [first, second]
     with compare_models.opened(folder, *(model_file.facts_of(file) for file in files)) as pair:
-        raw = [evaluate_model.answers(model_loading.session_of(file), pair.photographs) for file in files]
+        raw = [evaluate_model.answers(model_loading.open_session(file), pair.photographs) for file in files]
         told = compare_models.compared(pair, raw)
         if as_json:
             standard_output.record(compare_models.record(pair, named, told))

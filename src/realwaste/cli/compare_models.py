@@ -52,7 +52,7 @@ class Pair:
 
 @contextmanager
 def opened(source: str, first: Facts, second: Facts) -> Iterator[Pair]:
-    """The photographs at `source`, as of external_sets.opened, for the classes that both models know.
+    """The photographs at `source`, as of external_sets.open_external_set, for the classes that both models know.
 
     Raises:
         UserError: as there; the models have no class in common.
@@ -61,7 +61,7 @@ def opened(source: str, first: Facts, second: Facts) -> Iterator[Pair]:
     if not common:
         rule = "Two models that are compared must know a class in common."
         raise UserError(rule, "Compare others.", [list(first.classes), list(second.classes)])
-    with external_sets.opened(source, list(common)) as photographs:
+    with external_sets.open_external_set(source, list(common)) as photographs:
         yield Pair((first, second), photographs)
 
 
@@ -83,10 +83,12 @@ def compared(pair: Pair, raw: Sequence[Probabilities]) -> dict[str, Any]:
         numbers = np.array([facts.classes.index(name) for name in names])
         probabilities, undefined = defined(given[rows])
         right.append(probabilities.argmax(axis=1) == numbers)
-        accuracies.append(intervals.of_accuracy(numbers, probabilities, groups) | {"undefined_answers": undefined})
+        accuracies.append(
+            intervals.accuracy_with_intervals(numbers, probabilities, groups) | {"undefined_answers": undefined}
+        )
     first, second = right
-    (shown,) = differences.differences({"both": (first, second)}, groups).values()
-    better = differences.better(shown, "first", "second")
+    (shown,) = differences.compare_accuracies({"both": (first, second)}, groups).values()
+    better = differences.find_better(shown, "first", "second")
     p = shown.pop("p_holm")  # of one comparison, which needs no correction
     return {
         "images": int(rows.sum()),
@@ -115,4 +117,4 @@ def record(pair: Pair, names: Sequence[str], told: dict[str, Any]) -> dict[str, 
 
 
 def _common(first: Facts, second: Facts) -> dict[str, str]:
-    return external.matched(first.classes, second.classes)
+    return external.match_folders(first.classes, second.classes)

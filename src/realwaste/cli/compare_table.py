@@ -26,7 +26,7 @@ def tables(pair: Pair, names: Sequence[str], told: Mapping[str, Any]) -> Iterato
 def verdict(names: Sequence[str], told: Mapping[str, Any]) -> str:
     """In words."""
     winners = {None: None, "first": printable(names[0]), "second": printable(names[1])}
-    return differences.verdict(winners[told["better"]])
+    return differences.describe_verdict(winners[told["better"]])
 
 
 def left_out(pair: Pair, names: Sequence[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from realwaste.cli import model_loading, model_resolution, standard_output
+from realwaste.cli import model_loading, standard_output
 from realwaste.cli.options import AsJson, Model
 from realwaste.core import log
 from realwaste.core.file_names import printable
@@ -32,8 +32,8 @@ def evaluate(
     from realwaste.cli import evaluate_model, evaluate_table  # noqa: PLC0415 - as above
     from realwaste.evaluation import external_sets  # noqa: PLC0415
 
-    with external_sets.opened(folder, model_file.facts_of(model_resolution.find(model)).classes) as one:
-        asked = model_loading.session_of(model_loading.chosen(model))
+    with external_sets.open_external_set(folder, model_file.facts_of(model_loading.find_model(model)).classes) as one:
+        asked = model_loading.open_session(model_loading.resolve_model(model))
         told = evaluate_model.measured(asked, one)
     if as_json:
         standard_output.record(evaluate_model.record(asked.facts, one, told))

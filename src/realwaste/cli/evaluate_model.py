@@ -14,8 +14,8 @@ from realwaste.models.session import Session
 
 
 def measured(asked: Session, one: ExternalSet) -> dict[str, Any]:
-    """external.summary of a classifier on `one`."""
-    return external_sets.measured(one, asked.facts, answers(asked, one))
+    """external.compute_metrics of a classifier on `one`."""
+    return external_sets.evaluate_predictions(one, asked.facts, answers(asked, one))
 
 
 def answers(asked: Session, one: ExternalSet) -> Probabilities:

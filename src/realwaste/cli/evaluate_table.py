@@ -15,7 +15,7 @@ def tables(source: str, told: Mapping[str, Any]) -> Iterator[Table]:
 
     Args:
         source: what it was measured on.
-        told: external.summary.
+        told: external.compute_metrics.
     """
     yield _whole(source, told)
     yield _classes(told["per_class"])

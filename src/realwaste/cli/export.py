@@ -41,11 +41,11 @@ def export(
 
     Example: `realwaste export --model cnn --format onnx`
     """
-    file = model_loading.chosen(model)
+    file = model_loading.resolve_model(model)
     target = file.with_name(export_target.default_target(file.stem, to.value).name) if output is None else output
     export_target.check(to.value, target)
     output_options.check_folder("--output", target.resolve().parent)
-    classifier = model_loading.loaded(file)
+    classifier = model_loading.load_classifier(file)
     from realwaste.models import export as exporting  # noqa: PLC0415 - TensorFlow, and optional packages
 
     log.logger.info("%s", exporting.export(classifier, to.value, target))

@@ -1,21 +1,29 @@
-"""A saved model made ready for a command: said which one, its caution first, and no sooner than it is needed."""
+"""Which saved model a command uses (by name, by path, or the best one), and how it is loaded."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.cli import model_resolution
 from realwaste.core import log, start_up
 from realwaste.core.errors import UserError
-from realwaste.models import model_file
+from realwaste.core.files import read_json
+from realwaste.models import model_file, registry
 
 if TYPE_CHECKING:
     from realwaste.models.model_file import Classifier
     from realwaste.models.session import Session
 
+MODEL_VARIABLE = "REALWASTE_MODEL"
+"""Environment variable with the path of a .keras file, or of a folder of them that replaces models/."""
+SCORES = Path("metrics/compare.json")
 
-def chosen(name: str | None) -> Path:
-    """The model's file, once its record has shown that it is one; its caution is for everybody to see."""
-    path, reason = model_resolution.choose(name)
+
+def resolve_model(name: str | None) -> Path:
+    """The file of the model that `choose_model` returns.
+
+    Its record is validated; the path and the model's caution, if it has one, are logged.
+    """
+    path, reason = choose_model(name)
     caution = model_file.facts_of(path).caution()
     log.logger.info("%s", f"{path}: {reason}" if reason else path)
     if caution:
@@ -23,15 +31,15 @@ def chosen(name: str | None) -> Path:
     return path
 
 
-def all_chosen() -> list[Path]:
-    """Every model's file, each as of `chosen`.
+def resolve_all_models() -> list[Path]:
+    """The files of all models in `models_folder`, validated and logged as in `resolve_model`.
 
     Raises:
-        UserError: there is none, or one that is no model.
+        UserError: there is no model, or a file is not a model.
     """
-    paths = model_resolution.present()
+    paths = available_models()
     if not paths:
-        raise UserError("There must be a model to ask.", model_resolution.nothing_there())
+        raise UserError("There must be a model to predict with.", no_model_remedy())
     for path in paths:
         if caution := model_file.facts_of(path).caution():
             log.banner("Caution", f"{path}: {caution}.")
@@ -39,20 +47,137 @@ def all_chosen() -> list[Path]:
     return paths
 
 
-def session_of(path: Path, at_most: int | None = None) -> "Session":
-    """What answers: without TensorFlow, whose import alone takes seconds, where it has answered before.
+def open_session(path: Path, max_images: int | None = None) -> "Session":
+    """An inference session of a model file.
+
+    TensorFlow, whose import takes seconds, is imported only if the model was never converted on this machine.
 
     Args:
-        at_most: pictures that it will be asked about.
+        max_images: how many images the session will predict, if known: a batch need not be larger.
     """
-    from realwaste.models import session  # noqa: PLC0415 - OpenVINO, which a mistake need not wait for
+    from realwaste.models import session  # noqa: PLC0415 - OpenVINO, which a user error need not wait for
 
-    rows = model_file.facts_of(path).batch_size
-    return session.opened(path, rows=rows if at_most is None else min(rows, at_most), load=loaded)
+    batch_size = model_file.facts_of(path).batch_size
+    rows = batch_size if max_images is None else min(batch_size, max_images)
+    return session.opened(path, rows=rows, load=load_classifier)
 
 
-def loaded(path: Path) -> "Classifier":
-    """model_file.load, without TensorFlow's notes."""
+def load_classifier(path: Path) -> "Classifier":
+    """`model_file.load` without TensorFlow's log lines."""
     with start_up.without_notes():
-        import keras  # noqa: F401, PLC0415 - seconds, which not every command need wait for
+        import keras  # noqa: F401, PLC0415 - takes seconds, and not every command needs it
     return model_file.load(path)
+
+
+def find_model(name: str | None) -> Path:
+    """The path that `choose_model` returns, without the reason."""
+    return choose_model(name)[0]
+
+
+def choose_model(name: str | None) -> tuple[Path, str]:
+    """A model's file, and for people the reason why it was chosen. Whether it can be read is not checked here.
+
+    Args:
+        name: `irv2` for irv2.keras in `models_folder`, or a path; the reason is then empty. With None it is the file
+            that REALWASTE_MODEL names, or else the model in `models_folder` with the highest validation accuracy in
+            `scores_file`. (Choosing by test accuracy would make the test optimistic.)
+
+    Raises:
+        UserError: no model has that name; no name was given and there are no scores; or REALWASTE_MODEL names a path
+            that does not exist.
+    """
+    if name is not None:
+        path = Path(name)
+        if path.suffix == registry.SUFFIX or len(path.parts) != 1:
+            return path, ""
+        return _model_by_name(name), f"a model{_of_variable()}" if _of_variable() else ""
+    variable_path = _path_in_variable()
+    if variable_path is not None and not variable_path.is_dir():
+        return variable_path, f"named by {MODEL_VARIABLE}"
+    available, scores = available_models(), scores_file()
+    if variable_path is not None and len(available) == 1 and not scores.exists():
+        return available[0], f"the only model{_of_variable()}"
+    return _best_model(scores), f"the best by validation accuracy in {scores}{_of_variable()}"
+
+
+def models_folder() -> Path:
+    """The folder that REALWASTE_MODEL names, or the folder of the file that it names; without the variable models/."""
+    path = _path_in_variable()
+    if path is None:
+        return registry.FOLDER
+    return path if path.is_dir() else path.parent
+
+
+def available_models() -> list[Path]:
+    """The models in `models_folder` that are not off: the pipeline's in their order, then others by name."""
+    files = [path for path in models_folder().glob(f"*{registry.SUFFIX}") if not path.name.startswith(".")]
+    order = {name: number for number, name in enumerate(registry.MODELS)}
+    files.sort(key=lambda path: (order.get(path.stem, len(order)), path.stem))
+    return [path for path in files if _is_available(path)]
+
+
+def scores_file() -> Path:
+    """The path of compare.json for the models in `models_folder`: in that folder, or in metrics/ beside it."""
+    in_folder = models_folder() / SCORES.name
+    return in_folder if in_folder.exists() else models_folder().parent / SCORES
+
+
+def no_model_remedy() -> str:
+    """The remedy of a UserError where there is no model."""
+    folder = models_folder().absolute()
+    return f"There is no model in {folder}: run `dvc repro` to train some, or `dvc pull` to fetch them."
+
+
+def _path_in_variable() -> Path | None:
+    value = os.environ.get(MODEL_VARIABLE)
+    if not value:
+        return None
+    path = Path(value).expanduser()
+    if not path.exists():
+        rule = f"The variable {MODEL_VARIABLE} must name an existing .keras file, or an existing folder of them."
+        raise UserError(rule, "Correct it, or unset it.", value)
+    return path
+
+
+def _of_variable() -> str:
+    return f" of {MODEL_VARIABLE}" if _path_in_variable() is not None else ""
+
+
+def _model_by_name(name: str) -> Path:
+    path = _file(name)
+    if not _is_available(path):
+        rule = f"A model must be the name of a file in {models_folder()}/, or the path of a .keras file."
+        raise UserError(rule, _available_remedy(), name)
+    return path
+
+
+def _best_model(scores: Path) -> Path:
+    try:
+        accuracies = {
+            model: float(row["val_accuracy"])
+            for model, row in read_json(scores).items()
+            if isinstance(row, dict) and "val_accuracy" in row
+        }
+        # The ensemble has a row too, but no file.
+        available = [model for model in accuracies if _is_available(_file(model))]
+        return _file(max(available or accuracies, key=lambda model: accuracies[model]))
+    except FileNotFoundError:
+        rule = f"Without --model there must be {scores}: the model with the highest validation accuracy in it is used."
+        raise UserError(rule, _available_remedy()) from None
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        rule = f"{scores} must hold a validation accuracy for each model, <model>.val_accuracy."
+        remedy = f"Run `dvc repro` to write it again, or name a model. {_available_remedy()}"
+        raise UserError(rule, remedy, str(error)) from None
+
+
+def _file(model: str) -> Path:
+    return models_folder() / f"{model}{registry.SUFFIX}"
+
+
+def _is_available(path: Path) -> bool:
+    return path.exists() and not registry.is_off(path)
+
+
+def _available_remedy() -> str:
+    names = sorted(path.stem for path in available_models())
+    return f"There are: {', '.join(names)}. Name one of them." if names else no_model_remedy()

@@ -1,25 +1,162 @@
-"""`realwaste models`."""
+"""`realwaste models`: the saved models that are here, with what their run measured of them."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from realwaste.cli import model_loading, standard_output
 from realwaste.cli.options import AsJson
-from realwaste.core import log
+from realwaste.core.errors import UserError
+from realwaste.core.file_names import printable, unicode
+from realwaste.core.files import read_json
+from realwaste.core.log import logger
+from realwaste.models import model_file
+from realwaste.models.model_file import Facts
+
+_MAX_SCORE = 1e9  # a larger number is no score and no time; neither is NaN
+_SCORES = ("val_accuracy", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "latency_ms")
+_MISSING = "–"
 
 
 def models(as_json: AsJson = False) -> None:
-    """List the models that are here, with their scores, size and speed.
+    """List the saved models, with their scores, size and speed.
 
-    They are those in models/, or in the folder that the variable REALWASTE_MODEL names. Scores and the time an image
-    takes are of the run that trained them, on its machine; none are told where that run's model was another.
+    Lists the models in models/, or in the folder that the variable REALWASTE_MODEL names. Scores and the time per
+    image were measured by the run that trained them, on its machine. They are left out if they belong to another
+    model than the file.
 
     Example: `realwaste models --json`
     """
-    from realwaste.cli import model_list, model_resolution, model_table, standard_output  # noqa: PLC0415 - likewise
-
-    found = model_list.entries()
+    saved = list_models()
     if as_json:
-        about = {"folder": str(model_resolution.folder()), "scores_from": str(model_resolution.scores())}
-        standard_output.record(about | {"models": [one.record() for one in found]})
+        sources = {"folder": str(model_loading.models_folder()), "scores_from": str(model_loading.scores_file())}
+        standard_output.record(sources | {"models": [model.record() for model in saved]})
         return
-    standard_output.tables([model_table.table(found)])
-    for one in found:
-        if one.chosen:
-            log.logger.info("without --model, %s answers: %s", one.path.stem, model_resolution.choose(None)[1])
+    standard_output.tables([_table(saved)])
+    for model in saved:
+        if model.is_default:
+            logger.info("without --model, %s is used: %s", model.path.stem, model_loading.choose_model(None)[1])
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model file.
+
+    Attributes:
+        facts: the record in the file; None if it cannot be read.
+        error: why it cannot be read; None if it can.
+        scores: what its run measured (the keys are `_SCORES`); None if that is not known.
+        is_default: whether this model is used where no model is named.
+    """
+
+    path: Path
+    size_bytes: int
+    facts: Facts | None
+    error: str | None
+    scores: Mapping[str, float] | None
+    is_default: bool
+
+    def record(self) -> dict[str, Any]:
+        """The values for JSON."""
+        return {
+            "name": unicode(self.path.stem),
+            "path": unicode(self.path),
+            "bytes": self.size_bytes,
+            "chosen": self.is_default,
+            "model": None if self.facts is None else asdict(self.facts),
+            "caution": None if self.facts is None else self.facts.caution(),
+            "scores": None if self.scores is None else dict(self.scores),
+            "error": None if self.error is None else unicode(self.error),
+        }
+
+
+def list_models() -> list[SavedModel]:
+    """Every model that `model_loading.available_models` finds.
+
+    Raises:
+        UserError: there is none.
+    """
+    paths = model_loading.available_models()
+    if not paths:
+        raise UserError("There must be a model to list.", model_loading.no_model_remedy())
+    run_scores = _read_scores()
+    try:
+        default: Path | None = model_loading.find_model(None)
+    except UserError:  # there are no scores to choose by
+        default = None
+    return [read_model(path, run_scores, default) for path in paths]
+
+
+def read_model(path: Path, run_scores: Mapping[str, Any] | None = None, default: Path | None = None) -> SavedModel:
+    """Read the record and the scores of one model file.
+
+    Args:
+        run_scores: the content of `model_loading.scores_file`; None reads that file.
+        default: the model that is used where no model is named.
+    """
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        facts = model_file.facts_of(path)
+    except UserError as error:
+        return SavedModel(path, size, None, f"{error.rule} {error.received or ''}".strip(), None, path == default)
+    scores = _scores_of(path.stem, facts, _read_scores() if run_scores is None else run_scores)
+    return SavedModel(path, size, facts, None, scores, path == default)
+
+
+def _read_scores() -> dict[str, Any]:
+    file = model_loading.scores_file()
+    try:
+        return read_json(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        logger.warning("%s cannot be read, so no scores are shown: %s", file, error)
+        return {}
+
+
+def _scores_of(name: str, facts: Facts, run_scores: Mapping[str, Any]) -> dict[str, float] | None:
+    """The scores of a model; None if they belong to another run's model (other data, backbone or weights)."""
+    row = run_scores.get(name)
+    if not isinstance(row, Mapping):
+        return None
+    scored_model = run_scores.get("dataset"), row.get("backbone"), row.get("weights")
+    if scored_model != (facts.dataset, facts.backbone, facts.weights):
+        return None
+    return {key: row[key] for key in _SCORES if isinstance(row.get(key), int | float) and abs(row[key]) < _MAX_SCORE}
+
+
+def _table(saved: Sequence[SavedModel]) -> Table:
+    """A row per model; the last column, if there is one, has read errors and cautions."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("model", "backbone", "weights", "data"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("validation", "test", "95 % interval", "MB", "ms an image"):
+        table.add_column(heading, justify="right", overflow="fold")
+    remarks = {model.path: model.error or (model.facts.caution() if model.facts else None) for model in saved}
+    if any(remarks.values()):
+        table.add_column("but", overflow="fold")
+    for model in saved:
+        facts = model.facts
+        names = (facts.backbone, facts.weights, facts.dataset) if facts else (_MISSING,) * 3
+        cells = [Text(printable(model.path.stem), "bold" if model.is_default else "")]
+        cells += [Text(printable(name)) for name in names]
+        cells += [Text(figure) for figure in _figures(model)]
+        if remark := remarks[model.path]:
+            cells.append(Text(printable(remark), "red" if model.error else "yellow"))
+        table.add_row(*cells)
+    return table
+
+
+def _figures(model: SavedModel) -> list[str]:
+    scores = model.scores or {}
+    interval = _MISSING
+    if {"test_accuracy_low", "test_accuracy_high"} <= scores.keys():
+        interval = f"{scores['test_accuracy_low']:.3f} to {scores['test_accuracy_high']:.3f}"
+    accuracies = [f"{scores[key]:.3f}" if key in scores else _MISSING for key in ("val_accuracy", "test_accuracy")]
+    speed = f"{scores['latency_ms']:.0f}" if "latency_ms" in scores else _MISSING
+    return [*accuracies, interval, f"{model.size_bytes / 1e6:.1f}", speed]

@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 
 
-def names() -> list[str]:
-    """For the shell, which completes them."""
-    from realwaste.cli import model_resolution  # noqa: PLC0415 - which --help need not wait for
+def complete_model_name() -> list[str]:
+    """The names of the available models, for the shell's completion."""
+    from realwaste.cli import model_loading  # noqa: PLC0415 - which --help does not need
     from realwaste.core.errors import UserError  # noqa: PLC0415
 
     try:
-        return [path.stem for path in model_resolution.present()]
+        return [path.stem for path in model_loading.available_models()]
     except UserError:
         return []
 
@@ -23,12 +23,10 @@ Model = Annotated[
         "-m",
         metavar="NAME|FILE",
         help="A name, as irv2 for models/irv2.keras, or the path of a .keras file of this pipeline. "
-        "Without it: the file, or the best model of the folder, that the variable REALWASTE_MODEL names; else the "
-        "model of the highest validation accuracy in metrics/compare.json.",
+        "Without it: the file that the variable REALWASTE_MODEL names, or the best model in the folder that it names; "
+        "else the model with the highest validation accuracy in metrics/compare.json.",
         show_default=False,
-        autocompletion=names,
+        autocompletion=complete_model_name,
     ),
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Write one JSON object to standard output, in place of the table.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON object to standard output instead of a table.")]

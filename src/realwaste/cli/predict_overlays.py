@@ -57,7 +57,7 @@ class OverlayFiles:
         pixels = resize(photo, self._facts.image_size)[np.newaxis]
         heat = self._cam.heat(pixels, np.array([self._facts.classes.index(best)]))[0]
         path = self._folder / self._free_name(answer.path.stem, best)
-        overlays.write(path, overlays.overlay(at_most(photo, LONGEST_SIDE), heat))
+        overlays.write_png(path, overlays.blend_heat(at_most(photo, LONGEST_SIDE), heat))
         return path
 
     def _free_name(self, stem: str, label: str) -> str:

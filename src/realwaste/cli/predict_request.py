@@ -98,14 +98,17 @@ class Request:
         """What answers, and its answers."""
         at_once = max(1, len(given.paths))
         if self.all_models:
-            asked = {path.stem: model_loading.session_of(path, at_most=at_once) for path in model_loading.all_chosen()}
+            asked = {
+                path.stem: model_loading.open_session(path, max_images=at_once)
+                for path in model_loading.resolve_all_models()
+            }
             both = SideBySide(asked, self.top, self.least)
             return both, chain.from_iterable(both.answers(paths, given.remote) for paths in rounds)
-        file = model_loading.chosen(self.model)
+        file = model_loading.resolve_model(self.model)
         # What is unlike anything learned has no place among the classes.
         least = 0.0 if self.sort_into and self.least is None else self.least
-        one = OneModel(model_loading.session_of(file, at_most=at_once), self.top, least)
+        one = OneModel(model_loading.open_session(file, max_images=at_once), self.top, least)
         coming = chain.from_iterable(one.answers(paths, given.remote) for paths in rounds)
         if self.overlay:
-            return one, predict_overlays.with_overlays(coming, self.overlay, model_loading.loaded(file))
+            return one, predict_overlays.with_overlays(coming, self.overlay, model_loading.load_classifier(file))
         return one, coming

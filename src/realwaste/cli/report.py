@@ -71,5 +71,5 @@ def _side_by_side(against: str, output: Path | None) -> Path:
     here, other = run_lookup.of_folder(Path(), "this run"), run_lookup.find(against)
     name = re.sub(r"[^\w.-]+", "_", other.name).strip("._") or "run"
     page = output if output is not None else Path("dvc_plots") / f"against_{name}.html"
-    write_text(page.resolve(), two_runs.page(here, other), is_file if output is None else kind.may_replace)
+    write_text(page.resolve(), two_runs.render_page(here, other), is_file if output is None else kind.may_replace)
     return page

@@ -17,7 +17,7 @@ from realwaste.cli import run_schema
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import read_csv
 from realwaste.models import registry
-from realwaste.report.run_results import IMAGE, Run
+from realwaste.report.run_results import IMAGE_KEY, Run
 
 SCORES, LOCK, PARAMETERS = "metrics/compare.json", "dvc.lock", "params.yaml"
 PREDICTIONS, MANIFEST = "data/predictions.csv", "data/manifest.csv"
@@ -177,7 +177,7 @@ def _tested(name: str, read: Read) -> pd.DataFrame | None:
     told = predicted[predicted["split"] == "test"].merge(manifest[["path", "sha256"]], on="path")
     if told.empty:
         return None
-    return told.reset_index(drop=True)[[*IMAGE, *(column for column in told if column not in IMAGE)]]
+    return told.reset_index(drop=True)[[*IMAGE_KEY, *(column for column in told if column not in IMAGE_KEY)]]
 
 
 def _parameters(name: str, read: Read) -> dict[str, Any] | None:

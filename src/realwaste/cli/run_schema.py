@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from realwaste.evaluation.prediction_table import PREFIX
+from realwaste.evaluation.prediction_table import PROBABILITY_PREFIX
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -90,12 +90,12 @@ def check_columns(table: pd.DataFrame, names: Sequence[str], *, numbers: Sequenc
 
 def check_predictions(table: pd.DataFrame) -> None:
     """ValueError unless every model has one row of probabilities an image."""
-    probabilities = [name for name in table if name.startswith(PREFIX)]
+    probabilities = [name for name in table if name.startswith(PROBABILITY_PREFIX)]
     check_columns(table, ["path", "label", "split", "group", "model", *probabilities], numbers=probabilities)
     if not (table["split"] == "test").any():
         raise ValueError("no test image")
     if len(probabilities) < 2:
-        raise ValueError(f"fewer than two columns {PREFIX}<class>")
+        raise ValueError(f"fewer than two columns {PROBABILITY_PREFIX}<class>")
     if table.duplicated(["path", "model"]).any() or table.groupby("model").size().nunique() > 1:
         raise ValueError("not one row an image of each model")
 

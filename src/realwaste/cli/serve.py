@@ -57,10 +57,10 @@ def serve(
         from realwaste.web import server  # noqa: PLC0415 - an optional extra
         from realwaste.web.app import Uploads  # noqa: PLC0415
 
-        file = model_loading.chosen(model)
+        file = model_loading.resolve_model(model)
         server.run(
-            lambda: model_loading.session_of(file, at_most=1),
-            lambda: model_loading.loaded(file),
+            lambda: model_loading.open_session(file, max_images=1),
+            lambda: model_loading.load_classifier(file),
             listening,
             hosts=address.names(listening, host, allowed_host or ()),
             uploads=Uploads(int(max_mb * 1e6), max_files, int(max_total_mb * 1e6)),
