@@ -91,7 +91,7 @@ def extract(root: Path) -> dict[str, Any]:
     shown = []
     for pair, facts in compared["pairs"].items():
         first, second = pair.split("_vs_")
-        better = differences.better(facts, first, second)
+        better = differences.find_better(facts, first, second)
         if better:
             shown.append([better, second if better == first else first])
     return {

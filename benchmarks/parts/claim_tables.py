@@ -49,7 +49,7 @@ def _shortcut_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
         return []
     random = " (RANDOM weights)" if told["weights"] == "random" else ""
     of = f"{told['images']} pictures of {told['image_size']} px, {told['backbone']}{random}"
-    views = zip(background.rows(told)["sees"], told["heads"].values(), strict=True)
+    views = zip(background.view_accuracies(told)["sees"], told["heads"].values(), strict=True)
     return [[letter, sees, of, _interval(own, "accuracy"), f"{told['chance']:.2f}"] for sees, own in views]
 
 

@@ -17,7 +17,7 @@ from realwaste.training import head
 def _table(backbone: str, size: int):
     built = feature_extractor.build(backbone, size, None, seed=0)
     classifier = head.join(built, head.build(built.output_shape[-1], 128, 9))
-    told = architecture.table(classifier)
+    told = architecture.layer_table(classifier)
     assert told["parameters"].sum() == classifier.count_params()
     assert told["trained_parameters"].sum() == told["parameters"].tail(2).sum()
     assert told["block"].tolist()[-2:] == ["Dense", "Dense"]
@@ -26,7 +26,7 @@ def _table(backbone: str, size: int):
 
 def test_the_report_s_cnn_layer_by_layer():
     """Section 1.7, and listing 5's summary: 33.6 M parameters at nine classes, 33.5 M of them in one layer."""
-    told = architecture.table(cnn.build(256, 9, batch_norm_momentum=0.9))
+    told = architecture.layer_table(cnn.build(256, 9, batch_norm_momentum=0.9))
     block = ["Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D"]
     assert told["block"].tolist() == [*block, *block, "Flatten", "Dense", "Dense", "Dense"]
     assert told["parameters"].sum() == 33_583_177
@@ -35,14 +35,14 @@ def test_the_report_s_cnn_layer_by_layer():
     # Places times numbers in a kernel: 3 x 3 x 3 x 32 at 256 x 256, 3 x 3 x 32 x 64 at 128 x 128.
     assert told["multiply_adds"].tolist()[:5] == [65_536 * 864, 0, 0, 0, 16_384 * 18_432]
     assert told["multiply_adds"].tolist()[8:] == [0, 262_144 * 128, 128 * 64, 64 * 9]
-    assert architecture.totals(told) == {"layers": 12, "trained_layers": 7, "multiply_adds": 392_176_192}
+    assert architecture.total_costs(told) == {"layers": 12, "trained_layers": 7, "multiply_adds": 392_176_192}
 
 
 def test_augmentation_and_mirror_images_change_nothing():
     model = cnn.build(32, 3, batch_norm_momentum=0.9, augment=Augment(flip=True, rotate=0.1))
-    plain = architecture.table(cnn.build(32, 3, batch_norm_momentum=0.9))
-    assert architecture.table(model).equals(plain)
-    assert architecture.table(flips.averaged(model, "both")).equals(plain)
+    plain = architecture.layer_table(cnn.build(32, 3, batch_norm_momentum=0.9))
+    assert architecture.layer_table(model).equals(plain)
+    assert architecture.layer_table(flips.averaged(model, "both")).equals(plain)
 
 
 def test_densenet121_in_its_four_dense_blocks():
@@ -95,13 +95,13 @@ def test_a_file_that_takes_every_size_is_told_at_the_size_in_use(tmp_path):
 
 
 def test_what_learns_in_part_is_called_so():
-    told = architecture.table(cnn.build(16, 2, batch_norm_momentum=0.9))
-    assert [box.state for box in architecture_diagram.boxes(told)][:4] == ["learned", "learned", "", ""]
+    told = architecture.layer_table(cnn.build(16, 2, batch_norm_momentum=0.9))
+    assert [box.state for box in architecture_diagram.layout_boxes(told)][:4] == ["learned", "learned", "", ""]
     frozen = told.assign(trained_parameters=0, trained_layers=0)
-    assert {box.state for box in architecture_diagram.boxes(frozen)} == {"frozen", ""}
+    assert {box.state for box in architecture_diagram.layout_boxes(frozen)} == {"frozen", ""}
     few = told.assign(trained_parameters=1)
-    assert architecture_diagram.boxes(few)[0].state == "in part"
-    boxes = architecture_diagram.boxes(told)
+    assert architecture_diagram.layout_boxes(few)[0].state == "in part"
+    boxes = architecture_diagram.layout_boxes(told)
     assert all(one.top + one.height < other.top for one, other in pairwise(boxes))
     assert sum(box.share for box in boxes) == pytest.approx(1)
 
@@ -110,4 +110,4 @@ def test_what_learns_in_part_is_called_so():
     ("count", "said"), [(0, "0"), (896, "896"), (18_496, "18.5 k"), (999_900, "1 M"), (13_154_455_776, "13.2 G")]
 )
 def test_large_numbers_are_short(count, said):
-    assert architecture_diagram.short(count) == said
+    assert architecture_diagram.format_count(count) == said

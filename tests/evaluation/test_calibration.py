@@ -25,11 +25,11 @@ def test_the_temperature_undoes_what_was_done_to_the_scores(honest, times):
     temperature = temperature_scaling.fitted_temperature(labels, probabilities)
     assert temperature == pytest.approx(times, rel=0.03)
     calibrated = temperature_scaling.tempered(probabilities, temperature)
-    assert calibration.expected_error(labels, calibrated) < 0.01
+    assert calibration.expected_calibration_error(labels, calibrated) < 0.01
     assert log_loss(labels, calibrated) <= log_loss(labels, probabilities)
     np.testing.assert_array_equal(calibrated.argmax(axis=1), probabilities.argmax(axis=1))
     if times != 1:
-        assert calibration.expected_error(labels, probabilities) > 0.05
+        assert calibration.expected_calibration_error(labels, probabilities) > 0.05
 
 
 def test_tempered_is_softmax_of_the_divided_scores():
@@ -42,14 +42,14 @@ def test_tempered_is_softmax_of_the_divided_scores():
 def test_the_error_by_hand():
     probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.35, 0.65]])
     labels = np.array([0, 1, 0, 0])
-    table = calibration.reliability(labels, probabilities, bins=10)
+    table = calibration.reliability_table(labels, probabilities, bins=10)
     assert table.to_dict("list") == {
         "bin": [7, 10],
         "images": [2, 2],
         "confidence": [0.65, 0.95],
         "accuracy": [0.5, 0.5],
     }
-    assert calibration.expected_error(labels, probabilities, bins=10) == pytest.approx((0.15 + 0.45) / 2)
+    assert calibration.expected_calibration_error(labels, probabilities, bins=10) == pytest.approx((0.15 + 0.45) / 2)
 
 
 def test_answers_that_are_no_numbers_have_no_temperature():

@@ -59,7 +59,7 @@ def test_with_an_image_a_group_the_permutation_test_is_mcnemars():
         other = np.r_[~right[: first + second], np.ones(5, bool)]
         groups = np.random.default_rng(0).permutation(len(right))
         assert cluster_bootstrap.permutation_test(right, other, groups) == pytest.approx(
-            scores.mcnemar(right, other), rel=1e-9
+            scores.mcnemar_test(right, other), rel=1e-9
         )
 
 
@@ -67,7 +67,7 @@ def test_one_object_is_one_case():
     """Forty photographs of each of four objects: of one the second model knows all, of the others both or neither."""
     groups = np.repeat(np.arange(4), 40)
     first, second = groups < 2, groups < 3
-    assert scores.mcnemar(first, second) < 1e-9
+    assert scores.mcnemar_test(first, second) < 1e-9
     assert cluster_bootstrap.permutation_test(first, second, groups) == 1.0
 
 
@@ -81,9 +81,9 @@ def test_where_nothing_shows_how_alike_the_photographs_of_an_object_are():
 
 
 def test_the_wider_interval_leads():
-    told = intervals.both("f", 0.3, (0.2, 0.4), (0.1, 0.5))
+    told = intervals.combine_intervals("f", 0.3, (0.2, 0.4), (0.1, 0.5))
     assert (told["f_low"], told["f_high"], told["f_by"]) == (0.1, 0.5, "groups")
-    assert intervals.both("f", 0.3, (0.1, 0.5), (0.2, 0.4))["f_by"] == "images"
+    assert intervals.combine_intervals("f", 0.3, (0.1, 0.5), (0.2, 0.4))["f_by"] == "images"
     assert told["f_intervals"]["images"] == {"low": 0.2, "high": 0.4}
 
 

@@ -35,7 +35,7 @@ CLASSES = ("Food Organics", "Glass", "Ünrat")
 
 def test_names_match_whatever_their_case_and_what_is_between_their_words():
     folders = ["FOOD_organics", "food-organics", "food  organics", "glass", "üNRAT", "U\u0308nrat", "foodorganics"]
-    assert external.matched(folders, CLASSES) == {
+    assert external.match_folders(folders, CLASSES) == {
         "FOOD_organics": "Food Organics",
         "food-organics": "Food Organics",
         "food  organics": "Food Organics",
@@ -43,14 +43,14 @@ def test_names_match_whatever_their_case_and_what_is_between_their_words():
         "üNRAT": "Ünrat",
         "U\u0308nrat": "Ünrat",
     }
-    assert external.matched(["paper"], CLASSES) == {}
+    assert external.match_folders(["paper"], CLASSES) == {}
 
 
 def test_a_name_that_two_classes_have_is_refused_where_a_folder_has_it():
     classes = ("food organics", "Food_Organics", "glass")
-    assert external.matched(["Glass"], classes) == {"Glass": "glass"}
+    assert external.match_folders(["Glass"], classes) == {"Glass": "glass"}
     with pytest.raises(UserError, match=r"'FOOD-organics' must have the name of one class.*\n"):
-        external.matched(["FOOD-organics"], classes)
+        external.match_folders(["FOOD-organics"], classes)
 
 
 def _answers(*chosen, sure=0.7):
@@ -60,11 +60,11 @@ def _answers(*chosen, sure=0.7):
 
 def test_a_summary_by_hand():
     labels = ["Glass", "Glass", "Glass", "shoes", "Food Organics", "shoes"]
-    told = external.summary(labels, _answers(1, 1, 2, 0, 0, 2), CLASSES, np.arange(6))
+    told = external.compute_metrics(labels, _answers(1, 1, 2, 0, 0, 2), CLASSES, np.arange(6))
     assert (told["images"], told["accuracy"]) == (4, 0.75)
     low, high = scores.accuracy_interval(np.array([1, 1, 1, 0]), _answers(1, 1, 2, 0))
     assert told["accuracy_intervals"]["images"] == {"low": low, "high": high}
-    one_object = external.summary(labels, _answers(1, 1, 2, 0, 0, 2), CLASSES, np.zeros(6, int))
+    one_object = external.compute_metrics(labels, _answers(1, 1, 2, 0, 0, 2), CLASSES, np.zeros(6, int))
     assert (one_object["accuracy_low"], one_object["accuracy_high"], one_object["groups"]) == (0, 1, 1)
     assert told["mean_confidence"] == pytest.approx(0.7)
     assert told["mean_confidence_low"] == pytest.approx(0.7), "all are as sure"
@@ -87,11 +87,11 @@ def test_a_summary_by_hand():
 def test_of_a_set_of_all_classes_it_says_what_the_test_at_home_says():
     rng = np.random.default_rng(0)
     labels, probabilities = rng.integers(0, 3, 200), rng.dirichlet(np.ones(3), 200)
-    told = external.summary([CLASSES[one] for one in labels], probabilities, CLASSES, np.arange(200) // 2)
-    home = classification.summary(labels, probabilities, CLASSES, np.arange(200) // 2)
+    told = external.compute_metrics([CLASSES[one] for one in labels], probabilities, CLASSES, np.arange(200) // 2)
+    home = classification.compute_test_metrics(labels, probabilities, CLASSES, np.arange(200) // 2)
     assert told["accuracy"] == home["test_accuracy"]
     assert told["accuracy_low"] == home["test_accuracy_low"]
-    assert told["ece"] == calibration.expected_error(labels, probabilities)
+    assert told["ece"] == calibration.expected_calibration_error(labels, probabilities)
     for name in CLASSES:
         assert home["per_class"][name].items() <= told["per_class"][name].items()
     assert told["unknown"] == {"images": 0, "folders": {}}
@@ -101,7 +101,7 @@ def test_of_a_set_of_all_classes_it_says_what_the_test_at_home_says():
 
 
 def test_one_image_has_every_number():
-    told = external.summary(["Glass"], _answers(1), CLASSES, np.zeros(1, int))
+    told = external.compute_metrics(["Glass"], _answers(1), CLASSES, np.zeros(1, int))
     assert (told["mean_confidence_low"], told["mean_confidence_high"]) == (0, 1)
     assert json.dumps(told, allow_nan=False)
 
@@ -113,9 +113,9 @@ def test_the_change_of_an_accuracy_by_newcombe():
         for right, count in ((56, 70), (48, 80))
         for low, high in [scores.wilson_interval(right / count, count)]
     )
-    change = intervals.change(theirs, ours)
+    change = intervals.accuracy_change(theirs, ours)
     assert [round(value, 4) for value in change.values()] == [0.2, 0.0524, 0.3339]
-    assert intervals.change({"images": 0}, ours) == {}
+    assert intervals.accuracy_change({"images": 0}, ours) == {}
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +151,8 @@ def test_a_folder_is_measured_as_the_pipeline_measures(here, images):
     told = _told("set")
     files = sorted((here / "set").glob("*/*.jpg"))
     said = tempered(session.opened(here / "models/cnn.keras").of_files(files)[0], 2.5)
-    labels = [external.matched([file.parent.name], CLASSES).get(file.parent.name, "shoes") for file in files]
-    expected = external.summary(labels, said, CLASSES, np.arange(18))
+    labels = [external.match_folders([file.parent.name], CLASSES).get(file.parent.name, "shoes") for file in files]
+    expected = external.compute_metrics(labels, said, CLASSES, np.arange(18))
     assert told["confusion"] == expected["confusion"]
     assert told["accuracy"] == expected["accuracy"]
     assert told["mean_confidence"] == pytest.approx(expected["mean_confidence"], abs=1e-6)
@@ -275,7 +275,7 @@ def test_mistakes_are_two_lines_before_tensorflow_is_imported(here, images):
 def test_sets_of_one_name_keep_apart_and_are_gone_when_done(images, tmp_path):
     images(inside="a/set", glass=1)
     images(inside="b/set", glass=2)
-    with external_sets.all_opened([str(tmp_path / "a/set"), str(tmp_path / "b/set")], CLASSES) as sets:
+    with external_sets.open_external_sets([str(tmp_path / "a/set"), str(tmp_path / "b/set")], CLASSES) as sets:
         assert {name: len(one.images) for name, one in sets.items()} == {"set": 1, "set (2)": 2}
         places = [one.root for one in sets.values()]
         assert all(file.is_file() for one in sets.values() for file in one.files)
@@ -295,11 +295,13 @@ def test_home_is_the_test_images_of_the_same_classes(images):
     names = ["Food Organics", "Glass", "Glass", "Glass", "Ünrat"]
     splits = pd.DataFrame({"path": list("abcde"), "label": names, "split": "test", "group": range(5)})
     probabilities = _answers(0, 1, 1, 2, 2)
-    tested = prediction_table.rows(splits, "cnn", probabilities, CLASSES)
+    tested = prediction_table.build_rows(splits, "cnn", probabilities, CLASSES)
     facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.0)
-    with external_sets.opened(str(root), CLASSES) as one:
-        told = external_sets.at_home_and_outside(one, facts, _answers(1, 0, 2), tested)
-        alone = external_sets.at_home_and_outside(one, facts, _answers(1, 0, 2), tested[tested["label"] == "Ünrat"])
+    with external_sets.open_external_set(str(root), CLASSES) as one:
+        told = external_sets.evaluate_in_domain_and_external(one, facts, _answers(1, 0, 2), tested)
+        alone = external_sets.evaluate_in_domain_and_external(
+            one, facts, _answers(1, 0, 2), tested[tested["label"] == "Ünrat"]
+        )
     assert (told["home"]["images"], told["home"]["accuracy"]) == (3, pytest.approx(2 / 3))
     assert (told["outside"]["images"], told["outside"]["accuracy"]) == (2, 0.5)
     assert told["change"]["difference"] == pytest.approx(0.5 - 2 / 3)

@@ -25,7 +25,9 @@ def test_one_error_on_few_images_a_class(classes, a_class, photographs_of_an_obj
     """With 0 for classes that a resample lacks, the interval of the first case was (0.889, 0.889); the F1 is 0.852."""
     labels, answers = _one_error(classes, a_class)
     groups = np.arange(len(labels)) // photographs_of_an_object
-    found = classification.summary(labels, np.eye(classes)[answers], [f"{n}" for n in range(classes)], groups)
+    found = classification.compute_test_metrics(
+        labels, np.eye(classes)[answers], [f"{n}" for n in range(classes)], groups
+    )
     for interval in found["macro_f1_intervals"].values():
         assert interval["low"] < found["macro_f1"] - 0.02
         assert interval["high"] > 0.99
@@ -44,8 +46,10 @@ def answered(draw):
 @given(answered())
 def test_an_interval_contains_its_estimate(drawn):
     labels, first, second, groups, classes = drawn
-    found = classification.summary(labels, np.eye(classes)[first], [f"{n}" for n in range(classes)], groups)
-    pair = differences.differences({"pair": (first == labels, second == labels)}, groups)["pair"]
+    found = classification.compute_test_metrics(
+        labels, np.eye(classes)[first], [f"{n}" for n in range(classes)], groups
+    )
+    pair = differences.compare_accuracies({"pair": (first == labels, second == labels)}, groups)["pair"]
     for facts, figure in [*((found, figure) for figure in FIGURES), (pair, "difference")]:
         estimate = facts.get(figure)
         assert facts[f"{figure}_low"] <= estimate <= facts[f"{figure}_high"]
@@ -60,7 +64,7 @@ def test_each_function_gives_an_interval_that_contains_its_estimate(drawn):
     labels, first, second, groups, classes = drawn
     right, other, chosen = first == labels, second == labels, np.eye(classes)[first]
     accuracy, difference = right.mean(), right.mean() - other.mean()
-    macro_f1 = scores.macro_f1(scores.confusion(labels, chosen))
+    macro_f1 = scores.macro_f1(scores.confusion_matrix(labels, chosen))
     for estimate, (low, high) in [
         (accuracy, scores.accuracy_interval(labels, chosen)),
         (accuracy, cluster_bootstrap.accuracy_interval(right, groups, resamples=99)),
@@ -79,7 +83,9 @@ def test_a_learning_curves_interval_contains_its_accuracy(drawn):
     labels, first, second, groups, classes = drawn
     answers = iter([first == labels, second == labels] * 2)
     trained = np.arange(2 * classes) % classes
-    found = learning_curve.measured(lambda *_: next(answers), trained, groups, [50, 100], repeats=2, seed=0)
+    found = learning_curve.measure_learning_curve(
+        lambda *_: next(answers), trained, groups, [50, 100], repeats=2, seed=0
+    )
     for point in (found["at_50"], found["at_100"]):
         assert point["accuracy_low"] <= point["accuracy"] <= point["accuracy_high"]
 

@@ -11,11 +11,11 @@ CLASSES = ["a", "b", "c"]
 def table():
     splits = pd.DataFrame({"path": list("54321"), "label": list("abcab"), "split": "test", "group": range(5)})
     answers = np.array([[0.9, 0.1, 0], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])
-    return prediction_table.rows(splits, "cnn", answers, CLASSES)
+    return prediction_table.build_rows(splits, "cnn", answers, CLASSES)
 
 
 def test_the_surest_wrong_answers_come_first_and_equals_by_name(table):
-    worst = mistakes.most_confident(table, 9)
+    worst = mistakes.most_confident_mistakes(table, 9)
     assert worst.to_dict("list") == {
         "path": ["3", "2", "4"],
         "label": ["c", "a", "b"],
@@ -23,11 +23,11 @@ def test_the_surest_wrong_answers_come_first_and_equals_by_name(table):
         "probability": [0.8, 0.7, 0.7],
         "label_probability": [0.1, 0.1, 0.2],
     }
-    assert mistakes.most_confident(table, 1)["path"].tolist() == ["3"]
+    assert mistakes.most_confident_mistakes(table, 1)["path"].tolist() == ["3"]
 
 
 def test_a_model_that_is_always_right_has_none(table):
-    assert mistakes.most_confident(table[table["path"].isin(["5", "1"])], 3).empty
+    assert mistakes.most_confident_mistakes(table[table["path"].isin(["5", "1"])], 3).empty
 
 
 def test_pairs_by_how_often_and_then_by_share():
@@ -35,7 +35,7 @@ def test_pairs_by_how_often_and_then_by_share():
         [("a", "a", 8), ("a", "b", 2), ("a", "c", 0), ("b", "a", 2), ("b", "b", 2), ("b", "c", 0), ("c", "c", 0)],
         columns=["actual", "predicted", "images"],
     )
-    pairs = mistakes.confused_pairs(counts, 5)
+    pairs = mistakes.most_confused_pairs(counts, 5)
     assert pairs[["actual", "predicted", "images", "share"]].to_numpy().tolist() == [
         ["b", "a", 2, 0.5],
         ["a", "b", 2, 0.2],

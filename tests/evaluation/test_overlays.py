@@ -16,14 +16,14 @@ def _spot(rows=8, columns=8, row=2, column=5):
 
 def test_without_heat_or_strength_the_picture_is_as_it_was():
     pixels = picture(1, 40, 60)
-    np.testing.assert_array_equal(overlays.overlay(pixels, np.zeros((7, 7), np.float32)), pixels)
-    np.testing.assert_array_equal(overlays.overlay(pixels, _spot(), strength=0), pixels)
+    np.testing.assert_array_equal(overlays.blend_heat(pixels, np.zeros((7, 7), np.float32)), pixels)
+    np.testing.assert_array_equal(overlays.blend_heat(pixels, _spot(), strength=0), pixels)
 
 
 def test_the_colour_lies_where_the_heat_is_and_nowhere_else():
     pixels = picture(2, 80, 160)
     before = pixels.copy()
-    found = overlays.overlay(pixels, _spot(row=2, column=5))
+    found = overlays.blend_heat(pixels, _spot(row=2, column=5))
     np.testing.assert_array_equal(pixels, before)
     assert found.dtype == np.uint8
     changed = np.abs(found.astype(int) - pixels).sum(axis=2)
@@ -35,7 +35,7 @@ def test_the_colour_lies_where_the_heat_is_and_nowhere_else():
 
 
 def test_full_heat_at_full_strength_is_the_map_s_last_colour():
-    found = overlays.overlay(picture(3), np.ones((4, 4), np.float32), strength=1)
+    found = overlays.blend_heat(picture(3), np.ones((4, 4), np.float32), strength=1)
     last = cv2.applyColorMap(np.full((1, 1), 255, np.uint8), cv2.COLORMAP_INFERNO)[0, 0, ::-1]
     assert last[0] > 200 > last[2], "red, green, blue: a light yellow"
     np.testing.assert_array_equal(found, np.broadcast_to(last, found.shape))
@@ -43,7 +43,7 @@ def test_full_heat_at_full_strength_is_the_map_s_last_colour():
 
 def test_more_heat_is_lighter_and_more_opaque():
     ramp = np.linspace(0, 1, 16, dtype=np.float32)[np.newaxis].repeat(4, axis=0)
-    layer = overlays.layer(ramp, 16, 64)
+    layer = overlays.heat_layer(ramp, 16, 64)
     assert layer.shape == (16, 64, 4)
     lightness = cv2.cvtColor(np.ascontiguousarray(layer[..., :3]), cv2.COLOR_RGB2LAB)[8, :, 0].astype(int)
     assert (np.diff(lightness) >= 0).all()
@@ -52,16 +52,16 @@ def test_more_heat_is_lighter_and_more_opaque():
 
 
 def test_one_pixel():
-    assert overlays.overlay(picture(4, 1, 1), _spot()).shape == (1, 1, 3)
-    assert overlays.overlay(picture(4, 30, 20), np.ones((1, 1), np.float32)).shape == (30, 20, 3)
+    assert overlays.blend_heat(picture(4, 1, 1), _spot()).shape == (1, 1, 3)
+    assert overlays.blend_heat(picture(4, 30, 20), np.ones((1, 1), np.float32)).shape == (30, 20, 3)
 
 
 def test_png_and_back(tmp_path):
     pixels = picture(5, 30, 20)
-    np.testing.assert_array_equal(decode(overlays.png(pixels)), pixels)
-    layer = overlays.layer(_spot(), 30, 20)
-    again = cv2.imdecode(np.frombuffer(overlays.png(layer), np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(decode(overlays.encode_png(pixels)), pixels)
+    layer = overlays.heat_layer(_spot(), 30, 20)
+    again = cv2.imdecode(np.frombuffer(overlays.encode_png(layer), np.uint8), cv2.IMREAD_UNCHANGED)
     assert again is not None
     np.testing.assert_array_equal(cv2.cvtColor(again, cv2.COLOR_BGRA2RGBA), layer)
-    overlays.write(tmp_path / "new/p.png", pixels)
+    overlays.write_png(tmp_path / "new/p.png", pixels)
     np.testing.assert_array_equal(decode((tmp_path / "new/p.png").read_bytes()), pixels)

@@ -84,7 +84,7 @@ def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
         shapes = [images_module.decode((tmp_path / row[kind]).read_bytes()).shape for kind in ("picture", "overlay")]
         assert shapes == [(48, 48, 3)] * 2
     splits = pd.DataFrame({"path": ["a/a_2.jpg", "a/a_1.jpg", "b/b_1.jpg"], "label": ["a", "a", "b"], "split": "train"})
-    chosen = gallery.examples(splits, 1)
+    chosen = gallery.select_examples(splits, 1)
     assert chosen["path"].tolist() == ["a/a_1.jpg", "b/b_1.jpg"]
     assert gallery.write_pictures(tmp_path, root, chosen, "example", 20)[1]["picture"] == "example_1.webp"
 

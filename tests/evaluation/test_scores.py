@@ -22,7 +22,7 @@ def answers():
 
 def test_agrees_with_scikit_learn(answers):
     labels, probabilities = answers
-    found = classification.summary(labels, probabilities, CLASSES, np.arange(200))
+    found = classification.compute_test_metrics(labels, probabilities, CLASSES, np.arange(200))
     chosen = probabilities.argmax(axis=1)
     assert found["test_accuracy"] == pytest.approx(metrics.accuracy_score(labels, chosen))
     assert found["test_loss"] == pytest.approx(metrics.log_loss(labels, probabilities))
@@ -37,7 +37,7 @@ def test_a_certain_mistake_costs_what_keras_charges():
 
 
 def test_a_class_never_predicted_or_never_there_scores_zero():
-    found = classification.report(np.array([0, 0, 1]), np.eye(3)[[0, 0, 0]], CLASSES)
+    found = classification.score_classes(np.array([0, 0, 1]), np.eye(3)[[0, 0, 0]], CLASSES)
     assert found["b"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
     assert found["c"]["support"] == 0
 
@@ -55,20 +55,20 @@ def test_wilsons_interval_of_the_reports_accuracy():
 def test_mcnemar_is_the_exact_binomial(only_first, only_second, p):
     first = np.r_[np.ones(only_first + 3, bool), np.zeros(only_second, bool)]
     second = np.r_[np.zeros(only_first, bool), np.ones(only_second + 3, bool)]
-    assert scores.mcnemar(first, second) == pytest.approx(p)
+    assert scores.mcnemar_test(first, second) == pytest.approx(p)
 
 
 def test_predictions_hold_probabilities_labels_and_every_confusion(answers):
     labels, probabilities = answers
     splits = pd.DataFrame({"path": [f"{i}" for i in range(200)], "label": np.array(CLASSES)[labels], "split": "test"})
     splits["group"] = range(200)
-    table = prediction_table.rows(splits, "m", probabilities, CLASSES)
+    table = prediction_table.build_rows(splits, "m", probabilities, CLASSES)
     assert prediction_table.classes_of(table) == CLASSES
     np.testing.assert_array_equal(prediction_table.labels_of(table), labels)
     np.testing.assert_array_equal(prediction_table.probabilities_of(table), probabilities)
-    counts = prediction_table.confusions(table).pivot(index="actual", columns="predicted", values="images")
+    counts = prediction_table.count_confusions(table).pivot(index="actual", columns="predicted", values="images")
     np.testing.assert_array_equal(counts, metrics.confusion_matrix(labels, probabilities.argmax(axis=1)))
-    only_a = prediction_table.confusions(table[table["label"] == "a"])
+    only_a = prediction_table.count_confusions(table[table["label"] == "a"])
     assert len(only_a) == 9
     assert only_a["images"].sum() == (labels == 0).sum()
 
@@ -84,7 +84,7 @@ def test_intervals_and_tests_are_scipys():
     for first, second in [(0, 0), (1, 0), (3, 3), (12, 4), (0, 30), (150, 190)]:
         right = np.r_[np.ones(first, bool), np.zeros(second, bool)]
         expected = stats.binomtest(first, first + second, 0.5).pvalue if first + second else 1.0
-        assert scores.mcnemar(right, ~right) == pytest.approx(expected, rel=1e-9)
+        assert scores.mcnemar_test(right, ~right) == pytest.approx(expected, rel=1e-9)
 
 
 def test_macro_f1_of_many_matrices_is_scikit_learns(answers):
@@ -172,11 +172,11 @@ def test_an_interval_of_few_cells_holds_the_f1(counts):
 
 def test_holms_correction_by_hand():
     # Sorted: 0.01 x 4, 0.015 x 3, 0.03 x 2 and 0.04 x 1, which may not be less than the one before it.
-    assert scores.holm([0.015, 0.04, 0.01, 0.03]) == pytest.approx([0.045, 0.06, 0.04, 0.06])
-    assert scores.holm([0.4, 0.5]) == [0.8, 0.8]
-    assert scores.holm([0.9, 0.6, 0.7]) == [1, 1, 1]
-    assert scores.holm([0.02]) == [0.02]
-    assert scores.holm([]) == []
+    assert scores.holm_adjust([0.015, 0.04, 0.01, 0.03]) == pytest.approx([0.045, 0.06, 0.04, 0.06])
+    assert scores.holm_adjust([0.4, 0.5]) == [0.8, 0.8]
+    assert scores.holm_adjust([0.9, 0.6, 0.7]) == [1, 1, 1]
+    assert scores.holm_adjust([0.02]) == [0.02]
+    assert scores.holm_adjust([]) == []
 
 
 def test_holms_correction_keeps_the_order_and_lets_through_one_false_alarm_in_twenty_families():
@@ -186,8 +186,8 @@ def test_holms_correction_keeps_the_order_and_lets_through_one_false_alarm_in_tw
     for _ in range(400):
         # Four models that are equally good, each right in 0.7 of 200 images.
         right = rng.random((4, 200)) < 0.7
-        raw = [scores.mcnemar(right[one], right[other]) for one, other in itertools.combinations(range(4), 2)]
-        adjusted = scores.holm(raw)
+        raw = [scores.mcnemar_test(right[one], right[other]) for one, other in itertools.combinations(range(4), 2)]
+        adjusted = scores.holm_adjust(raw)
         assert all(one <= other <= 1 for one, other in zip(raw, adjusted, strict=True))
         ranked = [adjusted[index] for index in np.argsort(raw)]
         assert ranked == sorted(ranked)
@@ -222,10 +222,10 @@ def test_the_interval_of_a_difference_by_hand():
 def test_repeats_have_a_mean_and_a_deviation(answers):
     labels, probabilities = answers
     again = [probabilities, probabilities[:, [0, 2, 1]]]
-    found = classification.repeats(labels, again)["repeats"]
+    found = classification.summarize_repeats(labels, again)["repeats"]
     accuracies = [scores.accuracy(labels, one) for one in again]
     assert found["runs"] == 2
     assert found["test_accuracy_mean"] == pytest.approx(np.mean(accuracies))
     assert found["test_accuracy_std"] == pytest.approx(np.std(accuracies, ddof=1))
-    assert classification.repeats(labels, []) == {}
-    assert classification.repeats(labels, again[:1])["repeats"]["test_loss_std"] == 0
+    assert classification.summarize_repeats(labels, []) == {}
+    assert classification.summarize_repeats(labels, again[:1])["repeats"]["test_loss_std"] == 0

@@ -29,7 +29,7 @@ def test_frame_and_middle_make_the_picture(pictures):
     assert (middle[inner] == pictures[inner]).all()
     assert len(np.unique(frame[inner])) == 1
     assert (np.where(frame == pictures, frame, middle) == pictures).all()
-    swapped = background_views.with_frame_of(pictures, pictures[::-1])
+    swapped = background_views.swap_frame(pictures, pictures[::-1])
     assert (swapped[inner] == pictures[inner]).all()
     assert (swapped[:, :margin] == pictures[::-1][:, :margin]).all()
 
@@ -51,7 +51,7 @@ def framed(tmp_path):
     drawn = rng.integers(0, 256, (60, SIZE, SIZE, 3), np.uint8)
     coloured = np.zeros_like(drawn)
     coloured[np.arange(60), :, :, known] = 220
-    pixels = background_views.with_frame_of(drawn, coloured)
+    pixels = background_views.swap_frame(drawn, coloured)
     files = [tmp_path / f"{number}.png" for number in range(60)]
     for file, pixels_of_one in zip(files, pixels, strict=True):
         cv2.imwrite(str(file), pixels_of_one[..., ::-1])
@@ -67,9 +67,9 @@ def extractor():
 
 def test_a_class_that_shows_in_the_frame_alone_is_told_from_it(framed, extractor):
     files, known = framed
-    found = background_probes.accuracies(
-        background_probes.vectors(
-            inference_engine.network(extractor, 16, policy="float32", engine="openvino"), files, SIZE
+    found = background_probes.probe_accuracies(
+        background_probes.embed_views(
+            inference_engine.compile_network(extractor, 16, policy="float32", engine="openvino"), files, SIZE
         ),
         known,
         np.arange(60),
@@ -87,10 +87,12 @@ def test_a_model_that_goes_by_the_frame_says_the_class_of_the_frame(framed):
     corner = image[:, 0, 0, :] / 20.0
     model = keras.Model(image, layers.Softmax()(corner))
     facts = Facts("cnn", ("r", "g", "b"), SIZE, "drawn", "CNN", "random", batch_size=7)
-    rows = background_swaps.others(known, 1)
+    rows = background_swaps.draw_other_class_rows(known, 1)
     assert (known[rows] != known).all()
-    answers = background_swaps.answers(session.of(Classifier(model, facts)), files, [files[row] for row in rows])
-    found = background_swaps.summary(answers, known, known[rows], np.arange(60))
+    answers = background_swaps.predict_swapped_views(
+        session.of(Classifier(model, facts)), files, [files[row] for row in rows]
+    )
+    found = background_swaps.summarize_swapped_views(answers, known, known[rows], np.arange(60))
     assert found["frame_swapped"]["accuracy"] == 0
     assert found["frame_swapped"]["other_class"] == 1
     assert found["middle_swapped"]["accuracy"] == found["middle_painted"]["accuracy"] == 1
@@ -110,7 +112,7 @@ def test_the_sentence_says_what_it_was_measured_on():
     seen = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76}
     facts = {"heads": {"frame": seen, "whole": seen | {"accuracy": 0.9}}, "chance": 0.25, "images": 1000}
     facts |= {"image_size": 96, "backbone": "DenseNet121", "weights": "random"}
-    said = background.sentence(facts).replace("\N{NO-BREAK SPACE}", " ")
+    said = background.describe_shortcuts(facts).replace("\N{NO-BREAK SPACE}", " ")
     assert said.startswith("73 % of the pictures' classes can be told from the outer frame alone (70 % to 76 %; chance")
     assert "RANDOM weights" in said
     assert "1,000 pictures of 96 pixels" in said

@@ -28,8 +28,8 @@ def _found(vectors: list[np.ndarray], labels: np.ndarray, wrong: np.ndarray, gro
     """The share of the planted ones in the ranking's first tenth."""
     classes = [f"c{number}" for number in range(labels.max() + 1)]
     table = pd.DataFrame({"path": [f"{n:04}" for n in range(len(labels))], "label": np.array(classes)[labels]})
-    answers = [linear_probe.out_of_sample(own, labels, groups, 5) for own in vectors]
-    first = label_errors.ranked(table, classes, answers)["path"].head(len(labels) // 10)
+    answers = [linear_probe.predict_out_of_sample(own, labels, groups, 5) for own in vectors]
+    first = label_errors.rank_label_errors(table, classes, answers)["path"].head(len(labels) // 10)
     return float(np.isin(wrong, first.astype(int)).mean())
 
 
@@ -48,7 +48,7 @@ def test_planted_wrong_labels_among_photographs():
     paths = [file.relative_to(PHOTOS).as_posix() for file in files]
     labels = pd.factorize(pd.Series([file.parent.name for file in files]), sort=True)[0]
     extractor = feature_extractor.build(str(LITE2), 260, None, seed=0)
-    network = inference_engine.network(extractor, 16, policy="float32", engine="openvino")
+    network = inference_engine.compile_network(extractor, 16, policy="float32", engine="openvino")
     vectors = np.asarray(local_extraction.embed(network, PHOTOS, paths, image_size=260).vectors)
     shares = []
     for seed in (1, 2, 3):
@@ -66,7 +66,7 @@ def test_a_group_is_asked_by_models_that_saw_none_of_it():
     vectors = rng.normal(size=(60, 200))[objects].astype(np.float32)
     shares = []
     for groups in (objects, np.arange(120)):
-        answers = linear_probe.out_of_sample(vectors, labels, groups, 5)
+        answers = linear_probe.predict_out_of_sample(vectors, labels, groups, 5)
         shares.append((answers.argmax(axis=1) == labels).mean())
     assert shares[0] < 0.5
     assert shares[1] > 0.7
@@ -77,7 +77,7 @@ def test_the_ranking_by_hand():
     table = pd.DataFrame({"path": ["x", "y", "z"], "label": ["a", "b", "a"]})
     one = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6]])
     other = np.array([[0.7, 0.3], [0.6, 0.4], [0.6, 0.4]])
-    found = label_errors.ranked(table, ["a", "b"], [one, other])
+    found = label_errors.rank_label_errors(table, ["a", "b"], [one, other])
     assert found.to_dict("list") == {
         "path": ["y", "z", "x"],
         "label": ["b", "a", "a"],
@@ -93,6 +93,6 @@ def test_the_ranking_by_hand():
 def test_a_set_of_few_groups_is_asked_all_the_same(groups):
     vectors = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    answers = linear_probe.out_of_sample(vectors, labels, np.array(groups), 5)
+    answers = linear_probe.predict_out_of_sample(vectors, labels, np.array(groups), 5)
     assert answers.shape == (8, 2)
     assert answers.sum(axis=1) == pytest.approx(1, abs=1e-5)

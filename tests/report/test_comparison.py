@@ -27,7 +27,7 @@ def predicted():
         return np.eye(2)[np.where(right, labels, 1 - labels)] * 0.8 + 0.1
 
     parts = [
-        prediction_table.rows(splits, model, answers(share), CLASSES)
+        prediction_table.build_rows(splits, model, answers(share), CLASSES)
         for model, share in zip(MODELS, (0.5, 0.95, 0.95), strict=True)
     ]
     return pd.concat(parts, ignore_index=True)
@@ -39,7 +39,7 @@ def evaluated(predicted):
     tested = predicted[predicted["split"] == "test"]
     cost |= {"ece": 0.2, "ece_calibrated": 0.1, "multiply_adds": 2_830_000_000, "layers": 12, "trained_layers": 7}
     return {
-        model: classification.summary(
+        model: classification.compute_test_metrics(
             prediction_table.labels_of(own), prediction_table.probabilities_of(own), CLASSES, own["group"].to_numpy()
         )
         | cost
@@ -56,9 +56,9 @@ SECONDS = {"cnn": 9.0, "irv2": 5.0, "densenet": 4.0}
 
 
 def test_table1_has_every_measured_factor(predicted, evaluated):
-    row = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
+    row = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
     own = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
-    assert row["train_accuracy"] == (prediction_table.predicted(own) == own["label"]).mean()
+    assert row["train_accuracy"] == (prediction_table.predicted_classes(own) == own["label"]).mean()
     assert row["train_test_gap"] == pytest.approx(row["train_accuracy"] - row["test_accuracy"])
     assert (row["weights"], row["training_seconds"], row["latency_ms"]) == ("random", 5.0, 2.5)
 
@@ -72,17 +72,17 @@ def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, e
     }
     home = {"images": 9, "accuracy": 0.4, "accuracy_low": 0.2, "accuracy_high": 0.6}
     asked = {"at a friend's": {"models": {model: {"outside": home} for model in MODELS}}}
-    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic", outside=asked)
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", outside=asked)
     assert all(isinstance(value, str | int | float) for row in rows.values() for value in row.values())
     own = rows["irv2"]
     assert (own["images_at_10"], own["accuracy_at_10"], own["accuracy_at_10_low"]) == (4, 0.5, 0.3)
     assert own["outside_at_a_friend_s_accuracy_high"] == 0.6
     assert own["train_test_gap_low"] < own["train_test_gap"] < own["train_test_gap_high"]
-    names = comparison.names(rows)
-    told = factors.readable(rows, names, asked)
-    assert list(dict.fromkeys(told.index.get_level_values("factor"))) == list(factors.SAID)
-    assert told.loc[("Data Dependency", "the report"), "CNN"] == factors.SAID["Data Dependency"][0]
-    assert told.loc[("Data Dependency", "the report"), names["irv2"]] == factors.SAID["Data Dependency"][1]
+    names = comparison.display_names(rows)
+    told = factors.format_table1(rows, names, asked)
+    assert list(dict.fromkeys(told.index.get_level_values("factor"))) == list(factors.REPORT_CLAIMS)
+    assert told.loc[("Data Dependency", "the report"), "CNN"] == factors.REPORT_CLAIMS["Data Dependency"][0]
+    assert told.loc[("Data Dependency", "the report"), names["irv2"]] == factors.REPORT_CLAIMS["Data Dependency"][1]
     shown = told[names["irv2"]]
     assert shown["Data Dependency", "test accuracy, 10 % learned"] == "0.500 (0.300 to 0.700), 4 images"
     assert shown["Generalization", "accuracy on at a friend's"] == "0.400 (0.200 to 0.600)"
@@ -104,16 +104,16 @@ def test_sets_whose_names_differ_in_a_sign_alone_have_figures_of_their_own(predi
         }
         for n, name in enumerate(names)
     }
-    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic", outside=asked)
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", outside=asked)
     assert (rows["irv2"]["outside_a_b_accuracy"], rows["irv2"]["outside_a_b_2_accuracy"]) == (0.0, 0.1)
-    shown = factors.readable(rows, comparison.names(rows), asked)[comparison.names(rows)["irv2"]]
+    shown = factors.format_table1(rows, comparison.display_names(rows), asked)[comparison.display_names(rows)["irv2"]]
     told = [shown["Generalization", f"accuracy on {name}"] for name in names]
     assert told == [f"{n / 10:.3f} (0.000 to 1.000)" for n in range(len(names))]
 
 
 def test_what_was_not_measured_is_called_so(predicted, evaluated):
-    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
-    told = factors.readable(rows, comparison.names(rows))
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+    told = factors.format_table1(rows, comparison.display_names(rows))
     for figure in (
         ("Data Dependency", "test accuracy by images learned"),
         ("Generalization", "on photographs from elsewhere"),
@@ -123,15 +123,17 @@ def test_what_was_not_measured_is_called_so(predicted, evaluated):
 
 def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
     for origin in ("synthetic", "given"):
-        rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, origin)
+        rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, origin)
         assert all("reported_test_accuracy" not in row for row in rows.values())
-        assert ("Accuracy", "the report's accuracy") not in factors.readable(rows, comparison.names(rows)).index
-    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "realwaste")
+        assert ("Accuracy", "the report's accuracy") not in factors.format_table1(
+            rows, comparison.display_names(rows)
+        ).index
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "realwaste")
     assert [row["reported_test_accuracy"] for row in rows.values()] == [0.6183, 0.8637, 0.8617]
 
 
 def test_a_winner_is_named_only_where_the_test_shows_one(predicted):
-    pairs = comparison.pairs(predicted)
+    pairs = comparison.compare_pairs(predicted)
     assert list(pairs) == ["cnn_vs_irv2", "cnn_vs_densenet", "irv2_vs_densenet"]
     assert pairs["cnn_vs_irv2"]["verdict"] == "irv2 is better"
     assert pairs["cnn_vs_irv2"]["difference"] < 0
@@ -145,17 +147,17 @@ def test_a_difference_that_one_test_would_show_is_not_shown_among_six():
     splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test", "group": range(60)})
     wrong = {"one": [9], "two": range(9), "three": range(20, 25), "four": range(21, 26)}
     answers = [
-        prediction_table.rows(splits, model, np.eye(2)[np.isin(np.arange(60), list(own)).astype(int)], CLASSES)
+        prediction_table.build_rows(splits, model, np.eye(2)[np.isin(np.arange(60), list(own)).astype(int)], CLASSES)
         for model, own in wrong.items()
     ]
-    pairs = comparison.pairs(pd.concat(answers, ignore_index=True))
+    pairs = comparison.compare_pairs(pd.concat(answers, ignore_index=True))
     assert pairs["one_vs_two"]["mcnemar_p"] == pytest.approx(22 / 1024)
     assert pairs["one_vs_two"]["p_holm"] == pytest.approx(6 * 22 / 1024)
     assert {facts["verdict"] for facts in pairs.values()} == {"no difference shown"}
-    assert comparison.correction(pairs) == "Holm's correction for 6 tests"
-    alone = comparison.pairs(pd.concat(answers[:2], ignore_index=True))
+    assert comparison.describe_correction(pairs) == "Holm's correction for 6 tests"
+    alone = comparison.compare_pairs(pd.concat(answers[:2], ignore_index=True))
     assert alone["one_vs_two"]["verdict"] == "one is better"
-    assert comparison.correction(alone) == "Holm's correction for 1 test"
+    assert comparison.describe_correction(alone) == "Holm's correction for 1 test"
 
 
 def test_a_difference_on_one_object_is_no_difference():
@@ -164,27 +166,29 @@ def test_a_difference_on_one_object_is_no_difference():
     answers = [np.eye(2)[np.zeros(60, int)], np.eye(2)[(np.arange(60) < 12).astype(int)]]
     for size, verdict in ((12, "no difference shown"), (1, "one is better")):
         grouped = splits.assign(group=np.arange(60) // size)
-        rows = [prediction_table.rows(grouped, m, a, CLASSES) for m, a in zip(("one", "two"), answers, strict=True)]
-        facts = comparison.pairs(pd.concat(rows, ignore_index=True))["one_vs_two"]
+        rows = [
+            prediction_table.build_rows(grouped, m, a, CLASSES) for m, a in zip(("one", "two"), answers, strict=True)
+        ]
+        facts = comparison.compare_pairs(pd.concat(rows, ignore_index=True))["one_vs_two"]
         assert facts["verdict"] == verdict
         assert facts["p_holm"] == max(facts["mcnemar_p"], facts["permutation_p"])
 
 
 def test_the_order_of_the_rows_changes_nothing(predicted):
-    assert comparison.pairs(predicted) == comparison.pairs(
+    assert comparison.compare_pairs(predicted) == comparison.compare_pairs(
         pd.concat([own.sample(frac=1, random_state=1) for _, own in predicted.groupby("model", sort=False)])
     )
 
 
 def test_names_say_which_weights_and_keep_twins_apart(predicted, evaluated):
-    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "x")
-    assert list(comparison.names(rows).values()) == [
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "x")
+    assert list(comparison.display_names(rows).values()) == [
         "CNN",
         "InceptionResNetV2\nRANDOM weights",
         "DenseNet121\nImageNet weights",
     ]
     rows["densenet"] |= {"backbone": "InceptionResNetV2", "weights": "random"}
-    assert len(set(comparison.names(rows).values())) == 3
+    assert len(set(comparison.display_names(rows).values())) == 3
 
 
 def test_pictures_of_many_classes_show_the_worst_and_are_drawn_in_seconds(tmp_path):
@@ -196,60 +200,60 @@ def test_pictures_of_many_classes_show_the_worst_and_are_drawn_in_seconds(tmp_pa
     worst = comparison.hardest_classes(counts)
     assert sorted(set(worst["actual"])) == sorted(set(worst["predicted"])) == classes[: figures.MOST_CLASSES]
     charts.confusion(worst)
-    studio = figures.Studio("drawn", "given", "#4c84b8", 60)
+    studio = figures.FigureWriter("drawn", "given", "#4c84b8", 60)
     table = worst.pivot(index="actual", columns="predicted", values="images")
-    figures.confusion(studio, tmp_path / "confusion.png", f"CNN{comparison.classes_shown(300)}", table)
-    figures.class_distribution(studio, tmp_path / "classes.png", dict.fromkeys(classes, 3))
+    figures.plot_confusion_matrix(studio, tmp_path / "confusion.png", f"CNN{comparison.class_limit_note(300)}", table)
+    figures.plot_class_distribution(studio, tmp_path / "classes.png", dict.fromkeys(classes, 3))
     scored = {"precision": 0.5, "recall": 0.5, "support": 3}
     evaluated = {"cnn": {"per_class": {name: scored | {"f1": n / 300} for n, name in enumerate(classes)}}}
-    assert comparison.class_scores(evaluated)["label"].tolist() == classes[: figures.MOST_CLASSES]
-    assert comparison.classes_shown(figures.MOST_CLASSES) == ""
+    assert comparison.class_score_table(evaluated)["label"].tolist() == classes[: figures.MOST_CLASSES]
+    assert comparison.class_limit_note(figures.MOST_CLASSES) == ""
 
 
 def test_a_class_name_is_no_formula(tmp_path):
     """`$_{$` was a ParseSyntaxException of Matplotlib, and `$x$` an italic x."""
     names = ["$_{$", "$x$ and more", "a"]
-    studio = figures.Studio("$_{$", "given", "#4c84b8", 60)
-    figures.class_distribution(studio, tmp_path / "classes.png", dict.fromkeys(names, 3))
+    studio = figures.FigureWriter("$_{$", "given", "#4c84b8", 60)
+    figures.plot_class_distribution(studio, tmp_path / "classes.png", dict.fromkeys(names, 3))
     splits = pd.DataFrame({"label": names * 3, "split": np.repeat(["train", "val", "test"], 3)})
-    figures.split_distribution(studio, tmp_path / "splits.png", splits)
-    figures.confusion(studio, tmp_path / "c.png", "$_{$", pd.DataFrame(np.eye(3), names, names))
+    figures.plot_split_distribution(studio, tmp_path / "splits.png", splits)
+    figures.plot_confusion_matrix(studio, tmp_path / "c.png", "$_{$", pd.DataFrame(np.eye(3), names, names))
     scored = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3}
     evaluated = {"cnn": {"per_class": dict.fromkeys(names, scored)}}
-    figures.class_scores(studio, tmp_path / "s.png", comparison.class_scores(evaluated), {"cnn": "$_{$"})
+    figures.plot_class_scores(studio, tmp_path / "s.png", comparison.class_score_table(evaluated), {"cnn": "$_{$"})
 
 
 def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evaluated, tmp_path, monkeypatch):
     titles = []
-    save = figures.Studio.save
+    save = figures.FigureWriter.save
 
     def noted(self, figure, path, title):
         save(self, figure, path, title)
         titles.append(figure.get_suptitle())
 
-    monkeypatch.setattr(figures.Studio, "save", noted)
-    studio = figures.Studio("drawn", "synthetic", "#4c84b8", 60)
-    rows = table1.measured(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
-    names = comparison.names(rows)
+    monkeypatch.setattr(figures.FigureWriter, "save", noted)
+    studio = figures.FigureWriter("drawn", "synthetic", "#4c84b8", 60)
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+    names = comparison.display_names(rows)
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
     history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])
     sweep = pd.concat([history.assign(learning_rate=rate, diverged=rate > 0.01) for rate in (0.01, 0.1)])
-    counts = prediction_table.confusions(predicted[predicted["model"] == "cnn"])
-    figures.class_distribution(studio, tmp_path / "1.png", {"Miscellaneous Trash": 3, "b": 4})
-    figures.split_distribution(studio, tmp_path / "2.png", predicted[predicted["model"] == "cnn"])
-    figures.training_curves(studio, tmp_path / "3.png", "CNN", history)
-    figures.learning_rates(studio, tmp_path / "4.png", sweep, 0.01)
-    figures.confusion(
+    counts = prediction_table.count_confusions(predicted[predicted["model"] == "cnn"])
+    figures.plot_class_distribution(studio, tmp_path / "1.png", {"Miscellaneous Trash": 3, "b": 4})
+    figures.plot_split_distribution(studio, tmp_path / "2.png", predicted[predicted["model"] == "cnn"])
+    figures.plot_training_curves(studio, tmp_path / "3.png", "CNN", history)
+    figures.plot_learning_rates(studio, tmp_path / "4.png", sweep, 0.01)
+    figures.plot_confusion_matrix(
         studio, tmp_path / "5.png", "CNN", counts.pivot(index="actual", columns="predicted", values="images")
     )
-    figures.model_scores(studio, tmp_path / "6.png", rows, names)
-    figures.class_scores(studio, tmp_path / "7.png", comparison.class_scores(evaluated), names)
-    figures.table1(studio, tmp_path / "8.png", factors.readable(rows, names))
+    figures.plot_model_scores(studio, tmp_path / "6.png", rows, names)
+    figures.plot_class_scores(studio, tmp_path / "7.png", comparison.class_score_table(evaluated), names)
+    figures.plot_table1(studio, tmp_path / "8.png", factors.format_table1(rows, names))
     reliable = pd.DataFrame({"confidence": [0.4, 0.9], "accuracy": [0.5, 0.7], "images": [3, 9]})
     both = [
         reliable.assign(model=model, probabilities=said) for model in MODELS for said in ("as they are", "calibrated")
     ]
-    figures.reliability(studio, tmp_path / "9.png", pd.concat(both), names)
+    figures.plot_reliability(studio, tmp_path / "9.png", pd.concat(both), names)
     assert len(titles) == 9
     assert all(title.endswith("\ndrawn images, not photographs") for title in titles)
     assert all((tmp_path / f"{n}.png").read_bytes().startswith(b"\x89PNG") for n in range(1, 10))
@@ -257,26 +261,29 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
 
 def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evaluated):
     temperatures = {"cnn": 2.0, "irv2": 1.0, "densenet": 0.5}
-    votes = comparison.ensemble(
+    votes = comparison.ensemble_predictions(
         predicted.sample(frac=1, random_state=0).sort_values("model", kind="stable"), temperatures
     )
     assert set(votes["model"]) == {"ensemble"}
-    votes = comparison.ensemble(predicted, temperatures)
+    votes = comparison.ensemble_predictions(predicted, temperatures)
     row = predicted[predicted["path"] == "007.jpg"].set_index("model")[["p_a", "p_b"]].to_numpy()
     powers = np.array([[0.5], [1.0], [2.0]])
     tempered = row**powers / (row**powers).sum(axis=1, keepdims=True)
     own = votes[votes["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
     np.testing.assert_allclose(own, tempered.mean(axis=0), atol=1e-6)
-    figures_of_it = comparison.ensemble_figures(votes, evaluated)
+    figures_of_it = comparison.ensemble_metrics(votes, evaluated)
     tested = votes[votes["split"] == "test"]
     answered = prediction_table.labels_of(tested), prediction_table.probabilities_of(tested)
-    expected = classification.summary(*answered, CLASSES, tested["group"].to_numpy())
+    expected = classification.compute_test_metrics(*answered, CLASSES, tested["group"].to_numpy())
     for key in ("test_accuracy", "test_loss", "macro_f1", "macro_f1_low"):
         assert figures_of_it[key] == pytest.approx(expected[key]), key
     assert figures_of_it["parameters"] == 3000
     both = {"ensemble": figures_of_it} | evaluated
     trainings = {"ensemble": {"backbone": "Soft vote", "weights": "those of the three"}} | TRAININGS
-    table = table1.measured(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste")
+    table = table1.build_rows(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste")
     assert (
-        factors.readable(table, comparison.names(table)).loc[("Accuracy", "the report's accuracy"), "Soft vote"] == "–"
+        factors.format_table1(table, comparison.display_names(table)).loc[
+            ("Accuracy", "the report's accuracy"), "Soft vote"
+        ]
+        == "–"
     )

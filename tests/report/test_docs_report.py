@@ -62,8 +62,8 @@ def test_a_line_s_stages_read_its_parameters(line):
 
 
 def test_the_factors_are_those_of_the_report_s_table():
-    assert len(factors.SAID) == 9
-    assert all(len(both) == 2 and all(both) for both in factors.SAID.values())
+    assert len(factors.REPORT_CLAIMS) == 9
+    assert all(len(both) == 2 and all(both) for both in factors.REPORT_CLAIMS.values())
 
 
 def test_the_page_links_to_it_and_readme_too():

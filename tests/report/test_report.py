@@ -29,7 +29,7 @@ from realwaste.evaluation import (
 )
 from realwaste.models import registry, temperature_scaling
 from realwaste.report import comparison, html_report, model_card, table1
-from realwaste.report.factors import SAID
+from realwaste.report.factors import REPORT_CLAIMS
 from stages.launcher import params_file
 
 # As bad as folder names get.
@@ -47,7 +47,7 @@ SHORTCUTS = {
     "groups": 80,
     "heads": dict.fromkeys(("whole", "frame", "middle", "grey", "tiny"), _SEEN),
     "models": {
-        model: {"images": 12} | dict.fromkeys(("whole", *background_views.CHANGED), _SEEN)
+        model: {"images": 12} | dict.fromkeys(("whole", *background_views.SWAPPED_VIEWS), _SEEN)
         for model in ("cnn", "irv2", "densenet")
     },
 }
@@ -85,16 +85,16 @@ def _predicted() -> pd.DataFrame:
     answers = []
     for model, share in zip(MODELS, (0.4, 0.8, 0.9), strict=True):
         chosen = np.where(rng.random(160) < share, labels, rng.integers(0, 4, 160))
-        answers.append(prediction_table.rows(splits, model, np.eye(4)[chosen] * 0.6 + 0.1, CLASSES))
+        answers.append(prediction_table.build_rows(splits, model, np.eye(4)[chosen] * 0.6 + 0.1, CLASSES))
     return pd.concat(answers, ignore_index=True)
 
 
 def _external() -> dict[str, Any]:
     """A set of two classes that the models know, in the second of which they are wrong, and of one that they do not."""
     labels = [CLASSES[0]] * 40 + [CLASSES[2]] * 40 + ["<i>g|ass</i>"] * 5
-    outside = external.summary(labels, np.tile([0.7, 0.1, 0.1, 0.1], (85, 1)), CLASSES, np.arange(85))
-    home = external.standing(np.zeros(20, int), np.tile([0.9, 0.1, 0.0, 0.0], (20, 1)), np.arange(20))
-    measured = {"home": home, "outside": outside, "change": intervals.change(home, outside)}
+    outside = external.compute_metrics(labels, np.tile([0.7, 0.1, 0.1, 0.1], (85, 1)), CLASSES, np.arange(85))
+    home = external.score_predictions(np.zeros(20, int), np.tile([0.9, 0.1, 0.0, 0.0], (20, 1)), np.arange(20))
+    measured = {"home": home, "outside": outside, "change": intervals.accuracy_change(home, outside)}
     same = {"home": {"images": 0}, "outside": outside, "change": {}}
     facts = {"source": "t <n>", "images": 85, "rejected": 3, "sha256": "0" * 64}
     return {"t <n>": facts | {"models": {"cnn": measured, "irv2": same, "densenet": measured}}}
@@ -123,7 +123,7 @@ def tell(tmp_path: Path):
         curves=True,
         shortcuts=SHORTCUTS,
         full=False,
-    ) -> html_report.Story:
+    ) -> html_report.ReportData:
         predicted = _predicted()
         tested = predicted[predicted["split"] == "test"]
         cost = {"parameters": 33_583_177, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
@@ -132,10 +132,10 @@ def tell(tmp_path: Path):
         for model, own in tested.groupby("model", sort=False):
             labels, raw = prediction_table.labels_of(own), prediction_table.probabilities_of(own)
             calibrated = temperature_scaling.tempered(raw, 1.5)
-            scored = classification.summary(labels, raw, CLASSES, own["group"].to_numpy())
-            evaluated[str(model)] = scored | calibration.summary(labels, raw, calibrated, 1.5) | cost
+            scored = classification.compute_test_metrics(labels, raw, CLASSES, own["group"].to_numpy())
+            evaluated[str(model)] = scored | calibration.compute_metrics(labels, raw, calibrated, 1.5) | cost
             for said, answers in (("as they are", raw), ("calibrated", calibrated)):
-                table = calibration.reliability(labels, answers)
+                table = calibration.reliability_table(labels, answers)
                 reliability.append(table.assign(model=model, probabilities=said))
         for model in ("irv2", "densenet"):
             evaluated[model]["learning_curve"] = CURVE
@@ -164,7 +164,7 @@ def tell(tmp_path: Path):
         rates = pd.concat([_history(3).assign(learning_rate=rate, diverged=False) for rate in (0.001, 0.1)])
         rates.loc[rates["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
         parts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size().rename("images").reset_index()
-        return html_report.Story(
+        return html_report.ReportData(
             fetched={
                 "dataset": dataset,
                 "origin": origin,
@@ -212,8 +212,10 @@ def tell(tmp_path: Path):
             embeddings={name: {"seconds": 12.3, "images": 160, "image_size": 524} for name in ("irv2", "densenet")},
             evaluated=evaluated,
             external=external or {},
-            rows=table1.measured(evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, origin, outside=external),
-            pairs=comparison.pairs(predicted),
+            rows=table1.build_rows(
+                evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, origin, outside=external
+            ),
+            pairs=comparison.compare_pairs(predicted),
             machines={
                 "train_cnn": machine.record("float32", gpus=["NVIDIA <H100>"]),
                 "finetune_irv2": machine.record("float32"),
@@ -223,10 +225,10 @@ def tell(tmp_path: Path):
             parts=parts,
             histories={"cnn": _history(2 if diverged else 12), "irv2": _history(12), "densenet": _history(12)},
             rates=rates,
-            confusions=prediction_table.confusions(tested),
+            confusions=prediction_table.count_confusions(tested),
             reliability=pd.concat(reliability),
             architectures=pd.concat([ARCHITECTURES] * (4 if full else 1)),
-            learning_curve=learning_curve.table({"irv2": CURVE, "densenet": CURVE} if curves else {}),
+            learning_curve=learning_curve.curve_table({"irv2": CURVE, "densenet": CURVE} if curves else {}),
             shortcuts=shortcuts,
             doubted={"images": 160, "doubted_by_all": 7},
             explained={
@@ -259,7 +261,7 @@ def shown(tell, browser, tmp_path):
     stack = []
 
     def show(width=1400, dark=False, **told):
-        (tmp_path / "report.html").write_text(html_report.page(tell(**told)), encoding="utf-8")
+        (tmp_path / "report.html").write_text(html_report.render_page(tell(**told)), encoding="utf-8")
         context = opened(browser, (tmp_path / "report.html").as_uri(), width=width, dark=dark)
         stack.append(context)
         page = context.__enter__()
@@ -330,8 +332,8 @@ def test_all_nine_factors_of_table_1_have_the_report_s_words_and_figures(shown, 
     page = shown(width=width, external=_external()).page
     factors = page.locator("#comparison .factor")
     assert factors.count() == 9
-    assert factors.locator("h3").all_inner_texts() == list(SAID)
-    for factor, sentences in zip(factors.all(), SAID.values(), strict=True):
+    assert factors.locator("h3").all_inner_texts() == list(REPORT_CLAIMS)
+    for factor, sentences in zip(factors.all(), REPORT_CLAIMS.values(), strict=True):
         text = factor.inner_text()
         assert all(sentence in text for sentence in sentences)
         assert factor.locator("tbody tr").count() == 3
@@ -343,8 +345,8 @@ def test_all_nine_factors_of_table_1_have_the_report_s_words_and_figures(shown, 
 
 
 def test_without_a_learning_curve_the_page_says_how_to_have_one(tell):
-    assert 'data-chart="learning_curve"' not in html_report.page(tell(curves=False))
-    assert "evaluate.learning_curve.cnn=true" in html_report.page(tell())
+    assert 'data-chart="learning_curve"' not in html_report.render_page(tell(curves=False))
+    assert "evaluate.learning_curve.cnn=true" in html_report.render_page(tell())
 
 
 @needs_browser
@@ -441,7 +443,7 @@ def test_each_model_stands_at_home_and_outside(shown, width):
 
 
 def test_a_page_without_photographs_from_elsewhere_says_how_to_name_some(tell):
-    page = html_report.page(tell())
+    page = html_report.render_page(tell())
     assert "evaluate.external=[/path/to/photos]" in page
     assert "What they cannot know" not in page
 
@@ -470,7 +472,7 @@ def test_what_may_not_be_missed_is_large_and_on_top(shown):
 
 
 def test_nothing_is_warned_of_without_a_reason(tell):
-    page = html_report.page(tell())
+    page = html_report.render_page(tell())
     assert 'class="warning" role="note"' not in page
     assert len(page.encode()) < 5_000_000
     assert "runs of photographs shot one after the other on one side, in 12 groups" in page
@@ -483,7 +485,7 @@ def test_nothing_is_warned_of_without_a_reason(tell):
 def test_the_page_and_the_cards_say_what_the_numbers_were_made_on(tell):
     story = tell()
     said = "NVIDIA &lt;H100&gt; (train_cnn) and none (finetune_irv2, evaluate)"
-    assert said in " ".join(html_report.page(story).split())
+    assert said in " ".join(html_report.render_page(story).split())
     assert f"| {machine.line(machine.record('float32'))} |" in _card(story, "cnn")
 
 
@@ -492,32 +494,32 @@ def test_a_training_that_diverged_at_once_has_a_page_too(tell, epochs):
     story = tell(diverged=True)
     story.histories["cnn"][["loss", "val_loss"]] = np.nan
     story = dataclasses.replace(story, histories=story.histories | {"cnn": story.histories["cnn"].head(epochs)})
-    assert "Diverged in epoch 2" in html_report.page(story)
+    assert "Diverged in epoch 2" in html_report.render_page(story)
 
 
 def test_many_rejected_files_are_counted(tell):
-    page = html_report.page(tell(rejected=html_report.REJECTED_SHOWN + 7))
+    page = html_report.render_page(tell(rejected=html_report.REJECTED_SHOWN + 7))
     assert page.count("truncated JPEG") == html_report.REJECTED_SHOWN
     assert "and 7 more in data/rejected.csv" in page
 
 
 def test_labels_mended_by_hand_are_counted(tell):
     story = tell()
-    assert "By hand" not in html_report.page(story)
+    assert "By hand" not in html_report.render_page(story)
     mended = {"kept": 5, "relabelled": 3, "dropped": 2}
-    page = html_report.page(dataclasses.replace(story, validated={**story.validated, "by_hand": mended}))
+    page = html_report.render_page(dataclasses.replace(story, validated={**story.validated, "by_hand": mended}))
     assert "By hand, in <code>relabel.yaml</code>: 3 relabelled, 2 dropped." in page
 
 
-def _card(story: html_report.Story, name: str, **changes: object) -> str:
+def _card(story: html_report.ReportData, name: str, **changes: object) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
     parameters = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12, "seed": 42} | changes
     facts = story.fetched, story.split, story.rows[name], story.evaluated[name], story.trainings[name]
     made = story.machines["evaluate"]
-    subject = model_card.Subject(
+    subject = model_card.CardData(
         name, *facts, machine=made, parameters=parameters, pairs=story.pairs, external=story.external
     )
-    return model_card.card(subject)
+    return model_card.render_card(subject)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -575,7 +577,7 @@ def test_page_and_card_say_that_the_split_came_with_the_images_and_what_it_leaks
     leaked = {parts: {"exact_duplicates": 3, "near_duplicates": 7} for parts in ("train_val", "train_test", "val_test")}
     own = dataclasses.replace(story, split=story.split | {"strategy": "given", "leakage": leaked})
     assert "as the images came, into 96 for training" in _said(_card(own, "cnn"))
-    page = " ".join(html_report.page(own).split())
+    page = " ".join(html_report.render_page(own).split())
     assert (
         "The split is the one that the images came with: 7 images of its test look like one in training, 3 of" in page
     )
@@ -658,7 +660,7 @@ def test_a_card_says_what_the_tests_against_the_others_show(tell):
     shown = {"cnn_vs_irv2": (-0.2, 0.01), "cnn_vs_densenet": (-0.2, 0.06), "irv2_vs_densenet": (0.2, 0.01)}
     for pair, (difference, p_holm) in shown.items():
         story.pairs[pair] |= {"difference": difference, "p_holm": p_holm, "verdict": "as it may be put"}
-    assert [facts["verdict"] for facts in html_report._pairs(story)] == [
+    assert [facts["verdict"] for facts in html_report._describe_pairs(story)] == [
         "InceptionResNetV2 is better",
         "no difference shown",
         "InceptionResNetV2 is better",

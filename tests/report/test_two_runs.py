@@ -38,7 +38,7 @@ def ran(root: Path, *, right: dict[str, int], epochs: int = 3, changes: dict[str
     tables, rows = [], {}
     for model, count in right.items():
         said = np.where(np.arange(IMAGES) < count, labels, 1 - labels)
-        tables.append(prediction_table.rows(splits, model, np.eye(2)[said] * 0.8 + 0.1, CLASSES))
+        tables.append(prediction_table.build_rows(splits, model, np.eye(2)[said] * 0.8 + 0.1, CLASSES))
         share = count / TESTED
         interval = {"test_accuracy": share, "test_accuracy_low": share - 0.1, "test_accuracy_high": share + 0.1}
         rows[model] = {"backbone": model.upper(), "weights": "imagenet", "macro_f1": share, "test_loss": 0.5} | interval
@@ -52,7 +52,9 @@ def ran(root: Path, *, right: dict[str, int], epochs: int = 3, changes: dict[str
     curves = {"loss": 1 / steps, "accuracy": 1 - 1 / (steps + 1), "val_loss": 2 / steps, "val_accuracy": 0.5}
     for model in right:
         write_csv(root / f"plots/data/history_{model}.csv", pd.DataFrame({"epoch": steps, **curves}))
-    write_csv(root / "plots/data/confusion.csv", prediction_table.confusions(predicted[predicted["split"] == "test"]))
+    write_csv(
+        root / "plots/data/confusion.csv", prediction_table.count_confusions(predicted[predicted["split"] == "test"])
+    )
     used = {"epochs": epochs, "decay": {"kind": "cosine", "least": 1e-05}} | (changes or {})
     locked = {
         "fetch": {"params": {"params.yaml": {"base.seed": 42}}},
@@ -72,7 +74,7 @@ def both(tmp_path) -> tuple[run_results.Run, run_results.Run]:
 
 
 def test_each_model_is_tested_in_pairs_on_the_images_of_both(both):
-    found = run_results.paired(*both)
+    found = run_results.compare_paired(*both)
     assert (found.images, found.why_not, list(found.models)) == (TESTED, "", ["cnn", "irv2", "ensemble"])
     # 18 images that one run alone is right about: the chance that all fall to the same side, twice, of three tests.
     cnn, irv2 = found.models["cnn"], found.models["irv2"]
@@ -80,7 +82,7 @@ def test_each_model_is_tested_in_pairs_on_the_images_of_both(both):
     assert cnn["mcnemar_p"] == cnn["permutation_p"] == pytest.approx(2 * 0.5**18)
     assert cnn["p_holm"] == pytest.approx(3 * 2 * 0.5**18)
     assert irv2["p_holm"] == 1
-    said = two_runs.page(*both)
+    said = two_runs.render_page(*both)
     assert "<strong>this run is better</strong>" in said
     assert "<strong>no difference shown</strong>" in said
     assert "after Holm&#39;s correction for 3 tests" in said
@@ -92,18 +94,18 @@ def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(both, t
     manifest.loc[:9, "sha256"] = "of other pictures"
     manifest.to_csv(tmp_path / "other/data/manifest.csv", index=False)
     second = run_lookup.of_folder(tmp_path / "other", "other")
-    assert run_results.paired(first, second).images == TESTED - 10
-    assert "On the 30 test images of both runs" in two_runs.page(first, second)
-    assert f"other was tested on {TESTED}" in two_runs.page(first, second)
+    assert run_results.compare_paired(first, second).images == TESTED - 10
+    assert "On the 30 test images of both runs" in two_runs.render_page(first, second)
+    assert f"other was tested on {TESTED}" in two_runs.render_page(first, second)
     manifest.assign(sha256="of other pictures").to_csv(tmp_path / "other/data/manifest.csv", index=False)
-    page = two_runs.page(first, run_lookup.of_folder(tmp_path / "other", "other"))
+    page = two_runs.render_page(first, run_lookup.of_folder(tmp_path / "other", "other"))
     assert "No paired test was possible: the two runs have no test image in common." in page
     assert "is better</strong>" not in page
 
 
 def test_without_predictions_the_difference_has_an_interval_and_no_verdict(both, tmp_path):
     (tmp_path / "other/data/predictions.csv").unlink()
-    page = two_runs.page(both[0], run_lookup.of_folder(tmp_path / "other", "other"))
+    page = two_runs.render_page(both[0], run_lookup.of_folder(tmp_path / "other", "other"))
     assert "No paired test was possible: data/predictions.csv of other is not at hand." in page
     assert page.count("<strong>not tested in pairs</strong>") == 3
     assert "+45.0 points" in page
@@ -112,27 +114,27 @@ def test_without_predictions_the_difference_has_an_interval_and_no_verdict(both,
 
 
 def test_what_differs_is_what_the_stages_ran_with(both, tmp_path):
-    assert run_results.changed(*both) == [("train_cnn.epochs", "5", "3")]
+    assert run_results.changed_parameters(*both) == [("train_cnn.epochs", "5", "3")]
     deeper = ran(
         tmp_path / "deeper", right={"cnn": 1}, changes={"decay": {"kind": "cosine", "least": 0.1}, "new": None}
     )
-    assert run_results.changed(both[1], run_lookup.of_folder(deeper, "deeper")) == [
+    assert run_results.changed_parameters(both[1], run_lookup.of_folder(deeper, "deeper")) == [
         ("train_cnn.decay.least", "1e-05", "0.1"),
         ("train_cnn.new", "–", "None"),
     ]
     (deeper / "dvc.lock").unlink()
     assert ("train_cnn.epochs", "3", "99") in (
-        run_results.changed(both[1], run_lookup.of_folder(deeper, "deeper")) or []
+        run_results.changed_parameters(both[1], run_lookup.of_folder(deeper, "deeper")) or []
     )
     (deeper / "params.yaml").unlink()
-    assert run_results.changed(both[1], run_lookup.of_folder(deeper, "deeper")) is None
+    assert run_results.changed_parameters(both[1], run_lookup.of_folder(deeper, "deeper")) is None
 
 
 def test_runs_of_other_data_are_said_to_be_no_comparison(both, tmp_path):
     compared = json.loads((tmp_path / "other/metrics/compare.json").read_text()) | {"dataset": "<shoes>"}
     compared["irv2"]["weights"] = "random"
     write_json(tmp_path / "other/metrics/compare.json", compared)
-    page = two_runs.page(both[0], run_lookup.of_folder(tmp_path / "other", "other"))
+    page = two_runs.render_page(both[0], run_lookup.of_folder(tmp_path / "other", "other"))
     assert "The runs are of different data, photos and &lt;shoes&gt;: their scores cannot be compared." in page
     assert "RANDOM backbone weights in other: irv2." in page
 
@@ -149,7 +151,7 @@ def test_a_run_of_before_has_what_it_had(tmp_path):
     ]:
         path.unlink()
     here = run_lookup.of_folder(ran(tmp_path / "here", right={"cnn": 20, "irv2": 31}), "this run")
-    page = two_runs.page(here, run_lookup.of_folder(old, "old"))
+    page = two_runs.render_page(here, run_lookup.of_folder(old, "old"))
     assert 'data-chart="loss_irv2_0"' in page
     assert 'data-chart="loss_cnn_1"' not in page
 
@@ -163,7 +165,7 @@ def browser():
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
 def test_two_runs_stand_side_by_side_and_on_a_phone_one_under_the_other(both, browser, width, tmp_path):
-    (tmp_path / "page.html").write_text(two_runs.page(*both), encoding="utf-8")
+    (tmp_path / "page.html").write_text(two_runs.render_page(*both), encoding="utf-8")
     with opened(browser, (tmp_path / "page.html").as_uri(), width=width) as seen:
         page = seen.page
         page.wait_for_selector("body.drawn")
@@ -223,12 +225,14 @@ def checkout(tmp_path, monkeypatch) -> Path:
 def test_an_experiment_a_revision_and_a_folder_are_found_by_their_names(checkout):
     here = run_lookup.of_folder(Path(), "this run")
     longer = run_lookup.find("longer")
-    assert run_results.changed(longer, here) == [("train_cnn.epochs", "5", "3")]
-    assert run_results.paired(longer, here).models["cnn"]["difference"] == pytest.approx(18 / 40)
-    assert run_results.paired(run_lookup.find("HEAD"), here).models["cnn"]["difference"] == 0
+    assert run_results.changed_parameters(longer, here) == [("train_cnn.epochs", "5", "3")]
+    assert run_results.compare_paired(longer, here).models["cnn"]["difference"] == pytest.approx(18 / 40)
+    assert run_results.compare_paired(run_lookup.find("HEAD"), here).models["cnn"]["difference"] == 0
     for name in ("data/predictions.csv", "data/manifest.csv"):
         (checkout / name).unlink()
-    assert run_results.paired(longer, run_lookup.of_folder(Path(), "this run")).images == TESTED, "from DVC's cache"
+    assert run_results.compare_paired(longer, run_lookup.of_folder(Path(), "this run")).images == TESTED, (
+        "from DVC's cache"
+    )
     assert run_lookup.find(str(checkout)).name == "checkout"
     done = CliRunner().invoke(app, ["report", "--against", "longer"])
     assert (done.exit_code, done.output) == (0, "dvc_plots/against_longer.html\n")

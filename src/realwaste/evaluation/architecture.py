@@ -58,7 +58,7 @@ class _Part:
     units: int = 1
 
 
-def table(classifier: keras.Model) -> pd.DataFrame:
+def layer_table(classifier: keras.Model) -> pd.DataFrame:
     """COLUMNS, a row for each layer of the CNN, or for each block of a backbone and each layer of the head.
 
     `output` is the shape of the last layer without the batch; multiply-adds are those of one picture, in convolutions
@@ -68,27 +68,30 @@ def table(classifier: keras.Model) -> pd.DataFrame:
     parts = {layer.name: layer for layer in one_view.layers}
     if HEAD in parts:
         backbone = _sized(parts["backbone"], one_view.input_shape[1:])
-        told = [*blocks(list(leaves(backbone))), *(_Part(_kind(layer), [layer]) for layer in parts[HEAD].layers)]
+        told = [
+            *group_into_blocks(list(leaf_layers(backbone))),
+            *(_Part(_kind(layer), [layer]) for layer in parts[HEAD].layers),
+        ]
     else:
-        told = [_Part(_kind(layer), [layer]) for layer in leaves(one_view) if not _changes_input(layer)]
+        told = [_Part(_kind(layer), [layer]) for layer in leaf_layers(one_view) if not _changes_input(layer)]
     return pd.DataFrame([_row(part) for part in told], columns=COLUMNS)
 
 
-def totals(told: pd.DataFrame) -> dict[str, int]:
+def total_costs(told: pd.DataFrame) -> dict[str, int]:
     """layers, trained_layers and multiply_adds of a classifier, from its table."""
     return {name: int(told[name].sum()) for name in _COSTS}
 
 
-def leaves(model: keras.Model) -> Iterator[keras.Layer]:
+def leaf_layers(model: keras.Model) -> Iterator[keras.Layer]:
     """The layers of a model and of those nested in it, each after what it is fed by; inputs left out."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from leaves(layer)
+            yield from leaf_layers(layer)
         elif not isinstance(layer, layers.InputLayer):
             yield layer
 
 
-def multiply_adds(layer: keras.Layer) -> int:
+def count_multiply_adds(layer: keras.Layer) -> int:
     """Of one picture: each number in a kernel as often as there are places where it is applied; 0 without a kernel."""
     names = ("kernel", "depthwise_kernel", "pointwise_kernel")  # the last two of separable convolutions
     count = sum(prod(getattr(layer, name).shape) for name in names if hasattr(layer, name))
@@ -97,8 +100,8 @@ def multiply_adds(layer: keras.Layer) -> int:
     return count * prod(shape[1:-1]) if count else 0
 
 
-def blocks(found: Sequence[keras.Layer]) -> list[_Part]:
-    """A backbone's layers in the order of `leaves`, in blocks: by their names where these are known, else by size."""
+def group_into_blocks(found: Sequence[keras.Layer]) -> list[_Part]:
+    """A backbone's layers in the order of `leaf_layers`, in blocks: by their names where these are known, else by size."""
     for plan in (_DENSENET, _INCEPTION_RESNET_V2):
         if all(any(re.match(pattern, layer.name) for layer in found) for pattern, _ in plan):
             return _by_names(found, plan)
@@ -132,15 +135,15 @@ def _by_size(found: Sequence[keras.Layer]) -> list[_Part]:
     places = [0 if isinstance(layer, layers.ZeroPadding2D) else prod(_shape(layer)[1:-1]) for layer in maps]
     halved = [round(log2(max(places) / max(1, *places[start:])) / 2) for start in range(len(places))]
     runs = [[layer for _, layer in run] for _, run in groupby(zip(halved, maps, strict=True), key=itemgetter(0))]
-    if len(runs) > 1 and not any(map(multiply_adds, runs[0])):
+    if len(runs) > 1 and not any(map(count_multiply_adds, runs[0])):
         runs[:2] = [runs[0] + runs[1]]
-    parts = [_Part(f"From {next(filter(multiply_adds, run), run[0]).name}", run) for run in runs]
+    parts = [_Part(f"From {next(filter(count_multiply_adds, run), run[0]).name}", run) for run in runs]
     return [*parts, *([_Part(POOLING, pooled)] if pooled else [])]
 
 
 def _sized(model: keras.Model, image: tuple[int, int, int]) -> keras.Model:
     """`model` with no size left open: a feature extractor from a file may take pictures of every size."""
-    if all(None not in _shape(layer)[1:] for layer in leaves(model)):
+    if all(None not in _shape(layer)[1:] for layer in leaf_layers(model)):
         return model
     nested = [_sized_copy(layer, image) if isinstance(layer, keras.Model) else layer for layer in model.layers]
     return keras.Sequential([keras.Input(image), *(layer for layer in nested if not _is_input(layer))])
@@ -176,5 +179,5 @@ def _row(part: _Part) -> tuple[str, int, int, int, str, int, int, int]:
         " × ".join(map(str, _shape(part.layers[-1])[1:])),
         sum(layer.count_params() for layer in part.layers),
         sum(prod(weight.shape) for layer in part.layers for weight in layer.trainable_weights),
-        sum(map(multiply_adds, part.layers)),
+        sum(map(count_multiply_adds, part.layers)),
     )

@@ -37,12 +37,12 @@ def tiny(pictures: Pixels) -> Pixels:
     return np.stack([cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in shrunk])
 
 
-def with_frame_of(pictures: Pixels, others: Pixels) -> Pixels:
+def swap_frame(pictures: Pixels, others: Pixels) -> Pixels:
     """Each picture's middle in the outer frame of the other one."""
     return np.where(_is_frame(pictures), others, pictures)
 
 
-ALONE: dict[str, Callable[[Pixels], Pixels]] = {
+PROBE_VIEWS: dict[str, Callable[[Pixels], Pixels]] = {
     "whole": lambda pictures: pictures,
     "frame": frame,
     "middle": middle,
@@ -50,11 +50,11 @@ ALONE: dict[str, Callable[[Pixels], Pixels]] = {
     "tiny": tiny,
 }
 """What a head is given to see."""
-CHANGED: dict[str, Callable[[Pixels, Pixels], Pixels]] = {
+SWAPPED_VIEWS: dict[str, Callable[[Pixels, Pixels], Pixels]] = {
     "frame_painted": lambda pictures, _: middle(pictures),
-    "frame_swapped": with_frame_of,
+    "frame_swapped": swap_frame,
     "middle_painted": lambda pictures, _: frame(pictures),
-    "middle_swapped": lambda pictures, others: with_frame_of(others, pictures),
+    "middle_swapped": lambda pictures, others: swap_frame(others, pictures),
 }
 """What a trained model is asked about: pictures, and as many of other classes."""
 

@@ -14,7 +14,7 @@ _FAR = (
 )
 
 
-def interval(
+def bca_interval(
     units: NDArray[np.number],
     statistic: Callable[[Totals], Totals],
     *,
@@ -33,12 +33,12 @@ def interval(
             units are few.
     """
     kinds, times = np.unique(units, axis=0, return_counts=True)
-    return interval_of_kinds(
+    return bca_interval_of_counts(
         kinds.astype(float), times, statistic, limits=limits, expanded=expanded, resamples=resamples
     )
 
 
-def interval_of_kinds(
+def bca_interval_of_counts(
     kinds: Totals | csr_array,
     times: NDArray[np.integer],
     statistic: Callable[[Totals], Totals],
@@ -47,7 +47,7 @@ def interval_of_kinds(
     expanded: bool = False,
     resamples: int = 10_000,
 ) -> tuple[float, float]:
-    """`interval` of units that are counted: `times` (k,), how many units are as each row of `kinds` (k, m).
+    """`bca_interval` of units that are counted: `times` (k,), how many units are as each row of `kinds` (k, m).
 
     Memory grows with the entries of `kinds` that are not 0. The interval contains the statistic of the units. Where the
     resamples are biased by about their spread or more, it is the percentile interval, moved by their mean bias.

@@ -12,7 +12,7 @@ from realwaste.evaluation.scores import accuracy
 from realwaste.models.probabilities import Labels, Probabilities, log_loss
 
 
-def report(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+def score_classes(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """Precision, recall, f1 and support a class; a class never predicted has precision 0."""
     found = classification_report(
         labels,
@@ -33,7 +33,7 @@ def report(labels: Labels, probabilities: Probabilities, classes: Sequence[str])
     }
 
 
-def repeats(labels: Labels, answers: Sequence[Probabilities], diverged: int = 0) -> dict[str, Any]:
+def summarize_repeats(labels: Labels, answers: Sequence[Probabilities], diverged: int = 0) -> dict[str, Any]:
     """Mean and standard deviation (n - 1) of the test figures of repeated trainings; nothing of none.
 
     Args:
@@ -53,18 +53,20 @@ def repeats(labels: Labels, answers: Sequence[Probabilities], diverged: int = 0)
     return {"repeats": {"runs": len(answers), "diverged": diverged} | spread}
 
 
-def summary(labels: Labels, probabilities: Probabilities, classes: Sequence[str], groups: Groups) -> dict[str, Any]:
+def compute_test_metrics(
+    labels: Labels, probabilities: Probabilities, classes: Sequence[str], groups: Groups
+) -> dict[str, Any]:
     """The test figures of one model, for metrics/evaluate.json.
 
     Args:
         groups: (n,), a number that photographs of one object share.
     """
-    per_class = report(labels, probabilities, classes)
+    per_class = score_classes(labels, probabilities, classes)
     macro_f1 = float(np.mean([scores["f1"] for scores in per_class.values()]))
     return {
         "test_accuracy": accuracy(labels, probabilities),
         "test_loss": log_loss(labels, probabilities),
         "macro_f1": macro_f1,
-        **intervals.of_test(labels, probabilities, groups, macro_f1),
+        **intervals.test_metric_intervals(labels, probabilities, groups, macro_f1),
         "per_class": per_class,
     }

@@ -13,10 +13,10 @@ from realwaste.evaluation.bootstrap import Totals
 from realwaste.models.probabilities import Labels, Probabilities
 
 Groups = NDArray[np.integer]
-Answers = NDArray[np.bool_]
+Correct = NDArray[np.bool_]
 
 
-def accuracy_interval(right: Answers, groups: Groups, *, resamples: int = 10_000) -> tuple[float, float]:
+def accuracy_interval(right: Correct, groups: Groups, *, resamples: int = 10_000) -> tuple[float, float]:
     """The 95 % interval of the accuracy.
 
     Where all answers are right, or all are wrong, nothing shows how alike those of a group are: then each group counts
@@ -28,7 +28,7 @@ def accuracy_interval(right: Answers, groups: Groups, *, resamples: int = 10_000
     if _all_alike(right):
         return scores.wilson_interval(float(right[0]), len(np.unique(groups)))
     units = _sums(np.stack([right, np.ones_like(right)], axis=1), groups)
-    return bootstrap.interval(units, _ratio, expanded=True, resamples=resamples) if len(units) > 1 else (0.0, 1.0)
+    return bootstrap.bca_interval(units, _ratio, expanded=True, resamples=resamples) if len(units) > 1 else (0.0, 1.0)
 
 
 def macro_f1_interval(
@@ -39,13 +39,15 @@ def macro_f1_interval(
     right = answers == labels
     if _all_alike(right) or len(np.unique(groups)) == 1:
         low, high = accuracy_interval(right, groups)
-        measured = float(scores.macro_f1(scores.confusion(labels, probabilities)))
+        measured = float(scores.macro_f1(scores.confusion_matrix(labels, probabilities)))
         return min(low, measured), max(high, measured)
-    return resampled_f1.interval(labels, answers, groups, probabilities.shape[1], expanded=True, resamples=resamples)
+    return resampled_f1.macro_f1_interval(
+        labels, answers, groups, probabilities.shape[1], expanded=True, resamples=resamples
+    )
 
 
 def difference_interval(
-    first_right: Answers, second_right: Answers, groups: Groups, *, resamples: int = 10_000
+    first_right: Correct, second_right: Correct, groups: Groups, *, resamples: int = 10_000
 ) -> tuple[float, float]:
     """The 95 % interval of the difference of two accuracies on the same images."""
     change = first_right.astype(np.int64) - second_right
@@ -56,10 +58,10 @@ def difference_interval(
         return scores.difference_interval(
             *(one[np.unique(groups, return_index=True)[1]] for one in (first_right, second_right))
         )
-    return bootstrap.interval(units, _ratio, limits=(-1.0, 1.0), expanded=True, resamples=resamples)
+    return bootstrap.bca_interval(units, _ratio, limits=(-1.0, 1.0), expanded=True, resamples=resamples)
 
 
-def permutation_test(first_right: Answers, second_right: Answers, groups: Groups) -> float:
+def permutation_test(first_right: Correct, second_right: Correct, groups: Groups) -> float:
     """Exact two-sided p-value that two models answering the same images err equally often.
 
     If they do, the answers to a whole group might as well have been the other model's. Of all ways to exchange them,

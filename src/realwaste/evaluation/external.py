@@ -17,7 +17,7 @@ from realwaste.evaluation.cluster_bootstrap import Groups
 from realwaste.models.probabilities import Labels, Probabilities
 
 
-def matched(folders: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+def match_folders(folders: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
     """The class of each folder that has one: names count as the same whatever their case, with `_` and `-` as spaces.
 
     Several folders may have one class (`food_organics` and `Food Organics`); a folder that has none is left out.
@@ -43,10 +43,10 @@ def _key(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", folded(name)).strip()
 
 
-def summary(
+def compute_metrics(
     labels: Sequence[str], probabilities: Probabilities, classes: Sequence[str], groups: Groups
 ) -> dict[str, Any]:
-    """What `standing` says of the images whose class the model knows, those by class, and what it said of the others.
+    """What `score_predictions` says of the images whose class the model knows, those by class, and what it said of the others.
 
     Precision, as recall, is that among images of known classes.
 
@@ -58,17 +58,17 @@ def summary(
     number = pd.Index(classes).get_indexer_for(pd.Index(labels))
     known = number >= 0
     own, said, together = number[known], probabilities[known], groups[known]
-    counts = scores.confusion(own, said)
+    counts = scores.confusion_matrix(own, said)
     there = {name: index for index, name in enumerate(classes) if counts[index].any()}
-    table = classification.report(own, said, classes)
-    return standing(own, said, together) | {
+    table = classification.score_classes(own, said, classes)
+    return score_predictions(own, said, together) | {
         "per_class": {name: table[name] | _recall(own, said, together, index) for name, index in there.items()},
         "confusion": {name: _counted(counts[index], classes) for name, index in there.items()},
         "unknown": _unknown(np.asarray(labels)[~known], probabilities[~known], classes),
     }
 
 
-def standing(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
+def score_predictions(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
     """images, accuracy, mean confidence (the probability of the answer), each with its 95 % interval, and ece.
 
     Without images, their number alone.
@@ -78,16 +78,16 @@ def standing(labels: Labels, probabilities: Probabilities, groups: Groups) -> di
     return {
         "images": len(labels),
         "groups": len(np.unique(groups)),
-        **intervals.of_accuracy(labels, probabilities, groups),
+        **intervals.accuracy_with_intervals(labels, probabilities, groups),
         **_confidence(probabilities),
-        "ece": calibration.expected_error(labels, probabilities),
+        "ece": calibration.expected_calibration_error(labels, probabilities),
     }
 
 
 def _recall(labels: Labels, probabilities: Probabilities, groups: Groups, index: int) -> dict[str, float]:
     """A class's recall is the accuracy on its images."""
     own = labels == index
-    told = intervals.of_accuracy(labels[own], probabilities[own], groups[own])
+    told = intervals.accuracy_with_intervals(labels[own], probabilities[own], groups[own])
     return {"recall_low": told["accuracy_low"], "recall_high": told["accuracy_high"]}
 
 

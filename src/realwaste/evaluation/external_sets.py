@@ -42,7 +42,7 @@ class ExternalSet:
 
     @property
     def files(self) -> list[Path]:
-        """The images, in the order in which `measured` takes their probabilities."""
+        """The images, in the order in which `evaluate_predictions` takes their probabilities."""
         return [self.root / path for path in self.images["path"]]
 
     @property
@@ -65,14 +65,14 @@ class ExternalSet:
 
 
 @contextmanager
-def opened(source: str, classes: Sequence[str]) -> Iterator[ExternalSet]:
+def open_external_set(source: str, classes: Sequence[str]) -> Iterator[ExternalSet]:
     """The set at `source` for models of these classes; every file is decoded once.
 
     Raises:
         UserError: as of labelled.opened; no folder of a known class, or no readable image in one.
     """
     with labelled_images.opened(source) as found:
-        known = external.matched(found.folders, classes)
+        known = external.match_folders(found.folders, classes)
         if not known:
             raise UserError(
                 f"{found.source} must have a folder of a class that the model knows: {', '.join(classes)}.",
@@ -90,12 +90,12 @@ def opened(source: str, classes: Sequence[str]) -> Iterator[ExternalSet]:
 
 
 @contextmanager
-def all_opened(sources: Sequence[str], classes: Sequence[str]) -> Iterator[dict[str, ExternalSet]]:
+def open_external_sets(sources: Sequence[str], classes: Sequence[str]) -> Iterator[dict[str, ExternalSet]]:
     """Each of `sources` by its name; a second one of the same name has a number after it."""
     with ExitStack() as stack:
         sets: dict[str, ExternalSet] = {}
         for source in sources:
-            one = stack.enter_context(opened(source, classes))
+            one = stack.enter_context(open_external_set(source, classes))
             same = sum(other.name == one.name for other in sets.values())
             name = f"{one.name} ({same + 1})" if same else one.name
             sets[name] = one
@@ -104,26 +104,26 @@ def all_opened(sources: Sequence[str], classes: Sequence[str]) -> Iterator[dict[
         yield sets
 
 
-def measured(one: ExternalSet, facts: Facts, raw: Probabilities) -> dict[str, Any]:
-    """external.summary of the model's answers as they came, (images, classes); calibrated here, as `predict` does."""
+def evaluate_predictions(one: ExternalSet, facts: Facts, raw: Probabilities) -> dict[str, Any]:
+    """external.compute_metrics of the model's answers as they came, (images, classes); calibrated here, as `predict` does."""
     probabilities, undefined = defined(raw)
     labels = [one.known.get(folder, folder) for folder in one.images["label"]]
-    told = external.summary(
+    told = external.compute_metrics(
         labels, tempered(probabilities, facts.temperature), facts.classes, one.images["group"].to_numpy()
     )
     return told | {"undefined_answers": undefined}
 
 
-def at_home_and_outside(
+def evaluate_in_domain_and_external(
     one: ExternalSet, facts: Facts, raw: Probabilities, tested: pd.DataFrame
 ) -> dict[str, dict[str, Any]]:
-    """`measured`, the same model on the test images at home of the same classes, and the change of its accuracy.
+    """`evaluate_predictions`, the same model on the test images at home of the same classes, and the change of its accuracy.
 
     Args:
         tested: its rows of the predictions table, of the test images.
     """
-    outside = measured(one, facts, raw)
+    outside = evaluate_predictions(one, facts, raw)
     same = tested[tested["label"].isin(set(one.known.values()))]
     labels, answers = prediction_table.labels_of(same), prediction_table.probabilities_of(same)
-    home = external.standing(labels, tempered(answers, facts.temperature), same["group"].to_numpy())
-    return {"home": home, "outside": outside, "change": intervals.change(home, outside)}
+    home = external.score_predictions(labels, tempered(answers, facts.temperature), same["group"].to_numpy())
+    return {"home": home, "outside": outside, "change": intervals.accuracy_change(home, outside)}

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from realwaste.evaluation.grad_cam import GradCam
-from realwaste.evaluation.overlays import overlay
+from realwaste.evaluation.overlays import blend_heat
 from realwaste.images.reader import Pixels, read, read_many, resize
 from realwaste.models.model_file import Classifier
 
 _QUALITY = 82
 
 
-def examples(splits: pd.DataFrame, count: int) -> pd.DataFrame:
+def select_examples(splits: pd.DataFrame, count: int) -> pd.DataFrame:
     """path and label of the first training images of each class: chosen by name, not by how well they look."""
     train = splits[splits["split"] == "train"].sort_values(["label", "path"], kind="stable")
     return train.groupby("label").head(count)[["path", "label"]].reset_index(drop=True)
@@ -36,7 +36,7 @@ def write_mistakes(
     """What the model saw, and where it looked for the class it answered; the rows with their files' names.
 
     Args:
-        table: as of mistakes.most_confident.
+        table: as of mistakes.most_confident_mistakes.
     """
     if table.empty:
         return []
@@ -45,7 +45,7 @@ def write_mistakes(
     heat = GradCam(classifier.model).heat(pixels, _numbers(facts.classes, table["predicted"].tolist()))
     rows = []
     for number, (row, seen, hot) in enumerate(zip(table.to_dict("records"), pixels, heat, strict=True)):
-        files = {"picture": seen, "overlay": overlay(seen, hot)}
+        files = {"picture": seen, "overlay": blend_heat(seen, hot)}
         names = {
             kind: _write(folder / f"{facts.name}_{number}_{kind}.webp", resize(image, side))
             for kind, image in files.items()

@@ -11,7 +11,7 @@ from realwaste.models.probabilities import Labels, Probabilities
 Interval = tuple[float, float]
 
 
-def both(figure: str, estimate: float, images: Interval, groups: Interval) -> dict[str, Any]:
+def combine_intervals(figure: str, estimate: float, images: Interval, groups: Interval) -> dict[str, Any]:
     """For metrics: <figure>_low and _high, of the wider; <figure>_by, which that is; <figure>_intervals, the two.
 
     Each contains the estimate, to the last digit.
@@ -29,14 +29,16 @@ def both(figure: str, estimate: float, images: Interval, groups: Interval) -> di
     }
 
 
-def of_accuracy(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
-    """accuracy and its intervals, as `both` names them."""
+def accuracy_with_intervals(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
+    """accuracy and its intervals, as `combine_intervals` names them."""
     accuracy, by_images = scores.accuracy(labels, probabilities), scores.accuracy_interval(labels, probabilities)
     by_groups = cluster_bootstrap.accuracy_interval(probabilities.argmax(axis=1) == labels, groups)
-    return {"accuracy": accuracy} | both("accuracy", accuracy, by_images, by_groups)
+    return {"accuracy": accuracy} | combine_intervals("accuracy", accuracy, by_images, by_groups)
 
 
-def of_test(labels: Labels, probabilities: Probabilities, groups: Groups, macro_f1: float) -> dict[str, Any]:
+def test_metric_intervals(
+    labels: Labels, probabilities: Probabilities, groups: Groups, macro_f1: float
+) -> dict[str, Any]:
     """Of the test accuracy and the macro F1, with the number of groups that the test images fall into."""
     right = probabilities.argmax(axis=1) == labels
     estimates = scores.accuracy(labels, probabilities), macro_f1
@@ -48,11 +50,11 @@ def of_test(labels: Labels, probabilities: Probabilities, groups: Groups, macro_
     figures = zip(("test_accuracy", "macro_f1"), estimates, by_images, by_groups, strict=True)
     told = {"test_groups": len(set(groups.tolist()))}
     for figure, estimate, images, grouped in figures:
-        told |= both(figure, estimate, images, grouped)
+        told |= combine_intervals(figure, estimate, images, grouped)
     return told
 
 
-def change(home: Mapping[str, Any], outside: Mapping[str, Any]) -> dict[str, float]:
+def accuracy_change(home: Mapping[str, Any], outside: Mapping[str, Any]) -> dict[str, float]:
     """The difference of two accuracies on different images, outside less home, and its 95 % interval (Newcombe 1998).
 
     From the intervals of the two, whatever they were made by (MOVER). Empty where one of them has no images.

@@ -13,7 +13,7 @@ import pandas as pd
 from realwaste.models.probabilities import Probabilities
 
 
-def ranked(table: pd.DataFrame, classes: Sequence[str], answers: Sequence[Probabilities]) -> pd.DataFrame:
+def rank_label_errors(table: pd.DataFrame, classes: Sequence[str], answers: Sequence[Probabilities]) -> pd.DataFrame:
     """Every image, the most doubtful label first: that of the least normalized margin.
 
     Args:

@@ -16,12 +16,18 @@ from realwaste.evaluation import cluster_bootstrap
 from realwaste.evaluation.cluster_bootstrap import Groups
 
 Rows = NDArray[np.int64]
-Answer = Callable[[Rows, int], NDArray[np.bool_]]
+TrainAndTest = Callable[[Rows, int], NDArray[np.bool_]]
 _RESAMPLES = 4000
 
 
-def measured(
-    answer: Answer, labels: NDArray[np.int64], groups: Groups, percents: Sequence[float], *, repeats: int, seed: int
+def measure_learning_curve(
+    answer: TrainAndTest,
+    labels: NDArray[np.int64],
+    groups: Groups,
+    percents: Sequence[float],
+    *,
+    repeats: int,
+    seed: int,
 ) -> dict[str, Any]:
     """For each percentage (at_10 …) the number of images, and the test accuracy, its deviation and 95 % interval.
 
@@ -33,12 +39,12 @@ def measured(
         percents: of the training images, rising.
         repeats: trainings for each, from other subsets and seeds.
     """
-    drawn = [subsets(labels, percents, seed + repeat) for repeat in range(repeats)]
+    drawn = [nested_subsets(labels, percents, seed + repeat) for repeat in range(repeats)]
     found: dict[str, Any] = {"repeats": repeats}
     for place, percent in enumerate(percents):
         rows = [np.resize(own[place], len(labels)) for own in drawn]
         right = np.stack([answer(own, seed + repeat) for repeat, own in enumerate(rows)])
-        low, high = interval(right, groups)
+        low, high = accuracy_interval(right, groups)
         own = right.mean(axis=1)
         found[f"at_{percent:g}".replace(".", "_")] = {
             "images": len(drawn[0][place]),
@@ -50,7 +56,7 @@ def measured(
     return found
 
 
-def subsets(labels: NDArray[np.int64], percents: Sequence[float], seed: int) -> list[Rows]:
+def nested_subsets(labels: NDArray[np.int64], percents: Sequence[float], seed: int) -> list[Rows]:
     """Rows for each percentage, each in the next larger one; of every class its share, and one image at least."""
     chance = np.random.default_rng(seed)
     shuffled = [chance.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
@@ -60,7 +66,7 @@ def subsets(labels: NDArray[np.int64], percents: Sequence[float], seed: int) -> 
     ]
 
 
-def interval(right: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:
+def accuracy_interval(right: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:
     """The 95 % interval of the mean accuracy of repeated trainings on the same test images.
 
     Trainings and groups of images are both drawn anew (the pigeonhole bootstrap, Owen and Eckles, 2012). Where all
@@ -84,11 +90,11 @@ def interval(right: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def table(curves: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def curve_table(curves: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """model, percent, images, accuracy, accuracy_std, accuracy_low, accuracy_high, for charts.
 
     Args:
-        curves: what `measured` gave, a model.
+        curves: what `measure_learning_curve` gave, a model.
     """
     rows = [
         {"model": model, "percent": float(name.removeprefix("at_").replace("_", "."))} | own

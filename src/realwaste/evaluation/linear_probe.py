@@ -15,7 +15,7 @@ from realwaste.models.probabilities import Labels, Probabilities
 _STRENGTH = 0.1  # of the inverse regularisation: there are more features than images in small sets
 
 
-def out_of_sample(
+def predict_out_of_sample(
     vectors: NDArray[np.float32] | Shards, labels: Labels, groups: NDArray[np.integer], folds: int
 ) -> Probabilities:
     """Probabilities (n, classes) for every row, by a logistic regression on the folds that it is not in.

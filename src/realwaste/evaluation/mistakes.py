@@ -5,7 +5,7 @@ import pandas as pd
 from realwaste.evaluation import prediction_table
 
 
-def most_confident(table: pd.DataFrame, count: int) -> pd.DataFrame:
+def most_confident_mistakes(table: pd.DataFrame, count: int) -> pd.DataFrame:
     """The wrong answers of one model that it was surest of.
 
     Args:
@@ -16,7 +16,7 @@ def most_confident(table: pd.DataFrame, count: int) -> pd.DataFrame:
     """
     probabilities = prediction_table.probabilities_of(table)
     answers = table[["path", "label"]].assign(
-        predicted=prediction_table.predicted(table),
+        predicted=prediction_table.predicted_classes(table),
         probability=probabilities.max(axis=1),
         label_probability=probabilities[range(len(table)), prediction_table.labels_of(table)],
     )
@@ -25,7 +25,7 @@ def most_confident(table: pd.DataFrame, count: int) -> pd.DataFrame:
     return ordered.head(count).reset_index(drop=True)
 
 
-def confused_pairs(confusions: pd.DataFrame, count: int) -> pd.DataFrame:
+def most_confused_pairs(confusions: pd.DataFrame, count: int) -> pd.DataFrame:
     """The pairs of one model with the most wrong answers: actual, predicted, images, share of the actual class.
 
     Args:

@@ -21,7 +21,7 @@ from realwaste.training import head
 Vectors = Features | Shards
 
 
-def facts(
+def replace_undefined(
     answered: tuple[Probabilities, Features], known: novelty.Novelty | None, tested: NDArray[np.integer], name: str
 ) -> tuple[Probabilities, dict[str, Any]]:
     """The probabilities with 1/n where they are no numbers, and for metrics: how many of these rows there were.
@@ -39,14 +39,14 @@ def facts(
     return probabilities, told
 
 
-def repeats(
+def evaluate_repeats(
     classifier: Classifier,
     heads: Path,
     asked: tuple[Sequence[Path], Vectors | None],
     labels: NDArray[np.integer],
     inference: str,
 ) -> dict[str, Any]:
-    """classification.repeats of what finetune left in `heads`.
+    """classification.summarize_repeats of what finetune left in `heads`.
 
     Args:
         asked: files of the test images, and their cached vectors where the head is enough.
@@ -54,7 +54,7 @@ def repeats(
         inference: as of `base.inference`.
     """
     again = [defined(one) for one in _answers_of_repeats(classifier, heads, *asked, inference)]
-    return classification.repeats(labels, [one for one, _ in again], sum(wrong > 0 for _, wrong in again))
+    return classification.summarize_repeats(labels, [one for one, _ in again], sum(wrong > 0 for _, wrong in again))
 
 
 def _answers_of_repeats(
@@ -64,6 +64,6 @@ def _answers_of_repeats(
         if vectors is None:
             yield session.of(replace(classifier, model=model), inference=inference).of_files(files)[0]
         else:
-            yield inference_engine.network(head.of(model), len(files), policy="float32", engine="tensorflow")(
+            yield inference_engine.compile_network(head.of(model), len(files), policy="float32", engine="tensorflow")(
                 vectors[:]
             )

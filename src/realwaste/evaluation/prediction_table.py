@@ -8,23 +8,27 @@ import pandas as pd
 
 from realwaste.models.probabilities import Labels, Probabilities
 
-PREFIX = "p_"
+PROBABILITY_PREFIX = "p_"
 
 
-def rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes: Sequence[str]) -> pd.DataFrame:
+def build_rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes: Sequence[str]) -> pd.DataFrame:
     """path, label, split, group, model and a column p_<class> a class; rows as in `splits`."""
     table = splits[["path", "label", "split", "group"]].assign(model=model).reset_index(drop=True)
-    return pd.concat([table, pd.DataFrame(probabilities, columns=[PREFIX + name for name in classes])], axis=1)
+    return pd.concat(
+        [table, pd.DataFrame(probabilities, columns=[PROBABILITY_PREFIX + name for name in classes])], axis=1
+    )
 
 
 def classes_of(table: pd.DataFrame) -> list[str]:
     """The classes that the table has probabilities of, in the order of its columns."""
-    return [column.removeprefix(PREFIX) for column in table.columns if column.startswith(PREFIX)]
+    return [
+        column.removeprefix(PROBABILITY_PREFIX) for column in table.columns if column.startswith(PROBABILITY_PREFIX)
+    ]
 
 
 def probabilities_of(table: pd.DataFrame) -> Probabilities:
     """The probabilities (rows, classes) of the table."""
-    return cast(Probabilities, table[[PREFIX + name for name in classes_of(table)]].to_numpy(np.float64))
+    return cast(Probabilities, table[[PROBABILITY_PREFIX + name for name in classes_of(table)]].to_numpy(np.float64))
 
 
 def labels_of(table: pd.DataFrame) -> Labels:
@@ -32,14 +36,16 @@ def labels_of(table: pd.DataFrame) -> Labels:
     return pd.Index(classes_of(table)).get_indexer_for(table["label"])
 
 
-def predicted(table: pd.DataFrame) -> pd.Series:
+def predicted_classes(table: pd.DataFrame) -> pd.Series:
     """The name of the most probable class, a row."""
     return pd.Series(np.asarray(classes_of(table))[probabilities_of(table).argmax(axis=1)], index=table.index)
 
 
-def confusions(table: pd.DataFrame) -> pd.DataFrame:
+def count_confusions(table: pd.DataFrame) -> pd.DataFrame:
     """model, actual, predicted, images: every pair of classes of every model, those that never came up with 0."""
-    counts = table.assign(actual=table["label"], predicted=predicted(table)).groupby(["model", "actual", "predicted"])
+    counts = table.assign(actual=table["label"], predicted=predicted_classes(table)).groupby(
+        ["model", "actual", "predicted"]
+    )
     every = pd.MultiIndex.from_product(
         [table["model"].unique(), classes_of(table), classes_of(table)], names=["model", "actual", "predicted"]
     )

@@ -13,18 +13,18 @@ from realwaste.evaluation.bootstrap import Totals
 Numbers = NDArray[np.integer]
 
 
-def interval(
+def macro_f1_interval(
     labels: Numbers, answers: Numbers, groups: Numbers, classes: int, *, expanded: bool, resamples: int
 ) -> tuple[float, float]:
     """The 95 % interval of the macro F1 by a bootstrap that draws groups of images; not all answers are right or wrong.
 
     Args:
         labels: (n,), actual class numbers; answers: (n,), predicted ones; groups: (n,).
-        expanded: as of bootstrap.interval.
+        expanded: as of bootstrap.bca_interval.
     """
     kinds, times = _kinds(labels * classes + answers, groups, classes)
     statistic = functools.partial(_macro_f1, present=len(np.union1d(labels, answers)), classes=classes)
-    return bootstrap.interval_of_kinds(kinds, times, statistic, expanded=expanded, resamples=resamples)
+    return bootstrap.bca_interval_of_counts(kinds, times, statistic, expanded=expanded, resamples=resamples)
 
 
 def _kinds(cells: Numbers, groups: Numbers, classes: int) -> tuple[csr_array, Numbers]:

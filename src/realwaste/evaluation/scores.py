@@ -39,7 +39,7 @@ def macro_f1(confusion: NDArray[np.number]) -> NDArray[np.float64]:
     return np.asarray((2 * right / np.maximum(named, 1)).mean(axis=-1))
 
 
-def confusion(labels: Labels, probabilities: Probabilities) -> NDArray[np.integer]:
+def confusion_matrix(labels: Labels, probabilities: Probabilities) -> NDArray[np.integer]:
     """How many images of each actual class were taken for each class (classes, classes)."""
     classes = probabilities.shape[1]
     cells = np.bincount(labels * classes + probabilities.argmax(axis=1), minlength=classes * classes)
@@ -53,10 +53,12 @@ def macro_f1_interval(labels: Labels, probabilities: Probabilities, *, resamples
     """
     if accuracy(labels, probabilities) in {0.0, 1.0}:
         low, high = accuracy_interval(labels, probabilities)
-        measured = float(macro_f1(confusion(labels, probabilities)))
+        measured = float(macro_f1(confusion_matrix(labels, probabilities)))
         return min(low, measured), max(high, measured)
     answers, images = probabilities.argmax(axis=1), np.arange(len(labels))
-    return resampled_f1.interval(labels, answers, images, probabilities.shape[1], expanded=False, resamples=resamples)
+    return resampled_f1.macro_f1_interval(
+        labels, answers, images, probabilities.shape[1], expanded=False, resamples=resamples
+    )
 
 
 def difference_interval(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> tuple[float, float]:
@@ -70,7 +72,7 @@ def difference_interval(first_right: NDArray[np.bool_], second_right: NDArray[np
     return max(-1.0, first - second - reach), min(1.0, first - second + reach)
 
 
-def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:
+def mcnemar_test(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:
     """Exact two-sided p-value (McNemar 1947) that two models answering the same images err equally often."""
     only_first = int((first_right & ~second_right).sum())
     only_second = int((second_right & ~first_right).sum())
@@ -78,7 +80,7 @@ def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> 
     return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_adjust(p_values: Sequence[float]) -> list[float]:
     """The p-values of tests that are made together, adjusted (Holm 1979), in their order.
 
     If those below 0.05 count as shown, the chance of one false alarm or more among all is at most 5 %, however the

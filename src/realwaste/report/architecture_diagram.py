@@ -29,7 +29,7 @@ class Box:
     height: int
 
 
-def boxes(table: pd.DataFrame) -> list[Box]:
+def layout_boxes(table: pd.DataFrame) -> list[Box]:
     """Of the rows of one model, as of realwaste.evaluation.architecture; what has no parameters is a lower box."""
     whole, top = max(1, int(table["parameters"].sum())), 0
     drawn = []
@@ -41,8 +41,8 @@ def boxes(table: pd.DataFrame) -> list[Box]:
                 name,
                 name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…",
                 str(row["output"]),
-                short(row["parameters"]),
-                short(row["multiply_adds"]),
+                format_count(row["parameters"]),
+                format_count(row["multiply_adds"]),
                 _state(row["parameters"], row["trained_parameters"], row["trained_layers"]),
                 row["parameters"] / whole,
                 top,
@@ -53,7 +53,7 @@ def boxes(table: pd.DataFrame) -> list[Box]:
     return drawn
 
 
-def short(count: int) -> str:
+def format_count(count: int) -> str:
     """896, 18.5 k, 33.6 M, 13.2 G."""
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= 0.9995 * unit:

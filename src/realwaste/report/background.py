@@ -28,7 +28,7 @@ def is_off(facts: Mapping[str, Any]) -> bool:
     return facts["backbone"] == OFF
 
 
-def sentence(facts: Mapping[str, Any]) -> str:
+def describe_shortcuts(facts: Mapping[str, Any]) -> str:
     """What it means, for the first screen."""
     frame, whole, percent = facts["heads"]["frame"], facts["heads"]["whole"], _percent
     named = " with RANDOM weights" if facts["weights"] == "random" else ""
@@ -40,7 +40,7 @@ def sentence(facts: Mapping[str, Any]) -> str:
     )
 
 
-def rows(facts: Mapping[str, Any]) -> pd.DataFrame:
+def view_accuracies(facts: Mapping[str, Any]) -> pd.DataFrame:
     """sees, accuracy, low, high: a row a view, for charts.shortcuts."""
     found = ((_SEES[view], own) for view, own in facts["heads"].items())
     return pd.DataFrame(
@@ -51,7 +51,7 @@ def rows(facts: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def answered(facts: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
+def swapped_view_table(facts: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
     """A row a change, a column a model, all text: accuracy with interval, and how often the other class was said."""
     columns = {}
     for model, found in facts["models"].items():

@@ -128,7 +128,7 @@ def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
     )
 
 
-def at_home_and_outside(rows: pd.DataFrame) -> Spec:
+def grouped_accuracies(rows: pd.DataFrame) -> Spec:
     """Accuracy with its 95 % interval, a line for each model and place.
 
     Args:

@@ -15,7 +15,7 @@ from realwaste.report.figures import MOST_CLASSES
 ENSEMBLE = "ensemble"
 
 
-def ensemble(predicted: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
+def ensemble_predictions(predicted: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
     """The models' soft vote, as rows of the predictions table: the mean of their calibrated probabilities.
 
     Args:
@@ -27,36 +27,36 @@ def ensemble(predicted: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.D
         temperature_scaling.tempered(prediction_table.probabilities_of(own), temperatures[str(model)])
         for model, own in models
     ]
-    columns = [prediction_table.PREFIX + name for name in prediction_table.classes_of(predicted)]
+    columns = [prediction_table.PROBABILITY_PREFIX + name for name in prediction_table.classes_of(predicted)]
     table = first.assign(model=ENSEMBLE)
     table[columns] = sum(votes) / len(votes)
     return table
 
 
-def ensemble_figures(votes: pd.DataFrame, members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What table1.measured asks of a model; it costs what its members cost together.
+def ensemble_metrics(votes: pd.DataFrame, members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What table1.build_rows asks of a model; it costs what its members cost together.
 
     Args:
-        votes: the rows of `ensemble`; members: what table1.measured takes as `evaluated`, of the models that vote.
+        votes: the rows of `ensemble_predictions`; members: what table1.build_rows takes as `evaluated`, of the models that vote.
     """
     tested = votes[votes["split"] == "test"]
     labels, probabilities = prediction_table.labels_of(tested), prediction_table.probabilities_of(tested)
-    error = calibration.expected_error(labels, probabilities)
-    macro_f1 = float(scores.macro_f1(scores.confusion(labels, probabilities)))
+    error = calibration.expected_calibration_error(labels, probabilities)
+    macro_f1 = float(scores.macro_f1(scores.confusion_matrix(labels, probabilities)))
     costs = ("parameters", "trainable_parameters", "multiply_adds", "layers", "trained_layers", "file_mb", "latency_ms")
     first = next(iter(members.values()))
     return {
         "test_accuracy": scores.accuracy(labels, probabilities),
         "test_loss": log_loss(labels, probabilities),
         "macro_f1": macro_f1,
-        **intervals.of_test(labels, probabilities, tested["group"].to_numpy(), macro_f1),
+        **intervals.test_metric_intervals(labels, probabilities, tested["group"].to_numpy(), macro_f1),
         "ece": error,
         "ece_calibrated": error,
         **{key: round(sum(member[key] for member in members.values()), 2) for key in costs if key in first},
     }
 
 
-def pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def compare_pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """For each two models, on the same test images: the difference in accuracy and whether it shows a better one.
 
     A verdict goes by `p_holm`: of many pairs tested at 0.05 each, some would show a better model by chance.
@@ -64,23 +64,23 @@ def pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
     tested = predicted[predicted["split"] == "test"].sort_values("path", kind="stable")
     groups = tested.drop_duplicates("path")["group"].to_numpy()
     right = {
-        str(model): (own["label"] == prediction_table.predicted(own)).to_numpy()
+        str(model): (own["label"] == prediction_table.predicted_classes(own)).to_numpy()
         for model, own in tested.groupby("model", sort=False)
     }
     both = {f"{first}_vs_{second}": (right[first], right[second]) for first, second in combinations(right, 2)}
-    compared = differences.differences(both, groups)
+    compared = differences.compare_accuracies(both, groups)
     for pair, facts in compared.items():
         first, second = pair.split("_vs_")
-        facts["verdict"] = differences.verdict(differences.better(facts, first, second))
+        facts["verdict"] = differences.describe_verdict(differences.find_better(facts, first, second))
     return compared
 
 
-def correction(pairs: Mapping[str, Any]) -> str:
-    """How the verdicts of `pairs` allow for the number of tests, in words that follow "after"."""
+def describe_correction(pairs: Mapping[str, Any]) -> str:
+    """How the verdicts of `compare_pairs` allow for the number of tests, in words that follow "after"."""
     return f"Holm's correction for {len(pairs)} {'test' if len(pairs) == 1 else 'tests'}"
 
 
-def names(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def display_names(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What a picture calls a model; weights other than ImageNet's are never left unsaid."""
     named = {
         model: row["backbone"]
@@ -93,23 +93,23 @@ def names(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return named
 
 
-def one_line(named: Mapping[str, str]) -> dict[str, str]:
+def single_line_names(named: Mapping[str, str]) -> dict[str, str]:
     """The same names for titles and logs."""
     return {model: name.replace("\n", ", ") for model, name in named.items()}
 
 
-def accuracies(rows: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) -> pd.DataFrame:
+def accuracy_by_part(rows: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) -> pd.DataFrame:
     """model, part and accuracy, for the chart that `dvc plots` draws."""
     return pd.DataFrame(
         [
-            {"model": one_line(named)[model], "part": part, "accuracy": row[f"{part}_accuracy"]}
+            {"model": single_line_names(named)[model], "part": part, "accuracy": row[f"{part}_accuracy"]}
             for model, row in rows.items()
             for part in PARTS
         ]
     )
 
 
-def class_scores(evaluated: Mapping[str, Any]) -> pd.DataFrame:
+def class_score_table(evaluated: Mapping[str, Any]) -> pd.DataFrame:
     """model, label, precision, recall, f1, support; of more than MOST_CLASSES those of the lowest mean F1."""
     scores = pd.DataFrame(
         [
@@ -134,7 +134,7 @@ def hardest_classes(counts: pd.DataFrame) -> pd.DataFrame:
     return counts[counts["actual"].isin(lowest) & counts["predicted"].isin(lowest)]
 
 
-def classes_shown(classes: int) -> str:
+def class_limit_note(classes: int) -> str:
     """What a chart of class_scores or hardest_classes says after its title; empty where it shows all classes."""
     return f", the {MOST_CLASSES} worst of {classes} classes" if classes > MOST_CLASSES else ""
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-PLACES = {"home": "at home", "outside": "outside"}
+TEST_SETS = {"home": "at home", "outside": "outside"}
 
 
-def told(external: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+def external_sections(external: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """A record a set, for the template.
 
     Args:
@@ -31,7 +31,7 @@ def told(external: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str
     ]
 
 
-def points(models: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
+def accuracy_rows(models: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
     """model (as shown), place, images, accuracy, low, high: a row for each place where a model answered for images."""
     return pd.DataFrame(
         [
@@ -44,7 +44,7 @@ def points(models: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
                 "high": own[place]["accuracy_high"],
             }
             for model, own in models.items()
-            for place, shown in PLACES.items()
+            for place, shown in TEST_SETS.items()
             if own[place]["images"]
         ]
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from realwaste.report.architecture_diagram import short
+from realwaste.report.architecture_diagram import format_count
 from realwaste.report.figures import REPORT
 
 Row = Mapping[str, Any]
@@ -17,7 +17,7 @@ EXPORTS = {"onnx_mb": "as ONNX", "litert_mb": "as LiteRT", "saved_model_mb": "as
 _ABSENT = "–"
 
 
-def outside_keys(names: Iterable[str]) -> dict[str, str]:
+def external_keys(names: Iterable[str]) -> dict[str, str]:
     """What the figures of each set of photographs from elsewhere begin with in a row; no two sets share it."""
     keys: dict[str, str] = {}
     for name in names:
@@ -33,7 +33,7 @@ class Factor:
 
     Attributes:
         custom, pretrained: what it says of the CNN and of the pretrained models, in its words.
-        figures: of the run, by name: a model's row as of table1.measured to a cell.
+        figures: of the run, by name: a model's row as of table1.build_rows to a cell.
     """
 
     name: str
@@ -46,27 +46,27 @@ class Factor:
         return {"cnn": self.custom, "ensemble": _ABSENT}.get(model, self.pretrained)
 
 
-def factors(rows: Mapping[str, Row], outside: Mapping[str, Any] | None = None) -> list[Factor]:
+def build_factors(rows: Mapping[str, Row], outside: Mapping[str, Any] | None = None) -> list[Factor]:
     """The report's nine, with the figures that this run has.
 
     Args:
-        rows: of table1.measured; outside: as there.
+        rows: of table1.build_rows; outside: as there.
     """
     keys = {key: None for row in rows.values() for key in row}
     figures = _figures(keys, list(outside or {}))
-    return [Factor(name, *said, figures[name]) for name, said in SAID.items()]
+    return [Factor(name, *said, figures[name]) for name, said in REPORT_CLAIMS.items()]
 
 
-def readable(
+def format_table1(
     rows: Mapping[str, Row], named: Mapping[str, str], outside: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
     """Table 1 as people read it, all text: a column a model, for each factor a row REPORT, and one for each figure.
 
     Args:
-        rows: of table1.measured; named: the models as shown; outside: as there.
+        rows: of table1.build_rows; named: the models as shown; outside: as there.
     """
     told: dict[tuple[str, str], list[str]] = {}
-    for factor in factors(rows, outside):
+    for factor in build_factors(rows, outside):
         told[factor.name, REPORT] = [factor.of(model) for model in rows]
         told |= {(factor.name, figure): [cell(row) for row in rows.values()] for figure, cell in factor.figures.items()}
     index = pd.MultiIndex.from_tuples(list(told), names=["factor", "figure"])
@@ -83,7 +83,9 @@ def _figures(keys: Mapping[str, None], outside: list[str]) -> dict[str, Figures]
         "Computational Resources": {
             "parameters": _number("parameters", "{:.2f} M", 1e6),
             "of them trained": _number("trainable_parameters", "{:.2f} M", 1e6),
-            "multiply-adds an image": lambda row: short(row["multiply_adds"]) if "multiply_adds" in row else _ABSENT,
+            "multiply-adds an image": lambda row: (
+                format_count(row["multiply_adds"]) if "multiply_adds" in row else _ABSENT
+            ),
         },
         "Flexibility": {"layers that learned": _layers, "weights it began with": lambda row: str(row["weights"])},
         "Overfitting/Underfitting": {
@@ -107,7 +109,7 @@ def _figures(keys: Mapping[str, None], outside: list[str]) -> dict[str, Figures]
 
 
 def _generalization(outside: list[str]) -> Figures:
-    elsewhere = {f"accuracy on {name}": _ranged(f"{key}_accuracy") for name, key in outside_keys(outside).items()}
+    elsewhere = {f"accuracy on {name}": _ranged(f"{key}_accuracy") for name, key in external_keys(outside).items()}
     return {
         "train-test gap": _ranged("train_test_gap", "{:+.3f}"),
         "on other splits, ± deviation": lambda row: (
@@ -148,7 +150,7 @@ def _on_part(at: str) -> Callable[[Row], str]:
 
 
 # Factor: what the report says of its own model, and of pretrained ones.
-SAID = {
+REPORT_CLAIMS = {
     "Performance": (
         "Can be optimized for specific tasks and datasets, but may not perform as well as pre-trained models for "
         "complex tasks.",

@@ -22,7 +22,7 @@ _CELL = 42  # characters in a line of Table 1
 MODEL_COLORS = {"cnn": "#c2703d", "irv2": "#3f7d63", "densenet": "#6a5fa8", "edge": "#b3476b", "ensemble": "#77808a"}
 
 
-class Studio:
+class FigureWriter:
     """How all pictures of one run look: data set in the title, colour, resolution."""
 
     def __init__(self, dataset: str, origin: str, color: str, dpi: int) -> None:
@@ -41,7 +41,7 @@ class Studio:
             figure.savefig(temporary, dpi=self.dpi, metadata={"Software": None})
 
 
-def class_distribution(studio: Studio, path: Path, counts: Mapping[str, int]) -> None:
+def plot_class_distribution(studio: FigureWriter, path: Path, counts: Mapping[str, int]) -> None:
     """Images a class, with the counts (fig. 1)."""
     figure, axes = _subplots(figsize=(8, 4.8), layout="constrained")
     bars = axes.bar(list(counts), list(counts.values()), color=studio.color)
@@ -52,7 +52,7 @@ def class_distribution(studio: Studio, path: Path, counts: Mapping[str, int]) ->
     studio.save(figure, path, "Images per class")
 
 
-def split_distribution(studio: Studio, path: Path, splits: pd.DataFrame) -> None:
+def plot_split_distribution(studio: FigureWriter, path: Path, splits: pd.DataFrame) -> None:
     """Images a part with count and percentage, and a class within it (fig. 2)."""
     parts = list(PARTS)
     counts = pd.crosstab(splits["label"], splits["split"])[parts]
@@ -75,7 +75,7 @@ def split_distribution(studio: Studio, path: Path, splits: pd.DataFrame) -> None
     studio.save(figure, path, "Train, validation and test")
 
 
-def training_curves(studio: Studio, path: Path, name: str, history: pd.DataFrame) -> None:
+def plot_training_curves(studio: FigureWriter, path: Path, name: str, history: pd.DataFrame) -> None:
     """Loss and accuracy an epoch, train and validation (fig. 3, 9, 11)."""
     figure, panels = _subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
@@ -90,7 +90,7 @@ def training_curves(studio: Studio, path: Path, name: str, history: pd.DataFrame
     studio.save(figure, path, f"Training of {name}")
 
 
-def learning_rates(studio: Studio, path: Path, table: pd.DataFrame, best: float) -> None:
+def plot_learning_rates(studio: FigureWriter, path: Path, table: pd.DataFrame, best: float) -> None:
     """Train and validation loss an epoch for each learning rate (fig. 6); a log scale, since large rates explode."""
     rates = sorted(table["learning_rate"].unique())
     figure, panels = _subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
@@ -106,7 +106,7 @@ def learning_rates(studio: Studio, path: Path, table: pd.DataFrame, best: float)
     studio.save(figure, path, "Learning rates of the CNN")
 
 
-def confusion(studio: Studio, path: Path, name: str, counts: pd.DataFrame) -> None:
+def plot_confusion_matrix(studio: FigureWriter, path: Path, name: str, counts: pd.DataFrame) -> None:
     """Counts of actual against predicted test images, coloured by the share of the actual class (fig. 5)."""
     size = 3.2 + 0.55 * len(counts)
     figure, axes = _subplots(figsize=(size + 1.2, size), layout="constrained")
@@ -122,7 +122,9 @@ def confusion(studio: Studio, path: Path, name: str, counts: pd.DataFrame) -> No
     studio.save(figure, path, f"Confusion matrix of {name}, test images")
 
 
-def model_scores(studio: Studio, path: Path, rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> None:
+def plot_model_scores(
+    studio: FigureWriter, path: Path, rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
+) -> None:
     """Test accuracy with its 95 % interval, and test loss, side by side (fig. 4, 13, 14; section 2.6)."""
     figure, (left, right) = _subplots(1, 2, figsize=(2 + 2 * len(rows), 4.6), layout="constrained")
     labels = [names[model].replace(": ", ":\n") for model in rows]
@@ -147,7 +149,7 @@ def model_scores(studio: Studio, path: Path, rows: Mapping[str, Mapping[str, Any
     studio.save(figure, path, "Test accuracy and loss")
 
 
-def reliability(studio: Studio, path: Path, table: pd.DataFrame, names: Mapping[str, str]) -> None:
+def plot_reliability(studio: FigureWriter, path: Path, table: pd.DataFrame, names: Mapping[str, str]) -> None:
     """Accuracy of the answers of each confidence, before and after calibration (Guo et al., 2017, fig. 1)."""
     figure, panels = _subplots(1, len(names), figsize=(4 * len(names), 4.4), layout="constrained", sharey=True)
     for axes, (model, name) in zip(panels, names.items(), strict=True):
@@ -166,7 +168,9 @@ def reliability(studio: Studio, path: Path, table: pd.DataFrame, names: Mapping[
     studio.save(figure, path, "Reliability, test images")
 
 
-def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mapping[str, str], note: str = "") -> None:
+def plot_class_scores(
+    studio: FigureWriter, path: Path, scores: pd.DataFrame, names: Mapping[str, str], note: str = ""
+) -> None:
     """Test precision, recall and f1 a class, for each model (the report's classification report, section 1.12)."""
     classes = list(dict.fromkeys(scores["label"]))
     figure, panels = _subplots(
@@ -188,11 +192,11 @@ def class_scores(studio: Studio, path: Path, scores: pd.DataFrame, names: Mappin
     studio.save(figure, path, f"Test scores per class{note}")
 
 
-def table1(studio: Studio, path: Path, rows: pd.DataFrame) -> None:
+def plot_table1(studio: FigureWriter, path: Path, rows: pd.DataFrame) -> None:
     """The report's Table 1 as a picture: its nine factors, what it says of each, and what was measured.
 
     Args:
-        rows: as of factors.readable.
+        rows: as of factors.format_table1.
     """
     cells = [[textwrap.fill(cell, _CELL) for cell in line] for line in rows.to_numpy().tolist()]
     labels = [factor if figure == REPORT else f"{figure}  " for factor, figure in rows.index]

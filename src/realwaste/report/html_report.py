@@ -18,7 +18,7 @@ PAIRS_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Story:
+class ReportData:
     """What the page tells, as the stages left it.
 
     Attributes:
@@ -27,7 +27,7 @@ class Story:
         embeddings: the metrics of embed_*, a model that has one.
         evaluated: the metrics of evaluate, a model.
         external: `sets` of metrics/external.json.
-        rows, pairs: table1.measured and comparison.pairs.
+        rows, pairs: table1.build_rows and comparison.compare_pairs.
         machines: machine.record of each stage whose results stand in `rows`.
         rejected: path, reason.
         parts: split, label, images.
@@ -66,43 +66,44 @@ class Story:
     pictures: Path
 
 
-def page(story: Story) -> str:
+def render_page(story: ReportData) -> str:
     """One self-contained HTML page: charts, pictures and scripts inside, nothing to load."""
-    names = comparison.one_line(comparison.names(story.rows))
-    return pages.rendered(
+    names = comparison.single_line_names(comparison.display_names(story.rows))
+    return pages.render_template(
         "report.html",
         _charts(story, names),
         filters={"picture": lambda name: _inlined(story.pictures / name)},
         story=story,
         names=names,
-        classes_shown=comparison.classes_shown(len(story.validated["classes"])),
+        classes_shown=comparison.class_limit_note(len(story.validated["classes"])),
         made_on=machine.line(machine.merged(story.machines)),
-        pairs=_pairs(story),
+        pairs=_describe_pairs(story),
         test_groups=next(iter(story.rows.values()))["test_groups"],
-        correction=comparison.correction(story.pairs),
+        correction=comparison.describe_correction(story.pairs),
         warnings=_warnings(story),
-        factors=factors.factors(story.rows, story.external),
+        factors=factors.build_factors(story.rows, story.external),
         architectures={
-            model: architecture_diagram.boxes(own) for model, own in story.architectures.groupby("model", sort=False)
+            model: architecture_diagram.layout_boxes(own)
+            for model, own in story.architectures.groupby("model", sort=False)
         },
         multiply_adds={
-            model: architecture_diagram.short(int(own["multiply_adds"].sum()))
+            model: architecture_diagram.format_count(int(own["multiply_adds"].sum()))
             for model, own in story.architectures.groupby("model", sort=False)
         },
         rejected=story.rejected.head(REJECTED_SHOWN).to_dict("records"),
         examples=_by_class(story.explained["examples"]),
-        outside=external_results.told(story.external, names),
+        outside=external_results.external_sections(story.external, names),
         confused={
-            model: mistakes.confused_pairs(own, PAIRS_SHOWN).to_dict("records")
+            model: mistakes.most_confused_pairs(own, PAIRS_SHOWN).to_dict("records")
             for model, own in story.confusions.groupby("model", sort=False)
         },
-        shortcut=None if background.is_off(story.shortcuts) else background.sentence(story.shortcuts),
-        changed=None if background.is_off(story.shortcuts) else background.answered(story.shortcuts, names),
+        shortcut=None if background.is_off(story.shortcuts) else background.describe_shortcuts(story.shortcuts),
+        changed=None if background.is_off(story.shortcuts) else background.swapped_view_table(story.shortcuts, names),
         unmeasured=_unmeasured(story),
     )
 
 
-def _warnings(story: Story) -> list[str]:
+def _warnings(story: ReportData) -> list[str]:
     """What a reader may not miss, in words of one line."""
     said = []
     if story.fetched["origin"] == "synthetic":
@@ -116,7 +117,7 @@ def _warnings(story: Story) -> list[str]:
     return said
 
 
-def _unmeasured(story: Story) -> list[dict[str, str]]:
+def _unmeasured(story: ReportData) -> list[dict[str, str]]:
     """What a run can be asked for and this one was not: what it is, and the command."""
     asked = {
         "The models on photographs from elsewhere": (story.external, "evaluate.external=[/path/to/photos]"),
@@ -136,19 +137,19 @@ def _unmeasured(story: Story) -> list[dict[str, str]]:
     return [{"what": what, "how": f"dvc exp run -S '{how}'"} for what, (there, how) in asked.items() if not there]
 
 
-def _pairs(story: Story) -> list[dict[str, Any]]:
-    """comparison.pairs with the models' names as people know them."""
-    short = {model: name.split("\n")[0] for model, name in comparison.names(story.rows).items()}
+def _describe_pairs(story: ReportData) -> list[dict[str, Any]]:
+    """comparison.compare_pairs with the models' names as people know them."""
+    short = {model: name.split("\n")[0] for model, name in comparison.display_names(story.rows).items()}
     told = []
     for pair, facts in story.pairs.items():
         first, second = pair.split("_vs_")
         both = short[first], short[second]
-        verdict = differences.verdict(differences.better(facts, *both))
+        verdict = differences.describe_verdict(differences.find_better(facts, *both))
         told.append({**facts, "models": " and ".join(both), "verdict": verdict})
     return told
 
 
-def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _charts(story: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """A Vega-Lite specification for each place in the template."""
     # Their library takes 0.4 s, which other stages need not wait for.
     from realwaste.report import charts, learning_curves  # noqa: PLC0415
@@ -158,7 +159,7 @@ def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]
         "split": charts.split_counts(story.parts),
         "accuracies": charts.accuracies(_accuracies(story.rows, names)),
         "class_scores": charts.class_scores(
-            comparison.class_scores(story.evaluated).assign(name=lambda table: table["model"].map(names))
+            comparison.class_score_table(story.evaluated).assign(name=lambda table: table["model"].map(names))
         ),
         "rates_val_loss": charts.learning_rates(story.rates, "val_loss", "validation loss"),
         "rates_loss": charts.learning_rates(story.rates, "loss", "train loss"),
@@ -166,11 +167,11 @@ def _charts(story: Story, names: Mapping[str, str]) -> dict[str, dict[str, Any]]
     if len(story.learning_curve):
         drawn["learning_curve"] = learning_curves.chart(story.learning_curve, names)
     if not background.is_off(story.shortcuts):
-        drawn["shortcuts"] = charts.shortcuts(background.rows(story.shortcuts), story.shortcuts["chance"])
+        drawn["shortcuts"] = charts.shortcuts(background.view_accuracies(story.shortcuts), story.shortcuts["chance"])
     for model, history in story.histories.items():
         drawn |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
-    for one in external_results.told(story.external, names):
-        drawn[one["chart"]] = charts.at_home_and_outside(external_results.points(one["models"], names))
+    for one in external_results.external_sections(story.external, names):
+        drawn[one["chart"]] = charts.grouped_accuracies(external_results.accuracy_rows(one["models"], names))
     for model, counts in story.confusions.groupby("model", sort=False):
         drawn[f"confusion_{model}"] = charts.confusion(comparison.hardest_classes(counts))
     for model, table in story.reliability.groupby("model", sort=False):

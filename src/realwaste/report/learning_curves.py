@@ -13,7 +13,7 @@ def chart(table: pd.DataFrame, names: Mapping[str, str]) -> Spec:
     """A line a model with 95 % intervals.
 
     Args:
-        table: as of realwaste.evaluation.learning_curve.table; names: of the models, as shown.
+        table: as of realwaste.evaluation.learning_curve.curve_table; names: of the models, as shown.
     """
     rows = table.assign(model=table["model"].map(names), color=table["model"].map(MODEL_COLORS))
     models = rows.drop_duplicates("model")

@@ -18,22 +18,22 @@ from realwaste.evaluation import differences
 from realwaste.report import comparison
 
 REALWASTE = {"realwaste", "realwaste-part"}  # by the bytes, see realwaste.sources.realwaste_files
-OFF = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
+OFF_CARD = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
 
 
 @dataclass(frozen=True)
-class Subject:
+class CardData:
     """The model that a card is about.
 
     Attributes:
         name: cnn, irv2, densenet or edge.
         fetched, split: the metrics of the fetch and split stages.
-        row: its row of table1.measured.
+        row: its row of table1.build_rows.
         evaluated: its test figures, with `per_class`.
         training: the metrics of its training.
         machine: machine.record of what it was trained and tested on.
         parameters: the section of params.yaml that it was trained with, and `seed`.
-        pairs: comparison.pairs.
+        pairs: comparison.compare_pairs.
         external: `sets` of metrics/external.json.
     """
 
@@ -49,7 +49,7 @@ class Subject:
     external: Mapping[str, Mapping[str, Any]]
 
 
-def card(subject: Subject) -> str:
+def render_card(subject: CardData) -> str:
     """The card as Markdown behind its YAML block."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("realwaste.report"),
@@ -63,7 +63,7 @@ def card(subject: Subject) -> str:
         subject=subject,
         made_on=machine.line(subject.machine),
         realwaste=subject.fetched["origin"] in REALWASTE,
-        correction=comparison.correction(subject.pairs),
+        correction=comparison.describe_correction(subject.pairs),
         standing=_standing(subject),
         outside={name: facts["models"][subject.name] for name, facts in subject.external.items()},
         parameters=dict(_named("", subject.parameters)),
@@ -80,7 +80,7 @@ def _escaped(value: object) -> str:
     return re.sub(r"([\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", plain)
 
 
-def _standing(subject: Subject) -> str:
+def _standing(subject: CardData) -> str:
     """What the tests of its pairs show of it."""
     found: dict[str, list[str]] = {"better than": [], "worse than": [], "no difference shown to": []}
     for pair, facts in subject.pairs.items():
@@ -88,7 +88,7 @@ def _standing(subject: Subject) -> str:
         if subject.name in both:
             (other,) = set(both) - {subject.name}
             shown = {subject.name: "better than", other: "worse than", None: "no difference shown to"}
-            found[shown[differences.better(facts, *both)]].append(other)
+            found[shown[differences.find_better(facts, *both)]].append(other)
     return "; ".join(f"{words} {', '.join(others)}" for words, others in found.items() if others)
 
 
@@ -105,7 +105,7 @@ def _named(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
             yield f"{section}{name}", PurePath(value).name if name in {"backbone", "weights"} and value else value
 
 
-def _phases(subject: Subject) -> list[str]:
+def _phases(subject: CardData) -> list[str]:
     """How it was fitted, a sentence without its end for each phase."""
     own = subject.parameters
     if subject.name == "cnn":
@@ -165,7 +165,7 @@ def _changes(augment: Mapping[str, Any]) -> list[str]:
     return [said.format(augment[name]) for name, said in words.items() if augment.get(name)]
 
 
-def _metadata(subject: Subject) -> dict[str, Any]:
+def _metadata(subject: CardData) -> dict[str, Any]:
     dataset = subject.fetched["dataset"]
     measured = {"accuracy": "Accuracy", "f1": "Macro F1", "loss": "Crossentropy"}
     keys = {"accuracy": "test_accuracy", "f1": "macro_f1", "loss": "test_loss"}

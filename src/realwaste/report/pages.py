@@ -9,7 +9,7 @@ import jinja2
 from realwaste.report.figures import MODEL_COLORS
 
 
-def rendered(
+def render_template(
     template: str, charts: Mapping[str, Any], *, filters: Mapping[str, Callable[..., str]], **told: Any
 ) -> str:
     """The page.

@@ -10,7 +10,7 @@ from realwaste.evaluation import differences, prediction_table
 from realwaste.report import comparison
 
 Row = Mapping[str, Any]
-IMAGE = ["path", "sha256", "label"]  # what makes an image of two runs the same one
+IMAGE_KEY = ["path", "sha256", "label"]  # what makes an image of two runs the same one
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedComparison:
     """The test images that both runs have.
 
     Attributes:
         images: how many; 0 where nothing could be tested in pairs.
         why_not: the reason then, else empty.
-        models: differences.differences, first run less second, a model of both.
+        models: differences.compare_accuracies, first run less second, a model of both.
     """
 
     images: int
@@ -59,23 +59,23 @@ class Paired:
     models: Mapping[str, Row]
 
 
-def paired(first: Run, second: Run) -> Paired:
+def compare_paired(first: Run, second: Run) -> PairedComparison:
     """Exact tests of each model against itself in the other run, on the images that are test images of both."""
     missing = [run.name for run in (first, second) if run.tested is None]
     if first.tested is None or second.tested is None:
-        return Paired(0, f"data/predictions.csv of {' and of '.join(missing)} is not at hand", {})
+        return PairedComparison(0, f"data/predictions.csv of {' and of '.join(missing)} is not at hand", {})
     right = [_right(run, table) for run, table in ((first, first.tested), (second, second.tested))]
     shared = right[0].index.intersection(right[1].index)
     if shared.empty:
-        return Paired(0, "the two runs have no test image in common", {})
-    groups = first.tested.drop_duplicates(IMAGE).set_index(IMAGE)["group"].loc[shared].to_numpy()
+        return PairedComparison(0, "the two runs have no test image in common", {})
+    groups = first.tested.drop_duplicates(IMAGE_KEY).set_index(IMAGE_KEY)["group"].loc[shared].to_numpy()
     ours, theirs = (answers.loc[shared] for answers in right)
     both = [model for model in ours.columns if all(model in told for told in (theirs, first.rows, second.rows))]
     answers = {model: (ours[model].to_numpy(bool), theirs[model].to_numpy(bool)) for model in both}
-    return Paired(len(shared), "", differences.differences(answers, groups))
+    return PairedComparison(len(shared), "", differences.compare_accuracies(answers, groups))
 
 
-def changed(first: Run, second: Run) -> list[tuple[str, str, str]] | None:
+def changed_parameters(first: Run, second: Run) -> list[tuple[str, str, str]] | None:
     """The parameters in which the runs differ, with both values; None where those of one are not known."""
     if first.parameters is None or second.parameters is None:
         return None
@@ -88,9 +88,9 @@ def _right(run: Run, tested: pd.DataFrame) -> pd.DataFrame:
     """Whether each model, and the soft vote, answered rightly: a row a test image, a column a model."""
     temperatures = {model: facts["temperature"] for model, facts in run.evaluated.items() if "temperature" in facts}
     if set(tested["model"]) <= set(temperatures):
-        tested = pd.concat([tested, comparison.ensemble(tested, temperatures)], ignore_index=True)
-    told = tested.assign(right=tested["label"] == prediction_table.predicted(tested))
-    return told.pivot(index=IMAGE, columns="model", values="right")[tested["model"].drop_duplicates().tolist()]
+        tested = pd.concat([tested, comparison.ensemble_predictions(tested, temperatures)], ignore_index=True)
+    told = tested.assign(right=tested["label"] == prediction_table.predicted_classes(tested))
+    return told.pivot(index=IMAGE_KEY, columns="model", values="right")[tested["model"].drop_duplicates().tolist()]
 
 
 def _plain(parameters: Mapping[str, Any] | None, key: str) -> str:

@@ -7,14 +7,14 @@ import pandas as pd
 
 from realwaste.evaluation import intervals, prediction_table, scores
 from realwaste.models.probabilities import Labels, Probabilities
-from realwaste.report.factors import EXPORTS, Row, outside_keys
+from realwaste.report.factors import EXPORTS, Row, external_keys
 
 # The report's test accuracies (sections 1.12 and 2.6). Its pretrained models were tested on other images (976, not
 # 951) than its CNN, so they stand beside ours and are never subtracted.
 REPORTED = {"cnn": 0.6183, "irv2": 0.8637, "densenet": 0.8617}
 
 
-def measured(
+def build_rows(
     evaluated: Mapping[str, Any],
     trainings: Mapping[str, Row],
     seconds: Mapping[str, float],
@@ -78,9 +78,9 @@ def _learned(own: pd.DataFrame, evaluated: Row) -> dict[str, float]:
     """How well it knows what it learned from, and how much of that is gone in the test (MOVER's interval)."""
     parts = {part: own[own["split"] == part] for part in ("train", "val")}
     train, val = (scores.accuracy(*_answered(rows)) for rows in parts.values())
-    known = intervals.of_accuracy(*_answered(parts["train"]), parts["train"]["group"].to_numpy())
+    known = intervals.accuracy_with_intervals(*_answered(parts["train"]), parts["train"]["group"].to_numpy())
     test = {f"accuracy{end}": evaluated[f"test_accuracy{end}"] for end in ("", "_low", "_high")}
-    gap = intervals.change(test | {"images": 1}, known | {"images": 1})
+    gap = intervals.accuracy_change(test | {"images": 1}, known | {"images": 1})
     return {
         "train_accuracy": train,
         "val_accuracy": val,
@@ -106,7 +106,7 @@ def _elsewhere(model: str, evaluated: Row, outside: Mapping[str, Any]) -> Iterat
     if folds := evaluated.get("other_splits"):
         yield "other_splits_accuracy", folds["accuracy_mean"]
         yield "other_splits_accuracy_std", folds["accuracy_std"]
-    keys = outside_keys(outside)
+    keys = external_keys(outside)
     for name, facts in outside.items():
         own, key = facts["models"].get(model), keys[name]
         if own and own["outside"]["images"]:

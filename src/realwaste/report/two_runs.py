@@ -9,7 +9,7 @@ import pandas as pd
 from realwaste.core import machine
 from realwaste.evaluation import differences, intervals
 from realwaste.report import comparison, pages
-from realwaste.report.run_results import Paired, Row, Run, changed, paired
+from realwaste.report.run_results import PairedComparison, Row, Run, changed_parameters, compare_paired
 
 _FIGURES = {
     "backbone": ("backbone", "{}"),
@@ -28,11 +28,11 @@ MARK = b'<meta name="generator" content="realwaste report --against">'
 """In the page's head, by which it is known from other pages."""
 
 
-def page(first: Run, second: Run) -> str:
+def render_page(first: Run, second: Run) -> str:
     """One HTML page with nothing to load; the change that it tells of is `first` less `second`."""
-    found = paired(first, second)
-    names = shown_names(first, second)
-    return pages.rendered(
+    found = compare_paired(first, second)
+    names = display_names(first, second)
+    return pages.render_template(
         "two_runs.html",
         _charts(first, second, names),
         filters={},
@@ -41,16 +41,16 @@ def page(first: Run, second: Run) -> str:
         warnings=_warnings(first, second),
         about=_about(first, second),
         found=found,
-        correction=comparison.correction(found.models),
+        correction=comparison.describe_correction(found.models),
         verdicts=_verdicts(first, second, names, found),
         figures=_figures(first, second, names),
-        changed=changed(first, second),
+        changed=changed_parameters(first, second),
     )
 
 
-def shown_names(first: Run, second: Run) -> dict[str, str]:
+def display_names(first: Run, second: Run) -> dict[str, str]:
     """Of each model of either run: its name as people know it, or the pipeline's where that differs between them."""
-    named = [comparison.one_line(comparison.names(run.rows)) for run in (first, second)]
+    named = [comparison.single_line_names(comparison.display_names(run.rows)) for run in (first, second)]
     models = dict.fromkeys([*first.rows, *second.rows])
     known = {model: [names[model] for names in named if model in names] for model in models}
     shown = {model: names[0] if len(set(names)) == 1 else model for model, names in known.items()}
@@ -86,7 +86,7 @@ def _about(first: Run, second: Run) -> dict[str, tuple[str, str]]:
     return {what: (ours, theirs) for what, (ours, theirs) in told.items()}
 
 
-def _verdicts(first: Run, second: Run, names: Mapping[str, str], found: Paired) -> list[dict[str, Any]]:
+def _verdicts(first: Run, second: Run, names: Mapping[str, str], found: PairedComparison) -> list[dict[str, Any]]:
     """A record for each model of both runs: tested in pairs where it could be, else the difference alone."""
     told = []
     for model in names:
@@ -94,7 +94,7 @@ def _verdicts(first: Run, second: Run, names: Mapping[str, str], found: Paired) 
             continue
         facts = found.models.get(model)
         if facts:
-            verdict = differences.verdict(differences.better(facts, first.name, second.name))
+            verdict = differences.describe_verdict(differences.find_better(facts, first.name, second.name))
         else:
             verdict, facts = "not tested in pairs", _apart(first.rows[model], second.rows[model])
         told.append({"model": model, "verdict": verdict, **facts})
@@ -107,7 +107,7 @@ def _apart(first: Row, second: Row) -> dict[str, float]:
         {f"accuracy{end}": row[f"test_accuracy{end}"] for end in ("", "_low", "_high")} | {"images": 1}
         for row in (first, second)
     )
-    return intervals.change(theirs, ours)
+    return intervals.accuracy_change(theirs, ours)
 
 
 def _figures(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
@@ -133,7 +133,7 @@ def _charts(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, dict
     from realwaste.report import charts, learning_curves  # noqa: PLC0415
 
     runs = (first, second)
-    drawn = {"accuracies": charts.at_home_and_outside(_accuracies(runs, names))}
+    drawn = {"accuracies": charts.grouped_accuracies(_accuracies(runs, names))}
     for model in names:
         for measure in ("loss", "accuracy"):
             domain = _domain(runs, model, measure)
