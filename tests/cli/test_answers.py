@@ -372,7 +372,7 @@ def test_the_bar_counts_and_leaves_standard_output_alone(here, monkeypatch, caps
             yield number
             print(number)  # noqa: T201 - as a command does
 
-    assert list(progress_bar.shown(coming(), 20)) == list(range(20))
+    assert list(progress_bar.track(coming(), 20)) == list(range(20))
     assert capsys.readouterr().out.split() == [str(number) for number in range(20)]
     assert "/20" in screen.getvalue()
     assert "time left" in screen.getvalue()

@@ -241,15 +241,15 @@ def test_classes_that_one_of_them_knows_are_said_and_not_compared(here):
     assert [one["accuracy"] for one in told["models"]] == [1.0, 1.0], "names are the same whatever their case"
     assert [one["only_it_knows"] for one in told["models"]] == [["Green"], ["Violet"]]
     said = _words(_do("compare", "irv2", "cnn", "set").stderr)
-    assert "irv2 alone knows Green" in said
-    assert "cnn alone knows Violet" in said
-    assert "2 photographs are of classes that not both models know, and are left out" in said
+    assert "only irv2 has the classes Green" in said
+    assert "only cnn has the classes Violet" in said
+    assert "2 photographs are left out: not both models have their classes" in said
 
 
 def test_what_cannot_be_compared_is_refused_and_no_image_is_named(here):
     colours.save(here / "models/other.keras", ("Cat", "Dog"))
     _set(here, red=[RED], GREEN=[GREEN], blue=[BLUE])
-    assert "must know a class in common" in _words(_do("compare", "irv2", "other", "set", status=1).stderr)
+    assert "must have a class in common" in _words(_do("compare", "irv2", "other", "set", status=1).stderr)
     (here / "set/red/words.png").write_text("words")
     done = _do("compare", "irv2", "cnn", "set", "--json", status=1)
     assert json.loads(done.stdout)["rejected"] == [{"path": "red/words.png", "reason": "not an image"}]

@@ -72,7 +72,7 @@ def choose(
     sessions = [model_loading.open_session(model_loading.resolve_model(name), max_images=len(paths)) for name in names]
     choose_selection.check_alike(sessions)
     asked = [
-        list(progress_bar.shown(choose_selection.answers(one, paths), len(paths), f"asking {one.facts.name}"))
+        list(progress_bar.track(choose_selection.answers(one, paths), len(paths), f"asking {one.facts.name}"))
         for one in sessions
     ]
     made = choose_selection.made(asked, sessions[0].facts.classes, count)

@@ -1,16 +1,23 @@
-"""`realwaste compare`."""
+"""`realwaste compare`: which of two models is more accurate on the same labelled photographs."""
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from realwaste.cli import model_loading, standard_output
+from realwaste.cli.evaluate import empty_table, predict_set, report_rejected
 from realwaste.cli.options import AsJson, complete_model_name
-from realwaste.core import log
 from realwaste.core.file_names import printable
+from realwaste.core.log import logger
 from realwaste.models import model_file
 
-_Model = Annotated[
+if TYPE_CHECKING:
+    from realwaste.cli.compare_models import ModelPair
+
+ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
@@ -22,36 +29,74 @@ _Model = Annotated[
 
 
 def compare(
-    first: _Model,
-    second: _Model,
+    first: ModelArgument,
+    second: ModelArgument,
     folder: Annotated[
         str,
-        typer.Argument(help="A folder, a zip, or a zip's URL: one folder of images a class.", show_default=False),
+        typer.Argument(
+            help="A folder, a zip, or a zip's URL, with one folder of images per class.", show_default=False
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Say which of two models is righter on labelled photographs that neither saw, if that can be told.
+    """Test which of two models is more accurate on labelled photographs that neither was trained on.
 
-    Both answer the same photographs, of the classes that both know. A model is called better where two exact tests
-    agree at 0.05: McNemar's, and a permutation test of groups of like photographs. A file that is no image is left out
-    and named, and the exit status is then 1.
+    Both models predict the same photographs, of the classes that both have. A model is called better only if two
+    exact tests are significant at 0.05: McNemar's test, and a permutation test of groups of similar photographs.
+    Files that are not images are left out and named, and the exit status is then 1.
 
     Example: `realwaste compare cnn irv2 labelled/`
     """
-    from realwaste.cli import compare_models, compare_table, evaluate_model  # noqa: PLC0415 - pandas, SciPy
+    from realwaste.cli import compare_models  # noqa: PLC0415 - pandas and SciPy, which --help does not need
 
     files = [model_loading.resolve_model(first), model_loading.resolve_model(second)]
-    named = [first, second]
-    with compare_models.opened(folder, *(model_file.facts_of(file) for file in files)) as pair:
-        raw = [evaluate_model.answers(model_loading.open_session(file), pair.photographs) for file in files]
-        told = compare_models.compared(pair, raw)
+    names = [first, second]
+    with compare_models.open_pair(folder, *(model_file.facts_of(file) for file in files)) as pair:
+        probabilities = [predict_set(model_loading.open_session(file), pair.test_set) for file in files]
+        comparison = compare_models.compare_predictions(pair, probabilities)
         if as_json:
-            standard_output.record(compare_models.record(pair, named, told))
+            standard_output.record(compare_models.comparison_record(pair, names, comparison))
         else:
-            standard_output.tables(compare_table.tables(pair, named, told))
-        for line in compare_table.left_out(pair, named):
-            log.logger.warning("%s", line)
-        rejected = pair.photographs
-    if len(rejected.rejected):
-        log.logger.error("no images, and left out: %s", printable(rejected.complaint))
-        raise typer.Exit(1)
+            verdict = compare_models.verdict(names, comparison)
+            standard_output.tables([_accuracy_table(pair, names, comparison), _difference_table(verdict, comparison)])
+        for line in _exclusions(pair, names):
+            logger.warning("%s", line)
+        report_rejected(pair.test_set)
+
+
+def _exclusions(pair: "ModelPair", names: Sequence[str]) -> Iterator[str]:
+    """What is not compared, and why: a line each."""
+    for name, other, classes in zip(names, reversed(names), pair.only_classes, strict=True):
+        if classes:
+            only = ", ".join(map(printable, classes))
+            yield f"only {printable(name)} has the classes {only}: it may predict them, and {printable(other)} may not"
+    excluded = int((~pair.is_comparable).sum())
+    if excluded:
+        yield f"{excluded} photographs are left out: not both models have their classes"
+
+
+def _accuracy_table(pair: "ModelPair", names: Sequence[str], comparison: Mapping[str, Any]) -> Table:
+    table = empty_table("model", "classes", "photographs", "correct", "accuracy", "95 % interval")
+    images = comparison["images"]
+    for name, facts, row in zip(names, pair.facts, comparison["models"], strict=True):
+        interval = f"{row['accuracy_low']:.3f} to {row['accuracy_high']:.3f}"
+        correct = round(row["accuracy"] * images)
+        figures = (str(len(facts.classes)), str(images), str(correct), f"{row['accuracy']:.3f}", interval)
+        table.add_row(Text(printable(name)), *figures)
+    return table
+
+
+def _difference_table(verdict: str, comparison: Mapping[str, Any]) -> Table:
+    table = empty_table("difference (first - second)", "95 % interval", "only first correct", "only second correct")
+    for heading in ("McNemar's p", "p by groups"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("verdict", overflow="fold")
+    interval = f"{comparison['difference_low']:+.3f} to {comparison['difference_high']:+.3f}"
+    counts = str(comparison["only_first_right"]), str(comparison["only_second_right"])
+    p_values = [_format_p(comparison[key]) for key in ("mcnemar_p", "permutation_p")]
+    table.add_row(f"{comparison['difference']:+.3f}", interval, *counts, *p_values, Text(verdict, "bold"))
+    return table
+
+
+def _format_p(value: float) -> str:
+    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"

@@ -1,6 +1,6 @@
-"""Two classifiers on the same labelled photographs: how right each is, and whether that shows a better one."""
+"""Two models on the same external test set: their accuracies, the difference, and whether it is significant."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.cli import evaluate_model
+from realwaste.cli.evaluate import rejected_records
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import unicode
+from realwaste.core.file_names import printable, unicode
 from realwaste.evaluation import differences, external, external_sets, intervals
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.models.model_file import Facts
@@ -18,103 +18,107 @@ from realwaste.models.probabilities import Probabilities, defined
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two models, as long as the photographs are open that they are asked about.
+class ModelPair:
+    """Two models and an open test set.
 
     Attributes:
-        facts: of the first and the second.
-        photographs: of which `comparable` are compared.
+        facts: the records of the first and the second model.
+        test_set: its images; those where `is_comparable` is true are compared.
     """
 
     facts: tuple[Facts, Facts]
-    photographs: ExternalSet
+    test_set: ExternalSet
 
     @property
-    def common(self) -> dict[str, str]:
-        """Classes that both know: the second's name of each of the first's."""
-        return _common(*self.facts)
+    def common_classes(self) -> dict[str, str]:
+        """The classes that both models have: the first's name to the second's."""
+        return _common_classes(*self.facts)
 
     @property
-    def only(self) -> tuple[list[str], list[str]]:
-        """Classes that only the first knows, and only the second."""
+    def only_classes(self) -> tuple[list[str], list[str]]:
+        """The classes that only the first model has, and those that only the second has."""
         first, second = self.facts
-        common = self.common
+        common = self.common_classes
         return (
             [name for name in first.classes if name not in common],
             [name for name in second.classes if name not in common.values()],
         )
 
     @property
-    def comparable(self) -> NDArray[np.bool_]:
-        """(images,), whether both know a photograph's class."""
-        return np.asarray(self.photographs.images["label"].isin(self.photographs.known))
+    def is_comparable(self) -> NDArray[np.bool_]:
+        """(images,): whether both models have the class of an image."""
+        return np.asarray(self.test_set.images["label"].isin(self.test_set.known))
 
 
 @contextmanager
-def opened(source: str, first: Facts, second: Facts) -> Iterator[Pair]:
-    """The photographs at `source`, as of external_sets.open_external_set, for the classes that both models know.
+def open_pair(source: str, first: Facts, second: Facts) -> Iterator[ModelPair]:
+    """Open the test set at `source` for the classes that both models have.
 
     Raises:
-        UserError: as there; the models have no class in common.
+        UserError: as external_sets.open_external_set; or the models have no class in common.
     """
-    common = _common(first, second)
+    common = _common_classes(first, second)
     if not common:
-        rule = "Two models that are compared must know a class in common."
-        raise UserError(rule, "Compare others.", [list(first.classes), list(second.classes)])
-    with external_sets.open_external_set(source, list(common)) as photographs:
-        yield Pair((first, second), photographs)
+        rule = "Two models that are compared must have a class in common."
+        raise UserError(rule, "Compare other models.", [list(first.classes), list(second.classes)])
+    with external_sets.open_external_set(source, list(common)) as test_set:
+        yield ModelPair((first, second), test_set)
 
 
-def compared(pair: Pair, raw: Sequence[Probabilities]) -> dict[str, Any]:
-    """How right each is on the same photographs, the difference, first less second, and the exact tests of it.
+def compare_predictions(pair: ModelPair, probabilities: Sequence[Probabilities]) -> dict[str, Any]:
+    """The accuracy of each model, the difference (first minus second), and exact tests of it.
 
-    An answer is right if it is the photograph's class among all that the model knows. A difference is shown where the
-    larger of two p-values is below 0.05: McNemar's of images, and a permutation test of groups of them, since
-    photographs of one object are not independent.
+    A prediction is correct if it is the image's class among all classes of the model. A model is better if the larger
+    of two p-values is below 0.05: that of McNemar's test of images, and that of a permutation test of near-duplicate
+    groups, since photographs of one object are not independent.
 
     Args:
-        raw: of each model for the photographs of the pair, (images, classes).
+        probabilities: of each model for all images of the set, (images, classes), not calibrated.
     """
-    rows = pair.comparable
-    labels = pair.photographs.images["label"][rows].map(pair.photographs.known)
-    groups = pair.photographs.images["group"].to_numpy()[rows]
-    right, accuracies = [], []
-    for facts, given, names in zip(pair.facts, raw, (labels, labels.map(pair.common)), strict=True):
-        numbers = np.array([facts.classes.index(name) for name in names])
-        probabilities, undefined = defined(given[rows])
-        right.append(probabilities.argmax(axis=1) == numbers)
-        accuracies.append(
-            intervals.accuracy_with_intervals(numbers, probabilities, groups) | {"undefined_answers": undefined}
-        )
-    first, second = right
-    (shown,) = differences.compare_accuracies({"both": (first, second)}, groups).values()
-    better = differences.find_better(shown, "first", "second")
-    p = shown.pop("p_holm")  # of one comparison, which needs no correction
+    rows = pair.is_comparable
+    labels = pair.test_set.images["label"][rows].map(pair.test_set.known)
+    groups = pair.test_set.images["group"].to_numpy()[rows]
+    correct, accuracies = [], []
+    for facts, raw, names in zip(pair.facts, probabilities, (labels, labels.map(pair.common_classes)), strict=True):
+        y_true = np.array([facts.classes.index(name) for name in names])
+        finite, undefined = defined(raw[rows])
+        correct.append(finite.argmax(axis=1) == y_true)
+        accuracies.append(intervals.accuracy_with_intervals(y_true, finite, groups) | {"undefined_answers": undefined})
+    first, second = correct
+    (difference,) = differences.compare_accuracies({"pair": (first, second)}, groups).values()
+    better = differences.find_better(difference, "first", "second")
+    p = difference.pop("p_holm")  # of a single comparison, which Holm's correction does not change
     return {
         "images": int(rows.sum()),
         "groups": len(np.unique(groups)),
         "models": accuracies,
         "only_first_right": int((first & ~second).sum()),
         "only_second_right": int((second & ~first).sum()),
-        **shown,
+        **difference,
         "p": p,
         "better": better,
     }
 
 
-def record(pair: Pair, names: Sequence[str], told: dict[str, Any]) -> dict[str, Any]:
-    """Everything as one JSON object: what is compared, on what, and `compared`; the models in the order given."""
-    photographs = pair.photographs
-    each = zip(names, pair.facts, pair.only, told["models"], strict=True)
+def comparison_record(pair: ModelPair, names: Sequence[str], comparison: dict[str, Any]) -> dict[str, Any]:
+    """The values for JSON: the set, both models in the order given, and the result of `compare_predictions`."""
+    test_set = pair.test_set
+    models = zip(names, pair.facts, pair.only_classes, comparison["models"], strict=True)
     return {
-        "set": {"name": photographs.name, **photographs.facts, "matched": dict(photographs.known)},
+        "set": {"name": test_set.name, **test_set.facts, "matched": dict(test_set.known)},
         "models": [
-            {"name": unicode(name), "model": asdict(facts), "caution": facts.caution(), "only_it_knows": only, **own}
-            for name, facts, only, own in each
+            {"name": unicode(name), "model": asdict(facts), "caution": facts.caution(), "only_it_knows": only, **row}
+            for name, facts, only, row in models
         ],
-        "rejected": evaluate_model.rejected(photographs),
-    } | {key: value for key, value in told.items() if key != "models"}
+        "rejected": rejected_records(test_set),
+    } | {key: value for key, value in comparison.items() if key != "models"}
 
 
-def _common(first: Facts, second: Facts) -> dict[str, str]:
+def verdict(names: Sequence[str], comparison: Mapping[str, Any]) -> str:
+    """The result of `compare_predictions` in words."""
+    winners = {None: None, "first": printable(names[0]), "second": printable(names[1])}
+    return differences.describe_verdict(winners[comparison["better"]])
+
+
+def _common_classes(first: Facts, second: Facts) -> dict[str, str]:
     return external.match_folders(first.classes, second.classes)

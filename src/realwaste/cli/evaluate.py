@@ -1,44 +1,142 @@
-"""`realwaste evaluate`."""
+"""`realwaste evaluate`: how accurate a model is on an external test set."""
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
-from realwaste.cli import model_loading, standard_output
+from realwaste.cli import model_loading, progress_bar, standard_output
 from realwaste.cli.options import AsJson, Model
-from realwaste.core import log
-from realwaste.core.file_names import printable
+from realwaste.core.file_names import printable, unicode
+from realwaste.core.log import logger
 from realwaste.models import model_file
+from realwaste.models.model_file import Facts
+
+if TYPE_CHECKING:
+    from realwaste.evaluation.external_sets import ExternalSet
+    from realwaste.models.probabilities import Probabilities
+    from realwaste.models.session import Session
 
 
 def evaluate(
     folder: Annotated[
         str,
         typer.Argument(
-            help="A folder, a zip, or a zip's URL: one folder of images a class; or a CSV of path and label.",
+            help="A folder, a zip, or a zip's URL, with one folder of images per class; or a CSV file with the columns "
+            "path and label.",
             show_default=False,
         ),
     ],
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how right a model is on labelled photographs that it never saw.
+    """Measure a model's accuracy on labelled photographs that it was not trained on.
 
-    Folders have the names of its classes, in any case. What it says of other folders is listed apart. A file that is
-    no image is left out and named, and the exit status is then 1.
+    Folders are matched to the model's classes by name, whatever the case. Predictions for other folders are reported
+    in a table of their own. Files that are not images are left out and named, and the exit status is then 1.
 
     Example: `realwaste evaluate labelled/ --model irv2`
     """
-    from realwaste.cli import evaluate_model, evaluate_table  # noqa: PLC0415 - as above
-    from realwaste.evaluation import external_sets  # noqa: PLC0415
+    from realwaste.evaluation import external_sets  # noqa: PLC0415 - pandas and OpenCV, which --help does not need
 
-    with external_sets.open_external_set(folder, model_file.facts_of(model_loading.find_model(model)).classes) as one:
-        asked = model_loading.open_session(model_loading.resolve_model(model))
-        told = evaluate_model.measured(asked, one)
+    classes = model_file.facts_of(model_loading.find_model(model)).classes
+    with external_sets.open_external_set(folder, classes) as test_set:
+        session = model_loading.open_session(model_loading.resolve_model(model))
+        metrics = external_sets.evaluate_predictions(test_set, session.facts, predict_set(session, test_set))
     if as_json:
-        standard_output.record(evaluate_model.record(asked.facts, one, told))
+        standard_output.record(_record(session.facts, test_set, metrics))
     else:
-        standard_output.tables(evaluate_table.tables(one.source, told))
-    if len(one.rejected):
-        log.logger.error("no images, and left out: %s", printable(one.complaint))
+        standard_output.tables(_tables(test_set.source, metrics))
+    report_rejected(test_set)
+
+
+def predict_set(session: "Session", test_set: "ExternalSet") -> "Probabilities":
+    """Uncalibrated probabilities of the images of a set, (images, classes); shows a progress bar on a terminal."""
+    from realwaste.images.reader import read_ahead  # noqa: PLC0415 - OpenCV
+
+    facts, files = session.facts, test_set.files
+    batches = read_ahead(files, facts.image_size, facts.batch_size)
+    count = -(-len(files) // facts.batch_size)
+    return session.of_batches(progress_bar.track(batches, count, f"predicting, {facts.batch_size} images at a time"))[0]
+
+
+def rejected_records(test_set: "ExternalSet") -> list[dict[str, str]]:
+    """Path and reason of each file that is not an image, for JSON."""
+    return [{"path": unicode(row.path), "reason": unicode(row.reason)} for row in test_set.rejected.itertuples()]
+
+
+def report_rejected(test_set: "ExternalSet") -> None:
+    """Log the files that are not images; with exit status 1, if there are any."""
+    if len(test_set.rejected):
+        logger.error("left out, since they are not images: %s", printable(test_set.complaint))
         raise typer.Exit(1)
+
+
+def empty_table(first: str, *numbers: str) -> Table:
+    """A table without rows: a column of text, then columns of numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for name in numbers:
+        table.add_column(Text(printable(name)), justify="right", overflow="fold")
+    return table
+
+
+def _record(facts: Facts, test_set: "ExternalSet", metrics: dict[str, Any]) -> dict[str, Any]:
+    """The values for JSON: the model's facts, its caution, the set, and the metrics."""
+    about_set = {"name": test_set.name} | test_set.facts
+    about_set |= {"rejected": rejected_records(test_set), "matched": dict(test_set.known)}
+    return {"model": asdict(facts), "caution": facts.caution(), "set": about_set} | metrics
+
+
+def _tables(source: str, metrics: Mapping[str, Any]) -> Iterator[Table]:
+    """Accuracy, the figures of each class, the confusion matrix, and the classes that the model was not trained on.
+
+    Args:
+        source: the evaluated folder, archive or table.
+        metrics: from external_sets.evaluate_predictions.
+    """
+    yield _accuracy_table(source, metrics)
+    yield _class_table(metrics["per_class"])
+    yield _confusion_table(metrics["confusion"])
+    if metrics["unknown"]["images"]:
+        yield _unknown_table(metrics["unknown"]["folders"])
+
+
+def _accuracy_table(source: str, metrics: Mapping[str, Any]) -> Table:
+    headings = ("images", "accuracy", "95 % interval", "mean confidence", "calibration error")
+    table = empty_table("classes of the model, in", *headings)
+    interval = f"{metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}"
+    accuracy, confidence, error = (f"{metrics[key]:.3f}" for key in ("accuracy", "mean_confidence", "ece"))
+    table.add_row(Text(printable(source)), str(metrics["images"]), accuracy, interval, confidence, error)
+    return table
+
+
+def _class_table(per_class: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = empty_table("class", "images", "precision", "recall", "95 % interval", "F1")
+    for name, row in per_class.items():
+        interval = f"{row['recall_low']:.3f} to {row['recall_high']:.3f}"
+        precision, recall, f1 = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
+        table.add_row(Text(printable(name)), str(row["support"]), precision, recall, interval, f1)
+    return table
+
+
+def _confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> Table:
+    table = empty_table("class, and predicted as", *next(iter(confusion.values())))
+    for name, counts in confusion.items():
+        cells = (Text(str(count), "bold" if other == name else "dim") for other, count in counts.items())
+        table.add_row(Text(printable(name)), *cells)
+    return table
+
+
+def _unknown_table(folders: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = empty_table("not a class of the model", "images", "mean confidence")
+    table.add_column("predicted as", overflow="fold")
+    for name, row in folders.items():
+        predicted = sorted(((count, other) for other, count in row["said"].items() if count), reverse=True)
+        words = ", ".join(f"{printable(other)} {count}" for count, other in predicted)
+        table.add_row(Text(printable(name)), str(row["images"]), f"{row['mean_confidence']:.3f}", Text(words))
+    return table

@@ -69,7 +69,7 @@ class Request:
         if sorter:
             coming = map(sorter.sort, coming)
         if not self.watch:
-            coming = progress_bar.shown(coming, len(given.paths), as_json=self.as_json)
+            coming = progress_bar.track(coming, len(given.paths), as_json=self.as_json)
         names = [given.remote[path].source if path in given.remote else str(path) for path in given.paths]
         width = max(widest(names), _NAMES_TO_COME if self.watch else 0)
         watched = self.watch is not None

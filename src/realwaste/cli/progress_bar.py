@@ -1,4 +1,4 @@
-"""How far a command is, for people who look at standard error."""
+"""A progress bar on standard error, where that is a terminal."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,19 +8,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from realwaste.core import log
 
-_FROM = 8  # images, or batches of them
+_MIN_ITEMS = 8  # images, or batches of them: fewer take no time worth showing
 Item = TypeVar("Item")
 
 
-def shown(coming: Iterable[Item], total: int, said: str = "looking", *, as_json: bool = False) -> Iterator[Item]:
-    """The same, with a bar, the count and the time left, where people look at standard error and there are many.
+def track(
+    items: Iterable[Item], total: int, description: str = "predicting", *, as_json: bool = False
+) -> Iterator[Item]:
+    """Yield the items, with a bar, the count and the time left while there are many and standard error is a terminal.
 
-    JSON on the same terminal would run into it.
+    Args:
+        as_json: whether JSON is written meanwhile; the bar would overwrite it if both go to the same terminal.
     """
-    if not log.console.is_terminal or total < _FROM or (as_json and sys.stdout.isatty()):
-        yield from coming
+    if not log.console.is_terminal or total < _MIN_ITEMS or (as_json and sys.stdout.isatty()):
+        yield from items
         return
-    columns = (TextColumn(said), BarColumn(), MofNCompleteColumn(), TextColumn("time left"), TimeRemainingColumn())
-    # Rich would send what is written to a pipe to standard error.
+    columns = (
+        TextColumn(description),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("time left"),
+        TimeRemainingColumn(),
+    )
+    # With redirect_stdout, Rich would send to standard error what is written to a pipe.
     with Progress(*columns, console=log.console, transient=True, redirect_stdout=False) as bar:
-        yield from bar.track(coming, total=total)
+        yield from bar.track(items, total=total)
