@@ -32,6 +32,7 @@ def test_a_source_inside_an_output_is_refused_and_stays(clone):
 
 
 def test_added_files_are_moved_by_a_plain_repro_and_overwrite_nothing(clone):
+    shutil.rmtree(clone / "data", ignore_errors=True)
     raw, added = clone / "data/raw", clone / "data/added"
     _source(clone, "synthetic")
     run(clone, "dvc", "repro", "fetch")
