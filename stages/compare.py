@@ -14,18 +14,19 @@ from realwaste.report import comparison, factors, figures, html_report, model_ca
 if TYPE_CHECKING:
     from stages.launcher.params import Params
 
+PARAMS = ["base.seed", "train_cnn", "finetune_irv2", "finetune_densenet", "finetune_edge", "plots"]
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
 
 def main(params: "Params") -> None:
     told = _story()
-    dataset, origin, names = told.fetched["dataset"], told.fetched["origin"], comparison.names(told.rows)
-    corrected = comparison.correction(told.pairs)
+    dataset, origin, names = told.fetched["dataset"], told.fetched["origin"], comparison.display_names(told.rows)
+    corrected = comparison.describe_correction(told.pairs)
     compared = {"dataset": dataset, "origin": origin, "machine": machine.merged(told.machines)} | dict(told.rows)
     write_json(METRICS / "compare.json", compared | {"pairs": told.pairs, "correction": corrected})
-    write_csv(PLOTS / "accuracy.csv", comparison.accuracies(told.rows, names).assign(dataset=dataset))
-    _draw(figures.Studio(dataset, origin, params.plots.color, params.plots.dpi), told, names)
-    write_text(PLOTS / "report.html", html_report.page(told))
+    write_csv(PLOTS / "accuracy.csv", comparison.accuracy_by_part(told.rows, names).assign(dataset=dataset))
+    _draw(figures.FigureWriter(dataset, origin, params.plots.color, params.plots.dpi), told, names)
+    write_text(PLOTS / "report.html", html_report.render_page(told))
     parameters = {
         "cnn": params.train_cnn,
         "irv2": params.finetune_irv2,
@@ -34,21 +35,21 @@ def main(params: "Params") -> None:
     }
     for name, own in parameters.items():
         if name not in told.trainings:
-            write_text(Path(f"models/{name}.md"), model_card.OFF)
+            write_text(Path(f"models/{name}.md"), model_card.OFF_CARD)
             continue
         about = told.fetched, told.split, told.rows[name], told.evaluated[name], told.trainings[name]
         stages = {f"train_{name}", f"embed_{name}", f"finetune_{name}", "evaluate"}
         made = machine.merged({stage: told.machines[stage] for stage in told.machines if stage in stages})
         used = own.model_dump() | {"seed": params.base.seed}
-        subject = model_card.Subject(
+        subject = model_card.CardData(
             name, *about, machine=made, parameters=used, pairs=told.pairs, external=told.external
         )
-        write_text(Path(f"models/{name}.md"), model_card.card(subject))
+        write_text(Path(f"models/{name}.md"), model_card.render_card(subject))
     verdicts = (f"{pair}: {facts['verdict']} (p {facts['p_holm']:.2g})" for pair, facts in told.pairs.items())
     logger.info("%s, after %s: %s", dataset, corrected, "; ".join(verdicts))
 
 
-def _story() -> html_report.Story:
+def _story() -> html_report.ReportData:
     metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
     tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
     models = [name for name in registry.MODELS if name in metrics["cost"]]
@@ -58,11 +59,13 @@ def _story() -> html_report.Story:
     embeddings = {name: metrics[f"embed_{name}"] for name in backbones}
     computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in backbones), "evaluate"]
     predicted = read_csv(Path("data/predictions.csv"))
-    votes = comparison.ensemble(predicted, {name: facts["temperature"] for name, facts in evaluated.items()})
+    votes = comparison.ensemble_predictions(
+        predicted, {name: facts["temperature"] for name, facts in evaluated.items()}
+    )
     everything = pd.concat([predicted, votes], ignore_index=True)
-    measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_figures(votes, evaluated)}
+    measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_metrics(votes, evaluated)}
     external = metrics["external"]["sets"]
-    return html_report.Story(
+    return html_report.ReportData(
         fetched=metrics["fetch"],
         validated=metrics["validate_images"],
         split=metrics["split"],
@@ -72,7 +75,7 @@ def _story() -> html_report.Story:
         evaluated=evaluated,
         external=external,
         rows=_table1(measured, trainings, embeddings, everything, metrics["fetch"]["origin"], outside=external),
-        pairs=comparison.pairs(everything),
+        pairs=comparison.compare_pairs(everything),
         machines={stage: metrics[stage]["machine"] for stage in computing},
         rejected=read_csv(Path("data/rejected.csv")),
         parts=tables["splits"],
@@ -107,21 +110,23 @@ def _table1(
     vote = {"backbone": "Soft vote", "weights": f"those of the {len(trainings)}"}
     named = trainings | {comparison.ENSEMBLE: vote}
     seconds[comparison.ENSEMBLE] = round(sum(seconds.values()), 2)
-    return table1.measured(measured, named, seconds, predicted, origin, outside=outside)
+    return table1.build_rows(measured, named, seconds, predicted, origin, outside=outside)
 
 
-def _draw(studio: figures.Studio, told: html_report.Story, names: dict[str, str]) -> None:
+def _draw(studio: figures.FigureWriter, told: html_report.ReportData, names: dict[str, str]) -> None:
     models = {model: name for model, name in names.items() if model in told.trainings}
-    note = comparison.classes_shown(len(told.validated["classes"]))
-    for model, name in comparison.one_line(models).items():
+    note = comparison.class_limit_note(len(told.validated["classes"]))
+    for model, name in comparison.single_line_names(models).items():
         if model == "edge":  # DVC's outputs must exist, and it may be off: its curves and confusions are in the report
             continue
-        figures.training_curves(studio, PLOTS / f"training_{model}.png", name, told.histories[model])
+        figures.plot_training_curves(studio, PLOTS / f"training_{model}.png", name, told.histories[model])
         own = comparison.hardest_classes(told.confusions[told.confusions["model"] == model])
         counts = own.pivot(index="actual", columns="predicted", values="images")
-        figures.confusion(studio, PLOTS / f"confusion_{model}.png", f"{name}{note}", counts)
-    figures.learning_rates(studio, PLOTS / "lr_sweep.png", told.rates, told.sweep["best_learning_rate"])
-    figures.model_scores(studio, PLOTS / "test_scores.png", told.rows, names)
-    figures.reliability(studio, PLOTS / "reliability.png", told.reliability, models)
-    figures.class_scores(studio, PLOTS / "class_scores.png", comparison.class_scores(told.evaluated), models, note)
-    figures.table1(studio, PLOTS / "table1.png", factors.readable(told.rows, names, told.external))
+        figures.plot_confusion_matrix(studio, PLOTS / f"confusion_{model}.png", f"{name}{note}", counts)
+    figures.plot_learning_rates(studio, PLOTS / "lr_sweep.png", told.rates, told.sweep["best_learning_rate"])
+    figures.plot_model_scores(studio, PLOTS / "test_scores.png", told.rows, names)
+    figures.plot_reliability(studio, PLOTS / "reliability.png", told.reliability, models)
+    figures.plot_class_scores(
+        studio, PLOTS / "class_scores.png", comparison.class_score_table(told.evaluated), models, note
+    )
+    figures.plot_table1(studio, PLOTS / "table1.png", factors.format_table1(told.rows, names, told.external))

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from stages.launcher.params import Base, Finetune, Params
 
 
+PARAMS = [
+    "base.deterministic",
+    "base.precision",
+    "base.engine",
+    "base.inference",
+    "finetune_{slot}.backbone",
+    "finetune_{slot}.image_size",
+    "finetune_{slot}.embed_batch_size",
+    "finetune_{slot}.views",
+]
+
+
 def main(params: "Params", name: str) -> None:
     own, dataset = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))["dataset"]
     metrics, vectors = Path(f"metrics/embed_{name}.json"), Path(f"data/embeddings/{name}")
@@ -32,28 +44,28 @@ def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, 
         from realwaste.embedding import embeddings, extraction, local_extraction
         from realwaste.images.augmented_views import Variation, View
         from realwaste.models import feature_extractor
-        from realwaste.runtime import device, precision, resume
-        from realwaste.runtime.inference_engine import resolve
+        from realwaste.runtime import device, resume
+        from realwaste.runtime.inference_engine import resolve_engine
 
-    policy = precision.resolve(base.precision)
-    runs = resolve(base.inference, policy)
+    policy = device.resolve_precision(base.precision)
+    runs = resolve_engine(base.inference, policy)
     made = device.record(policy, base.engine, runs)
-    device.say(made)
-    built = feature_extractor.fetched(Path("data/weights") / name, own.image_size)
-    embed = extraction.of(base.engine, built.model)
+    device.log_device(made)
+    built = feature_extractor.load_backbone(Path("data/weights") / name, own.image_size)
+    embed = extraction.create_embedder(base.engine, built.model)
     paths = read_csv(Path("data/images.csv"))["path"].tolist()
     job = local_extraction.Job(
         Path("data/raw"), paths, policy, runs, own.image_size, own.embed_batch_size, deterministic=base.deterministic
     )
     work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy, "inference": runs}
-    with resume.state(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as kept:
-        found = embed(job, kept=kept)
+    with resume.progress_folder(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as kept:
+        found = embed(job, checkpoint_dir=kept)
         embeddings.save(target, found)
         seconds, how = found.seconds, Variation(**own.views.model_dump(exclude={"count"}))
         for number in range(own.views.count):
             part = kept / f"view_{number}"
             part.mkdir(exist_ok=True)
-            varied = embed(replace(job, view=View(how, number)), kept=part)
+            varied = embed(replace(job, view=View(how, number)), checkpoint_dir=part)
             embeddings.save(embeddings.view_folder(target, number), varied)
             seconds += varied.seconds
     logger.info("%s, %s: %d images in %.0f s", built.facts["backbone"], policy, len(paths), seconds)

@@ -20,12 +20,12 @@ def main(params: "Params") -> None:
     tested = predicted[predicted["split"] == "test"]
     with replacing(Path("data/explanations"), is_stage_output) as folder:
         folder.mkdir()
-        table = gallery.examples(read_csv(Path("data/splits.csv")), own.examples_per_class)
+        table = gallery.select_examples(read_csv(Path("data/splits.csv")), own.examples_per_class)
         examples = gallery.write_pictures(folder, RAW, table, "example", own.picture_size)
         found = {}
-        for name in registry.on():
-            classifier = model_file.load(registry.file(name))
-            surest = mistakes.most_confident(tested[tested["model"] == name], own.mistakes)
+        for name in registry.enabled_models():
+            classifier = model_file.load(registry.model_path(name))
+            surest = mistakes.most_confident_mistakes(tested[tested["model"] == name], own.mistakes)
             found[name] = gallery.write_mistakes(folder, RAW, surest, classifier, own.picture_size)
         doubted = read_csv(Path("data/suspects.csv")).head(own.suspects)
         suspects = gallery.write_pictures(folder, RAW, doubted, "suspect", own.picture_size)

@@ -22,6 +22,18 @@ RAW, FETCHED = Path("data/raw"), Path("data/fetched.csv")
 _SHOWN = 5  # moved files that the warning names
 
 
+PARAMS = [
+    "base.seed",
+    "fetch",
+    "finetune_irv2.backbone",
+    "finetune_irv2.weights",
+    "finetune_densenet.backbone",
+    "finetune_densenet.weights",
+    "finetune_edge.backbone",
+    "finetune_edge.weights",
+]
+
+
 def main(params: "Params") -> None:
     seed = params.base.seed
     # Weights first: a misspelt backbone is found before anything large is downloaded.

@@ -1,6 +1,6 @@
 """finetune_irv2, finetune_densenet and finetune_edge: a head on cached vectors, saved with its backbone."""
 
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,29 @@ from realwaste.models import registry
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
-    from realwaste.training.finetune import Recipe
     from stages.launcher.params import Base, Finetune, Params
 
+PARAMS = [
+    "base.seed",
+    "base.seeds",
+    "base.deterministic",
+    "base.precision",
+    "base.inference",
+    "finetune_{slot}.backbone",
+    "finetune_{slot}.image_size",
+    "finetune_{slot}.embed_batch_size",
+    "finetune_{slot}.batch_size",
+    "finetune_{slot}.epochs",
+    "finetune_{slot}.learning_rate",
+    "finetune_{slot}.dense_units",
+    "finetune_{slot}.dropout",
+    "finetune_{slot}.heads",
+    "finetune_{slot}.shuffle",
+    "finetune_{slot}.unfreeze",
+    "finetune_{slot}.unfrozen",
+    "finetune_{slot}.test_flips",
+    "finetune_{slot}.test_crops",
+]
 RAW = Path("data/raw")
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "dataset"]
 
@@ -25,7 +45,7 @@ def main(params: "Params", name: str) -> None:
     own, fetched = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))
     metrics, dataset = Path(f"metrics/finetune_{name}.json"), fetched["dataset"]
     if getattr(own, "backbone", "") is None:
-        registry.switch_off(metrics, dataset, registry.file(name), Path(f"models/{name}_heads.npz"))
+        registry.switch_off(metrics, dataset, registry.model_path(name), Path(f"models/{name}_heads.npz"))
         # No epoch, but the charts' titles name the data set.
         history = pd.DataFrame([{"dataset": dataset}], columns=HISTORY)
         logger.info("finetune_%s.backbone is null: off", name)
@@ -44,55 +64,54 @@ def _finetune(
         from realwaste.embedding import embeddings
         from realwaste.models import feature_extractor, model_file, session, test_time_augmentation
         from realwaste.models.model_file import Classifier, Facts
-        from realwaste.runtime import device, precision, resume
+        from realwaste.runtime import device, resume
         from realwaste.training import finetune, head, unfreezing
+        from realwaste.training.finetune_recipe import FinetuneRecipe
 
-    splits, policy = read_csv(Path("data/splits.csv")), precision.resolve(base.precision)
+    splits, policy = read_csv(Path("data/splits.csv")), device.resolve_precision(base.precision)
     classes, dataset, folder = tuple(classes_of(splits)), fetched["dataset"], Path("data/weights") / name
-    built, vectors = feature_extractor.fetched(folder, own.image_size), embeddings.load(Path(f"data/embeddings/{name}"))
-    if own.unfreeze:  # a name that no layer has is found before anything is trained
-        unfreezing.unfreeze(built.model, own.unfreeze)
-    made = device.record(policy if own.unfreeze else "float32")
-    device.say(made)
-    recipe = _recipe(own, base, len(classes), policy, folder)
-    cached = finetune.vectors_of(splits, vectors, embeddings.load_views(Path(f"data/embeddings/{name}")))
-    pictures = finetune.pictures_of(splits, RAW, own.image_size) if own.unfreeze else None
-    work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
-    with resume.state(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as kept:
-        repeats = [finetune.fit(recipe, cached, pictures, seed, kept)[0] for seed in base.seeds]
-        learned, trained = finetune.fit(recipe, cached, pictures, base.seed, kept)
-        whole = learned if own.unfreeze else head.join(built.model, learned)
-        started, size = (built.facts["backbone"], built.facts["weights"]), own.embed_batch_size
-        views = own.test_flips, own.test_crops
-        at_once = test_time_augmentation.batch_size(size, *views)
-        facts = Facts(name, classes, own.image_size, dataset, *started, 1.0, policy, at_once, fetched["origin"])
-        classifier = Classifier(test_time_augmentation.averaged(whole, *views), facts)
-        asked = session.of(classifier, inference=base.inference)
-        classifier = head.measured(classifier, asked, vectors, RAW, splits)
-        model_file.save(registry.file(name), classifier)
-        head.save_trained(Path(f"models/{name}_heads.npz"), repeats)
-    logger.info("%s (%s weights): %s", *started, trained.line())
-    about = {"machine": made} | built.facts | trained.summary() | {"temperature": classifier.facts.temperature}
-    return trained.history.assign(dataset=dataset), about
-
-
-def _recipe(own: "Finetune", base: "Base", classes: int, policy: str, folder: Path) -> "Recipe":
-    from realwaste.models import feature_extractor
-    from realwaste.models.augmentation import Augment
-    from realwaste.training.finetune import End, Recipe
-    from realwaste.training.training_loop import Schedule
-
-    # In float32 whatever base.precision says: two small matrices gain nothing.
-    schedule = Schedule(own.epochs, own.batch_size, own.learning_rate, own.shuffle, base.seed)
-    recipe = Recipe(classes, own.dense_units, schedule, base.deterministic, own.dropout, own.heads)
-    if not own.unfreeze:
-        return recipe
-    second = own.unfrozen
-    schedule = Schedule(second.epochs, second.batch_size, second.learning_rate, own.shuffle, base.seed, policy)
-    end = End(
-        own.unfreeze,
-        replace(schedule, decay=second.decay),
-        Augment(**second.augment.model_dump()),
-        lambda: feature_extractor.fetched(folder, own.image_size).model,
+    backbone, vectors = (
+        feature_extractor.load_backbone(folder, own.image_size),
+        embeddings.load(Path(f"data/embeddings/{name}")),
     )
-    return replace(recipe, end=end)
+    if own.unfreeze:  # a name that no layer has is found before anything is trained
+        unfreezing.unfreeze(backbone.model, own.unfreeze)
+    made = device.record(policy if own.unfreeze else "float32")
+    device.log_device(made)
+    recipe = FinetuneRecipe.from_params(
+        own, classes=len(classes), seed=base.seed, deterministic=base.deterministic, dtype_policy=policy
+    )
+    cached = finetune.vectors_of(splits, vectors, embeddings.load_views(Path(f"data/embeddings/{name}")))
+    fit = partial(
+        finetune.fit,
+        recipe,
+        cached,
+        pictures=finetune.pictures_of(splits, RAW, own.image_size) if own.unfreeze else None,
+        build_backbone=lambda: feature_extractor.load_backbone(folder, own.image_size).model,
+    )
+    work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
+    with resume.progress_folder(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as checkpoint_dir:
+        repeats = [fit(seed, checkpoint_dir=checkpoint_dir)[0] for seed in base.seeds]
+        model, trained = fit(base.seed, checkpoint_dir=checkpoint_dir)
+        if not own.unfreeze:
+            model = head.join(backbone.model, model)
+        views = recipe.test_flips, recipe.test_crops
+        facts = Facts(
+            name=name,
+            classes=classes,
+            image_size=own.image_size,
+            dataset=dataset,
+            backbone=backbone.facts["backbone"],
+            weights=backbone.facts["weights"],
+            precision=policy,
+            batch_size=test_time_augmentation.batch_size(own.embed_batch_size, *views),
+            origin=fetched["origin"],
+        )
+        classifier = Classifier(test_time_augmentation.average_views(model, *views), facts)
+        asked = session.from_classifier(classifier, inference=base.inference)
+        classifier = head.measured(classifier, asked, vectors, RAW, splits)
+        model_file.save(registry.model_path(name), classifier)
+        head.save_trained(Path(f"models/{name}_heads.npz"), repeats)
+    logger.info("%s (%s weights): %s", facts.backbone, facts.weights, trained.line())
+    about = {"machine": made} | backbone.facts | trained.summary() | {"temperature": classifier.facts.temperature}
+    return trained.history.assign(dataset=dataset), about

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.runtime import device, precision, resume
-from realwaste.training import sweep, sweep_table, sweep_trials, training_loop
+from realwaste.runtime import device, resume
+from realwaste.training import sweep, sweep_table, sweep_trials
+from realwaste.training.cnn_recipe import CnnArchitecture, CnnRecipe
+from realwaste.training.schedule import Schedule
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
@@ -15,31 +17,40 @@ if TYPE_CHECKING:
     from stages.launcher.params import Params
 
 
+PARAMS = [
+    "base.seed",
+    "base.deterministic",
+    "base.precision",
+    "base.engine",
+    "lr_sweep",
+    "train_cnn.image_size",
+    "train_cnn.batch_size",
+    "train_cnn.optimizer",
+    "train_cnn.normalization",
+    "train_cnn.batch_norm_momentum",
+    "train_cnn.activation",
+    "train_cnn.shuffle",
+    "train_cnn.cache",
+]
+
+
 def main(params: "Params") -> None:
     own, cnn, base = params.lr_sweep, params.train_cnn, params.base
-    try_all, policy = sweep.of(base.engine), precision.resolve(base.precision)
+    try_all, policy = sweep.of(base.engine), device.resolve_precision(base.precision)
     made = device.record(policy, base.engine)
-    device.say(made)
+    device.log_device(made)
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
-    job = sweep_trials.Sweep(
-        own.learning_rates,
-        splits,
-        Path("data/raw"),
-        cnn.image_size,
-        cnn.cache,
-        {name: getattr(cnn, name) for name in ("batch_norm_momentum", "normalization", "activation")},
-        training_loop.Schedule(
-            own.epochs, cnn.batch_size, 0.0, cnn.shuffle, base.seed, dtype_policy=policy, optimizer=cnn.optimizer
-        ),
-        base.deterministic,
-        own.prune,
-    )
+    # Without what train_cnn may add to the report's CNN: augmentation, dropout and the like.
+    architecture = CnnArchitecture(cnn.image_size, cnn.batch_norm_momentum, cnn.normalization, cnn.activation)
+    schedule = Schedule(own.epochs, cnn.batch_size, 0.0, cnn.shuffle, base.seed, policy, cnn.optimizer)
+    recipe = CnnRecipe(architecture, schedule, cnn.cache)
+    job = sweep_trials.Sweep(own.learning_rates, splits, Path("data/raw"), recipe, base.deterministic, own.prune)
 
     def show(table: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/lr_sweep.csv"), table[sweep_table.COLUMNS].assign(dataset=dataset))
 
     work = {"parameters": [vars(own), vars(cnn)], "base": vars(base), "precision": policy}
-    with resume.state("lr_sweep", work, dependencies.files("lr_sweep")) as kept:
+    with resume.progress_folder("lr_sweep", work, dependencies.files("lr_sweep")) as kept:
         tried = try_all(job, kept=kept, live=show)
         seconds = float(tried.table.groupby("learning_rate")["seconds"].first().sum())
         choice = sweep_table.best(tried.table)

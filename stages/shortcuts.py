@@ -15,6 +15,7 @@ from realwaste.models import registry
 if TYPE_CHECKING:
     from stages.launcher.params import Params
 
+PARAMS = ["base.seed", "base.deterministic", "base.precision", "base.inference", "shortcuts"]
 RAW, METRICS = Path("data/raw"), Path("metrics/shortcuts.json")
 
 
@@ -42,16 +43,16 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
     with start_up.without_notes():
         from realwaste.evaluation import background_probes
         from realwaste.models import feature_extractor
-        from realwaste.runtime import determinism, device, inference_engine, precision
+        from realwaste.runtime import determinism, device, inference_engine
 
-    own, policy = params.shortcuts, precision.resolve(params.base.precision)
-    runs = inference_engine.resolve(params.base.inference, policy)
+    own, policy = params.shortcuts, device.resolve_precision(params.base.precision)
+    runs = inference_engine.resolve_engine(params.base.inference, policy)
     made = device.record(policy, inference=runs)
     determinism.make_repeatable(0, deterministic=params.base.deterministic)
     taken = splits.iloc[labels.sample(splits["number"].to_numpy(), own.images, params.base.seed)]
-    built = feature_extractor.fetched(weights, own.image_size)
-    network = inference_engine.network(built.model, own.batch_size, policy=policy, engine=runs)
-    vectors = background_probes.vectors(network, [RAW / path for path in taken["path"]], own.image_size)
+    built = feature_extractor.load_backbone(weights, own.image_size)
+    network = inference_engine.compile_network(built.model, own.batch_size, policy=policy, engine=runs)
+    vectors = background_probes.embed_views(network, [RAW / path for path in taken["path"]], own.image_size)
     numbers, groups = taken["number"].to_numpy(), taken["group"].to_numpy()
     return {
         "machine": made,
@@ -59,7 +60,7 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
         "image_size": own.image_size,
         "images": len(taken),
         "groups": len(set(groups)),
-        "heads": background_probes.accuracies(vectors, numbers, groups, own.folds),
+        "heads": background_probes.probe_accuracies(vectors, numbers, groups, own.folds),
     }
 
 
@@ -72,15 +73,15 @@ def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
     most = max(len(set(known)), round(params.shortcuts.asked * images))
     taken = val.iloc[labels.sample(known, most, params.base.seed)]
     numbers, groups = taken["number"].to_numpy(), taken["group"].to_numpy()
-    rows = background_swaps.others(numbers, params.base.seed)
+    rows = background_swaps.draw_other_class_rows(numbers, params.base.seed)
     files = [RAW / path for path in taken["path"]]
     whole = read_csv(Path("data/predictions.csv")).set_index(["model", "path"])
     found = {}
-    for name in registry.on():
-        asked = session.opened(registry.file(name), inference=params.base.inference)
-        answers = background_swaps.answers(asked, files, [files[row] for row in rows])
+    for name in registry.enabled_models():
+        asked = session.open_session(registry.model_path(name), inference=params.base.inference)
+        answers = background_swaps.predict_swapped_views(asked, files, [files[row] for row in rows])
         as_it_is = prediction_table.probabilities_of(whole.loc[name].loc[taken["path"]])
-        found[name] = {"images": len(taken)} | background_swaps.summary(
+        found[name] = {"images": len(taken)} | background_swaps.summarize_swapped_views(
             {"whole": as_it_is} | answers, numbers, numbers[rows], groups
         )
     return found

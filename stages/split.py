@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from stages.launcher.params import Params
 
 
+PARAMS = ["base.seed", "split", "plots"]
+
+
 def main(params: "Params") -> None:
     manifest, section = read_csv(Path("data/manifest.csv")), params.split
     given = read_csv(Path("data/given.csv")).set_index("path")["split"].to_dict()
@@ -44,8 +47,8 @@ def main(params: "Params") -> None:
     write_json(Path("metrics/split.json"), {"dataset": dataset, "strategy": strategy} | about)
     counts = splits.groupby(["split", "label"]).size().rename("images").reset_index()
     write_csv(Path("plots/data/splits.csv"), counts.assign(dataset=dataset))
-    studio = figures.Studio(dataset, fetched["origin"], params.plots.color, params.plots.dpi)
-    figures.split_distribution(studio, Path("plots/split_distribution.png"), splits)
+    studio = figures.FigureWriter(dataset, fetched["origin"], params.plots.color, params.plots.dpi)
+    figures.plot_split_distribution(studio, Path("plots/split_distribution.png"), splits)
     logger.info(
         "%s: train %d, val %d, test %d; of these %d have their double in train or val, %d a near-duplicate, "
         "%.0f %% the photograph shot next",

@@ -31,9 +31,9 @@ def main(params: "Params") -> None:
         stored = Path(f"data/embeddings/{name}")
         if registry.is_off(stored):
             continue
-        vectors = embeddings.load(stored).of(manifest["path"].tolist())
-        answers[name] = linear_probe.out_of_sample(vectors, labels, groups, params.suspects.folds)
-    table = label_errors.ranked(manifest, classes, list(answers.values()))
+        vectors = embeddings.load(stored).select(manifest["path"].tolist())
+        answers[name] = linear_probe.predict_out_of_sample(vectors, labels, groups, params.suspects.folds)
+    table = label_errors.rank_label_errors(manifest, classes, list(answers.values()))
     decided = manifest.loc[label_corrections.holding(manifest, label_corrections.load()), "path"]
     table = table[~table["path"].isin(decided)]
     doubted = int((table["models_disagreeing"] == len(answers)).sum())

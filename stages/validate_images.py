@@ -40,8 +40,8 @@ def main(params: "Params") -> None:
     write_json(Path("metrics/validate_images.json"), facts)
     rows = pd.DataFrame({"label": list(counts), "images": list(counts.values())}).assign(dataset=dataset)
     write_csv(Path("plots/data/classes.csv"), rows)
-    studio = figures.Studio(dataset, fetched["origin"], params.plots.color, params.plots.dpi)
-    figures.class_distribution(studio, Path("plots/class_distribution.png"), counts)
+    studio = figures.FigureWriter(dataset, fetched["origin"], params.plots.color, params.plots.dpi)
+    figures.plot_class_distribution(studio, Path("plots/class_distribution.png"), counts)
     how = ", numbered in the order of text" if order["order"] == "text" else ""
     mended = {name: decided.counts[name] for name in ("relabelled", "dropped") if decided.counts[name]}
     how += "".join(f", {count} {name} by hand" for name, count in mended.items())

@@ -10,7 +10,9 @@ from realwaste.core import log
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split
-from realwaste.training import sweep, sweep_trials, training_loop
+from realwaste.training import sweep, sweep_trials
+from realwaste.training.cnn_recipe import CnnArchitecture, CnnRecipe
+from realwaste.training.schedule import Schedule
 
 EPOCHS, RATES = 6, [0.0001, 0.001, 0.01, 1e30]
 
@@ -20,11 +22,9 @@ def main() -> int:
     log.setup()
     table, *_ = manifest.scan(folder / "pictures")
     splits = split.stratified(table, train=0.6, val=0.2, test=0.2, seed=1)
-    schedule = training_loop.Schedule(EPOCHS, 8, 0.0, True, 3)
-    network, prune = {"batch_norm_momentum": 0.9}, "--prune" in sys.argv
-    job = sweep_trials.Sweep(
-        RATES, splits, folder / "pictures", 48, "memory", network, schedule, deterministic=True, prune=prune
-    )
+    schedule = Schedule(EPOCHS, 8, 0.0, True, 3)
+    recipe, prune = CnnRecipe(CnnArchitecture(48, 0.9), schedule), "--prune" in sys.argv
+    job = sweep_trials.Sweep(RATES, splits, folder / "pictures", recipe, deterministic=True, prune=prune)
     kept = folder / f"kept_{engine}"
     kept.mkdir(exist_ok=True)
     try:

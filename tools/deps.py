@@ -93,7 +93,7 @@ def rewrite(text: str) -> str:
         if (header := _STAGE.match(line)) and header[1] in stages:
             generated = _entries(stages[header[1]])
         key = _KEY.match(line)
-        if key or not line.startswith("    "):
+        if key or not line.startswith("    ") or line.startswith("    #"):
             skipping = bool(key and key[1] in generated)
             if skipping and key:
                 lines += _wrap(key[1], generated.pop(key[1]))

@@ -10,10 +10,11 @@ from realwaste.dataset.folds import split_by_groups
 from realwaste.dataset.labels import sample
 from realwaste.evaluation import linear_probe
 from realwaste.training import head_cross_validation
-from realwaste.training.finetune import HeadTrainer, Recipe
-from realwaste.training.training_loop import Schedule
+from realwaste.training.finetune import HeadTrainer
+from realwaste.training.finetune_recipe import FinetuneRecipe
+from realwaste.training.schedule import Schedule
 
-RECIPE = Recipe(2, 4, Schedule(1, 8, 0.02, True, 3), deterministic=True)
+RECIPE = FinetuneRecipe(2, 4, Schedule(1, 8, 0.02, True, 3), deterministic=True)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -44,14 +45,14 @@ def test_twenty_folds_of_three_images_a_class():
     found = head_cross_validation.repeated(vectors, labels, np.arange(6), HeadTrainer(RECIPE), folds=20, repeats=1)
     assert found["folds"] == 3
     assert 0 <= found["accuracy_least"] <= found["accuracy_mean"] <= 1
-    assert linear_probe.out_of_sample(vectors, labels, np.arange(6), 20).shape == (6, 2)
+    assert linear_probe.predict_out_of_sample(vectors, labels, np.arange(6), 20).shape == (6, 2)
 
 
 def test_one_image_a_class_is_no_cross_validation():
     vectors, labels = np.eye(3, dtype=np.float32), np.arange(3)
     assert head_cross_validation.repeated(vectors, labels, np.arange(3), HeadTrainer(RECIPE), folds=5, repeats=1) == {}
     with pytest.raises(UserError, match="two images at least"):
-        linear_probe.out_of_sample(vectors, labels, np.arange(3), 5)
+        linear_probe.predict_out_of_sample(vectors, labels, np.arange(3), 5)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

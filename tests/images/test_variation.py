@@ -14,7 +14,8 @@ from realwaste.images import reader
 from realwaste.images.augmented_views import Variation, View
 from realwaste.runtime import determinism, inference_engine
 from realwaste.training import finetune, head
-from realwaste.training.training_loop import Schedule
+from realwaste.training.finetune_recipe import FinetuneRecipe
+from realwaste.training.schedule import Schedule
 
 ALL = Variation(crop=0.5, stretch=0.5, color=0.4, background=0.5, degrade=0.5)
 
@@ -73,11 +74,11 @@ def test_any_picture_has_views(shape, value):
 def test_views_have_vectors_of_their_own_which_go_on_after_a_stop(extractor, photos, tmp_path, monkeypatch):
     root, paths = photos
     monkeypatch.setattr(local_extraction, "KEEP_EVERY", 1)
-    network = inference_engine.network(extractor, 2, policy="float32", engine="openvino")
+    network = inference_engine.compile_network(extractor, 2, policy="float32", engine="openvino")
 
     def embed(view, folder):
         kept = tmp_path / folder
-        return local_extraction.embed(network, root, paths, image_size=32, kept=kept, view=view).vectors
+        return local_extraction.embed(network, root, paths, image_size=32, checkpoint_dir=kept, view=view).vectors
 
     whole, other, plain = embed(View(ALL, 1), "whole"), embed(View(ALL, 2), "other"), embed(None, "plain")
     for one, two in ((whole, plain), (whole, other)):
@@ -110,14 +111,14 @@ def test_a_head_learns_from_views_and_is_validated_on_photographs(tmp_path):
     part = np.resize(["train", "train", "val"], 24)
     splits = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "split": part})
     stored, views = embeddings.load(tmp_path / "v"), embeddings.load_views(tmp_path / "v")
-    np.testing.assert_array_equal(stored.of(paths.tolist()), plain)
+    np.testing.assert_array_equal(stored.select(paths.tolist()), plain)
 
     def learned(*given):
         determinism.make_repeatable(1, deterministic=True)
         parts = finetune.vectors_of(splits, stored, *given)
         assert len(parts.train.labels) == 16 * (1 + len(given and given[0]))
         np.testing.assert_array_equal(parts.val.inputs, plain[part == "val"])
-        fitted, _ = finetune.fit_head(parts, finetune.Recipe(2, 16, Schedule(30, 8, 0.02, True, 1), True), 1)
+        fitted, _ = finetune.fit_head(parts, FinetuneRecipe(2, 16, Schedule(30, 8, 0.02, True, 1), True), 1)
         return np.mean(fitted.predict_on_batch(aside).argmax(axis=1) == labels)
 
     assert learned() < 0.7

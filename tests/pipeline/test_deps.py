@@ -28,7 +28,7 @@ def test_a_new_stage_needs_only_its_data():
     lines = text.splitlines()
     assert lines[3:5] == [
         "    deps:",
-        "      [data/manifest.csv, src/realwaste/core/files.py, src/realwaste/dataset/labels.py,",
+        "      [data/manifest.csv, src/realwaste/core/files.py, src/realwaste/core/keras_home,",
     ]
     assert lines[-2:] == ["    outs:", "      - a.py"]
     assert lines[-3].endswith("stages/split.py]")

@@ -81,7 +81,7 @@ def test_a_killed_stage_ends_as_an_undisturbed_one(pipeline, stage):
     began = time.monotonic()
     first = run(pipeline, *command)
     lasted = time.monotonic() - began
-    assert "goes on from where" not in first
+    assert "resumes from where" not in first
     undisturbed = _results(pipeline, stage)
     chance = random.Random(stage)
     for _ in range(KILLS[stage]):
@@ -106,7 +106,7 @@ def test_what_was_done_before_the_kill_is_not_done_again(pipeline, stage):
         time.sleep(0.02)
     process.kill()
     process.wait()
-    assert f"{stage} goes on from where" in run(pipeline, *command)
+    assert f"{stage} resumes from where" in run(pipeline, *command)
     assert _results(pipeline, stage) == undisturbed
 
 

@@ -84,7 +84,7 @@ def test_the_stages_that_are_heavy():
 def test_what_goes_on_after_a_kill_names_the_table_of_its_pictures_hashes():
     """For it stages/launcher/dependencies.py leaves the pictures themselves out."""
     files = {name: ROOT / f"{_module(name).replace('.', '/')}.py" for name in STAGES}
-    going_on = [name for name, file in files.items() if "resume.state" in file.read_text(encoding="utf-8")]
+    going_on = [name for name, file in files.items() if "resume.progress_folder" in file.read_text(encoding="utf-8")]
     assert set(going_on) == set(HEAVY)
     assert all({"data/images.csv", "data/splits.csv"} & set(STAGES[name]["deps"]) for name in going_on)
 

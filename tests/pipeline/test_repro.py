@@ -17,8 +17,8 @@ from benchmarks.parts.workspace import set_params
 from realwaste.core import machine
 from realwaste.evaluation import prediction_table
 from realwaste.models import image_predictions, model_file, session
-from realwaste.models.temperature_scaling import tempered
-from realwaste.runtime import precision
+from realwaste.models.probabilities import apply_temperature
+from realwaste.runtime import device
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +46,15 @@ def test_a_stage_ends_with_one_line(done):
 @pytest.mark.parametrize("model", ["cnn", "irv2", "densenet"])
 def test_what_was_tested_is_what_predict_answers(done, model):
     """Heads are tested on cached vectors, the CNN on pictures; whoever uses the saved file gets the same answers."""
-    classifier = session.opened(done / f"models/{model}.keras")
-    assert classifier.facts.precision == precision.resolve("auto")
+    classifier = session.open_session(done / f"models/{model}.keras")
+    assert classifier.facts.precision == device.resolve_precision("auto")
     table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
-    tested = tempered(prediction_table.probabilities_of(table), classifier.facts.temperature)
-    told = list(image_predictions.answers(classifier, [done / "data/raw" / path for path in table["path"]]))
+    tested = apply_temperature(prediction_table.probabilities_of(table), classifier.facts.temperature)
+    told = list(image_predictions.predict_images(classifier, [done / "data/raw" / path for path in table["path"]]))
     by_name = [{one.name: one.probability for one in answer.predictions} for answer in told]
     found = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])
     np.testing.assert_allclose(found, tested, atol=1e-4)
-    unlike = np.array([answer.unlike for answer in told], float)
+    unlike = np.array([answer.is_novel for answer in told], float)
     shares = {
         split: (unlike[table["split"] == split].mean(), (table["split"] == split).sum()) for split in ("val", "test")
     }
@@ -129,7 +129,7 @@ def test_every_number_and_picture_is_there(done):
     assert "What they cannot know, in outside" in page
     for model in ("cnn", "irv2", "densenet"):
         assert "Trained on generated pictures" in (done / f"models/{model}.md").read_text(encoding="utf-8")
-        facts = model_file.facts_of(done / f"models/{model}.keras")
+        facts = model_file.read_facts(done / f"models/{model}.keras")
         assert facts.classes == tuple(sorted(metrics["split"]["classes"]["test"]))
         assert (facts.name, facts.image_size, facts.dataset) == (model, 32, "synthetic")
         assert facts.temperature == metrics["evaluate"][model]["temperature"] > 0

@@ -20,9 +20,10 @@ from realwaste.core.files import write_csv
 from realwaste.dataset import manifest
 from realwaste.embedding import local_extraction
 from realwaste.models import cnn, feature_extractor
-from realwaste.runtime import array_file, determinism, inference_engine, library_versions, resume
+from realwaste.runtime import array_file, determinism, inference_engine, resume
 from realwaste.training import checkpoint, training_loop
 from realwaste.training.samples import Samples
+from realwaste.training.schedule import Schedule
 from stages.launcher import dependencies
 
 
@@ -38,7 +39,7 @@ def _samples(count: int) -> Samples:
 def _fit(path, policy="float32", rate=0.001, live=None):
     determinism.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    schedule = training_loop.Schedule(5, 8, rate, True, 3, policy)
+    schedule = Schedule(5, 8, rate, True, 3, policy)
     trained = training_loop.fit(model, _samples(40), _samples(10), schedule, checkpoint=path, live=live)
     return model.get_weights(), trained
 
@@ -102,7 +103,7 @@ def test_a_validation_loss_that_is_no_number_ends_a_training_whether_it_was_stop
         determinism.make_repeatable(3, deterministic=True)
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
         train, val = (Samples(np.full((8, 4), value, np.float32), np.arange(8) % 2) for value in (1, np.nan))
-        schedule = training_loop.Schedule(4, 4, 0.01, True, 3, patience=patience)
+        schedule = Schedule(4, 4, 0.01, True, 3, patience=patience)
         trained = training_loop.fit(model, train, val, schedule, checkpoint=path, silent=True)
         return model.get_weights(), trained
 
@@ -124,7 +125,7 @@ def test_history_is_told_after_each_epoch_and_by_a_resumed_run_as_a_whole(tmp_pa
 
     def run():
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
-        schedule = training_loop.Schedule(3, 8, rate, True, 3)
+        schedule = Schedule(3, 8, rate, True, 3)
         return training_loop.fit(
             model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t", live=told.append
         )
@@ -215,7 +216,7 @@ def inputs(tmp_path, monkeypatch):
 def test_state_waits_for_the_same_work_alone(inputs, tmp_path, monkeypatch):
     def left(facts):
         try:
-            with resume.state("s", facts, inputs) as folder:
+            with resume.progress_folder("s", facts, inputs) as folder:
                 found = [path.name for path in folder.iterdir()]
                 (folder / "x").write_text("x")
                 raise StoppedError
@@ -228,7 +229,7 @@ def test_state_waits_for_the_same_work_alone(inputs, tmp_path, monkeypatch):
     assert left({"rate": 1}) == [], "what the other work left was cleared away"
     inputs[0].write_text("b")
     assert left({"rate": 1}) == [], "another split"
-    monkeypatch.setattr(library_versions, "version", lambda library: "9.9")
+    monkeypatch.setattr(determinism, "version", lambda library: "9.9")
     assert left({"rate": 1}) == [], "other libraries"
     assert left({"rate": 1}) == ["x"]
     assert len(list((tmp_path / "state/s").iterdir())) == 1
@@ -265,7 +266,7 @@ def test_a_killed_stage_goes_on_by_its_own_dependencies(checkout, changed, resum
 
     def progress(rate):
         write_csv(Path("data/manifest.csv"), manifest.scan(Path("data/raw"))[0])
-        with suppress(StoppedError), resume.state("s", {"rate": rate}, dependencies.files("s")) as folder:
+        with suppress(StoppedError), resume.progress_folder("s", {"rate": rate}, dependencies.files("s")) as folder:
             found = [path.name for path in folder.iterdir()]
             (folder / "epoch").touch()
             raise StoppedError
@@ -280,7 +281,7 @@ def test_a_killed_stage_goes_on_by_its_own_dependencies(checkout, changed, resum
 
 
 def test_state_goes_when_the_stage_ends(inputs, tmp_path):
-    with resume.state("s", {}, inputs) as folder:
+    with resume.progress_folder("s", {}, inputs) as folder:
         (folder / "x").write_text("x")
     assert list((tmp_path / "state").iterdir()) == []
 
@@ -293,7 +294,7 @@ def test_an_embedding_goes_on_bit_for_bit(images, tmp_path, monkeypatch):
     kept = tmp_path / "kept"
     kept.mkdir()
 
-    network = inference_engine.network(extractor, 2, policy="float32", engine="openvino")
+    network = inference_engine.compile_network(extractor, 2, policy="float32", engine="openvino")
     whole = local_extraction.embed(network, root, paths, image_size=32).vectors
     calls = []
 
@@ -305,7 +306,7 @@ def test_an_embedding_goes_on_bit_for_bit(images, tmp_path, monkeypatch):
 
     def run() -> np.ndarray:
         return np.asarray(
-            local_extraction.embed(replace(network, run=counted), root, paths, image_size=32, kept=kept).vectors
+            local_extraction.embed(replace(network, run=counted), root, paths, image_size=32, checkpoint_dir=kept).vectors
         )
 
     with pytest.raises(StoppedError):

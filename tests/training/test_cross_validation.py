@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from realwaste.training import head_cross_validation
-from realwaste.training.finetune import HeadTrainer, Recipe
-from realwaste.training.training_loop import Schedule
+from realwaste.training.finetune import HeadTrainer
+from realwaste.training.finetune_recipe import FinetuneRecipe
+from realwaste.training.schedule import Schedule
 
-RECIPE = Recipe(2, 8, Schedule(12, 8, 0.02, True, 3), deterministic=True)
+RECIPE = FinetuneRecipe(2, 8, Schedule(12, 8, 0.02, True, 3), deterministic=True)
 
 
 @pytest.fixture(scope="module")

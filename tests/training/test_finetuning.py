@@ -7,10 +7,10 @@ import pytest
 
 from realwaste.core.errors import UserError
 from realwaste.embedding import embeddings, local_extraction
-from realwaste.evaluation.cost import measure
+from realwaste.evaluation.architecture import measure_cost
 from realwaste.models import model_file, session
 from realwaste.models.model_file import Classifier, Facts
-from realwaste.runtime.inference_engine import network
+from realwaste.runtime.inference_engine import compile_network
 from realwaste.training import head
 
 
@@ -26,7 +26,7 @@ def photos(images):
 
 
 def _network(model, rows, policy="float32", engine="openvino"):
-    return network(model, rows, policy=policy, engine=engine)
+    return compile_network(model, rows, policy=policy, engine=engine)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
@@ -40,12 +40,12 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, ext
     about = Facts("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
     model_file.save(tmp_path / "whole.keras", Classifier(head.join(extractor, classifier), about))
     whole = model_file.load(tmp_path / "whole.keras")
-    asked = session.opened(tmp_path / "whole.keras", inference=engine, rows=2)
+    asked = session.open_session(tmp_path / "whole.keras", inference=engine, batch_size=2)
     files = [root / path for path in paths]
-    (by_vectors, _), (by_pictures, _) = asked.of_files(files, vectors.of(paths)), asked.of_files(files)
+    (by_vectors, _), (by_pictures, _) = asked.predict_files(files, vectors.select(paths)), asked.predict_files(files)
     assert np.ptp(by_vectors, axis=0).max() > 0.02, "answers that are all alike prove nothing"
     np.testing.assert_array_equal(by_vectors, by_pictures)
-    facts = measure(whole.model, asked, tmp_path / "whole.keras", root / paths[0], repeats=2)
+    facts = measure_cost(whole.model, asked, tmp_path / "whole.keras", root / paths[0], repeats=2)
     assert facts["trainable_parameters"] == 1280 * 16 + 16 + 16 * 2 + 2
     assert facts["latency_ms"] > 0
 
@@ -57,12 +57,12 @@ def test_vectors_do_not_depend_on_the_batch_size_and_come_in_order(extractor, ph
     )
     np.testing.assert_allclose(together.vectors, in_twos.vectors, atol=1e-5)
     backwards = paths[::-1]
-    np.testing.assert_array_equal(in_twos.of(backwards), in_twos.vectors[::-1])
+    np.testing.assert_array_equal(in_twos.select(backwards), in_twos.vectors[::-1])
 
 
 def test_an_unknown_path_is_not_answered_with_another_vector():
     with pytest.raises(KeyError):
-        embeddings.Embeddings(np.array(["a"]), np.zeros((1, 2), np.float32)).of(["b"])
+        embeddings.Embeddings(np.array(["a"]), np.zeros((1, 2), np.float32)).select(["b"])
 
 
 def test_vectors_that_are_not_finite_are_refused(photos):

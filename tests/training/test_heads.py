@@ -11,17 +11,18 @@ import pytest
 from conftest import picture
 
 from realwaste.evaluation import grad_cam
+from realwaste.images.augment import Augment
 from realwaste.models import model_file, session
-from realwaste.models.augmentation import Augment
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.runtime.fused_layers import HEAD
 from realwaste.training import finetune, head, head_cross_validation
-from realwaste.training.finetune import HeadTrainer, Parts, Recipe
+from realwaste.training.finetune import HeadTrainer, Parts
+from realwaste.training.finetune_recipe import FinetuneRecipe, LastLayers
 from realwaste.training.samples import Samples
+from realwaste.training.schedule import Schedule
 from realwaste.training.training_history import METRICS
-from realwaste.training.training_loop import Schedule
 
-ONE = Recipe(2, 8, Schedule(4, 8, 0.02, True, 3), deterministic=True, dropout=0.2)
+ONE = FinetuneRecipe(2, 8, Schedule(4, 8, 0.02, True, 3), deterministic=True, dropout=0.2)
 THREE = replace(ONE, heads=3)
 
 
@@ -95,7 +96,7 @@ def test_it_is_saved_and_answers_by_vectors_and_by_pictures_alike(policy, tmp_pa
     about = Facts("irv2", ("a", "b"), 64, "drawn", "MobileNetV2", "random", precision=policy)
     model_file.save(file, Classifier(whole, about))
     pixels = np.stack([picture(number, 64, 64) for number in range(3)])
-    asked = session.opened(file, inference="openvino", rows=3)
+    asked = session.open_session(file, inference="openvino", batch_size=3)
     answers, features = asked(pixels)
     assert head.is_enough(model_file.load(file).model)
     np.testing.assert_array_equal(asked.classify(features), answers)
@@ -146,8 +147,10 @@ def test_its_backbones_end_may_learn_on(tmp_path):
 
     vectors = backbone().predict_on_batch(pixels)
     samples = [Samples(own, labels) for own in (vectors, pixels)]
-    end = finetune.End(1, Schedule(2, 8, 0.001, True, 3), Augment(), backbone)
-    recipe = replace(THREE, end=end)
-    whole, trained = finetune.fit(recipe, Parts(samples[0], samples[0]), Parts(samples[1], samples[1]), 3, tmp_path)
+    recipe = replace(THREE, last_layers=LastLayers(1, Schedule(2, 8, 0.001, True, 3), Augment()))
+    vectors_parts, pictures = (Parts(own, own) for own in samples)
+    whole, trained = finetune.fit(
+        recipe, vectors_parts, 3, pictures=pictures, build_backbone=backbone, checkpoint_dir=tmp_path
+    )
     assert trained.history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
     assert len(whole.trainable_weights) == 2 + 3 * 4

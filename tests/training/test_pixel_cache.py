@@ -12,6 +12,7 @@ from realwaste.models import cnn
 from realwaste.runtime import determinism
 from realwaste.training import batches, pixel_cache, samples, training_loop
 from realwaste.training.samples import Samples
+from realwaste.training.schedule import Schedule
 
 GB = 10**9
 
@@ -75,7 +76,7 @@ def test_each_picture_is_decoded_once_unless_nothing_is_kept(files, tmp_path, mo
         train = Samples(pixel_cache.decoded(files, 16, cache, tmp_path), labels)
         determinism.make_repeatable(1, deterministic=True)
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
-        training_loop.fit(model, train, train, training_loop.Schedule(2, 8, 0.001, True, 1))
+        training_loop.fit(model, train, train, Schedule(2, 8, 0.001, True, 1))
         weights[cache] = model.get_weights()
         assert len(read) == (4 * 20 if cache == "none" else 20)
     for cache in ("disk", "none"):

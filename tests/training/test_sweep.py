@@ -10,7 +10,9 @@ from realwaste.core.errors import DivergedError
 from realwaste.models import cnn
 from realwaste.runtime import determinism
 from realwaste.training import sweep_table, sweep_trials, training_loop
+from realwaste.training.cnn_recipe import CnnArchitecture, CnnRecipe
 from realwaste.training.samples import Samples
+from realwaste.training.schedule import Schedule
 
 
 def _table(**losses_of):
@@ -62,9 +64,9 @@ def test_a_rate_learns_what_it_learns_alone_whatever_was_tried_before_it(optimiz
     rng = np.random.default_rng(0)
     labels = np.arange(12) % 2
     train = Samples(rng.integers(0, 256, (12, 16, 16, 3), dtype=np.uint8), labels)
-    schedule = training_loop.Schedule(2, 4, 0.0, True, 3, dtype_policy=policy, optimizer=optimizer)
+    schedule = Schedule(2, 4, 0.0, True, 3, dtype_policy=policy, optimizer=optimizer)
     splits = pd.DataFrame({"path": map(str, range(12)), "label": labels.astype(str), "split": "train"})
-    job = sweep_trials.Sweep([], splits, tmp_path, 16, "memory", {"batch_norm_momentum": 0.9}, schedule, True)
+    job = sweep_trials.Sweep([], splits, tmp_path, CnnRecipe(CnnArchitecture(16, 0.9), schedule), True)
     own = sweep_trials.Trials(job, train, train)
     found = [own.fit(rate, checkpoint=tmp_path / sweep_table.named(rate)) for rate in (1e30, 0.01, 0.001)]
 

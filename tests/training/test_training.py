@@ -6,13 +6,13 @@ import pytest
 from conftest import picture
 
 from benchmarks.parts.child import ROOT
+from realwaste.images.augment import Augment
 from realwaste.models import cnn
-from realwaste.models.augmentation import Augment
 from realwaste.runtime import determinism, fused_layers
 from realwaste.training import batches, training_history, training_loop
 from realwaste.training.checkpoint import Checkpoint
 from realwaste.training.samples import Samples
-from realwaste.training.training_loop import Schedule
+from realwaste.training.schedule import Schedule
 
 
 def _samples(count: int, size: int = 16) -> Samples:
@@ -93,7 +93,7 @@ def _first_kernel_moved(optimizer=None):
     keras.utils.set_random_seed(0)
     layer = keras.layers.Dense(8, activation="relu", name="first")
     model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(2, activation="softmax")])
-    twin = fused_layers.twin(model, "mixed_float16", to_train=True)
+    twin = fused_layers.fuse(model, "mixed_float16", for_training=True)
     training_loop.compile_for_training(twin, Schedule(4, 8, 0.01, False, 1, dtype_policy="mixed_float16"), 1)
     if optimizer is not None:
         twin.compile(optimizer, loss="sparse_categorical_crossentropy")

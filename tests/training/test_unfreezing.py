@@ -5,13 +5,14 @@ import tensorflow as tf
 from keras import layers
 
 from realwaste.core.errors import UserError
+from realwaste.images.augment import Augment
 from realwaste.models import feature_extractor
-from realwaste.models.augmentation import Augment
 from realwaste.runtime import determinism, fused_layers
 from realwaste.training import finetune, head, training_history, training_loop
 from realwaste.training.finetune import Parts
+from realwaste.training.finetune_recipe import FinetuneRecipe, LastLayers
 from realwaste.training.samples import Samples
-from realwaste.training.training_loop import Schedule
+from realwaste.training.schedule import Schedule
 from realwaste.training.unfreezing import unfreeze
 
 SIZE = 32
@@ -65,7 +66,7 @@ def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy)
     classifiers[1].set_weights(classifiers[0].get_weights())
     for network in (ours, theirs):
         unfreeze(network, 3)
-    learning = fused_layers.twin(classifiers[0], policy, to_train=True)
+    learning = fused_layers.fuse(classifiers[0], policy, for_training=True)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
     training_loop.compile_for_training(learning, Schedule(1, 4, 0.001, True, 1), 1)
     graph = tf.function(learning.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph
@@ -121,10 +122,10 @@ def _fit(parts, *, epochs=3, policy="float32", checkpoint=None, seed=1):
     vectors, pictures = parts
     determinism.make_repeatable(seed, deterministic=True)
     network = _backbone()
-    classifier, first = finetune.fit_head(vectors, finetune.Recipe(2, 8, FIRST, True), seed)
+    classifier, first = finetune.fit_head(vectors, FinetuneRecipe(2, 8, FIRST, True), seed)
     second = Schedule(epochs, 8, 0.0005, True, seed, policy)
-    end = finetune.End("second", second, Augment(flip=True, color=0.2), lambda: network)
-    whole, trained = finetune.fit_end(classifier, pictures, end, checkpoint=checkpoint)
+    last_layers = LastLayers("second", second, Augment(flip=True, color=0.2))
+    whole, trained = finetune.fit_last_layers(classifier, network, pictures, last_layers, checkpoint=checkpoint)
     return whole, training_history.joined(first, trained)
 
 
@@ -180,7 +181,7 @@ def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
 
 def test_the_twin_trains_the_same_part_and_answers_in_float32(parts):
     whole, _ = _fit(parts, epochs=1)
-    twin = fused_layers.twin(whole, "mixed_bfloat16")
+    twin = fused_layers.fuse(whole, "mixed_bfloat16")
     assert [weight.shape for weight in twin.trainable_weights] == [weight.shape for weight in whole.trainable_weights]
     assert twin(parts[1].val.inputs[:2]).dtype == "float32"
     assert twin.get_layer("head").layers[-1].compute_dtype == "float32"

@@ -8,6 +8,7 @@ from benchmarks.parts.peers.loop import Makers, Way
 from realwaste.models import cnn, feature_extractor
 from realwaste.runtime import determinism, fused_layers, inference_engine
 from realwaste.training import training_loop
+from realwaste.training.schedule import Schedule
 
 POLICIES = {"here, float32": "float32", "here, bfloat16": "mixed_bfloat16"}
 
@@ -19,7 +20,9 @@ def inference(name: str, size: int, rows: int) -> Makers:
     pictures = _pictures(rows, size)
 
     def ours(policy: str) -> Way:
-        network = inference_engine.network(plain, rows, policy=policy, engine=inference_engine.resolve("auto", policy))
+        network = inference_engine.compile_network(
+            plain, rows, policy=policy, engine=inference_engine.resolve_engine("auto", policy)
+        )
         return lambda: network(pictures)
 
     return {"Keras, float32": lambda: lambda: plain.predict_on_batch(pictures)} | {
@@ -36,8 +39,8 @@ def training(size: int, rows: int, classes: int) -> Makers:
         return lambda: network.train_on_batch(pictures, labels)
 
     def ours(policy: str) -> Way:
-        schedule = training_loop.Schedule(1, rows, 0.001, True, 42, dtype_policy=policy)
-        twin = fused_layers.twin(cnn.build(size, classes, batch_norm_momentum=0.9), policy, to_train=True)
+        schedule = Schedule(1, rows, 0.001, True, 42, dtype_policy=policy)
+        twin = fused_layers.fuse(cnn.build(size, classes, batch_norm_momentum=0.9), policy, for_training=True)
         training_loop.compile_for_training(twin, schedule, 1)
         return step(twin)
 

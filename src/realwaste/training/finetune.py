@@ -10,13 +10,15 @@ import pandas as pd
 
 from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.models.augmentation import Augment, augmented
+from realwaste.models.augmentation import add_augmentation
 from realwaste.runtime import fused_layers
 from realwaste.runtime.determinism import make_repeatable
 from realwaste.training import batches, head, samples, training_history, training_loop, unfreezing
+from realwaste.training.finetune_recipe import FinetuneRecipe, LastLayers
 from realwaste.training.samples import Samples
+from realwaste.training.schedule import Schedule
 from realwaste.training.training_history import Training
-from realwaste.training.training_loop import CompiledTraining, Schedule
+from realwaste.training.training_loop import CompiledTraining
 
 _DERIVED = 2**31  # no seed of params.yaml is as large
 
@@ -29,48 +31,11 @@ class Parts:
     val: Samples
 
 
-@dataclass(frozen=True)
-class End:
-    """The second phase, in which the end of the backbone learns with the head.
-
-    Attributes:
-        layers: which ones, as of unfreezing.unfreeze.
-        schedule: of this phase; its seed gives way to that of the training.
-        backbone: builds the frozen backbone anew, since each training changes one.
-    """
-
-    layers: int | str
-    schedule: Schedule
-    augment: Augment
-    backbone: Callable[[], keras.Model]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a classifier is fine-tuned.
-
-    Attributes:
-        schedule: of the head; its seed gives way to that of the training.
-        deterministic: as of realwaste.runtime.determinism.
-        dropout: of the head, as of head.build.
-        heads: of which the answer is the mean; each begins and is shuffled otherwise.
-        end: the second phase; None for none.
-    """
-
-    classes: int
-    dense_units: int
-    schedule: Schedule
-    deterministic: bool
-    dropout: float = 0.0
-    heads: int = 1
-    end: End | None = None
-
-
 def vectors_of(splits: pd.DataFrame, vectors: Embeddings, views: Sequence[Embeddings] = ()) -> Parts:
     """Cached vectors of the images in `splits`; to learn from, those of their views too, all in memory then."""
-    train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
+    train, val = (Samples(vectors.select(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
     if views:
-        inputs = np.concatenate([found.of(paths_of(splits, "train"))[:] for found in (vectors, *views)])
+        inputs = np.concatenate([found.select(paths_of(splits, "train"))[:] for found in (vectors, *views)])
         train = Samples(inputs, np.tile(train.labels, 1 + len(views)))
     return Parts(train, val)
 
@@ -81,22 +46,33 @@ def pictures_of(splits: pd.DataFrame, root: Path, size: int) -> Parts:
     return Parts(train, val)
 
 
-def fit(recipe: Recipe, vectors: Parts, pictures: Parts | None, seed: int, kept: Path) -> tuple[keras.Model, Training]:
-    """A head alone; with its backbone where that has learned too.
+def fit(
+    recipe: FinetuneRecipe,
+    vectors: Parts,
+    seed: int,
+    *,
+    pictures: Parts | None = None,
+    build_backbone: Callable[[], keras.Model] | None = None,
+    checkpoint_dir: Path | None = None,
+) -> tuple[keras.Model, Training]:
+    """The head alone; joined with its backbone where the recipe trains the last layers too.
 
     Args:
-        pictures: for the second phase, else None.
-        kept: a folder for the state of the second phase after each epoch, to go on from if there is one.
+        pictures, build_backbone: for the second phase, which changes the backbone that it is given.
+        checkpoint_dir: where the second phase saves its state after each epoch, and resumes from it.
     """
     fitted, first = fit_head(vectors, recipe, seed)
-    if recipe.end is None or pictures is None:
+    if recipe.last_layers is None or pictures is None or build_backbone is None:
         return fitted, first
-    end = replace(recipe.end, schedule=replace(recipe.end.schedule, seed=seed))
-    whole, second = fit_end(fitted, pictures, end, checkpoint=kept / f"seed_{seed}")
-    return whole, training_history.joined(first, second)
+    last_layers = replace(recipe.last_layers, schedule=replace(recipe.last_layers.schedule, seed=seed))
+    checkpoint = checkpoint_dir and checkpoint_dir / f"seed_{seed}"
+    classifier, second = fit_last_layers(fitted, build_backbone(), pictures, last_layers, checkpoint=checkpoint)
+    return classifier, training_history.joined(first, second)
 
 
-def fit_head(vectors: Parts, recipe: Recipe, seed: int, *, silent: bool = False) -> tuple[keras.Model, Training]:
+def fit_head(
+    vectors: Parts, recipe: FinetuneRecipe, seed: int, *, silent: bool = False
+) -> tuple[keras.Model, Training]:
     """The first phase: a new head, fitted to vectors; of several, their mean, and the mean of their figures."""
     return HeadTrainer(recipe).fit(vectors, seed, silent=silent)
 
@@ -108,7 +84,7 @@ class HeadTrainer:
     bits as fit_head.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: FinetuneRecipe) -> None:
         self.recipe = recipe
         self._compiled: CompiledTraining | None = None
 
@@ -133,7 +109,7 @@ class HeadTrainer:
         recipe, width = self.recipe, vectors.train.inputs.shape[1]
         make_repeatable(schedule.seed, deterministic=recipe.deterministic)
         new = head.build(width, recipe.dense_units, recipe.classes, recipe.dropout)
-        twin = fused_layers.twin(new, schedule.dtype_policy, to_train=True)
+        twin = fused_layers.fuse(new, schedule.dtype_policy, for_training=True)
         if self._compiled is None:
             steps = batches.steps(len(vectors.train.labels), schedule.batch_size)
             self._compiled = CompiledTraining(twin, schedule, steps)
@@ -148,18 +124,24 @@ def seed_of_head(seed: int, number: int) -> int:
     return _DERIVED + int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % _DERIVED
 
 
-def fit_end(
-    fitted: keras.Model, pictures: Parts, end: End, *, checkpoint: Path | None = None
+def fit_last_layers(
+    fitted: keras.Model,
+    backbone: keras.Model,
+    pictures: Parts,
+    last_layers: LastLayers,
+    *,
+    checkpoint: Path | None = None,
 ) -> tuple[keras.Model, Training]:
-    """The second phase: the whole classifier, of which the head and the backbone's end learn on.
+    """The second phase: join head and backbone, and train the head and the last layers of the backbone.
 
     With a head that starts at random the first steps would undo what the backbone knows; this one has been fitted.
 
     Args:
-        checkpoint: as of fitting.fit.
+        fitted: the head after the first phase.
+        checkpoint: as of training_loop.fit.
     """
-    backbone = end.backbone()
-    unfreezing.unfreeze(backbone, end.layers)
+    unfreezing.unfreeze(backbone, last_layers.unfreeze)
     classifier = head.join(backbone, fitted)
-    changing = augmented(classifier, end.augment)
-    return classifier, training_loop.fit(changing, pictures.train, pictures.val, end.schedule, checkpoint=checkpoint)
+    changing = add_augmentation(classifier, last_layers.augment)
+    schedule = last_layers.schedule
+    return classifier, training_loop.fit(changing, pictures.train, pictures.val, schedule, checkpoint=checkpoint)

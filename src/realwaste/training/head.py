@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from realwaste.core.files import replacing
 from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.models import novelty, temperature_scaling, test_time_augmentation
+from realwaste.models import novelty, test_time_augmentation
 from realwaste.models.model_file import Classifier
 from realwaste.models.novelty import Novelty
+from realwaste.models.probabilities import fit_temperature
 from realwaste.models.session import Session
 from realwaste.runtime.fused_layers import HEAD
 
@@ -114,9 +115,9 @@ def measured(
         vectors: cached ones, by which it is asked where the head is enough.
     """
     paths = paths_of(splits, "val")
-    known = vectors.of(paths) if is_enough(classifier.model) else None
-    answers, _ = asked.of_files([root / path for path in paths], known)
-    temperature = temperature_scaling.fitted_temperature(labels_of(splits, "val"), answers)
+    known = vectors.select(paths) if is_enough(classifier.model) else None
+    answers, _ = asked.predict_files([root / path for path in paths], known)
+    temperature = fit_temperature(labels_of(splits, "val"), answers)
     found = novelty_of(classifier.model, asked, vectors, root, splits)
     return replace(classifier, facts=replace(classifier.facts, temperature=temperature), novelty=found)
 
@@ -128,13 +129,13 @@ def novelty_of(
 
     Their cached vectors are its features unless its backbone has learned.
     """
-    frozen = is_enough(test_time_augmentation.single(model))
+    frozen = is_enough(test_time_augmentation.single_view_model(model))
 
     def features(part: str) -> NDArray[np.float32]:
         paths = paths_of(splits, part)
-        chosen = [paths[row] for row in novelty.sample(len(paths))]
+        chosen = [paths[row] for row in novelty.sample_indices(len(paths))]
         if frozen:
-            return np.asarray(vectors.of(chosen)[:])
-        return asked.of_files([root / path for path in chosen])[1]
+            return np.asarray(vectors.select(chosen)[:])
+        return asked.predict_files([root / path for path in chosen])[1]
 
-    return novelty.fitted(features("train"), features("val"))
+    return novelty.fit(features("train"), features("val"))

@@ -14,7 +14,7 @@ from realwaste.training.sweep_trials import Sweep, Tried
 
 def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> Tried:
     """As realwaste.training.sweep.Try; `prune`, which needs rates side by side, has no effect."""
-    train, val, cache = pictures(job.splits, job.root, job.image_size, job.cache)
+    train, val, cache = pictures(job.splits, job.root, job.recipe.architecture.image_size, job.recipe.cache)
     own = sweep_trials.Trials(job, train, val)
     done: list[pd.DataFrame] = []
     for rate in job.rates:

@@ -19,7 +19,7 @@ from realwaste.cluster import connection, waiting, worker_environment
 from realwaste.core.errors import UserError
 from realwaste.core.files import read_csv, write_csv
 from realwaste.core.log import logger
-from realwaste.runtime import library_versions
+from realwaste.runtime import determinism
 from realwaste.training import sweep_table, sweep_trials
 from realwaste.training.samples import pictures
 from realwaste.training.sweep_trials import Sweep, Tried
@@ -38,7 +38,7 @@ class Work:
     kept: Path
     threads: int
     side_by_side: int
-    versions: dict[str, str] = field(default_factory=library_versions.versions)
+    versions: dict[str, str] = field(default_factory=determinism.library_versions)
 
 
 def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> Tried:
@@ -53,15 +53,15 @@ def try_all(job: Sweep, *, kept: Path, live: Callable[[pd.DataFrame], None]) -> 
             often; nothing came for a long time.
     """
     untried = [rate for rate in job.rates if not sweep_trials.finished(kept, rate).is_file()]
-    caches = [job.cache]
+    caches = [job.recipe.cache]
     with connection.connected():
         if untried:
-            nodes = connection.cores() or [1]
+            nodes = connection.cores_per_node() or [1]
             threads = max(1, min(*nodes, sum(nodes) // len(untried)))
             at_once = min(len(untried), max(nodes) // threads)
             work = Work(replace(job, root=job.root.absolute()), kept.absolute(), threads, at_once)
             logger.info("%d rates on %d nodes, %d threads each", len(untried), len(nodes), threads)
-            news = waiting.results_of(partial(_run, work, untried), "epochs of the sweep")
+            news = waiting.stream_results(partial(_run, work, untried), "epochs of the sweep")
             caches += _followed(news, job, kept, live)
     table = pd.concat([read_csv(sweep_trials.finished(kept, rate)) for rate in job.rates], ignore_index=True)
     return Tried(table, max(caches, key=_CACHES.index))
@@ -73,7 +73,7 @@ def _followed(news: Iterable[News], job: Sweep, kept: Path, live: Callable[[pd.D
     caches, places = [], {}
     for rate, said, is_done in news:
         if "refused" in said:
-            raise worker_environment.unpacked(said["refused"])
+            raise worker_environment.error_from_text(said["refused"])
         places[sweep_table.named(rate)] = said["node"][:8]
         history = pd.DataFrame(said["history"])
         tables[rate] = sweep_table.rows(rate, history).assign(seconds=said["seconds"])
@@ -105,7 +105,7 @@ def _run(work: Work, untried: list[float], tell: Callable[[News], None]) -> None
             self.tell((trial.config["rate"], trial.last_result, True))
 
     job = work.job
-    halving = tune.schedulers.ASHAScheduler(time_attr="epoch", max_t=job.schedule.epochs + 1, grace_period=1)
+    halving = tune.schedulers.ASHAScheduler(time_attr="epoch", max_t=job.recipe.schedule.epochs + 1, grace_period=1)
     with TemporaryDirectory(prefix="tune-", dir=work.kept) as records:
         results = tune.Tuner(
             tune.with_resources(tune.with_parameters(_trial, work=work), {"cpu": work.threads}),
@@ -135,25 +135,27 @@ def _trial(config: dict[str, Any], work: Work) -> None:
     try:
         _tried(config["rate"], work)
     except UserError as error:
-        last = work.job.schedule.epochs + 1
-        tune.report({"refused": worker_environment.packed(error), "val_loss": np.inf, "epoch": last})
+        last = work.job.recipe.schedule.epochs + 1
+        tune.report({"refused": worker_environment.error_to_text(error), "val_loss": np.inf, "epoch": last})
 
 
 def _tried(rate: float, work: Work) -> None:
     from ray import tune  # noqa: PLC0415 - an extra
 
     job, began = work.job, time.perf_counter()
-    worker_environment.require_seen(job.root, work.kept)
+    worker_environment.require_folders(job.root, work.kept)
     worker_environment.match_sender(
-        work.versions, seed=job.schedule.seed, deterministic=job.deterministic, threads=work.threads
+        work.versions, seed=job.recipe.schedule.seed, deterministic=job.deterministic, threads=work.threads
     )
-    train, val, cache = pictures(job.splits, job.root, job.image_size, job.cache, side_by_side=work.side_by_side)
+    recipe, side_by_side = job.recipe, work.side_by_side
+    size = recipe.architecture.image_size
+    train, val, cache = pictures(job.splits, job.root, size, recipe.cache, side_by_side=side_by_side)
 
     def report(history: pd.DataFrame, seconds: float, line: str | None, epoch: int) -> None:
         loss = float(history["val_loss"].iloc[-1])
         about = {"history": history.to_dict("list"), "seconds": seconds, "line": line, "cache": cache}
         ranked = {"epoch": epoch, "val_loss": loss if np.isfinite(loss) else np.inf}
-        tune.report(about | ranked | {"node": worker_environment.node()})
+        tune.report(about | ranked | {"node": worker_environment.node_id()})
 
     def live(history: pd.DataFrame) -> None:
         report(history, time.perf_counter() - began, None, len(history))
@@ -161,4 +163,4 @@ def _tried(rate: float, work: Work) -> None:
     own = sweep_trials.Trials(job, train, val)
     trained = own.fit(rate, checkpoint=sweep_trials.checkpoint(work.kept, rate), live=live)
     # An epoch that is none: by the last one the scheduler may have ended the trial.
-    report(trained.history, trained.seconds, trained.line(), job.schedule.epochs + 1)
+    report(trained.history, trained.seconds, trained.line(), job.recipe.schedule.epochs + 1)

@@ -32,6 +32,6 @@ def of(engine: str) -> Try:
         from realwaste.cluster import connection  # noqa: PLC0415 - an extra
         from realwaste.training import ray_sweep  # noqa: PLC0415 - an extra
 
-        connection.require()
+        connection.require_ray()
         return ray_sweep.try_all
     return local_sweep.try_all

@@ -1,10 +1,9 @@
 """Trials of a learning-rate sweep: the CNN at each rate, from the same weights, on the same batches in one order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import keras
 import pandas as pd
@@ -13,6 +12,7 @@ from realwaste.dataset.labels import classes_of
 from realwaste.models import cnn
 from realwaste.runtime import determinism, fused_layers
 from realwaste.training import batches, training_history, training_loop
+from realwaste.training.cnn_recipe import CnnRecipe
 from realwaste.training.samples import Samples
 from realwaste.training.sweep_table import named
 from realwaste.training.training_loop import CompiledTraining
@@ -24,19 +24,14 @@ class Sweep:
 
     Attributes:
         splits: path, label and split of each image under `root`.
-        cache: of the decoded pictures, see realwaste.training.pixel_cache.
-        network: arguments of cnn.build.
-        schedule: of every trial, but for its learning rate.
+        recipe: of every trial, but for its learning rate.
         prune: end rates early that fall behind.
     """
 
     rates: Sequence[float]
     splits: pd.DataFrame
     root: Path
-    image_size: int
-    cache: str
-    network: Mapping[str, Any]
-    schedule: training_loop.Schedule
+    recipe: CnnRecipe
     deterministic: bool
     prune: bool = False
 
@@ -70,19 +65,19 @@ class Trials:
         twin = self._compiled.twin
         self._compiled.restart(twin.weights, self._draw().weights)
         twin.optimizer.learning_rate = rate
-        schedule = replace(self.sweep.schedule, learning_rate=rate)
+        schedule = replace(self.sweep.recipe.schedule, learning_rate=rate)
         return training_loop.fit_twin(twin, self.train, self.val, schedule, checkpoint=checkpoint, live=live)
 
     def _draw(self) -> keras.Model:
         sweep = self.sweep
-        determinism.make_repeatable(sweep.schedule.seed, deterministic=sweep.deterministic)
-        return cnn.build(sweep.image_size, len(classes_of(sweep.splits)), **sweep.network)
+        determinism.make_repeatable(sweep.recipe.schedule.seed, deterministic=sweep.deterministic)
+        return cnn.build(classes=len(classes_of(sweep.splits)), **vars(sweep.recipe.architecture))
 
     @cached_property
     def _compiled(self) -> CompiledTraining:
         keras.utils.clear_session()  # of a trial that this process may have had before
-        schedule = self.sweep.schedule
-        twin = fused_layers.twin(self._draw(), schedule.dtype_policy, to_train=True)
+        schedule = self.sweep.recipe.schedule
+        twin = fused_layers.fuse(self._draw(), schedule.dtype_policy, for_training=True)
         return CompiledTraining(twin, schedule, batches.steps(len(self.train.labels), schedule.batch_size))
 
 

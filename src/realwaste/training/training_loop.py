@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +16,8 @@ from realwaste.runtime import fused_layers
 from realwaste.training import batches
 from realwaste.training.checkpoint import Checkpoint
 from realwaste.training.samples import Samples
+from realwaste.training.schedule import Schedule
 from realwaste.training.training_history import METRICS, Training, history_of, training_of
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How to fit: `optimizer` at `learning_rate`, sparse categorical crossentropy, arithmetic as `dtype_policy` says.
-
-    Attributes:
-        decay: constant, or cosine: the learning rate falls to 0 along half a cosine (Loshchilov and Hutter, 2017).
-        optimizer: adam (Kingma and Ba, 2015); sgd, plain; or sgd_momentum, of 0.9 (report, section 1.10).
-        weight_decay: decoupled, as AdamW's (Loshchilov and Hutter, 2019), per step and unit of learning rate.
-        label_smoothing: share of the certainty that is spread over all classes (Szegedy et al., 2016). The losses of
-            the history have it too.
-        class_weights: a class counts as if it had as many images as the mean class.
-        patience: end after so many epochs without a lower validation loss, and keep the weights of the best epoch;
-            None trains all epochs and keeps the last.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    shuffle: bool
-    seed: int
-    dtype_policy: str = "float32"
-    optimizer: str = "adam"
-    decay: str = "constant"
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    class_weights: bool = False
-    patience: int | None = None
 
 
 def fit(
@@ -66,7 +37,7 @@ def fit(
         live: is given the history, as in Training, after each epoch.
         silent: without Keras' progress.
     """
-    twin = fused_layers.twin(model, schedule.dtype_policy, to_train=True)
+    twin = fused_layers.fuse(model, schedule.dtype_policy, for_training=True)
     compile_for_training(twin, schedule, batches.steps(len(train.labels), schedule.batch_size))
     trained = fit_twin(twin, train, val, schedule, checkpoint=checkpoint, live=live, silent=silent)
     # One by one: all at once they are twice more in memory, 0.3 GB of the CNN at 256 px.

@@ -1,0 +1,68 @@
+"""Fine-tuning as a section finetune_… of params.yaml states it: the head, and the last layers of the backbone."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from realwaste.images.augment import Augment
+from realwaste.training.schedule import Schedule, values_of
+
+
+@dataclass(frozen=True)
+class LastLayers:
+    """The second phase of fine-tuning, which trains the head and the last layers of the backbone together.
+
+    Attributes:
+        unfreeze: which layers, as of unfreezing.unfreeze.
+        schedule: of this phase; fit_last_layers is given its seed apart.
+    """
+
+    unfreeze: int | str
+    schedule: Schedule
+    augment: Augment
+
+
+@dataclass(frozen=True)
+class FinetuneRecipe:
+    """How a classifier is fine-tuned.
+
+    Attributes:
+        schedule: of the head.
+        deterministic: as of realwaste.runtime.determinism.
+        dropout: of the head, as of head.build.
+        heads: the number of heads whose mean is the prediction; each has its own initial weights and batch order.
+        last_layers: the second phase; None for none.
+        test_flips, test_crops: as of realwaste.models.test_time_augmentation.
+    """
+
+    classes: int
+    dense_units: int
+    schedule: Schedule
+    deterministic: bool = True
+    dropout: float = 0.0
+    heads: int = 1
+    last_layers: LastLayers | None = None
+    test_flips: str = "none"
+    test_crops: str = "none"
+
+    @classmethod
+    def from_params(
+        cls, finetune: Any, *, classes: int, seed: int, deterministic: bool = True, dtype_policy: str = "float32"
+    ) -> Self:
+        """The recipe that a section finetune_… of params.yaml states.
+
+        Args:
+            finetune: as of schedule.values_of.
+            dtype_policy: of the second phase. Heads are fitted in float32: two small matrices gain nothing from less.
+        """
+        last_layers = None
+        if finetune.unfreeze:
+            unfrozen = finetune.unfrozen
+            schedule = Schedule.from_params(unfrozen, shuffle=finetune.shuffle, seed=seed, dtype_policy=dtype_policy)
+            last_layers = LastLayers(finetune.unfreeze, schedule, Augment(**unfrozen.augment.model_dump()))
+        return cls(
+            classes=classes,
+            schedule=Schedule.from_params(finetune, seed=seed),
+            deterministic=deterministic,
+            last_layers=last_layers,
+            **values_of(cls, finetune),
+        )
