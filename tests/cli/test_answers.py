@@ -128,12 +128,12 @@ def test_rows_can_be_read_while_it_runs_and_the_file_comes_whole(here, monkeypat
 
 
 def test_what_came_of_a_run_that_broke_off_stays(here, monkeypatch):
-    with pytest.raises(ZeroDivisionError), predictions_csv.written(here / "a.csv", ["path", "class", "error"]) as write:
+    with pytest.raises(ZeroDivisionError), predictions_csv.write_rows(here / "a.csv", ["path", "class", "error"]) as write:
         write(["one.jpg", "Red", None])
         raise ZeroDivisionError
     assert [row["path"] for row in _rows(here / "a.csv.part")] == ["one.jpg"]
     assert not (here / "a.csv").exists()
-    predictions_csv.check(here / "a.csv", [])
+    predictions_csv.check_csv(here / "a.csv", [])
     assert (here / "a.csv.part").exists()
 
 
@@ -385,8 +385,8 @@ def test_json_is_whole_or_no_json(here):
 
 def test_answers_of_photographs_without_an_end_come_at_once(here):
     endless = (here / f"photos/{name}.png" for name in cycle(["red", "blue"]))
-    coming = image_predictions.answers(colours.open_session(here / "models/cnn.keras"), endless)
-    assert [answer.said for answer in islice(coming, 1000)] == ["Red", "Blue"] * 500
+    coming = image_predictions.predict_images(colours.open_session(here / "models/cnn.keras"), endless)
+    assert [answer.label for answer in islice(coming, 1000)] == ["Red", "Blue"] * 500
 
 
 def test_a_narrow_terminal_folds_the_table_and_cuts_nothing():

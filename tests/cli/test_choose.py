@@ -61,29 +61,29 @@ def choose(photos, tmp_path, monkeypatch):
 
 def test_uncertainty_is_one_minus_the_margin():
     rows = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0, 1, 0]])
-    np.testing.assert_allclose(choose_acquisition.uncertainty(rows), [0.8, 1, 0])
-    np.testing.assert_array_equal(choose_acquisition.uncertainty(np.ones((2, 1))), [0, 0])
+    np.testing.assert_allclose(choose_acquisition.margin_uncertainty(rows), [0.8, 1, 0])
+    np.testing.assert_array_equal(choose_acquisition.margin_uncertainty(np.ones((2, 1))), [0, 0])
 
 
 def test_the_least_sure_are_spread_over_what_there_is_to_see():
     """Three objects, each photographed ten times, one of them the least sure of all; and others that are known."""
     chance = np.random.default_rng(0)
     objects = np.repeat(np.arange(4), 10)
-    vectors = choose_acquisition.unit((np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32))
+    vectors = choose_acquisition.l2_normalize((np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32))
     uncertain = np.array([0.95, 0.9, 0.85, 0.01])[objects] + chance.uniform(0, 0.01, 40)
-    rows = choose_acquisition.chosen(uncertain, vectors, 3)
+    rows = choose_acquisition.select_batch(uncertain, vectors, 3)
     assert sorted(objects[rows]) == [0, 1, 2]
     assert uncertain[rows].tolist() == sorted(uncertain[rows], reverse=True)
     assert set(objects[np.argsort(-uncertain)[:3]]) == {0}
-    np.testing.assert_array_equal(rows, choose_acquisition.chosen(uncertain, vectors, 3))
+    np.testing.assert_array_equal(rows, choose_acquisition.select_batch(uncertain, vectors, 3))
     # Of as many as are chosen nothing is left to spread.
-    assert set(objects[choose_acquisition.chosen(uncertain, vectors, 10, oversampled=1)]) == {0}
+    assert set(objects[choose_acquisition.select_batch(uncertain, vectors, 10, oversampling=1)]) == {0}
 
 
 def test_all_are_chosen_where_there_are_no_more_and_the_same_picture_several_times_fills_up():
     uncertain = np.array([0.1, 0.9, 0.5])
-    assert choose_acquisition.chosen(uncertain, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
-    same = choose_acquisition.chosen(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
+    assert choose_acquisition.select_batch(uncertain, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
+    same = choose_acquisition.select_batch(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
     assert len(set(same)) == 6
 
 
@@ -103,7 +103,7 @@ def test_each_file_has_its_own_features_with_unreadable_ones_between(views, phot
 
         two = replace(extract, run=both, shape=(2, *extract.shape))
         asked = replace(asked, prepare=lambda: two, classify=replace(classify, run=of_both))
-    found = list(choose_selection.answers(asked, paths))
+    found = list(choose_selection.predict_with_features(asked, paths))
     assert [answer.error for answer, _ in found] == [None, "not an image", None, "not an image", None]
     assert [vector is None for _, vector in found] == [False, True, False, True, False]
     for place, name in {0: "red", 2: "green", 4: "teal"}.items():
@@ -115,9 +115,9 @@ def test_each_file_has_its_own_features_with_unreadable_ones_between(views, phot
 def test_a_model_that_diverged_has_no_answer(photos):
     asked = _session()
     lost = replace(asked, classify=replace(asked.classify, run=lambda rows: np.full((len(rows), 3), np.nan)))
-    found = choose_selection.made([list(choose_selection.answers(lost, [photos / "red.png"]))], CLASSES, 3)
-    assert found.chosen == []
-    assert [error for _, error in found.errors] == ["the model's answer is no number: its training diverged"]
+    found = choose_selection.select_photos([list(choose_selection.predict_with_features(lost, [photos / "red.png"]))], CLASSES, 3)
+    assert selection.selected == []
+    assert [error for _, error in selection.errors] == ["the model's answer is no number: its training diverged"]
 
 
 def test_the_least_sure_come_first_with_both_classes(choose):
@@ -141,10 +141,10 @@ def test_several_models_are_asked_together(choose):
     assert chosen["red.png"]["uncertainty"] == pytest.approx(1, abs=1e-5)
     assert chosen["red.png"]["models_disagreeing"] == 1
     said = choose("--count", "4", "--model", "cnn", "--model", "turned").stdout
-    assert "otherwise, of 2 models" in said
+    assert "disagreeing, of 2 models" in said
     refused = choose("--model", "cnn", "--model", "other")
     assert refused.exit_code == 1
-    assert "must know the same classes; cnn and other do not" in " ".join(refused.stderr.split())
+    assert "must have the same classes; cnn and other do not" in " ".join(refused.stderr.split())
 
 
 def test_the_table_and_the_row_a_photo(choose, photos):
@@ -173,7 +173,7 @@ def test_what_cannot_be_read_is_named(choose, photos):
     assert json.loads(told.stdout)["errors"] == [{"path": str(photos / "words.png"), "error": "not an image"}]
     said = " ".join(told.stderr.split())
     assert "words.png: not an image" in said
-    assert "all 4 photos that can be read" in said
+    assert "all 4 readable photos are listed" in said
 
 
 def test_the_contact_sheet_shows_each_photo_in_its_order(choose, photos):
@@ -200,9 +200,9 @@ def test_the_contact_sheet_shows_each_photo_in_its_order(choose, photos):
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        (["--sheet", "sheet.gif"], "--sheet must name a picture to write"),
-        (["--sheet", "../photos/sheet.png"], "--sheet must lie outside of the folders with the photos"),
-        (["--sheet", "sheet.png", "--count", "1001"], "--sheet shows 1,000 photos at most"),
+        (["--sheet", "sheet.gif"], "--sheet must name an image file"),
+        (["--sheet", "../photos/sheet.png"], "--sheet must name a file outside of the folders with the photos"),
+        (["--sheet", "sheet.png", "--count", "1001"], "--sheet shows at most 1,000 photos"),
     ],
 )
 def test_a_sheet_that_cannot_be_is_refused_before_anything_is_asked(arguments, rule, choose, tmp_path):

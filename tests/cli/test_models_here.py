@@ -185,7 +185,7 @@ def test_a_variable_that_leads_nowhere_is_named_and_an_empty_one_is_none(here, m
     assert "The variable REALWASTE_MODEL must name" in _said(_do("predict", "red.png", status=1))
     assert "The variable REALWASTE_MODEL must name" in _said(_do("models", status=1))
     monkeypatch.setenv(model_loading.MODEL_VARIABLE, "")
-    assert model_loading.find_model(None) == registry.file("irv2")
+    assert model_loading.find_model(None) == registry.model_path("irv2")
 
 
 def _set(here, **colours_of):

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
 from realwaste.cli import choose_selection, model_loading, predictions_csv, run_lookup
-from realwaste.core.files import read_csv, replacing, write_csv, write_json
+from realwaste.core.files import atomic_replace, read_csv, write_csv, write_json
 from realwaste.evaluation import overlays
 from realwaste.images.reader import decode
 from realwaste.models import export_target, image_predictions
@@ -101,7 +101,7 @@ def test_what_is_no_file_is_never_replaced(make, tmp_path):
 
 
 def test_a_folder_that_came_meanwhile_stays(tmp_path):
-    with pytest.raises(FileExistsError), replacing(tmp_path / "a") as temporary:
+    with pytest.raises(FileExistsError), atomic_replace(tmp_path / "a") as temporary:
         temporary.write_text("new")
         (tmp_path / "a").mkdir()
         (tmp_path / "a/mine").touch()
@@ -131,7 +131,7 @@ def test_a_list_with_labels_is_never_replaced(here):
     _do(*CHOOSE, "--csv", "todo.csv")
     text = (here / "todo.csv").read_text(encoding="utf-8-sig").replace("red.png,,", "red.png,Glass,")
     (here / "todo.csv").write_text(text, encoding="utf-8")
-    assert "a list of an earlier run without a label" in " ".join(
+    assert "a list of an earlier run without labels" in " ".join(
         _do(*CHOOSE, "--csv", "todo.csv", status=1).stderr.split()
     )
     assert (here / "todo.csv").read_text(encoding="utf-8") == text
@@ -238,7 +238,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from realwaste.cli import predictions_csv
-with predictions_csv.alone(Path("a.csv")):
+with predictions_csv.lock(Path("a.csv")):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -271,8 +271,8 @@ def test_a_photo_that_goes_after_its_answer_has_the_reason_in_its_row(option, be
                     answer.path.write_text("words")
             yield answer
 
-    judged = image_predictions.judged
-    monkeypatch.setattr(image_predictions, "judged", lambda answers, least: gone(judged(answers, least)))
+    judged = image_predictions.apply_min_confidence
+    monkeypatch.setattr(image_predictions, "apply_min_confidence", lambda answers, least: gone(judged(answers, least)))
     done = _do(*PREDICT, option, "to", "--csv", "a.csv", "--json", status=1)
     told = {one["path"]: one for one in json.loads(done.stdout)["answers"]}
     blue, red = told["photos/blue.png"], told["photos/red.png"]
@@ -377,15 +377,15 @@ def test_a_carriage_return_comes_back_from_a_table_of_a_stage(tmp_path):
 def test_a_row_torn_inside_its_quotes_swallows_no_other(kept, tmp_path):
     """A run killed in a row: what the next run adds stands in rows of its own."""
     header, file = ["path", "class", "error"], tmp_path / "a.csv"
-    with predictions_csv.appended(file, header) as write:
+    with predictions_csv.append_rows(file, header) as write:
         write(["a.png", "Red", None])
         begin = file.stat().st_size
         write(["b,1.png", "Red", 'a "b", c\nd'])
     with file.open("r+b") as torn:
         torn.truncate(begin + kept)
-    whole = predictions_csv.paths_in(file)
+    whole = predictions_csv.read_paths(file)
     assert "a.png" in whole
-    with predictions_csv.appended(file, header) as write:
+    with predictions_csv.append_rows(file, header) as write:
         write(["c.png", "Blue", None])
     with file.open(encoding="utf-8-sig", newline="") as opened:
         rows = list(csv.reader(opened))
@@ -410,7 +410,7 @@ def test_a_full_disk_loses_no_answers_of_choose(here, monkeypatch):
     def full(*_, **__):
         raise NO_ROOM
 
-    monkeypatch.setattr("realwaste.cli.choose_sheet.write", full)
+    monkeypatch.setattr("realwaste.cli.choose_sheet.write_sheet", full)
     done = _do(*CHOOSE, "--sheet", "a.png", "--csv", "a.csv", status=1)
     assert isinstance(done.exception, SystemExit)
     assert "photos/red.png" in done.stdout
@@ -419,15 +419,15 @@ def test_a_full_disk_loses_no_answers_of_choose(here, monkeypatch):
 
 
 def test_a_photo_that_goes_before_the_sheet_is_drawn_is_named(here, monkeypatch):
-    made = choose_selection.made
+    select_photos = choose_selection.select_photos
 
     def gone(*arguments):
         (here / "photos/blue.png").unlink()
         (here / "photos/blue.png").mkdir()
         (here / "photos/red.png").unlink()
-        return made(*arguments)
+        return select_photos(*arguments)
 
-    monkeypatch.setattr(choose_selection, "made", gone)
+    monkeypatch.setattr(choose_selection, "select_photos", gone)
     done = _do(*CHOOSE, "--sheet", "a.png", "--json", status=1)
     assert len(json.loads(done.stdout)["chosen"]) == 2
     said = " ".join(done.stderr.split())

@@ -18,14 +18,14 @@ from typer.testing import CliRunner
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
 from realwaste.cli import image_paths, model_loading
-from realwaste.core import start_up
+from realwaste.core import library_settings
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.images import reader
 from realwaste.images.reader import decode
 from realwaste.models import cnn, image_predictions, model_file, novelty, session
 from realwaste.models.model_file import Classifier, Facts
-from realwaste.models.temperature_scaling import tempered
+from realwaste.models.probabilities import apply_temperature
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 NAMES = [
@@ -83,7 +83,7 @@ def _photos(folder, names):
 
 def test_probabilities_are_those_of_the_evaluation(here):
     paths = _photos(here / "photos", [f"{number:02}.jpg" for number in range(37)])
-    expected = tempered(session.opened(here / "models/cnn.keras", rows=4).of_files(paths)[0], 2.5)
+    expected = apply_temperature(session.open_session(here / "models/cnn.keras", batch_size=4).predict_files(paths)[0], 2.5)
     found = _strict(_predict("photos", "--json").stdout)
     assert found["model"] == {
         "name": "cnn",
@@ -116,7 +116,7 @@ def test_a_model_answers_in_the_precision_in_which_it_was_tested(here):
     assert found["model"]["precision"] == "mixed_bfloat16"
     told = [{one["class"]: one["probability"] for one in answer["predictions"]} for answer in found["answers"]]
     answered = np.array([[one[name] for name in CLASSES] for one in told])
-    low, full = (session.opened(here / name).of_files(paths)[0] for name in ("low.keras", "models/cnn.keras"))
+    low, full = (session.open_session(here / name).predict_files(paths)[0] for name in ("low.keras", "models/cnn.keras"))
     np.testing.assert_allclose(answered, low, atol=1e-6)
     assert np.abs(answered - full).max() > 1e-5
 
@@ -124,11 +124,11 @@ def test_a_model_answers_in_the_precision_in_which_it_was_tested(here):
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_an_answer_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(batch_size, here):
     paths = _photos(here, [f"{number}.jpg" for number in range(7)])
-    one = session.opened(here / "models/cnn.keras", rows=1)
-    alone = {path: next(image_predictions.answers(one, [path])) for path in paths}
+    one = session.open_session(here / "models/cnn.keras", batch_size=1)
+    alone = {path: next(image_predictions.predict_images(one, [path])) for path in paths}
     for broken in (here / "0.jpg", here / "3.jpg", here / "4.jpg", here / "5.jpg"):
         broken.write_bytes(b"no image")
-    found = list(image_predictions.answers(session.opened(here / "models/cnn.keras", rows=batch_size), paths))
+    found = list(image_predictions.predict_images(session.open_session(here / "models/cnn.keras", batch_size=batch_size), paths))
     assert [answer.path for answer in found] == paths
     assert [answer.error for answer in found] == [
         None if number in {1, 2, 6} else "not an image" for number in range(7)
@@ -149,7 +149,7 @@ def test_few_pictures_are_in_memory_at_a_time(here, monkeypatch):
         return reader.read(path, size)
 
     monkeypatch.setattr(image_predictions, "reader", SimpleNamespace(read=noted))
-    coming = image_predictions.answers(session.opened(here / "models/cnn.keras", rows=4), paths)
+    coming = image_predictions.predict_images(session.open_session(here / "models/cnn.keras", batch_size=4), paths)
     next(coming)
     assert len(read) <= 4 * 4
     assert sum(1 for _ in coming) == 199
@@ -177,7 +177,7 @@ def test_unreadable_files_have_their_reason_and_the_others_their_answer(here):
     }
     assert len(told["good.jpg"]["predictions"]) == 3
     assert told["cut.jpg"]["predictions"] == []
-    assert next(image_predictions.answers(session.opened(here / "models/cnn.keras"), [gone])).error == (
+    assert next(image_predictions.predict_images(session.open_session(here / "models/cnn.keras"), [gone])).error == (
         "cannot be opened: No such file or directory"
     )
     table = _predict("good.jpg", "cut.jpg")
@@ -324,7 +324,7 @@ def test_files_folders_and_patterns(tmp_path, monkeypatch):
     (tmp_path / "b/deep/up").symlink_to(tmp_path / "b")
 
     def found(*arguments):
-        return [str(path) for path in image_paths.expand(arguments)]
+        return [str(path) for path in image_paths.find_images(arguments)]
 
     assert found("b") == ["b/deep/1.png", "b/deep/2.JPG"]
     assert found("b/notes.txt", "a.jpg", "b", "a.jpg") == ["b/notes.txt", "a.jpg", "b/deep/1.png", "b/deep/2.JPG"]
@@ -336,10 +336,10 @@ def test_files_folders_and_patterns(tmp_path, monkeypatch):
     assert found(".own") == [".own/x.jpg"]
     for nothing in (["b/folder.jpg"], ["*.gif"], ["b/__MACOSX/*.txt"]):
         with pytest.raises(UserError, match="must be an image to look at"):
-            image_paths.expand(nothing)
+            image_paths.find_images(nothing)
     for missing in ("z.jpg", "", "new\nline.jpg"):
         with pytest.raises(UserError, match="There must be an image or a folder at"):
-            image_paths.expand([missing])
+            image_paths.find_images([missing])
 
 
 def test_which_model(here, monkeypatch):
@@ -400,7 +400,7 @@ def test_only_tensorflow_s_notes_are_dropped_around_its_import(capfd, monkeypatc
 
     for level, kept in {"3": 1, "0": 2}.items():
         monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
-        with pytest.raises(ImportError), start_up.without_notes():
+        with pytest.raises(ImportError), library_settings.drop_import_logs():
             said()
         lines = capfd.readouterr().err.splitlines()
         assert len(lines) == kept
@@ -429,10 +429,10 @@ def test_what_is_unlike_anything_learned_is_said_beside_the_classes(here):
     assert all(answer["strangeness"] is None and answer["unlike"] is None for answer in before["answers"])
 
     pixels = np.stack([reader.read(path, 32) for path in paths])
-    _, features = session.of(classifier)(pixels)
-    known = novelty.fitted(features[:1], features[:1])
+    _, features = session.from_classifier(classifier)(pixels)
+    known = novelty.fit(features[:1], features[:1])
     assert known is not None
-    strange = known.strangeness(features)
+    strange = known.scores(features)
     threshold = float(np.sort(strange)[2])
     model_file.save(here / "known.keras", replace(classifier, novelty=replace(known, threshold=threshold)))
     found = _strict(_predict(*paths, "--json", "--model", "known.keras").stdout)

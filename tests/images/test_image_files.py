@@ -25,7 +25,7 @@ def _found(root: Path, learned: bool = True) -> dict[str, list[str]]:
 
 
 def _predicted(root: Path) -> list[str]:
-    return [path.relative_to(root).as_posix() for path in image_paths.expand([str(root)])]
+    return [path.relative_to(root).as_posix() for path in image_paths.find_images([str(root)])]
 
 
 def test_a_linked_part_is_a_part(images):
@@ -49,7 +49,7 @@ def test_predict_follows_links_once_and_says_what_it_leaves_out(images, tmp_path
     for name, reason in (("glass/back", "already"), ("twice", "already"), ("gone.jpg", "leads nowhere")):
         assert any(f"{root / name} is passed over" in line and reason in line for line in warnings.messages)
     assert len(warnings.messages) == 3
-    pattern = [path.name for path in image_paths.expand([f"{root}/**/*.jpg"])]
+    pattern = [path.name for path in image_paths.find_images([f"{root}/**/*.jpg"])]
     assert sorted(pattern) == ["glass_1.jpg", "metal_1.jpg", "paper_1.jpg"]
     with pytest.raises(UserError, match="outside of those with the photos"):
         output_options.check_folder("--overlay", tmp_path / "elsewhere/new", [str(root)], [])
@@ -84,7 +84,7 @@ def test_what_systems_leave_is_no_class_and_no_photograph(images, with_pictures,
     with labelled_images.opened(str(root)) as opened:
         assert opened.folders == ("glass", "metal")
     assert _predicted(root) == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
-    assert len(image_paths.expand([f"{root}/**"])) == 3
+    assert len(image_paths.find_images([f"{root}/**"])) == 3
     assert warnings.messages == []
 
 
@@ -129,7 +129,7 @@ def test_a_photograph_that_cannot_be_reached_is_named(images, monkeypatch, warni
         return look(path, *rest, **named)
 
     monkeypatch.setattr(os, "stat", refusing)
-    assert [path.name for path in image_paths.expand([f"{root}{pattern}"])] == ["glass_1.jpg"]
+    assert [path.name for path in image_paths.find_images([f"{root}{pattern}"])] == ["glass_1.jpg"]
     assert f"{root}/metal/metal_1.jpg is passed over: it cannot be read: Permission denied" in warnings.messages
 
 

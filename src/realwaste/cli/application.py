@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from realwaste.core import environment, log, start_up
+from realwaste.core import environment, library_settings, log
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
-from realwaste.core.terminal import escaped_lines
+from realwaste.core.terminal import escape_lines
 
 
 class Commands(TyperGroup):
@@ -34,7 +34,7 @@ class Commands(TyperGroup):
         try:
             return super().main(*arguments, **named)
         except Exception as error:
-            mistake = error if isinstance(error, UserError) else environment.lack(error) or _refused(error)
+            mistake = error if isinstance(error, UserError) else environment.explain_error(error) or _refused(error)
             if mistake is None:
                 raise
             log.setup()
@@ -49,7 +49,7 @@ def _safe_message() -> Iterator[None]:
     except Exception as error:
         # Typer has no public name for the class of its errors, which alone have both.
         if hasattr(error, "format_message") and hasattr(error, "message"):
-            error.message = escaped_lines(str(error.message))
+            error.message = escape_lines(str(error.message))
         raise
 
 
@@ -94,7 +94,7 @@ def _start(
 
     Example: `realwaste predict photos/` says what is in each photograph of a folder.
     """
-    start_up.quiet()
+    library_settings.silence_tensorflow()
     # It warns of retracing when pictures come one at a time and in batches.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     log.setup()

@@ -1,4 +1,4 @@
-"""Unlabelled photographs, asked of one model or of several, and those of them that are worth a label most."""
+"""Predictions of one or several models for unlabelled photographs, and the selection of those to label."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,161 +13,176 @@ from realwaste.cli import choose_acquisition, predictions_csv
 from realwaste.cli.output_options import Kind
 from realwaste.cli.predictions_csv import Value
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import unicode
+from realwaste.core.file_names import to_unicode
 from realwaste.models import image_predictions
-from realwaste.models.image_predictions import Answer, Prediction
+from realwaste.models.image_predictions import ClassProbability, ImagePrediction
 from realwaste.models.session import Session
 from realwaste.runtime.inference_engine import Network
 
-SHOWN = 2  # classes of each photograph
+SHOWN_CLASSES = 2  # per photograph
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A photograph, by the mean answer of the models.
+    """A photograph and the mean prediction of the models.
 
     Attributes:
-        predictions: every class with its probability, the most probable first.
-        uncertainty: 1 minus the margin of the first two, 0 to 1.
-        models_disagreeing: for how many models another class is the most probable.
-        unlike: whether it is unlike anything that one of the models has learned; None where none can tell.
+        predictions: every class with its mean probability, the most probable first.
+        uncertainty: 1 minus the difference of the first two probabilities, 0 to 1.
+        models_disagreeing: how many models have another most probable class.
+        is_novel: whether a model finds it unlike its training images; None if no model has a novelty score.
     """
 
     path: Path
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[ClassProbability, ...]
     uncertainty: float
     models_disagreeing: int
-    unlike: bool | None
+    is_novel: bool | None
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What was chosen, the least sure first, of how many candidates; path and reason of what has no answer."""
+class Selection:
+    """The photographs to label.
 
-    chosen: list[Candidate]
-    candidates: int
+    Attributes:
+        selected: the most uncertain first.
+        candidate_count: from how many photographs they were selected.
+        errors: path and reason of each photograph without a prediction.
+    """
+
+    selected: list[Candidate]
+    candidate_count: int
     errors: list[tuple[Path, str]]
 
 
 Vector = NDArray[np.float32]
-Seen = list[tuple[Answer, Vector | None]]
+ModelPredictions = list[tuple[ImagePrediction, Vector | None]]
+"""What `predict_with_features` yields for one model."""
 
 
-def check_alike(sessions: Sequence[Session]) -> None:
-    """Raise UserError where models do not know the same classes: their answers have no mean."""
-    first, *rest = [asked.facts for asked in sessions]
-    for other in rest:
+def check_same_classes(sessions: Sequence[Session]) -> None:
+    """Raise UserError unless all models have the same classes: otherwise their predictions have no mean."""
+    first, *others = [session.facts for session in sessions]
+    for other in others:
         if other.classes != first.classes:
-            rule = f"Models asked together must know the same classes; {first.name} and {other.name} do not."
-            raise UserError(rule, "Give others by --model, or one alone.", list(other.classes))
+            rule = f"Models that are used together must have the same classes; {first.name} and {other.name} do not."
+            raise UserError(rule, "Name other models, or only one.", list(other.classes))
 
 
-def answers(asked: Session, paths: Sequence[Path]) -> Iterator[tuple[Answer, Vector | None]]:
-    """As prediction.answers, each with the photograph's features (width,); None where it could not be read."""
-    noting = _Noting(asked.classify.run, asked.classify.rows, asked.classify.shape)
-    for answer in image_predictions.answers(replace(asked, classify=noting), paths):
-        yield answer, noting.seen.popleft() if answer.error in {None, image_predictions.UNDEFINED} else None
+def predict_with_features(session: Session, paths: Sequence[Path]) -> Iterator[tuple[ImagePrediction, Vector | None]]:
+    """`image_predictions.predict_images`, each with the image's features (width,); None if the image cannot be read."""
+    network = session.classify
+    recording = _RecordingNetwork(network.run, network.batch_size, network.shape)
+    for prediction in image_predictions.predict_images(replace(session, classify=recording), paths):
+        has_features = prediction.error in {None, image_predictions.UNDEFINED}
+        yield prediction, recording.features.popleft() if has_features else None
 
 
 @dataclass(frozen=True)
-class _Noting(Network):
-    """The second part of a classifier, which notes the features that it is given: of several views the first."""
+class _RecordingNetwork(Network):
+    """The classification head, which records the features it is called with; of several augmented views, the first."""
 
-    seen: deque[Vector] = field(default_factory=deque)
+    features: deque[Vector] = field(default_factory=deque)
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        self.seen.extend(inputs[:, 0] if inputs.ndim == 3 else inputs)
+        self.features.extend(inputs[:, 0] if inputs.ndim == 3 else inputs)
         return super().__call__(inputs)
 
 
-def made(asked: Sequence[Seen], classes: Sequence[str], count: int) -> Choice:
-    """Choose `count` photographs.
+def select_photos(by_model: Sequence[ModelPredictions], classes: Sequence[str], count: int) -> Selection:
+    """Select at most `count` photographs.
 
     Args:
-        asked: what `answers` gave of the same paths, a model.
+        by_model: for each model, its predictions for the same photographs.
+        classes: of all models.
     """
-    # For each path, what each model said.
-    said = [list(told) for told in zip(*asked, strict=True)]
-    failed = [next((answer for answer, _ in told if answer.error is not None), None) for told in said]
-    errors = [(one.path, one.error or "") for one in failed if one is not None]
-    known = [told for told, one in zip(said, failed, strict=True) if one is None]
-    if not known:
-        return Choice([], 0, errors)
-    each = np.array([[_row(answer, classes) for answer, _ in told] for told in known])  # (n, models, classes)
-    mean = each.mean(axis=1)
-    uncertain = choose_acquisition.uncertainty(mean)
-    otherwise = (each.argmax(axis=2) != mean.argmax(axis=1)[:, np.newaxis]).sum(axis=1)
-    best = choose_acquisition.chosen(uncertain, _features(known), count)
-    candidates = [
+    by_photo = list(zip(*by_model, strict=True))
+    errors, readable = [], []
+    for row in by_photo:
+        failed = next((prediction for prediction, _ in row if prediction.error is not None), None)
+        if failed is None:
+            readable.append(row)
+        else:
+            errors.append((failed.path, failed.error or ""))
+    if not readable:
+        return Selection([], 0, errors)
+    # (photographs, models, classes)
+    probabilities = np.array([[_probabilities(prediction, classes) for prediction, _ in row] for row in readable])
+    mean = probabilities.mean(axis=1)
+    uncertainty = choose_acquisition.margin_uncertainty(mean)
+    disagreeing = (probabilities.argmax(axis=2) != mean.argmax(axis=1)[:, np.newaxis]).sum(axis=1)
+    selected = [
         Candidate(
-            known[n][0][0].path,
-            image_predictions.ranked(mean[n], classes),
-            float(uncertain[n]),
-            int(otherwise[n]),
-            _any(answer.unlike for answer, _ in known[n]),
+            readable[n][0][0].path,
+            image_predictions.rank_classes(mean[n], classes),
+            float(uncertainty[n]),
+            int(disagreeing[n]),
+            _any_novel(prediction.is_novel for prediction, _ in readable[n]),
         )
-        for n in best
+        for n in choose_acquisition.select_batch(uncertainty, _joined_features(readable), count)
     ]
-    return Choice(candidates, len(known), errors)
+    return Selection(selected, len(readable), errors)
 
 
-def _features(known: Sequence[Sequence[tuple[Answer, Vector | None]]]) -> NDArray[np.float32]:
-    """Those of all models side by side, each model's of one length (n, width of all)."""
-    own = [np.stack([np.asarray(vector) for _, vector in model]) for model in zip(*known, strict=True)]
-    return choose_acquisition.unit(np.concatenate([choose_acquisition.unit(vectors) for vectors in own], axis=1))
+def _joined_features(readable: Sequence[Sequence[tuple[ImagePrediction, Vector | None]]]) -> NDArray[np.float32]:
+    """The features of all models side by side, (n, sum of widths); each model has the same weight."""
+    by_model = [np.stack([np.asarray(vector) for _, vector in rows]) for rows in zip(*readable, strict=True)]
+    normalized = [choose_acquisition.l2_normalize(vectors) for vectors in by_model]
+    return choose_acquisition.l2_normalize(np.concatenate(normalized, axis=1))
 
 
-def _any(unlike: Iterable[bool | None]) -> bool | None:
-    told = [one for one in unlike if one is not None]
-    return any(told) if told else None
+def _any_novel(values: Iterable[bool | None]) -> bool | None:
+    measured = [value for value in values if value is not None]
+    return any(measured) if measured else None
 
 
-def _row(answer: Answer, classes: Sequence[str]) -> list[float]:
-    by_name = {one.name: one.probability for one in answer.predictions}
+def _probabilities(prediction: ImagePrediction, classes: Sequence[str]) -> list[float]:
+    by_name = {row.name: row.probability for row in prediction.predictions}
     return [by_name[name] for name in classes]
 
 
-def record(sessions: Iterable[Session], choice: Choice) -> dict[str, Any]:
-    """Everything as one JSON object."""
+def selection_record(sessions: Iterable[Session], selection: Selection) -> dict[str, Any]:
+    """The values for JSON."""
     return {
-        "models": [image_predictions.facts_of(asked) for asked in sessions],
-        "candidates": choice.candidates,
+        "models": [image_predictions.model_record(session) for session in sessions],
+        "candidates": selection.candidate_count,
         "chosen": [
             {
-                "path": unicode(one.path),
-                "uncertainty": one.uncertainty,
-                "predictions": [said.record() for said in one.predictions[:SHOWN]],
-                "models_disagreeing": one.models_disagreeing,
-                "unlike": one.unlike,
+                "path": to_unicode(candidate.path),
+                "uncertainty": candidate.uncertainty,
+                "predictions": [prediction.record() for prediction in candidate.predictions[:SHOWN_CLASSES]],
+                "models_disagreeing": candidate.models_disagreeing,
+                "unlike": candidate.is_novel,
             }
-            for one in choice.chosen
+            for candidate in selection.selected
         ],
-        "errors": [{"path": unicode(path), "error": unicode(error)} for path, error in choice.errors],
+        "errors": [{"path": to_unicode(path), "error": to_unicode(error)} for path, error in selection.errors],
     }
 
 
 _COLUMNS = ("path", "label", "uncertainty", "best", "best_probability", "second", "second_probability")
 
 
-def _is_unlabelled(file: Path) -> bool:
-    """Whether a file is a list of an earlier run in which nobody has filled in a label."""
-    columns = predictions_csv.header_of(file)
+def _is_unlabelled_list(file: Path) -> bool:
+    """Whether a file was written by `write_csv`, and its column `label` is still empty."""
+    columns = predictions_csv.read_header(file)
     if columns[:3] != list(_COLUMNS[:3]) or columns[-1] != "unlike":
         return False
-    return not any(row.get("label") for row in predictions_csv.rows_of(file))
+    return not any(row.get("label") for row in predictions_csv.read_rows(file))
 
 
-LIST = Kind("a list of an earlier run without a label", _is_unlabelled)
+UNLABELLED_LIST = Kind("a list of an earlier run without labels", _is_unlabelled_list)
 
 
-def write_csv(file: Path, choice: Choice) -> None:
-    """For a spreadsheet: path, label (empty, for whoever labels), and what the models say, a row a photograph."""
+def write_csv(file: Path, selection: Selection) -> None:
+    """Write a row per photograph for a spreadsheet: path, an empty label to fill in, and the predictions."""
     header = [*_COLUMNS, "models_disagreeing", "unlike"]
-    with predictions_csv.alone(file), predictions_csv.written(file, header, LIST) as write:
-        for one in choice.chosen:
-            said: list[Value] = []
-            for two in one.predictions[:SHOWN]:
-                said += [two.name, round(two.probability, 4)]
-            said += [None] * (2 * SHOWN - len(said))
-            path = predictions_csv.path_cell(str(one.path))
-            write([path, None, round(one.uncertainty, 4), *said, one.models_disagreeing, one.unlike])
+    with predictions_csv.lock(file), predictions_csv.write_rows(file, header, UNLABELLED_LIST) as write:
+        for candidate in selection.selected:
+            cells: list[Value] = []
+            for prediction in candidate.predictions[:SHOWN_CLASSES]:
+                cells += [prediction.name, round(prediction.probability, 4)]
+            cells += [None] * (2 * SHOWN_CLASSES - len(cells))
+            path = predictions_csv.path_cell(str(candidate.path))
+            uncertainty = round(candidate.uncertainty, 4)
+            write([path, None, uncertainty, *cells, candidate.models_disagreeing, candidate.is_novel])

@@ -51,7 +51,7 @@ def compare(
 
     files = [model_loading.resolve_model(first), model_loading.resolve_model(second)]
     names = [first, second]
-    with compare_models.open_pair(folder, *(model_file.facts_of(file) for file in files)) as pair:
+    with compare_models.open_pair(folder, *(model_file.read_facts(file) for file in files)) as pair:
         probabilities = [predict_set(model_loading.open_session(file), pair.test_set) for file in files]
         comparison = compare_models.compare_predictions(pair, probabilities)
         if as_json:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from realwaste.cli.evaluate import rejected_records
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import printable, unicode
+from realwaste.core.file_names import printable, to_unicode
 from realwaste.evaluation import differences, external, external_sets, intervals
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.models.model_file import Facts
-from realwaste.models.probabilities import Probabilities, defined
+from realwaste.models.probabilities import Probabilities, fill_undefined
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def compare_predictions(pair: ModelPair, probabilities: Sequence[Probabilities])
     correct, accuracies = [], []
     for facts, raw, names in zip(pair.facts, probabilities, (labels, labels.map(pair.common_classes)), strict=True):
         y_true = np.array([facts.classes.index(name) for name in names])
-        finite, undefined = defined(raw[rows])
+        finite, undefined = fill_undefined(raw[rows])
         correct.append(finite.argmax(axis=1) == y_true)
         accuracies.append(intervals.accuracy_with_intervals(y_true, finite, groups) | {"undefined_answers": undefined})
     first, second = correct
@@ -107,7 +107,7 @@ def comparison_record(pair: ModelPair, names: Sequence[str], comparison: dict[st
     return {
         "set": {"name": test_set.name, **test_set.facts, "matched": dict(test_set.known)},
         "models": [
-            {"name": unicode(name), "model": asdict(facts), "caution": facts.caution(), "only_it_knows": only, **row}
+            {"name": to_unicode(name), "model": asdict(facts), "caution": facts.caution(), "only_it_knows": only, **row}
             for name, facts, only, row in models
         ],
         "rejected": rejected_records(test_set),

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from realwaste.cli import model_loading, progress_bar, standard_output
 from realwaste.cli.options import AsJson, Model
-from realwaste.core.file_names import printable, unicode
+from realwaste.core.file_names import printable, to_unicode
 from realwaste.core.log import logger
 from realwaste.models import model_file
 from realwaste.models.model_file import Facts
@@ -43,7 +43,7 @@ def evaluate(
     """
     from realwaste.evaluation import external_sets  # noqa: PLC0415 - pandas and OpenCV, which --help does not need
 
-    classes = model_file.facts_of(model_loading.find_model(model)).classes
+    classes = model_file.read_facts(model_loading.find_model(model)).classes
     with external_sets.open_external_set(folder, classes) as test_set:
         session = model_loading.open_session(model_loading.resolve_model(model))
         metrics = external_sets.evaluate_predictions(test_set, session.facts, predict_set(session, test_set))
@@ -61,12 +61,14 @@ def predict_set(session: "Session", test_set: "ExternalSet") -> "Probabilities":
     facts, files = session.facts, test_set.files
     batches = read_ahead(files, facts.image_size, facts.batch_size)
     count = -(-len(files) // facts.batch_size)
-    return session.of_batches(progress_bar.track(batches, count, f"predicting, {facts.batch_size} images at a time"))[0]
+    return session.predict_batches(
+        progress_bar.track(batches, count, f"predicting, {facts.batch_size} images at a time")
+    )[0]
 
 
 def rejected_records(test_set: "ExternalSet") -> list[dict[str, str]]:
     """Path and reason of each file that is not an image, for JSON."""
-    return [{"path": unicode(row.path), "reason": unicode(row.reason)} for row in test_set.rejected.itertuples()]
+    return [{"path": to_unicode(row.path), "reason": to_unicode(row.reason)} for row in test_set.rejected.itertuples()]
 
 
 def report_rejected(test_set: "ExternalSet") -> None:

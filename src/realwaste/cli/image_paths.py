@@ -1,4 +1,4 @@
-"""Files, folders and patterns to the image files that are meant."""
+"""The image files that command-line arguments (files, folders, patterns) name."""
 
 import glob
 import os
@@ -10,45 +10,45 @@ from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.sources.image_files import SUFFIXES, Problem, is_file, is_image, is_system, walk
 
-_KINDS = ", ".join(sorted(SUFFIXES))
+_SUFFIX_LIST = ", ".join(sorted(SUFFIXES))
 
 
-def warn(path: Path, reason: str) -> None:
-    """A `problem` of image_files.walk for who goes on with what can be read."""
-    logger.warning("%s is passed over: %s", printable(path), reason)
+def warn_skipped(path: Path, reason: str) -> None:
+    """Log a warning; for the argument `problem` of image_files.walk."""
+    logger.warning("%s is skipped: %s", printable(path), reason)
 
 
-def expand(arguments: Sequence[str]) -> list[Path]:
-    """Image files, each once, in the order of the arguments; those of a folder or pattern sorted.
+def find_images(arguments: Sequence[str]) -> list[Path]:
+    """The image files of all arguments, each once, in the order of the arguments; within a folder or pattern sorted.
 
     Args:
-        arguments: a file, taken whatever its suffix; a folder, searched at every depth; or a pattern of `glob`, where
-            `**` matches folders too. In folders and patterns, files without an image's suffix, hidden ones and
-            those of systems (image_files.LITTER) are passed over. Links are followed; a folder that cannot be read is
+        arguments: files, whatever their suffix; folders, searched at every depth; or patterns of `glob`, where `**`
+            matches folders too. In folders and patterns, files without an image's suffix, hidden files and those of
+            operating systems (image_files.LITTER) are skipped. Links are followed. A folder that cannot be read is
             named in a warning.
 
     Raises:
-        UserError: something that is not there, or nothing found at all.
+        UserError: an argument names nothing that exists; or there is no image.
     """
-    return checked(arguments, [path for argument in arguments for path in named(argument)])
+    return require_images(arguments, [path for argument in arguments for path in images_of(argument)])
 
 
-def checked(arguments: Sequence[str], found: Sequence[Path]) -> list[Path]:
-    """Each of `found` once; UserError where the arguments led to nothing."""
-    if not found:
+def require_images(arguments: Sequence[str], paths: Sequence[Path]) -> list[Path]:
+    """`paths` without duplicates; UserError if there are none."""
+    if not paths:
         raise UserError(
-            f"There must be an image to look at: a file whose name ends in one of {_KINDS}.",
-            "Give files, folders or patterns that hold some.",
+            f"There must be an image to predict: a file whose name ends in one of {_SUFFIX_LIST}.",
+            "Name files, or folders or patterns with images.",
             list(arguments)[:8],
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
-def named(argument: str) -> Iterator[Path]:
-    """The image files of one argument of `expand`."""
+def images_of(argument: str) -> Iterator[Path]:
+    """The image files of one argument of `find_images`."""
     path = Path(argument)
-    if argument and _is_folder(path):  # an empty argument is an unset variable, not this folder
-        yield from inside(path)
+    if argument and _is_folder(path):  # an empty argument comes from an unset shell variable
+        yield from images_in_folder(path)
     elif argument and os.path.exists(path):  # noqa: PTH110 - as in _is_folder
         yield path
     elif glob.has_magic(argument):
@@ -58,26 +58,27 @@ def named(argument: str) -> Iterator[Path]:
 
 
 def _matching(pattern: str) -> Iterator[Path]:
-    """The image files of a pattern, each once: `**` follows a link that leads back, again and again."""
-    known: set[tuple[str, str]] = set()
+    """The image files of a pattern, each once: `**` follows links, so it may match a file several times."""
+    visited: set[tuple[str, str]] = set()
     for match in sorted(map(Path, glob.glob(pattern, recursive=True))):  # noqa: PTH207 - absolute ones too
         if any(map(is_system, match.parts)):
             continue
-        found = (
-            inside(match) if _is_folder(match) else filter(lambda path: is_file(path, warn), filter(is_image, [match]))
-        )
-        for path in found:
+        if _is_folder(match):
+            paths = images_in_folder(match)
+        else:
+            paths = iter([match] if is_image(match) and is_file(match, warn_skipped) else [])
+        for path in paths:
             place = os.path.realpath(path.parent), path.name
-            if place not in known:
-                known.add(place)
+            if place not in visited:
+                visited.add(place)
                 yield path
 
 
 def _is_folder(path: Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112 - False, where Path's raises, under a folder that nobody may look into
+    return os.path.isdir(path)  # noqa: PTH112 - returns False in a folder without permission, where Path.is_dir raises
 
 
-def inside(folder: Path, problem: Problem = warn) -> Iterator[Path]:
-    """The images of a folder at every depth, links followed, in the order of their names."""
+def images_in_folder(folder: Path, problem: Problem = warn_skipped) -> Iterator[Path]:
+    """The images in a folder at every depth, sorted by name; links are followed."""
     for _, files in walk(folder, problem):
         yield from filter(is_image, files)

@@ -94,14 +94,14 @@ def read_info(name: str | None) -> ModelInfo:
     """
     try:
         path = model_loading.find_model(name)
-        facts = model_file.facts_of(path)
+        facts = model_file.read_facts(path)
     except UserError:
         card = model_loading.models_folder() / f"{name}.md"
         if name is None or Path(name).name != name or not card.is_file():
             raise
         return ModelInfo(None, _split_card(card)[1])
-    novelty = model_file.novelty_of(path)
-    threshold, train_images = (None, None) if novelty is None else (novelty.threshold, len(novelty.learned))
+    novelty = model_file.read_novelty(path)
+    threshold, train_images = (None, None) if novelty is None else (novelty.threshold, len(novelty.train_features))
     model, card = models.read_model(path), path.with_suffix(".md")
     if not card.is_file():
         return ModelInfo(model, None, None, threshold, train_images)

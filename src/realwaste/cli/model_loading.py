@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.core import log, start_up
+from realwaste.core import library_settings, log
 from realwaste.core.errors import UserError
 from realwaste.core.files import read_json
 from realwaste.models import model_file, registry
@@ -24,7 +24,7 @@ def resolve_model(name: str | None) -> Path:
     Its record is validated; the path and the model's caution, if it has one, are logged.
     """
     path, reason = choose_model(name)
-    caution = model_file.facts_of(path).caution()
+    caution = model_file.read_facts(path).caution()
     log.logger.info("%s", f"{path}: {reason}" if reason else path)
     if caution:
         log.banner("Caution", f"{path}: {caution}.")
@@ -41,7 +41,7 @@ def resolve_all_models() -> list[Path]:
     if not paths:
         raise UserError("There must be a model to predict with.", no_model_remedy())
     for path in paths:
-        if caution := model_file.facts_of(path).caution():
+        if caution := model_file.read_facts(path).caution():
             log.banner("Caution", f"{path}: {caution}.")
     log.logger.info("%s", ", ".join(map(str, paths)))
     return paths
@@ -57,14 +57,14 @@ def open_session(path: Path, max_images: int | None = None) -> "Session":
     """
     from realwaste.models import session  # noqa: PLC0415 - OpenVINO, which a user error need not wait for
 
-    batch_size = model_file.facts_of(path).batch_size
+    batch_size = model_file.read_facts(path).batch_size
     rows = batch_size if max_images is None else min(batch_size, max_images)
-    return session.opened(path, rows=rows, load=load_classifier)
+    return session.open_session(path, batch_size=rows, load=load_classifier)
 
 
 def load_classifier(path: Path) -> "Classifier":
     """`model_file.load` without TensorFlow's log lines."""
-    with start_up.without_notes():
+    with library_settings.drop_import_logs():
         import keras  # noqa: F401, PLC0415 - takes seconds, and not every command needs it
     return model_file.load(path)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from realwaste.cli import model_loading, standard_output
 from realwaste.cli.options import AsJson
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import printable, unicode
+from realwaste.core.file_names import printable, to_unicode
 from realwaste.core.files import read_json
 from realwaste.core.log import logger
 from realwaste.models import model_file
@@ -64,14 +64,14 @@ class SavedModel:
     def record(self) -> dict[str, Any]:
         """The values for JSON."""
         return {
-            "name": unicode(self.path.stem),
-            "path": unicode(self.path),
+            "name": to_unicode(self.path.stem),
+            "path": to_unicode(self.path),
             "bytes": self.size_bytes,
             "chosen": self.is_default,
             "model": None if self.facts is None else asdict(self.facts),
             "caution": None if self.facts is None else self.facts.caution(),
             "scores": None if self.scores is None else dict(self.scores),
-            "error": None if self.error is None else unicode(self.error),
+            "error": None if self.error is None else to_unicode(self.error),
         }
 
 
@@ -101,7 +101,7 @@ def read_model(path: Path, run_scores: Mapping[str, Any] | None = None, default:
     """
     size = path.stat().st_size if path.exists() else 0
     try:
-        facts = model_file.facts_of(path)
+        facts = model_file.read_facts(path)
     except UserError as error:
         return SavedModel(path, size, None, f"{error.rule} {error.received or ''}".strip(), None, path == default)
     scores = _scores_of(path.stem, facts, _read_scores() if run_scores is None else run_scores)

@@ -1,14 +1,16 @@
-"""Where a command writes: every output option is checked here, before a model is loaded.
+"""Checks of the options that name an output file or folder, made before a model is loaded.
 
 No command replaces a file or folder that this project did not write. Each kind of output has a mark by which an
-earlier one is known; a file without it stays, and the option is refused.
+earlier output is recognized; if a file without the mark is there, the option is refused.
 """
 
 import glob
+import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import takewhile
 from pathlib import Path
 
 from realwaste.core.errors import UserError
@@ -16,115 +18,122 @@ from realwaste.core.file_names import printable
 from realwaste.sources.image_files import is_image, walk
 
 _PROBE = bytes(1 << 16)
-_MARKED_BYTES = 4096  # at the beginning of a file, in which its mark stands
+_MAX_NAME_BYTES = 255  # of a file name, on common file systems
+_MARK_WITHIN_BYTES = 4096  # from the beginning of a file
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a command writes.
+    """A kind of output file.
 
     Attributes:
-        earlier: what may be replaced, for people.
-        is_earlier: whether a regular file is such a one.
+        earlier: what an earlier output is called in messages.
+        is_earlier: whether a regular file is such an output, which may be replaced.
     """
 
     earlier: str
     is_earlier: Callable[[Path], bool]
 
     def may_replace(self, path: Path) -> bool:
-        """As of realwaste.core.files.replacing; an empty file holds nothing to lose."""
+        """Whether `path` is an earlier output or an empty file; for realwaste.core.files.atomic_replace."""
         return path.is_file() and (path.stat().st_size == 0 or self.is_earlier(path))
 
 
 def is_marked(path: Path, mark: bytes) -> bool:
-    """Whether `mark` stands at the beginning of a file, as its writer puts it there."""
+    """Whether the beginning of a file contains `mark`."""
     with path.open("rb") as file:
-        return mark in file.read(_MARKED_BYTES)
+        return mark in file.read(_MARK_WITHIN_BYTES)
+
+
+def fit_file_name(stem: str, ending: str = "") -> str:
+    """`stem` and `ending` as a file name, with `stem` cut if the name would be longer than file systems allow.
+
+    The name is encoded as UTF-8, even if the locale, such as C, has another encoding.
+    """
+    max_bytes = _MAX_NAME_BYTES - len(ending.encode("utf-8", "surrogateescape"))
+    encoded = stem.encode("utf-8", "surrogateescape")
+    if len(encoded) > max_bytes:
+        encoded = encoded[:max_bytes].decode("utf-8", "ignore").encode()
+    return os.fsdecode(encoded + ending.encode("utf-8", "surrogateescape"))
 
 
 def check_file(
     option: str, file: Path, kind: Kind, arguments: Sequence[str] = (), photographs: Sequence[Path] = ()
 ) -> None:
-    """Make the folder of `file`, or say why nothing can be written there.
+    """Check that an output file can be written, and make its folder.
 
     Args:
-        option: that names the file, for people.
-        arguments: files, folders and patterns that the photographs were found by, as image_paths.expand takes them.
-        photographs: what was found.
+        option: the option that names the file, for messages.
+        arguments: the input files, folders and patterns of the command, as for image_paths.find_images.
+        photographs: the images that these matched.
 
     Raises:
-        UserError: it is no name for a file that can be written; it is a photograph, or would be taken for one the next
-            time; something else than an earlier output stands there.
+        UserError: the file cannot be written; it is one of the photographs, or the next run would take it for one; or
+            it exists and is not an earlier output.
     """
     try:
         real = file.resolve()
         if real.exists() and not real.is_file():
-            raise IsADirectoryError(0, "something else is there")
+            raise IsADirectoryError(0, "not a regular file")
         if real.is_file() and any(path.exists() and real.samefile(path) for path in photographs):
-            raise UserError(f"{option} must name another file than the photographs.", "Give another.", str(file))
+            raise UserError(f"{option} must name another file than the photographs.", "Name another file.", str(file))
         if is_image(file) and any(_is_searched(real, argument) for argument in arguments):
-            rule = f"{option} must lie outside of the folders with the photos, or it would be taken for one."
-            raise UserError(rule, "Name another place.", str(file))
+            rule = f"{option} must name a file outside of the folders with the photos, or it would be taken for a photo."
+            raise UserError(rule, "Name another file.", str(file))
         if real.exists() and not kind.may_replace(real):
             rule = f"{option} must name a new file, or {kind.earlier}."
             raise UserError(rule, "Name another file, or move this one away.", str(file))
         _make_folder(real.parent)
     except (OSError, RuntimeError) as error:  # a RuntimeError is a link that leads to itself
-        rule = f"{option} must name a file that can be written, and {printable(file)} is none."
-        raise UserError(rule, "Give another.", getattr(error, "strerror", None) or str(error)) from None
+        rule = f"{option} must name a file that can be written, and {printable(file)} cannot be."
+        raise UserError(rule, "Name another file.", getattr(error, "strerror", None) or str(error)) from None
 
 
 def check_distinct(first: str, file: Path, second: str, other: Path) -> None:
-    """Raise UserError where two options name the same file."""
+    """Raise UserError if two options name the same file."""
     if file.resolve() == other.resolve():
-        raise UserError(f"{first} and {second} must name two files.", "Rename one.", str(file))
+        raise UserError(f"{first} and {second} must name different files.", "Rename one of them.", str(file))
 
 
 def check_folder(option: str, folder: Path, arguments: Sequence[str] = (), photographs: Sequence[Path] = ()) -> None:
-    """Make a folder that pictures are added to, or say why it is none to write to.
+    """Check that images can be written to a folder, and make it.
 
     Args:
-        option, arguments, photographs: as of `check_file`.
+        option, arguments, photographs: as for `check_file`.
 
     Raises:
-        UserError: no file can be written there; or pictures would lie where photographs are looked for, where they
-            would be answered as photographs the next time, or take the place of one.
+        UserError: no file can be written there; or the folder is among those with the photographs, where an output
+            could replace a photograph, or be taken for one by the next run.
     """
     place = folder.resolve()
-    parents = {path.parent.resolve() for path in photographs}
-    if place in parents or any(_is_searched(place, argument) for argument in arguments):
+    photo_folders = {path.parent.resolve() for path in photographs}
+    if place in photo_folders or any(_is_searched(place, argument) for argument in arguments):
         rule = (
-            f"{option} must name a folder outside of those with the photos, or its pictures would be taken for photos."
+            f"{option} must name a folder outside of those with the photos, or its images would be taken for photos."
         )
-        raise UserError(rule, "Give another, beside them.", str(folder))
+        raise UserError(rule, "Name another folder, for example beside them.", str(folder))
     try:
         _make_folder(folder)
     except OSError as error:
         rule = f"{option} must name a folder to write to, and {printable(folder)} cannot be one."
-        raise UserError(rule, "Give another.", error.strerror) from None
+        raise UserError(rule, "Name another folder.", error.strerror) from None
 
 
 def _make_folder(folder: Path) -> None:
-    """With room for a small file: a full disk is known before any photograph is looked at."""
+    """Make the folder and write a small temporary file, so that a full disk is noticed before any prediction."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(_PROBE)
 
 
 def _is_searched(place: Path, argument: str) -> bool:
-    """Whether an argument finds pictures in the folder, or the picture, at `place`."""
-    path = Path(argument)
-    if path.exists() or not glob.has_magic(argument):
-        return any(place.is_relative_to(folder.resolve()) for folder, _ in walk(path, lambda *_: None))
-    fixed = Path(*(part for part in _before_magic(path.parts))).resolve()
+    """Whether an input argument matches the image at `place`, or images in the folder at `place`."""
+    source = Path(argument)
+    if source.exists() or not glob.has_magic(argument):
+        return any(place.is_relative_to(folder.resolve()) for folder, _ in walk(source, lambda *_: None))
+    fixed_parts = list(takewhile(lambda part: not glob.has_magic(part), source.parts))
+    fixed = Path(*fixed_parts).resolve()
     if not place.is_relative_to(fixed):
         return False
-    pattern = str(fixed.joinpath(*path.parts[len(list(_before_magic(path.parts))) :]))
-    return "**" in path.parts or any(fnmatch(str(one), pattern) for one in (place, *place.parents))
-
-
-def _before_magic(parts: Sequence[str]) -> Iterator[str]:
-    for part in parts:
-        if glob.has_magic(part):
-            return
-        yield part
+    pattern = str(fixed.joinpath(*source.parts[len(fixed_parts) :]))
+    return "**" in source.parts or any(fnmatch(str(path), pattern) for path in (place, *place.parents))

@@ -10,10 +10,10 @@ from rich.text import Text
 from realwaste.cli.predict_table import widest
 from realwaste.cli.predictions_csv import Value, path_cell
 from realwaste.cli.row_table import Column
-from realwaste.core.file_names import printable, unicode
+from realwaste.core.file_names import printable, to_unicode
 from realwaste.models import image_predictions
-from realwaste.models.image_predictions import NOT_SURE, Answer
-from realwaste.models.remote_image import Remote
+from realwaste.models.image_predictions import NOT_SURE, ImagePrediction
+from realwaste.models.remote_image import RemoteImage
 from realwaste.models.session import Session
 
 _UNLIKE = ", unlike"  # anything that this model has learned
@@ -23,7 +23,7 @@ _UNLIKE = ", unlike"  # anything that this model has learned
 class Together:
     """Of one photograph: an answer a model."""
 
-    answers: dict[str, Answer]
+    answers: dict[str, ImagePrediction]
 
     @property
     def name(self) -> str:
@@ -49,10 +49,10 @@ class SideBySide:
     top: int
     least: float | None
 
-    def answers(self, paths: Iterable[Path], remote: Mapping[Path, Remote]) -> Iterator[Together]:
+    def answers(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[Together]:
         files = list(paths)
         each = [
-            image_predictions.judged(image_predictions.answers(one, files, remote), self.least)
+            image_predictions.apply_min_confidence(image_predictions.predict_images(one, files, remote), self.least)
             for one in self.asked.values()
         ]
         for together in zip(*each, strict=True):
@@ -60,7 +60,7 @@ class SideBySide:
 
     def facts(self) -> dict[str, Any]:
         return {
-            "models": {name: image_predictions.facts_of(one) for name, one in self.asked.items()},
+            "models": {name: image_predictions.model_record(one) for name, one in self.asked.items()},
             "min_confidence": self.least,
         }
 
@@ -68,7 +68,7 @@ class SideBySide:
         own = {name: image_predictions.record(answer, self.top) for name, answer in told.answers.items()}
         for answer in own.values():
             del answer["path"]
-        return {"path": unicode(told.name), "models": own, "agree": _agree(told)}
+        return {"path": to_unicode(told.name), "models": own, "agree": _agree(told)}
 
     def columns(self, files: int) -> list[Column]:
         words = len(f" 100.0%{_UNLIKE}") + (0 if self.least is None else len(f"{NOT_SURE} ()"))
@@ -91,19 +91,19 @@ class SideBySide:
         for answer in told.answers.values():
             likely = answer.predictions[0] if answer.predictions else None
             most = (likely.name, likely.probability) if likely else (None, None)
-            each += [answer.said, *most, answer.unlike]
+            each += [answer.label, *most, answer.is_novel]
         return [path_cell(told.name), *each, _agree(told), told.error]
 
 
 def _agree(told: Together) -> bool | None:
     """Whether all models say the same class; None where one has no answer, or is not sure."""
-    said = {answer.said for answer in told.answers.values()}
+    said = {answer.label for answer in told.answers.values()}
     return None if said & {None, NOT_SURE} else len(said) == 1
 
 
-def _cell(answer: Answer) -> Text:
+def _cell(answer: ImagePrediction) -> Text:
     if answer.error is not None:
         return Text(printable(answer.error), "red")
     likely = answer.predictions[0]
-    words = f"{printable(likely.name)} {likely.probability:.1%}{_UNLIKE if answer.unlike else ''}"
+    words = f"{printable(likely.name)} {likely.probability:.1%}{_UNLIKE if answer.is_novel else ''}"
     return Text(f"{NOT_SURE} ({words})", "yellow") if answer.not_sure else Text(words)

@@ -8,7 +8,7 @@ import time
 import requests
 import urllib3
 
-from realwaste.core.time_limit import within
+from realwaste.core.time_limit import call_within
 from realwaste.images.reader import MAX_BYTES, UnreadableImageError
 
 _SILENCE_S, _WHOLE_S = 10.0, 120.0  # the longest that a server may be silent, and take for a whole photograph
@@ -36,7 +36,7 @@ def download(url: str) -> bytes:
         UnreadableImageError: none came, with the reason.
     """
     try:
-        return bytes(within(_WHOLE_S, _received, url, time.monotonic() + _WHOLE_S))
+        return bytes(call_within(_WHOLE_S, _received, url, time.monotonic() + _WHOLE_S))
     except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError, ValueError) as error:
         reasons = (reason for kind, reason in _REASONS if isinstance(error, kind))
         raise UnreadableImageError(f"cannot be fetched: {next(reasons, type(error).__name__)}") from None

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from realwaste.cli import image_paths
 from realwaste.models import remote_image
-from realwaste.models.remote_image import STANDARD_INPUT, Remote
+from realwaste.models.remote_image import STANDARD_INPUT, RemoteImage
 from realwaste.sources import urls
 
 
@@ -25,13 +25,13 @@ class Inputs:
     """
 
     paths: list[Path]
-    remote: dict[Path, Remote]
+    remote: dict[Path, RemoteImage]
     local: list[str]
 
 
 @contextmanager
 def opened(arguments: Sequence[str], *, needed: bool = True) -> Iterator[Inputs]:
-    """The photographs that `arguments` name, as of image_paths.expand; addresses start with http:// or https://.
+    """The photographs that `arguments` name, as of image_paths.find_images; addresses start with http:// or https://.
 
     What is on standard input is read here; what is at an address, when it is needed.
 
@@ -39,7 +39,7 @@ def opened(arguments: Sequence[str], *, needed: bool = True) -> Iterator[Inputs]
         needed: whether there must be one.
 
     Raises:
-        UserError: as of image_paths.expand; an address that is none; a terminal as standard input.
+        UserError: as of image_paths.find_images; an address that is none; a terminal as standard input.
     """
     with TemporaryDirectory(prefix="realwaste-") as temporary:
         distant = [one for one in arguments if _is_far(one)]
@@ -47,10 +47,10 @@ def opened(arguments: Sequence[str], *, needed: bool = True) -> Iterator[Inputs]
             if argument != STANDARD_INPUT:
                 urls.check(argument)
         far = {one: Path(temporary, str(number), _file_name(one)) for number, one in enumerate(distant)}
-        named = [path for one in arguments for path in ([far[one]] if one in far else image_paths.named(one))]
-        brought = {path: Remote(_shown(argument), path, _fetch(argument)) for argument, path in far.items()}
+        named = [path for one in arguments for path in ([far[one]] if one in far else image_paths.images_of(one))]
+        brought = {path: RemoteImage(_shown(argument), path, _fetch(argument)) for argument, path in far.items()}
         local = [one for one in arguments if one not in far]
-        paths = image_paths.checked(arguments, named) if needed else list(dict.fromkeys(named))
+        paths = image_paths.require_images(arguments, named) if needed else list(dict.fromkeys(named))
         yield Inputs(paths, brought, local)
 
 

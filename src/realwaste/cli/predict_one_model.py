@@ -11,8 +11,8 @@ from realwaste.cli import predict_table
 from realwaste.cli.predictions_csv import Value, path_cell
 from realwaste.cli.row_table import Column
 from realwaste.models import image_predictions
-from realwaste.models.image_predictions import Answer
-from realwaste.models.remote_image import Remote
+from realwaste.models.image_predictions import ImagePrediction
+from realwaste.models.remote_image import RemoteImage
 from realwaste.models.session import Session
 
 
@@ -34,20 +34,22 @@ class OneModel:
         """How many classes there are to tell."""
         return min(self.top, len(self.asked.facts.classes))
 
-    def answers(self, paths: Iterable[Path], remote: Mapping[Path, Remote]) -> Iterator[Answer]:
-        return image_predictions.judged(image_predictions.answers(self.asked, paths, remote), self.least)
+    def answers(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[ImagePrediction]:
+        return image_predictions.apply_min_confidence(
+            image_predictions.predict_images(self.asked, paths, remote), self.least
+        )
 
     def facts(self) -> dict[str, Any]:
-        return image_predictions.facts_of(self.asked) | {"min_confidence": self.least}
+        return image_predictions.model_record(self.asked) | {"min_confidence": self.least}
 
-    def record(self, told: Answer) -> dict[str, Any]:
+    def record(self, told: ImagePrediction) -> dict[str, Any]:
         return image_predictions.record(told, self.top)
 
     def columns(self, files: int) -> list[Column]:
         measures = self.asked.novelty is not None
         return predict_table.columns(files, self.asked.facts.classes, self.top, measures=measures)
 
-    def cells(self, told: Answer) -> list[Text]:
+    def cells(self, told: ImagePrediction) -> list[Text]:
         return predict_table.cells(told, self.ranks)
 
     def header(self) -> list[str]:
@@ -55,8 +57,8 @@ class OneModel:
         ends = ("strangeness", "unlike", "not_sure", "error")
         return ["path", "class", "most_likely", "probability", *others, *ends]
 
-    def row(self, told: Answer) -> list[Value]:
+    def row(self, told: ImagePrediction) -> list[Value]:
         if not told.predictions:
             return [path_cell(told.name), *[None] * (len(self.header()) - 2), told.error]
         likely = [value for one in told.predictions[: self.ranks] for value in (one.name, one.probability)]
-        return [path_cell(told.name), told.said, *likely, told.strangeness, told.unlike, told.not_sure, told.error]
+        return [path_cell(told.name), told.label, *likely, told.novelty_score, told.is_novel, told.not_sure, told.error]

@@ -31,7 +31,7 @@ def opened(
         sinks: list[Sink] = []
         if csv:
             write = stack.enter_context(
-                (predictions_csv.appended if watching else predictions_csv.written)(csv, view.header())
+                (predictions_csv.append_rows if watching else predictions_csv.write_rows)(csv, view.header())
             )
             sinks.append(lambda told: write(view.row(told)))
         if as_json and watching:

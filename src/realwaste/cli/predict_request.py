@@ -22,8 +22,8 @@ from realwaste.cli.predict_one_model import OneModel
 from realwaste.cli.predict_sorting import Sorter
 from realwaste.cli.predict_table import widest
 from realwaste.cli.predict_view import View
+from realwaste.core.environment import sigterm_as_interrupt
 from realwaste.core.log import logger
-from realwaste.core.termination import sigterm_as_interrupt
 
 _NAMES_TO_COME = 40  # characters of a file's name, where it is not known yet
 
@@ -50,7 +50,7 @@ class Request:
             predict_watch.check(self.watch)
             looked_at.append(str(self.watch))
         if self.csv:
-            predictions_csv.check(self.csv, here, looked_at)
+            predictions_csv.check_csv(self.csv, here, looked_at)
         for option, folder in (("--sort-into", self.sort_into), ("--overlay", self.overlay)):
             if folder:
                 output_options.check_folder(option, folder, looked_at, here)
@@ -60,7 +60,7 @@ class Request:
 
         With `watch` Ctrl-C or SIGTERM is the end.
         """
-        with predictions_csv.alone(self.csv) if self.csv else nullcontext():
+        with predictions_csv.lock(self.csv) if self.csv else nullcontext():
             return self._answer(given)
 
     def _answer(self, given: Inputs) -> tuple[int, int]:
@@ -91,7 +91,7 @@ class Request:
     def _rounds(self, given: Inputs) -> Iterable[list[Path]]:
         if self.watch is None:
             return [given.paths]
-        written = predictions_csv.paths_in(self.csv) if self.csv else set()
+        written = predictions_csv.read_paths(self.csv) if self.csv else set()
         return predict_watch.rounds(self.watch, given.paths, written)
 
     def _opened(self, given: Inputs, rounds: Iterable[list[Path]]) -> tuple[View[Any], Iterator[Any]]:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from realwaste.cli.output_folder import file_name
+from realwaste.cli.output_options import fit_file_name
 from realwaste.core.file_names import printable
-from realwaste.core.files import replacing
+from realwaste.core.files import atomic_replace
 from realwaste.images.file_format import format_of
-from realwaste.models.image_predictions import Answer, with_failure
+from realwaste.models.image_predictions import ImagePrediction, with_error
 from realwaste.sources.image_files import is_image
 
 _HEAD = 4096  # bytes that tell a picture's format
@@ -27,17 +27,17 @@ class Sorter:
         self._copied: Counter[str] = Counter()
         self._there = 0
 
-    def sort(self, answer: Answer) -> Answer:
+    def sort(self, answer: ImagePrediction) -> ImagePrediction:
         """The same answer with its copy, or with the reason why there is none; a file without an answer has neither."""
-        if answer.said is None:
+        if answer.label is None:
             return answer
-        place = self._folder / _folder_name(answer.said)
+        place = self._folder / _folder_name(answer.label)
         try:
             return replace(answer, copy=self._copy(answer.path, place, _file_name(answer.path)))
         except OSError as error:
             if not answer.path.is_file():
-                return with_failure(answer, "not copied: the photo has gone, or is no file any more")
-            return with_failure(answer, f"not copied to {place}: {error.strerror or error}")
+                return with_error(answer, "not copied: the photo has gone, or is no file any more")
+            return with_error(answer, f"not copied to {place}: {error.strerror or error}")
 
     def summary(self) -> str:
         """For people: how many copies were made, by folder."""
@@ -53,9 +53,9 @@ class Sorter:
             raise OSError(0, "it is a link, which is not followed")
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - pathlib takes `.x` and `x.` otherwise
         for number in count(1):
-            target = place / (file_name(stem, suffix) if number == 1 else file_name(stem, f"-{number}{suffix}"))
+            target = place / (fit_file_name(stem, suffix) if number == 1 else fit_file_name(stem, f"-{number}{suffix}"))
             if not os.path.lexists(target):
-                with replacing(target, lambda _: False) as temporary:
+                with atomic_replace(target, lambda _: False) as temporary:
                     shutil.copy2(photograph, temporary)
                 self._copied[place.name] += 1
                 return target
@@ -67,7 +67,7 @@ class Sorter:
 
 def _folder_name(said: str) -> str:
     """Of a class, whose name is whatever a model file says: never a path, and fit for Windows too."""
-    return file_name(re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", said).strip(". ") or "_")
+    return fit_file_name(re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", said).strip(". ") or "_")
 
 
 def _file_name(photograph: Path) -> str:

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from realwaste.cli.row_table import Column
 from realwaste.core.file_names import printable
-from realwaste.models.image_predictions import NOT_SURE, Answer
+from realwaste.models.image_predictions import NOT_SURE, ImagePrediction
 from realwaste.models.novelty import UNLIKE
 
 _HEADINGS = ("most likely", "next")
@@ -32,7 +32,7 @@ def columns(files: int, classes: Sequence[str], top: int, *, measures: bool) -> 
     return [Column("file", files), *pairs, *([Column("but", _BUT)] if measures else [])]
 
 
-def cells(answer: Answer, ranks: int) -> list[Text]:
+def cells(answer: ImagePrediction, ranks: int) -> list[Text]:
     """A row of `columns`; where a file has no answer the reason, and a word where it is unlike anything learned."""
     file = Text(printable(answer.name))
     error = [] if answer.error is None else [Text(printable(answer.error), "red")]
@@ -44,5 +44,5 @@ def cells(answer: Answer, ranks: int) -> list[Text]:
     for rank, prediction in enumerate(answer.predictions[: ranks - len(row) // 2]):
         style = "dim" if rank or answer.not_sure else "bold"
         row += [Text(printable(prediction.name), style), Text(f"{prediction.probability:.1%}", style)]
-    remarks = [*([Text(UNLIKE, "yellow")] if answer.unlike else []), *error]
+    remarks = [*([Text(UNLIKE, "yellow")] if answer.is_novel else []), *error]
     return [*row, Text("; ").join(remarks)] if remarks else row

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from realwaste.cli.predictions_csv import Value
 from realwaste.cli.row_table import Column
-from realwaste.models.remote_image import Remote
+from realwaste.models.remote_image import RemoteImage
 
 
 class Told(Protocol):
@@ -25,7 +25,7 @@ T = TypeVar("T", bound=Told)
 class View(Protocol[T]):
     """realwaste.cli.predict_one_model or side_by_side."""
 
-    def answers(self, paths: Iterable[Path], remote: Mapping[Path, Remote]) -> Iterator[T]:
+    def answers(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[T]:
         """One a path, as they come."""
 
     def facts(self) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def rounds(folder: Path, given: Sequence[Path], written: AbstractSet[str]) -> It
 def stamps(folder: Path) -> dict[Path, Stamp]:
     """Of the images in a folder, at every depth."""
     found = {}
-    for path in image_paths.inside(folder, lambda *_: None):  # looked at again and again: nothing is said twice
+    for path in image_paths.images_in_folder(folder, lambda *_: None):  # looked at again and again: nothing is said twice
         with suppress(OSError):  # it has gone meanwhile
             about = path.stat()
             found[path] = about.st_size, about.st_mtime_ns

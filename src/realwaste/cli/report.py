@@ -62,7 +62,7 @@ def _of_the_pipeline(output: Path | None) -> Path:
 def _side_by_side(against: str, output: Path | None) -> Path:
     from realwaste.cli import output_options, run_lookup  # noqa: PLC0415 - pandas and DVC, which --help need not wait for
     from realwaste.cli.output_options import Kind  # noqa: PLC0415
-    from realwaste.core.files import is_file, write_text  # noqa: PLC0415
+    from realwaste.core.files import is_regular_file, write_text  # noqa: PLC0415
     from realwaste.report import two_runs  # noqa: PLC0415
 
     kind = Kind("an earlier page of it", partial(output_options.is_marked, mark=two_runs.MARK))
@@ -71,5 +71,7 @@ def _side_by_side(against: str, output: Path | None) -> Path:
     here, other = run_lookup.of_folder(Path(), "this run"), run_lookup.find(against)
     name = re.sub(r"[^\w.-]+", "_", other.name).strip("._") or "run"
     page = output if output is not None else Path("dvc_plots") / f"against_{name}.html"
-    write_text(page.resolve(), two_runs.render_page(here, other), is_file if output is None else kind.may_replace)
+    write_text(
+        page.resolve(), two_runs.render_page(here, other), is_regular_file if output is None else kind.may_replace
+    )
     return page

@@ -32,8 +32,8 @@ def review(
     extras.require("review", _NEEDS)
     from realwaste.web import address, review_queue  # noqa: PLC0415 - pandas, which --help need not wait for
 
-    found = review_queue.load(count)
-    with address.bound(_HOST, port) as listening:
-        from realwaste.web import review_server  # noqa: PLC0415 - an optional extra
+    queue = review_queue.load(count)
+    with address.bind_socket(_HOST, port) as listening_socket:
+        from realwaste.web import review_app  # noqa: PLC0415 - an optional extra
 
-        review_server.run(found, listening)
+        review_app.run(queue, listening_socket)

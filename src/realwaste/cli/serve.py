@@ -53,16 +53,16 @@ def serve(
     extras.require("serve", _NEEDS)
     from realwaste.web import address  # noqa: PLC0415 - beside what follows
 
-    with address.bound(host, port) as listening:
+    with address.bind_socket(host, port) as listening_socket:
         from realwaste.web import server  # noqa: PLC0415 - an optional extra
-        from realwaste.web.app import Uploads  # noqa: PLC0415
+        from realwaste.web.app import UploadLimits  # noqa: PLC0415
 
         file = model_loading.resolve_model(model)
         server.run(
             lambda: model_loading.open_session(file, max_images=1),
             lambda: model_loading.load_classifier(file),
-            listening,
-            hosts=address.names(listening, host, allowed_host or ()),
-            uploads=Uploads(int(max_mb * 1e6), max_files, int(max_total_mb * 1e6)),
+            listening_socket,
+            allowed_hosts=address.allowed_hosts(listening_socket, host, allowed_host or ()),
+            upload_limits=UploadLimits(int(max_mb * 1e6), max_files, int(max_total_mb * 1e6)),
             access_log=access_log,
         )

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from realwaste.core.terminal import SafeConsole, escaped, escaped_lines
+from realwaste.core.terminal import SafeConsole, escape, escape_lines
 
 
 def console() -> Console:
@@ -41,7 +41,7 @@ def markdown(text: str) -> None:
     """Show it on a terminal; elsewhere it stays Markdown."""
     from rich.markdown import Markdown  # noqa: PLC0415 - which tables need not wait for
 
-    to, safe = console(), escaped_lines(text)
+    to, safe = console(), escape_lines(text)
     if to.is_terminal:
         to.print(Markdown(safe))
     else:
@@ -50,7 +50,7 @@ def markdown(text: str) -> None:
 
 def path(file: Path) -> None:
     """The name of a file on a line: for programs as it is, escaped on a terminal."""
-    typer.echo(escaped(str(file)) if console().is_terminal else os.fsencode(file))
+    typer.echo(escape(str(file)) if console().is_terminal else os.fsencode(file))
 
 
 def record(said: Mapping[str, Any]) -> None:
