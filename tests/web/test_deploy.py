@@ -11,33 +11,33 @@ import pytest
 
 from benchmarks.parts.child import ROOT
 from realwaste.cli.serve import serve
-from realwaste.web.app import Uploads, build
-from realwaste.web.connection import Limits
+from realwaste.web.app import UploadLimits, build
+from realwaste.web.connection import ConnectionLimits
 
 PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"```(nginx|ini|python)\n(.*?)```", PAGE, re.DOTALL))
 DEFAULTS = {name: one.default for name, one in inspect.signature(serve).parameters.items()}
 
 
-def test_the_options_and_limits_it_names_are_those_of_serve():
-    named = set(re.findall(r"`--([a-z-]+)", PAGE)) | set(re.findall(r"serve (?:\S+ )*?--([a-z-]+)", PAGE))
-    assert {one.replace("-", "_") for one in named} - {"gpus"} <= set(DEFAULTS)
-    found = re.search(
+def test_documented_options_and_limits_are_those_of_serve():
+    options = set(re.findall(r"`--([a-z-]+)", PAGE)) | set(re.findall(r"serve (?:\S+ )*?--([a-z-]+)", PAGE))
+    assert {option.replace("-", "_") for option in options} - {"gpus"} <= set(DEFAULTS)
+    match = re.search(
         r"`--max-mb` bounds a photo \((\d+)\), `--max-files` and `--max-total-mb` a form \((\d+) and (\d+)\)", PAGE
     )
-    assert found is not None
-    assert tuple(map(int, found.groups())) == tuple(DEFAULTS[name] for name in ("max_mb", "max_files", "max_total_mb"))
-    assert f"or {Limits().requests} requests are in work" in PAGE
+    assert match is not None
+    assert tuple(map(int, match.groups())) == tuple(DEFAULTS[name] for name in ("max_mb", "max_files", "max_total_mb"))
+    assert f"or {ConnectionLimits().max_requests} requests are in work" in PAGE
 
 
-def test_its_table_has_every_path_that_programs_ask():
+def test_the_table_lists_every_route():
     predictor: Any = SimpleNamespace(facts=None)
-    app = build(predictor, uploads=Uploads(), hosts=None, requests=1)
-    described = {f"{method.upper()} {path}" for path, one in app.openapi()["paths"].items() for method in one}
-    assert set(re.findall(r"(?m)^\| `([A-Z]+ \S+)` \|", PAGE)) == described
+    app = build(predictor, upload_limits=UploadLimits(), allowed_hosts=None, max_requests=1)
+    routes = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
+    assert set(re.findall(r"(?m)^\| `([A-Z]+ \S+)` \|", PAGE)) == routes
 
 
-def test_nginx_lets_through_what_serve_takes():
+def test_nginx_accepts_what_serve_accepts():
     (megabytes,) = re.findall(r"client_max_body_size\s+(\d+)m;", BLOCKS["nginx"])
     assert int(megabytes) * 2**20 >= DEFAULTS["max_total_mb"] * 10**6
     assert set(re.findall(r"proxy_pass (\S+);", BLOCKS["nginx"])) == {f"http://127.0.0.1:{DEFAULTS['port']}"}
@@ -47,7 +47,7 @@ def test_nginx_lets_through_what_serve_takes():
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-def test_systemd_knows_every_line_of_the_unit(tmp_path):
+def test_systemd_accepts_the_unit(tmp_path):
     unit = tmp_path / "realwaste.service"
     unit.write_text(BLOCKS["ini"].replace("/opt/realwaste/bin/realwaste", shutil.which("true") or ""))
     done = subprocess.run(
@@ -56,6 +56,6 @@ def test_systemd_knows_every_line_of_the_unit(tmp_path):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_its_links_lead_somewhere():
+def test_links_have_targets():
     for target in re.findall(r"\]\(([^)#]+)", PAGE):
         assert (ROOT / "docs" / target).exists(), target

@@ -21,7 +21,7 @@ STEPS = [line.split(" ", 1) for line in LINES if line.strip()]
 STAGES = [number for number, (word, _) in enumerate(STEPS) if word == "FROM"]
 PINNED = dict(re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")))
 # Imported by name alone where it is needed, or by what `serve` has no part in.
-_UNSEEN, _UNUSED = {"python-multipart"}, {"pandas"}
+_IMPORTED_BY_NAME, _NOT_NEEDED = {"python-multipart"}, {"pandas"}
 
 
 def _steps(word, stage):
@@ -36,7 +36,7 @@ def _installed():
     return set(words[words.index("requirements-dev.txt") + 1 :])
 
 
-def _called(name):
+def _normalized(name):
     """A package's name as the index has it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -51,16 +51,16 @@ def _ignored(path):
     return verdict
 
 
-def test_every_step_is_one_that_docker_knows():
-    known = {"FROM", "WORKDIR", "RUN", "COPY", "ENV", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
-    assert {word for word, _ in STEPS} <= known
+def test_every_step_is_a_docker_instruction():
+    instructions = {"FROM", "WORKDIR", "RUN", "COPY", "ENV", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
+    assert {word for word, _ in STEPS} <= instructions
     assert len(STAGES) == 2
     assert STEPS[STAGES[0]][1].split()[0] == STEPS[STAGES[1]][1], (
         "a virtual environment needs the Python it was made with"
     )
 
 
-def test_what_is_copied_is_there_and_nothing_else_is_sent():
+def test_copied_files_exist_and_private_files_are_ignored():
     for line in _steps("COPY", 0):
         *sources, _ = line.split()
         for source in sources:
@@ -78,56 +78,66 @@ def test_what_is_copied_is_there_and_nothing_else_is_sent():
     assert [line.split()[0] for line in _steps("COPY", 1)] == ["--from=build"]
 
 
-def test_what_is_installed_is_pinned_and_is_what_serve_imports():
+def test_installed_packages_are_pinned_and_imported_by_serve():
     graph = grimp.build_graph("realwaste", include_external_packages=True, exclude_type_checking_imports=True)
     modules = graph.find_upstream_modules("realwaste.cli.serve") - set(sys.stdlib_module_names)
-    own = packages_distributions()
-    imported = {_called(own[name][0]) for name in modules if not name.startswith("realwaste")}
-    assert _installed() == (imported | _UNSEEN) - _UNUSED
+    distributions = packages_distributions()
+    imported = {_normalized(distributions[name][0]) for name in modules if not name.startswith("realwaste")}
+    assert _installed() == (imported | _IMPORTED_BY_NAME) - _NOT_NEEDED
     assert _installed() <= set(PINNED)
 
 
-def test_the_command_starts_with_what_is_installed():
+def test_the_command_starts_with_the_installed_packages():
     """In a Python that finds nothing but these packages and theirs: other verbs may not need more to be looked up."""
-    there, left = set(), list(_installed())
-    while left:
-        name = _called(left.pop())
-        if name not in there:
-            there.add(name)
-            needs = map(Requirement, distribution(name).requires or ())
-            left += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
-    own = packages_distributions()
+    available, to_visit = set(), list(_installed())
+    while to_visit:
+        name = _normalized(to_visit.pop())
+        if name not in available:
+            available.add(name)
+            requirements = map(Requirement, distribution(name).requires or ())
+            to_visit += [
+                requirement.name
+                for requirement in requirements
+                if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            ]
+    distributions = packages_distributions()
     hidden = sorted(
-        name for name, owners in own.items() if not set(map(_called, owners)) & there and name != "realwaste"
+        name
+        for name, owners in distributions.items()
+        if not set(map(_normalized, owners)) & available and name != "realwaste"
     )
     assert {"pandas", "sklearn", "dvc", "matplotlib"} <= set(hidden)
     program = f"import sys; sys.modules.update(dict.fromkeys({hidden})); from realwaste import __main__; "
-    ask = program + "import realwaste.web.server; sys.argv = ['realwaste', 'serve', '--help']; __main__.main()"
-    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT / "src", capture_output=True, text=True, check=False)
+    program_with_arguments = (
+        program + "import realwaste.web.server; sys.argv = ['realwaste', 'serve', '--help']; __main__.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program_with_arguments], cwd=ROOT / "src", capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "--access-log" in done.stdout
 
 
-def test_it_runs_as_nobody_in_particular_and_is_asked_how_it_is():
+def test_it_runs_without_root_and_has_a_health_check():
     (user,) = _steps("USER", 1)
-    (made,) = _steps("RUN", 1)
+    (user_step,) = _steps("RUN", 1)
     assert user != "0"
-    assert f"--uid {user} " in made
-    assert f"--owner={user} " in made
+    assert f"--uid {user} " in user_step
+    assert f"--owner={user} " in user_step
     (cache,) = re.findall(r"REALWASTE_CACHE=(\S+)", " ".join(_steps("ENV", 1)))
-    assert made.endswith(cache)
-    (start,), (more,), (port,) = (_steps(word, 1) for word in ("ENTRYPOINT", "CMD", "EXPOSE"))
-    command = json.loads(start) + json.loads(more)
+    assert user_step.endswith(cache)
+    (start,), (arguments,), (port,) = (_steps(word, 1) for word in ("ENTRYPOINT", "CMD", "EXPOSE"))
+    command = json.loads(start) + json.loads(arguments)
     assert command[:2] == ["realwaste", "serve"]
     assert command[command.index("--port") + 1] == port
     (check,) = _steps("HEALTHCHECK", 1)
-    asks = json.loads(check.partition(" CMD ")[2])
-    assert f"http://127.0.0.1:{port}/health'" in asks[-1]
-    compile(asks[-1], "HEALTHCHECK", "exec")
+    probe = json.loads(check.partition(" CMD ")[2])
+    assert f"http://127.0.0.1:{port}/health'" in probe[-1]
+    compile(probe[-1], "HEALTHCHECK", "exec")
 
 
 @pytest.mark.parametrize("option", ["--host", "--port", "--access-log", "--model", "--allowed-host"])
-def test_the_options_that_it_names_are_there(option):
+def test_its_options_exist(option):
     from typer.testing import CliRunner
 
     from realwaste import __main__ as command

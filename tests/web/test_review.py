@@ -28,12 +28,12 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv, write_json
 from realwaste.dataset import label_corrections, manifest
 from realwaste.dataset.label_corrections import DROP, FILE, KEEP, Decision
-from realwaste.web import address, review_server
+from realwaste.web import address, review_app
 from realwaste.web import review_queue as queues
-from realwaste.web.connection import Limits
+from realwaste.web.connection import ConnectionLimits
 from realwaste.web.review_app import build
 from realwaste.web.review_journal import Journal
-from realwaste.web.server import configured
+from realwaste.web.server import uvicorn_config
 
 DOUBTED = ["glass/glass_2.jpg", "paper/paper_1.jpg", "glass/glass_4.jpg"]
 
@@ -55,9 +55,9 @@ def checkout(images, tmp_path, monkeypatch):
     return tmp_path / "checkout"
 
 
-def _app(count=None, hosts=("testserver",)):
-    found = queues.load(count)
-    return build(found, Journal(found.manifest, queues.RAW), hosts=hosts, requests=8)
+def _app(count=None, allowed_hosts=("testserver",)):
+    queue = queues.load(count)
+    return build(queue, Journal(queue.manifest, queues.RAW), allowed_hosts=allowed_hosts, max_requests=8)
 
 
 @pytest.fixture
@@ -70,29 +70,29 @@ def _written():
     return {path: decision.answer or decision.label for path, decision in label_corrections.load().items()}
 
 
-def test_the_doubted_come_with_what_was_shot_around_them(client):
-    told = client.get("/queue").json()
-    assert told["classes"] == ["glass", "metal", "paper"]
-    assert (told["models"], told["decided"], told["can_undo"]) == (2, {}, False)
-    assert [one["path"] for one in told["cases"]] == DOUBTED
-    first, second, _ = told["cases"]
+def test_suspects_come_with_their_neighbours_in_capture_order(client):
+    body = client.get("/queue").json()
+    assert body["classes"] == ["glass", "metal", "paper"]
+    assert (body["models"], body["decided"], body["can_undo"]) == (2, {}, False)
+    assert [case["path"] for case in body["cases"]] == DOUBTED
+    first, second, _ = body["cases"]
     assert (first["label"], first["suggested"], first["suggested_probability"]) == ("glass", "metal", 0.85)
-    assert [(one["path"], one["away"]) for one in first["around"]] == [
+    assert [(case["path"], case["away"]) for case in first["around"]] == [
         (f"glass/glass_{number}.jpg", number - 2) for number in (1, 2, 3, 4)
     ]
-    assert [one["away"] for one in second["around"]] == [0, 1, 2]
+    assert [case["away"] for case in second["around"]] == [0, 1, 2]
 
 
-def test_a_name_without_a_number_has_no_neighbours(checkout):
+def test_a_file_name_without_a_number_has_no_neighbours(checkout):
     cases = queues.load(19).records()
-    assert {one["path"]: one["around"] for one in cases}["glass/twin.jpg"] == []
+    assert {case["path"]: case["around"] for case in cases}["glass/twin.jpg"] == []
 
 
-def test_a_photo_is_shown_as_it_is_or_smaller(client):
+def test_a_photo_is_served_in_full_size_or_smaller(client):
     row = client.get("/queue").json()["cases"][0]["row"]
-    shown = client.get(f"/photo/{row}")
-    assert shown.headers["content-type"] == "image/jpeg"
-    pixels = cv2.imdecode(np.frombuffer(shown.content, np.uint8), cv2.IMREAD_COLOR)
+    response = client.get(f"/photo/{row}")
+    assert response.headers["content-type"] == "image/jpeg"
+    pixels = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None
     original = cv2.imread("data/raw/glass/glass_2.jpg")
     assert original is not None
@@ -113,11 +113,11 @@ def test_a_photo_is_shown_as_it_is_or_smaller(client):
 
 def test_answers_are_written_with_the_hash_and_undone(client):
     files = {path: path.read_bytes() for path in queues.RAW.rglob("*.jpg")}
-    said = client.post("/answer", json={"path": "paper/paper_1.jpg", "label": "paper"}).json()
-    assert said == {"paths": ["paper/paper_1.jpg"], "decided": {"paper/paper_1.jpg": "paper"}, "can_undo": True}
+    body = client.post("/answer", json={"path": "paper/paper_1.jpg", "label": "paper"}).json()
+    assert body == {"paths": ["paper/paper_1.jpg"], "decided": {"paper/paper_1.jpg": "paper"}, "can_undo": True}
     client.post("/answer", json={"path": "glass/glass_4.jpg", "label": None})
-    said = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "metal"}).json()
-    assert said["paths"] == ["glass/glass_2.jpg", "glass/twin.jpg"], "the same bytes are of the same class"
+    body = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "metal"}).json()
+    assert body["paths"] == ["glass/glass_2.jpg", "glass/twin.jpg"], "the same bytes are of the same class"
     everything = {
         "glass/glass_2.jpg": "metal",
         "glass/glass_4.jpg": DROP,
@@ -140,29 +140,29 @@ def test_answers_are_written_with_the_hash_and_undone(client):
     assert {path: path.read_bytes() for path in files} == files
 
 
-def test_lines_that_came_meanwhile_stay(client):
+def test_lines_written_meanwhile_are_preserved(client):
     client.post("/answer", json={"path": "paper/paper_1.jpg", "label": None})
     by_hand = {"elsewhere/1.jpg": Decision("0" * 64, DROP), "glass/glass_4.jpg": Decision("0" * 64, DROP)}
     label_corrections.save(label_corrections.load() | by_hand)
-    told = client.get("/queue").json()
-    assert told["decided"] == {"paper/paper_1.jpg": None}, "what was said of another file is no answer"
+    body = client.get("/queue").json()
+    assert body["decided"] == {"paper/paper_1.jpg": None}, "what was said of another file is no answer"
     client.post("/undo", json={})
     assert label_corrections.load() == by_hand
 
 
-def test_an_answer_that_cannot_be_is_refused_in_words(client, caplog):
+def test_invalid_answers_are_refused_with_a_message(client, caplog):
     Path("data/raw/glass/glass_4.jpg").write_bytes(b"other")
     answers = [
         ({"path": "glass/glass_2.jpg", "label": "gold"}, 422, "label must be one of glass, metal, paper"),
         ({"path": "glass/glass_2.jpg"}, 422, "label: Field required"),
         ({"path": "glass/glass_2.jpg", "label": 1}, 422, "label: Input should be a valid string"),
         ({"path": "glass/../../x.jpg", "label": "glass"}, 404, "There is no photo"),
-        ({"path": "glass/glass_4.jpg", "label": "glass"}, 409, "must be the file that the pipeline has seen"),
+        ({"path": "glass/glass_4.jpg", "label": "glass"}, 409, "must be the file that the pipeline has read"),
     ]
-    for said, status, words in answers:
-        response = client.post("/answer", json=said)
+    for answer, status, message in answers:
+        response = client.post("/answer", json=answer)
         assert response.status_code == status
-        assert words in response.json()["error"]
+        assert message in response.json()["error"]
     assert not FILE.exists()
     FILE.write_text("words")
     response = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "glass"})
@@ -171,7 +171,7 @@ def test_an_answer_that_cannot_be_is_refused_in_words(client, caplog):
     assert FILE.read_text() == "words"
 
 
-def test_an_answer_that_cannot_be_written_is_said(client, monkeypatch):
+def test_an_answer_that_cannot_be_written_is_reported(client, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -182,9 +182,9 @@ def test_an_answer_that_cannot_be_written_is_said(client, monkeypatch):
     assert client.get("/queue").json()["can_undo"] is False
 
 
-def test_pages_of_other_sites_may_not_answer(client):
-    said = {"path": "glass/glass_2.jpg", "label": "metal"}
-    body = json.dumps(said)
+def test_answers_from_pages_of_other_sites_are_refused(client):
+    answer = {"path": "glass/glass_2.jpg", "label": "metal"}
+    body = json.dumps(answer)
     as_json = {"content-type": "application/json"}
     refused = [
         ({"content-type": "text/plain"}, 415),
@@ -205,28 +205,28 @@ def test_pages_of_other_sites_may_not_answer(client):
     assert not FILE.exists()
     large = client.post("/answer", content=b" " * 200_000, headers=as_json)
     assert large.status_code == 413
-    own = client.post("/answer", content=body, headers=as_json | {"origin": "http://testserver"})
-    assert own.status_code == 200
-    assert "unsafe" not in own.headers["content-security-policy"]
-    assert own.headers["cross-origin-resource-policy"] == "same-origin"
+    same_origin = client.post("/answer", content=body, headers=as_json | {"origin": "http://testserver"})
+    assert same_origin.status_code == 200
+    assert "unsafe" not in same_origin.headers["content-security-policy"]
+    assert same_origin.headers["cross-origin-resource-policy"] == "same-origin"
 
 
-def test_a_path_with_a_slash_too_many_is_not_redirected(client):
-    said = client.post("/answer/", json={}, follow_redirects=False)
-    assert (said.status_code, said.json()) == (404, {"error": "Not Found"})
+def test_a_path_with_a_trailing_slash_is_not_redirected(client):
+    response = client.post("/answer/", json={}, follow_redirects=False)
+    assert (response.status_code, response.json()) == (404, {"error": "Not Found"})
 
 
-def test_what_is_missing_is_said(checkout):
+def test_missing_results_are_reported(checkout):
     write_csv(queues.SUSPECTS, pd.read_csv(queues.SUSPECTS).assign(models_disagreeing=0))
-    with pytest.raises(UserError, match=r"of 19 in data/suspects\.csv, no model doubts any\.\nGive --count N"):
+    with pytest.raises(UserError, match=r"no model doubts any of the 19 in data/suspects\.csv\.\nUse --count N"):
         queues.load()
     assert len(queues.load(2).suspects) == 2
     queues.METRICS.unlink()
     refused = CliRunner().invoke(command.app, ["review", "--port", "0"])
     assert refused.exit_code == 1
-    said = " ".join(refused.stderr.split())
-    assert "metrics/suspects.json must be there" in said
-    assert "Run `dvc repro suspects`, or `dvc pull`" in said
+    message = " ".join(refused.stderr.split())
+    assert "metrics/suspects.json must exist" in message
+    assert "Run `dvc repro suspects`, or `dvc pull`" in message
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -235,10 +235,10 @@ def test_the_command_serves_until_it_is_interrupted(checkout, number):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        said = process.stderr.readline()
-        found = re.search(r"3 labels to decide, 0 of them decided: (http://127\.0\.0\.1:\d+/)", said)
-        assert found, said
-        with urllib.request.urlopen(f"{found[1]}queue", timeout=20) as response:  # noqa: S310 - of the server above
+        line = process.stderr.readline()
+        url = re.search(r"3 labels to decide, 0 of them decided: (http://127\.0\.0\.1:\d+/)", line)
+        assert url, line
+        with urllib.request.urlopen(f"{url[1]}queue", timeout=20) as response:  # noqa: S310 - of the server above
             assert len(json.load(response)["cases"]) == 3
         process.send_signal(number)
         assert process.stderr.read() == ""
@@ -256,11 +256,11 @@ journal = Journal(manifest, Path("data/raw"))
 print("ready", flush=True)
 sys.stdin.readline()
 for path in manifest["path"][begin::step]:
-    journal.answer(path, None)
+    journal.add_answer(path, None)
 """
 
 
-def test_no_answer_of_several_sessions_at_a_time_is_lost(checkout, images):
+def test_concurrent_sessions_lose_no_answers(checkout, images):
     """Each in a process of its own, with two threads in this one beside them."""
     shutil.rmtree("data/raw")
     images(inside="checkout/data/raw", glass=20, metal=20, paper=20)
@@ -281,7 +281,7 @@ def test_no_answer_of_several_sessions_at_a_time_is_lost(checkout, images):
 
     def answer(number):
         for path in accepted["path"][number + 2 :: 4]:
-            journals[number].answer(path, None)
+            journals[number].add_answer(path, None)
 
     threads = [threading.Thread(target=answer, args=(number,)) for number in range(2)]
     for process in processes:
@@ -299,13 +299,13 @@ def test_no_answer_of_several_sessions_at_a_time_is_lost(checkout, images):
     assert not list(Path().glob(".tmp-*"))
 
 
-def test_undo_takes_no_answer_of_another_session_back(checkout):
+def test_undo_preserves_answers_of_another_session(checkout):
     first, second = (Journal(manifest.scan(queues.RAW).manifest, queues.RAW) for _ in range(2))
-    first.answer("paper/paper_1.jpg", "metal")
-    first.answer("glass/glass_4.jpg", "metal")
-    second.answer("glass/glass_4.jpg", None)
-    second.answer("glass/glass_5.jpg", None)
-    with pytest.raises(UserError, match=r"glass_4\.jpg was decided anew elsewhere since"):
+    first.add_answer("paper/paper_1.jpg", "metal")
+    first.add_answer("glass/glass_4.jpg", "metal")
+    second.add_answer("glass/glass_4.jpg", None)
+    second.add_answer("glass/glass_5.jpg", None)
+    with pytest.raises(UserError, match=r"glass_4\.jpg was changed elsewhere since"):
         first.undo()
     assert _written() == {"glass/glass_4.jpg": DROP, "glass/glass_5.jpg": DROP, "paper/paper_1.jpg": "metal"}
     assert first.undo() == ["paper/paper_1.jpg"]
@@ -315,13 +315,13 @@ def test_undo_takes_no_answer_of_another_session_back(checkout):
     assert _written() == {"glass/glass_4.jpg": "metal"}
 
 
-def test_a_window_takes_its_own_answers_back(client):
+def test_a_window_undoes_only_its_own_answers(client):
     client.post("/answer", json={"path": "paper/paper_1.jpg", "label": "metal", "window": "a"})
     client.post("/answer", json={"path": "glass/glass_4.jpg", "label": None, "window": "b"})
     assert client.get("/queue?window=c").json()["can_undo"] is False
     assert client.get("/queue?window=a").json()["can_undo"] is True
-    told = client.post("/undo", json={"window": "a"}).json()
-    assert (told["paths"], told["can_undo"]) == (["paper/paper_1.jpg"], False)
+    body = client.post("/undo", json={"window": "a"}).json()
+    assert (body["paths"], body["can_undo"]) == (["paper/paper_1.jpg"], False)
     assert _written() == {"glass/glass_4.jpg": DROP}
     assert client.post("/undo", json={"window": "a"}).json()["paths"] == []
     assert (
@@ -329,19 +329,19 @@ def test_a_window_takes_its_own_answers_back(client):
     )
 
 
-def test_the_file_is_read_once_at_the_start_and_again_only_when_it_has_changed(checkout, monkeypatch):
+def test_the_file_is_read_once_and_again_only_after_changes(checkout, monkeypatch):
     table = pd.read_csv(queues.MANIFEST)
     label_corrections.save({row.path: Decision(row.sha256, KEEP) for row in table.itertuples()})
     reads, load = [], label_corrections.load
 
-    def noted(file):
+    def counting_load(file):
         reads.append(file)
         return load(file)
 
-    monkeypatch.setattr(label_corrections, "load", noted)
+    monkeypatch.setattr(label_corrections, "load", counting_load)
     monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
-    with address.bound("127.0.0.1", 0) as listening:
-        review_server.run(queues.load(19), listening)
+    with address.bind_socket("127.0.0.1", 0) as listening:
+        review_app.run(queues.load(19), listening)
     assert len(reads) == 1
     journal = Journal(table, queues.RAW)
     assert [journal.labels() == journal.labels() for _ in range(5)] == [True] * 5
@@ -352,21 +352,21 @@ def test_the_file_is_read_once_at_the_start_and_again_only_when_it_has_changed(c
 
 @contextmanager
 def _serving(prefix=""):
-    with address.bound("127.0.0.1", 0) as listening:
-        running = uvicorn.Server(configured(Mount(prefix, _app(hosts=["127.0.0.1"])), Limits()))
-        served = threading.Thread(target=running.run, args=([listening],))
-        served.start()
+    with address.bind_socket("127.0.0.1", 0) as listening:
+        server = uvicorn.Server(uvicorn_config(Mount(prefix, _app(allowed_hosts=["127.0.0.1"])), ConnectionLimits()))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}{prefix}/"
         finally:
-            running.should_exit = True
-            served.join(20)
+            server.should_exit = True
+            thread.join(20)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as one:
-        yield one
+    with chromium() as browser:
+        yield browser
 
 
 @needs_browser
@@ -383,8 +383,8 @@ def test_the_page_by_keyboard(width, dark, checkout, browser):
         assert page.inner_text("#title") == "Is this glass?"
         assert page.inner_text("#count") == "0 of 3 decided"
         assert "2 of 2 models" in page.inner_text("#doubt")
-        assert page.locator("#said-of dt").all_inner_texts() == ["metal", "glass (its label)"]
-        assert page.locator("#said-of dd").all_inner_texts() == ["85 %", "10 %"]
+        assert page.locator("#probabilities dt").all_inner_texts() == ["metal", "glass (its label)"]
+        assert page.locator("#probabilities dd").all_inner_texts() == ["85 %", "10 %"]
         assert page.locator(".around .away").all_inner_texts() == ["1 before", "this one", "1 after", "2 after"]
         page.wait_for_function("() => [...document.images].every(one => one.complete && one.naturalWidth)")
         assert page.locator("#photo").evaluate("one => one.clientHeight") > 200
@@ -416,7 +416,7 @@ def test_the_page_by_keyboard(width, dark, checkout, browser):
 
 
 @needs_browser
-def test_the_page_by_mouse_and_again(checkout, browser):
+def test_the_page_by_mouse_and_after_reopening(checkout, browser):
     with _serving("/labels") as url:
         with opened(browser, url) as shown:
             page = shown.page
@@ -436,5 +436,5 @@ def test_the_page_by_mouse_and_again(checkout, browser):
             Path("data/raw/glass/glass_4.jpg").unlink()
             page.click("#keep")
             page.wait_for_selector("#failure", state="visible")
-            assert "must be the file that the pipeline has seen" in page.inner_text("#failure")
+            assert "must be the file that the pipeline has read" in page.inner_text("#failure")
             assert page.inner_text("#count") == "2 of 3 decided"

@@ -43,16 +43,16 @@ from realwaste.models import cnn, model_file, novelty, session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.web import address
 from realwaste.web import server as server_module
-from realwaste.web.app import Uploads, build
-from realwaste.web.connection import Limits
+from realwaste.web.app import UploadLimits, build
+from realwaste.web.connection import ConnectionLimits
 from realwaste.web.predictor import Predictor
-from realwaste.web.request_limits import Guard
-from realwaste.web.start_up_app import Starting
+from realwaste.web.request_limits import RequestGuard
+from realwaste.web.start_up_app import StartUpApp
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 LIMIT = 300_000
 REQUESTS = 32
-UPLOADS = Uploads(LIMIT, files=4, total=3 * LIMIT)
+UPLOAD_LIMITS = UploadLimits(LIMIT, files=4, total_bytes=3 * LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +63,18 @@ def classifier():
 
 
 def _predictor(classifier):
-    return Predictor(session.of(classifier, rows=1), lambda: classifier)
+    return Predictor(session.from_classifier(classifier, batch_size=1), lambda: classifier)
+
+
+def _app(classifier, **options):
+    """The application; by default with UPLOAD_LIMITS, REQUESTS, and for any host."""
+    defaults = {"upload_limits": UPLOAD_LIMITS, "allowed_hosts": None, "max_requests": REQUESTS}
+    return build(_predictor(classifier), **(defaults | options))
 
 
 @pytest.fixture(scope="module")
 def client(classifier):
-    with TestClient(build(_predictor(classifier), uploads=UPLOADS, hosts=["testserver"], requests=REQUESTS)) as client:
+    with TestClient(_app(classifier, allowed_hosts=["testserver"])) as client:
         yield client
 
 
@@ -76,7 +82,7 @@ def client(classifier):
 def server(classifier, tmp_path_factory):
     """The command in a process of its own, with an access log; gives its address, and ends it as Ctrl-C does."""
     folder = tmp_path_factory.mktemp("served")
-    model_file.save(folder / "cnn.keras", replace(classifier, novelty=_known(classifier, threshold=0.0)))
+    model_file.save(folder / "cnn.keras", replace(classifier, novelty=_fitted_novelty(classifier, threshold=0.0)))
     arguments = ["serve", "--model", "cnn.keras", "--port", "0", "--max-mb", str(LIMIT / 1e6), "--access-log"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "realwaste", *arguments]
@@ -87,12 +93,12 @@ def server(classifier, tmp_path_factory):
         ) as process,
     ):
         assert process.stderr is not None
-        said: list[str] = []
-        while not (found := re.search(r"http://127\.0\.0\.1:\d+/", said[-1] if said else "")):
-            assert process.poll() is None, said
-            said.append(process.stderr.readline())
-        assert "not photographs" in "".join(said)
-        yield found.group()
+        log: list[str] = []
+        while not (url := re.search(r"http://127\.0\.0\.1:\d+/", log[-1] if log else "")):
+            assert process.poll() is None, log
+            log.append(process.stderr.readline())
+        assert "not photographs" in "".join(log)
+        yield url.group()
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(20) == 0
@@ -106,90 +112,90 @@ def _jpeg(seed=0, height=60, width=80):
     return cv2.imencode(".jpg", picture(seed, height, width), [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
 
 
-def _known(classifier, threshold):
-    """As if the model had learned one photo."""
-    _, given = session.of(classifier)(resize(decode(_jpeg(4)), 32)[np.newaxis])
-    fitted = novelty.fitted(given, given)
+def _fitted_novelty(classifier, threshold):
+    """The novelty score of a model that was trained on one photo."""
+    _, features = session.from_classifier(classifier)(resize(decode(_jpeg(4)), 32)[np.newaxis])
+    fitted = novelty.fit(features, features)
     assert fitted is not None
     return replace(fitted, threshold=threshold)
 
 
-def _probabilities(told):
-    by_name = {one["class"]: one["probability"] for one in told["predictions"]}
+def _probabilities(prediction):
+    by_name = {record["class"]: record["probability"] for record in prediction["predictions"]}
     return [by_name[name] for name in CLASSES]
 
 
 def _expected(classifier, data, tmp_path):
     (tmp_path / "photo").write_bytes(data)
-    return session.of(classifier).of_files([tmp_path / "photo"])[0][0]
+    return session.from_classifier(classifier).predict_files([tmp_path / "photo"])[0][0]
 
 
-def test_a_photo_is_answered_however_it_is_sent(client, classifier, tmp_path):
+def test_a_photo_is_predicted_as_raw_body_and_as_form(client, classifier, tmp_path):
     data = _jpeg()
     expected = _expected(classifier, data, tmp_path)
-    ways = [
+    requests = [
         {"content": data},
         {"content": data, "headers": {"content-type": "image/jpeg"}},
         {"content": data, "headers": {"content-type": "application/x-www-form-urlencoded"}},
         {"files": {"file": ('भ \n".jpg', data, "image/jpeg")}},
         {"files": {"photo": ("x", data)}, "data": {"more": "text"}},
     ]
-    for way in ways:
-        response = client.post("/predict", **way)
+    for request in requests:
+        response = client.post("/predict", **request)
         assert response.status_code == 200
-        told = response.json()
-        assert set(told) == {"model", "caution", "strangeness_threshold", "predictions", "strangeness", "unlike"}
-        assert told["strangeness_threshold"] is told["strangeness"] is told["unlike"] is None
-        assert told["model"] == json.loads(json.dumps(asdict(classifier.facts)))
-        assert told["caution"] == classifier.facts.caution()
-        np.testing.assert_allclose(_probabilities(told), expected, atol=1e-6)
-        shares = [one["probability"] for one in told["predictions"]]
-        assert shares == sorted(shares, reverse=True)
+        body = response.json()
+        assert set(body) == {"model", "caution", "strangeness_threshold", "predictions", "strangeness", "unlike"}
+        assert body["strangeness_threshold"] is body["strangeness"] is body["unlike"] is None
+        assert body["model"] == json.loads(json.dumps(asdict(classifier.facts)))
+        assert body["caution"] == classifier.facts.caution()
+        np.testing.assert_allclose(_probabilities(body), expected, atol=1e-6)
+        probabilities = [record["probability"] for record in body["predictions"]]
+        assert probabilities == sorted(probabilities, reverse=True)
 
 
-def test_saliency_is_the_heat_of_the_first_class_or_of_the_one_asked_for(client, classifier):
+def test_saliency_is_the_heat_map_of_the_best_or_the_requested_class(client, classifier):
     data = _jpeg(3)
     pixels = resize(decode(data), 32)
     for query in ("", "&of=Glass", "&of=Metal%20%26%20Tin", "&of=%C3%9Cnrat"):
-        told = client.post(f"/predict?saliency=true{query}", content=data).json()
-        of = told["saliency_of"]
-        assert of == ({"&of=Glass": "Glass", "": told["predictions"][0]["class"]}.get(query) or of)
-        heat = GradCam(classifier.model).heat(pixels[np.newaxis], np.array([CLASSES.index(of)]))[0]
+        body = client.post(f"/predict?saliency=true{query}", content=data).json()
+        target_class = body["saliency_of"]
+        assert target_class == ({"&of=Glass": "Glass", "": body["predictions"][0]["class"]}.get(query) or target_class)
+        heat = GradCam(classifier.model).heat(pixels[np.newaxis], np.array([CLASSES.index(target_class)]))[0]
         if not heat.any():
-            assert told["saliency"] is None
+            assert body["saliency"] is None
             continue
-        kind, _, content = told["saliency"].partition(",")
-        assert kind == "data:image/png;base64"
+        media_type, _, content = body["saliency"].partition(",")
+        assert media_type == "data:image/png;base64"
         layer = cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_UNCHANGED)
         assert layer is not None
-        np.testing.assert_allclose(cv2.cvtColor(layer, cv2.COLOR_BGRA2RGBA), overlays.layer(heat, 32, 32), atol=1)
+        np.testing.assert_allclose(cv2.cvtColor(layer, cv2.COLOR_BGRA2RGBA), overlays.heat_layer(heat, 32, 32), atol=1)
 
 
 @pytest.mark.parametrize("query", ["", "?saliency=true"])
 @pytest.mark.parametrize("threshold", [0.0, 2.0])
-def test_a_photo_is_told_to_be_unlike_what_was_learned(threshold, query, classifier):
+def test_unlike_is_true_above_the_novelty_threshold(threshold, query, classifier):
     data = _jpeg(3)
-    known = _known(classifier, threshold)
-    strange = known.strangeness(session.of(classifier)(resize(decode(data), 32)[np.newaxis])[1])[0]
-    assert 0 < strange < 2
-    predictor = _predictor(replace(classifier, novelty=known))
-    with TestClient(build(predictor, uploads=UPLOADS, hosts=["testserver"], requests=REQUESTS)) as client:
-        told = client.post(f"/predict{query}", content=data).json()
-        assert client.get("/model").json()["strangeness_threshold"] == told["strangeness_threshold"] == threshold
-    assert told["strangeness"] == pytest.approx(strange, abs=1e-5)
-    assert told["unlike"] is (threshold == 0)
+    fitted = _fitted_novelty(classifier, threshold)
+    score = fitted.scores(session.from_classifier(classifier)(resize(decode(data), 32)[np.newaxis])[1])[0]
+    assert 0 < score < 2
+    app = _app(replace(classifier, novelty=fitted), allowed_hosts=["testserver"])
+    with TestClient(app) as client:
+        body = client.post(f"/predict{query}", content=data).json()
+        assert client.get("/model").json()["strangeness_threshold"] == body["strangeness_threshold"] == threshold
+    assert body["strangeness"] == pytest.approx(score, abs=1e-5)
+    assert body["unlike"] is (threshold == 0)
 
 
-def test_where_nothing_speaks_for_a_class_there_is_no_heat(classifier):
+def test_without_support_for_a_class_there_is_no_heat_map(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
     predictor = _predictor(Classifier(model, classifier.facts))
-    found = asyncio.run(predictor.answer(io.BytesIO(_jpeg()), pixels=4800, saliency=True, of="Glass"))
+    prediction = asyncio.run(predictor.predict(io.BytesIO(_jpeg()), pixels=4800, saliency=True, target_class="Glass"))
     predictor.close()
-    assert (found.saliency_of, found.saliency) == ("Glass", None)
+    assert (prediction.saliency_of, prediction.saliency) == ("Glass", None)
 
 
-def test_a_photo_is_turned_upright(client):
+def test_exif_orientation_is_applied(client):
     upright = picture(7, 60, 90)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter, clockwise
@@ -207,18 +213,18 @@ def test_a_photo_is_turned_upright(client):
     ("content", "reason"),
     [(b"", "empty file"), (b"<svg/>", "not an image"), (_jpeg()[:-50], "truncated JPEG"), (b"\x00" * 99, "not an")],
 )
-def test_what_is_no_photo_is_refused_in_words(content, reason, client):
+def test_unreadable_photos_are_refused_with_the_reason(content, reason, client):
     response = client.post("/predict?saliency=true", content=content)
     assert response.status_code == 422
-    assert response.json()["error"].startswith(f"This is no photo that can be read: {reason}")
+    assert response.json()["error"].startswith(f"This photo cannot be read: {reason}")
     form = client.post("/predict", files={"file": ("a.jpg", content)})
     assert form.json() == response.json()
 
 
-def test_every_error_is_told_alike(client):
+def test_every_error_is_json_with_a_message(client):
     data = _jpeg()
     form = {"content-type": "multipart/form-data"}
-    found = [
+    responses = [
         client.get("/nowhere"),
         client.get("/docs"),
         client.get("/predict"),
@@ -227,92 +233,88 @@ def test_every_error_is_told_alike(client):
         client.post("/predict", content=data, headers=form),
         client.post("/predict", content=data, headers={"content-type": "multipart/form-data; boundary=x"}),
         client.post("/predict", files={"a": ("", b"")}, data={"b": "c"}),
-        client.post("/predict", files=[("a", ("a", data))] * (UPLOADS.files + 1)),
+        client.post("/predict", files=[("a", ("a", data))] * (UPLOAD_LIMITS.files + 1)),
     ]
-    assert [response.status_code for response in found] == [404, 404, 405, 422, 422, 400, 400, 422, 400]
-    for response in found:
+    assert [response.status_code for response in responses] == [404, 404, 405, 422, 422, 400, 400, 422, 400]
+    for response in responses:
         assert set(response.json()) == {"error"}
         assert response.json()["error"]
 
 
-def test_an_answer_that_is_no_number_is_none(classifier):
+def test_an_output_of_nan_is_an_error(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.set_weights([weight * np.nan for weight in model.get_weights()])
-    with TestClient(
-        build(_predictor(Classifier(model, classifier.facts)), uploads=UPLOADS, hosts=None, requests=REQUESTS)
-    ) as client:
+    with TestClient(_app(Classifier(model, classifier.facts))) as client:
         response = client.post("/predict", content=_jpeg())
     assert response.status_code == 500
     assert "diverged" in response.json()["error"]
 
 
-def test_the_limit(client):
+def test_photos_and_forms_above_the_size_limit_are_refused(client):
     def pieces(count):
         for _ in range(count // 1000):
             yield bytes(1000)
 
     assert client.post("/predict", content=bytes(LIMIT)).status_code == 422
     assert client.post("/predict", content=pieces(LIMIT)).status_code == 422
-    for way in (
+    for request in (
         {"content": bytes(LIMIT + 1)},
         {"content": pieces(LIMIT + 1000)},
         {"files": {"file": ("a.jpg", bytes(LIMIT + 1))}},
     ):
-        response = client.post("/predict", **way)
+        response = client.post("/predict", **request)
         assert response.status_code == 413
-        assert response.json() == {"error": "A photo may have 0.3 MB at most."}
+        assert response.json() == {"error": "A photo may have at most 0.3 MB."}
     assert client.post("/predict", files={"file": ("a.jpg", bytes(LIMIT))}).status_code == 422
-    for way in (
+    for request in (
         {"files": [("file", ("a.jpg", bytes(LIMIT)))] * 3},
         {"content": pieces(3 * LIMIT + 1000), "headers": {"content-type": "multipart/form-data; boundary=x"}},
     ):
-        response = client.post("/predict", **way)
+        response = client.post("/predict", **request)
         assert response.status_code == 413
-        assert response.json() == {"error": "The photos of one request may have 0.9 MB at most, all together."}
+        assert response.json() == {"error": "The photos of one request may have at most 0.9 MB together."}
 
 
-def test_several_files_are_answered_in_their_order_each_for_itself(client, classifier, tmp_path):
+def test_several_files_are_predicted_in_order_with_an_error_each(client, classifier, tmp_path):
     photos = [_jpeg(1), b"words", _jpeg(2), bytes(LIMIT + 1)]
     names = ["one.jpg", "notes.txt", "one.jpg", "große.jpg"]
-    sent = [("file" if n % 2 else f"photo{n}", (names[n], photos[n])) for n in range(4)]
-    told = client.post("/predict", files=sent)
-    assert told.status_code == 200
-    assert set(told.json()) == {"model", "caution", "strangeness_threshold", "answers"}
-    answers = told.json()["answers"]
-    assert [one["file"] for one in answers] == names
+    files = [("file" if n % 2 else f"photo{n}", (names[n], photos[n])) for n in range(4)]
+    response = client.post("/predict", files=files)
+    assert response.status_code == 200
+    assert set(response.json()) == {"model", "caution", "strangeness_threshold", "answers"}
+    answers = response.json()["answers"]
+    assert [answer["file"] for answer in answers] == names
     for place in (0, 2):
         assert answers[place]["error"] is None
         np.testing.assert_allclose(
             _probabilities(answers[place]), _expected(classifier, photos[place], tmp_path), atol=1e-6
         )
         assert "saliency" not in answers[place]
-    assert answers[1]["error"].startswith("This is no photo that can be read: not an image")
-    assert answers[3]["error"] == "A photo may have 0.3 MB at most."
+    assert answers[1]["error"].startswith("This photo cannot be read: not an image")
+    assert answers[3]["error"] == "A photo may have at most 0.3 MB."
     assert answers[1]["predictions"] == answers[3]["predictions"] == []
-    looked = client.post("/predict?saliency=true&of=Glass", files=sent[:3]).json()["answers"]
-    assert [one.get("saliency_of") for one in looked] == ["Glass", None, "Glass"]
-    refused = client.post("/predict", files=[("file", ("a", b"a"))] * (UPLOADS.files + 1))
+    with_saliency = client.post("/predict?saliency=true&of=Glass", files=files[:3]).json()["answers"]
+    assert [answer.get("saliency_of") for answer in with_saliency] == ["Glass", None, "Glass"]
+    refused = client.post("/predict", files=[("file", ("a", b"a"))] * (UPLOAD_LIMITS.files + 1))
     assert (refused.status_code, refused.json()) == (400, {"error": "Too many files. Maximum number of files is 4."})
 
 
 def _shape(value):
     """Keys and kinds, without the values; of a list, those of its first item."""
     if isinstance(value, dict):
-        return {key: _shape(one) for key, one in value.items()}
+        return {key: _shape(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_shape(one) for one in value[:1]]
+        return [_shape(item) for item in value[:1]]
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
 
 
-def test_the_examples_of_openapi_are_as_what_is_answered(classifier):
+def test_openapi_examples_have_the_shape_of_real_responses(classifier):
     """Both keep to the schema too, which is that of JSON Schema."""
-    with TestClient(
-        build(_predictor(replace(classifier, novelty=_known(classifier, 0.0))), uploads=UPLOADS, hosts=None, requests=1)
-    ) as client:
-        described = client.get("/openapi.json").json()
+    with TestClient(_app(replace(classifier, novelty=_fitted_novelty(classifier, 0.0)), max_requests=1)) as client:
+        openapi = client.get("/openapi.json").json()
         data = _jpeg(4)  # one for whose class something speaks
         several = [("file", ("1.jpg", data)), ("file", ("notes.txt", b"words"))]
-        real = {
+        responses = {
             ("/predict", "post", "one photo"): client.post("/predict", content=data),
             ("/predict", "post", "one photo, saliency=true"): client.post("/predict?saliency=true", content=data),
             ("/predict", "post", "several files"): client.post("/predict", files=several),
@@ -321,30 +323,30 @@ def test_the_examples_of_openapi_are_as_what_is_answered(classifier):
             ("/model", "get", "answer"): client.get("/model"),
         }
         refused = client.post("/predict", content=bytes(LIMIT + 1)).json()
-    asked = set()
-    for path, methods in described["paths"].items():
+    checked = set()
+    for path, methods in openapi["paths"].items():
         for method, route in methods.items():
             content = route["responses"]["200"]["content"]["application/json"]
-            schema = content["schema"] | {"components": described["components"]}
+            schema = content["schema"] | {"components": openapi["components"]}
             for name, example in content["examples"].items():
-                told = real[path, method, name].json()
-                jsonschema.validate(told, schema)
+                body = responses[path, method, name].json()
+                jsonschema.validate(body, schema)
                 jsonschema.validate(example["value"], schema)
-                caution = {"caution": "a string or null"} if "caution" in told else {}
-                assert _shape(example["value"] | caution) == _shape(told | caution), name
-                if "answers" in told:
-                    assert list(map(_shape, example["value"]["answers"])) == list(map(_shape, told["answers"]))
-                asked.add((path, method, name))
-    assert asked == set(real)
-    errors = described["paths"]["/predict"]["post"]["responses"]
+                caution = {"caution": "a string or null"} if "caution" in body else {}
+                assert _shape(example["value"] | caution) == _shape(body | caution), name
+                if "answers" in body:
+                    assert list(map(_shape, example["value"]["answers"])) == list(map(_shape, body["answers"]))
+                checked.add((path, method, name))
+    assert checked == set(responses)
+    errors = openapi["paths"]["/predict"]["post"]["responses"]
     assert {status for status in errors if status != "200"} == {"400", "413", "422", "503"}
     for status in errors.keys() - {"200"}:
         assert _shape(errors[status]["content"]["application/json"]["example"]) == _shape(refused) == {"error": "str"}
 
 
-def test_the_access_log_tells_neither_queries_nor_names(classifier):
+def test_the_access_log_contains_no_queries_or_file_names(classifier):
     lines: list[str] = []
-    app = build(_predictor(classifier), uploads=UPLOADS, hosts=["testserver"], requests=2, access=lines.append)
+    app = _app(classifier, allowed_hosts=["testserver"], max_requests=2, write_access_log=lines.append)
     with TestClient(app, raise_server_exceptions=False) as client:
         client.get("/health")
         client.post("/predict?of=geheim", content=_jpeg())
@@ -354,8 +356,8 @@ def test_the_access_log_tells_neither_queries_nor_names(classifier):
         client.get("/model", headers={"host": "geheim.example"})
         client.request("GEHEIM", "/")
     assert "geheim" not in "".join(lines).casefold()
-    told = [re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ testclient (.*) \d+ \d+\.\d{3}", line) for line in lines]
-    assert [one and one[1] for one in told] == [
+    matches = [re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ testclient (.*) \d+ \d+\.\d{3}", line) for line in lines]
+    assert [match and match[1] for match in matches] == [
         "GET /health 200",
         "POST /predict 422",
         "POST /predict 200",
@@ -366,44 +368,44 @@ def test_the_access_log_tells_neither_queries_nor_names(classifier):
     ]
 
 
-def test_a_request_that_fails_is_in_the_access_log_too(classifier, monkeypatch):
+def test_a_failed_request_is_in_the_access_log(classifier, monkeypatch):
     lines: list[str] = []
-    app = build(_predictor(classifier), uploads=UPLOADS, hosts=None, requests=2, access=lines.append)
-    monkeypatch.setattr(Predictor, "answer", lambda *_, **__: 1 / 0)
+    app = _app(classifier, max_requests=2, write_access_log=lines.append)
+    monkeypatch.setattr(Predictor, "predict", lambda *_, **__: 1 / 0)
     with TestClient(app, raise_server_exceptions=False) as client:
         assert client.post("/predict", content=_jpeg()).status_code == 500
     assert [line.split(" ")[2:5] for line in lines] == [["POST", "/predict", "500"]]
 
 
 @pytest.mark.parametrize("headers", [[], [(b"content-length", b"9999999999")]])
-def test_an_endless_upload_is_neither_kept_nor_read_to_its_end(headers):
-    came, kept, sent = 0, [], []
+def test_an_endless_upload_is_not_stored_and_not_read_to_its_end(headers):
+    bytes_offered, messages, sent = 0, [], []
 
     async def receive():
-        nonlocal came
-        came += 10
+        nonlocal bytes_offered
+        bytes_offered += 10
         return {"type": "http.request", "body": bytes(10), "more_body": True}
 
     async def send(message):
         sent.append(message)
 
-    async def keeping(_scope, receive, _send):
+    async def collecting_app(_scope, receive, _send):
         while True:
-            kept.append(await receive())
+            messages.append(await receive())
 
     scope = {"type": "http", "method": "POST", "headers": [(b"host", b"h"), *headers]}
-    guard = Guard(keeping, limit=100, hosts=None, requests=1)
+    guard = RequestGuard(collecting_app, max_body_bytes=100, allowed_hosts=None, max_requests=1)
     if headers:
         asyncio.run(guard(scope, receive, send))
         assert sent[0]["status"] == 413
     else:
         with pytest.raises(HTTPException, match="413"):
             asyncio.run(guard(scope, receive, send))
-    assert len(kept) <= 10
-    assert came <= 1000
+    assert len(messages) <= 10
+    assert bytes_offered <= 1000
 
 
-def test_pages_of_other_sites_may_not_ask(client):
+def test_requests_from_pages_of_other_sites_are_refused(client):
     data = _jpeg()
     for origin, status in {
         "http://testserver": 200,
@@ -427,7 +429,7 @@ def test_pages_of_other_sites_may_not_ask(client):
     assert "access-control-allow-origin" not in preflight.headers
 
 
-def test_headers_facts_and_description(client, classifier):
+def test_security_headers_model_facts_and_openapi(client, classifier):
     page = client.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     policy = page.headers["content-security-policy"]
@@ -462,9 +464,9 @@ def _get(where, path):
             return refused.code, json.load(refused)
 
 
-def test_while_the_model_is_loaded_the_server_is_alive_and_not_ready(classifier):
-    starting = Starting(requests=1)
-    with _serving(starting, SHORT) as where, ThreadPoolExecutor(1) as pool:
+def test_during_loading_the_server_is_alive_but_not_ready(classifier):
+    start_up_app = StartUpApp(max_requests=1)
+    with _serving(start_up_app, SHORT) as where, ThreadPoolExecutor(1) as pool:
         get = partial(_get, where)
         assert get("/health") == (200, {"status": "ok", "model": None, "ready": False})
         assert get("/health/ready") == (503, {"error": "The model is being loaded; try again."})
@@ -472,47 +474,47 @@ def test_while_the_model_is_loaded_the_server_is_alive_and_not_ready(classifier)
         time.sleep(0.2)
         assert get("/model")[0] == 503, "one waits, and no more"
         assert not early.done()
-        starting.app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=2)
+        start_up_app.app = _app(classifier, allowed_hosts=["127.0.0.1"], max_requests=2)
         assert early.result(10)[0] == 200
         assert get("/health/ready") == (200, {"status": "ok", "model": "cnn", "ready": True})
 
 
-def test_a_model_whose_answer_is_no_number_is_not_served(classifier, tmp_path, monkeypatch):
+def test_a_model_with_nan_output_is_not_served(classifier, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.set_weights([weight * np.nan for weight in model.get_weights()])
     model_file.save(tmp_path / "cnn.keras", Classifier(model, classifier.facts))
     refused = CliRunner().invoke(command.app, ["serve", "--port", "0", "--model", "cnn.keras"])
     assert refused.exit_code == 1
-    assert "must answer in numbers" in refused.stderr
+    assert "must output finite numbers" in refused.stderr
 
 
-def test_addresses_and_the_names_they_go_by():
-    with address.bound("127.0.0.1", 0) as taken:
-        assert address.names(taken, "127.0.0.1") == ("localhost", "127.0.0.1", "::1", "127.0.0.1")
+def test_addresses_and_their_allowed_hosts():
+    with address.bind_socket("127.0.0.1", 0) as taken:
+        assert address.allowed_hosts(taken, "127.0.0.1") == ("localhost", "127.0.0.1", "::1", "127.0.0.1")
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"its port {port} free"):
-            address.bound("127.0.0.1", port)
+            address.bind_socket("127.0.0.1", port)
         refused = CliRunner().invoke(command.app, ["serve", "--port", str(port)])
         assert refused.exit_code == 1
-        assert "Choose another by --host or --port" in refused.stderr
-    with address.bound("0.0.0.0", 0) as everywhere:  # noqa: S104 - what is asked about it is the point
-        assert address.names(everywhere, "0.0.0.0") is None  # noqa: S104
-        bound = address.names(everywhere, "0.0.0.0", ["Waste.example"])  # noqa: S104
+        assert "Choose another with --host or --port" in refused.stderr
+    with address.bind_socket("0.0.0.0", 0) as everywhere:  # noqa: S104 - what is asked about it is the point
+        assert address.allowed_hosts(everywhere, "0.0.0.0") is None  # noqa: S104
+        bound = address.allowed_hosts(everywhere, "0.0.0.0", ["Waste.example"])  # noqa: S104
         assert bound is not None
         assert {"waste.example", "127.0.0.1"} <= set(bound)
     if socket.has_dualstack_ipv6():
-        with address.bound("::", 0) as everywhere:
+        with address.bind_socket("::", 0) as everywhere:
             for host in ("127.0.0.1", "::1"):
                 socket.create_connection((host, everywhere.getsockname()[1]), timeout=10).close()
-        with address.bound("::1", 0) as loopback, pytest.raises(ConnectionRefusedError):
+        with address.bind_socket("::1", 0) as loopback, pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", loopback.getsockname()[1]), timeout=10)
     for nowhere in ("192.0.2.1", "no such name"):
         with pytest.raises(UserError, match="must be an address of this machine"):
-            address.bound(nowhere, 0)
+            address.bind_socket(nowhere, 0)
 
 
-def test_without_the_extra_one_error_says_what_to_install(monkeypatch):
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "fastapi", None)
     refused = CliRunner().invoke(command.app, ["serve"])
     assert refused.exit_code == 1
@@ -520,14 +522,14 @@ def test_without_the_extra_one_error_says_what_to_install(monkeypatch):
     assert "`make setup-dev`, or pip install '.[serve]'" in refused.stderr
 
 
-def test_a_missing_model_is_said_before_the_model_is_loaded(tmp_path, monkeypatch):
+def test_a_missing_model_is_reported_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused = CliRunner().invoke(command.app, ["serve", "--port", "0", "--model", "no.keras"])
     assert refused.exit_code == 1
     assert "There must be a model at no.keras" in refused.stderr
 
 
-def test_a_folder_is_no_model_to_train_again(tmp_path, monkeypatch):
+def test_a_folder_in_place_of_a_model_is_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.keras").mkdir()
     refused = CliRunner().invoke(command.app, ["serve", "--port", "0", "--model", "folder.keras"])
@@ -545,35 +547,35 @@ def _post(url, data, timeout=20):
         return refused.code, json.load(refused)
 
 
-def test_many_at_once_get_their_own_answers(server, classifier, tmp_path):
+def test_concurrent_requests_get_their_own_predictions(server, classifier, tmp_path):
     photos = [_jpeg(seed) for seed in range(16)]
     (tmp_path / "all").mkdir()
     expected = [_expected(classifier, photo, tmp_path) for photo in photos]
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda photo: _post(f"{server}predict?saliency=true", photo), photos))
-    assert [status for status, _ in found] == [200] * 16
-    for (_, told), row in zip(found, expected, strict=True):
-        np.testing.assert_allclose(_probabilities(told), row, atol=1e-6)
+        responses = list(pool.map(lambda photo: _post(f"{server}predict?saliency=true", photo), photos))
+    assert [status for status, _ in responses] == [200] * 16
+    for (_, body), probabilities in zip(responses, expected, strict=True):
+        np.testing.assert_allclose(_probabilities(body), probabilities, atol=1e-6)
 
 
-def test_the_served_process_refuses_what_is_too_large_whatever_it_unpacks_to(server):
+def test_the_process_refuses_large_uploads_and_decompression_bombs(server):
     """Five times the limit, by a client that listens only when all is sent; and a bomb, which is small."""
-    assert _post(f"{server}predict", bytes(5 * LIMIT)) == (413, {"error": "A photo may have 0.3 MB at most."})
+    assert _post(f"{server}predict", bytes(5 * LIMIT)) == (413, {"error": "A photo may have at most 0.3 MB."})
     bomb = _bomb(15_000)
     assert len(bomb) < LIMIT
-    unpacked = {"error": "This is no photo that can be read: more than 200,000,000 pixels."}
+    unpacked = {"error": "This photo cannot be read: more than 200,000,000 pixels."}
     assert _post(f"{server}predict", bomb) == (422, unpacked)
     assert _post(f"{server}predict", _jpeg())[0] == 200
 
 
-SHORT = Limits(connections=20, patience=0.5, haste=0.5, rate=1e5, requests=3)
+SHORT = ConnectionLimits(max_connections=20, timeout=0.5, busy_timeout=0.5, min_bytes_per_second=1e5, max_requests=3)
 
 
 @contextmanager
 def _serving(app, limits):
     """In a thread; gives its address."""
-    listening = address.bound("127.0.0.1", 0)
-    running = uvicorn.Server(server_module.configured(app, limits))
+    listening = address.bind_socket("127.0.0.1", 0)
+    running = uvicorn.Server(server_module.uvicorn_config(app, limits))
     with ThreadPoolExecutor(1) as pool, listening:
         ended = pool.submit(running.run, [listening])
         try:
@@ -585,7 +587,7 @@ def _serving(app, limits):
 
 @pytest.fixture(scope="module")
 def short(classifier):
-    app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=SHORT.requests)
+    app = _app(classifier, allowed_hosts=["127.0.0.1"], max_requests=SHORT.max_requests)
     with _serving(app, SHORT) as where:
         yield where
 
@@ -602,19 +604,19 @@ def _head(length, extra=""):
 
 def _until_closed(connection, trickle=b""):
     """Seconds until the server closes, and what it said; meanwhile a byte of `trickle` every twentieth second."""
-    began, said = time.monotonic(), b""
+    started, received = time.monotonic(), b""
     connection.settimeout(0.05)
-    while time.monotonic() < began + 8:
+    while time.monotonic() < started + 8:
         try:
-            came = connection.recv(65536)
-            if not came:
-                return time.monotonic() - began, said
-            said += came
+            data = connection.recv(65536)
+            if not data:
+                return time.monotonic() - started, received
+            received += data
         except TimeoutError:
             with suppress(OSError):
                 connection.sendall(trickle)
         except OSError:
-            return time.monotonic() - began, said
+            return time.monotonic() - started, received
     pytest.fail("the server still waits")
 
 
@@ -632,16 +634,16 @@ def _until_closed(connection, trickle=b""):
         (b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"", b"200"),
     ],
 )
-def test_a_client_has_only_so_much_time(start, trickle, status, short):
+def test_slow_clients_are_disconnected(start, trickle, status, short):
     with _sent(short, start) as connection:
-        took, said = _until_closed(connection, trickle)
-    assert took < 3
-    assert said[9:12] == status
+        seconds, received = _until_closed(connection, trickle)
+    assert seconds < 3
+    assert received[9:12] == status
     if status == b"408":
-        assert json.loads(said.partition(b"\r\n\r\n")[2]) == {"error": "This request did not come whole in time."}
+        assert json.loads(received.partition(b"\r\n\r\n")[2]) == {"error": "This request was not complete in time."}
 
 
-def test_a_body_has_more_time_the_more_of_it_comes(short):
+def test_an_upload_with_progress_gets_more_time(short):
     with _sent(short, _head(130_000)) as connection:
         for _ in range(13):  # 0.9 s in all, where 0.5 s is the limit of what does not move
             time.sleep(0.07)
@@ -650,35 +652,37 @@ def test_a_body_has_more_time_the_more_of_it_comes(short):
 
 
 @pytest.mark.parametrize("start", [b"", b"GET / HT"], ids=["silent", "headers"])
-def test_silent_connections_block_nobody(start, classifier):
+def test_silent_connections_make_room_for_new_ones(start, classifier):
     """Forty at a limit of 32 that would each be waited for a minute: the oldest makes room."""
-    limits = Limits(connections=32, patience=60)
-    app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=limits.requests)
-    with _serving(app, limits) as (host, port), ExitStack() as kept:
-        held = [kept.enter_context(_sent((host, port), start)) for _ in range(40)]
+    limits = ConnectionLimits(max_connections=32, timeout=60)
+    app = _app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
+    with _serving(app, limits) as (host, port), ExitStack() as connections:
+        silent = [connections.enter_context(_sent((host, port), start)) for _ in range(40)]
         assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
-        closed = [_is_closed(connection) for connection in held]
+        closed = [_is_closed(connection) for connection in silent]
         assert closed == [True] * 9 + [False] * 31, "eight made room for one another, and one for the photo"
 
 
-def test_uploads_that_do_not_move_block_nobody(classifier):
+def test_stalled_uploads_make_room_for_others(classifier):
     """Forty at a limit of eight requests that would each be waited for a minute: where there are many, for a moment."""
-    limits = Limits(patience=60, haste=1, rate=1e4, requests=8)
-    app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=limits.requests)
-    with _serving(app, limits) as (host, port), ExitStack() as kept:
-        moving = kept.enter_context(_sent((host, port), _head(200_000)))
-        held = [kept.enter_context(_sent((host, port), _head(1000))) for _ in range(40)]
+    limits = ConnectionLimits(timeout=60, busy_timeout=1, min_bytes_per_second=1e4, max_requests=8)
+    app = _app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
+    with _serving(app, limits) as (host, port), ExitStack() as connections:
+        moving = connections.enter_context(_sent((host, port), _head(200_000)))
+        stalled = [connections.enter_context(_sent((host, port), _head(1000))) for _ in range(40)]
         for _ in range(20):  # two seconds, in which it earns as much again
             moving.sendall(bytes(10_000))
             time.sleep(0.1)
         assert _post(f"http://{host}:{port}/predict", _jpeg())[0] == 200
         assert moving.recv(65536)[9:12] == b"422", "it moved, so it was not cut"
-        said = []
-        for connection in held:
+        statuses = []
+        for connection in stalled:
             connection.setblocking(False)
             with suppress(BlockingIOError):
-                said.append(connection.recv(65536)[9:12])
-        assert 36 < len(said) == said.count(b"408") < 40, "no more than it takes to have half of the places free"
+                statuses.append(connection.recv(65536)[9:12])
+        assert 36 < len(statuses) == statuses.count(b"408") < 40, (
+            "no more than it takes to have half of the places free"
+        )
 
 
 def _is_closed(connection):
@@ -691,47 +695,47 @@ def _is_closed(connection):
         return True
 
 
-def test_whoever_sends_nothing_goes_before_whoever_uploads(classifier):
-    limits = Limits(connections=4, patience=60)
-    app = build(_predictor(classifier), uploads=UPLOADS, hosts=["127.0.0.1"], requests=limits.requests)
+def test_silent_connections_are_closed_before_uploads(classifier):
+    limits = ConnectionLimits(max_connections=4, timeout=60)
+    app = _app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
     data = _jpeg()
-    with _serving(app, limits) as where, ExitStack() as kept:
-        upload = kept.enter_context(_sent(where, _head(len(data), "Expect: 100-continue\r\n")))
+    with _serving(app, limits) as where, ExitStack() as connections:
+        upload = connections.enter_context(_sent(where, _head(len(data), "Expect: 100-continue\r\n")))
         assert upload.recv(65536).startswith(b"HTTP/1.1 100"), "its headers have been read"
         upload.sendall(data[:10])
         for _ in range(8):
-            kept.enter_context(_sent(where))
+            connections.enter_context(_sent(where))
         time.sleep(0.2)
         upload.sendall(data[10:])
         assert upload.recv(65536)[9:12] == b"200"
 
 
-def test_a_client_that_takes_no_answer_is_not_waited_for(short):
-    asked = b"GET /app.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+def test_a_client_that_reads_no_response_is_disconnected(short):
+    request = b"GET /app.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with _sent(short) as connection:
         connection.setblocking(False)
-        began = time.monotonic()
+        started = time.monotonic()
         with suppress(BlockingIOError):
-            while time.monotonic() < began + 5:
-                connection.send(asked)
+            while time.monotonic() < started + 5:
+                connection.send(request)
         time.sleep(2)
         with pytest.raises(OSError, match=r"reset|pipe"):
             connection.setblocking(True)
             for _ in range(100_000):
-                connection.send(asked)
+                connection.send(request)
 
 
-def test_more_photos_than_can_be_answered_are_asked_to_come_again(short, classifier):
+def test_photos_above_the_request_limit_get_503_with_retry_after(short, classifier):
     host, port = short
-    with ExitStack() as kept:
-        for _ in range(SHORT.requests):
-            kept.enter_context(_sent(short, _head(1000)))
+    with ExitStack() as connections:
+        for _ in range(SHORT.max_requests):
+            connections.enter_context(_sent(short, _head(1000)))
         time.sleep(0.1)
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"http://{host}:{port}/predict", _jpeg())
-        with refused.value as said:
-            assert (said.code, said.headers["retry-after"]) == (503, "5")
-            assert set(json.load(said)) == {"error"}
+        with refused.value as response:
+            assert (response.code, response.headers["retry-after"]) == (503, "5")
+            assert set(json.load(response)) == {"error"}
         with urllib.request.urlopen(f"http://{host}:{port}/health") as response:
             assert (response.status, json.load(response)["ready"]) == (200, False)
         with pytest.raises(urllib.error.HTTPError, match="503") as unready:
@@ -763,14 +767,14 @@ GARBAGE = [
 ]
 
 
-def test_who_sends_garbage_or_goes_leaves_nothing_in_the_log(short, capfd, caplog):
+def test_malformed_requests_and_disconnects_are_not_logged(short, capfd, caplog):
     for data in GARBAGE:
         for end in (b"", b"zz\r\n\r\n"):
             with _sent(short, data) as connection:
                 connection.settimeout(0.1)
                 with suppress(OSError):
-                    said = connection.recv(65536)
-                    assert (said[9:12] != b"400") or (b"application/json" in said)
+                    received = connection.recv(65536)
+                    assert (received[9:12] != b"400") or (b"application/json" in received)
                     connection.sendall(end)
                     connection.recv(65536)
     host, port = short
@@ -779,7 +783,7 @@ def test_who_sends_garbage_or_goes_leaves_nothing_in_the_log(short, capfd, caplo
     assert capfd.readouterr().err == ""
 
 
-def test_head_is_answered_as_get_without_a_body(short):
+def test_head_is_like_get_without_a_body(short):
     host, port = short
     for path in ("/", "/health", "/model", "/openapi.json", "/app.js"):
         request = urllib.request.Request(f"http://{host}:{port}{path}", method="HEAD")
@@ -834,9 +838,9 @@ def test_the_page(width, dark, server, classifier, tmp_path):
 def test_the_page_under_a_path_prefix(classifier, tmp_path):
     """As behind a proxy that passes /waste/ on."""
     (tmp_path / "a.jpg").write_bytes(_jpeg(1))
-    app = Mount("/waste", build(_predictor(classifier), uploads=UPLOADS, hosts=None, requests=8))
+    app = Mount("/waste", _app(classifier, max_requests=8))
     with (
-        _serving(app, Limits()) as (host, port),
+        _serving(app, ConnectionLimits()) as (host, port),
         chromium() as browser,
         opened(browser, f"http://{host}:{port}/waste/") as shown,
     ):
@@ -850,7 +854,7 @@ def test_the_page_under_a_path_prefix(classifier, tmp_path):
 
 
 @needs_browser
-def test_the_page_s_other_ways(server, tmp_path):
+def test_the_page_by_keyboard_paste_and_drop(server, tmp_path):
     """By keyboard, paste and drop; heat on, off and fainter; what is refused; a kind that browsers cannot show."""
     (tmp_path / "a.jpg").write_bytes(_jpeg(1))
     (tmp_path / "words.jpg").write_text("words")
@@ -924,33 +928,33 @@ _PROGRESS = "document.getElementById('progress').textContent"
 
 
 @needs_browser
-def test_several_photos_are_answered_one_after_the_other_in_a_list(server, several):
+def test_several_photos_are_predicted_one_by_one_in_a_list(server, several):
     files, best = several
     with chromium() as browser, opened(browser, server) as shown:
         page = shown.page
         page.wait_for_selector("#classes li")
         assert page.is_hidden("#photos")
-        asked: list[int] = []
-        page.on("request", lambda request: asked.append(1) if "/predict" in request.url else None)
-        page.on("response", lambda response: asked.append(-1) if "/predict" in response.url else None)
+        in_progress: list[int] = []
+        page.on("request", lambda request: in_progress.append(1) if "/predict" in request.url else None)
+        page.on("response", lambda response: in_progress.append(-1) if "/predict" in response.url else None)
         page.set_input_files("#file", files)
         page.wait_for_function(f"() => {_PROGRESS} === '3 of 5 answered, 2 refused'")
         page.wait_for_function("() => document.querySelectorAll('#list canvas.drawn').length === 3")
-        assert asked == [1, -1] * 4, "one at a time, and not the large one"
+        assert in_progress == [1, -1] * 4, "one at a time, and not the large one"
         names = page.locator("#list .name").all_inner_texts()
         assert names == [file.name for file in files]
-        told = dict(zip(names, page.locator("#list .said").all_inner_texts(), strict=True))
-        assert all(told[name].startswith(f"{best[name]}, ") for name in best)
-        assert "not an image" in told["2 words.jpg"]
-        assert "up to 0.3 MB are taken" in told["3 large.png"]
+        status_texts = dict(zip(names, page.locator("#list .status").all_inner_texts(), strict=True))
+        assert all(status_texts[name].startswith(f"{best[name]}, ") for name in best)
+        assert "not an image" in status_texts["2 words.jpg"]
+        assert "up to 0.3 MB are taken" in status_texts["3 large.png"]
         assert page.inner_text("#best-class") == best["0 photo.jpg"], "the first is looked at"
-        assert page.inner_text("#said") == "3 of 5 answered, 2 refused"
+        assert page.inner_text("#announcement") == "3 of 5 answered, 2 refused"
         assert page.is_hidden("#failure")
         assert [problem for problem in shown.problems if "422" not in problem] == []
 
 
 @needs_browser
-def test_the_list_of_photos_by_keys_and_with_more_of_them(server, several):
+def test_the_photo_list_by_keyboard_and_with_added_photos(server, several):
     files, best = several
     drop = """files => {
         const transfer = new DataTransfer();

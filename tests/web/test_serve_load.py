@@ -19,16 +19,16 @@ import numpy as np
 import pytest
 from conftest import picture
 from fastapi.testclient import TestClient
-from web.test_serve import CLASSES, UPLOADS, _get, _head, _jpeg, _predictor, _sent, _serving
+from web.test_serve import CLASSES, UPLOAD_LIMITS, _get, _head, _jpeg, _predictor, _sent, _serving
 
 from benchmarks.parts.child import ROOT
 from realwaste.images.file_format import stated_pixels
 from realwaste.images.reader import decode
 from realwaste.models import cnn, model_file
 from realwaste.models.model_file import Classifier, Facts
-from realwaste.web.app import Uploads, build
-from realwaste.web.connection import Limits
-from realwaste.web.start_up_app import Starting
+from realwaste.web.app import UploadLimits, build
+from realwaste.web.connection import ConnectionLimits
+from realwaste.web.start_up_app import StartUpApp
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +62,12 @@ def _process(models, folder):
     ):
         try:
             for _ in range(600):
-                if found := re.search(r"http://127\.0\.0\.1:(\d+)/", (folder / "log").read_text()):
+                if url := re.search(r"http://127\.0\.0\.1:(\d+)/", (folder / "log").read_text()):
                     break
                 assert process.poll() is None
                 time.sleep(0.1)
-            assert found is not None
-            yield process, int(found[1])
+            assert url is not None
+            yield process, int(url[1])
         finally:
             process.kill()
 
@@ -82,27 +82,27 @@ def port(models, tmp_path_factory):
     ("clients", "seconds", "keep_alive"),
     [(32, 1, True), (64, None, False), (100, None, False), (200, 2, True), (200, 2, False)],
 )
-def test_every_request_is_answered_or_asked_to_come_again(clients, seconds, keep_alive, port):
+def test_under_load_every_request_gets_200_or_503(clients, seconds, keep_alive, port):
     photo = cv2.imencode(".jpg", picture(1, 600, 800), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     outcome = load.send(port, photo, clients, seconds=seconds, keep_alive=keep_alive)
     assert set(outcome.answers) <= {200, 503}
     assert outcome.answers.total() >= clients
-    assert outcome.answers[200] >= min(clients, Limits().requests)
-    assert clients > Limits().requests or outcome.answers[503] == 0
+    assert outcome.answers[200] >= min(clients, ConnectionLimits().max_requests)
+    assert clients > ConnectionLimits().max_requests or outcome.answers[503] == 0
     assert set(outcome.health) == {200}
 
 
-def test_a_server_that_is_told_to_end_answers_what_it_has_accepted(models, tmp_path):
+def test_on_sigterm_accepted_requests_are_answered(models, tmp_path):
     photo = _jpeg(1, 600, 800)
-    with _process(models, tmp_path) as (process, port), ExitStack() as kept:
+    with _process(models, tmp_path) as (process, port), ExitStack() as connections:
         expecting = _head(len(photo), "Expect: 100-continue\r\n")
-        sent = [kept.enter_context(_sent(("127.0.0.1", port), expecting)) for _ in range(24)]
-        for connection in sent:
+        uploads = [connections.enter_context(_sent(("127.0.0.1", port), expecting)) for _ in range(24)]
+        for connection in uploads:
             assert connection.recv(65536).startswith(b"HTTP/1.1 100"), "it has been accepted"
-        for connection in sent[:20]:
+        for connection in uploads[:20]:
             connection.sendall(photo)
         process.send_signal(signal.SIGTERM)
-        answers = [_received(connection) for connection in sent]
+        answers = [_received(connection) for connection in uploads]
         assert process.wait(30) == 0
     statuses = [answer[9:12] for answer in answers]
     assert set(statuses[:20]) <= {b"200", b"503"}  # 503 where the machine is too slow to answer in the grace
@@ -110,54 +110,54 @@ def test_a_server_that_is_told_to_end_answers_what_it_has_accepted(models, tmp_p
     for answer in answers:
         if answer[9:12] == b"503":
             assert b"retry-after" in answer
-            assert answer.endswith(b'{"error":"The server is ending; try again."}')
+            assert answer.endswith(b'{"error":"The server is shutting down; try again."}')
     assert "Traceback" not in (tmp_path / "log").read_text()
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def _received(connection):
     connection.settimeout(30)
-    said = b""
-    while came := connection.recv(65536):
-        said += came
-    return said
+    received = b""
+    while data := connection.recv(65536):
+        received += data
+    return received
 
 
 @pytest.fixture
 def decoding(monkeypatch):
     """Decoding that waits for `go_on` where the file is `slow`, and counts."""
-    held = SimpleNamespace(slow=b"", count=0, began=threading.Event(), go_on=threading.Event())
+    state = SimpleNamespace(slow=b"", count=0, began=threading.Event(), go_on=threading.Event())
 
-    def wait(data):
-        held.count += 1
-        if data == held.slow:
-            held.began.set()
-            assert held.go_on.wait(20)
+    def wait_if_slow(data):
+        state.count += 1
+        if data == state.slow:
+            state.began.set()
+            assert state.go_on.wait(20)
         return decode(data)
 
-    monkeypatch.setattr("realwaste.web.predictor.decode", wait)
-    return held
+    monkeypatch.setattr("realwaste.web.predictor.decode", wait_if_slow)
+    return state
 
 
-def test_photos_of_a_client_that_has_gone_are_not_decoded(classifier, decoding):
+def test_photos_of_a_disconnected_client_are_not_decoded(classifier, decoding):
     decoding.slow = _jpeg(1)
     part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + decoding.slow + b"\r\n"
     form = 4 * part + b"--x--\r\n"
-    app = build(_predictor(classifier), uploads=UPLOADS, hosts=None, requests=2)
-    with _serving(app, Limits(requests=2)) as where, ExitStack() as queued:
+    app = build(_predictor(classifier), upload_limits=UPLOAD_LIMITS, allowed_hosts=None, max_requests=2)
+    with _serving(app, ConnectionLimits(max_requests=2)) as where, ExitStack() as queued:
         with _sent(where, _head(len(form), "Content-Type: multipart/form-data; boundary=x\r\n") + form):
             assert decoding.began.wait(20)
             queued.enter_context(_sent(where, _head(len(decoding.slow)) + decoding.slow))
-            _until(lambda: _get(where, "/health/ready")[0] == 503)
+            _wait_until(lambda: _get(where, "/health/ready")[0] == 503)
         queued.close()
-        _until(lambda: _get(where, "/health/ready")[0] == 200)
+        _wait_until(lambda: _get(where, "/health/ready")[0] == 200)
         decoding.go_on.set()
         with _sent(where, _head(len(_jpeg(2))) + _jpeg(2)) as connection:
             assert connection.recv(65536)[9:12] == b"200"
     assert decoding.count == 2, "the one that was being decoded when its client went, and the last"
 
 
-def _until(holds):
+def _wait_until(holds):
     for _ in range(200):
         if holds():
             return
@@ -165,42 +165,50 @@ def _until(holds):
     pytest.fail("this took too long")
 
 
-def test_others_do_not_wait_for_a_large_picture(classifier, decoding):
+def test_other_photos_do_not_wait_for_a_large_one(classifier, decoding):
     decoding.slow = _jpeg(1)
 
-    async def ask(predictor):
+    async def predict_both(predictor):
         large = asyncio.create_task(
-            predictor.answer(io.BytesIO(decoding.slow), pixels=100_000_000, saliency=False, of=None)
+            predictor.predict(io.BytesIO(decoding.slow), pixels=100_000_000, saliency=False, target_class=None)
         )
         assert await asyncio.to_thread(decoding.began.wait, 20)
-        await asyncio.wait_for(predictor.answer(io.BytesIO(_jpeg(2)), pixels=4800, saliency=False, of=None), 20)
+        await asyncio.wait_for(
+            predictor.predict(io.BytesIO(_jpeg(2)), pixels=4800, saliency=False, target_class=None), 20
+        )
         assert not large.done()
         decoding.go_on.set()
         await asyncio.wait_for(large, 20)
 
     predictor = _predictor(classifier)
-    asyncio.run(ask(predictor))
+    asyncio.run(predict_both(predictor))
     predictor.close()
 
 
 def test_the_pixels_of_one_request_are_limited(classifier):
-    uploads = Uploads(pixels=3 * 60 * 80 - 1)
-    with TestClient(build(_predictor(classifier), uploads=uploads, hosts=None, requests=1)) as client:
-        cut = _jpeg(2)[:-20]  # costs as much as a whole one
-        answers = client.post("/predict", files=[("file", ("a", data)) for data in (_jpeg(1), cut, _jpeg(3))]).json()
-    errors = [one["error"] for one in answers["answers"]]
+    upload_limits = UploadLimits(pixels=3 * 60 * 80 - 1)
+    with TestClient(
+        build(_predictor(classifier), upload_limits=upload_limits, allowed_hosts=None, max_requests=1)
+    ) as client:
+        truncated = _jpeg(2)[:-20]  # costs as much as a whole one
+        answers = client.post(
+            "/predict", files=[("file", ("a", data)) for data in (_jpeg(1), truncated, _jpeg(3))]
+        ).json()
+    errors = [answer["error"] for answer in answers["answers"]]
     assert errors[0] is None
     assert "truncated JPEG" in errors[1]
-    assert errors[2] == "The photos of one request may have 0.014399 million pixels at most, all together."
+    assert errors[2] == "The photos of one request may have at most 0.014399 million pixels together."
 
 
-def test_a_photo_that_comes_early_waits_for_the_model_however_long_it_takes(classifier):
+def test_an_early_photo_waits_for_the_model_without_a_timeout(classifier):
     """More of it than is read ahead, so that the server, not the client, is who does not go on."""
-    starting, data = Starting(requests=2), bytes(250_000)
-    limits = Limits(patience=0.3, haste=0.3, rate=1e7, requests=2)
-    with _serving(starting, limits) as where, _sent(where, _head(len(data)) + data) as connection:
+    start_up_app, data = StartUpApp(max_requests=2), bytes(250_000)
+    limits = ConnectionLimits(timeout=0.3, busy_timeout=0.3, min_bytes_per_second=1e7, max_requests=2)
+    with _serving(start_up_app, limits) as where, _sent(where, _head(len(data)) + data) as connection:
         time.sleep(1)
-        starting.app = build(_predictor(classifier), uploads=UPLOADS, hosts=None, requests=2)
+        start_up_app.app = build(
+            _predictor(classifier), upload_limits=UPLOAD_LIMITS, allowed_hosts=None, max_requests=2
+        )
         assert connection.recv(65536)[9:12] == b"422"
 
 
@@ -209,7 +217,10 @@ _CHUNKED = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chu
 
 @pytest.fixture(scope="module")
 def where(classifier):
-    with _serving(build(_predictor(classifier), uploads=UPLOADS, hosts=None, requests=8), Limits()) as where:
+    with _serving(
+        build(_predictor(classifier), upload_limits=UPLOAD_LIMITS, allowed_hosts=None, max_requests=8),
+        ConnectionLimits(),
+    ) as where:
         yield where
 
 
@@ -221,28 +232,28 @@ def test_chunks_of_single_bytes_are_refused(size, status, where):
     with _sent(where, _CHUNKED + b"\r\n") as connection:
         try:
             connection.sendall(b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n")
-            said = connection.recv(65536)
+            received = connection.recv(65536)
         except OSError:
-            said = b"HTTP/1.1 400 was sent, but this side was still sending"
-    assert said[9:12] == status
+            received = b"HTTP/1.1 400 was sent, but this side was still sending"
+    assert received[9:12] == status
 
 
-def test_a_body_of_two_lengths_is_refused_and_its_connection_closed(where):
+def test_a_body_with_two_lengths_is_refused_and_the_connection_closed(where):
     body = b"3\r\nabc\r\n0\r\n\r\n"
     with _sent(where, _CHUNKED + b"Content-Length: 3\r\n\r\n" + body + b"GET /health HTTP/1.1\r\n\r\n") as connection:
-        said = _received(connection)
-    assert said[9:12] == b"400"
-    assert said.count(b"HTTP/1.1") == 1
+        received = _received(connection)
+    assert received[9:12] == b"400"
+    assert received.count(b"HTTP/1.1") == 1
 
 
-def test_a_path_with_a_slash_too_many_is_not_redirected(where):
+def test_a_path_with_a_trailing_slash_is_not_redirected(where):
     with _sent(where, _head(0, "Connection: close\r\n").replace(b"/predict", b"/predict/")) as connection:
-        said = _received(connection)
-    assert said[9:12] == b"404"
-    assert said.endswith(b'{"error":"Not Found"}')
+        received = _received(connection)
+    assert received[9:12] == b"404"
+    assert received.endswith(b'{"error":"Not Found"}')
 
 
-def test_what_a_picture_will_cost_is_in_its_header():
+def test_the_number_of_pixels_is_read_from_the_header():
     for kind in ("jpg", "png", "webp", "tiff", "bmp", "avif"):
         data = cv2.imencode(f".{kind}", np.zeros((80, 60, 3), np.uint8))[1].tobytes()
         assert stated_pixels(data) == 4800, kind

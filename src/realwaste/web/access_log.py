@@ -1,4 +1,4 @@
-"""A line a request, of what no photograph and no secret can be read from."""
+"""The access log: one line per request, without query strings, file names or anything else a client sent."""
 
 import logging
 import sys
@@ -11,24 +11,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
-def to_standard_output() -> Callable[[str], None]:
-    """A writer of lines, each at once and whole."""
-    own = logging.getLogger("realwaste.access")
-    own.handlers = [logging.StreamHandler(sys.stdout)]
-    own.propagate = False
-    own.setLevel(logging.INFO)
-    return lambda line: own.info("%s", line)
+def stdout_writer() -> Callable[[str], None]:
+    """A function that writes one line to standard output and flushes it."""
+    access_logger = logging.getLogger("realwaste.access")
+    access_logger.handlers = [logging.StreamHandler(sys.stdout)]
+    access_logger.propagate = False
+    access_logger.setLevel(logging.INFO)
+    return lambda line: access_logger.info("%s", line)
 
 
 class AccessLog:
-    """ASGI middleware that writes `time client method path status bytes seconds`, divided by spaces, a `-` for nothing.
+    """ASGI middleware that writes `time client method path status bytes seconds` per request, `-` for a missing value.
 
-    The query is left out, and so is a path that is none of the server's, which a client may have made of anything.
+    The query string is omitted. A path that the server does not have is written as `-`: a client could put anything
+    into it.
 
     Args:
-        app: what answers; the outermost but this.
-        write: takes a line.
-        paths: those of the server.
+        app: the wrapped application.
+        write: called with each line.
+        paths: the paths of the server's routes.
     """
 
     def __init__(self, app: ASGIApp, *, write: Callable[[str], None], paths: Collection[str]) -> None:
@@ -40,24 +41,25 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        came, began = datetime.now(UTC), time.monotonic()
-        status, sent = "-", 0
+        received_at, started = datetime.now(UTC), time.monotonic()
+        status, bytes_sent = "-", 0
 
-        async def counted(message: Message) -> None:
-            nonlocal status, sent
+        async def send_and_count(message: Message) -> None:
+            nonlocal status, bytes_sent
             if message["type"] == "http.response.start":
                 status = str(message["status"])
-            sent += len(message.get("body", b""))
+            bytes_sent += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self._app(scope, receive, counted)
+            await self._app(scope, receive, send_and_count)
         except BaseException as error:
-            status = "500" if isinstance(error, Exception) else "503"  # what is answered, behind this
+            status = "500" if isinstance(error, Exception) else "503"  # the response that the outer handler sends
             raise
         finally:
             client = (scope.get("client") or ["-"])[0]
             method = scope["method"] if scope["method"] in _METHODS else "-"
             path = scope["path"] if scope["path"] in self._paths else "-"
-            took = time.monotonic() - began
-            self._write(f"{came:%Y-%m-%dT%H:%M:%SZ} {client} {method} {path} {status} {sent} {took:.3f}")
+            seconds = time.monotonic() - started
+            timestamp = f"{received_at:%Y-%m-%dT%H:%M:%SZ}"
+            self._write(f"{timestamp} {client} {method} {path} {status} {bytes_sent} {seconds:.3f}")

@@ -1,29 +1,36 @@
-"""The routes: a page for people, and what it asks, which programs may ask too."""
+"""The application of `serve`: a page for people, and the JSON routes that the page and other programs use."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
-from realwaste import __doc__ as about
+from realwaste import __doc__ as package_description
 from realwaste.core.log import logger
 from realwaste.images.file_format import stated_pixels
 from realwaste.images.reader import MAX_PIXELS, UnreadableImageError
-from realwaste.web import errors, schemas, static_files
+from realwaste.web import base_app, schemas
 from realwaste.web.access_log import AccessLog
-from realwaste.web.predictor import Answered, Predictor, UndefinedAnswerError
-from realwaste.web.request_limits import BUSY, FORM, RETRY, Guard, too_large, too_many_pixels
-from realwaste.web.upload import photographs, unless_gone
+from realwaste.web.predictor import PhotoPrediction, Predictor, UndefinedPredictionError
+from realwaste.web.request_limits import (
+    BUSY_MESSAGE,
+    FORM_CONTENT_TYPE,
+    RETRY_AFTER,
+    RequestGuard,
+    photo_too_large,
+    too_many_pixels,
+)
+from realwaste.web.upload import cancel_on_disconnect, uploaded_photos
 
-_PAGE = {
+_PAGE = {  # path: file and media type
     "/": ("index.html", "text/html"),
     "/style.css": ("style.css", "text/css"),
     "/app.js": ("app.js", "text/javascript"),
@@ -33,46 +40,47 @@ _PAGE = {
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FILES = {"type": "array", "items": _BYTES["schema"], "minItems": 1}
 _FORM = {"schema": {"type": "object", "properties": {"file": _FILES}, "required": ["file"]}}
-_PHOTOS = {"required": True, "content": {"application/octet-stream": _BYTES, FORM: _FORM}}
+_REQUEST_BODY = {"required": True, "content": {"application/octet-stream": _BYTES, FORM_CONTENT_TYPE: _FORM}}
 
 
 @dataclass(frozen=True)
-class Uploads:
-    """What a request may hold.
+class UploadLimits:
+    """Limits per request.
 
     Attributes:
-        limit: bytes that a photograph may have.
-        files: that a form may hold.
-        total: bytes that a form may have; `limit` and what a form takes for itself where that is more.
-        pixels: that all its photographs may have: a few bytes may unpack to any number, and others wait meanwhile.
+        photo_bytes: size of one photograph.
+        files: files in one form.
+        total_bytes: size of one form.
+        pixels: decoded pixels of all photographs together: a few bytes may decode to any number of pixels, and other
+            requests wait meanwhile.
     """
 
-    limit: int = 20_000_000
+    photo_bytes: int = 20_000_000
     files: int = 20
-    total: int = 100_000_000
+    total_bytes: int = 100_000_000
     pixels: int = 500_000_000
 
     @property
-    def form(self) -> int:
-        """Bytes that a form may have."""
-        return max(self.total, self.limit + 10_000)
+    def form_bytes(self) -> int:
+        """Size of one form, at least that of one photograph and the form's own overhead."""
+        return max(self.total_bytes, self.photo_bytes + 10_000)
 
 
 def build(
     predictor: Predictor,
     *,
-    uploads: Uploads,
-    hosts: Iterable[str] | None,
-    requests: int,
-    access: Callable[[str], None] | None = None,
+    upload_limits: UploadLimits,
+    allowed_hosts: Iterable[str] | None,
+    max_requests: int,
+    write_access_log: Callable[[str], None] | None = None,
 ) -> FastAPI:
     """The ASGI application.
 
     Args:
         predictor: closed when the application ends.
-        hosts: names that this server goes by, see `Guard`; None for any.
-        requests: that may be in work at a time, see `Guard`.
-        access: takes the lines of an AccessLog; None for none.
+        allowed_hosts: host names that requests may address, see `RequestGuard`; None for any.
+        max_requests: requests in progress, see `RequestGuard`.
+        write_access_log: called with each line of the AccessLog; None for no access log.
     """
 
     @asynccontextmanager
@@ -80,127 +88,148 @@ def build(
         yield
         predictor.close()
 
-    # The pages that FastAPI makes of /openapi.json load their scripts from elsewhere.
-    app = FastAPI(title="realwaste", description=about or "", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.router.redirect_slashes = False  # to http:// behind a proxy with TLS: the photograph would be sent in the clear
-    app.add_middleware(Guard, limit=uploads.limit, form_limit=uploads.form, hosts=hosts, requests=requests)
-    _say_errors_alike(app)
-    for path, (name, kind) in _PAGE.items():
-        static_files.serve(app, path, "serve_page", name, kind)
-    _say_of_itself(app, predictor, uploads)
-    _answer_photos(app, predictor, uploads)
+    # No docs pages: FastAPI's load their scripts from another site.
+    description = package_description or ""
+    app = FastAPI(title="realwaste", description=description, docs_url=None, redoc_url=None, lifespan=lifespan)
+    # Behind a proxy with TLS a redirect would lead to http://, and the photograph would be sent unencrypted.
+    app.router.redirect_slashes = False
+    app.add_middleware(
+        RequestGuard,
+        max_body_bytes=upload_limits.photo_bytes,
+        max_form_bytes=upload_limits.form_bytes,
+        allowed_hosts=allowed_hosts,
+        max_requests=max_requests,
+    )
+    _add_error_handlers(app)
+    for path, (name, media_type) in _PAGE.items():
+        base_app.add_static_file(app, path, "serve_page", name, media_type)
+    _add_info_routes(app, predictor, upload_limits)
+    _add_predict_route(app, predictor, upload_limits)
     schemas.add_examples(app)
-    if access is not None:
+    if write_access_log is not None:
         paths = [route.path for route in app.routes if isinstance(route, Route)]
-        app.add_middleware(AccessLog, write=access, paths=paths)
+        app.add_middleware(AccessLog, write=write_access_log, paths=paths)
     return app
 
 
-def _say_of_itself(app: FastAPI, predictor: Predictor, uploads: Uploads) -> None:
+def _add_info_routes(app: FastAPI, predictor: Predictor, upload_limits: UploadLimits) -> None:
     @app.get("/health", response_model=schemas.Health)
     async def health(request: Request) -> dict[str, Any]:
-        """Liveness: that the model is loaded and requests are answered; and whether a photo would be taken now."""
-        return {"status": "ok", "model": predictor.facts.name, "ready": request.scope["free"] > 0}
+        """Liveness: the model is loaded; `ready` tells whether a photo would be accepted now."""
+        return {"status": "ok", "model": predictor.facts.name, "ready": request.scope["free_slots"] > 0}
 
     @app.get("/health/ready", response_model=schemas.Health, responses=schemas.errors(503))
-    async def is_ready(request: Request) -> dict[str, Any]:
-        """Readiness: as /health, but 503 while more photos wait for an answer than are taken."""
-        if request.scope["free"] <= 0:
-            raise HTTPException(503, BUSY, RETRY)
+    async def readiness(request: Request) -> dict[str, Any]:
+        """Readiness: like /health, but 503 while the server accepts no further photos."""
+        if request.scope["free_slots"] <= 0:
+            raise HTTPException(503, BUSY_MESSAGE, RETRY_AFTER)
         return await health(request)
 
     @app.get("/model", response_model=schemas.Model)
     async def model() -> dict[str, Any]:
-        """What the model is, its classes, and how many bytes a photo, files a form, and bytes a form may have."""
-        return {**predictor.about, "limit": uploads.limit, "files": uploads.files, "total": uploads.form}
+        """The model, its classes, and the limits: bytes per photo, files per form, bytes per form."""
+        limits = {"limit": upload_limits.photo_bytes, "files": upload_limits.files, "total": upload_limits.form_bytes}
+        return {**predictor.model_info, **limits}
 
 
-def _answer_photos(app: FastAPI, predictor: Predictor, uploads: Uploads) -> None:
+def _add_predict_route(app: FastAPI, predictor: Predictor, upload_limits: UploadLimits) -> None:
     @app.post(
         "/predict",
         response_model=schemas.OnePhoto | schemas.Photos,
         response_model_exclude_unset=True,
         responses=schemas.errors(400, 413, 422, 503),
-        openapi_extra={"requestBody": _PHOTOS},
+        openapi_extra={"requestBody": _REQUEST_BODY},
     )
-    async def predict(request: Request, saliency: bool = False, of: str | None = None) -> dict[str, Any]:
-        """What the model says of a photo, its bytes as they are or a form with one file; or of several files in a form.
+    async def predict(
+        request: Request, saliency: bool = False, target_class: Annotated[str | None, Query(alias="of")] = None
+    ) -> dict[str, Any]:
+        """Predictions for one photo, sent as the raw body or as the one file of a form; or for several files of a form.
 
-        `unlike` is true of a photo unlike anything this model has learned: its `strangeness` is above the model's
-        `strangeness_threshold`, as that of one in twenty of its validation pictures.
+        `unlike` is true if the photo is unlike anything this model has learned: its novelty score `strangeness` exceeds
+        the model's `strangeness_threshold`, which five percent of its validation pictures exceed.
 
-        With `saliency=true` also where it looked for its first answer, or for the class `of`: a PNG data URL, to be
-        stretched over the photo; null where nothing speaks for that class.
+        With `saliency=true` the response also shows where the model looked for its most probable class, or for the
+        class `of`: a PNG data URL, to be stretched over the photo; null if nothing in the photo supports that class.
 
-        Several files are answered in their order, in `answers`; what cannot be read among them has an `error`, and the
-        status is 200 all the same.
+        Several files are answered in their order, in `answers`. A file that cannot be read has an `error` there, and
+        the status is still 200.
         """
-        if of is not None and of not in predictor.facts.classes:
-            raise HTTPException(422, f"of must be one of {', '.join(predictor.facts.classes)}; received {of!r}.")
-        async with photographs(request, uploads.files) as photos:
-            return await unless_gone(request, _predict_each(predictor, photos, uploads, saliency=saliency, of=of))
+        if target_class is not None and target_class not in predictor.facts.classes:
+            rule = f"of must be one of {', '.join(predictor.facts.classes)}"
+            raise HTTPException(422, f"{rule}; received {target_class!r}.")
+        async with uploaded_photos(request, upload_limits.files) as photos:
+            prediction = _predict_photos(predictor, photos, upload_limits, saliency=saliency, target_class=target_class)
+            return await cancel_on_disconnect(request, prediction)
 
 
-async def _predict_each(
-    predictor: Predictor, photos: list[UploadFile], uploads: Uploads, *, saliency: bool, of: str | None
+async def _predict_photos(
+    predictor: Predictor,
+    photos: list[UploadFile],
+    upload_limits: UploadLimits,
+    *,
+    saliency: bool,
+    target_class: str | None,
 ) -> dict[str, Any]:
-    budget = uploads.pixels
+    """The response to one photo, or to several with an `error` for each that cannot be predicted."""
+    remaining_pixels = upload_limits.pixels
 
-    async def predict_one(photo: UploadFile) -> dict[str, Any]:
-        nonlocal budget
-        if (photo.size or 0) > uploads.limit:
-            raise HTTPException(413, too_large(uploads.limit))
+    async def predict_photo(photo: UploadFile) -> dict[str, Any]:
+        nonlocal remaining_pixels
+        if (photo.size or 0) > upload_limits.photo_bytes:
+            raise HTTPException(413, photo_too_large(upload_limits.photo_bytes))
         pixels = await asyncio.to_thread(lambda: stated_pixels(photo.file.read()))
-        if budget < pixels <= MAX_PIXELS:
-            raise HTTPException(413, too_many_pixels(uploads.pixels))
-        budget -= pixels if pixels <= MAX_PIXELS else 0  # more are refused before they cost anything
-        answered = await predictor.answer(photo.file, pixels=pixels, saliency=saliency, of=of)
-        return _told(answered, saliency=saliency)
+        if remaining_pixels < pixels <= MAX_PIXELS:
+            raise HTTPException(413, too_many_pixels(upload_limits.pixels))
+        remaining_pixels -= pixels if pixels <= MAX_PIXELS else 0  # larger photos are refused before decoding
+        prediction = await predictor.predict(photo.file, pixels=pixels, saliency=saliency, target_class=target_class)
+        return _prediction_record(prediction, saliency=saliency)
 
     if len(photos) == 1:
-        return {**predictor.about, **await predict_one(photos[0])}
-    predicted = []
+        return {**predictor.model_info, **await predict_photo(photos[0])}
+    records = []
     for photo in photos:
         try:
-            answer = {**await predict_one(photo), "error": None}
-        except (HTTPException, UnreadableImageError, UndefinedAnswerError) as error:
-            answer = {"predictions": [], "strangeness": None, "unlike": None, "error": _words(error)}
-        predicted.append({"file": photo.filename, **answer})
-    return {**predictor.about, "answers": predicted}
+            record = {**await predict_photo(photo), "error": None}
+        except (HTTPException, UnreadableImageError, UndefinedPredictionError) as error:
+            record = {"predictions": [], "strangeness": None, "unlike": None, "error": _error_message(error)}
+        records.append({"file": photo.filename, **record})
+    return {**predictor.model_info, "answers": records}
 
 
-def _told(answered: Answered, *, saliency: bool) -> dict[str, Any]:
-    told = {
-        "predictions": [prediction.record() for prediction in answered.predictions],
-        "strangeness": answered.strangeness,
-        "unlike": answered.unlike,
+def _prediction_record(prediction: PhotoPrediction, *, saliency: bool) -> dict[str, Any]:
+    record = {
+        "predictions": [class_probability.record() for class_probability in prediction.predictions],
+        "strangeness": prediction.strangeness,
+        "unlike": prediction.unlike,
     }
-    return told | ({"saliency_of": answered.saliency_of, "saliency": answered.saliency} if saliency else {})
+    return record | ({"saliency_of": prediction.saliency_of, "saliency": prediction.saliency} if saliency else {})
 
 
-def _words(error: Exception) -> str:
+def _error_message(error: Exception) -> str:
     if isinstance(error, UnreadableImageError):
-        return f"This is no photo that can be read: {error}."
-    return str(error.detail) if isinstance(error, AnyHTTPException) else f"There is no answer: {error}."
+        return f"This photo cannot be read: {error}."
+    if isinstance(error, StarletteHTTPException):
+        return str(error.detail)
+    return f"There is no prediction: {error}."
 
 
-def _say_errors_alike(app: FastAPI) -> None:
-    errors.say_alike(app)
+def _add_error_handlers(app: FastAPI) -> None:
+    base_app.add_error_handlers(app)
 
     @app.exception_handler(UnreadableImageError)
     async def unreadable(_: Request, error: UnreadableImageError) -> JSONResponse:
-        return JSONResponse({"error": _words(error)}, 422)
+        return JSONResponse({"error": _error_message(error)}, 422)
 
-    @app.exception_handler(UndefinedAnswerError)
-    async def undefined(_: Request, error: UndefinedAnswerError) -> JSONResponse:
-        return JSONResponse({"error": _words(error)}, 500)
+    @app.exception_handler(UndefinedPredictionError)
+    async def undefined(_: Request, error: UndefinedPredictionError) -> JSONResponse:
+        return JSONResponse({"error": _error_message(error)}, 500)
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, __: ClientDisconnect) -> Response:
-        return Response(status_code=400)  # for nobody
+    async def disconnected(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody receives it
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:
-        # Starlette raises it again behind this answer, so that it is in the log.
+        # Starlette raises it again after this response, which puts the traceback into the log.
         logger.error("A request failed: %s", type(error).__name__)
-        return JSONResponse({"error": "The server failed on this request; its log says why."}, 500)
+        return JSONResponse({"error": "The server failed to process this request; its log has the reason."}, 500)

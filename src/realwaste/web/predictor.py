@@ -1,4 +1,4 @@
-"""One model that answers photographs one after the other."""
+"""One model that predicts the classes of photographs, one photograph at a time."""
 
 import asyncio
 import base64
@@ -13,31 +13,34 @@ import numpy as np
 from realwaste.evaluation import overlays
 from realwaste.images.reader import Pixels, decode, resize
 from realwaste.models import image_predictions
-from realwaste.models.image_predictions import Prediction
+from realwaste.models.image_predictions import ClassProbability
 from realwaste.models.model_file import Classifier
 from realwaste.models.session import Session
 
 if TYPE_CHECKING:
     from realwaste.evaluation.grad_cam import GradCam
 
-_LARGE = 30_000_000  # pixels
+_LARGE_PIXELS = 30_000_000  # larger photographs are decoded in a thread of their own
 
 
-class UndefinedAnswerError(Exception):
-    """The model's output is no number."""
+class UndefinedPredictionError(Exception):
+    """The model's output is NaN or infinite."""
 
 
 @dataclass(frozen=True)
-class Answered:
-    """Every class, the most probable first; and the heat of one of them as a PNG data URL, if it was asked for.
+class PhotoPrediction:
+    """The prediction for one photograph.
 
-    strangeness and unlike are as of realwaste.models.image_predictions.Answer.
-
-    The heat is a layer to lay over the photograph, as opaque as it is high, stretched to the photograph's sides. It is
-    None where nothing in the photograph speaks for the class.
+    Attributes:
+        predictions: every class with its probability, the most probable first.
+        strangeness: the novelty score; None if the model has none.
+        unlike: whether the novelty score exceeds the model's threshold.
+        saliency_of: the class whose Grad-CAM heat map was computed; None if none was requested.
+        saliency: that heat map as a PNG data URL, to be stretched over the photograph, opaque where it is hot. None
+            if nothing in the photograph supports the class.
     """
 
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[ClassProbability, ...]
     strangeness: float | None = None
     unlike: bool | None = None
     saliency_of: str | None = None
@@ -45,91 +48,97 @@ class Answered:
 
 
 class Predictor:
-    """Decoding and prediction in one thread of its own, decoding of large pictures in another, Grad-CAM in a third.
+    """Decodes and predicts in one thread, decodes large photographs in a second, computes Grad-CAM in a third.
 
-    One thread each, since Keras' functions and TensorFlow's tapes are not to be shared, one answer keeps all cores
-    busy, and several photographs of many megapixels at once would not fit in memory. Others do not wait for a large
-    picture, which may take seconds. Grad-CAM needs TensorFlow, which
-    takes seconds to come: answers do not wait for it.
+    One thread each, because Keras functions and TensorFlow tapes are not thread-safe, one prediction keeps all cores
+    busy, and several photographs of many megapixels do not fit in memory at once. Decoding a large photograph may take
+    seconds, and so does importing TensorFlow for Grad-CAM: other predictions do not wait for them.
     """
 
-    def __init__(self, asked: Session, load: Callable[[], Classifier]) -> None:
-        """`load` gives what `asked` is a session of, when heat is to be computed."""
-        self.facts = asked.facts
-        self.about = image_predictions.facts_of(asked)
-        self._asked = asked
-        self._load = load
-        self._answering = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._decoding = ThreadPoolExecutor(1, thread_name_prefix="decode")
-        self._looking = ThreadPoolExecutor(1, thread_name_prefix="heat")
+    def __init__(self, session: Session, load_classifier: Callable[[], Classifier]) -> None:
+        """`load_classifier` loads the classifier of `session`; it is called once Grad-CAM is needed."""
+        self.facts = session.facts
+        self.model_info = image_predictions.model_record(session)
+        self._session = session
+        self._load_classifier = load_classifier
+        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._decode_thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._grad_cam_thread = ThreadPoolExecutor(1, thread_name_prefix="grad-cam")
 
     def warm_up(self) -> None:
-        """Answer once: not while somebody waits for it.
+        """Predict one black picture, so that the first request does not wait for the set-up.
 
         Raises:
-            UndefinedAnswerError: the model's output is no number.
+            UndefinedPredictionError: the model's output is NaN or infinite.
         """
-        self._answering.submit(self._said, self._black()).result()
+        self._model_thread.submit(self._predict_pixels, self._black_picture()).result()
 
-    def prepare_heat(self) -> None:
-        """Begin to make Grad-CAM ready. Importing TensorFlow holds up whatever else starts: call it when all has."""
-        self._looking.submit(self._look, self._black(), Answered(()), self.facts.classes[0])
+    def prepare_grad_cam(self) -> None:
+        """Load TensorFlow and the classifier in the background. Call it last: the import slows down all else."""
+        nothing = PhotoPrediction(())
+        self._grad_cam_thread.submit(self._add_saliency, self._black_picture(), nothing, self.facts.classes[0])
 
-    async def answer(self, file: BinaryIO, *, pixels: int, saliency: bool, of: str | None) -> Answered:
-        """What the model says of an image file.
+    async def predict(
+        self, file: BinaryIO, *, pixels: int, saliency: bool, target_class: str | None
+    ) -> PhotoPrediction:
+        """Predict the class of an image file.
 
         Args:
-            file: read when its turn comes, so that what waits is not in memory.
-            pixels: that it states, see file_format.stated_pixels.
-            saliency: whether to compute heat.
-            of: the class to compute it for, one of the model's; None for the most probable.
+            file: read when its turn comes, so that waiting photographs are not in memory.
+            pixels: number of pixels according to the file's header, see file_format.stated_pixels.
+            saliency: whether to compute a Grad-CAM heat map.
+            target_class: the class of that heat map, one of the model's; None for the most probable class.
 
         Raises:
-            UnreadableImageError: no picture that can be read.
-            UndefinedAnswerError: the model's output is no number.
+            UnreadableImageError: the file is not an image, or is damaged.
+            UndefinedPredictionError: the model's output is NaN or infinite.
         """
         loop = asyncio.get_running_loop()
-        if pixels > _LARGE:
-            resized = await loop.run_in_executor(self._decoding, self._resized, file)
-            told = await loop.run_in_executor(self._answering, self._said, resized)
+        if pixels > _LARGE_PIXELS:
+            picture = await loop.run_in_executor(self._decode_thread, self._decode_and_resize, file)
+            prediction = await loop.run_in_executor(self._model_thread, self._predict_pixels, picture)
         else:
-            resized, told = await loop.run_in_executor(self._answering, self._answer, file)
-        return await loop.run_in_executor(self._looking, self._look, resized, told, of) if saliency else told
+            picture, prediction = await loop.run_in_executor(self._model_thread, self._decode_and_predict, file)
+        if not saliency:
+            return prediction
+        return await loop.run_in_executor(self._grad_cam_thread, self._add_saliency, picture, prediction, target_class)
 
     def close(self) -> None:
-        """Answers nothing any more; the photograph in work is the last."""
-        for thread in (self._answering, self._decoding, self._looking):
+        """Cancel what waits; only the photograph in progress is finished."""
+        for thread in (self._model_thread, self._decode_thread, self._grad_cam_thread):
             thread.shutdown(wait=False, cancel_futures=True)
 
-    def _black(self) -> Pixels:
+    def _black_picture(self) -> Pixels:
         return np.zeros((self.facts.image_size, self.facts.image_size, 3), np.uint8)
 
-    def _resized(self, file: BinaryIO) -> Pixels:
+    def _decode_and_resize(self, file: BinaryIO) -> Pixels:
         file.seek(0)
         return resize(decode(file.read()), self.facts.image_size)
 
-    def _answer(self, file: BinaryIO) -> tuple[Pixels, Answered]:
-        pixels = self._resized(file)
-        return pixels, self._said(pixels)
+    def _decode_and_predict(self, file: BinaryIO) -> tuple[Pixels, PhotoPrediction]:
+        pixels = self._decode_and_resize(file)
+        return pixels, self._predict_pixels(pixels)
 
-    def _said(self, pixels: Pixels) -> Answered:
-        row, strangeness, unlike = image_predictions.said_of(self._asked, [pixels])[0]
-        if not np.isfinite(row).all():
-            raise UndefinedAnswerError(image_predictions.UNDEFINED)
-        return Answered(image_predictions.ranked(row, self.facts.classes), strangeness, unlike)
+    def _predict_pixels(self, pixels: Pixels) -> PhotoPrediction:
+        probabilities, strangeness, unlike = image_predictions.predict_arrays(self._session, [pixels])[0]
+        if not np.isfinite(probabilities).all():
+            raise UndefinedPredictionError(image_predictions.UNDEFINED)
+        predictions = image_predictions.rank_classes(probabilities, self.facts.classes)
+        return PhotoPrediction(predictions, strangeness, unlike)
 
-    def _look(self, pixels: Pixels, told: Answered, of: str | None) -> Answered:
-        of = of or told.predictions[0].name
-        heat = self._cam.heat(pixels[np.newaxis], np.array([self.facts.classes.index(of)]))[0]
+    def _add_saliency(self, pixels: Pixels, prediction: PhotoPrediction, target_class: str | None) -> PhotoPrediction:
+        target_class = target_class or prediction.predictions[0].name
+        heat = self._grad_cam.heat(pixels[np.newaxis], np.array([self.facts.classes.index(target_class)]))[0]
         if not heat.any():
-            return replace(told, saliency_of=of)
-        png = overlays.png(overlays.layer(heat, *pixels.shape[:2]))
-        return replace(told, saliency_of=of, saliency="data:image/png;base64," + base64.b64encode(png).decode())
+            return replace(prediction, saliency_of=target_class)
+        png = overlays.encode_png(overlays.heat_layer(heat, *pixels.shape[:2]))
+        data_url = "data:image/png;base64," + base64.b64encode(png).decode()
+        return replace(prediction, saliency_of=target_class, saliency=data_url)
 
     @cached_property
-    def _cam(self) -> "GradCam":
-        """Made, and asked, in one thread alone."""
-        classifier = self._load()
+    def _grad_cam(self) -> "GradCam":
+        """Created and used in one thread only."""
+        classifier = self._load_classifier()
         from realwaste.evaluation.grad_cam import GradCam  # noqa: PLC0415 - TensorFlow
 
         return GradCam(classifier.model)

@@ -1,4 +1,4 @@
-"""What every request meets first: who may ask, how much they may send, and what browsers are told."""
+"""The checks that every request passes first: host and origin, body size, number of requests; and security headers."""
 
 from collections.abc import Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADERS = {
-    # Everything from this server, nothing inline; blob: and data: are the person's photograph and its heat.
+SECURITY_HEADERS = {
+    # Everything comes from this server, nothing is inline; blob: and data: are the user's photograph and its heat map.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -19,41 +19,43 @@ HEADERS = {
     "cache-control": "no-store",
 }
 
-FORM = "multipart/form-data"
+FORM_CONTENT_TYPE = "multipart/form-data"
+BUSY_MESSAGE = "Too many photos are waiting for a prediction; try again."
+RETRY_AFTER = {"retry-after": "5"}  # seconds
 
-_DRAIN = 8  # times the limit; beyond that the connection is closed on whoever still sends
-
-BUSY = "Too many photos are waiting for an answer; try again."
-RETRY = {"retry-after": "5"}  # seconds
+_MAX_DRAINED = 8  # times the body limit; after that the connection is closed while the client still sends
 
 
-class Guard:
-    """ASGI middleware that refuses requests before anything reads them.
+class RequestGuard:
+    """ASGI middleware that refuses requests before the application reads them.
+
+    Custom code, because neither Starlette nor uvicorn limits the size of a body, checks the origin, or counts only
+    uploads; and TrustedHostMiddleware answers in plain text where every error of this server is JSON.
 
     Args:
-        app: what is guarded.
-        limit: bytes that the body of a request may have; counted as they come, so that no more are kept.
-        hosts: names that a request may call this server by, without port. A page of another site could have its own
-            name resolve to this machine, and would then be of one origin with us. None for any name.
-        requests: that may be in work at a time, those of clients that have gone included; a photo more is refused.
-            The application finds in scope["free"] how many more would be taken.
-        form_limit: the same as `limit`, of a form, which may hold several files; None for the same.
+        app: the wrapped application.
+        max_body_bytes: size of a request's body, counted while it is received, so that no more is held in memory.
+        allowed_hosts: host names that requests may address, without port; None for any. The owner of another site could
+            let its name resolve to this machine, and its pages would then have the same origin as this server.
+        max_requests: requests in progress, those of disconnected clients included; one more POST is refused. The
+            application reads from scope["free_slots"] how many more would be accepted.
+        max_form_bytes: size of a form, which may contain several files; None for `max_body_bytes`.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        limit: int,
-        hosts: Iterable[str] | None,
-        requests: int,
-        form_limit: int | None = None,
+        max_body_bytes: int,
+        allowed_hosts: Iterable[str] | None,
+        max_requests: int,
+        max_form_bytes: int | None = None,
     ) -> None:
         self._app = app
-        self._limit = limit
-        self._form_limit = form_limit or limit
-        self._hosts = None if hosts is None else frozenset(hosts)
-        self._free = requests
+        self._max_body_bytes = max_body_bytes
+        self._max_form_bytes = max_form_bytes or max_body_bytes
+        self._allowed_hosts = None if allowed_hosts is None else frozenset(allowed_hosts)
+        self._free_slots = max_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,90 +64,94 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
             await send(message)
 
         headers = Headers(scope=scope)
-        is_form = headers.get("content-type", "").lower().startswith(FORM)
-        limit = self._form_limit if is_form else self._limit
-        refusal = all_too_large(limit) if limit != self._limit else too_large(limit)
-        refused = self._refused(headers, scope["method"], limit, refusal)
-        if refused is not None:
-            # Who sends this header waits for our leave before the body.
+        is_form = headers.get("content-type", "").lower().startswith(FORM_CONTENT_TYPE)
+        max_bytes = self._max_form_bytes if is_form else self._max_body_bytes
+        size_error = photo_too_large(max_bytes) if max_bytes == self._max_body_bytes else form_too_large(max_bytes)
+        refusal = self._check(headers, scope["method"], max_bytes, size_error)
+        if refusal is not None:
+            # A client that sends this header waits for permission before it sends the body.
             if "expect" not in headers:
-                await _drained(receive, limit)
-            await refused(scope, receive, send_with_headers)
+                await _drain_body(receive, max_bytes)
+            await refusal(scope, receive, send_with_headers)
             return
-        # HTTP's rule for HEAD: as GET, and the server sends no body.
-        asked = {**scope, "method": "GET" if scope["method"] == "HEAD" else scope["method"], "free": self._free}
-        self._free -= 1
+        # HEAD is handled like GET; uvicorn sends no body.
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        guarded_scope = {**scope, "method": method, "free_slots": self._free_slots}
+        self._free_slots -= 1
         try:
-            await self._app(asked, _counted(receive, limit, refusal), send_with_headers)
+            await self._app(guarded_scope, _limit_body(receive, max_bytes, size_error), send_with_headers)
         finally:
-            self._free += 1
+            self._free_slots += 1
 
-    def _refused(self, headers: Headers, method: str, limit: int, refusal: str) -> JSONResponse | None:
+    def _check(self, headers: Headers, method: str, max_bytes: int, size_error: str) -> JSONResponse | None:
+        """The response to a request that is refused; None for one that may pass."""
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self._hosts is not None and _parts(f"//{host}").hostname not in self._hosts:
-            return _error(400, f"This server does not go by the name {host!r}.")
-        if origin is not None and method not in {"GET", "HEAD"} and _parts(origin).netloc != host:
-            return _error(403, f"Pages of other sites may not ask here; this one is of {origin!r}.")
-        if "transfer-encoding" in headers and "content-length" in headers:  # RFC 9112, 6.1: a proxy may go by the other
+        if self._allowed_hosts is not None and _split_url(f"//{host}").hostname not in self._allowed_hosts:
+            return _error(400, f"This server does not have the name {host!r}.")
+        if origin is not None and method not in {"GET", "HEAD"} and _split_url(origin).netloc != host:
+            return _error(403, f"Pages of other sites may not send requests here; this one came from {origin!r}.")
+        # RFC 9112, 6.1: a proxy in between may read the other length.
+        if "transfer-encoding" in headers and "content-length" in headers:
             return _error(400, "A request may state one length of its body, not two.", {"connection": "close"})
-        if self._free <= 0 and method == "POST":
-            return _error(503, BUSY, RETRY)
+        if self._free_slots <= 0 and method == "POST":
+            return _error(503, BUSY_MESSAGE, RETRY_AFTER)
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > limit:
-            return _error(413, refusal)
+        if length.isdecimal() and int(length) > max_bytes:
+            return _error(413, size_error)
         return None
 
 
-def _counted(receive: Receive, limit: int, refusal: str) -> Receive:
-    came = 0
+def _limit_body(receive: Receive, max_bytes: int, size_error: str) -> Receive:
+    """`receive`, which raises HTTPException 413 once the body exceeds `max_bytes`."""
+    received_bytes = 0
 
-    async def counting() -> Message:
-        nonlocal came
+    async def receive_and_count() -> Message:
+        nonlocal received_bytes
         message = await receive()
-        came += len(message.get("body", b""))
-        if came > limit:
+        received_bytes += len(message.get("body", b""))
+        if received_bytes > max_bytes:
             if message.get("more_body"):
-                await _drained(receive, limit)
-            raise HTTPException(413, refusal)
+                await _drain_body(receive, max_bytes)
+            raise HTTPException(413, size_error)
         return message
 
-    return counting
+    return receive_and_count
 
 
-async def _drained(receive: Receive, limit: int) -> None:
-    """Read the rest and drop it: many clients listen only when all is sent, and would see a broken connection."""
-    dropped = 0
-    while dropped < _DRAIN * limit:
+async def _drain_body(receive: Receive, max_bytes: int) -> None:
+    """Read and discard the rest: many clients read the response only after sending everything."""
+    drained_bytes = 0
+    while drained_bytes < _MAX_DRAINED * max_bytes:
         message = await receive()
         if not message.get("more_body"):
             return
-        dropped += len(message["body"])
+        drained_bytes += len(message["body"])
 
 
-def _parts(url: str) -> SplitResult:
+def _split_url(url: str) -> SplitResult:
     try:
         return urlsplit(url)
-    except ValueError:  # a bracket too many or too few
+    except ValueError:  # unbalanced brackets
         return urlsplit("")
 
 
-def too_large(limit: int) -> str:
-    """The rule, in words."""
-    return f"A photo may have {limit / 1e6:g} MB at most."
+def photo_too_large(max_bytes: int) -> str:
+    """The error message."""
+    return f"A photo may have at most {max_bytes / 1e6:g} MB."
 
 
-def all_too_large(limit: int) -> str:
-    """The rule for a form, in words."""
-    return f"The photos of one request may have {limit / 1e6:g} MB at most, all together."
+def form_too_large(max_bytes: int) -> str:
+    """The error message."""
+    return f"The photos of one request may have at most {max_bytes / 1e6:g} MB together."
 
 
-def too_many_pixels(limit: int) -> str:
-    """The rule for what they unpack to, in words."""
-    return f"The photos of one request may have {limit / 1e6:g} million pixels at most, all together."
+def too_many_pixels(max_pixels: int) -> str:
+    """The error message."""
+    return f"The photos of one request may have at most {max_pixels / 1e6:g} million pixels together."
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -1,27 +1,34 @@
-"""The routes of the page on which labels are decided."""
+"""`realwaste review`: the page on which doubtful labels are decided, its routes and its server."""
 
+import contextlib
+import socket
 import threading
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import cv2
+import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from realwaste.core.environment import sigterm_as_interrupt
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.images.reader import UnreadableImageError, decode, read_bytes
 from realwaste.images.scaling import at_most
-from realwaste.web import errors, static_files
-from realwaste.web.request_limits import Guard
+from realwaste.web import base_app
+from realwaste.web.address import allowed_hosts
+from realwaste.web.connection import ConnectionLimits
+from realwaste.web.request_limits import RequestGuard
 from realwaste.web.review_journal import Journal
 from realwaste.web.review_queue import RAW, Queue
+from realwaste.web.server import uvicorn_config
 
-LIMIT = 100_000  # bytes of an answer
+_MAX_BODY_BYTES = 100_000
 _JSON = "application/json"
-_QUALITY = 92
-_PAGE = {  # path: folder, file and kind; what looks alike is the other page's
+_JPEG_QUALITY = 92
+_PAGE = {  # path: folder, file and media type; style and icon are shared with the page of `serve`
     "/": ("review_page", "index.html", "text/html"),
     "/review.css": ("review_page", "review.css", "text/css"),
     "/review.js": ("review_page", "review.js", "text/javascript"),
@@ -30,11 +37,11 @@ _PAGE = {  # path: folder, file and kind; what looks alike is the other page's
 }
 
 
-Window = Annotated[str, Field(max_length=64)]  # of the browser: each takes its own answers back
+Window = Annotated[str, Field(max_length=64)]  # identifies a browser window: each undoes only its own answers
 
 
-class Answer(BaseModel):
-    """The class that a photograph is of; none for one that is dropped."""
+class AnswerRequest(BaseModel):
+    """The class of a photograph; null drops the photograph."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -43,88 +50,111 @@ class Answer(BaseModel):
     window: Window = ""
 
 
-class Undo(BaseModel):
-    """Of which window the last answer is to be taken back."""
+class UndoRequest(BaseModel):
+    """The browser window whose last answer is undone."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     window: Window = ""
 
 
-def build(queue: Queue, journal: Journal, *, hosts: Iterable[str] | None, requests: int) -> FastAPI:
+def run(queue: Queue, listening_socket: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        listening_socket: on a loopback address, from `address.bind_socket`; closed at the end.
+
+    Raises:
+        UserError: relabel.yaml cannot be read.
+    """
+    host, port = listening_socket.getsockname()[:2]
+    journal = Journal(queue.manifest, RAW)
+    labels = journal.labels()
+    decided = sum(path in labels for path in queue.suspects["path"])
+    limits = ConnectionLimits()
+    app = build(queue, journal, allowed_hosts=allowed_hosts(listening_socket, host), max_requests=limits.max_requests)
+    text = "%d labels to decide, %d of them decided: http://%s:%d/ (Ctrl-C ends it)"
+    logger.info(text, len(queue.suspects), decided, host, port)
+    with contextlib.suppress(KeyboardInterrupt), sigterm_as_interrupt(), listening_socket:
+        uvicorn.Server(uvicorn_config(app, limits)).run(sockets=[listening_socket])
+
+
+def build(queue: Queue, journal: Journal, *, allowed_hosts: Iterable[str] | None, max_requests: int) -> FastAPI:
     """The ASGI application.
 
     Args:
-        hosts, requests: as of Guard, which also refuses what pages of other sites send.
+        allowed_hosts, max_requests: see RequestGuard, which also refuses requests from pages of other sites.
     """
     app = FastAPI(title="realwaste review", docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.redirect_slashes = False  # as of serve
-    app.add_middleware(Guard, limit=LIMIT, hosts=hosts, requests=requests)
-    _say_errors_alike(app)
-    for path, (folder, name, kind) in _PAGE.items():
-        static_files.serve(app, path, folder, name, kind)
-    _show(app, queue, journal)
-    _take_answers(app, queue, journal)
+    app.router.redirect_slashes = False  # like serve
+    app.add_middleware(
+        RequestGuard, max_body_bytes=_MAX_BODY_BYTES, allowed_hosts=allowed_hosts, max_requests=max_requests
+    )
+    _add_error_handlers(app)
+    for path, (folder, name, media_type) in _PAGE.items():
+        base_app.add_static_file(app, path, folder, name, media_type)
+    _add_read_routes(app, queue, journal)
+    _add_answer_routes(app, queue, journal)
     return app
 
 
-def _show(app: FastAPI, queue: Queue, journal: Journal) -> None:
-    decoding = threading.Lock()  # several pictures of many megapixels at once would not fit in memory
+def _add_read_routes(app: FastAPI, queue: Queue, journal: Journal) -> None:
+    decode_lock = threading.Lock()  # several pictures of many megapixels do not fit in memory at once
     records = queue.records()
 
     @app.get("/queue")
-    def cases(window: Window = "") -> dict[str, Any]:
-        """What is to be decided, and what has been."""
-        about = {"classes": queue.classes, "models": queue.models, "cases": records}
-        return about | {"decided": journal.labels(), "can_undo": journal.can_undo(window)}
+    def get_queue(window: Window = "") -> dict[str, Any]:
+        """The photographs to decide on, and the decisions so far."""
+        cases = {"classes": queue.classes, "models": queue.models, "cases": records}
+        return cases | {"decided": journal.labels(), "can_undo": journal.can_undo(window)}
 
     @app.get("/photo/{row}")
     def photo(row: int, side: Annotated[int, Query(ge=16, le=4096)] = 1600) -> Response:
-        """A photograph as the models see it: upright, in eight bits; its longer side has at most `side` pixels."""
+        """A photograph as the models read it, upright, 8 bits per channel; at most `side` pixels on its longer side."""
         if not 0 <= row < len(queue.manifest):
             raise HTTPException(404, f"There is no photo {row}.")
         path = RAW / queue.manifest["path"].iloc[row]
         try:
-            with decoding:
-                seen = at_most(decode(read_bytes(path)), side)
+            with decode_lock:
+                pixels = at_most(decode(read_bytes(path)), side)
         except (OSError, UnreadableImageError) as error:
             raise HTTPException(404, f"{path} cannot be shown: {getattr(error, 'strerror', None) or error}.") from None
-        packed = cv2.imencode(".jpg", seen[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
-        return Response(packed.tobytes(), media_type="image/jpeg")
+        jpeg = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+        return Response(jpeg.tobytes(), media_type="image/jpeg")
 
 
-def _take_answers(app: FastAPI, queue: Queue, journal: Journal) -> None:
-    def only_json(request: Request) -> None:
-        """A form of another site could send no JSON without asking first, which nobody here answers."""
+def _add_answer_routes(app: FastAPI, queue: Queue, journal: Journal) -> None:
+    def require_json(request: Request) -> None:
+        """Browsers send JSON to another site only after a preflight request, which this server refuses."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
             raise HTTPException(415, f"An answer must be {_JSON}.")
 
-    @app.post("/answer", dependencies=[Depends(only_json)])
-    def answer(said: Answer) -> dict[str, Any]:
-        """Write an answer; the photographs that it is for, as they stand now."""
-        if said.label is not None and said.label not in queue.classes:
-            raise HTTPException(422, f"label must be one of {', '.join(queue.classes)}; received {said.label!r}.")
+    @app.post("/answer", dependencies=[Depends(require_json)])
+    def add_answer(answer: AnswerRequest) -> dict[str, Any]:
+        """Write an answer; the photographs that it applies to, and all decisions."""
+        if answer.label is not None and answer.label not in queue.classes:
+            raise HTTPException(422, f"label must be one of {', '.join(queue.classes)}; received {answer.label!r}.")
         try:
-            paths = journal.answer(said.path, said.label, said.window)
+            paths = journal.add_answer(answer.path, answer.label, answer.window)
         except KeyError:
-            raise HTTPException(404, f"There is no photo {said.path!r}.") from None
-        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo(said.window)}
+            raise HTTPException(404, f"There is no photo {answer.path!r}.") from None
+        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo(answer.window)}
 
-    @app.post("/undo", dependencies=[Depends(only_json)])
-    def undo(asked: Undo) -> dict[str, Any]:
-        """Take the last answer of a window back."""
-        paths = journal.undo(asked.window)
-        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo(asked.window)}
+    @app.post("/undo", dependencies=[Depends(require_json)])
+    def undo(request: UndoRequest) -> dict[str, Any]:
+        """Undo the last answer of a browser window."""
+        paths = journal.undo(request.window)
+        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo(request.window)}
 
 
-def _say_errors_alike(app: FastAPI) -> None:
-    errors.say_alike(app)
+def _add_error_handlers(app: FastAPI) -> None:
+    base_app.add_error_handlers(app)
 
     @app.exception_handler(UserError)
-    async def mistaken(_: Request, error: UserError) -> JSONResponse:
+    async def user_error(_: Request, error: UserError) -> JSONResponse:
         return JSONResponse({"error": " ".join(str(error).split())}, 409)
 
     @app.exception_handler(OSError)
-    async def unwritable(_: Request, error: OSError) -> JSONResponse:
+    async def write_error(_: Request, error: OSError) -> JSONResponse:
         logger.error("An answer could not be written: %s", error)
         return JSONResponse({"error": f"The answer could not be written: {error.strerror or error}."}, 500)

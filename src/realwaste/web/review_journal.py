@@ -1,4 +1,4 @@
-"""What the person decides: into relabel.yaml at once, and taken back again."""
+"""Writes each decision to relabel.yaml at once, and undoes it."""
 
 import hashlib
 import threading
@@ -14,91 +14,91 @@ from realwaste.images.reader import UnreadableImageError, read_bytes
 
 
 class Journal:
-    """The decisions of one session, from several threads.
+    """The decisions of one session; thread-safe.
 
-    The file is read again for each, so that lines that were written by hand or by git meanwhile stay.
+    Each decision reads the file again, so that lines that a person or git wrote meanwhile are preserved.
     """
 
     def __init__(self, manifest: pd.DataFrame, root: Path, file: Path = label_corrections.FILE) -> None:
-        """`manifest` has path, label and sha256 of the photographs in `root`."""
+        """`manifest` has the columns path, label and sha256 of the photographs in `root`."""
         self._manifest = manifest
         self._hashes = dict(zip(manifest["path"], manifest["sha256"], strict=True))
         self._root, self._file = root, file
-        # By window: what stood before, and each answer.
-        self._answers: defaultdict[str, list[tuple[dict[str, Decision | None], dict[str, Decision]]]] = defaultdict(
+        # Per browser window: for each answer the previous and the new decisions, by path.
+        self._history: defaultdict[str, list[tuple[dict[str, Decision | None], dict[str, Decision]]]] = defaultdict(
             list
         )
         self._lock = threading.Lock()
-        self._read: tuple[object, dict[str, Decision]] = (None, {})  # the file's state, and what it then held
+        self._cached: tuple[object, dict[str, Decision]] = (None, {})  # the file's state, and its decisions then
 
     def can_undo(self, window: str = "") -> bool:
-        """Whether there is an answer of this session to take back, which came from that window of the browser."""
-        return bool(self._answers.get(window))
+        """Whether this session has an answer from that browser window which can be undone."""
+        return bool(self._history.get(window))
 
     def labels(self) -> dict[str, str | None]:
-        """The class that was decided on for each photograph; None of one that is dropped.
+        """The decided class of each photograph; None for one that is dropped.
 
         Raises:
-            UserError: as of relabelling.load.
+            UserError: see label_corrections.load.
         """
-        decisions = self._decisions()
-        decided = self._manifest.loc[label_corrections.holding(self._manifest, decisions), "path"]
-        return {path: _label(path, decisions[path]) for path in decided}
+        decisions = self._load_decisions()
+        decided_paths = self._manifest.loc[label_corrections.holding(self._manifest, decisions), "path"]
+        return {path: _label(path, decisions[path]) for path in decided_paths}
 
-    def answer(self, path: str, label: str | None, window: str = "") -> list[str]:
-        """Write that a photograph, and each other file of the same bytes, is of a class, or is dropped (None).
+    def add_answer(self, path: str, label: str | None, window: str = "") -> list[str]:
+        """Write the class of a photograph, or that it is dropped (None), for it and all identical files.
 
         Returns:
-            The paths that this was written for.
+            The paths of these files.
 
         Raises:
-            KeyError: the manifest has no such photograph.
-            UserError: the file is not the one in the manifest any more; or as of relabelling.load.
+            KeyError: the manifest does not contain the photograph.
+            UserError: the file has changed since the manifest was written; or see label_corrections.load.
         """
-        expected = self._hashes[path]
-        if self._now(path) != expected:
-            rule = f"{path} must be the file that the pipeline has seen; it is gone, or another."
-            raise UserError(rule, "Run `dvc repro suspects`, then begin again.")
-        same = [one for one, sha256 in self._hashes.items() if sha256 == expected]
-        made = {one: _decision(one, expected, label) for one in same}
+        expected_hash = self._hashes[path]
+        if self._current_hash(path) != expected_hash:
+            rule = f"{path} must be the file that the pipeline has read; it was deleted or changed."
+            raise UserError(rule, "Run `dvc repro suspects`, then start `realwaste review` again.")
+        identical_paths = [other for other, sha256 in self._hashes.items() if sha256 == expected_hash]
+        new_decisions = {other: _decision(other, expected_hash, label) for other in identical_paths}
         with self._lock:
             with label_corrections.editing(self._file) as decisions:
-                before = {one: decisions.get(one) for one in same}
-                decisions.update(made)
-            self._answers[window].append((before, made))
-        return same
+                previous = {other: decisions.get(other) for other in identical_paths}
+                decisions.update(new_decisions)
+            self._history[window].append((previous, new_decisions))
+        return identical_paths
 
     def undo(self, window: str = "") -> list[str]:
-        """Take the last answer of a window back; the paths that it was of, none where there is no answer left.
+        """Undo the last answer of a window; its paths, empty if there is no answer left.
 
         Raises:
-            UserError: somebody has answered otherwise since, in another session or by hand: that answer stays.
+            UserError: the decision was changed since, in another session or by hand; that change is preserved.
         """
         with self._lock:
             if not self.can_undo(window):
                 return []
-            before, made = self._answers[window][-1]
+            previous, new_decisions = self._history[window][-1]
             with label_corrections.editing(self._file) as decisions:
-                undone = [path for path, decision in made.items() if decisions.get(path) == decision]
-                for path in undone:
+                undone_paths = [path for path, decision in new_decisions.items() if decisions.get(path) == decision]
+                for path in undone_paths:
                     del decisions[path]
-                    if (earlier := before[path]) is not None:
+                    if (earlier := previous[path]) is not None:
                         decisions[path] = earlier
-            self._answers[window].pop()
-        if not undone:
-            rule = f"{next(iter(made))} was decided anew elsewhere since, and that answer stays."
-            raise UserError(rule, "Undo again for the answer before this one.")
-        return undone
+            self._history[window].pop()
+        if not undone_paths:
+            rule = f"The decision on {next(iter(new_decisions))} was changed elsewhere since, and is not undone."
+            raise UserError(rule, "Undo again to undo the answer before this one.")
+        return undone_paths
 
-    def _decisions(self) -> dict[str, Decision]:
-        """Those of the file, which is read again where it has changed."""
-        about = self._file.stat() if self._file.exists() else None
-        state = about and (about.st_ino, about.st_size, about.st_mtime_ns)
-        if state is None or state != self._read[0]:
-            self._read = (state, label_corrections.load(self._file))
-        return self._read[1]
+    def _load_decisions(self) -> dict[str, Decision]:
+        """The decisions of the file, which is read again only if it has changed."""
+        status = self._file.stat() if self._file.exists() else None
+        state = status and (status.st_ino, status.st_size, status.st_mtime_ns)
+        if state is None or state != self._cached[0]:
+            self._cached = (state, label_corrections.load(self._file))
+        return self._cached[1]
 
-    def _now(self, path: str) -> str | None:
+    def _current_hash(self, path: str) -> str | None:
         try:
             return hashlib.sha256(read_bytes(self._root / path)).hexdigest()
         except (OSError, UnreadableImageError):

@@ -1,6 +1,5 @@
-"""What there is to decide: the photographs whose labels are doubted, each with those shot before and after it."""
+"""The photographs with doubtful labels, each with its neighbours in capture order."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from realwaste.dataset.labels import classes_of
 
 RAW = Path("data/raw")
 MANIFEST, SUSPECTS, METRICS = Path("data/manifest.csv"), Path("data/suspects.csv"), Path("metrics/suspects.json")
-_REACH = 2  # photographs on each side
+_NEIGHBOURS = 2  # photographs shown on each side
 
 
 @dataclass(frozen=True)
@@ -21,10 +20,10 @@ class Queue:
     """Photographs to decide on.
 
     Attributes:
-        manifest: path, label, sha256, series and shot, a row a photograph; pages name photographs by their row.
+        manifest: the columns path, label, sha256, series and shot, one row per photograph; the page refers to rows.
         classes: sorted.
         suspects: rows of suspects.csv.
-        models: how many were asked about each label.
+        models: number of models that predicted each label.
     """
 
     manifest: pd.DataFrame
@@ -33,36 +32,36 @@ class Queue:
     models: int
 
     def records(self) -> list[dict[str, Any]]:
-        """The suspects as JSON has them: row, path, label, what the models say, and the neighbours, in their order."""
+        """The suspects as JSON records: row, path, label, predictions, and neighbours in capture order."""
         paths, labels, shots = (self.manifest[name].tolist() for name in ("path", "label", "shot"))
         rows = {path: row for row, path in enumerate(paths)}
         placed = self.manifest.dropna(subset=["series", "shot"])
-        series = [own.sort_values("shot").index.tolist() for _, own in placed.groupby("series")]
-        places = {row: (own, place) for own in series for place, row in enumerate(own)}
+        series = [group.sort_values("shot").index.tolist() for _, group in placed.groupby("series")]
+        positions = {row: (series_rows, position) for series_rows in series for position, row in enumerate(series_rows)}
 
-        def around(row: int) -> list[dict[str, Any]]:
-            """The photograph itself and its neighbours, and how many places each is from it; none without a place."""
-            own, place = places.get(row, ([], 0))
-            near = own[max(0, place - _REACH) : place + _REACH + 1]
+        def neighbours(row: int) -> list[dict[str, Any]]:
+            """The photograph and its neighbours with their distance in shots; empty if its capture order is unknown."""
+            series_rows, position = positions.get(row, ([], 0))
+            near = series_rows[max(0, position - _NEIGHBOURS) : position + _NEIGHBOURS + 1]
             return [
-                {"row": one, "path": paths[one], "label": labels[one], "away": int(shots[one] - shots[row])}
-                for one in near
+                {"row": other, "path": paths[other], "label": labels[other], "away": int(shots[other] - shots[row])}
+                for other in near
             ]
 
         return [
-            {"row": rows[one["path"]]} | one | {"around": around(rows[one["path"]])}
-            for one in self.suspects.to_dict("records")
+            {"row": rows[suspect["path"]]} | suspect | {"around": neighbours(rows[suspect["path"]])}
+            for suspect in self.suspects.to_dict("records")
         ]
 
 
 def load(count: int | None = None) -> Queue:
-    """The queue of the present folder, as the pipeline left it.
+    """Read the queue from the pipeline's results in the current folder.
 
     Args:
-        count: how many to decide on, the most doubtful first; None for those that a model at least doubts.
+        count: number of photographs, the most doubtful first; None for all whose label at least one model doubts.
 
     Raises:
-        UserError: the pipeline has not come so far here, or there is nothing to decide.
+        UserError: the pipeline has no results here, or there is nothing to decide.
     """
     manifest, suspects = _table(MANIFEST), _table(SUSPECTS)
     try:
@@ -70,11 +69,11 @@ def load(count: int | None = None) -> Queue:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _missing(METRICS, error) from None
     suspects = suspects[suspects["path"].isin(manifest["path"])]
-    chosen = suspects[suspects["models_disagreeing"] > 0] if count is None else suspects.head(count)
-    if chosen.empty:
-        rule = f"There must be a label to look at: of {len(suspects):,} in {SUSPECTS}, no model doubts any."
-        raise UserError(rule, "Give --count N to look at the N that they are least sure of.")
-    return Queue(manifest, classes_of(manifest), chosen.reset_index(drop=True), models)
+    selected = suspects[suspects["models_disagreeing"] > 0] if count is None else suspects.head(count)
+    if selected.empty:
+        rule = f"At least one label must be doubtful: no model doubts any of the {len(suspects):,} in {SUSPECTS}."
+        raise UserError(rule, "Use --count N to review the N least certain labels.")
+    return Queue(manifest, classes_of(manifest), selected.reset_index(drop=True), models)
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -85,9 +84,6 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _missing(path: Path, error: Exception) -> UserError:
-    rule = f"`realwaste review` shows what the stage suspects left in a checkout, and {path} must be there."
-    return UserError(rule, "Run `dvc repro suspects`, or `dvc pull` what another run left.", _said(error))
-
-
-def _said(error: Exception) -> Sequence[str] | str:
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+    rule = f"`realwaste review` reads the results of the stage suspects, and {path} must exist."
+    reason = str(getattr(error, "strerror", None) or error or type(error).__name__)
+    return UserError(rule, "Run `dvc repro suspects`, or `dvc pull` the results of another run.", reason)

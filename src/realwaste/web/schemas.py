@@ -1,4 +1,4 @@
-"""What programs are answered, as JSON has it: the schemas of /openapi.json, each with an example."""
+"""The JSON responses of `serve`: the schemas of /openapi.json, with an example of each."""
 
 from typing import Any, Literal
 
@@ -8,66 +8,66 @@ from pydantic import BaseModel, ConfigDict, Field
 from realwaste.models.model_file import Facts
 
 
-class _Shape(BaseModel):
+class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_by_name=True)
 
 
-class Likely(_Shape):
+class ClassProbability(_Schema):
     """A class and its calibrated probability, 0 to 1."""
 
     name: str = Field(alias="class")
     probability: float
 
 
-class Looked(_Shape):
-    """What the model says of a photo: every class, the most probable first.
+class Prediction(_Schema):
+    """The prediction for one photo: every class, the most probable first.
 
     Attributes:
-        saliency_of, saliency: where it looked for a class, as a PNG data URL; both only where it was asked for.
+        saliency_of, saliency: a class and where the model looked for it, as a PNG data URL; only with `saliency=true`.
     """
 
-    predictions: list[Likely]
+    predictions: list[ClassProbability]
     strangeness: float | None
     unlike: bool | None
     saliency_of: str | None = None
     saliency: str | None = None
 
 
-class About(_Shape):
-    """The model, its caution, and the strangeness from which on a photo is unlike anything it has learned."""
+class ModelInfo(_Schema):
+    """The model, its caution, and the novelty score above which a photo is unlike anything it has learned."""
 
     model: Facts
     caution: str | None
     strangeness_threshold: float | None
 
 
-class OnePhoto(About, Looked):
-    """The answer to one photo."""
+class OnePhoto(ModelInfo, Prediction):
+    """The response to one photo."""
 
 
-class OfFile(Looked):
-    """The answer to one of several files, by the name it was sent with; without predictions, why there are none."""
+class FilePrediction(Prediction):
+    """The prediction for one of several files, with its file name; without predictions, `error` has the reason."""
 
     file: str | None
     error: str | None
 
 
-class Photos(About):
-    """The answers to several files, in their order."""
+class Photos(ModelInfo):
+    """The response to several files, in their order."""
 
-    answers: list[OfFile]
+    answers: list[FilePrediction]
 
 
-class Model(About):
-    """The model, and what a request may hold: bytes a photo, files, and bytes in all."""
+class Model(ModelInfo):
+    """The model, and the limits of a request: bytes per photo, files per form, bytes per form."""
 
     limit: int
     files: int
     total: int
 
 
-class Health(_Shape):
-    """That requests are answered, and whether a photo would be taken now; no model's name while that is loaded."""
+class Health(_Schema):
+    """Requests are answered; `ready` tells whether a photo would be accepted now, `model` is null during loading."""
 
     status: Literal["ok"]
     model: str | None
@@ -77,8 +77,8 @@ class Health(_Shape):
 LOADING = {"status": "ok", "model": None, "ready": False}
 
 
-class Failure(_Shape):
-    """What is wrong, in words."""
+class Failure(_Schema):
+    """The error message."""
 
     error: str
 
@@ -95,8 +95,8 @@ _FACTS = {
     "batch_size": 16,
     "origin": "realwaste",
 }
-_ABOUT = {"model": _FACTS, "caution": None, "strangeness_threshold": 0.31}
-_SAID = {
+_MODEL_INFO = {"model": _FACTS, "caution": None, "strangeness_threshold": 0.31}
+_PREDICTION = {
     "predictions": [
         {"class": "Glass", "probability": 0.91},
         {"class": "Metal", "probability": 0.06},
@@ -105,33 +105,34 @@ _SAID = {
     "strangeness": 0.17,
     "unlike": False,
 }
-_NOTHING: dict[str, Any] = {"predictions": [], "strangeness": None, "unlike": None}
-_HEAT = {"saliency_of": "Glass", "saliency": "data:image/png;base64,iVBORw0KGgo="}
-_PHOTO = {"file": "1.jpg", **_SAID, "error": None}
-_WORDS = {"file": "notes.txt", **_NOTHING, "error": "This is no photo that can be read: not an image (plain text)."}
+_NO_PREDICTION: dict[str, Any] = {"predictions": [], "strangeness": None, "unlike": None}
+_SALIENCY = {"saliency_of": "Glass", "saliency": "data:image/png;base64,iVBORw0KGgo="}
+_PHOTO_FILE = {"file": "1.jpg", **_PREDICTION, "error": None}
+_UNREADABLE = "This photo cannot be read: not an image (plain text)."
+_TEXT_FILE = {"file": "notes.txt", **_NO_PREDICTION, "error": _UNREADABLE}
 _HEALTH = {"status": "ok", "model": "irv2", "ready": True}
 _EXAMPLES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("/health", "get"): {"answer": _HEALTH},
     ("/health/ready", "get"): {"answer": _HEALTH},
-    ("/model", "get"): {"answer": {**_ABOUT, "limit": 20_000_000, "files": 20, "total": 100_000_000}},
+    ("/model", "get"): {"answer": {**_MODEL_INFO, "limit": 20_000_000, "files": 20, "total": 100_000_000}},
     ("/predict", "post"): {
-        "one photo": {**_ABOUT, **_SAID},
-        "one photo, saliency=true": {**_ABOUT, **_SAID, **_HEAT},
-        "several files": {**_ABOUT, "answers": [_PHOTO, _WORDS]},
+        "one photo": {**_MODEL_INFO, **_PREDICTION},
+        "one photo, saliency=true": {**_MODEL_INFO, **_PREDICTION, **_SALIENCY},
+        "several files": {**_MODEL_INFO, "answers": [_PHOTO_FILE, _TEXT_FILE]},
     },
 }
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses` of a route: how the errors of these statuses are told."""
-    example = {"error": "A photo may have 20 MB at most."}
-    told = {"model": Failure, "description": "Why not.", "content": {"application/json": {"example": example}}}
-    return dict.fromkeys(statuses, told)
+    """FastAPI's `responses` of a route: the error response of each of these statuses."""
+    content = {"application/json": {"example": {"error": "A photo may have at most 20 MB."}}}
+    response = {"model": Failure, "description": "The reason.", "content": content}
+    return dict.fromkeys(statuses, response)
 
 
 def add_examples(app: FastAPI) -> None:
-    """To its /openapi.json, once all routes are there: FastAPI itself would leave each null out of an example."""
+    """Add the examples to /openapi.json after all routes; FastAPI itself would omit each null of an example."""
     paths = app.openapi()["paths"]
     for (path, method), examples in _EXAMPLES.items():
-        shown = {name: {"value": value} for name, value in examples.items()}
-        paths[path][method]["responses"]["200"]["content"]["application/json"]["examples"] = shown
+        content = paths[path][method]["responses"]["200"]["content"]["application/json"]
+        content["examples"] = {name: {"value": value} for name, value in examples.items()}

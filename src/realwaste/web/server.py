@@ -1,10 +1,9 @@
-"""The process that serves: a socket, the model, and uvicorn between them."""
+"""The process of `serve`: it opens the model while uvicorn already answers on the socket."""
 
 import asyncio
 import contextlib
 import ipaddress
 import logging
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,129 +12,127 @@ import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from realwaste.core.environment import sigterm_as_interrupt
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.models.model_file import Classifier
 from realwaste.models.session import Session
-from realwaste.web.access_log import to_standard_output
-from realwaste.web.app import Uploads, build
-from realwaste.web.connection import Connection, Limits
-from realwaste.web.predictor import Predictor, UndefinedAnswerError
-from realwaste.web.request_limits import HEADERS, RETRY
-from realwaste.web.start_up_app import Starting
+from realwaste.web.access_log import stdout_writer
+from realwaste.web.app import UploadLimits, build
+from realwaste.web.connection import ConnectionLimits, LimitedConnection
+from realwaste.web.predictor import Predictor, UndefinedPredictionError
+from realwaste.web.request_limits import RETRY_AFTER, SECURITY_HEADERS
+from realwaste.web.start_up_app import StartUpApp
 
 
 def run(
     open_session: Callable[[], Session],
-    load: Callable[[], Classifier],
-    listening: socket.socket,
+    load_classifier: Callable[[], Classifier],
+    listening_socket: socket.socket,
     *,
-    hosts: tuple[str, ...] | None,
-    uploads: Uploads,
+    allowed_hosts: tuple[str, ...] | None,
+    upload_limits: UploadLimits,
     access_log: bool = False,
 ) -> None:
-    """Serve until interrupted or told to end; from the main thread alone, to which signals come.
+    """Serve until SIGINT or SIGTERM. Call it from the main thread, which receives signals.
 
     Args:
-        open_session: gives what answers; meanwhile the server says that it is not ready.
-        load: as of Predictor.
-        listening: as `address.bound` gives it; closed at the end.
-        hosts: as `address.names` gives them.
-        access_log: whether to write a line a request to standard output.
+        open_session: opens the model for prediction; meanwhile the server reports that it is not ready.
+        load_classifier: see Predictor.
+        listening_socket: from `address.bind_socket`; closed at the end.
+        allowed_hosts: from `address.allowed_hosts`.
+        access_log: whether to write one line per request to standard output.
 
     Raises:
-        UserError: a model whose output is no number, or that cannot be opened.
+        UserError: the model cannot be opened, or its output is NaN or infinite.
     """
-    limits, access = Limits(), to_standard_output() if access_log else None
-    starting = Starting(limits.requests)
+    limits, write_access_log = ConnectionLimits(), stdout_writer() if access_log else None
+    start_up_app = StartUpApp(limits.max_requests)
     with (
         contextlib.suppress(KeyboardInterrupt),
-        _interrupted_to_end(),
-        listening,
-        contextlib.ExitStack() as after_answers,
-        _in_background(starting, limits, listening) as ended,
+        sigterm_as_interrupt(),
+        listening_socket,
+        contextlib.ExitStack() as after_last_response,
+        _run_in_background(start_up_app, limits, listening_socket) as server_ended,
     ):
-        predictor = _ready(open_session(), load)
-        after_answers.callback(predictor.close)
-        starting.app = build(predictor, uploads=uploads, hosts=hosts, requests=limits.requests, access=access)
-        _say_where(listening, predictor.facts.name)
-        predictor.prepare_heat()
-        ended.wait()
+        predictor = _create_predictor(open_session(), load_classifier)
+        after_last_response.callback(predictor.close)
+        start_up_app.app = build(
+            predictor,
+            upload_limits=upload_limits,
+            allowed_hosts=allowed_hosts,
+            max_requests=limits.max_requests,
+            write_access_log=write_access_log,
+        )
+        _log_address(listening_socket, predictor.facts.name)
+        predictor.prepare_grad_cam()
+        server_ended.wait()
 
 
 @contextlib.contextmanager
-def _interrupted_to_end() -> Iterator[None]:
-    """SIGTERM, as of Docker and systemd, does what Ctrl-C does."""
-    kept = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, kept)
-
-
-@contextlib.contextmanager
-def _in_background(app: ASGIApp, limits: Limits, listening: socket.socket) -> Iterator[threading.Event]:
-    """A server, which ends with the block; the event is set where it ends by itself."""
-    server, ended = uvicorn.Server(configured(app, limits)), threading.Event()
+def _run_in_background(
+    app: ASGIApp, limits: ConnectionLimits, listening_socket: socket.socket
+) -> Iterator[threading.Event]:
+    """A server thread that ends with the block; the event is set if the server ends by itself."""
+    server, server_ended = uvicorn.Server(uvicorn_config(app, limits)), threading.Event()
 
     def serve() -> None:
         try:
-            server.run([listening])
+            server.run([listening_socket])
         finally:
-            ended.set()
+            server_ended.set()
 
-    running = threading.Thread(target=serve, name="server")
-    running.start()
+    thread = threading.Thread(target=serve, name="server")
+    thread.start()
     try:
-        yield ended  # to wait for: a thread's join, once interrupted, takes it for ended (Python 3.11)
+        yield server_ended  # an interrupted Thread.join takes the thread for ended (Python 3.11); an event does not
     finally:
         server.should_exit = True
-        running.join()
+        thread.join()
 
 
-def _ready(asked: Session, load: Callable[[], Classifier]) -> Predictor:
-    predictor = Predictor(asked, load)
+def _create_predictor(session: Session, load_classifier: Callable[[], Classifier]) -> Predictor:
+    predictor = Predictor(session, load_classifier)
     try:
         predictor.warm_up()
-    except UndefinedAnswerError as error:
+    except UndefinedPredictionError as error:
         predictor.close()
-        rule, remedy = "A model to serve must answer in numbers.", "Train it again, or give another by --model."
+        rule, remedy = "A served model must output finite numbers.", "Train it again, or choose another with --model."
         raise UserError(rule, remedy, str(error)) from None
     return predictor
 
 
-def _say_where(listening: socket.socket, name: str) -> None:
-    address, port = listening.getsockname()[:2]
+def _log_address(listening_socket: socket.socket, model_name: str) -> None:
+    address, port = listening_socket.getsockname()[:2]
     if not ipaddress.ip_address(address).is_loopback:
-        logger.warning("%s is no loopback address: whoever reaches this machine can use the model", address)
-    logger.info(
-        "%s answers at http://%s:%d/ (Ctrl-C ends it)", name, f"[{address}]" if ":" in address else address, port
-    )
+        logger.warning("%s is not a loopback address: everyone who reaches this machine can use the model", address)
+    host = f"[{address}]" if ":" in address else address
+    logger.info("%s answers at http://%s:%d/ (Ctrl-C ends it)", model_name, host, port)
 
 
-def _answering_to_the_end(app: ASGIApp) -> ASGIApp:
-    """`app`, whose requests that uvicorn cancels, when the grace of a server that ends is over, are answered too."""
+def _respond_when_cancelled(app: ASGIApp) -> ASGIApp:
+    """`app`, which answers 503 to the requests that uvicorn cancels at the end of its shutdown timeout."""
 
-    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
         except asyncio.CancelledError:
-            ending = JSONResponse({"error": "The server is ending; try again."}, 503, HEADERS | RETRY)
-            await ending(scope, receive, send)
+            body = {"error": "The server is shutting down; try again."}
+            await JSONResponse(body, 503, SECURITY_HEADERS | RETRY_AFTER)(scope, receive, send)
 
-    return answering
+    return respond
 
 
-def configured(app: ASGIApp, limits: Limits) -> uvicorn.Config:
-    """uvicorn with this project's connections, and silent but for errors, which come by Python's last resort.
+def uvicorn_config(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Config:
+    """uvicorn with LimitedConnection, which logs errors only, through Python's default handler.
 
-    Its own logging writes a line a request; and it, and the reader of forms, a warning for each that is none, by which
+    uvicorn's own log writes a line per request, and both uvicorn and the form parser warn of each malformed request:
     anybody could fill a disk.
     """
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     return uvicorn.Config(
-        _answering_to_the_end(app),
-        http=type("LimitedConnection", (Connection,), {"limits": limits}),
+        _respond_when_cancelled(app),
+        http=type("LimitedConnection", (LimitedConnection,), {"limits": limits}),
         log_config=None,
         log_level="error",
         access_log=False,

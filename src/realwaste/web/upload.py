@@ -1,4 +1,4 @@
-"""The photographs in a request: the body itself, or the files in a form."""
+"""The photographs of a request: the raw body, or the files of a form."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -11,58 +11,58 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from realwaste.web.request_limits import FORM
+from realwaste.web.request_limits import FORM_CONTENT_TYPE
 
 T = TypeVar("T")
 
 
 @asynccontextmanager
-async def photographs(request: Request, most: int) -> AsyncIterator[list[UploadFile]]:
-    """The files that were sent, in their order, as long as the block runs; what is large waits on the disk till then.
+async def uploaded_photos(request: Request, max_files: int) -> AsyncIterator[list[UploadFile]]:
+    """The uploaded files in their order, open while the block runs; large ones are temporary files on disk.
 
     Args:
-        most: files that a form may hold.
+        max_files: files in one form.
 
     Raises:
-        HTTPException: a form that cannot be read or holds more files (400), or none (422).
+        HTTPException: a form that is malformed or has too many files (400), or no file (422).
     """
-    if not request.headers.get("content-type", "").lower().startswith(FORM):
+    if not request.headers.get("content-type", "").lower().startswith(FORM_CONTENT_TYPE):
         with SpooledTemporaryFile(MultiPartParser.spool_max_size) as file:
-            body = UploadFile(file, size=0)  # type: ignore[arg-type]  # as Starlette itself
-            async for piece in request.stream():
-                await body.write(piece)
+            body = UploadFile(file, size=0)  # type: ignore[arg-type]  # like Starlette itself
+            async for chunk in request.stream():
+                await body.write(chunk)
             await body.seek(0)
             yield [body]
         return
-    async with request.form(max_files=most, max_fields=8) as form:
-        found = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        if not found:
-            raise HTTPException(422, "There must be a file in the form: curl -F file=@photo.jpg …")
-        yield found
+    async with request.form(max_files=max_files, max_fields=8) as form:
+        photos = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        if not photos:
+            raise HTTPException(422, "The form must contain a file: curl -F file=@photo.jpg …")
+        yield photos
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when its client goes: others wait for the model.
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client disconnects, since other clients wait for the model.
 
-    By hand, since neither Starlette nor FastAPI ends a route whose client has gone.
+    Custom code, because neither Starlette nor FastAPI cancels a route whose client has disconnected.
 
     Args:
-        request: one whose body has been read.
+        request: its body has been read.
 
     Raises:
-        ClientDisconnect: the client has gone.
+        ClientDisconnect: the client has disconnected.
     """
 
-    async def leave() -> None:
+    async def wait_for_disconnect() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    working, leaving = asyncio.create_task(work), asyncio.create_task(leave())
+    work_task, disconnect_task = asyncio.create_task(work), asyncio.create_task(wait_for_disconnect())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        await asyncio.wait({work_task, disconnect_task}, return_when=asyncio.FIRST_COMPLETED)
+        if not work_task.done():
             raise ClientDisconnect
-        return working.result()
+        return work_task.result()
     finally:
-        working.cancel()
-        leaving.cancel()
+        work_task.cancel()
+        disconnect_task.cancel()

@@ -1,209 +1,209 @@
-// One doubted label at a time: an answer goes to the server, which writes it, and the next undecided one comes.
+// Shows one doubtful label at a time. Each answer goes to the server, which writes it; then the next undecided label is shown.
 
 const DIGITS = "1234567890";
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const percent = (share) => `${(share * 100).toFixed(0)} %`;
-const photo = (row, side) => `photo/${row}?side=${side}`;
+const photoUrl = (row, side) => `photo/${row}?side=${side}`;
 
-sessionStorage.tab ??= crypto.randomUUID(); // of this window, which takes its own answers back, after a reload too
-const tab = sessionStorage.tab;
+sessionStorage.tab ??= crypto.randomUUID(); // identifies this window, which undoes its own answers, also after a reload
+const browserWindow = sessionStorage.tab;
 
 let queue = { classes: [], cases: [], models: 0 };
-let decided = {}; // path: class, or null of one that is dropped
-let place = 0; // in the cases; as many as there are of them where all are decided
+let decided = {}; // path: class, or null for a dropped photo
+let position = 0; // index of the case that is shown; the number of cases if all are decided
 let canUndo = false;
 let busy = false;
 
-async function ask(path, said) {
-  const options = said && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(said) };
+async function fetchJson(path, request) {
+  const options = request && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request) };
   let response;
   try {
     response = await fetch(path, options);
   } catch {
     throw new Error("The server does not answer. Is it still running?");
   }
-  const told = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(told.error ?? `The server answered ${response.status}.`);
-  return told;
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(body.error ?? `The server answered ${response.status}.`);
+  return body;
 }
 
-function element(kind, text, className = "") {
-  const made = document.createElement(kind);
-  made.textContent = text;
-  made.className = className;
-  return made;
+function element(tag, text, className = "") {
+  const created = document.createElement(tag);
+  created.textContent = text;
+  created.className = className;
+  return created;
 }
 
-const isDecided = (one) => one.path in decided;
+const isDecided = (suspect) => suspect.path in decided;
 
-/* The next that is undecided, from a place on and then from the start; the end where there is none. */
-function undecidedFrom(start) {
+/* The index of the next undecided case from `first` on, then from the start; the number of cases if there is none. */
+function undecidedFrom(first) {
   const { cases } = queue;
   for (let step = 0; step < cases.length; step += 1) {
-    const found = (start + step) % cases.length;
-    if (!isDecided(cases[found])) return found;
+    const index = (first + step) % cases.length;
+    if (!isDecided(cases[index])) return index;
   }
   return cases.length;
 }
 
-function words(one) {
-  if (!isDecided(one)) return "";
-  const label = decided[one.path];
+function decisionText(suspect) {
+  if (!isDecided(suspect)) return "";
+  const label = decided[suspect.path];
   if (label === null) return "dropped";
-  return label === one.label ? `kept as ${label}` : `relabelled as ${label}`;
+  return label === suspect.label ? `kept as ${label}` : `relabelled as ${label}`;
 }
 
-function show() {
+function render() {
   const { cases } = queue;
-  const sure = cases.filter(isDecided);
-  at("count").textContent = `${sure.length} of ${cases.length} decided`;
-  at("progress").max = cases.length;
-  at("progress").value = sure.length;
-  const ended = place >= cases.length;
-  at("case").hidden = ended;
-  at("done").hidden = !ended;
-  at("title").textContent = ended ? "All are decided" : `Is this ${cases[place].label}?`;
+  const decidedCases = cases.filter(isDecided);
+  byId("count").textContent = `${decidedCases.length} of ${cases.length} decided`;
+  byId("progress").max = cases.length;
+  byId("progress").value = decidedCases.length;
+  const ended = position >= cases.length;
+  byId("case").hidden = ended;
+  byId("done").hidden = !ended;
+  byId("title").textContent = ended ? "All are decided" : `Is this ${cases[position].label}?`;
   if (ended) {
-    const counted = { kept: 0, relabelled: 0, dropped: 0 };
-    for (const one of sure) counted[words(one).split(" ")[0]] += 1;
-    at("sum").textContent = `Kept: ${counted.kept}. Relabelled: ${counted.relabelled}. Dropped: ${counted.dropped}.`;
-    at("done").focus();
+    const counts = { kept: 0, relabelled: 0, dropped: 0 };
+    for (const suspect of decidedCases) counts[decisionText(suspect).split(" ")[0]] += 1;
+    byId("sum").textContent = `Kept: ${counts.kept}. Relabelled: ${counts.relabelled}. Dropped: ${counts.dropped}.`;
+    byId("done").focus();
     return;
   }
-  showCase(cases[place]);
+  showCase(cases[position]);
 }
 
-function showCase(one) {
-  at("photo").src = photo(one.row, 1600);
-  at("photo").alt = `Photo ${one.path}`;
-  at("path").textContent = one.path;
-  const answered = words(one);
-  at("place").textContent = `${place + 1} of ${queue.cases.length}${answered ? `: ${answered}` : ""}`;
-  const models = queue.models === 1 ? "The model" : `${one.models_disagreeing} of ${queue.models} models`;
-  at("doubt").textContent = one.models_disagreeing
-    ? `${models}, which did not learn from this photo, would call it otherwise. On average they say:`
-    : "No model that did not learn from this photo would call it otherwise. On average they say:";
-  at("said-of").replaceChildren(
-    element("dt", one.suggested), element("dd", percent(one.suggested_probability)),
-    element("dt", `${one.label} (its label)`), element("dd", percent(one.label_probability)),
+function showCase(suspect) {
+  byId("photo").src = photoUrl(suspect.row, 1600);
+  byId("photo").alt = `Photo ${suspect.path}`;
+  byId("path").textContent = suspect.path;
+  const decision = decisionText(suspect);
+  byId("place").textContent = `${position + 1} of ${queue.cases.length}${decision ? `: ${decision}` : ""}`;
+  const models = queue.models === 1 ? "The model" : `${suspect.models_disagreeing} of ${queue.models} models`;
+  byId("doubt").textContent = suspect.models_disagreeing
+    ? `${models}, not trained on this photo, predict another class. On average they predict:`
+    : "No model that was not trained on this photo predicts another class. On average they predict:";
+  byId("probabilities").replaceChildren(
+    element("dt", suspect.suggested), element("dd", percent(suspect.suggested_probability)),
+    element("dt", `${suspect.label} (its label)`), element("dd", percent(suspect.label_probability)),
   );
-  at("keep").firstChild.textContent = `Keep: ${one.label}`;
-  at("suggested").firstChild.textContent = `It is ${one.suggested}`;
-  press(at("keep"), isDecided(one) && decided[one.path] === one.label);
-  press(at("suggested"), isDecided(one) && decided[one.path] === one.suggested);
-  press(at("drop"), isDecided(one) && decided[one.path] === null);
-  for (const button of at("others").querySelectorAll("button")) press(button, decided[one.path] === button.dataset.label);
-  showAround(one);
-  at("back").disabled = place === 0;
-  at("undo").disabled = !canUndo;
+  byId("keep").firstChild.textContent = `Keep: ${suspect.label}`;
+  byId("suggested").firstChild.textContent = `It is ${suspect.suggested}`;
+  setPressed(byId("keep"), isDecided(suspect) && decided[suspect.path] === suspect.label);
+  setPressed(byId("suggested"), isDecided(suspect) && decided[suspect.path] === suspect.suggested);
+  setPressed(byId("drop"), isDecided(suspect) && decided[suspect.path] === null);
+  for (const button of byId("others").querySelectorAll("button")) setPressed(button, decided[suspect.path] === button.dataset.label);
+  showNeighbours(suspect);
+  byId("back").disabled = position === 0;
+  byId("undo").disabled = !canUndo;
 }
 
-function press(button, on) {
+function setPressed(button, on) {
   button.ariaPressed = String(on);
 }
 
-function showAround(one) {
-  at("alone").hidden = one.around.length > 0;
-  at("around").replaceChildren(...one.around.map((other) => {
+function showNeighbours(suspect) {
+  byId("alone").hidden = suspect.around.length > 0;
+  byId("around").replaceChildren(...suspect.around.map((neighbour) => {
     const item = document.createElement("li");
-    const small = document.createElement("img");
-    const label = other.path in decided ? decided[other.path] ?? "dropped" : other.label;
-    small.src = photo(other.row, 320);
-    small.alt = other.path;
-    small.title = other.path;
-    if (other.away === 0) item.ariaCurrent = "true";
-    const away = Math.abs(other.away);
-    const where = other.away === 0 ? "this one" : `${away} ${other.away < 0 ? "before" : "after"}`;
-    item.append(small, element("span", where, "away"), element("span", label, label === one.label ? "" : "differs"));
+    const thumbnail = document.createElement("img");
+    const label = neighbour.path in decided ? decided[neighbour.path] ?? "dropped" : neighbour.label;
+    thumbnail.src = photoUrl(neighbour.row, 320);
+    thumbnail.alt = neighbour.path;
+    thumbnail.title = neighbour.path;
+    if (neighbour.away === 0) item.ariaCurrent = "true";
+    const away = Math.abs(neighbour.away);
+    const where = neighbour.away === 0 ? "this one" : `${away} ${neighbour.away < 0 ? "before" : "after"}`;
+    item.append(thumbnail, element("span", where, "away"), element("span", label, label === suspect.label ? "" : "differs"));
     return item;
   }));
 }
 
-function fail(text) {
-  at("failure").textContent = text;
-  at("failure").hidden = !text;
+function showError(text) {
+  byId("failure").textContent = text;
+  byId("failure").hidden = !text;
 }
 
-/* One request at a time, so that answers are written in the order of the keys. */
-async function alone(work) {
+/* Sends one request at a time, so that answers are written in the order of the key strokes. */
+async function runExclusively(work) {
   if (busy) return;
   busy = true;
   try {
     await work();
-    fail("");
+    showError("");
   } catch (error) {
-    fail(error.message);
+    showError(error.message);
   } finally {
     busy = false;
   }
-  show();
+  render();
 }
 
-function answer(label) {
-  const one = queue.cases[place];
-  if (!one) return;
-  alone(async () => {
-    ({ decided, can_undo: canUndo } = await ask("answer", { path: one.path, label, window: tab }));
-    at("said").textContent = `${one.path}: ${words(one)}`;
-    place = undecidedFrom(place + 1);
+function sendAnswer(label) {
+  const suspect = queue.cases[position];
+  if (!suspect) return;
+  runExclusively(async () => {
+    ({ decided, can_undo: canUndo } = await fetchJson("answer", { path: suspect.path, label, window: browserWindow }));
+    byId("announcement").textContent = `${suspect.path}: ${decisionText(suspect)}`;
+    position = undecidedFrom(position + 1);
   });
 }
 
-function undo() {
-  alone(async () => {
-    const told = await ask("undo", { window: tab });
-    ({ decided, can_undo: canUndo } = told);
-    const found = queue.cases.findIndex((one) => told.paths.includes(one.path));
-    if (found < 0) return;
-    place = found;
-    at("said").textContent = `${queue.cases[found].path}: undone`;
+function undoAnswer() {
+  runExclusively(async () => {
+    const response = await fetchJson("undo", { window: browserWindow });
+    ({ decided, can_undo: canUndo } = response);
+    const index = queue.cases.findIndex((suspect) => response.paths.includes(suspect.path));
+    if (index < 0) return;
+    position = index;
+    byId("announcement").textContent = `${queue.cases[index].path}: undone`;
   });
 }
 
-function move(step) {
+function movePosition(step) {
   if (busy) return;
-  place = Math.min(Math.max(place + step, 0), queue.cases.length - 1);
-  show();
+  position = Math.min(Math.max(position + step, 0), queue.cases.length - 1);
+  render();
 }
 
 const KEYS = {
-  k: () => answer(queue.cases[place]?.label),
-  s: () => answer(queue.cases[place]?.suggested),
-  d: () => answer(null),
-  u: undo,
-  ArrowLeft: () => move(-1),
-  ArrowRight: () => move(1),
+  k: () => sendAnswer(queue.cases[position]?.label),
+  s: () => sendAnswer(queue.cases[position]?.suggested),
+  d: () => sendAnswer(null),
+  u: undoAnswer,
+  ArrowLeft: () => movePosition(-1),
+  ArrowRight: () => movePosition(1),
 };
 
 document.addEventListener("keydown", (event) => {
-  // A key that is held down is one answer; with Ctrl and the like it is the browser's.
+  // A key that is held down gives one answer; combinations with Ctrl, Alt or Meta belong to the browser.
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const label = DIGITS.includes(event.key) ? queue.classes[DIGITS.indexOf(event.key)] : undefined;
-  const act = label === undefined ? KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key] : () => answer(label);
+  const act = label === undefined ? KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key] : () => sendAnswer(label);
   if (!act) return;
   event.preventDefault();
   act();
 });
 
-at("keep").addEventListener("click", KEYS.k);
-at("suggested").addEventListener("click", KEYS.s);
-at("drop").addEventListener("click", KEYS.d);
-at("undo").addEventListener("click", undo);
-at("back").addEventListener("click", KEYS.ArrowLeft);
-at("next").addEventListener("click", KEYS.ArrowRight);
-at("again").addEventListener("click", () => {
-  place = 0;
-  show();
+byId("keep").addEventListener("click", KEYS.k);
+byId("suggested").addEventListener("click", KEYS.s);
+byId("drop").addEventListener("click", KEYS.d);
+byId("undo").addEventListener("click", undoAnswer);
+byId("back").addEventListener("click", KEYS.ArrowLeft);
+byId("next").addEventListener("click", KEYS.ArrowRight);
+byId("again").addEventListener("click", () => {
+  position = 0;
+  render();
 });
-at("photo").addEventListener("error", () => fail("This photo cannot be shown. Run `dvc repro suspects`, then begin again."));
+byId("photo").addEventListener("error", () => showError("This photo cannot be shown. Run `dvc repro suspects`, then start `realwaste review` again."));
 
 function showClasses() {
-  at("others").replaceChildren(...queue.classes.map((label, number) => {
+  byId("others").replaceChildren(...queue.classes.map((label, number) => {
     const button = element("button", label);
     button.type = "button";
     button.dataset.label = label;
     if (number < DIGITS.length) button.append(element("kbd", DIGITS[number]));
-    button.addEventListener("click", () => answer(label));
+    button.addEventListener("click", () => sendAnswer(label));
     const item = document.createElement("li");
     item.append(button);
     return item;
@@ -211,12 +211,12 @@ function showClasses() {
 }
 
 async function start() {
-  const told = await ask(`/queue?window=${tab}`);
-  ({ decided, can_undo: canUndo } = told);
-  queue = told;
+  const response = await fetchJson(`/queue?window=${browserWindow}`);
+  ({ decided, can_undo: canUndo } = response);
+  queue = response;
   showClasses();
-  place = undecidedFrom(0);
-  show();
+  position = undecidedFrom(0);
+  render();
 }
 
-start().catch((error) => fail(error.message));
+start().catch((error) => showError(error.message));

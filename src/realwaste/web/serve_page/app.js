@@ -1,22 +1,22 @@
-// Photos are sent as they are, one after the other; the one that is looked at is shown with its classes, and with the
-// places that spoke for a class.
+// Photos are sent unchanged, one after the other. The selected photo is shown with its class probabilities and a heat map
+// of where the model looked for a class.
 
-import { draw, row, say, walk } from "./photos.js";
+import { createRow, drawThumbnail, enableArrowKeys, setStatus } from "./photos.js";
 
 const SHOWN = 12; // classes; a model may know a thousand
 const WEIGHTS = { imagenet: "ImageNet", random: "random, untrained" };
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const percent = (share) => `${(share * 100).toFixed(1)} %`;
 
 let model = { classes: [] };
 let limit = Infinity;
-let photos = []; // { file, name, row, told, error, seconds, heats: Map of class to data URL or null }
-let current = null; // the one of them that is looked at
-let turn = null; // the one that the server is asked about
-let asking = new AbortController(); // for all of them
-let looking = new AbortController(); // for one more class of the current one
+let photos = []; // { file, name, row, prediction, error, seconds, heats: Map of class to data URL or null }
+let current = null; // the selected photo
+let inProgress = null; // the photo that the server is predicting
+let predictRequests = new AbortController(); // aborts the predictions of all photos
+let saliencyRequest = new AbortController(); // aborts the heat map of another class
 
-async function ask(path, options) {
+async function fetchJson(path, options) {
   let response;
   try {
     response = await fetch(path, options);
@@ -24,20 +24,20 @@ async function ask(path, options) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server does not answer. Is it still running?");
   }
-  const told = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(told.error ?? `The server answered ${response.status}.`);
-  return told;
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(body.error ?? `The server answered ${response.status}.`);
+  return body;
 }
 
 async function start() {
-  const told = await ask("model");
-  ({ model, limit } = told);
+  const modelInfo = await fetchJson("model");
+  ({ model, limit } = modelInfo);
   const network = model.backbone.replace(/\.keras$/, "");
-  at("model-name").textContent = `${model.name} · ${network}`;
-  at("caution").textContent = told.caution ? `Caution: ${told.caution}.` : "";
-  at("caution").hidden = !told.caution;
-  at("kinds").textContent = `JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF, up to ${limit / 1e6} MB`;
-  at("curl").textContent = `curl -F file=@photo.jpg '${new URL("predict", location)}'`;
+  byId("model-name").textContent = `${model.name} · ${network}`;
+  byId("caution").textContent = modelInfo.caution ? `Caution: ${modelInfo.caution}.` : "";
+  byId("caution").hidden = !modelInfo.caution;
+  byId("kinds").textContent = `JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF, up to ${limit / 1e6} MB`;
+  byId("curl").textContent = `curl -F file=@photo.jpg '${new URL("predict", location)}'`;
   const facts = {
     Model: model.name,
     Network: network,
@@ -45,7 +45,7 @@ async function start() {
     "Trained on": model.dataset === "synthetic" ? "generated pictures" : model.dataset,
     Input: `${model.image_size} × ${model.image_size} pixels`,
   };
-  at("facts").replaceChildren(...Object.entries(facts).map(([name, value]) => {
+  byId("facts").replaceChildren(...Object.entries(facts).map(([name, value]) => {
     const pair = document.createElement("div");
     pair.append(element("dt", name), element("dd", value));
     return pair;
@@ -53,266 +53,266 @@ async function start() {
   showClasses(model.classes.map((name) => ({ class: name, probability: null })));
 }
 
-function element(kind, text, className = "") {
-  const made = document.createElement(kind);
-  made.textContent = text;
-  made.className = className;
-  return made;
+function element(tag, text, className = "") {
+  const created = document.createElement(tag);
+  created.textContent = text;
+  created.className = className;
+  return created;
 }
 
 function showClasses(predictions) {
-  const answered = predictions[0]?.probability !== null;
-  at("classes").classList.toggle("unanswered", !answered);
-  at("classes").replaceChildren(...predictions.slice(0, SHOWN).map((one) => {
+  const hasProbabilities = predictions[0]?.probability !== null;
+  byId("classes").classList.toggle("unanswered", !hasProbabilities);
+  byId("classes").replaceChildren(...predictions.slice(0, SHOWN).map((prediction) => {
     const button = element("button", "");
     const bar = element("span", "", "bar");
     const fill = document.createElement("i");
-    fill.style.setProperty("--share", one.probability ?? 0);
+    fill.style.setProperty("--share", prediction.probability ?? 0);
     bar.append(fill);
     button.type = "button";
-    button.disabled = !answered;
-    button.dataset.of = one.class;
-    button.title = answered ? `Show what speaks for ${one.class}` : "";
-    button.append(element("span", one.class, "name"), element("span", answered ? percent(one.probability) : "", "share"), bar);
-    button.addEventListener("click", () => look(one.class));
+    button.disabled = !hasProbabilities;
+    button.dataset.of = prediction.class;
+    button.title = hasProbabilities ? `Show what speaks for ${prediction.class}` : "";
+    button.append(element("span", prediction.class, "name"), element("span", hasProbabilities ? percent(prediction.probability) : "", "share"), bar);
+    button.addEventListener("click", () => showSaliency(prediction.class));
     const item = document.createElement("li");
     item.append(button);
     return item;
   }));
 }
 
-/* Files more: shown at once, answered in their turn. */
-function add(files) {
-  fail("");
-  const chosen = document.activeElement === at("file");
-  const added = files.map((file) => {
-    const photo = { file, name: file.name || "pasted", told: null, error: null, seconds: 0, heats: new Map() };
-    photo.row = row(photo.name, () => {
-      show(photo);
-      at("stage").scrollIntoView({ block: "nearest" }); // on a phone it is below the list
+/* Adds photos to the list at once; they are predicted one after the other. */
+function addPhotos(files) {
+  showError("");
+  const focusFirst = document.activeElement === byId("file");
+  const newPhotos = files.map((file) => {
+    const photo = { file, name: file.name || "pasted", prediction: null, error: null, seconds: 0, heats: new Map() };
+    photo.row = createRow(photo.name, () => {
+      showPhoto(photo);
+      byId("stage").scrollIntoView({ block: "nearest" }); // on a phone it is below the list
     });
     return photo;
   });
-  photos.push(...added);
-  at("list").append(...added.map((photo) => photo.row));
-  at("photos").hidden = photos.length < 2;
-  for (const photo of added) draw(photo.row, photo.file);
-  if (!turn || !current) show(added[0]);
-  if (chosen && photos.length > 1) added[0].row.querySelector("button").focus();
-  count();
-  work(chosen && photos.length === 1);
+  photos.push(...newPhotos);
+  byId("list").append(...newPhotos.map((photo) => photo.row));
+  byId("photos").hidden = photos.length < 2;
+  for (const photo of newPhotos) drawThumbnail(photo.row, photo.file);
+  if (!inProgress || !current) showPhoto(newPhotos[0]);
+  if (focusFirst && photos.length > 1) newPhotos[0].row.querySelector("button").focus();
+  updateProgress();
+  predictWaiting(focusFirst && photos.length === 1);
 }
 
-async function work(chosen) {
-  if (turn) return;
-  const { signal } = asking;
-  for (let next; !signal.aborted && (next = photos.find((photo) => !photo.told && !photo.error)); ) {
-    turn = next;
-    say(next.row, "Looking …");
-    if (next === current) draft(next);
-    await answer(next, signal);
+async function predictWaiting(moveFocus) {
+  if (inProgress) return;
+  const { signal } = predictRequests;
+  for (let next; !signal.aborted && (next = photos.find((photo) => !photo.prediction && !photo.error)); ) {
+    inProgress = next;
+    setStatus(next.row, "Looking …");
+    if (next === current) showPending(next);
+    await predictPhoto(next, signal);
     if (signal.aborted) return;
-    turn = null;
-    count();
-    if (next.error && photos.length === 1) return refuse(next.error);
-    if (next === current) display(next);
-    if (chosen) at("again").focus(); // the field that had the focus is hidden now
+    inProgress = null;
+    updateProgress();
+    if (next.error && photos.length === 1) return resetWithError(next.error);
+    if (next === current) showPrediction(next);
+    if (moveFocus) byId("again").focus(); // the field that had the focus is hidden now
   }
-  if (photos.length > 1) at("said").textContent = at("progress").textContent;
+  if (photos.length > 1) byId("announcement").textContent = byId("progress").textContent;
 }
 
-async function answer(photo, signal) {
-  const began = performance.now();
+async function predictPhoto(photo, signal) {
+  const started = performance.now();
   try {
     if (photo.file.size > limit) throw new Error(`This file has ${(photo.file.size / 1e6).toFixed(1)} MB; up to ${limit / 1e6} MB are taken.`);
-    photo.told = await send(photo, "", signal);
-    photo.seconds = (performance.now() - began) / 1000;
-    const [best] = photo.told.predictions;
-    const { unlike } = photo.told;
-    say(photo.row, `${best.class}, ${percent(best.probability)}${unlike ? "; unlike what was learned" : ""}`, { unlike });
+    photo.prediction = await requestPrediction(photo, "", signal);
+    photo.seconds = (performance.now() - started) / 1000;
+    const [best] = photo.prediction.predictions;
+    const { unlike } = photo.prediction;
+    setStatus(photo.row, `${best.class}, ${percent(best.probability)}${unlike ? "; unlike what was learned" : ""}`, { unlike });
   } catch (error) {
     if (error.name === "AbortError") return;
     photo.error = error.message;
-    say(photo.row, error.message, { failed: true });
+    setStatus(photo.row, error.message, { failed: true });
   }
 }
 
-async function send(photo, query, signal) {
+async function requestPrediction(photo, query, signal) {
   const headers = { "content-type": "application/octet-stream" };
-  const told = await ask(`predict?saliency=true${query}`, { method: "POST", body: photo.file, headers, signal });
-  photo.heats.set(told.saliency_of, told.saliency);
-  return told;
+  const prediction = await fetchJson(`predict?saliency=true${query}`, { method: "POST", body: photo.file, headers, signal });
+  photo.heats.set(prediction.saliency_of, prediction.saliency);
+  return prediction;
 }
 
-function count() {
+function updateProgress() {
   const failed = photos.filter((photo) => photo.error).length;
-  const done = photos.filter((photo) => photo.told).length;
-  at("progress").textContent = `${done} of ${photos.length} answered${failed ? `, ${failed} refused` : ""}`;
+  const done = photos.filter((photo) => photo.prediction).length;
+  byId("progress").textContent = `${done} of ${photos.length} answered${failed ? `, ${failed} refused` : ""}`;
 }
 
-/* Look at one of them. */
-function show(photo) {
-  looking.abort();
+/* Selects a photo. */
+function showPhoto(photo) {
+  saliencyRequest.abort();
   current = photo;
-  fail("");
-  for (const one of photos) one.row.querySelector("button").ariaCurrent = String(one === photo);
-  URL.revokeObjectURL(at("photo").src);
+  showError("");
+  for (const other of photos) other.row.querySelector("button").ariaCurrent = String(other === photo);
+  URL.revokeObjectURL(byId("photo").src);
   showHeat(null);
-  at("photo").src = URL.createObjectURL(photo.file);
-  at("photo").alt = `Your photo: ${photo.name}`;
-  at("drop").hidden = true;
-  at("figure").hidden = false;
-  at("unshown").hidden = true;
-  if (photo.told || photo.error) display(photo);
-  else draft(photo);
+  byId("photo").src = URL.createObjectURL(photo.file);
+  byId("photo").alt = `Your photo: ${photo.name}`;
+  byId("drop").hidden = true;
+  byId("figure").hidden = false;
+  byId("unshown").hidden = true;
+  if (photo.prediction || photo.error) showPrediction(photo);
+  else showPending(photo);
 }
 
-/* Before there is an answer. */
-function draft(photo) {
-  at("tools").hidden = photos.length < 2;
-  at("working").hidden = photo !== turn;
-  unanswered(photo === turn ? "Looking …" : "Waiting …");
+/* Shows the selected photo before its prediction is there. */
+function showPending(photo) {
+  byId("tools").hidden = photos.length < 2;
+  byId("working").hidden = photo !== inProgress;
+  showNoPrediction(photo === inProgress ? "Looking …" : "Waiting …");
 }
 
-function display(photo) {
-  at("working").hidden = true;
-  at("tools").hidden = false;
+function showPrediction(photo) {
+  byId("working").hidden = true;
+  byId("tools").hidden = false;
   if (photo.error) {
-    unanswered("No answer");
-    fail(photo.error);
+    showNoPrediction("No answer");
+    showError(photo.error);
     return;
   }
-  const { told } = photo;
-  const [best] = told.predictions;
-  at("best").classList.remove("none");
-  at("best-class").textContent = best.class;
-  at("best-share").textContent = percent(best.probability);
-  at("unlike").hidden = !told.unlike;
-  const rest = told.predictions.length - SHOWN;
-  at("hint").textContent = `Answered in ${photo.seconds.toFixed(2)} s. `
+  const { prediction } = photo;
+  const [best] = prediction.predictions;
+  byId("best").classList.remove("none");
+  byId("best-class").textContent = best.class;
+  byId("best-share").textContent = percent(best.probability);
+  byId("unlike").hidden = !prediction.unlike;
+  const rest = prediction.predictions.length - SHOWN;
+  byId("hint").textContent = `Answered in ${photo.seconds.toFixed(2)} s. `
     + (rest > 0 ? `The ${rest} least likely classes are left out. ` : "") + "Choose a class to see what speaks for it.";
-  at("said").textContent = `${best.class}, ${percent(best.probability)}${told.unlike ? `. ${at("unlike").textContent}` : ""}`;
-  showClasses(told.predictions);
-  showHeat(told.saliency_of);
+  byId("announcement").textContent = `${best.class}, ${percent(best.probability)}${prediction.unlike ? `. ${byId("unlike").textContent}` : ""}`;
+  showClasses(prediction.predictions);
+  showHeat(prediction.saliency_of);
 }
 
-/* Where the model looks for another class than the best: asked for once a class. */
-async function look(of) {
-  const mine = current;
-  if (!mine.heats.has(of)) {
-    looking.abort();
-    looking = new AbortController();
-    at("working").hidden = false;
+/* Shows where the model looks for a class; requested once per class. */
+async function showSaliency(targetClass) {
+  const photo = current;
+  if (!photo.heats.has(targetClass)) {
+    saliencyRequest.abort();
+    saliencyRequest = new AbortController();
+    byId("working").hidden = false;
     try {
-      await send(mine, `&of=${encodeURIComponent(of)}`, looking.signal);
+      await requestPrediction(photo, `&of=${encodeURIComponent(targetClass)}`, saliencyRequest.signal);
     } catch (error) {
-      if (error.name !== "AbortError") fail(error.message);
+      if (error.name !== "AbortError") showError(error.message);
       return;
     } finally {
-      if (mine === current) at("working").hidden = true;
+      if (photo === current) byId("working").hidden = true;
     }
   }
-  if (mine !== current) return;
-  at("show").checked = true;
-  showHeat(of);
-  at("stage").scrollIntoView({ block: "nearest" }); // on a phone the list is below the photo
+  if (photo !== current) return;
+  byId("show").checked = true;
+  showHeat(targetClass);
+  byId("stage").scrollIntoView({ block: "nearest" }); // on a phone the list is below the photo
 }
 
-function showHeat(of) {
-  const heat = of === null ? null : current.heats.get(of);
-  if (heat) at("heat").src = heat;
-  at("looked-for").textContent = of === null ? "" : heat ? ` for ${of}` : ` for ${of}: nowhere in this photo`;
-  at("heat").dataset.of = heat ? of : "";
-  for (const button of at("classes").querySelectorAll("button")) {
-    button.ariaPressed = String(button.dataset.of === of);
+function showHeat(targetClass) {
+  const heat = targetClass === null ? null : current.heats.get(targetClass);
+  if (heat) byId("heat").src = heat;
+  byId("looked-for").textContent = targetClass === null ? "" : heat ? ` for ${targetClass}` : ` for ${targetClass}: nowhere in this photo`;
+  byId("heat").dataset.of = heat ? targetClass : "";
+  for (const button of byId("classes").querySelectorAll("button")) {
+    button.ariaPressed = String(button.dataset.of === targetClass);
   }
-  drawHeat();
+  updateHeat();
 }
 
-function drawHeat() {
-  at("heat").hidden = !(at("show").checked && at("heat").dataset.of);
-  at("heat").style.opacity = at("strength").value / 100;
-  at("strength").ariaValueText = `${at("strength").value} percent`;
+function updateHeat() {
+  byId("heat").hidden = !(byId("show").checked && byId("heat").dataset.of);
+  byId("heat").style.opacity = byId("strength").value / 100;
+  byId("strength").ariaValueText = `${byId("strength").value} percent`;
 }
 
-function unanswered(words) {
-  at("best").classList.add("none");
-  at("best-class").textContent = words;
-  at("best-share").textContent = "";
-  at("unlike").hidden = true;
-  at("hint").textContent = "The model knows these classes:";
+function showNoPrediction(text) {
+  byId("best").classList.add("none");
+  byId("best-class").textContent = text;
+  byId("best-share").textContent = "";
+  byId("unlike").hidden = true;
+  byId("hint").textContent = "The model knows these classes:";
   showClasses(model.classes.map((name) => ({ class: name, probability: null })));
 }
 
 function reset() {
-  asking.abort();
-  looking.abort();
-  asking = new AbortController();
+  predictRequests.abort();
+  saliencyRequest.abort();
+  predictRequests = new AbortController();
   photos = [];
-  current = turn = null;
-  at("list").replaceChildren();
-  at("photos").hidden = true;
-  at("working").hidden = true;
-  at("figure").hidden = true;
-  at("unshown").hidden = true;
-  at("tools").hidden = true;
-  at("drop").hidden = false;
-  at("file").value = "";
-  unanswered("No photo yet");
+  current = inProgress = null;
+  byId("list").replaceChildren();
+  byId("photos").hidden = true;
+  byId("working").hidden = true;
+  byId("figure").hidden = true;
+  byId("unshown").hidden = true;
+  byId("tools").hidden = true;
+  byId("drop").hidden = false;
+  byId("file").value = "";
+  showNoPrediction("No photo yet");
 }
 
-function refuse(words) {
+function resetWithError(text) {
   reset();
-  fail(words);
+  showError(text);
 }
 
-function fail(words) {
-  at("failure").textContent = words;
-  at("failure").hidden = !words;
+function showError(text) {
+  byId("failure").textContent = text;
+  byId("failure").hidden = !text;
 }
 
-function take(list) {
-  if (list.length) add([...list]);
-  else fail("That was no file. Save the picture first, then drop or choose it.");
+function acceptFiles(list) {
+  if (list.length) addPhotos([...list]);
+  else showError("That was no file. Save the picture first, then drop or choose it.");
 }
 
-at("file").addEventListener("change", () => {
-  if (at("file").files.length) take(at("file").files);
-  at("file").value = ""; // so that the same file can be chosen again
+byId("file").addEventListener("change", () => {
+  if (byId("file").files.length) acceptFiles(byId("file").files);
+  byId("file").value = ""; // so that the same file can be chosen again
 });
-at("more").addEventListener("click", () => at("file").click());
-walk(at("list"));
-at("show").addEventListener("change", drawHeat);
-at("strength").addEventListener("input", drawHeat);
-at("again").addEventListener("click", () => {
+byId("more").addEventListener("click", () => byId("file").click());
+enableArrowKeys(byId("list"));
+byId("show").addEventListener("change", updateHeat);
+byId("strength").addEventListener("input", updateHeat);
+byId("again").addEventListener("click", () => {
   reset();
-  fail("");
-  at("file").focus();
-  at("file").click();
+  showError("");
+  byId("file").focus();
+  byId("file").click();
 });
-at("photo").addEventListener("error", () => {
+byId("photo").addEventListener("error", () => {
   if (!current) return;
-  at("figure").hidden = true;
-  at("unshown").hidden = false;
+  byId("figure").hidden = true;
+  byId("unshown").hidden = false;
 });
 
 document.addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length) take(event.clipboardData.files);
+  if (event.clipboardData.files.length) acceptFiles(event.clipboardData.files);
 });
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
-  at("stage").classList.add("over");
+  byId("stage").classList.add("over");
 });
 document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) at("stage").classList.remove("over");
+  if (!event.relatedTarget) byId("stage").classList.remove("over");
 });
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  at("stage").classList.remove("over");
+  byId("stage").classList.remove("over");
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
-  if (entries.some((entry) => entry?.isDirectory)) fail("Folders are not taken. Drop the photos that are in them.");
-  else take(event.dataTransfer.files);
+  if (entries.some((entry) => entry?.isDirectory)) showError("Folders are not taken. Drop the photos that are in them.");
+  else acceptFiles(event.dataTransfer.files);
 });
 
-at("best").classList.add("none");
-start().catch((error) => fail(error.message));
+byId("best").classList.add("none");
+start().catch((error) => showError(error.message));

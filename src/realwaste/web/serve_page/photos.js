@@ -1,43 +1,43 @@
-// The rows of several photos: a small picture, the name, and what was said of it. Each is a button that shows its photo.
+// The list of photos: each row has a thumbnail, the file name and the prediction, and is a button that selects its photo.
 
-const SIDE = 96; // pixels of a small picture, for screens of two a point
+const SIDE = 96; // pixels of a thumbnail, on screens with two pixels per point
 
-let drawing = Promise.resolve(); // one photo after the other: many megapixels each
+let drawing = Promise.resolve(); // one photo at a time: each may have many megapixels
 
-/** A row for a photo, waiting. */
-export function row(name, choose) {
-  const made = document.createElement("li");
+/** The row of a photo that waits for its prediction. */
+export function createRow(name, onSelect) {
+  const item = document.createElement("li");
   const button = document.createElement("button");
   const picture = document.createElement("canvas");
   picture.width = picture.height = SIDE;
   picture.ariaHidden = "true";
   button.type = "button";
-  button.append(picture, part("name", name), part("said", "Waiting"));
-  button.addEventListener("click", choose);
-  made.append(button);
-  return made;
+  button.append(picture, createText("name", name), createText("status", "Waiting"));
+  button.addEventListener("click", onSelect);
+  item.append(button);
+  return item;
 }
 
-function part(kind, text) {
-  const made = document.createElement("span");
-  made.className = kind;
-  made.textContent = text;
-  return made;
+function createText(className, text) {
+  const element = document.createElement("span");
+  element.className = className;
+  element.textContent = text;
+  return element;
 }
 
-/** What is to be read of a photo: its answer, what is wrong with it, or that it waits. */
-export function say(own, words, { failed = false, unlike = false } = {}) {
-  const said = own.querySelector(".said");
-  said.textContent = words;
-  said.classList.toggle("failed", failed);
-  said.classList.toggle("strange", unlike);
+/** Shows the prediction of a row's photo, its error, or that it waits. */
+export function setStatus(row, text, { failed = false, unlike = false } = {}) {
+  const status = row.querySelector(".status");
+  status.textContent = text;
+  status.classList.toggle("failed", failed);
+  status.classList.toggle("strange", unlike);
 }
 
-/** Fill the row's small picture, when its turn comes; it stays empty where the browser cannot show the file. */
-export function draw(own, file) {
+/** Draws the row's thumbnail, one photo after the other; it stays empty if the browser cannot show the file. */
+export function drawThumbnail(row, file) {
   drawing = drawing.then(async () => {
-    const picture = own.querySelector("canvas");
-    if (!own.isConnected) return;
+    const picture = row.querySelector("canvas");
+    if (!row.isConnected) return;
     try {
       const image = await createImageBitmap(file);
       const scale = SIDE / Math.min(image.width, image.height);
@@ -51,8 +51,8 @@ export function draw(own, file) {
   });
 }
 
-/** Up, down, Home and End go from row to row; so does Tab. */
-export function walk(list) {
+/** Moves the focus between rows with the arrow keys, Home and End; Tab does too. */
+export function enableArrowKeys(list) {
   list.addEventListener("keydown", (event) => {
     const rows = [...list.querySelectorAll("button")];
     const here = rows.indexOf(document.activeElement);
