@@ -27,9 +27,10 @@ from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.evaluation import scores
 from realwaste.images.reader import read_many
 from realwaste.models import cnn
-from realwaste.runtime import determinism, fused_layers, inference_engine, precision
+from realwaste.runtime import determinism, device, fused_layers, inference_engine
 from realwaste.training import samples, training_loop
 from realwaste.training.samples import Samples
+from realwaste.training.schedule import Schedule
 
 RESULTS, PAGE = ROOT / "benchmarks/report_claims.json", ROOT / "docs/report.md"
 COMMAND = "python -m benchmarks.report_claims"
@@ -94,7 +95,7 @@ def run(photos: Path, results: Path) -> dict[str, Any]:
     splits = split.stratified(manifest.scan(photos).manifest, train=0.6, val=0.2, test=0.2, seed=42)
     images = {str(part): int(count) for part, count in splits["split"].value_counts().items()}
     about: dict[str, Any] = {"photos": photos.name, "images": images, "classes": len(classes_of(splits)), "size": SIZE}
-    about |= {"epochs": EPOCHS, "precision": precision.resolve("auto"), "seeds": list(SEEDS)}
+    about |= {"epochs": EPOCHS, "precision": device.resolve_precision("auto"), "seeds": list(SEEDS)}
     kept = read_json(results) if results.is_file() else {}
     same = {key: kept.get(key) for key in about} == about
     found = about | {key: kept.get(key, {}) if same else {} for key in ("fits", "gradients", "best")}
@@ -135,7 +136,7 @@ def _fit(job: Job, variant: Variant, rate: float, seed: int) -> dict[str, Any]:
     keras.utils.clear_session()
     determinism.make_repeatable(seed, deterministic=True)
     model = _model(job, variant)
-    schedule = training_loop.Schedule(
+    schedule = Schedule(
         EPOCHS,
         BATCH,
         rate,
@@ -146,7 +147,7 @@ def _fit(job: Job, variant: Variant, rate: float, seed: int) -> dict[str, Any]:
         patience=EPOCHS,  # no early end, and the best epoch's weights
     )
     trained = training_loop.fit(model, job.train, job.val, schedule, silent=True)
-    asked = inference_engine.network(model, BATCH, policy="float32", engine="tensorflow")
+    asked = inference_engine.compile_network(model, BATCH, policy="float32", engine="tensorflow")
     answers = asked(read_many([job.root / path for path in paths_of(job.splits, "test")], SIZE))
     history = trained.history
     own[str(seed)] = {
@@ -188,8 +189,8 @@ def _step_seconds(job: Job) -> dict[str, list[float]]:
     twins, rows = {}, (job.train.inputs[first], job.train.labels[first])
     for name in ACTIVATIONS:
         model = _model(job, replace(REPORTED, activation=name))
-        twins[name] = fused_layers.twin(model, job.found["precision"], to_train=True)
-        training_loop.compile_for_training(twins[name], training_loop.Schedule(1, BATCH, 0.0001, True, 0), 1)
+        twins[name] = fused_layers.fuse(model, job.found["precision"], for_training=True)
+        training_loop.compile_for_training(twins[name], Schedule(1, BATCH, 0.0001, True, 0), 1)
         twins[name].train_on_batch(*rows)  # builds the graph
     seconds: dict[str, list[float]] = {name: [] for name in ACTIVATIONS}
     for _ in range(ROUNDS):

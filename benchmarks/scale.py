@@ -72,7 +72,7 @@ def embedded(photos: str, name: str, size: int, threads: int | None, address: st
     with tempfile.TemporaryDirectory() as kept:
         began, clock = time.perf_counter(), time.time()
         job = Job(root, paths, "float32", "openvino", size, BATCH, deterministic=True)
-        found = extraction.of("ray" if address else "local", model)(job, kept=Path(kept))
+        found = extraction.create_embedder("ray" if address else "local", model)(job, checkpoint_dir=Path(kept))
         seconds = time.perf_counter() - began
         parts = sorted((file.stat().st_mtime - clock, file) for file in Path(kept).glob("rows_*.npy"))
         warm = len(parts) // 2
@@ -92,10 +92,10 @@ def apart(photos: str, name: str, size: int) -> dict[str, Any]:
     """Seconds an image of each step, one thread; bytes of an image and of a vector as they are kept."""
     from realwaste.embedding import embeddings  # noqa: PLC0415
     from realwaste.images import reader  # noqa: PLC0415
-    from realwaste.runtime import openvino_conversion, openvino_network  # noqa: PLC0415
+    from realwaste.runtime import openvino_network  # noqa: PLC0415
 
     plain, root, paths = _ready(photos, name, size, 1)
-    network = openvino_network.network(openvino_conversion.converted(plain), BATCH, "float32", threads=1)
+    network = openvino_network.compile_network(openvino_network.convert(plain), BATCH, "float32", threads=1)
     files = [root / path for path in paths]
     data: list[bytes] = []
     pixels: list[Any] = []

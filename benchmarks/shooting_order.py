@@ -27,6 +27,7 @@ from realwaste.runtime import determinism, inference_engine
 from realwaste.sources.realwaste_files import COUNTS
 from realwaste.training import head, samples, training_loop
 from realwaste.training.samples import Samples
+from realwaste.training.schedule import Schedule
 
 RESULTS = ROOT / "benchmarks/shooting_order.json"
 COMMAND, PAGE, FINDINGS = "python -m benchmarks.shooting_order", ROOT / "README.md", ROOT / "docs/realwaste.md"
@@ -51,7 +52,7 @@ def main() -> None:
     files = manifest.scan(root, COUNTS).manifest
     model = feature_extractor.build(str(asked.extractor), asked.extractor_size, None, seed=0)
     size = asked.extractor_size
-    network = inference_engine.network(model, 16, policy="float32", engine="openvino")
+    network = inference_engine.compile_network(model, 16, policy="float32", engine="openvino")
     vectors = local_extraction.embed(network, root, files["path"].tolist(), image_size=size)
     found = {"photos": root.name, "images": len(files), "extractor": asked.extractor.stem, "tested": tested}
     unit = np.asarray(vectors.vectors)
@@ -131,8 +132,8 @@ def cnn_accuracy(root: Path, splits: pd.DataFrame, seed: int) -> float:
     determinism.make_repeatable(seed, deterministic=True)
     train, val, _ = samples.pictures(splits, root, SIZE, "memory")
     model = cnn.build(SIZE, len(classes_of(splits)), batch_norm_momentum=0.9)
-    training_loop.fit(model, train, val, training_loop.Schedule(EPOCHS, 32, 0.001, True, seed))
-    asked = inference_engine.network(model, 32, policy="float32", engine="tensorflow")
+    training_loop.fit(model, train, val, Schedule(EPOCHS, 32, 0.001, True, seed))
+    asked = inference_engine.compile_network(model, 32, policy="float32", engine="tensorflow")
     answers = asked(read_many([root / path for path in paths_of(splits, "test")], SIZE))
     return scores.accuracy(labels_of(splits, "test"), answers)
 
@@ -140,11 +141,11 @@ def cnn_accuracy(root: Path, splits: pd.DataFrame, seed: int) -> float:
 def head_accuracy(vectors: embeddings.Embeddings, splits: pd.DataFrame, seed: int) -> float:
     """Test accuracy of a head on cached vectors."""
     determinism.make_repeatable(seed, deterministic=True)
-    train, val = (Samples(vectors.of(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
+    train, val = (Samples(vectors.select(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
     model = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
-    training_loop.fit(model, train, val, training_loop.Schedule(EPOCHS, 32, 0.001, True, seed))
-    asked = inference_engine.network(model, 4096, policy="float32", engine="tensorflow")
-    answers = asked(vectors.of(paths_of(splits, "test"))[:])
+    training_loop.fit(model, train, val, Schedule(EPOCHS, 32, 0.001, True, seed))
+    asked = inference_engine.compile_network(model, 4096, policy="float32", engine="tensorflow")
+    answers = asked(vectors.select(paths_of(splits, "test"))[:])
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 

@@ -13,8 +13,7 @@ from benchmarks.parts import growth, pages
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import copy_checkout, set_params
 from realwaste.core import log
-from realwaste.core.cache_folder import cache_folder
-from realwaste.core.files import read_json, write_json
+from realwaste.core.files import cache_folder, read_json, write_json
 
 RESULTS, PAGE, COMMAND = ROOT / "benchmarks/whole.json", ROOT / "docs/scale.md", "python -m benchmarks.whole"
 PER_CLASS = 528  # of nine classes: the 4,752 pictures of RealWaste

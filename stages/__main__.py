@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 try:
-    from realwaste.core import environment, log, start_up
+    from realwaste.core import environment, library_settings, log
     from realwaste.core.errors import UserError
     from realwaste.models import registry
     from stages.launcher import params_file, process
@@ -32,7 +32,7 @@ except ImportError as error:
 def main() -> int:
     module, *backbone = sys.argv[1:] or [""]
     name = "_".join([module, *backbone])  # in dvc.yaml
-    start_up.quiet()
+    library_settings.silence_tensorflow()
     # It warns of retracing when several models are loaded one after the other, as evaluate does.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     log.setup()
@@ -44,11 +44,11 @@ def main() -> int:
         with process.alone(name) as killed_before:
             if killed_before:
                 _warn_of_memory(name)
-            with start_up.without_notes():
+            with library_settings.drop_import_logs():
                 stage = importlib.import_module(f"stages.{module}")
             stage.main(values, *backbone)
     except Exception as error:
-        mistake = error if isinstance(error, UserError) else environment.lack(error) or _shortage(error, name)
+        mistake = error if isinstance(error, UserError) else environment.explain_error(error) or _shortage(error, name)
         if mistake is None:
             raise
         log.logger.error("%s: %s", name, mistake)

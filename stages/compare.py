@@ -10,6 +10,8 @@ from realwaste.core.files import read_csv, read_json, write_csv, write_json, wri
 from realwaste.core.log import logger
 from realwaste.models import registry
 from realwaste.report import comparison, factors, figures, html_report, model_card, table1
+from realwaste.training.cnn_recipe import CnnRecipe
+from realwaste.training.finetune_recipe import FinetuneRecipe
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
@@ -19,37 +21,48 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 
 
 def main(params: "Params") -> None:
-    told = _story()
-    dataset, origin, names = told.fetched["dataset"], told.fetched["origin"], comparison.display_names(told.rows)
-    corrected = comparison.describe_correction(told.pairs)
-    compared = {"dataset": dataset, "origin": origin, "machine": machine.merged(told.machines)} | dict(told.rows)
-    write_json(METRICS / "compare.json", compared | {"pairs": told.pairs, "correction": corrected})
-    write_csv(PLOTS / "accuracy.csv", comparison.accuracy_by_part(told.rows, names).assign(dataset=dataset))
-    _draw(figures.FigureWriter(dataset, origin, params.plots.color, params.plots.dpi), told, names)
-    write_text(PLOTS / "report.html", html_report.render_page(told))
-    parameters = {
-        "cnn": params.train_cnn,
-        "irv2": params.finetune_irv2,
-        "densenet": params.finetune_densenet,
-        "edge": params.finetune_edge,
-    }
-    for name, own in parameters.items():
-        if name not in told.trainings:
-            write_text(Path(f"models/{name}.md"), model_card.OFF_CARD)
-            continue
-        about = told.fetched, told.split, told.rows[name], told.evaluated[name], told.trainings[name]
-        stages = {f"train_{name}", f"embed_{name}", f"finetune_{name}", "evaluate"}
-        made = machine.merged({stage: told.machines[stage] for stage in told.machines if stage in stages})
-        used = own.model_dump() | {"seed": params.base.seed}
-        subject = model_card.CardData(
-            name, *about, machine=made, parameters=used, pairs=told.pairs, external=told.external
+    report = _collect()
+    dataset, origin, names = report.fetched["dataset"], report.fetched["origin"], comparison.display_names(report.rows)
+    correction = comparison.describe_correction(report.pairs)
+    merged = {"dataset": dataset, "origin": origin, "machine": machine.merge_records(report.machines)}
+    metrics = merged | dict(report.rows) | {"pairs": report.pairs, "correction": correction}
+    write_json(METRICS / "compare.json", metrics)
+    write_csv(PLOTS / "accuracy.csv", comparison.accuracy_by_part(report.rows, names).assign(dataset=dataset))
+    _draw(figures.FigureWriter(dataset, origin, params.plots.color, params.plots.dpi), report, names)
+    write_text(PLOTS / "report.html", html_report.render_page(report))
+    for name in registry.MODELS:
+        card = _model_card(name, params, report) if name in report.trainings else model_card.OFF_CARD
+        write_text(Path(f"models/{name}.md"), card)
+    verdicts = (f"{pair}: {test['verdict']} (p {test['p_holm']:.2g})" for pair, test in report.pairs.items())
+    logger.info("%s, after %s: %s", dataset, correction, "; ".join(verdicts))
+
+
+def _model_card(name: str, params: "Params", report: html_report.ReportData) -> str:
+    section, seed = getattr(params, "train_cnn" if name == "cnn" else f"finetune_{name}"), params.base.seed
+    recipe: CnnRecipe | FinetuneRecipe = (
+        CnnRecipe.from_params(section, seed=seed)
+        if name == "cnn"
+        else FinetuneRecipe.from_params(section, classes=report.fetched["classes"], seed=seed)
+    )
+    stages = {f"train_{name}", f"embed_{name}", f"finetune_{name}", "evaluate"}
+    return model_card.render_card(
+        model_card.CardData(
+            name,
+            report.fetched,
+            report.split,
+            report.rows[name],
+            report.evaluated[name],
+            report.trainings[name],
+            machine=machine.merge_records({key: value for key, value in report.machines.items() if key in stages}),
+            parameters=section.model_dump() | {"seed": seed},
+            recipe=recipe,
+            pairs=report.pairs,
+            external=report.external,
         )
-        write_text(Path(f"models/{name}.md"), model_card.render_card(subject))
-    verdicts = (f"{pair}: {facts['verdict']} (p {facts['p_holm']:.2g})" for pair, facts in told.pairs.items())
-    logger.info("%s, after %s: %s", dataset, corrected, "; ".join(verdicts))
+    )
 
 
-def _story() -> html_report.ReportData:
+def _collect() -> html_report.ReportData:
     metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
     tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
     models = [name for name in registry.MODELS if name in metrics["cost"]]
@@ -62,7 +75,7 @@ def _story() -> html_report.ReportData:
     votes = comparison.ensemble_predictions(
         predicted, {name: facts["temperature"] for name, facts in evaluated.items()}
     )
-    everything = pd.concat([predicted, votes], ignore_index=True)
+    with_ensemble = pd.concat([predicted, votes], ignore_index=True)
     measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_metrics(votes, evaluated)}
     external = metrics["external"]["sets"]
     return html_report.ReportData(
@@ -74,8 +87,8 @@ def _story() -> html_report.ReportData:
         embeddings=embeddings,
         evaluated=evaluated,
         external=external,
-        rows=_table1(measured, trainings, embeddings, everything, metrics["fetch"]["origin"], outside=external),
-        pairs=comparison.compare_pairs(everything),
+        rows=_table1(measured, trainings, embeddings, with_ensemble, metrics["fetch"]["origin"], outside=external),
+        pairs=comparison.compare_pairs(with_ensemble),
         machines={stage: metrics[stage]["machine"] for stage in computing},
         rejected=read_csv(Path("data/rejected.csv")),
         parts=tables["splits"],
@@ -101,32 +114,31 @@ def _table1(
     *,
     outside: dict[str, Any],
 ) -> dict[str, dict[str, Any]]:
-    # A fine-tuned model's seconds are its vectors' and its head's.
+    # The seconds of a fine-tuned model are those of its embedding and its training.
     seconds = {
-        name: round(own["seconds"] + embeddings.get(name, {"seconds": 0})["seconds"], 2)
-        for name, own in trainings.items()
+        name: round(training["seconds"] + embeddings.get(name, {"seconds": 0})["seconds"], 2)
+        for name, training in trainings.items()
     }
-    # The vote needs no training of its own.
-    vote = {"backbone": "Soft vote", "weights": f"those of the {len(trainings)}"}
-    named = trainings | {comparison.ENSEMBLE: vote}
+    ensemble = {"backbone": "Soft vote", "weights": f"those of the {len(trainings)}"}
+    named = trainings | {comparison.ENSEMBLE: ensemble}
     seconds[comparison.ENSEMBLE] = round(sum(seconds.values()), 2)
     return table1.build_rows(measured, named, seconds, predicted, origin, outside=outside)
 
 
-def _draw(studio: figures.FigureWriter, told: html_report.ReportData, names: dict[str, str]) -> None:
-    models = {model: name for model, name in names.items() if model in told.trainings}
-    note = comparison.class_limit_note(len(told.validated["classes"]))
+def _draw(studio: figures.FigureWriter, report: html_report.ReportData, names: dict[str, str]) -> None:
+    models = {model: name for model, name in names.items() if model in report.trainings}
+    note = comparison.class_limit_note(len(report.validated["classes"]))
     for model, name in comparison.single_line_names(models).items():
         if model == "edge":  # DVC's outputs must exist, and it may be off: its curves and confusions are in the report
             continue
-        figures.plot_training_curves(studio, PLOTS / f"training_{model}.png", name, told.histories[model])
-        own = comparison.hardest_classes(told.confusions[told.confusions["model"] == model])
-        counts = own.pivot(index="actual", columns="predicted", values="images")
+        figures.plot_training_curves(studio, PLOTS / f"training_{model}.png", name, report.histories[model])
+        confusion = comparison.hardest_classes(report.confusions[report.confusions["model"] == model])
+        counts = confusion.pivot(index="actual", columns="predicted", values="images")
         figures.plot_confusion_matrix(studio, PLOTS / f"confusion_{model}.png", f"{name}{note}", counts)
-    figures.plot_learning_rates(studio, PLOTS / "lr_sweep.png", told.rates, told.sweep["best_learning_rate"])
-    figures.plot_model_scores(studio, PLOTS / "test_scores.png", told.rows, names)
-    figures.plot_reliability(studio, PLOTS / "reliability.png", told.reliability, models)
+    figures.plot_learning_rates(studio, PLOTS / "lr_sweep.png", report.rates, report.sweep["best_learning_rate"])
+    figures.plot_model_scores(studio, PLOTS / "test_scores.png", report.rows, names)
+    figures.plot_reliability(studio, PLOTS / "reliability.png", report.reliability, models)
     figures.plot_class_scores(
-        studio, PLOTS / "class_scores.png", comparison.class_score_table(told.evaluated), models, note
+        studio, PLOTS / "class_scores.png", comparison.class_score_table(report.evaluated), models, note
     )
-    figures.plot_table1(studio, PLOTS / "table1.png", factors.format_table1(told.rows, names, told.external))
+    figures.plot_table1(studio, PLOTS / "table1.png", factors.format_table1(report.rows, names, report.external))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.core import start_up
+from realwaste.core import library_settings
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
 from realwaste.models import registry
@@ -40,7 +40,7 @@ def main(params: "Params", name: str) -> None:
 def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, object]:
     """Leave the vectors in `target`; what metrics say of them."""
     # TensorFlow, which a backbone that is off need not wait for.
-    with start_up.without_notes():
+    with library_settings.drop_import_logs():
         from realwaste.embedding import embeddings, extraction, local_extraction
         from realwaste.images.augmented_views import Variation, View
         from realwaste.models import feature_extractor

@@ -72,12 +72,12 @@ def main(params: "Params") -> None:
     with external_sets.open_external_sets(params.evaluate.external, labels.classes_of(splits)) as outside:
         found = {name: _of_model(params, name, splits, outside) for name in registry.enabled_models()}
         asked = {
-            name: one.facts | {"models": {model: own.outside[name] for model, own in found.items()}}
+            name: one.summary | {"models": {model: own.outside[name] for model, own in found.items()}}
             for name, one in outside.items()
         }
     each = list(found.values())
     whole = pd.concat([own.rows for own in each], ignore_index=True)
-    about = {"machine": machine.merged({name: own.machine for name, own in found.items()})}
+    about = {"machine": machine.merge_records({name: own.machine for name, own in found.items()})}
     scored = {name: own.scores for name, own in found.items()}
     write_csv(Path("data/predictions.csv"), whole)
     write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | about | scored)
@@ -140,7 +140,7 @@ def _answers(
     files, vectors = [RAW / path for path in splits["path"]], None
     if head.is_enough(classifier.model):
         vectors = embeddings.load(Path(f"data/embeddings/{name}")).select(splits["path"].tolist())
-    probabilities, facts = model_predictions.replace_undefined(
+    probabilities, facts = model_predictions.check_predictions(
         asked.predict_files(files, vectors), classifier.novelty, tested, name
     )
     if name in registry.BACKBONES:

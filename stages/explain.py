@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.core.files import is_stage_output, read_csv, replacing, write_json
+from realwaste.core.files import atomic_replace, is_stage_output, read_csv, write_json
 from realwaste.core.log import logger
 from realwaste.evaluation import gallery, mistakes
 from realwaste.models import model_file, registry
@@ -18,7 +18,7 @@ def main(params: "Params") -> None:
     own = params.explain
     predicted = read_csv(Path("data/predictions.csv"))
     tested = predicted[predicted["split"] == "test"]
-    with replacing(Path("data/explanations"), is_stage_output) as folder:
+    with atomic_replace(Path("data/explanations"), is_stage_output) as folder:
         folder.mkdir()
         table = gallery.select_examples(read_csv(Path("data/splits.csv")), own.examples_per_class)
         examples = gallery.write_pictures(folder, RAW, table, "example", own.picture_size)

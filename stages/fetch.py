@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from realwaste.core.file_names import printable
-from realwaste.core.files import is_stage_output, read_csv, replacing, write_csv, write_json
+from realwaste.core.files import atomic_replace, is_stage_output, read_csv, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.models import registry
 from realwaste.sources import backbone_weights, image_source, output_protection
@@ -54,7 +54,7 @@ def main(params: "Params") -> None:
         records[name] = backbone_weights.fetch(
             section.backbone, section.weights, folder, seed=seed, parameter=parameter, stand_ins=stand_ins
         )
-    with replacing(RAW, is_stage_output) as images:
+    with atomic_replace(RAW, is_stage_output) as images:
         fetched = image_source.fetch(
             params.fetch.source,
             images,

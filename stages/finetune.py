@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from realwaste.core import start_up
+from realwaste.core import library_settings
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of
@@ -60,7 +60,7 @@ def _finetune(
 ) -> tuple[pd.DataFrame, dict[str, object]]:
     """Leave the model and its repeats; the history of its training, and what metrics say of it."""
     # TensorFlow, which a backbone that is off need not wait for.
-    with start_up.without_notes():
+    with library_settings.drop_import_logs():
         from realwaste.embedding import embeddings
         from realwaste.models import feature_extractor, model_file, session, test_time_augmentation
         from realwaste.models.model_file import Classifier, Facts

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from realwaste.core.files import replacing
+from realwaste.core.files import atomic_replace
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
@@ -17,7 +17,7 @@ from realwaste.evaluation import learning_curve
 from realwaste.evaluation.learning_curve import Rows, TrainAndTest
 from realwaste.images.reader import read_ahead
 from realwaste.models import cnn, registry, test_time_augmentation
-from realwaste.models.probabilities import replace_undefined
+from realwaste.models.probabilities import fill_undefined
 from realwaste.runtime import inference_engine, resume
 from realwaste.runtime.determinism import make_repeatable
 from realwaste.training import finetune, samples, training_loop
@@ -94,7 +94,7 @@ def _cnn(params: "Params", splits: pd.DataFrame, policy: str, kept: Path) -> Tra
         network = inference_engine.compile_network(asked, at_once, policy=policy, engine="tensorflow")
         batches = read_ahead(files, image_size, at_once)
         right = _right(np.concatenate([network(pictures) for pictures in batches]), splits)
-        with replacing(done) as temporary, temporary.open("wb") as file:
+        with atomic_replace(done) as temporary, temporary.open("wb") as file:
             np.save(file, right)
         for old in kept.glob(f"{checkpoint.name}.*"):
             old.unlink()
@@ -108,5 +108,5 @@ def _rows(of_all: Samples, rows: Rows) -> Samples:
 
 
 def _right(answers: Any, splits: pd.DataFrame) -> NDArray[np.bool_]:
-    known, _ = replace_undefined(answers)
+    known, _ = fill_undefined(answers)
     return np.asarray(known.argmax(axis=1) == labels.labels_of(splits, "test"))

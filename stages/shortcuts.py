@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from realwaste.core import start_up
+from realwaste.core import library_settings
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
@@ -40,8 +40,8 @@ def main(params: "Params") -> None:
 
 def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, Any]:
     """What heads score that see a part of each picture, or a poorer one."""
-    with start_up.without_notes():
-        from realwaste.evaluation import background_probes
+    with library_settings.drop_import_logs():
+        from realwaste.evaluation import background_tests
         from realwaste.models import feature_extractor
         from realwaste.runtime import determinism, device, inference_engine
 
@@ -52,7 +52,7 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
     taken = splits.iloc[labels.sample(splits["number"].to_numpy(), own.images, params.base.seed)]
     built = feature_extractor.load_backbone(weights, own.image_size)
     network = inference_engine.compile_network(built.model, own.batch_size, policy=policy, engine=runs)
-    vectors = background_probes.embed_views(network, [RAW / path for path in taken["path"]], own.image_size)
+    vectors = background_tests.embed_views(network, [RAW / path for path in taken["path"]], own.image_size)
     numbers, groups = taken["number"].to_numpy(), taken["group"].to_numpy()
     return {
         "machine": made,
@@ -60,28 +60,28 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
         "image_size": own.image_size,
         "images": len(taken),
         "groups": len(set(groups)),
-        "heads": background_probes.probe_accuracies(vectors, numbers, groups, own.folds),
+        "heads": background_tests.probe_accuracies(vectors, numbers, groups, own.folds),
     }
 
 
 def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
     """What each trained model answers for validation images whose frame or middle is not theirs."""
-    from realwaste.evaluation import background_swaps, prediction_table
+    from realwaste.evaluation import background_tests, prediction_table
     from realwaste.models import session
 
     known = val["number"].to_numpy()
     most = max(len(set(known)), round(params.shortcuts.asked * images))
     taken = val.iloc[labels.sample(known, most, params.base.seed)]
     numbers, groups = taken["number"].to_numpy(), taken["group"].to_numpy()
-    rows = background_swaps.draw_other_class_rows(numbers, params.base.seed)
+    rows = background_tests.draw_other_class_rows(numbers, params.base.seed)
     files = [RAW / path for path in taken["path"]]
     whole = read_csv(Path("data/predictions.csv")).set_index(["model", "path"])
     found = {}
     for name in registry.enabled_models():
         asked = session.open_session(registry.model_path(name), inference=params.base.inference)
-        answers = background_swaps.predict_swapped_views(asked, files, [files[row] for row in rows])
+        answers = background_tests.predict_swapped_views(asked, files, [files[row] for row in rows])
         as_it_is = prediction_table.probabilities_of(whole.loc[name].loc[taken["path"]])
-        found[name] = {"images": len(taken)} | background_swaps.summarize_swapped_views(
+        found[name] = {"images": len(taken)} | background_tests.summarize_swapped_views(
             {"whole": as_it_is} | answers, numbers, numbers[rows], groups
         )
     return found

@@ -36,9 +36,9 @@ def save(path: Path, classes: tuple[str, ...] = CLASSES, *, measures: bool = Tru
 
 def open_session(path: Path, max_images: int | None = None) -> Session:
     """Replaces model_loading.open_session: one class for each of blue, green and red, by the mean of a picture."""
-    facts = model_file.facts_of(path)
+    facts = model_file.read_facts(path)
     extract = Network(lambda batch: batch.mean(axis=(1, 2)).astype(np.float32)[:, ::-1] / 255, ROWS, (3,))
-    return Session(facts, model_file.novelty_of(path), lambda: extract, Network(softmax, ROWS, (3,)))
+    return Session(facts, model_file.read_novelty(path), lambda: extract, Network(softmax, ROWS, (3,)))
 
 
 def softmax(features):

@@ -26,7 +26,7 @@ _ON_THE_WAY = 4  # Ray hands the last parts over once the next are there
 def hold_all_but(parts: int, held: Path) -> None:
     """Have each call of an actor take a turn of `parts` and a few, or wait while the folder `held` is there."""
 
-    class HeldEmbedder(ray_extraction.Embedder):
+    class HeldActor(ray_extraction.EmbeddingActor):
         def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
             for turn in range(parts + _ON_THE_WAY):
                 try:
@@ -37,12 +37,12 @@ def hold_all_but(parts: int, held: Path) -> None:
                     break
                 return super().__call__(batch)
             with suppress(FileNotFoundError):
-                (held / f"node-{worker_environment.node()}").touch()
+                (held / f"node-{worker_environment.node_id()}").touch()
             while held.exists():
                 time.sleep(0.05)
             return super().__call__(batch)
 
-    ray_extraction.Embedder = HeldEmbedder  # type: ignore[misc]
+    ray_extraction.EmbeddingActor = HeldActor  # type: ignore[misc]
 
 
 def main() -> int:
@@ -58,7 +58,7 @@ def main() -> int:
     model = feature_extractor.build("MobileNetV2", SIZE, None, seed=1)
     try:
         job = local_extraction.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)
-        found = extraction.of(engine, model)(job, kept=kept)
+        found = extraction.create_embedder(engine, model)(job, checkpoint_dir=kept)
     except UserError as error:
         log.logger.error("%s", error)
         return 1

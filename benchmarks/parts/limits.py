@@ -19,8 +19,8 @@ from realwaste.dataset import manifest
 from realwaste.embedding import local_extraction
 from realwaste.images.reader import decode, read_many
 from realwaste.models import feature_extractor
-from realwaste.runtime import determinism, fused_layers, inference_engine, precision
-from realwaste.runtime.openvino_import import openvino
+from realwaste.runtime import determinism, device, fused_layers, inference_engine
+from realwaste.runtime.openvino_network import openvino
 from realwaste.training import batches
 from realwaste.training.samples import Samples
 
@@ -31,15 +31,15 @@ def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int,
     Keras' own network, which the report would call; its twin in TensorFlow, in the same precision; OpenVINO's own loop,
     without any code of ours; and the pipeline, which runs the last.
     """
-    policy = precision.resolve(policy)
+    policy = device.resolve_precision(policy)
     determinism.make_repeatable(42, deterministic=True)
     plain = feature_extractor.build(name, size, None, seed=42)
     twin, root, engine = (
-        fused_layers.twin(plain, policy),
+        fused_layers.fuse(plain, policy),
         Path(work) / "data/raw",
-        inference_engine.resolve("auto", policy),
+        inference_engine.resolve_engine("auto", policy),
     )
-    network = inference_engine.network(plain, 8, policy=policy, engine=engine)
+    network = inference_engine.compile_network(plain, 8, policy=policy, engine=engine)
     paths = read_csv(Path(work) / "data/splits.csv")["path"].tolist()[:images]
     ready = read_many([root / path for path in paths[:8]], size)
     rounds = len(paths) // 8

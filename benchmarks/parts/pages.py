@@ -35,5 +35,5 @@ def spread(values: Sequence[float]) -> str:
 
 def this_machine() -> str:
     """Its cores and processor."""
-    low = " with avx512_bf16" if "avx512_bf16" in machine.flags() else ""
+    low = " with avx512_bf16" if "avx512_bf16" in machine.cpu_flags() else ""
     return f"{machine.cores()} cores of {machine.processor()}{low}, no GPU"

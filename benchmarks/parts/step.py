@@ -18,8 +18,9 @@ from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 from benchmarks.parts.peers import ours
 from realwaste.core import machine
 from realwaste.models import cnn
-from realwaste.runtime import fused_layers, precision
+from realwaste.runtime import device, fused_layers
 from realwaste.training import training_loop
+from realwaste.training.schedule import Schedule
 
 ROWS, SIZE, CLASSES, STEPS, ROUNDS = 32, 256, 9, 5, 9
 # What TensorFlow calls an operation, up to its last word, and what it is to a reader.
@@ -48,7 +49,7 @@ def profile(policy: str) -> dict[str, Any]:
     Beside them what a plain copy moves and a plain product of matrices computes in the same process, and a step with
     pooling before ReLU, in turn with the step as it is: the answers are the same to the bit.
     """
-    policy = precision.resolve(policy)
+    policy = device.resolve_precision(policy)
     step = ours.training(SIZE, ROWS, CLASSES)[{value: key for key, value in ours.POLICIES.items()}[policy]]()
     swapped, pictures = _swapped(policy), np.zeros((ROWS, SIZE, SIZE, 3), np.uint8)
     labels = np.arange(ROWS) % CLASSES
@@ -80,8 +81,8 @@ def _swapped(policy: str) -> keras.Model:
         if isinstance(layer, layers.MaxPooling2D):
             kept[place - 1 : place + 1] = layer, kept[place - 1]
     network = keras.Sequential([keras.Input((SIZE, SIZE, 3), dtype="uint8"), *kept])
-    twin = fused_layers.twin(network, policy, to_train=True)
-    training_loop.compile_for_training(twin, training_loop.Schedule(1, ROWS, 0.001, True, 42, dtype_policy=policy), 1)
+    twin = fused_layers.fuse(network, policy, for_training=True)
+    training_loop.compile_for_training(twin, Schedule(1, ROWS, 0.001, True, 42, dtype_policy=policy), 1)
     return twin
 
 

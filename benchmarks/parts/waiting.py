@@ -16,7 +16,7 @@ from realwaste.core.files import read_csv
 from realwaste.dataset.labels import classes_of
 from realwaste.models import cnn, feature_extractor, model_file
 from realwaste.models.model_file import Classifier, Facts
-from realwaste.runtime import precision
+from realwaste.runtime import device
 from realwaste.training import head
 
 TIMES = 5
@@ -45,7 +45,7 @@ def commands(work: str, backbone: str | None, size: int) -> dict[str, Any]:
         served = [_until_served(file, cache) for _ in range(TIMES)]
         evaluated = _run(["evaluate", str(raw), "-m", str(file)], cache)
     return {
-        "precision": precision.resolve("auto"),
+        "precision": device.resolve_precision("auto"),
         "images": len(splits),
         "predict_first_seconds": statistics.median(first),
         "predict_seconds": statistics.median(again),
@@ -62,7 +62,7 @@ def _save(file: Path, backbone: str | None, size: int, classes: tuple[str, ...])
         extractor = feature_extractor.build(backbone, size, None, seed=42)
         model = head.join(extractor, head.build(extractor.output_shape[-1], 128, len(classes)))
     facts = Facts(
-        "irv2", classes, size, "drawn", file.stem, "random", precision=precision.resolve("auto"), batch_size=8
+        "irv2", classes, size, "drawn", file.stem, "random", precision=device.resolve_precision("auto"), batch_size=8
     )
     model_file.save(file, Classifier(model, facts))
 

@@ -11,7 +11,7 @@ from realwaste.cli.predict import predict
 from realwaste.cli.report import report
 from realwaste.cli.review import review
 from realwaste.cli.serve import serve
-from realwaste.core import start_up
+from realwaste.core import environment
 
 app = application.new()
 for command in (predict, evaluate, compare, choose, review, models, info, report, serve, export):
@@ -20,7 +20,7 @@ for command in (predict, evaluate, compare, choose, review, models, info, report
 
 def main() -> None:
     """The entry point of the `realwaste` command."""
-    start_up.open_missing_streams()
+    environment.open_missing_streams()
     app(prog_name="realwaste")
 
 

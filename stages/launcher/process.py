@@ -42,8 +42,8 @@ def alone(stage: str, wait_s: float = 30) -> Iterator[bool]:
             stage,
         ) from None
     except OSError as error:
-        if error.errno in environment.NO_LOCKS:
-            raise environment.no_locks(error) from None
+        if error.errno in environment.NO_LOCK_ERRNOS:
+            raise environment.missing_locks_error(error) from None
         raise
     left = list(LOCKS.glob(f"{stage}.*{_RUNNING}"))
     for other in left:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from realwaste.core.files import is_stage_output, replacing, write_json
+from realwaste.core.files import atomic_replace, is_stage_output, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -10,7 +10,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     write_json(target, {"a": 1})
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(target, {"a": float("nan")})
-    with pytest.raises(RuntimeError, match="full"), replacing(target) as temporary:
+    with pytest.raises(RuntimeError, match="full"), atomic_replace(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError("full")
     assert json.loads(target.read_text()) == {"a": 1}
@@ -21,11 +21,11 @@ def test_a_folder_is_replaced_whole(tmp_path):
     target = tmp_path / "folder"
     target.mkdir()
     (target / "old").write_text("old")
-    with replacing(target, is_stage_output) as temporary:
+    with atomic_replace(target, is_stage_output) as temporary:
         temporary.mkdir()
         (temporary / "new").write_text("new")
     assert [path.name for path in target.iterdir()] == ["new"]
-    with pytest.raises(RuntimeError, match="full"), replacing(target, is_stage_output) as temporary:
+    with pytest.raises(RuntimeError, match="full"), atomic_replace(target, is_stage_output) as temporary:
         temporary.mkdir()
         raise RuntimeError("full")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -1,4 +1,4 @@
-"""Memory and cores within the limits of containers, batch jobs and systemd's units: each group's and its parents'."""
+"""Free memory and CPUs within the limits of containers, batch jobs and systemd units, by cgroups and their parents."""
 
 import math
 import os
@@ -6,21 +6,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from realwaste.core import cgroups, machine
+from realwaste.core import machine
 
 GB = 10**9
 
 
 @pytest.fixture
 def groups(tmp_path, monkeypatch):
-    """groups("0::/a/b\\n", {"a/memory.max": "5"}) is a machine whose process is in this group, with these files."""
-    monkeypatch.setattr(cgroups, "OWN", tmp_path / "own")
-    monkeypatch.setattr(cgroups, "ROOT", tmp_path / "tree")
+    """groups("0::/a/b\\n", {"a/memory.max": "5"}) simulates a process in this group, with these files."""
+    monkeypatch.setattr(machine, "CGROUP_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(machine, "CGROUP_ROOT", tmp_path / "tree")
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=64 * GB))
     monkeypatch.setattr(machine, "cores", lambda: 16)
 
-    def make(own, files):
-        (tmp_path / "own").write_text(own)
+    def make(membership, files):
+        (tmp_path / "membership").write_text(membership)
         for name, text in files.items():
             file = tmp_path / "tree" / name.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -70,9 +70,9 @@ MEMORY = {
 }
 
 
-@pytest.mark.parametrize(("own", "files", "free"), MEMORY.values(), ids=MEMORY)
-def test_free_memory(own, files, free, groups):
-    groups(own, files)
+@pytest.mark.parametrize(("membership", "files", "free"), MEMORY.values(), ids=MEMORY)
+def test_free_memory(membership, files, free, groups):
+    groups(membership, files)
     assert machine.free_memory() == free
 
 
@@ -93,14 +93,14 @@ CPUS = {
 }
 
 
-@pytest.mark.parametrize(("own", "files", "count"), CPUS.values(), ids=CPUS)
-def test_available_cpus(own, files, count, groups):
-    groups(own, files)
+@pytest.mark.parametrize(("membership", "files", "count"), CPUS.values(), ids=CPUS)
+def test_available_cpus(membership, files, count, groups):
+    groups(membership, files)
     assert machine.available_cpus() == count
 
 
-def test_this_machine_has_an_answer():
+def test_this_machine_has_memory_and_cpus():
     assert machine.free_memory() > 0
     assert 1 <= machine.available_cpus() <= (os.cpu_count() or 1)
-    assert cgroups.cpus() > 0
-    assert not math.isnan(cgroups.free_memory())
+    assert machine.cgroup_cpu_quota() > 0
+    assert not math.isnan(machine.cgroup_free_memory())

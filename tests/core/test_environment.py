@@ -57,14 +57,14 @@ def test_a_verb_without_a_home_or_a_users_name_names_the_variable(tmp_path):
     ],
 )
 def test_a_checkout_of_another_owner(text):
-    error = environment.lack(Exception(text))
+    error = environment.explain_error(Exception(text))
     assert "The checkout must belong to the user who runs this" in str(error)
     assert "git config --global --add safe.directory" in str(error)
 
 
 def test_errors_of_the_program_are_none_of_the_environment():
     for error in (KeyError("uid"), RuntimeError("home"), OSError("x"), ValueError("not found")):
-        assert environment.lack(error) is None
+        assert environment.explain_error(error) is None
 
 
 def test_lines_end_alike_whatever_git_is_told_to_convert(tmp_path):

@@ -75,8 +75,8 @@ def test_keras_that_was_imported_before_with_other_settings_is_refused(monkeypat
 
 
 def test_a_chart_is_the_same_whatever_is_set_for_matplotlib(tmp_path):
-    studio = figures.Studio("drawn", "given", "#336699", 50)
-    figures.class_distribution(studio, tmp_path / "undisturbed.png", {"glass": 3, "paper": 2})
+    studio = figures.FigureWriter("drawn", "given", "#336699", 50)
+    figures.plot_class_distribution(studio, tmp_path / "undisturbed.png", {"glass": 3, "paper": 2})
     with mpl.rc_context({"axes.facecolor": "red", "font.size": 20, "savefig.transparent": True}):
-        figures.class_distribution(studio, tmp_path / "chart.png", {"glass": 3, "paper": 2})
+        figures.plot_class_distribution(studio, tmp_path / "chart.png", {"glass": 3, "paper": 2})
     assert (tmp_path / "chart.png").read_bytes() == (tmp_path / "undisturbed.png").read_bytes()

@@ -37,7 +37,7 @@ def test_the_processors_name(text, said, tmp_path, monkeypatch):
     if text is not None:
         machine.CPUINFO.write_text(text)
     assert machine.processor() == said
-    assert machine.flags() == ({"fpu", "avx2"} if text == X86 else set())
+    assert machine.cpu_flags() == ({"fpu", "avx2"} if text == X86 else set())
 
 
 def test_apples_processor_is_asked_for(tmp_path, monkeypatch):
@@ -56,7 +56,7 @@ def test_a_record_names_the_gpus_or_none(gpus):
     made = device.record("mixed_bfloat16", "ray")
     assert list(made) == list(machine.KEYS)
     assert made["gpu"] == "NVIDIA H100, of unknown name"
-    assert machine.line(made).endswith("GPU NVIDIA H100, of unknown name; mixed_bfloat16; engine ray")
+    assert machine.describe(made).endswith("GPU NVIDIA H100, of unknown name; mixed_bfloat16; engine ray")
 
 
 def test_without_tensorflow_it_is_not_imported():
@@ -70,8 +70,8 @@ def test_without_tensorflow_it_is_not_imported():
 def test_records_of_one_machine_are_one_and_those_of_two_name_their_stages():
     here = {"processor": "A", "cores": 2, "gpu": "none", "precision": "float32", "engine": "local"}
     there = here | {"processor": "B", "cores": 16}
-    assert machine.merged({"embed": here, "finetune": here}) == here
-    assert machine.merged({"embed": there, "finetune": here, "evaluate": here}) == here | {
+    assert machine.merge_records({"embed": here, "finetune": here}) == here
+    assert machine.merge_records({"embed": there, "finetune": here, "evaluate": here}) == here | {
         "processor": "B (embed) and A (finetune, evaluate)",
         "cores": "16 (embed) and 2 (finetune, evaluate)",
     }
@@ -104,12 +104,12 @@ def idle(gpus, tmp_path, monkeypatch, caplog):
         # log.setup, in whatever test, ends propagation; pytest then listens to this logger too, and would hear twice.
         monkeypatch.setattr(logger, "handlers", [])
         monkeypatch.setattr(logger, "propagate", True)
-        monkeypatch.setattr(machine, "NVIDIA", (tmp_path / "version", tmp_path / "nvidia0"))
+        monkeypatch.setattr(machine, "NVIDIA_FILES", (tmp_path / "version", tmp_path / "nvidia0"))
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if visible is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         with caplog.at_level("INFO", "realwaste"):
-            device.say(device.record("float32"))
+            device.log_device(device.record("float32"))
         return caplog.messages
 
     return said

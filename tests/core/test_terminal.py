@@ -17,7 +17,7 @@ from realwaste.__main__ import app
 from realwaste.cli import standard_output
 from realwaste.core import log
 from realwaste.core.errors import UserError
-from realwaste.core.terminal import SafeConsole, escaped
+from realwaste.core.terminal import SafeConsole, escape
 
 EVIL = "a\x1b]0;owned\x07b\r\x1b[31mc\x9b2Jd\u202etxt\u2066e\x7f"
 CLASSES = (f"Blue{EVIL}", f"Green{EVIL}", f"Red{EVIL}")
@@ -90,7 +90,7 @@ def test_a_console_on_a_terminal_has_its_own_colours_and_no_others():
     table = Table(title=EVIL)
     table.add_column(EVIL)
     table.add_row(Text(EVIL, "red"))
-    console.print(table, EVIL, Markdown(escaped(f"[a](http://x/{EVIL}) {EVIL}")), style="bold")
+    console.print(table, EVIL, Markdown(escape(f"[a](http://x/{EVIL}) {EVIL}")), style="bold")
     with Progress(console=console) as bar:
         list(bar.track([1, 2], description=EVIL))
     text = out.getvalue()

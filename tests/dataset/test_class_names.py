@@ -44,7 +44,9 @@ def test_tables_read_back_as_they_were(tmp_path, classes):
     write_csv(tmp_path / "splits.csv", splits.assign(group=group))
     splits = read_csv(tmp_path / "splits.csv")
     probabilities = np.eye(len(classes))[np.arange(len(splits)) % len(classes)]
-    write_csv(tmp_path / "predictions.csv", prediction_table.rows(splits, "cnn", probabilities, classes_of(splits)))
+    write_csv(
+        tmp_path / "predictions.csv", prediction_table.build_rows(splits, "cnn", probabilities, classes_of(splits))
+    )
     table = read_csv(tmp_path / "predictions.csv")
     assert prediction_table.classes_of(table) == sorted(classes)
     assert (np.array(sorted(classes))[prediction_table.labels_of(table)] == table["label"]).all()

@@ -31,14 +31,14 @@ def test_what_was_saved_is_loaded(folder):
     assert loaded.vectors.shape == (22, 3)
     assert loaded.vectors.dtype == np.float32
     some = [PATHS[number] for number in (21, 0, 7, 7, 5)]
-    np.testing.assert_array_equal(loaded.of(some), STORED.of(some), strict=True)
+    np.testing.assert_array_equal(loaded.select(some), STORED.select(some), strict=True)
     with pytest.raises(KeyError):
-        loaded.of(["c/1.jpg"])
+        loaded.select(["c/1.jpg"])
 
 
 def test_they_are_trained_on_alike_where_they_do_not_fit_in_memory(folder, monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: 0)
-    vectors, labels = embeddings.load(folder).of(PATHS[4:20].tolist()), np.arange(16)
+    vectors, labels = embeddings.load(folder).select(PATHS[4:20].tolist()), np.arange(16)
     assert isinstance(vectors, array_shards.Shards) == (len(list(folder.iterdir())) > 3)
     given = batches.shuffled(Samples(vectors, labels), batch_size=5, epochs=2, seed=1, shuffle=True)
     whole = batches.shuffled(Samples(STORED.vectors[4:20], labels), batch_size=5, epochs=2, seed=1, shuffle=True)

@@ -19,7 +19,7 @@ from realwaste.core import machine
 from realwaste.core.errors import UserError
 from realwaste.embedding import extraction as embedding_engines
 from realwaste.embedding import ray_extraction
-from realwaste.runtime import array_file, library_versions
+from realwaste.runtime import array_file, determinism
 from realwaste.training import ray_sweep as sweep_on_ray
 from realwaste.training import samples
 from realwaste.training import sweep as sweep_engines
@@ -40,7 +40,7 @@ def test_without_ray_the_extra_is_named(engines, without_ray):
 
 def test_an_engine_is_asked_for_by_its_name():
     model = keras.Sequential()
-    by_ray, here = (cast("partial[Any]", embedding_engines.of(name, model)) for name in ("ray", "local"))
+    by_ray, here = (cast("partial[Any]", embedding_engines.create_embedder(name, model)) for name in ("ray", "local"))
     assert by_ray.func is ray_extraction.embed
     assert here.func is not ray_extraction.embed
     assert sweep_engines.of("ray") is sweep_on_ray.try_all
@@ -101,7 +101,7 @@ def test_results_that_stay_away_end_the_wait():
         yield 1
         time.sleep(5)
 
-    results = waiting.with_patience(slow(), "vectors", 0.2)
+    results = waiting.with_timeout(slow(), "vectors", 0.2)
     assert next(results) == 1
     with pytest.raises(UserError, match=r"must deliver vectors: none came for 0\.2 s"):
         next(results)
@@ -114,19 +114,19 @@ def test_what_goes_wrong_beside_comes_through(error):
         raise error
 
     with pytest.raises(type(error)) as caught:
-        list(waiting.with_patience(failing(), "vectors", 5))
+        list(waiting.with_timeout(failing(), "vectors", 5))
     assert caught.value is error
 
 
 @pytest.mark.parametrize("received", [None, "no /pictures on node 10.0.0.2", {"keras": "1.0"}, 3])
 def test_what_a_worker_refuses_arrives_as_it_was(received):
     error = UserError("Every node must have the images.", "Share «them».", received)
-    assert str(worker_environment.unpacked(worker_environment.packed(error))) == str(error)
+    assert str(worker_environment.error_from_text(worker_environment.error_to_text(error))) == str(error)
 
 
 def test_what_json_does_not_know_arrives_as_text():
     assert (
-        worker_environment.unpacked(worker_environment.packed(UserError("rule", "remedy", Path("a")))).received == "a"
+        worker_environment.error_from_text(worker_environment.error_to_text(UserError("rule", "remedy", Path("a")))).received == "a"
     )
 
 
@@ -146,23 +146,23 @@ def _node(cpus, alive=True):
 )
 def test_cores_are_counted_on_nodes_that_are_alive_and_have_some(monkeypatch, nodes, cores, together):
     monkeypatch.setattr("ray.nodes", lambda: nodes)
-    assert connection.cores() == cores
-    assert connection.cpus() == together
+    assert connection.cores_per_node() == cores
+    assert connection.count_cpus() == together
 
 
 def test_patience_is_a_number(monkeypatch):
-    assert waiting.patience_s() == waiting.PATIENCE_S
-    monkeypatch.setenv(waiting.PATIENCE, "90")
-    assert waiting.patience_s() == 90
-    monkeypatch.setenv(waiting.PATIENCE, "long")
+    assert waiting.timeout_s() == waiting.DEFAULT_TIMEOUT_S
+    monkeypatch.setenv(waiting.TIMEOUT_VARIABLE, "90")
+    assert waiting.timeout_s() == 90
+    monkeypatch.setenv(waiting.TIMEOUT_VARIABLE, "long")
     with pytest.raises(UserError, match="number of seconds"):
-        waiting.patience_s()
+        waiting.timeout_s()
 
 
 def test_a_worker_with_other_libraries_refuses_to_work():
     with pytest.raises(UserError, match="libraries of the machine that starts the stage"):
         worker_environment.match_sender(
-            {**library_versions.versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1
+            {**determinism.library_versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1
         )
 
 

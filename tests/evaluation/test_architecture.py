@@ -7,9 +7,9 @@ import pytest
 from keras import layers
 
 from realwaste.evaluation import architecture
+from realwaste.images.augment import Augment
 from realwaste.models import cnn, feature_extractor
 from realwaste.models import test_time_augmentation as flips
-from realwaste.models.augmentation import Augment
 from realwaste.report import architecture_diagram
 from realwaste.training import head
 
@@ -42,7 +42,7 @@ def test_augmentation_and_mirror_images_change_nothing():
     model = cnn.build(32, 3, batch_norm_momentum=0.9, augment=Augment(flip=True, rotate=0.1))
     plain = architecture.layer_table(cnn.build(32, 3, batch_norm_momentum=0.9))
     assert architecture.layer_table(model).equals(plain)
-    assert architecture.layer_table(flips.averaged(model, "both")).equals(plain)
+    assert architecture.layer_table(flips.average_views(model, "both")).equals(plain)
 
 
 def test_densenet121_in_its_four_dense_blocks():

@@ -5,8 +5,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from realwaste.evaluation import calibration
-from realwaste.models import temperature_scaling
-from realwaste.models.probabilities import log_loss
+from realwaste.models.probabilities import apply_temperature, fit_temperature, log_loss
 
 
 @pytest.fixture
@@ -22,9 +21,9 @@ def honest():
 def test_the_temperature_undoes_what_was_done_to_the_scores(honest, times):
     labels, said = honest
     probabilities = softmax(said * times, axis=1)
-    temperature = temperature_scaling.fitted_temperature(labels, probabilities)
+    temperature = fit_temperature(labels, probabilities)
     assert temperature == pytest.approx(times, rel=0.03)
-    calibrated = temperature_scaling.tempered(probabilities, temperature)
+    calibrated = apply_temperature(probabilities, temperature)
     assert calibration.expected_calibration_error(labels, calibrated) < 0.01
     assert log_loss(labels, calibrated) <= log_loss(labels, probabilities)
     np.testing.assert_array_equal(calibrated.argmax(axis=1), probabilities.argmax(axis=1))
@@ -34,9 +33,9 @@ def test_the_temperature_undoes_what_was_done_to_the_scores(honest, times):
 
 def test_tempered_is_softmax_of_the_divided_scores():
     said = np.random.default_rng(1).normal(size=(5, 3))
-    found = temperature_scaling.tempered(softmax(said, axis=1).astype(np.float32), 2.5)
+    found = apply_temperature(softmax(said, axis=1).astype(np.float32), 2.5)
     np.testing.assert_allclose(np.log(found), log_softmax(said / 2.5, axis=1), atol=1e-5)
-    assert np.isfinite(temperature_scaling.tempered(np.array([[1.0, 0.0]]), 0.01)).all()
+    assert np.isfinite(apply_temperature(np.array([[1.0, 0.0]]), 0.01)).all()
 
 
 def test_the_error_by_hand():
@@ -53,7 +52,7 @@ def test_the_error_by_hand():
 
 
 def test_answers_that_are_no_numbers_have_no_temperature():
-    assert temperature_scaling.fitted_temperature(np.array([0]), np.array([[np.nan, np.nan]])) == 1
+    assert fit_temperature(np.array([0]), np.array([[np.nan, np.nan]])) == 1
     sure = np.tile([1.0, 0.0], (10, 1))
-    assert temperature_scaling.fitted_temperature(np.zeros(10, int), sure) <= 1
-    assert np.isfinite(temperature_scaling.fitted_temperature(np.ones(10, int), sure))
+    assert fit_temperature(np.zeros(10, int), sure) <= 1
+    assert np.isfinite(fit_temperature(np.ones(10, int), sure))

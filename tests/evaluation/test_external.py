@@ -27,7 +27,7 @@ from realwaste.evaluation import (
 )
 from realwaste.models import cnn, model_file, session
 from realwaste.models.model_file import Classifier, Facts
-from realwaste.models.temperature_scaling import tempered
+from realwaste.models.probabilities import apply_temperature
 from realwaste.sources import labelled_images
 
 CLASSES = ("Food Organics", "Glass", "Ünrat")
@@ -150,7 +150,7 @@ def test_a_folder_is_measured_as_the_pipeline_measures(here, images):
     images(**{"food_ORGANICS": 5, "Food-Organics": 3, "glass": 6, "shoes": 4})
     told = _told("set")
     files = sorted((here / "set").glob("*/*.jpg"))
-    said = tempered(session.opened(here / "models/cnn.keras").of_files(files)[0], 2.5)
+    said = apply_temperature(session.open_session(here / "models/cnn.keras").predict_files(files)[0], 2.5)
     labels = [external.match_folders([file.parent.name], CLASSES).get(file.parent.name, "shoes") for file in files]
     expected = external.compute_metrics(labels, said, CLASSES, np.arange(18))
     assert told["confusion"] == expected["confusion"]

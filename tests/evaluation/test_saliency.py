@@ -99,7 +99,7 @@ def test_a_model_file_knows_its_classes_and_refuses_strangers(tmp_path):
     path = tmp_path / "m.keras"
     model_file.save(path, model_file.Classifier(model, facts))
     loaded = model_file.load(path)
-    assert loaded.facts == model_file.facts_of(path) == facts
+    assert loaded.facts == model_file.read_facts(path) == facts
     assert "generated pictures" in (facts.caution() or "")
     pixels = np.stack([picture(1, 32, 32)])
     np.testing.assert_array_equal(loaded.model.predict_on_batch(pixels), model.predict_on_batch(pixels))

@@ -8,7 +8,7 @@ from conftest import picture
 from keras import layers
 
 from realwaste.dataset import labels as numbers
-from realwaste.evaluation import background_probes, background_swaps, background_views
+from realwaste.evaluation import background_tests, background_views
 from realwaste.models import session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.report import background
@@ -67,8 +67,8 @@ def extractor():
 
 def test_a_class_that_shows_in_the_frame_alone_is_told_from_it(framed, extractor):
     files, known = framed
-    found = background_probes.probe_accuracies(
-        background_probes.embed_views(
+    found = background_tests.probe_accuracies(
+        background_tests.embed_views(
             inference_engine.compile_network(extractor, 16, policy="float32", engine="openvino"), files, SIZE
         ),
         known,
@@ -87,12 +87,12 @@ def test_a_model_that_goes_by_the_frame_says_the_class_of_the_frame(framed):
     corner = image[:, 0, 0, :] / 20.0
     model = keras.Model(image, layers.Softmax()(corner))
     facts = Facts("cnn", ("r", "g", "b"), SIZE, "drawn", "CNN", "random", batch_size=7)
-    rows = background_swaps.draw_other_class_rows(known, 1)
+    rows = background_tests.draw_other_class_rows(known, 1)
     assert (known[rows] != known).all()
-    answers = background_swaps.predict_swapped_views(
-        session.of(Classifier(model, facts)), files, [files[row] for row in rows]
+    answers = background_tests.predict_swapped_views(
+        session.from_classifier(Classifier(model, facts)), files, [files[row] for row in rows]
     )
-    found = background_swaps.summarize_swapped_views(answers, known, known[rows], np.arange(60))
+    found = background_tests.summarize_swapped_views(answers, known, known[rows], np.arange(60))
     assert found["frame_swapped"]["accuracy"] == 0
     assert found["frame_swapped"]["other_class"] == 1
     assert found["middle_swapped"]["accuracy"] == found["middle_painted"]["accuracy"] == 1

@@ -66,7 +66,7 @@ def small_cnn():
 
 def mirrored_cnn():
     plain = small_cnn()
-    return Classifier(test_time_augmentation.averaged(plain.model, "both", "middle"), plain.facts)
+    return Classifier(test_time_augmentation.average_views(plain.model, "both", "middle"), plain.facts)
 
 
 def joined(name, image_size, weights="random"):
@@ -163,8 +163,8 @@ def test_what_the_numbers_mean_is_inside(kind, exported, tmp_path):
 
 def known(classifier):
     """The classifier with a measure of strangeness, by pictures of noise."""
-    _, given = session.of(classifier)(pictures(classifier, 9).astype(np.uint8))
-    fitted = novelty.fitted(given[:6], given[6:])
+    _, given = session.from_classifier(classifier)(pictures(classifier, 9).astype(np.uint8))
+    fitted = novelty.fit(given[:6], given[6:])
     assert fitted is not None
     return replace(classifier, novelty=fitted)
 
@@ -177,10 +177,10 @@ def test_how_strange_a_picture_is_comes_with_the_answer(build, kind, tmp_path):
     keras.utils.set_random_seed(3)
     classifier = known(build())
     pixels = np.stack([*pictures(classifier, 2), np.zeros_like(pictures(classifier, 1)[0])])
-    probabilities, features = session.of(classifier)(pixels.astype(np.uint8))
+    probabilities, features = session.from_classifier(classifier)(pixels.astype(np.uint8))
     path = export.export(classifier, kind, tmp_path / export.default_target("x", kind).name)
     strange = answer(kind, path, pixels, "strangeness")
-    assert strange == pytest.approx(classifier.novelty.strangeness(features), abs=2e-3)
+    assert strange == pytest.approx(classifier.novelty.scores(features), abs=2e-3)
     assert answer(kind, path, pixels) == pytest.approx(probabilities, abs=1e-4)
     told = about(kind, path)
     assert float(told["strangeness_threshold"]) == pytest.approx(classifier.novelty.threshold)
@@ -196,7 +196,7 @@ def test_the_middle_has_all_its_pixels_in_every_format(kind, tmp_path):
     pooled = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(8, 3)(keras.layers.Rescaling(1 / 25)(image)))
     plain = head.join(keras.Model(image, pooled, name="backbone"), head.build(8, 8, 3))
     facts = Facts("irv2", CLASSES, side, "photographs", "small", "random")
-    check(Classifier(test_time_augmentation.averaged(plain, "horizontal", "middle"), facts), kind, tmp_path)
+    check(Classifier(test_time_augmentation.average_views(plain, "horizontal", "middle"), facts), kind, tmp_path)
 
 
 def test_what_was_tested_in_low_precision_is_said_to_be_exported_in_float32(tmp_path, caplog):
@@ -209,8 +209,8 @@ def test_what_was_tested_in_low_precision_is_said_to_be_exported_in_float32(tmp_
     (line,) = [line for line in caplog.messages if "exported" in line]
     assert line.startswith("tested in mixed_bfloat16, exported in float32: probabilities ")
     noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
-    apart = np.abs(answer("saved_model", path, noise) - session.of(low)(noise)[0]).max()
-    assert float(line.split()[-2]) == pytest.approx(apart, rel=0.1)
+    apart = np.abs(answer("saved_model", path, noise) - session.from_classifier(low)(noise)[0]).max()
+    assert float(line.split()[-1]) == pytest.approx(apart, rel=0.1)
     assert apart > 1e-5
 
 
@@ -294,7 +294,7 @@ def test_a_model_that_answers_otherwise_never_takes_its_place(exported, tmp_path
         )
 
     monkeypatch.setattr(keras.Model, "export", write_another)
-    with pytest.raises(UserError, match=r"answers to 0\.001\. Received: 'a difference of"):
+    with pytest.raises(UserError, match=r"outputs to within 0\.001\. Received: 'a difference of"):
         export.export(small_cnn(), "saved_model", target)
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]

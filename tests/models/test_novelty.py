@@ -54,36 +54,36 @@ def pixels():
 
 def test_the_score_is_one_minus_the_mean_cosine_with_the_three_nearest():
     train = np.array([[2, 0], [0, 1], [3, 3], [0, -5]], np.float32)
-    known = novelty.fitted(train, train)
+    known = novelty.fit(train, train)
     assert known is not None
-    found = known.strangeness(np.array([[7, 0], [0, -1], [0, 0]], np.float32))
+    found = known.scores(np.array([[7, 0], [0, -1], [0, 0]], np.float32))
     assert found == pytest.approx([1 - (1 + 0 + 0.5**0.5) / 3, 1 - (1 + 0 - 0.5**0.5) / 3, 1], abs=1e-3)
-    assert known.strangeness(100 * train) == pytest.approx(known.strangeness(train), abs=1e-6)
+    assert known.scores(100 * train) == pytest.approx(known.scores(train), abs=1e-6)
 
 
 def test_the_threshold_lets_95_of_100_validation_pictures_pass_and_stops_what_lies_elsewhere():
     val = _rows(1, 100)
-    known = novelty.fitted(_rows(0, 200), val)
+    known = novelty.fit(_rows(0, 200), val)
     assert known is not None
-    assert (known.strangeness(val) > known.threshold).sum() == 5
-    assert (known.strangeness(_rows(2, 50, towards=5)) > known.threshold).all()
+    assert (known.scores(val) > known.threshold).sum() == 5
+    assert (known.scores(_rows(2, 50, towards=5)) > known.threshold).all()
 
 
 def test_fewer_pictures_than_neighbours_and_a_network_that_diverged():
-    one = novelty.fitted(_rows(0, 1), _rows(1, 2))
+    one = novelty.fit(_rows(0, 1), _rows(1, 2))
     assert one is not None
-    assert one.strangeness(_rows(0, 1)) == pytest.approx(0, abs=1e-3)
+    assert one.scores(_rows(0, 1)) == pytest.approx(0, abs=1e-3)
     wrong = _rows(0, 4)
     wrong[1, 2] = np.nan
-    assert novelty.fitted(wrong, _rows(1, 4)) is None
-    assert novelty.fitted(_rows(1, 4), wrong) is None
+    assert novelty.fit(wrong, _rows(1, 4)) is None
+    assert novelty.fit(_rows(1, 4), wrong) is None
 
 
 def test_a_model_file_holds_only_so_many_vectors():
-    np.testing.assert_array_equal(novelty.sample(10), np.arange(10))
-    some = novelty.sample(100_000)
+    np.testing.assert_array_equal(novelty.sample_indices(10), np.arange(10))
+    some = novelty.sample_indices(100_000)
     assert len(some) == len(set(some)) < 5_000
-    np.testing.assert_array_equal(some, novelty.sample(100_000))
+    np.testing.assert_array_equal(some, novelty.sample_indices(100_000))
     assert (np.diff(some) > 0).all()
 
 
@@ -100,10 +100,10 @@ def _middle(pictures):
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_features_come_with_the_answer_and_are_those_of_the_picture_as_it_is(build, flips, crops, precision, pixels):
     plain = build()
-    classifier = _classifier(test_time_augmentation.averaged(plain, flips, crops), precision)
+    classifier = _classifier(test_time_augmentation.average_views(plain, flips, crops), precision)
     for inference in ("openvino", "tensorflow"):
-        answers, found = session.of(classifier, inference=inference)(pixels)
-        asked = session.of(_classifier(plain, precision), inference=inference)
+        answers, found = session.from_classifier(classifier, inference=inference)(pixels)
+        asked = session.from_classifier(_classifier(plain, precision), inference=inference)
         plainly, alone = asked(pixels)
         # bfloat16 has three digits, and TensorFlow may sum another batch in another order.
         tolerance = 1e-5 if precision == "float32" else 2e-2
@@ -117,8 +117,8 @@ def test_features_come_with_the_answer_and_are_those_of_the_picture_as_it_is(bui
 
 def test_the_file_keeps_it_and_one_of_before_has_none(tmp_path, pixels):
     classifier = _classifier(_cnn())
-    _, given = session.of(classifier)(pixels)
-    known = novelty.fitted(given, given)
+    _, given = session.from_classifier(classifier)(pixels)
+    known = novelty.fit(given, given)
     assert known is not None
     model_file.save(tmp_path / "old.keras", classifier)
     model_file.save(tmp_path / "new.keras", replace(classifier, novelty=known))
@@ -126,9 +126,9 @@ def test_the_file_keeps_it_and_one_of_before_has_none(tmp_path, pixels):
     loaded = model_file.load(tmp_path / "new.keras")
     assert loaded.novelty is not None
     assert loaded.novelty.threshold == known.threshold
-    np.testing.assert_array_equal(loaded.novelty.learned, known.learned)
-    _, again = session.opened(tmp_path / "new.keras")(pixels)
-    np.testing.assert_allclose(loaded.novelty.strangeness(again), known.strangeness(given), atol=1e-5)
+    np.testing.assert_array_equal(loaded.novelty.train_features, known.train_features)
+    _, again = session.open_session(tmp_path / "new.keras")(pixels)
+    np.testing.assert_allclose(loaded.novelty.scores(again), known.scores(given), atol=1e-5)
 
 
 @pytest.mark.parametrize("content", [b"no array", b""])
@@ -153,15 +153,15 @@ def test_of_a_head_it_is_measured_on_cached_vectors_unless_the_backbone_has_lear
         cv2.imwrite(str(tmp_path / path), picture(seed, SIDE, SIDE))
     plain = _joined()
     pictures = np.stack([read(tmp_path / path, SIDE) for path in paths])
-    _, vectors = feature_split.observed(plain).predict_on_batch(pictures)
+    _, vectors = feature_split.with_features(plain).predict_on_batch(pictures)
     if unfrozen:
         unfreezing.unfreeze(plain.get_layer("backbone"), 1)
     cached = Embeddings(np.array(paths), np.asarray(vectors) if not unfrozen else np.zeros_like(vectors))
-    classifier = _classifier(test_time_augmentation.averaged(plain, flips))
+    classifier = _classifier(test_time_augmentation.average_views(plain, flips))
     splits = pd.DataFrame({"path": paths, "split": ["train"] * 6 + ["val"] * 2})
-    known = head.novelty_of(classifier.model, session.of(classifier), cached, tmp_path, splits)
-    expected = novelty.fitted(vectors[:6], vectors[6:])
+    known = head.novelty_of(classifier.model, session.from_classifier(classifier), cached, tmp_path, splits)
+    expected = novelty.fit(vectors[:6], vectors[6:])
     assert known is not None
     assert expected is not None
-    np.testing.assert_allclose(known.learned.astype(float), expected.learned.astype(float), atol=2e-3)
+    np.testing.assert_allclose(known.train_features.astype(float), expected.train_features.astype(float), atol=2e-3)
     assert known.threshold == pytest.approx(expected.threshold, abs=1e-4)

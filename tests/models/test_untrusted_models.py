@@ -69,7 +69,7 @@ def _refusal(*arguments):
 def test_a_record_is_validated_by_its_schema(key, value, tmp_path):
     path = _file(tmp_path / "m.keras", RECORD | {key: value})
     with pytest.raises(UserError) as raised:
-        model_file.facts_of(path)
+        model_file.read_facts(path)
     assert len(str(raised.value).splitlines()) == 2
     assert ("realwaste.json" if str(value) == "nan" else key) in str(raised.value)  # NaN is no JSON
 
@@ -79,20 +79,20 @@ def test_a_record_that_lacks_a_key_or_is_no_object(tmp_path):
     records: list[object] = [lacking, [], None, 3, "{", "[" * 100_000, '{"a":' * 100_000, "\x00", ""]
     for record in records:
         with pytest.raises(UserError):
-            model_file.facts_of(_file(tmp_path / "m.keras", record))
+            model_file.read_facts(_file(tmp_path / "m.keras", record))
 
 
 def test_a_batch_that_no_memory_holds_is_refused(tmp_path):
     path = _file(tmp_path / "m.keras", RECORD | {"batch_size": 100_000, "image_size": 4096})
     with pytest.raises(UserError, match="batch of 100000"):
-        model_file.facts_of(path)
+        model_file.read_facts(path)
 
 
 def test_records_of_earlier_versions_are_read(tmp_path):
     first = {key: RECORD[key] for key in ("name", "classes", "image_size", "dataset", "backbone", "weights")}
-    facts = model_file.facts_of(_file(tmp_path / "m.keras", first))
+    facts = model_file.read_facts(_file(tmp_path / "m.keras", first))
     assert facts == Facts("cnn", ("a", "b"), 32, "drawn", "CNN", "random")
-    facts = model_file.facts_of(_file(tmp_path / "m.keras", first | {"temperature": 2, "classes": ["ü", "\x1b[0m"]}))
+    facts = model_file.read_facts(_file(tmp_path / "m.keras", first | {"temperature": 2, "classes": ["ü", "\x1b[0m"]}))
     assert facts.classes == ("ü", "\x1b[0m")
 
 
@@ -115,11 +115,11 @@ def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path):
     path = _file(tmp_path / "m.keras", json.dumps(RECORD) + blanks, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 100_000
     with pytest.raises(UserError, match="unpacks to"):
-        model_file.facts_of(path)
+        model_file.read_facts(path)
     with pytest.raises(UserError, match="unpacks to"):
-        model_file.facts_of(_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks))
+        model_file.read_facts(_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks))
     with pytest.raises(UserError, match=r"realwaste.json has 2,"):
-        model_file.facts_of(_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
+        model_file.read_facts(_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")

@@ -39,7 +39,7 @@ def middle(pictures):
 def test_the_answer_is_the_mean_over_the_views_and_a_picture_and_its_mirror_image_get_the_same(
     classifier, pixels, flips, crops, tmp_path
 ):
-    whole = test_time_augmentation.averaged(classifier, flips, crops)
+    whole = test_time_augmentation.average_views(classifier, flips, crops)
     whole.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
     shown = [pixels] if crops == "none" else [pixels, middle(pixels)]
@@ -57,7 +57,7 @@ def test_the_answer_is_the_mean_over_the_views_and_a_picture_and_its_mirror_imag
 def test_the_middle_of_pictures_of_any_size_has_their_size_and_no_fractions(size):
     image = keras.Input((size, size, 3), dtype="float32")
     pooled = layers.GlobalAveragePooling2D()(image)
-    views = test_time_augmentation.views(test_time_augmentation.averaged(keras.Model(image, pooled), "none", "middle"))
+    views = test_time_augmentation.views_model(test_time_augmentation.average_views(keras.Model(image, pooled), "none", "middle"))
     line = np.arange(size, dtype=np.float32) / size * 250
     pictures = np.repeat(np.broadcast_to(np.rint(line), (1, size, size))[..., np.newaxis], 3, axis=-1)
     whole, seen = views.predict_on_batch(pictures)
@@ -69,12 +69,12 @@ def test_the_middle_of_pictures_of_any_size_has_their_size_and_no_fractions(size
 
 
 def test_none_is_the_classifier_itself(classifier):
-    assert test_time_augmentation.averaged(classifier, test_time_augmentation.NONE) is classifier
-    assert test_time_augmentation.single(classifier) is classifier
+    assert test_time_augmentation.average_views(classifier, test_time_augmentation.NONE) is classifier
+    assert test_time_augmentation.single_view_model(classifier) is classifier
 
 
 def test_what_looks_inside_finds_the_classifier_of_one_view(classifier, pixels):
-    heat = grad_cam.GradCam(test_time_augmentation.averaged(classifier, *ALL)).heat(pixels, np.zeros(5, np.int64))
+    heat = grad_cam.GradCam(test_time_augmentation.average_views(classifier, *ALL)).heat(pixels, np.zeros(5, np.int64))
     np.testing.assert_array_equal(heat, grad_cam.GradCam(classifier).heat(pixels, np.zeros(5, np.int64)))
 
 
@@ -82,7 +82,7 @@ def test_a_head_with_its_backbone_too(pixels):
     image = keras.Input((16, 16, 3), dtype="float32", name="image")
     backbone = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image)), name="backbone")
     joined = head.join(backbone, head.build(4, 8, 3))
-    answer = test_time_augmentation.averaged(joined, "horizontal").predict_on_batch(pixels)
+    answer = test_time_augmentation.average_views(joined, "horizontal").predict_on_batch(pixels)
     both = joined.predict_on_batch(pixels), joined.predict_on_batch(pixels[:, :, ::-1])
     np.testing.assert_allclose(answer, np.mean(both, axis=0), atol=1e-5)
 

@@ -27,10 +27,13 @@ from realwaste.evaluation import (
     learning_curve,
     prediction_table,
 )
-from realwaste.models import registry, temperature_scaling
+from realwaste.models import registry
+from realwaste.models.probabilities import apply_temperature
 from realwaste.report import comparison, html_report, model_card, table1
 from realwaste.report.factors import REPORT_CLAIMS
-from stages.launcher import params_file
+from realwaste.training.cnn_recipe import CnnRecipe
+from realwaste.training.finetune_recipe import FinetuneRecipe
+from stages.launcher import params, params_file
 
 # As bad as folder names get.
 CLASSES = ["Food Organics", "& <b>é</b>", "a|b\"c'</script>", "紙"]
@@ -131,7 +134,7 @@ def tell(tmp_path: Path):
         evaluated, reliability = {}, []
         for model, own in tested.groupby("model", sort=False):
             labels, raw = prediction_table.labels_of(own), prediction_table.probabilities_of(own)
-            calibrated = temperature_scaling.tempered(raw, 1.5)
+            calibrated = apply_temperature(raw, 1.5)
             scored = classification.compute_test_metrics(labels, raw, CLASSES, own["group"].to_numpy())
             evaluated[str(model)] = scored | calibration.compute_metrics(labels, raw, calibrated, 1.5) | cost
             for said, answers in (("as they are", raw), ("calibrated", calibrated)):
@@ -486,7 +489,7 @@ def test_the_page_and_the_cards_say_what_the_numbers_were_made_on(tell):
     story = tell()
     said = "NVIDIA &lt;H100&gt; (train_cnn) and none (finetune_irv2, evaluate)"
     assert said in " ".join(html_report.render_page(story).split())
-    assert f"| {machine.line(machine.record('float32'))} |" in _card(story, "cnn")
+    assert f"| {machine.describe(machine.record('float32'))} |" in _card(story, "cnn")
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
@@ -511,13 +514,27 @@ def test_labels_mended_by_hand_are_counted(tell):
     assert "By hand, in <code>relabel.yaml</code>: 3 relabelled, 2 dropped." in page
 
 
-def _card(story: html_report.ReportData, name: str, **changes: object) -> str:
+def _card(story: html_report.ReportData, name: str, **changes: Any) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
-    parameters = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12, "seed": 42} | changes
+    defaults = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12}
+    views = {"views": defaults["views"] | changes.pop("views", {})} if "views" in defaults else {}
+    sections: dict[str, type[params.Section]] = {"cnn": params.TrainCnn, "edge": params.FinetuneEdge}
+    parameters = sections.get(name, params.FinetuneReport).model_validate(defaults | changes | views)
+    recipe = (
+        CnnRecipe.from_params(parameters, seed=42)
+        if name == "cnn"
+        else FinetuneRecipe.from_params(parameters, classes=len(CLASSES), seed=42)
+    )
     facts = story.fetched, story.split, story.rows[name], story.evaluated[name], story.trainings[name]
     made = story.machines["evaluate"]
     subject = model_card.CardData(
-        name, *facts, machine=made, parameters=parameters, pairs=story.pairs, external=story.external
+        name,
+        *facts,
+        machine=made,
+        parameters=parameters.model_dump() | {"seed": 42},
+        recipe=recipe,
+        pairs=story.pairs,
+        external=story.external,
     )
     return model_card.render_card(subject)
 

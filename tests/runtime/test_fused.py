@@ -32,7 +32,7 @@ LARGE = [pytest.param(name, marks=pytest.mark.release) for name in ("InceptionRe
 def test_a_twin_backbone_gives_the_same_vectors(name):
     model = _trained_statistics(feature_extractor.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
     pixels = _pictures(2, model.input_shape[1])
-    ours = fused_layers.twin(model, "float32")
+    ours = fused_layers.fuse(model, "float32")
     kinds = {type(layer).__name__ for layer in ours._flatten_layers()}
     assert "BatchNormalization" not in kinds
     plain = model.predict_on_batch(pixels)
@@ -43,7 +43,7 @@ def test_a_twin_backbone_gives_the_same_vectors(name):
 def test_low_precision_is_close_and_gives_float32(policy):
     model = _trained_statistics(feature_extractor.build("MobileNetV2", 64, None, seed=1))
     pixels = _pictures(3, 64)
-    ours, plain = fused_layers.twin(model, policy).predict_on_batch(pixels), model.predict_on_batch(pixels)
+    ours, plain = fused_layers.fuse(model, policy).predict_on_batch(pixels), model.predict_on_batch(pixels)
     assert ours.dtype == np.float32
     assert 0 < np.abs(ours - plain).max() < 0.05 * np.abs(plain).max()
 
@@ -51,7 +51,7 @@ def test_low_precision_is_close_and_gives_float32(policy):
 def test_the_model_itself_is_left_as_it_is(tmp_path):
     model = feature_extractor.build("MobileNetV2", 64, None, seed=1)
     before = [weight.copy() for weight in model.get_weights()]
-    twin = fused_layers.twin(model, "mixed_bfloat16")
+    twin = fused_layers.fuse(model, "mixed_bfloat16")
     assert not twin.trainable
     assert twin.count_params() == model.count_params()
     twin.set_weights([weight + 1 for weight in twin.get_weights()])
@@ -71,7 +71,7 @@ def _fit(model: keras.Model, optimizer: keras.Optimizer, samples: Samples) -> li
 def test_training_the_twin_is_training_the_reports_network():
     samples = Samples(_pictures(24, 16), np.arange(24) % 3)
     model = cnn.build(16, 3, batch_norm_momentum=0.9)
-    twin = fused_layers.twin(model, "float32")
+    twin = fused_layers.fuse(model, "float32")
     assert [weight.path for weight in twin.weights] == [weight.path for weight in model.weights]
     ours = _fit(twin, fused_layers.Adam(1e-3), samples)
     theirs = _fit(model, keras.optimizers.Adam(1e-3), samples)
@@ -103,7 +103,7 @@ def test_a_batch_norm_over_vectors_is_left_to_keras():
     model = _trained_statistics(keras.Model(inputs, layers.BatchNormalization()(inputs)))
     rows = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
     np.testing.assert_allclose(
-        fused_layers.twin(model, "float32").predict_on_batch(rows), model.predict_on_batch(rows), rtol=1e-5
+        fused_layers.fuse(model, "float32").predict_on_batch(rows), model.predict_on_batch(rows), rtol=1e-5
     )
 
 
@@ -114,6 +114,6 @@ def test_a_batch_norm_without_scale_or_offset():
     for training in (False, True):
         ours, theirs = (
             one(keras.ops.convert_to_tensor(rows), training=training)
-            for one in (fused_layers.twin(model, "float32"), model)
+            for one in (fused_layers.fuse(model, "float32"), model)
         )
         np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -18,15 +18,8 @@ from benchmarks.parts.child import ROOT
 from realwaste.core import machine
 from realwaste.models import cnn, model_file, session, test_time_augmentation
 from realwaste.models.model_file import Classifier, Facts
-from realwaste.runtime import (
-    converted_cache,
-    device,
-    inference_engine,
-    network_bytes,
-    openvino_conversion,
-    openvino_network,
-)
-from realwaste.runtime.openvino_import import openvino
+from realwaste.runtime import converted_cache, device, inference_engine, network_bytes, openvino_network
+from realwaste.runtime.openvino_network import openvino
 from realwaste.training import head
 
 SIDE = 32
@@ -69,7 +62,7 @@ def converted(saved, pixels, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REALWASTE_CACHE", str(folder))
-        return folder / "networks", session.opened(saved)(pixels)[0]
+        return folder / "networks", session.open_session(saved)(pixels)[0]
 
 
 @pytest.fixture
@@ -83,21 +76,21 @@ def _made_without_keras(path):
     def refuse(_):
         raise AssertionError("the kept network is to be read")
 
-    return session.opened(path, load=refuse)
+    return session.open_session(path, load=refuse)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_bits_do_not_depend_on_rows_threads_or_the_way_to_another_process(extractor, pixels, policy):
     """An embedding may be killed, go on, and be shared by workers of one thread each."""
-    made = openvino_conversion.converted(extractor)
-    whole = openvino_network.network(made, 16, policy)(pixels)
+    made = openvino_network.convert(extractor)
+    whole = openvino_network.compile_network(made, 16, policy)(pixels)
     assert whole.shape == (11, 1024)
     assert np.ptp(whole, axis=0).max() > 0.1, "vectors that are all alike prove nothing"
-    sent = network_bytes.packed(extractor, "openvino")
+    sent = network_bytes.serialize(extractor, "openvino")
     for rows in (1, 4, 16):
         for network in (
-            openvino_network.network(made, rows, policy),
-            network_bytes.opened(sent, rows, policy, threads=1),
+            openvino_network.compile_network(made, rows, policy),
+            network_bytes.deserialize(sent, rows, policy, threads=1),
         ):
             np.testing.assert_array_equal(network(pixels), whole)
             np.testing.assert_array_equal(network(pixels[3:4]), whole[3:4])
@@ -105,14 +98,14 @@ def test_bits_do_not_depend_on_rows_threads_or_the_way_to_another_process(extrac
 
 def test_it_answers_as_keras_does(extractor, pixels):
     keras.utils.set_random_seed(1)
-    classifier = test_time_augmentation.averaged(head.join(extractor, lively.head_of(extractor, 3)), "both", "middle")
+    classifier = test_time_augmentation.average_views(head.join(extractor, lively.head_of(extractor, 3)), "both", "middle")
     facts = Facts("irv2", CLASSES, SIDE, "drawn", "MobileNetV2", "random", batch_size=4)
     expected = classifier.predict_on_batch(pixels)
     assert np.ptp(expected, axis=0).max() > 0.02
     for inference in ("openvino", "tensorflow"):
-        found, _ = session.of(Classifier(classifier, facts), inference=inference)(pixels)
+        found, _ = session.from_classifier(Classifier(classifier, facts), inference=inference)(pixels)
         np.testing.assert_allclose(found, expected, atol=1e-4)  # as drawn, its layers make much of rounding
-        low = session.of(Classifier(classifier, replace(facts, precision="mixed_bfloat16")), inference=inference)
+        low = session.from_classifier(Classifier(classifier, replace(facts, precision="mixed_bfloat16")), inference=inference)
         assert np.abs(low(pixels)[0] - found).max() > 1e-3
 
 
@@ -126,7 +119,7 @@ def test_a_file_of_before_with_mirroring_along_two_axes_at_once_is_answered_too(
     before = Classifier(
         keras.Model(image, keras.ops.mean(answers, axis=0)), Facts("irv2", CLASSES, SIDE, "d", "M", "r")
     )
-    found, _ = session.of(before, inference="openvino")(pixels)
+    found, _ = session.from_classifier(before, inference="openvino")(pixels)
     np.testing.assert_allclose(found, before.model.predict_on_batch(pixels), atol=1e-4)
 
 
@@ -135,11 +128,11 @@ def test_a_network_that_diverged_answers_no_number(file, cache, pixels):
     loaded.model.set_weights([weight * np.nan for weight in loaded.model.get_weights()])
     model_file.save(file, loaded)
     for inference in ("openvino", "tensorflow"):
-        assert np.isnan(session.opened(file, inference=inference)(pixels)[0]).all()
+        assert np.isnan(session.open_session(file, inference=inference)(pixels)[0]).all()
 
 
 def test_the_next_process_finds_the_network_by_the_bytes_of_its_file(file, cache, pixels, tmp_path):
-    first = session.opened(file)(pixels)
+    first = session.open_session(file)(pixels)
     (place,) = cache.iterdir()
     for ours, theirs in zip(_made_without_keras(file)(pixels), first, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -150,7 +143,7 @@ def test_the_next_process_finds_the_network_by_the_bytes_of_its_file(file, cache
     model_file.save(file, replace(loaded, facts=replace(loaded.facts, dataset="another")))
     with pytest.raises(AssertionError, match="to be read"):
         _made_without_keras(file)
-    session.opened(file)
+    session.open_session(file)
     assert len(list(cache.iterdir())) == 2
     assert place.is_dir()
 
@@ -164,22 +157,22 @@ def test_a_damaged_one_is_made_again(name, how, opened_before, file, pixels):
     damaged.unlink()
     if how != "gone":
         damaged.write_bytes(whole[: len(whole) // 2] if how == "cut" else b"")
-    np.testing.assert_array_equal(session.opened(file)(pixels)[0], expected)
+    np.testing.assert_array_equal(session.open_session(file)(pixels)[0], expected)
     np.testing.assert_array_equal(_made_without_keras(file)(pixels)[0], expected)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(file, tmp_path, monkeypatch, pixels):
     (tmp_path / "words").write_text("no folder")
     monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "words"))
-    assert session.opened(file)(pixels)[0].shape == (11, 3)
+    assert session.open_session(file)(pixels)[0].shape == (11, 3)
 
 
 def test_those_that_were_not_used_for_longest_go(file, cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(converted_cache, "_MOST", 2)
-    networks = {"one": openvino_conversion.converted(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))}
+    monkeypatch.setattr(converted_cache, "_MAX_ENTRIES", 2)
+    networks = {"one": openvino_network.convert(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))}
     for number in range(4):
         (tmp_path / f"{number}").write_text(str(number))
-        converted_cache.kept(tmp_path / f"{number}", ("one",), lambda: networks)
+        converted_cache.load_or_convert(tmp_path / f"{number}", ("one",), lambda: networks)
         for age, place in enumerate(sorted(cache.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)):
             os.utime(place, (1_000_000 - 1000 * number - age,) * 2) if number == 0 else None
     assert len(list(cache.iterdir())) == 2
@@ -223,15 +216,15 @@ def test_a_photograph_is_answered_without_tensorflow_and_nothing_is_sent_home(fi
 def test_a_gpu_is_tensorflows(choice, policy, gpus, engine, monkeypatch):
     """gpus: what TensorFlow sees where there is a driver; None without one."""
     monkeypatch.setattr(machine, "may_have_gpu", lambda: gpus is not None)
-    monkeypatch.setattr(device, "gpus", lambda: gpus)
-    assert inference_engine.resolve(choice, policy) == engine
+    monkeypatch.setattr(device, "list_gpus", lambda: gpus)
+    assert inference_engine.resolve_engine(choice, policy) == engine
 
 
 def test_a_network_as_files_is_the_network(extractor, pixels, tmp_path):
-    made = openvino_conversion.converted(extractor)
+    made = openvino_network.convert(extractor)
     openvino_network.save(tmp_path / "n.xml", made)
     again = openvino_network.load(tmp_path / "n.xml")
-    ours, theirs = (openvino_network.network(one, 4, "float32")(pixels) for one in (made, again))
+    ours, theirs = (openvino_network.compile_network(one, 4, "float32")(pixels) for one in (made, again))
     np.testing.assert_array_equal(ours, theirs)
 
 
@@ -245,5 +238,5 @@ def test_a_converted_network_has_weights_of_its_own(monkeypatch):
 
     monkeypatch.setattr(openvino, "convert_model", converting)
     image = keras.Input((8, 8, 3))
-    openvino_conversion.converted(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)))
+    openvino_network.convert(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)))
     assert asked == [{"share_weights": False}]

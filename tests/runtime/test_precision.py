@@ -3,7 +3,7 @@ import tensorflow as tf
 
 from realwaste.core import machine as the_machine
 from realwaste.core.log import logger
-from realwaste.runtime import precision
+from realwaste.runtime import device
 
 
 @pytest.fixture
@@ -39,17 +39,17 @@ def machine(monkeypatch, tmp_path):
 )
 def test_auto_takes_bfloat16_where_it_is_in_hardware(machine, flags, capabilities, expected):
     machine(flags, capabilities)
-    assert precision.resolve("auto") == expected
+    assert device.resolve_precision("auto") == expected
 
 
 @pytest.mark.parametrize("choice", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_what_was_asked_for_is_taken(machine, choice):
     machine()
-    assert precision.resolve(choice) == choice
+    assert device.resolve_precision(choice) == choice
 
 
 def test_float16_on_a_processor_is_warned_of(machine, caplog, monkeypatch):
     machine()
     monkeypatch.setattr(logger, "propagate", True)
-    precision.resolve("mixed_float16")
+    device.resolve_precision("mixed_float16")
     assert "emulated on a processor" in caplog.text

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from benchmarks.parts.child import ROOT
-from realwaste.core.files import replacing
+from realwaste.core.files import atomic_replace
 from stages import __main__ as launcher
 from stages.launcher import params_file
 
@@ -58,7 +58,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     (tmp_path / "a.json").write_text("before")
 
     def write() -> None:
-        with replacing(tmp_path / "a.json") as temporary:
+        with atomic_replace(tmp_path / "a.json") as temporary:
             temporary.write_text("half")
             raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -74,7 +74,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     (tmp_path / f".tmp-{dead.pid}-a.json").write_text("half")
     (tmp_path / f".tmp-{dead.pid}-b.json").write_text("another's")
     (tmp_path / ".tmp-1-a.json").write_text("a writer that lives")
-    with replacing(tmp_path / "a.json") as temporary:
+    with atomic_replace(tmp_path / "a.json") as temporary:
         temporary.write_text("whole")
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == sorted([".tmp-1-a.json", f".tmp-{dead.pid}-b.json", "a.json"])

@@ -17,8 +17,8 @@ from filelock import FileLock
 from servers import PlayServer
 
 import realwaste
-from realwaste.core.cache_folder import cache_folder
 from realwaste.core.errors import UnreachableError, UserError
+from realwaste.core.files import cache_folder
 from realwaste.core.log import logger
 from realwaste.sources import download_cache
 from realwaste.sources.download import Policy

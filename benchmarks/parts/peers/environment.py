@@ -8,8 +8,8 @@ import venv
 from pathlib import Path
 
 from benchmarks.parts.child import ROOT
-from realwaste.core.cache_folder import cache_folder
 from realwaste.core.errors import UserError
+from realwaste.core.files import cache_folder
 
 REQUIREMENTS = ROOT / "benchmarks/requirements-peers.txt"
 FOLDER = cache_folder() / "peers"

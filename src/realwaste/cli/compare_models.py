@@ -47,7 +47,7 @@ class ModelPair:
     @property
     def is_comparable(self) -> NDArray[np.bool_]:
         """(images,): whether both models have the class of an image."""
-        return np.asarray(self.test_set.images["label"].isin(self.test_set.known))
+        return np.asarray(self.test_set.images["label"].isin(self.test_set.class_of_folder))
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def compare_predictions(pair: ModelPair, probabilities: Sequence[Probabilities])
         probabilities: of each model for all images of the set, (images, classes), not calibrated.
     """
     rows = pair.is_comparable
-    labels = pair.test_set.images["label"][rows].map(pair.test_set.known)
+    labels = pair.test_set.images["label"][rows].map(pair.test_set.class_of_folder)
     groups = pair.test_set.images["group"].to_numpy()[rows]
     correct, accuracies = [], []
     for facts, raw, names in zip(pair.facts, probabilities, (labels, labels.map(pair.common_classes)), strict=True):
@@ -105,7 +105,7 @@ def comparison_record(pair: ModelPair, names: Sequence[str], comparison: dict[st
     test_set = pair.test_set
     models = zip(names, pair.facts, pair.only_classes, comparison["models"], strict=True)
     return {
-        "set": {"name": test_set.name, **test_set.facts, "matched": dict(test_set.known)},
+        "set": {"name": test_set.name, **test_set.summary, "matched": dict(test_set.class_of_folder)},
         "models": [
             {"name": to_unicode(name), "model": asdict(facts), "caution": facts.caution(), "only_it_knows": only, **row}
             for name, facts, only, row in models

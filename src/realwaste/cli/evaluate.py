@@ -74,7 +74,7 @@ def rejected_records(test_set: "ExternalSet") -> list[dict[str, str]]:
 def report_rejected(test_set: "ExternalSet") -> None:
     """Log the files that are not images; with exit status 1, if there are any."""
     if len(test_set.rejected):
-        logger.error("left out, since they are not images: %s", printable(test_set.complaint))
+        logger.error("left out, since they are not images: %s", printable(test_set.rejection_message))
         raise typer.Exit(1)
 
 
@@ -89,8 +89,8 @@ def empty_table(first: str, *numbers: str) -> Table:
 
 def _record(facts: Facts, test_set: "ExternalSet", metrics: dict[str, Any]) -> dict[str, Any]:
     """The values for JSON: the model's facts, its caution, the set, and the metrics."""
-    about_set = {"name": test_set.name} | test_set.facts
-    about_set |= {"rejected": rejected_records(test_set), "matched": dict(test_set.known)}
+    about_set = {"name": test_set.name} | test_set.summary
+    about_set |= {"rejected": rejected_records(test_set), "matched": dict(test_set.class_of_folder)}
     return {"model": asdict(facts), "caution": facts.caution(), "set": about_set} | metrics
 
 

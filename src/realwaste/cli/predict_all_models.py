@@ -1,4 +1,4 @@
-"""Several models' answers about the same photographs, a column each."""
+"""Predictions of several models for the same photographs, side by side, for the table, JSON and CSV."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,103 +7,101 @@ from typing import Any
 
 from rich.text import Text
 
-from realwaste.cli.predict_table import widest
+from realwaste.cli.predict_table import Column, max_width
 from realwaste.cli.predictions_csv import Value, path_cell
-from realwaste.cli.row_table import Column
-from realwaste.core.file_names import printable, to_unicode
+from realwaste.core.file_names import printable, unicode
 from realwaste.models import image_predictions
 from realwaste.models.image_predictions import NOT_SURE, ImagePrediction
 from realwaste.models.remote_image import RemoteImage
 from realwaste.models.session import Session
 
-_UNLIKE = ", unlike"  # anything that this model has learned
+_UNLIKE = ", unlike"  # short for novelty.UNLIKE
 
 
 @dataclass(frozen=True)
-class Together:
-    """Of one photograph: an answer a model."""
+class PhotoPredictions:
+    """The predictions of all models for one photograph, by model name."""
 
-    answers: dict[str, ImagePrediction]
+    by_model: dict[str, ImagePrediction]
 
     @property
     def name(self) -> str:
-        """What the photograph was given as."""
-        return next(iter(self.answers.values())).name
+        """The photograph as the user named it."""
+        return next(iter(self.by_model.values())).name
 
     @property
     def error(self) -> str | None:
-        """Why a model has no answer; one photograph that cannot be read has the same reason for all."""
-        return next((one.error for one in self.answers.values() if one.error is not None), None)
+        """Why a model has no prediction; of a photograph that cannot be read, the same for all models."""
+        return next((result.error for result in self.by_model.values() if result.error is not None), None)
+
+    @property
+    def agree(self) -> bool | None:
+        """Whether all models predict the same class; None if one has no prediction or is not sure."""
+        labels = {result.label for result in self.by_model.values()}
+        return None if labels & {None, NOT_SURE} else len(labels) == 1
 
 
 @dataclass(frozen=True)
-class SideBySide:
-    """As of realwaste.cli.predict_view.View.
+class AllModels:
+    """A `predict_output.Predictor` with several models.
 
     Attributes:
-        asked: the models by their names, as they are to stand.
-        top, least: as of OneModel.
+        sessions: by model name, in the order of the columns.
+        top, min_confidence: as of predict_one_model.OneModel.
     """
 
-    asked: Mapping[str, Session]
+    sessions: Mapping[str, Session]
     top: int
-    least: float | None
+    min_confidence: float | None
 
-    def answers(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[Together]:
+    def predict(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[PhotoPredictions]:
         files = list(paths)
-        each = [
-            image_predictions.apply_min_confidence(image_predictions.predict_images(one, files, remote), self.least)
-            for one in self.asked.values()
+        streams = [
+            image_predictions.apply_min_confidence(
+                image_predictions.predict_images(session, files, remote), self.min_confidence
+            )
+            for session in self.sessions.values()
         ]
-        for together in zip(*each, strict=True):
-            yield Together(dict(zip(self.asked, together, strict=True)))
+        for results in zip(*streams, strict=True):
+            yield PhotoPredictions(dict(zip(self.sessions, results, strict=True)))
 
-    def facts(self) -> dict[str, Any]:
-        return {
-            "models": {name: image_predictions.model_record(one) for name, one in self.asked.items()},
-            "min_confidence": self.least,
-        }
+    def json_header(self) -> dict[str, Any]:
+        models = {name: image_predictions.model_record(session) for name, session in self.sessions.items()}
+        return {"models": models, "min_confidence": self.min_confidence}
 
-    def record(self, told: Together) -> dict[str, Any]:
-        own = {name: image_predictions.record(answer, self.top) for name, answer in told.answers.items()}
-        for answer in own.values():
-            del answer["path"]
-        return {"path": to_unicode(told.name), "models": own, "agree": _agree(told)}
+    def json_record(self, result: PhotoPredictions) -> dict[str, Any]:
+        records = {name: image_predictions.record(prediction, self.top) for name, prediction in result.by_model.items()}
+        for record in records.values():
+            del record["path"]
+        return {"path": unicode(result.name), "models": records, "agree": result.agree}
 
-    def columns(self, files: int) -> list[Column]:
-        words = len(f" 100.0%{_UNLIKE}") + (0 if self.least is None else len(f"{NOT_SURE} ()"))
-        widths = {name: widest(one.facts.classes) + words for name, one in self.asked.items()}
-        return [Column("file", files), *(Column(printable(name), width) for name, width in widths.items())]
+    def table_columns(self, name_width: int) -> list[Column]:
+        extra = len(f" 100.0%{_UNLIKE}") + (0 if self.min_confidence is None else len(f"{NOT_SURE} ()"))
+        widths = {name: max_width(session.facts.classes) + extra for name, session in self.sessions.items()}
+        return [Column("file", name_width), *(Column(printable(name), width) for name, width in widths.items())]
 
-    def cells(self, told: Together) -> list[Text]:
-        file = Text(printable(told.name))
-        errors = {answer.error for answer in told.answers.values()}
-        if told.error is not None and len(errors) == 1:
-            return [file, Text(printable(told.error), "red")]
-        return [file, *(_cell(answer) for answer in told.answers.values())]
+    def table_cells(self, result: PhotoPredictions) -> list[Text]:
+        file = Text(printable(result.name))
+        errors = {prediction.error for prediction in result.by_model.values()}
+        if result.error is not None and len(errors) == 1:
+            return [file, Text(printable(result.error), "red")]
+        return [file, *(_cell(prediction) for prediction in result.by_model.values())]
 
-    def header(self) -> list[str]:
-        each = [f"{name}_{what}" for name in self.asked for what in ("class", "most_likely", "probability", "unlike")]
-        return ["path", *each, "agree", "error"]
+    def csv_header(self) -> list[str]:
+        columns = ("class", "most_likely", "probability", "unlike")
+        return ["path", *(f"{name}_{column}" for name in self.sessions for column in columns), "agree", "error"]
 
-    def row(self, told: Together) -> list[Value]:
-        each: list[Value] = []
-        for answer in told.answers.values():
-            likely = answer.predictions[0] if answer.predictions else None
-            most = (likely.name, likely.probability) if likely else (None, None)
-            each += [answer.label, *most, answer.is_novel]
-        return [path_cell(told.name), *each, _agree(told), told.error]
+    def csv_row(self, result: PhotoPredictions) -> list[Value]:
+        cells: list[Value] = []
+        for prediction in result.by_model.values():
+            best = prediction.predictions[0] if prediction.predictions else None
+            cells += [prediction.label, best and best.name, best and best.probability, prediction.is_novel]
+        return [path_cell(result.name), *cells, result.agree, result.error]
 
 
-def _agree(told: Together) -> bool | None:
-    """Whether all models say the same class; None where one has no answer, or is not sure."""
-    said = {answer.label for answer in told.answers.values()}
-    return None if said & {None, NOT_SURE} else len(said) == 1
-
-
-def _cell(answer: ImagePrediction) -> Text:
-    if answer.error is not None:
-        return Text(printable(answer.error), "red")
-    likely = answer.predictions[0]
-    words = f"{printable(likely.name)} {likely.probability:.1%}{_UNLIKE if answer.is_novel else ''}"
-    return Text(f"{NOT_SURE} ({words})", "yellow") if answer.not_sure else Text(words)
+def _cell(prediction: ImagePrediction) -> Text:
+    if prediction.error is not None:
+        return Text(printable(prediction.error), "red")
+    best = prediction.predictions[0]
+    text = f"{printable(best.name)} {best.probability:.1%}{_UNLIKE if prediction.is_novel else ''}"
+    return Text(f"{NOT_SURE} ({text})", "yellow") if prediction.not_sure else Text(text)

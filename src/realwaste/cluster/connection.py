@@ -35,7 +35,7 @@ _QUIET = {
 }
 
 
-def require() -> None:
+def require_ray() -> None:
     """Check that Ray is installed. Call it before anything that takes long.
 
     Raises:
@@ -56,7 +56,7 @@ def connected() -> Iterator[None]:
     Raises:
         UserError: Ray is not installed, no cluster answers at RAY_ADDRESS, or it is of another version.
     """
-    require()
+    require_ray()
     address = os.environ.get(ADDRESS)
     _knock(address)
     # Ray finds its token by itself, but shows it only to a cluster whose address nobody has named.
@@ -88,12 +88,12 @@ def _defaults(variables: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def cpus() -> int:
+def count_cpus() -> int:
     """The number of cores of all nodes together; at least one."""
-    return max(1, sum(cores()))
+    return max(1, sum(cores_per_node()))
 
 
-def cores() -> list[int]:
+def cores_per_node() -> list[int]:
     """The number of cores of each node that is alive and has any, as Ray counts them."""
     import ray  # noqa: PLC0415
 

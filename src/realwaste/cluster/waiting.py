@@ -10,45 +10,45 @@ from realwaste.core.errors import UserError
 
 Item = TypeVar("Item")
 
-PATIENCE = "REALWASTE_RAY_PATIENCE"
-PATIENCE_S = 1800.0
+TIMEOUT_VARIABLE = "REALWASTE_RAY_PATIENCE"
+DEFAULT_TIMEOUT_S = 1800.0
 
 
-def patience_s() -> float:
+def timeout_s() -> float:
     """How many seconds without a result to wait: REALWASTE_RAY_PATIENCE, or half an hour where that is not set."""
-    text = os.environ.get(PATIENCE) or str(PATIENCE_S)
+    text = os.environ.get(TIMEOUT_VARIABLE) or str(DEFAULT_TIMEOUT_S)
     try:
         return float(text)
     except ValueError:
         raise UserError(
-            f"{PATIENCE} must be a number of seconds.", f"Set it, or unset it for {PATIENCE_S:g}.", text
+            f"{TIMEOUT_VARIABLE} must be a number of seconds.", f"Set it, or unset it for {DEFAULT_TIMEOUT_S:g}.", text
         ) from None
 
 
-def with_patience(results: Iterable[Item], what: str, patience: float | None = None) -> Iterator[Item]:
-    """The same results, as they come; errors as of `results_of`."""
+def with_timeout(results: Iterable[Item], what: str, timeout: float | None = None) -> Iterator[Item]:
+    """The same results, as they come; errors as of `stream_results`."""
 
     def work(tell: Callable[[Item], None]) -> None:
         for result in results:
             tell(result)
 
-    return results_of(work, what, patience)
+    return stream_results(work, what, timeout)
 
 
-def results_of(
-    work: Callable[[Callable[[Item], None]], None], what: str, patience: float | None = None
+def stream_results(
+    work: Callable[[Callable[[Item], None]], None], what: str, timeout: float | None = None
 ) -> Iterator[Item]:
     """The results of `work`, as they come.
 
     Args:
         work: runs in a thread of its own, and calls the function that it is given with each result.
         what: in plural, for the error: "vectors".
-        patience: seconds, patience_s() without it.
+        timeout: seconds, timeout_s() without it.
 
     Raises:
         UserError: nothing came for that long. Whatever `work` raises comes through.
     """
-    limit = patience_s() if patience is None else patience
+    limit = timeout_s() if timeout is None else timeout
     coming: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def run() -> None:
@@ -66,7 +66,7 @@ def results_of(
         except queue.Empty:
             raise UserError(
                 f"A Ray cluster must deliver {what}: none came for {limit:g} s.",
-                f"`ray status` says what it waits for: a core that is free, a node that is gone. {PATIENCE} sets the "
+                f"`ray status` says what it waits for: a core that is free, a node that is gone. {TIMEOUT_VARIABLE} sets the "
                 "seconds. Then run again; what was finished is kept.",
             ) from None
         if kind == "result":

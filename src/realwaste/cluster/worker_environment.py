@@ -12,10 +12,10 @@ from pathlib import Path
 
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
-from realwaste.runtime import library_versions
+from realwaste.runtime import determinism
 
 
-def node() -> str:
+def node_id() -> str:
     """The id of the node that this worker runs on, in hexadecimal digits."""
     import ray  # noqa: PLC0415
 
@@ -32,7 +32,7 @@ def match_sender(expected: Mapping[str, str], *, seed: int, deterministic: bool,
     Raises:
         UserError: another version of a library.
     """
-    found = library_versions.versions()
+    found = determinism.library_versions()
     if found != dict(expected):
         differing = {name: found[name] for name in found if found[name] != expected.get(name)}
         raise UserError(
@@ -50,7 +50,7 @@ def match_sender(expected: Mapping[str, str], *, seed: int, deterministic: bool,
     make_repeatable(seed, deterministic=deterministic)
 
 
-def require_seen(*folders: Path) -> None:
+def require_folders(*folders: Path) -> None:
     """Check, in a worker, that its node sees the folders.
 
     Raises:
@@ -67,11 +67,11 @@ def require_seen(*folders: Path) -> None:
             )
 
 
-def packed(error: UserError) -> str:
+def error_to_text(error: UserError) -> str:
     """A refusal as text, for the process that sent the work."""
     return json.dumps([error.rule, error.remedy, error.received], default=str)
 
 
-def unpacked(text: str) -> UserError:
-    """The error that `packed` made text of, to be raised where the work was sent from."""
+def error_from_text(text: str) -> UserError:
+    """The error that `error_to_text` made text of, to be raised where the work was sent from."""
     return UserError(*json.loads(text))

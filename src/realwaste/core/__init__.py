@@ -1,1 +1,1 @@
-"""Errors, logging, files and facts about this machine; nothing here imports TensorFlow."""
+"""Errors, logging, files, settings and facts about this machine; nothing here imports TensorFlow."""

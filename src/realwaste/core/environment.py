@@ -1,15 +1,46 @@
-"""What a process must find around it: a home, a user's name, a checkout of its own, file locks."""
+"""What a process needs around it: standard streams, signals, a home folder, a user's name, its checkout, file locks."""
 
 import errno
 import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from realwaste.core.errors import UserError
 
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+NO_LOCK_ERRNOS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
-def lack(error: BaseException) -> UserError | None:
-    """What is missing, where that is the reason of an error of Python, DVC or another library; else None."""
+def open_missing_streams() -> None:
+    """Open standard streams that the shell closed (`>&-`) on the null device, before any other file is opened.
+
+    Otherwise the next opened file gets the number of the missing stream, and receives what libraries write to it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if number and getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - a descriptor
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """While the block runs, SIGTERM raises KeyboardInterrupt, as Ctrl-C does. Only for the main thread.
+
+    A background process of a script may have to ignore Ctrl-C; `kill`, Docker and systemd send SIGTERM.
+    """
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def explain_error(error: BaseException) -> UserError | None:
+    """The user's error if the environment caused an exception of Python, DVC or another library; else None."""
     text = str(error)
     user = f"user id {os.getuid()}" if hasattr(os, "getuid") else "this user"
     if isinstance(error, RuntimeError) and "home directory" in text:
@@ -22,14 +53,14 @@ def lack(error: BaseException) -> UserError | None:
         remedy = 'Run as its owner, or allow it: git config --global --add safe.directory "$PWD"'
         return UserError(rule, remedy, f"{user}, and {text[:150]}")
     if isinstance(error, OSError) and error.errno == errno.ENOLCK:
-        return no_locks(error)
+        return missing_locks_error(error)
     return None
 
 
-def no_locks(error: OSError) -> UserError:
-    """For a file system that refused to lock a file."""
+def missing_locks_error(error: OSError) -> UserError:
+    """The user's error for a file system that refused to lock a file."""
     return UserError(
-        "The file system must have file locks (flock), by which runs side by side do not disturb each other.",
+        "The file system must have file locks (flock), which keep parallel runs apart.",
         "Mount it with them (NFS without nolock, Lustre with flock), or use a checkout or a cache on another disk.",
         error.strerror,
     )

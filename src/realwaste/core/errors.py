@@ -1,17 +1,17 @@
-"""The error a person sees: which rule was broken, how to mend it, and what was received."""
+"""Errors for users: which rule was broken, how to fix it, and what was received."""
 
-from realwaste.core.terminal import escaped
+from realwaste.core.terminal import escape
 
 
 class UserError(Exception):
-    """A mistake that the person at the keyboard can mend; shown without a traceback, exit status 1.
+    """An error that the user can fix; shown without a traceback, with exit status 1.
+
+    The message has two lines, whatever names it contains: the rule with what was received, and the remedy.
 
     Args:
-        rule: what must hold, as a sentence, naming the thing (file, parameter, class).
+        rule: what must hold, as a sentence that names the file, parameter or class.
         remedy: what to do, as a sentence.
-        received: what was found instead, when it helps; shown by its repr, cut to one line.
-
-    In the message rule and remedy are a line each, whatever names they contain.
+        received: the offending value, if it helps; shown by its repr, cut to 200 characters.
     """
 
     def __init__(self, rule: str, remedy: str, received: object = None) -> None:
@@ -21,23 +21,23 @@ class UserError(Exception):
         super().__init__(rule, remedy, received)
 
     def __str__(self) -> str:
-        rule, remedy = escaped(self.rule), escaped(self.remedy)
+        rule, remedy = escape(self.rule), escape(self.remedy)
         if self.received is None:
             return f"{rule}\n{remedy}"
-        shown = repr(self.received)
-        if len(shown) > 200:
-            shown = shown[:197] + "…"
-        return f"{rule} Received: {shown}.\n{remedy}"
+        received = repr(self.received)
+        if len(received) > 200:
+            received = received[:197] + "…"
+        return f"{rule} Received: {received}.\n{remedy}"
 
 
 class DivergedError(UserError):
-    """A loss or weight stopped being a finite number and no usable result is left."""
+    """A loss or weight became NaN or infinite, and there is no usable result."""
 
 
 class UnreachableError(UserError):
-    """No server answered: the network is not there. A server that answers, however wrongly, is reachable."""
+    """No server answered, so the network is missing. A server that answers with an error is reachable."""
 
 
 def first_line(error: Exception) -> str:
-    """What a library's error says, without the pages that follow; its name where it says nothing."""
+    """The first line of a library's error message, or the name of its class if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,35 +1,44 @@
-"""Settings of Keras and TensorFlow that come from outside and would change results without a word.
+"""Settings of Keras and TensorFlow that must be made before either is imported.
 
-`params.yaml` alone says how a model is trained. A `keras.json` that another project needs, or its variables, do not.
+`params.yaml` alone decides how a model is trained. The user's `keras.json` and environment variables, which another
+project may need, would change results silently, so they are overridden.
 """
 
 import os
+import re
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from realwaste.core.errors import UserError
 
-# Keras reads keras.json of this folder, in place of that in the user's home, and writes nothing beside it.
+# Keras reads the keras.json of this folder instead of the user's, and writes nothing beside it.
 KERAS_HOME = Path(__file__).parent / "keras_home"
 _SET = {"KERAS_HOME": str(KERAS_HOME), "KERAS_BACKEND": "tensorflow"}
 _UNSET = (
-    # Trainings would end early.
+    # Would end training early.
     "KERAS_MAX_EPOCHS",
     "KERAS_MAX_STEPS_PER_EPOCH",
-    # Other implementations.
+    # Select other implementations.
     "KERAS_NNX_ENABLED",
     "TF_USE_LEGACY_KERAS",
     "TF_XLA_FLAGS",
-    # Another number format than that of base.precision, which metrics report.
+    # Compute in another number format than base.precision, which metrics report.
     "TF_ENABLE_AUTO_MIXED_PRECISION",
     "NVIDIA_TF32_OVERRIDE",
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "DNNL_DEFAULT_FPMATH_MODE",
 )
+_NO_LOG = "3"
+# TF_CPP_MIN_LOG_LEVEL should hide these lines, but TensorFlow 2.21 reads it after it has written the first of them
+# (tensorflow issue 100442).
+_LOG_LINE = re.compile(rb"WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} \d\d:\d\d:")
 
 
 def pin() -> None:
-    """Have Keras and TensorFlow start with their defaults, in this process and in those that it starts.
+    """Make Keras and TensorFlow start with their defaults, in this process and in its child processes.
 
     Raises:
         UserError: Keras has been imported already, with other settings.
@@ -39,10 +48,36 @@ def pin() -> None:
         os.environ.pop(name, None)
     if (keras := sys.modules.get("keras")) is not None and hasattr(keras, "config"):
         config = keras.config
-        found = (config.backend(), config.floatx(), config.image_data_format(), config.epsilon())
-        if found != ("tensorflow", "float32", "channels_last", 1e-7):
+        settings = (config.backend(), config.floatx(), config.image_data_format(), config.epsilon())
+        if settings != ("tensorflow", "float32", "channels_last", 1e-7):
             raise UserError(
                 "Keras must compute with TensorFlow, in float32 and channels_last, with an epsilon of 1e-07.",
                 "Import realwaste before Keras: it then leaves ~/.keras/keras.json and KERAS_BACKEND unread.",
-                found,
+                settings,
             )
+
+
+def silence_tensorflow() -> None:
+    """Turn TensorFlow's log off, before it is imported. A TF_CPP_MIN_LOG_LEVEL that the user has set stays."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _NO_LOG)
+
+
+@contextmanager
+def drop_import_logs() -> Iterator[None]:
+    """Drop TensorFlow's log lines while it is imported in this block; other lines on standard error stay."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != _NO_LOG or sys.stderr is None:
+        yield
+        return
+    # C++ writes them to the file descriptor, not to sys.stderr.
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as buffer:
+        os.dup2(buffer.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            buffer.seek(0)
+            os.write(2, b"".join(line for line in buffer if not _LOG_LINE.match(line)))

@@ -1,4 +1,4 @@
-"""One logger for people: plain lines on standard error, and a banner for what nobody may miss."""
+"""The package's logger: plain lines on standard error, and a framed banner for what nobody may overlook."""
 
 import logging
 
@@ -6,19 +6,19 @@ from rich.logging import RichHandler
 from rich.panel import Panel
 from rich.text import Text
 
-from realwaste.core.terminal import SafeConsole, escaped_lines
+from realwaste.core.terminal import SafeConsole, escape_lines
 
 _terminal = SafeConsole(stderr=True)
-# DVC and log files have no width; without one Rich would cut every line at 80.
+# DVC and log files have no width; Rich would then wrap every line at 80 characters.
 console = _terminal if _terminal.is_terminal else SafeConsole(stderr=True, width=160)
 logger = logging.getLogger("realwaste")
 
 
 class _SafeFormatter(logging.Formatter):
-    """Before Rich, which drops some of the control characters without a trace."""
+    """Escapes control characters before Rich, which silently drops some of them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return escaped_lines(super().format(record))
+        return escape_lines(super().format(record))
 
 
 def setup(level: int = logging.INFO) -> None:
@@ -31,11 +31,11 @@ def setup(level: int = logging.INFO) -> None:
 
 
 def is_quiet() -> bool:
-    """Whether progress bars, which are no log lines, should be left out too."""
+    """Whether the log level hides INFO lines; progress bars, which are not log lines, should then be hidden too."""
     return logger.level > logging.INFO
 
 
 def banner(title: str, *lines: str) -> None:
-    """A framed warning: what was used in place of what was asked for, why, and how to get the real thing."""
-    text = Text(escaped_lines("\n".join(lines)), no_wrap=False)
+    """Print a framed warning on standard error."""
+    text = Text(escape_lines("\n".join(lines)), no_wrap=False)
     console.print(Panel(text, title=f"[bold]{title}[/bold]", border_style="yellow", expand=False))

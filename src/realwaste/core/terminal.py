@@ -1,4 +1,4 @@
-"""Text from anywhere, such as names in a model file, made safe for a terminal: no character in it steers one."""
+"""Text of unknown origin, such as names in a model file, made safe to print on a terminal."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -6,32 +6,32 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-_JOINERS = "\u200c\u200d"  # not printable by Python's rule, and part of words and of emoji
+_JOINERS = "\u200c\u200d"  # not printable by Python's rule, but part of words and of emoji
 
 
-def escaped(text: str, keep: str = "") -> str:
-    """The text with control characters, and those that turn text around, written as Python writes them.
+def escape(text: str, keep: str = "") -> str:
+    """The text with control characters, and those that change its direction, written as Python escapes.
 
     Args:
-        keep: characters that stay as they are.
+        keep: characters that are not escaped.
     """
     if text.isprintable():
         return text
     return "".join(
-        one if one.isprintable() or one in _JOINERS or one in keep else one.encode("unicode_escape").decode()
-        for one in text
+        char if char.isprintable() or char in _JOINERS or char in keep else char.encode("unicode_escape").decode()
+        for char in text
     )
 
 
-def escaped_lines(text: str) -> str:
-    """Of a text of several lines: line ends, tabs and spaces of every kind stay."""
-    return escaped(text, keep="\n\t" + "".join({one for one in text if unicodedata.category(one) == "Zs"}))
+def escape_lines(text: str) -> str:
+    """Like `escape`, for text of several lines: line ends, tabs and all kinds of spaces stay."""
+    return escape(text, keep="\n\t" + "".join({char for char in text if unicodedata.category(char) == "Zs"}))
 
 
 class SafeConsole(Console):
-    """A console that escapes every text that it prints; its own colours and movements are no text."""
+    """A console that escapes all text that it prints, but not its own control codes for colours and cursor moves."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As of Console."""
+        """Overrides Console.render."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(escaped_lines(segment.text), segment.style)
+            yield segment if segment.control else Segment(escape_lines(segment.text), segment.style)

@@ -1,4 +1,4 @@
-"""A call that can be given up, though what it waits for, a resolver or a trickling server, cannot be interrupted."""
+"""Time limits for calls that cannot be interrupted, such as a DNS lookup or a read from a trickling server."""
 
 import threading
 from collections.abc import Callable
@@ -6,18 +6,18 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 
-def start(function: Callable[..., Any], *arguments: Any, **named: Any) -> Future[Any]:
-    """What `function` will return or raise, in a thread that keeps no process alive.
+def call_in_thread(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Future[Any]:
+    """Call `function` in a daemon thread and return a Future of its result or exception.
 
-    `cancel` gives it up: who waits goes on at once, the thread is left to itself, and a result that comes later is
-    closed, where it can be (an HTTP response).
+    After `Future.cancel` nobody waits for the thread any longer. A result that arrives later is closed if it has a
+    method `close`, as an HTTP response has.
     """
     future: Future[Any] = Future()
 
     def run() -> None:
         try:
-            result, error = function(*arguments, **named), None
-        except Exception as raised:  # handed to the one who waits
+            result, error = function(*arguments, **keywords), None
+        except Exception as raised:  # passed on to the caller through the future
             result, error = None, raised
         try:
             future.set_exception(error) if error else future.set_result(result)
@@ -28,9 +28,9 @@ def start(function: Callable[..., Any], *arguments: Any, **named: Any) -> Future
     return future
 
 
-def within(seconds: float, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """What `function` returns or raises; TimeoutError after `seconds`, as of `start` given up."""
-    future = start(function, *arguments, **named)
+def call_within(seconds: float, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """Return what `function` returns, or raise what it raises; raise TimeoutError after `seconds`."""
+    future = call_in_thread(function, *arguments, **keywords)
     try:
         return future.result(seconds)
     finally:

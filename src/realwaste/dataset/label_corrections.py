@@ -20,7 +20,7 @@ import pandas as pd
 import yaml
 
 from realwaste.core.errors import UserError
-from realwaste.core.files import locked, write_text
+from realwaste.core.files import exclusive_lock, write_text
 
 FILE = Path("relabel.yaml")
 KEEP, DROP = "keep", "drop"
@@ -98,7 +98,7 @@ def editing(path: Path = FILE) -> Iterator[dict[str, Decision]]:
     Raises:
         UserError: as of `load`; or another process holds the file's lock for seconds.
     """
-    with locked(path.resolve(), _WAIT_S, "Give the answer again; end the other `realwaste review` if it hangs."):
+    with exclusive_lock(path.resolve(), _WAIT_S, "Give the answer again; end the other `realwaste review` if it hangs."):
         lines = _read(path)
         decisions = {name: line.decision for name, line in lines.items()}
         yield decisions

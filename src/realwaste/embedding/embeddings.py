@@ -1,8 +1,8 @@
-"""Vectors of images, as a frozen backbone gave them, in a folder of .npy files.
+"""The vectors of images from a frozen backbone, as a folder of .npy files.
 
-NNNNN.vectors.npy has at most SHARD_BYTES, NNNNN.paths.npy the paths of the same rows, and index.json says how many rows
-and files there are. Which engine computed them does not show. Vectors of changed views of the images, to learn from
-alone, are in folders of their own below: view_0, view_1 ….
+NNNNN.vectors.npy has at most SHARD_BYTES, NNNNN.paths.npy the paths of the same rows, and index.json the number of rows
+and files. The files do not depend on the engine that computed them. The vectors of augmented views, which are used for
+training only, are in subfolders: view_0, view_1 ….
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from realwaste.core import machine
 from realwaste.core.errors import UserError
-from realwaste.core.files import is_stage_output, read_json, replacing, write_json
+from realwaste.core.files import atomic_replace, is_stage_output, read_json, write_json
 from realwaste.images.array_shards import Shards, mapped
 
 Vectors = NDArray[np.float32]
@@ -24,16 +24,16 @@ SHARD_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class Embeddings:
-    """vectors (n, width) float32, one a path; seconds that they took to compute, by all runs together."""
+    """vectors (n, width) float32, one per path; the seconds of computation, summed over resumed runs."""
 
     paths: NDArray[np.str_]
     vectors: Vectors | Shards
     seconds: float = 0.0
 
-    def of(self, paths: Sequence[str]) -> Vectors | Shards:
-        """The vectors of these paths, in this order; KeyError for a path that is not here.
+    def select(self, paths: Sequence[str]) -> Vectors | Shards:
+        """The vectors of these paths, in this order; KeyError for an unknown path.
 
-        In memory, but for vectors in several files that would take more than half of what is free there.
+        They are loaded into memory unless they are in several files and would take more than half of the free memory.
         """
         rows = pd.Series(range(len(self.paths)), index=self.paths).loc[list(paths)].to_numpy()
         if isinstance(self.vectors, Shards) and 4 * len(rows) * self.vectors.shape[1] > machine.free_memory() // 2:
@@ -42,11 +42,11 @@ class Embeddings:
 
 
 def save(folder: Path, embeddings: Embeddings) -> None:
-    """Whole, in place of what is there; a shard at a time."""
+    """Write a folder, and replace an existing one when it is complete."""
     count, width = embeddings.vectors.shape
     rows = max(1, SHARD_BYTES // (4 * width))
     starts = range(0, count, rows)
-    with replacing(folder, is_stage_output) as temporary:
+    with atomic_replace(folder, is_stage_output) as temporary:
         temporary.mkdir()
         for number, start in enumerate(starts):
             part = slice(start, start + rows)
@@ -56,24 +56,24 @@ def save(folder: Path, embeddings: Embeddings) -> None:
 
 
 def load(folder: Path) -> Embeddings:
-    """What `save` left, the vectors read when they are asked for.
+    """Open what `save` wrote; vectors are read when they are accessed.
 
     Raises:
-        UserError: files are missing, or rows are: not one path and one vector each.
+        UserError: files or rows are missing, or a path occurs twice.
     """
     try:
-        said = read_json(folder / "index.json")
-        numbers = range(said["shards"])
+        index = read_json(folder / "index.json")
+        numbers = range(index["shards"])
         paths = np.concatenate([mapped(_shard(folder, number, "paths")) for number in numbers])
         files = [_shard(folder, number, "vectors") for number in numbers]
         shapes = [mapped(file).shape for file in files]
     except (OSError, KeyError, ValueError) as error:
-        raise _not_whole(folder, str(error)) from error
+        raise _incomplete(folder, str(error)) from error
     counts, widths = [shape[0] for shape in shapes], {shape[1:] for shape in shapes}
-    if not len(paths) == sum(counts) == said["rows"] or widths != {(said["width"],)}:
-        raise _not_whole(folder, f"{len(paths)} paths and {sum(counts)} vectors of {said['rows']}")
+    if not len(paths) == sum(counts) == index["rows"] or widths != {(index["width"],)}:
+        raise _incomplete(folder, f"{len(paths)} paths and {sum(counts)} vectors of {said['rows']}")
     if not pd.Index(paths).is_unique:
-        raise _not_whole(folder, f"{pd.Index(paths).duplicated().sum()} paths that stand twice")
+        raise _incomplete(folder, f"{pd.Index(paths).duplicated().sum()} paths that occur twice")
     return Embeddings(paths, mapped(files[0]) if len(files) == 1 else Shards(files, counts))
 
 
@@ -82,13 +82,13 @@ def view_folder(folder: Path, number: int) -> Path:
 
 
 def load_views(folder: Path) -> list[Embeddings]:
-    """The vectors of each view below `folder`; none where the images alone were embedded."""
+    """The embeddings of each augmented view in `folder`; an empty list if there are none."""
     return [load(view_folder(folder, number)) for number in range(len(list(folder.glob("view_*"))))]
 
 
-def _shard(folder: Path, number: int, what: str) -> Path:
-    return folder / f"{number:05d}.{what}.npy"
+def _shard(folder: Path, number: int, kind: str) -> Path:
+    return folder / f"{number:05d}.{kind}.npy"
 
 
-def _not_whole(folder: Path, found: str) -> UserError:
-    return UserError(f"{folder} must hold one vector for each image.", "Run the stage that embeds them again.", found)
+def _incomplete(folder: Path, received: str) -> UserError:
+    return UserError(f"{folder} must hold one vector for each image.", "Run the embed stage again.", received)

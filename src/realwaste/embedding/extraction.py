@@ -1,4 +1,4 @@
-"""Embed many images: `local` with one model in this process, `ray` with one on every core of a cluster."""
+"""Embedder many images: `local` with one model in this process, `ray` with one on every core of a cluster."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -14,38 +14,40 @@ from realwaste.runtime import determinism, inference_engine, network_bytes
 from realwaste.runtime.inference_engine import Network
 
 
-class Embed(Protocol):
-    """Every engine gives the same vectors in the order of job.paths: to the bit where it computes on like machines."""
+class Embedder(Protocol):
+    """An engine. All give the vectors in the order of job.paths, and the same bits on the same kind of machine."""
 
-    def __call__(self, job: Job, *, kept: Path) -> Embeddings:
-        """Push every image through the model.
+    def __call__(self, job: Job, *, checkpoint_dir: Path) -> Embeddings:
+        """Compute the vector of every image.
 
         Args:
-            kept: a folder to leave finished vectors in, and to go on from if there are some. The vectors of the result
-                may lie there: save them before it goes.
+            checkpoint_dir: finished vectors are written there, and reused if the job was stopped. The result may
+                read vectors from it: save the result before deleting the folder.
         """
 
 
-def of(engine: str, model: keras.Model) -> Embed:
-    """The implementation by its name in `base.engine`, for a model that it prepares once.
+def create_embedder(engine: str, model: keras.Model) -> Embedder:
+    """The engine of a name in `base.engine`, for a model, which it compiles once.
 
     Args:
         model: RGB images, uint8 (n, image_size, image_size, 3), in; one float32 vector each out.
 
     Raises:
-        UserError: the engine's library is not installed.
+        UserError: Ray is not installed.
     """
     if engine == "ray":
         from realwaste.cluster import connection  # noqa: PLC0415 - an extra
         from realwaste.embedding import ray_extraction  # noqa: PLC0415
 
-        connection.require()
-        return partial(ray_extraction.embed, cache(partial(network_bytes.packed, model)))
-    return partial(_here, cache(partial(inference_engine.network, model)))
+        connection.require_ray()
+        return partial(ray_extraction.embed, cache(partial(network_bytes.serialize, model)))
+    return partial(_embed_locally, cache(partial(inference_engine.compile_network, model)))
 
 
-def _here(network: Callable[..., Network], job: Job, *, kept: Path) -> Embeddings:
-    # The seed has no effect: a frozen backbone draws no number.
+def _embed_locally(compile_network: Callable[..., Network], job: Job, *, checkpoint_dir: Path) -> Embeddings:
+    # The seed has no effect: a frozen backbone is not random.
     determinism.make_repeatable(0, deterministic=job.deterministic)
-    own = network(job.batch_size, policy=job.dtype_policy, engine=job.inference)
-    return local_extraction.embed(own, job.root, job.paths, image_size=job.image_size, kept=kept, view=job.view)
+    network = compile_network(job.batch_size, policy=job.dtype_policy, engine=job.inference)
+    return local_extraction.embed(
+        network, job.root, job.paths, image_size=job.image_size, checkpoint_dir=checkpoint_dir, view=job.view
+    )

@@ -1,4 +1,4 @@
-"""A frozen backbone gives an image the same vector in every epoch: computed once, kept, trained on in seconds.
+"""A frozen backbone gives an image the same vector in every epoch: computed once, checkpoint_dir, trained on in seconds.
 
 This is the loop of one process; realwaste.embedding.ray_extraction runs it on every core of a cluster.
 """
@@ -19,20 +19,19 @@ from realwaste.images.reader import Look, read_ahead
 from realwaste.runtime import array_file
 from realwaste.runtime.inference_engine import Network
 
-KEEP_EVERY = 16  # batches
+CHECKPOINT_EVERY = 16  # batches
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is embedded, and how.
+    """Which images to embed, and how.
 
     Attributes:
-        paths: of the images, below `root`.
-        dtype_policy: in which the backbone computes.
-        inference: what it is run by: openvino or tensorflow.
-        batch_size: images that go through it at once.
-        deterministic: as realwaste.runtime.determinism.make_repeatable has it.
-        view: what is embedded of each image; None for the whole of it, as it is.
+        paths: of the images, relative to `root`.
+        dtype_policy: of Keras, in which the backbone computes.
+        inference: the inference engine: openvino or tensorflow.
+        deterministic: see realwaste.runtime.determinism.make_repeatable.
+        view: the augmented view to embed of each image; None for the unchanged image.
     """
 
     root: Path
@@ -51,43 +50,45 @@ def embed(
     paths: Sequence[str],
     *,
     image_size: int,
-    kept: Path | None = None,
+    checkpoint_dir: Path | None = None,
     readers: int | None = None,
     view: Look | None = None,
 ) -> Embeddings:
-    """Push every image of root/<path> through `network` (uint8 RGB in, one vector out), decoding ahead of it.
+    """Compute the vector of every image root/<path>, while threads decode the next images.
 
     Args:
-        kept: a folder to leave vectors in every few batches, and to go on from if there are some.
-        readers: threads that decode; one a core without it.
-        view: as of Job.
+        network: uint8 RGB images in, one vector each out.
+        checkpoint_dir: vectors are written there every few batches, and reused if the job was stopped.
+        readers: threads that decode; one per core by default.
+        view: see Job.
     """
-    vectors, batch_size = np.empty((len(paths), *network.shape), np.float32), network.rows
-    done, seconds = _restore(vectors, kept)
-    start, began = done, time.perf_counter() - seconds
-    pictures = read_ahead([root / path for path in paths[done:]], image_size, batch_size, readers, view)
-    shown = math.ceil((len(paths) - done) / batch_size)
-    for pixels in track(pictures, "embedding", total=shown, console=console, disable=is_quiet()):
-        vectors[done : done + len(pixels)] = network(pixels)
-        done += len(pixels)
-        seconds = time.perf_counter() - began
-        if kept is not None and (done - start >= KEEP_EVERY * batch_size or done == len(paths)):
-            array_file.write(_part(kept, start), [vectors[start:done], np.array(seconds)])
-            start = done
+    vectors, batch_size = np.empty((len(paths), *network.shape), np.float32), network.batch_size
+    stop, seconds = _restore(vectors, checkpoint_dir)
+    start, start_time = stop, time.perf_counter() - seconds
+    image_batches = read_ahead([root / path for path in paths[stop:]], image_size, batch_size, readers, view)
+    total = math.ceil((len(paths) - stop) / batch_size)
+    for pixels in track(image_batches, "embedding", total=total, console=console, disable=is_quiet()):
+        vectors[stop : stop + len(pixels)] = network(pixels)
+        stop += len(pixels)
+        seconds = time.perf_counter() - start_time
+        if checkpoint_dir is not None and (stop - start >= CHECKPOINT_EVERY * batch_size or stop == len(paths)):
+            array_file.write(part_file(checkpoint_dir, start), [vectors[start:stop], np.array(seconds)])
+            start = stop
     if not np.isfinite(vectors).all():
         raise UserError("The backbone must give finite vectors.", "Check its weights file and its preprocessing.")
     return Embeddings(np.asarray(paths, dtype=np.str_), vectors, seconds)
 
 
-def _restore(vectors: Vectors, kept: Path | None) -> tuple[int, float]:
-    """Fill in the rows that a run before left in `kept`; how many from the start on, and the seconds they took."""
-    done, seconds = 0, 0.0
-    while kept is not None and (part := array_file.read(_part(kept, done))) is not None:
-        rows, spent = part
-        vectors[done : done + len(rows)] = rows
-        done, seconds = done + len(rows), float(spent)
-    return done, seconds
+def _restore(vectors: Vectors, checkpoint_dir: Path | None) -> tuple[int, float]:
+    """Fill in the first rows from `checkpoint_dir`; the number of rows, and the seconds that they took."""
+    count, seconds = 0, 0.0
+    while checkpoint_dir is not None and (part := array_file.read(part_file(checkpoint_dir, count))) is not None:
+        rows, seconds_so_far = part
+        vectors[count : count + len(rows)] = rows
+        count, seconds = count + len(rows), float(seconds_so_far)
+    return count, seconds
 
 
-def _part(kept: Path, start: int) -> Path:
-    return kept / f"rows_{start:09d}.npy"
+def part_file(checkpoint_dir: Path, start: int) -> Path:
+    """The checkpoint of consecutive rows from `start` on."""
+    return checkpoint_dir / f"rows_{start:09d}.npy"

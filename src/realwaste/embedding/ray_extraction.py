@@ -24,9 +24,9 @@ from realwaste.embedding import local_extraction
 from realwaste.embedding.embeddings import Embeddings
 from realwaste.embedding.local_extraction import Job
 from realwaste.images.array_shards import Shards
-from realwaste.runtime import array_file, library_versions, network_bytes
+from realwaste.runtime import array_file, determinism, network_bytes
 from realwaste.runtime.inference_engine import Network
-from realwaste.runtime.network_bytes import Portable
+from realwaste.runtime.network_bytes import NetworkBytes
 
 # Of a core: half of the cluster's nodes may be lost before an actor finds no place. Each computes with one thread.
 _CORES = 0.5
@@ -36,49 +36,49 @@ _PARTS_AN_ACTOR = 8
 
 @dataclass(frozen=True)
 class Work:
-    """What an actor needs: a Portable in Ray's store, and a job without its paths."""
+    """What an actor needs: a NetworkBytes in Ray's store, and a job without its paths."""
 
     network: Any
     job: Job
-    versions: dict[str, str] = field(default_factory=library_versions.versions)
+    versions: dict[str, str] = field(default_factory=determinism.library_versions)
 
 
-def embed(network: Callable[[str], Portable], job: Job, *, kept: Path) -> Embeddings:
-    """As realwaste.embedding.extraction.Embed, of a network packed for an engine.
+def embed(network: Callable[[str], NetworkBytes], job: Job, *, checkpoint_dir: Path) -> Embeddings:
+    """As realwaste.embedding.extraction.Embedder, of a network packed for an engine.
 
     job.root must be the same folder on every node: a shared file system.
 
     Raises:
         UserError: no cluster; a node that does not see it or has other libraries; nothing came for a long time.
     """
-    counts, seconds = _restore(kept)
+    counts, seconds = _restore(checkpoint_dir)
     paths = job.paths
     began = time.perf_counter() - seconds
     with connection.connected():
-        actors = connection.cpus()
+        actors = connection.count_cpus()
         parts = _parts(len(paths), counts, _part_rows(len(paths), job.batch_size, actors))
         if parts:
             import ray  # noqa: PLC0415 - an extra
 
             work = Work(ray.put(network(job.inference)), replace(job, root=job.root.absolute(), paths=()))
             results = _results(work, [(start, list(paths[start:stop])) for start, stop in parts], actors)
-            logger.info("%d parts of the images on %d cores of %d nodes", len(parts), actors, len(connection.cores()))
+            logger.info("%d parts of the images on %d cores of %d nodes", len(parts), actors, len(connection.cores_per_node()))
             seen: dict[str, int] = {}
             shown = track(
-                waiting.with_patience(results, "vectors"), "embedding", len(parts), console=console, disable=is_quiet()
+                waiting.with_timeout(results, "vectors"), "embedding", len(parts), console=console, disable=is_quiet()
             )
             for start, vectors, node in shown:
-                array_file.write(_file(kept, start), [vectors, np.array(time.perf_counter() - began)])
+                array_file.write(_file(checkpoint_dir, start), [vectors, np.array(time.perf_counter() - began)])
                 counts[start] = len(vectors)
                 seen[node] = seen.get(node, 0) + len(vectors)
             logger.info("images a node: %s", ", ".join(f"{node[:8]} {count}" for node, count in sorted(seen.items())))
     _require_all(counts, len(paths))
     starts = sorted(counts)
-    gathered = Shards([_file(kept, start) for start in starts], [counts[start] for start in starts], _rows)
-    return Embeddings(np.asarray(paths, dtype=np.str_), gathered, _restore(kept)[1])
+    gathered = Shards([_file(checkpoint_dir, start) for start in starts], [counts[start] for start in starts], _rows)
+    return Embeddings(np.asarray(paths, dtype=np.str_), gathered, _restore(checkpoint_dir)[1])
 
 
-class Embedder:
+class EmbeddingActor:
     """An actor. It loads the model with its first part, so that what goes wrong then is a result of that part."""
 
     def __init__(self, work: Work) -> None:
@@ -91,12 +91,12 @@ class Embedder:
         try:
             vectors = self._embedded(listed.split("\0"))
         except UserError as error:
-            refused = worker_environment.packed(error)
+            refused = worker_environment.error_to_text(error)
         return {
             "start": [start],
             "width": [vectors.shape[1]],
             "vectors": [vectors.tobytes()],
-            "node": [worker_environment.node()],
+            "node": [worker_environment.node_id()],
             "refused": [refused],
         }
 
@@ -113,9 +113,9 @@ class Embedder:
         import ray  # noqa: PLC0415 - an extra
 
         work, job = self._work, self._work.job
-        worker_environment.require_seen(job.root)
+        worker_environment.require_folders(job.root)
         worker_environment.match_sender(work.versions, seed=0, deterministic=job.deterministic, threads=1)
-        return network_bytes.opened(ray.get(work.network), job.batch_size, job.dtype_policy, threads=1)
+        return network_bytes.deserialize(ray.get(work.network), job.batch_size, job.dtype_policy, threads=1)
 
 
 def _results(
@@ -131,7 +131,7 @@ def _results(
     items = [{"start": start, "paths": "\0".join(own)} for start, own in parts]
     # An actor that was lost with its node is started again elsewhere, and gets the parts that it had: Ray's default.
     computed = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        Embedder,
+        EmbeddingActor,
         fn_constructor_args=(work,),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=actors),
@@ -139,7 +139,7 @@ def _results(
     )
     for row in computed.iter_rows():
         if row["refused"]:
-            raise worker_environment.unpacked(row["refused"])
+            raise worker_environment.error_from_text(row["refused"])
         vectors = np.frombuffer(row["vectors"], np.float32).reshape(-1, row["width"])
         yield row["start"], vectors, row["node"]
 
@@ -159,10 +159,10 @@ def _parts(count: int, done: dict[int, int], rows: int) -> list[tuple[int, int]]
     return parts
 
 
-def _restore(kept: Path) -> tuple[dict[int, int], float]:
-    """The parts that lie whole in `kept`, (first row: rows), and the seconds of the runs that left them."""
+def _restore(checkpoint_dir: Path) -> tuple[dict[int, int], float]:
+    """The parts that lie whole in `checkpoint_dir`, (first row: rows), and the seconds of the runs that left them."""
     counts, seconds = {}, 0.0
-    for file in sorted(kept.glob("rows_*.npy")):
+    for file in sorted(checkpoint_dir.glob("rows_*.npy")):
         if (part := array_file.read(file)) is not None:
             counts[int(file.stem.removeprefix("rows_"))] = len(part[0])
             seconds = max(seconds, float(part[1]))
@@ -179,8 +179,8 @@ def _require_all(counts: dict[int, int], expected: int) -> None:
         raise RuntimeError(f"Ray delivered rows {sorted(counts.items())}, which are not {expected} in a row")
 
 
-def _file(kept: Path, start: int) -> Path:
-    return kept / f"rows_{start:09d}.npy"
+def _file(checkpoint_dir: Path, start: int) -> Path:
+    return checkpoint_dir / f"rows_{start:09d}.npy"
 
 
 def _rows(file: Path) -> NDArray[np.float32]:

@@ -1,30 +1,38 @@
 """A classifier as a table of its layers or blocks: shapes, parameters, multiply-adds (report, fig. 7 and 8, 1.6, 1.7).
 
-A backbone's hundreds of layers are told in the blocks of its paper where its layers' names show them: DenseNet121's
-dense blocks and transitions (Huang et al., 2017), InceptionResNetV2's stem, A, B, C and reductions (Szegedy et al.,
-2017). Any other is told by the size of its feature maps.
+The hundreds of layers of a backbone are grouped. DenseNet121 and InceptionResNetV2 are recognised by the names of their
+layers and get the blocks of their papers (Huang et al., 2017; Szegedy et al., 2017). The layers of any other backbone
+are grouped by the size of their feature maps.
 """
 
 import re
+import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import log2, prod
 from operator import itemgetter
+from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 from keras import layers
 
+from realwaste.images.reader import read
 from realwaste.models import test_time_augmentation
+from realwaste.models.session import Session
 from realwaste.runtime.fused_layers import HEAD
 
 COLUMNS = ["block", "units", "layers", "trained_layers", "output", "parameters", "trained_parameters", "multiply_adds"]
 _COSTS = ["layers", "trained_layers", "multiply_adds"]
 POOLING = "Global average pooling"
 
-# For each block, in order: what the names of its layers begin with, its units' numbers in parentheses. Layers without a
-# name of their own (conv2d_7) belong to the block of the next one that has one: where branches meet.
+# For each block, in order: a pattern for the start of its layers' names, with the unit's number in parentheses, and the
+# block's name. A layer with an automatic name (conv2d_7) belongs to the block of the next layer that matches, which is
+# where branches meet.
 _DENSENET = (
     (r"conv1|pool1", "Stem"),
     (r"conv2_block(\d+)", "Dense block 1"),
@@ -46,12 +54,12 @@ _INCEPTION_RESNET_V2 = (
     (r"block8_(\d+)", "Inception-ResNet-C"),
     (r"conv_7b", "Last convolution"),
 )
-Plan = Sequence[tuple[str, str]]
+BlockPatterns = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Layers that are told as one; `units` of a kind, one after the other."""
+class _Block:
+    """Layers that make one row of the table; `units` is how many repetitions of one structure they contain."""
 
     name: str
     layers: Sequence[keras.Layer]
@@ -59,31 +67,34 @@ class _Part:
 
 
 def layer_table(classifier: keras.Model) -> pd.DataFrame:
-    """COLUMNS, a row for each layer of the CNN, or for each block of a backbone and each layer of the head.
+    """A row for each layer of the CNN, or for each block of a backbone and each layer of its head.
 
-    `output` is the shape of the last layer without the batch; multiply-adds are those of one picture, in convolutions
-    and dense layers, at the size that the classifier takes. What scales or changes the input is left out.
+    Preprocessing and augmentation layers are left out.
+
+    Returns:
+        COLUMNS. `output` is the output shape of the row's last layer, without the batch axis. `multiply_adds` counts
+        those of convolutions and dense layers for one image of the classifier's input size.
     """
-    one_view = test_time_augmentation.single(classifier)
-    parts = {layer.name: layer for layer in one_view.layers}
-    if HEAD in parts:
-        backbone = _sized(parts["backbone"], one_view.input_shape[1:])
-        told = [
+    one_view = test_time_augmentation.single_view_model(classifier)
+    layers_by_name = {layer.name: layer for layer in one_view.layers}
+    if HEAD in layers_by_name:
+        backbone = _with_fixed_size(layers_by_name["backbone"], one_view.input_shape[1:])
+        blocks = [
             *group_into_blocks(list(leaf_layers(backbone))),
-            *(_Part(_kind(layer), [layer]) for layer in parts[HEAD].layers),
+            *(_Block(_type_name(layer), [layer]) for layer in layers_by_name[HEAD].layers),
         ]
     else:
-        told = [_Part(_kind(layer), [layer]) for layer in leaf_layers(one_view) if not _changes_input(layer)]
-    return pd.DataFrame([_row(part) for part in told], columns=COLUMNS)
+        blocks = [_Block(_type_name(layer), [layer]) for layer in leaf_layers(one_view) if not _is_preprocessing(layer)]
+    return pd.DataFrame([_block_row(block) for block in blocks], columns=COLUMNS)
 
 
-def total_costs(told: pd.DataFrame) -> dict[str, int]:
-    """layers, trained_layers and multiply_adds of a classifier, from its table."""
-    return {name: int(told[name].sum()) for name in _COSTS}
+def total_costs(table: pd.DataFrame) -> dict[str, int]:
+    """The sums of layers, trained_layers and multiply_adds over a `layer_table`."""
+    return {name: int(table[name].sum()) for name in _COSTS}
 
 
 def leaf_layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers of a model and of those nested in it, each after what it is fed by; inputs left out."""
+    """The layers of a model and of its nested models, without input layers, each after the layers that feed it."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from leaf_layers(layer)
@@ -92,64 +103,67 @@ def leaf_layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 
 def count_multiply_adds(layer: keras.Layer) -> int:
-    """Of one picture: each number in a kernel as often as there are places where it is applied; 0 without a kernel."""
+    """Multiply-adds for one image: kernel weights times the positions they are applied at; 0 without a kernel."""
     names = ("kernel", "depthwise_kernel", "pointwise_kernel")  # the last two of separable convolutions
     count = sum(prod(getattr(layer, name).shape) for name in names if hasattr(layer, name))
     transposed = isinstance(layer, layers.Conv1DTranspose | layers.Conv2DTranspose | layers.Conv3DTranspose)
-    shape = tuple(layer.input.shape) if transposed else _shape(layer)
+    shape = tuple(layer.input.shape) if transposed else _output_shape(layer)
     return count * prod(shape[1:-1]) if count else 0
 
 
-def group_into_blocks(found: Sequence[keras.Layer]) -> list[_Part]:
-    """A backbone's layers in the order of `leaf_layers`, in blocks: by their names where these are known, else by size."""
+def group_into_blocks(backbone_layers: Sequence[keras.Layer]) -> list[_Block]:
+    """Groups a backbone's layers, in the order of `leaf_layers`: by known layer names, else by feature-map size."""
     for plan in (_DENSENET, _INCEPTION_RESNET_V2):
-        if all(any(re.match(pattern, layer.name) for layer in found) for pattern, _ in plan):
-            return _by_names(found, plan)
-    return _by_size(found)
+        if all(any(re.match(pattern, layer.name) for layer in backbone_layers) for pattern, _ in plan):
+            return _group_by_name(backbone_layers, plan)
+    return _group_by_map_size(backbone_layers)
 
 
-def _by_names(found: Sequence[keras.Layer], plan: Plan) -> list[_Part]:
-    gathered: list[list[keras.Layer]] = [[] for _ in plan]
+def _group_by_name(backbone_layers: Sequence[keras.Layer], plan: BlockPatterns) -> list[_Block]:
+    members: list[list[keras.Layer]] = [[] for _ in plan]
     units: list[set[str]] = [set() for _ in plan]
-    place, waiting = 0, list[keras.Layer]()
-    for layer in found:
-        waiting.append(layer)
-        for own in range(place, len(plan)):  # never back: reductions have a max_pooling2d too
-            if named := re.match(plan[own][0], layer.name):
-                place = own
-                units[own] |= set(named.groups())
-                gathered[own] += waiting
-                waiting = []
+    current, unassigned = 0, list[keras.Layer]()
+    for layer in backbone_layers:
+        unassigned.append(layer)
+        for index in range(current, len(plan)):  # never an earlier block: reductions have a max_pooling2d too
+            if match := re.match(plan[index][0], layer.name):
+                current = index
+                units[index] |= set(match.groups())
+                members[index] += unassigned
+                unassigned = []
                 break
-    parts = [_Part(plan[own][1], layers, len(units[own]) or 1) for own, layers in enumerate(gathered)]
-    return [*parts, *([_Part(POOLING, waiting)] if waiting else [])]
+    blocks = [_Block(plan[index][1], layers, len(units[index]) or 1) for index, layers in enumerate(members)]
+    return [*blocks, *([_Block(POOLING, unassigned)] if unassigned else [])]
 
 
-def _by_size(found: Sequence[keras.Layer]) -> list[_Part]:
-    """From each halving of the maps' sides to the next; small maps between larger ones, as of squeezing, stay in.
+def _group_by_map_size(backbone_layers: Sequence[keras.Layer]) -> list[_Block]:
+    """A block for each halving of the feature maps' side; small maps between larger ones (squeeze-excite) start none.
 
-    Each part is named by its first layer with a kernel. What only scales the input goes with the first one.
+    Each block is named after its first layer with a kernel. Layers before the first kernel belong to the first block.
     """
-    vectors = next((n for n, layer in enumerate(reversed(found)) if len(_shape(layer)) > 2), len(found))
-    maps, pooled = found[: len(found) - vectors], found[len(found) - vectors :]
-    places = [0 if isinstance(layer, layers.ZeroPadding2D) else prod(_shape(layer)[1:-1]) for layer in maps]
-    halved = [round(log2(max(places) / max(1, *places[start:])) / 2) for start in range(len(places))]
-    runs = [[layer for _, layer in run] for _, run in groupby(zip(halved, maps, strict=True), key=itemgetter(0))]
+    with_map = [index for index, layer in enumerate(backbone_layers) if len(_output_shape(layer)) > 2]
+    count = with_map[-1] + 1 if with_map else 0
+    map_layers, vector_layers = backbone_layers[:count], backbone_layers[count:]
+    positions = [
+        0 if isinstance(layer, layers.ZeroPadding2D) else prod(_output_shape(layer)[1:-1]) for layer in map_layers
+    ]
+    halved = [round(log2(max(positions) / max(1, *positions[start:])) / 2) for start in range(len(positions))]
+    runs = [[layer for _, layer in run] for _, run in groupby(zip(halved, map_layers, strict=True), key=itemgetter(0))]
     if len(runs) > 1 and not any(map(count_multiply_adds, runs[0])):
         runs[:2] = [runs[0] + runs[1]]
-    parts = [_Part(f"From {next(filter(count_multiply_adds, run), run[0]).name}", run) for run in runs]
-    return [*parts, *([_Part(POOLING, pooled)] if pooled else [])]
+    blocks = [_Block(f"From {next(filter(count_multiply_adds, run), run[0]).name}", run) for run in runs]
+    return [*blocks, *([_Block(POOLING, vector_layers)] if vector_layers else [])]
 
 
-def _sized(model: keras.Model, image: tuple[int, int, int]) -> keras.Model:
-    """`model` with no size left open: a feature extractor from a file may take pictures of every size."""
-    if all(None not in _shape(layer)[1:] for layer in leaf_layers(model)):
+def _with_fixed_size(model: keras.Model, image: tuple[int, int, int]) -> keras.Model:
+    """`model` with fixed shapes at this image size: a feature extractor from a file may accept any size."""
+    if all(None not in _output_shape(layer)[1:] for layer in leaf_layers(model)):
         return model
-    nested = [_sized_copy(layer, image) if isinstance(layer, keras.Model) else layer for layer in model.layers]
+    nested = [_clone_with_input(layer, image) if isinstance(layer, keras.Model) else layer for layer in model.layers]
     return keras.Sequential([keras.Input(image), *(layer for layer in nested if not _is_input(layer))])
 
 
-def _sized_copy(model: keras.Model, image: tuple[int, int, int]) -> keras.Model:
+def _clone_with_input(model: keras.Model, image: tuple[int, int, int]) -> keras.Model:
     return keras.models.clone_model(model, input_tensors=keras.Input(image))
 
 
@@ -157,27 +171,49 @@ def _is_input(layer: keras.Layer) -> bool:
     return isinstance(layer, layers.InputLayer)
 
 
-def _changes_input(layer: keras.Layer) -> bool:
+def _is_preprocessing(layer: keras.Layer) -> bool:
     return isinstance(layer, layers.Rescaling) or type(layer).__name__.startswith("Random")
 
 
-def _kind(layer: keras.Layer) -> str:
+def _type_name(layer: keras.Layer) -> str:
     return type(layer).__name__
 
 
-def _shape(layer: keras.Layer) -> tuple[int, ...]:
-    """Of the first output, the batch included."""
+def _output_shape(layer: keras.Layer) -> tuple[int, ...]:
+    """The shape of the layer's first output, including the batch axis."""
     return tuple(keras.tree.flatten(layer.output)[0].shape)
 
 
-def _row(part: _Part) -> tuple[str, int, int, int, str, int, int, int]:
+def _block_row(block: _Block) -> tuple[str, int, int, int, str, int, int, int]:
     return (
-        part.name,
-        part.units,
-        len(part.layers),
-        sum(bool(layer.trainable_weights) for layer in part.layers),
-        " × ".join(map(str, _shape(part.layers[-1])[1:])),
-        sum(layer.count_params() for layer in part.layers),
-        sum(prod(weight.shape) for layer in part.layers for weight in layer.trainable_weights),
-        sum(map(count_multiply_adds, part.layers)),
+        block.name,
+        block.units,
+        len(block.layers),
+        sum(bool(layer.trainable_weights) for layer in block.layers),
+        " × ".join(map(str, _output_shape(block.layers[-1])[1:])),
+        sum(layer.count_params() for layer in block.layers),
+        sum(prod(weight.shape) for layer in block.layers for weight in layer.trainable_weights),
+        sum(map(count_multiply_adds, block.layers)),
     )
+
+
+def measure_cost(model: keras.Model, session: Session, file: Path, image: Path, *, repeats: int) -> dict[str, Any]:
+    """The resource rows of the report's Table 1: parameters, file size and latency of a saved model.
+
+    Args:
+        session: predicts one image at a time.
+        file: the saved model.
+        image: an image file; `latency_ms` is the median time from this file to its class.
+    """
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        session(read(image, session.facts.image_size)[np.newaxis])
+        seconds.append(time.perf_counter() - start)
+    return {
+        "parameters": model.count_params(),
+        "trainable_parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        "file_mb": round(file.stat().st_size / 1e6, 2),
+        # The first call may build a graph.
+        "latency_ms": round(statistics.median(seconds[1:]) * 1000, 2),
+    }

@@ -1,4 +1,4 @@
-"""Confidence intervals by drawing the test images again (Efron, 1987)."""
+"""Confidence intervals by the bias-corrected and accelerated (BCa) bootstrap (Efron, 1987)."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,8 @@ from scipy.sparse import csr_array
 from scipy.special import ndtr, ndtri, stdtrit
 
 Totals = NDArray[np.floating]
-_AT_ONCE = 2**22  # numbers that are drawn at a time
-_FAR = (
+_MAX_NUMBERS = 2**22  # drawn at a time
+_MAX_BIAS_SHARE = (
     0.8  # share of the resamples on one side of the estimate, from which on BCa's correction of the bias is too large
 )
 
@@ -22,63 +22,66 @@ def bca_interval(
     expanded: bool = False,
     resamples: int = 10_000,
 ) -> tuple[float, float]:
-    """The 95 % interval of a statistic, by the bias-corrected and accelerated bootstrap (BCa).
+    """The 95 % interval of a statistic by the BCa bootstrap.
 
     Args:
-        units: (n, m), what each unit that is drawn adds to the totals, a row an image or a group of images. Not all
-            alike: then there is nothing to be drawn.
-        statistic: of totals (…, m), the values (…); limits: the least and the greatest that it can be.
-        expanded: Student's t with n - 1 degrees of freedom in place of the normal distribution, and sqrt(n / (n - 1)):
-            the bootstrap's intervals are too narrow by that (Hesterberg, 2015, section 3.3), which shows where
-            units are few.
+        units: (n, m), what each resampled unit (an image or a group of images) adds to the totals. The rows must not
+            all be equal: then no resample differs from the sample.
+        statistic: computes values (…) from totals (…, m).
+        limits: the smallest and the largest possible value of the statistic.
+        expanded: use Student's t with n - 1 degrees of freedom instead of the normal distribution, and the factor
+            sqrt(n / (n - 1)). Bootstrap intervals are too narrow by that much (Hesterberg, 2015, section 3.3), which
+            matters for few units.
     """
-    kinds, times = np.unique(units, axis=0, return_counts=True)
+    distinct, counts = np.unique(units, axis=0, return_counts=True)
     return bca_interval_of_counts(
-        kinds.astype(float), times, statistic, limits=limits, expanded=expanded, resamples=resamples
+        distinct.astype(float), counts, statistic, limits=limits, expanded=expanded, resamples=resamples
     )
 
 
 def bca_interval_of_counts(
-    kinds: Totals | csr_array,
-    times: NDArray[np.integer],
+    rows: Totals | csr_array,
+    counts: NDArray[np.integer],
     statistic: Callable[[Totals], Totals],
     *,
     limits: tuple[float, float] = (0.0, 1.0),
     expanded: bool = False,
     resamples: int = 10_000,
 ) -> tuple[float, float]:
-    """`bca_interval` of units that are counted: `times` (k,), how many units are as each row of `kinds` (k, m).
+    """`bca_interval` of units that are given as distinct rows (k, m) and how many units equal each row, counts (k,).
 
-    Memory grows with the entries of `kinds` that are not 0. The interval contains the statistic of the units. Where the
-    resamples are biased by about their spread or more, it is the percentile interval, moved by their mean bias.
+    Memory grows with the non-zero entries of `rows`. The interval contains the statistic of the sample. If the bias of
+    the resamples is about their spread or larger, the result is the percentile interval shifted by their mean bias.
     """
     # By hand: scipy.stats.bootstrap draws indices, and for its jackknife n - 1 of them n times: 5 s at 20,000 images.
-    count, totals, chance = int(times.sum()), times @ kinds, np.random.default_rng(0)
-    measured, at_once = float(statistic(totals)), max(1, _AT_ONCE // max(kinds.shape))
+    unit_count, totals, chance = int(counts.sum()), counts @ rows, np.random.default_rng(0)
+    estimate, batch_size = float(statistic(totals)), max(1, _MAX_NUMBERS // max(rows.shape))
     resampled = np.concatenate(
         [
-            statistic(chance.multinomial(count, times / count, min(at_once, resamples - start)) @ kinds)
-            for start in range(0, resamples, at_once)
+            statistic(chance.multinomial(unit_count, counts / unit_count, min(batch_size, resamples - start)) @ rows)
+            for start in range(0, resamples, batch_size)
         ]
     )
-    # Ties, which are many on a small set, count half; with no resample on one side the correction would be infinite.
-    below = np.mean([resampled < measured - 1e-12, resampled < measured + 1e-12])
-    bias = ndtri(np.clip(below, 1 / resamples, 1 - 1 / resamples))
-    ends = np.array([0.025, 0.975])
-    normal = bias + (stdtrit(count - 1, ends) * np.sqrt(count / (count - 1)) if expanded else ndtri(ends))
-    parts = (kinds[start : start + at_once] for start in range(0, kinds.shape[0], at_once))
-    left_out = [statistic(totals - (part if isinstance(part, np.ndarray) else part.toarray())) for part in parts]
-    skewed = _acceleration(np.concatenate(left_out), times)
-    # Never below 0: beyond that point an end would come back from the other side.
+    # Ties, which are frequent on small sets, count half. The clip avoids an infinite correction.
+    share_below = np.mean([resampled < estimate - 1e-12, resampled < estimate + 1e-12])
+    bias = ndtri(np.clip(share_below, 1 / resamples, 1 - 1 / resamples))
+    quantiles = np.array([0.025, 0.975])
+    normal = bias + (
+        stdtrit(unit_count - 1, quantiles) * np.sqrt(unit_count / (unit_count - 1)) if expanded else ndtri(quantiles)
+    )
+    batches = (rows[start : start + batch_size] for start in range(0, rows.shape[0], batch_size))
+    jackknife = [statistic(totals - (part if isinstance(part, np.ndarray) else part.toarray())) for part in batches]
+    skewed = _acceleration(np.concatenate(jackknife), counts)
+    # A denominator below 0 would move an end to the other side of the estimate.
     corrected = bias + normal / np.maximum(1 - skewed * normal, 1e-12)
     low, high = np.quantile(resampled, ndtr(corrected))
-    if abs(bias) > ndtri(_FAR):
-        low, high = np.clip(np.quantile(resampled, ndtr(normal - bias)) + measured - resampled.mean(), *limits)
-    return min(float(low), measured), max(float(high), measured)
+    if abs(bias) > ndtri(_MAX_BIAS_SHARE):
+        low, high = np.clip(np.quantile(resampled, ndtr(normal - bias)) + estimate - resampled.mean(), *limits)
+    return min(float(low), estimate), max(float(high), estimate)
 
 
-def _acceleration(left_out: Totals, times: NDArray[np.integer]) -> float:
-    """A sixth of the skewness of the statistic's changes as single units are left out."""
-    change = np.average(left_out, weights=times) - left_out
-    spread = float((times * change**2).sum())
-    return float((times * change**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+def _acceleration(jackknife: Totals, counts: NDArray[np.integer]) -> float:
+    """BCa's acceleration: a sixth of the skewness of the jackknife values; counts (k,) weight them."""
+    change = np.average(jackknife, weights=counts) - jackknife
+    spread = float((counts * change**2).sum())
+    return float((counts * change**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Calibration: whether a model's probabilities mean what they say (Guo et al., 2017)."""
+"""Calibration: whether a model's confidence equals its accuracy (Guo et al., 2017)."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ BINS = 15
 def compute_metrics(
     labels: Labels, raw: Probabilities, calibrated: Probabilities, temperature: float
 ) -> dict[str, float]:
-    """For metrics/evaluate.json: calibration error and loss, before and after."""
+    """For metrics/evaluate.json: the calibration error before and after temperature scaling, and the loss after it."""
     return {
         "temperature": temperature,
         "ece": expected_calibration_error(labels, raw),
@@ -21,16 +21,16 @@ def compute_metrics(
 
 
 def reliability_table(labels: Labels, probabilities: Probabilities, bins: int = BINS) -> pd.DataFrame:
-    """bin, images, confidence (mean probability of the answers), accuracy: a row a bin that has images."""
-    sure = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    number = np.clip(np.ceil(sure * bins).astype(int), 1, bins)
-    rows = pd.DataFrame({"bin": number, "confidence": sure, "accuracy": right.astype(float)}).groupby("bin")
+    """A row for each confidence bin that has images: bin, images, confidence (mean top probability), accuracy."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    number = np.clip(np.ceil(confidence * bins).astype(int), 1, bins)
+    rows = pd.DataFrame({"bin": number, "confidence": confidence, "accuracy": correct.astype(float)}).groupby("bin")
     return rows.mean().assign(images=rows.size()).reset_index()[["bin", "images", "confidence", "accuracy"]]
 
 
 def expected_calibration_error(labels: Labels, probabilities: Probabilities, bins: int = BINS) -> float:
-    """Expected calibration error: the mean gap between confidence and accuracy, bins weighted by their images."""
-    table = reliability_table(labels, probabilities, bins)
-    gaps = (table["confidence"] - table["accuracy"]).abs() * table["images"]
-    return float(gaps.sum() / table["images"].sum())
+    """ECE: the mean absolute gap between confidence and accuracy over the bins, weighted by their images."""
+    bin_table = reliability_table(labels, probabilities, bins)
+    gaps = (bin_table["confidence"] - bin_table["accuracy"]).abs() * bin_table["images"]
+    return float(gaps.sum() / bin_table["images"].sum())

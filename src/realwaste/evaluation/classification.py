@@ -1,4 +1,4 @@
-"""The test figures of one model: the report's classification report and what stands above it (section 1.12)."""
+"""Test metrics of one model: accuracy, loss, macro F1 and the report's classification report (section 1.12)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,8 @@ from realwaste.models.probabilities import Labels, Probabilities, log_loss
 
 
 def score_classes(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall, f1 and support a class; a class never predicted has precision 0."""
-    found = classification_report(
+    """Precision, recall, f1 and support of each class; a class that is never predicted has precision 0."""
+    scikit_report = classification_report(
         labels,
         probabilities.argmax(axis=1),
         labels=range(len(classes)),
@@ -24,42 +24,43 @@ def score_classes(labels: Labels, probabilities: Probabilities, classes: Sequenc
     )
     return {
         name: {
-            "precision": float(found[name]["precision"]),
-            "recall": float(found[name]["recall"]),
-            "f1": float(found[name]["f1-score"]),
-            "support": int(found[name]["support"]),
+            "precision": float(scikit_report[name]["precision"]),
+            "recall": float(scikit_report[name]["recall"]),
+            "f1": float(scikit_report[name]["f1-score"]),
+            "support": int(scikit_report[name]["support"]),
         }
         for name in classes
     }
 
 
-def summarize_repeats(labels: Labels, answers: Sequence[Probabilities], diverged: int = 0) -> dict[str, Any]:
-    """Mean and standard deviation (n - 1) of the test figures of repeated trainings; nothing of none.
+def summarize_repeats(labels: Labels, predictions: Sequence[Probabilities], diverged: int = 0) -> dict[str, Any]:
+    """Mean and standard deviation (n - 1) of the test metrics of repeated trainings; empty without repeats.
 
     Args:
-        answers: numbers, as predictions.defined gives them; `diverged` of them were none before.
+        predictions: (n, classes) for each repeat, without NaN (models.probabilities.defined).
+        diverged: how many of the repeats had NaN before.
     """
-    if not answers:
+    if not predictions:
         return {}
-    measured = {
-        "test_accuracy": [accuracy(labels, one) for one in answers],
-        "test_loss": [log_loss(labels, one) for one in answers],
+    values_by_metric = {
+        "test_accuracy": [accuracy(labels, probabilities) for probabilities in predictions],
+        "test_loss": [log_loss(labels, probabilities) for probabilities in predictions],
     }
     spread = {
         f"{key}_{name}": float(value)
-        for key, values in measured.items()
+        for key, values in values_by_metric.items()
         for name, value in (("mean", np.mean(values)), ("std", np.std(values, ddof=1) if len(values) > 1 else 0.0))
     }
-    return {"repeats": {"runs": len(answers), "diverged": diverged} | spread}
+    return {"repeats": {"runs": len(predictions), "diverged": diverged} | spread}
 
 
 def compute_test_metrics(
     labels: Labels, probabilities: Probabilities, classes: Sequence[str], groups: Groups
 ) -> dict[str, Any]:
-    """The test figures of one model, for metrics/evaluate.json.
+    """The test metrics of one model, for metrics/evaluate.json.
 
     Args:
-        groups: (n,), a number that photographs of one object share.
+        groups: (n,), the near-duplicate group of each image.
     """
     per_class = score_classes(labels, probabilities, classes)
     macro_f1 = float(np.mean([scores["f1"] for scores in per_class.values()]))

@@ -1,8 +1,8 @@
-"""Intervals and a test for photographs that are not independent: those of one object are drawn, or none of them.
+"""Intervals and a paired test for photographs that are not independent, with near-duplicate groups as the units.
 
-Twelve photographs of one bottle say little more of a model than one. Here a group of photographs is the unit: the
-intervals are those of a cluster bootstrap, the test is a permutation test over groups (Good, 2005). With an image a
-group the test is McNemar's.
+Twelve photographs of one bottle say little more about a model than one does. Therefore whole groups of photographs are
+resampled: the intervals come from a cluster bootstrap, and the test is a permutation test over groups (Good, 2005). If
+each group has one image, the test is McNemar's.
 """
 
 import numpy as np
@@ -16,80 +16,83 @@ Groups = NDArray[np.integer]
 Correct = NDArray[np.bool_]
 
 
-def accuracy_interval(right: Correct, groups: Groups, *, resamples: int = 10_000) -> tuple[float, float]:
+def accuracy_interval(correct: Correct, groups: Groups, *, resamples: int = 10_000) -> tuple[float, float]:
     """The 95 % interval of the accuracy.
 
-    Where all answers are right, or all are wrong, nothing shows how alike those of a group are: then each group counts
-    as one image (Wilson 1927).
+    If all predictions are correct, or all are wrong, the correlation within groups cannot be estimated. Then each group
+    counts as one image (Wilson 1927).
 
     Args:
-        right: (n,), whether each image was answered rightly; groups: (n,), a number that those of one group share.
+        correct: (n,), whether the prediction for each image is correct.
+        groups: (n,), the near-duplicate group of each image.
     """
-    if _all_alike(right):
-        return scores.wilson_interval(float(right[0]), len(np.unique(groups)))
-    units = _sums(np.stack([right, np.ones_like(right)], axis=1), groups)
+    if _all_equal(correct):
+        return scores.wilson_interval(float(correct[0]), len(np.unique(groups)))
+    units = _sum_by_group(np.stack([correct, np.ones_like(correct)], axis=1), groups)
     return bootstrap.bca_interval(units, _ratio, expanded=True, resamples=resamples) if len(units) > 1 else (0.0, 1.0)
 
 
 def macro_f1_interval(
     labels: Labels, probabilities: Probabilities, groups: Groups, *, resamples: int = 10_000
 ) -> tuple[float, float]:
-    """The 95 % interval of the macro F1; where all answers are right, or all are wrong, that of the accuracy."""
-    answers = probabilities.argmax(axis=1)
-    right = answers == labels
-    if _all_alike(right) or len(np.unique(groups)) == 1:
-        low, high = accuracy_interval(right, groups)
-        measured = float(scores.macro_f1(scores.confusion_matrix(labels, probabilities)))
-        return min(low, measured), max(high, measured)
+    """The 95 % interval of the macro F1; that of the accuracy if all predictions are correct, or all are wrong."""
+    predicted = probabilities.argmax(axis=1)
+    correct = predicted == labels
+    if _all_equal(correct) or len(np.unique(groups)) == 1:
+        low, high = accuracy_interval(correct, groups)
+        estimate = float(scores.macro_f1(scores.confusion_matrix(labels, probabilities)))
+        return min(low, estimate), max(high, estimate)
     return resampled_f1.macro_f1_interval(
-        labels, answers, groups, probabilities.shape[1], expanded=True, resamples=resamples
+        labels, predicted, groups, probabilities.shape[1], expanded=True, resamples=resamples
     )
 
 
 def difference_interval(
-    first_right: Correct, second_right: Correct, groups: Groups, *, resamples: int = 10_000
+    first_correct: Correct, second_correct: Correct, groups: Groups, *, resamples: int = 10_000
 ) -> tuple[float, float]:
     """The 95 % interval of the difference of two accuracies on the same images."""
-    change = first_right.astype(np.int64) - second_right
-    units = _sums(np.stack([change, np.ones_like(change)], axis=1), groups)
+    change = first_correct.astype(np.int64) - second_correct
+    units = _sum_by_group(np.stack([change, np.ones_like(change)], axis=1), groups)
     if len(units) == 1:
         return -1.0, 1.0
-    if _all_alike(change):  # nothing is drawn where all units are alike
+    if _all_equal(change):  # no resample differs from the sample
         return scores.difference_interval(
-            *(one[np.unique(groups, return_index=True)[1]] for one in (first_right, second_right))
+            *(correct[np.unique(groups, return_index=True)[1]] for correct in (first_correct, second_correct))
         )
     return bootstrap.bca_interval(units, _ratio, limits=(-1.0, 1.0), expanded=True, resamples=resamples)
 
 
-def permutation_test(first_right: Correct, second_right: Correct, groups: Groups) -> float:
-    """Exact two-sided p-value that two models answering the same images err equally often.
+def permutation_test(first_correct: Correct, second_correct: Correct, groups: Groups) -> float:
+    """Exact two-sided p-value of a permutation test that two models have equal accuracy on the same images.
 
-    If they do, the answers to a whole group might as well have been the other model's. Of all ways to exchange them,
-    group by group, it is the share in which the accuracies differ by as much as they do, or more.
+    Under the null hypothesis the two models' predictions for a whole group can be exchanged. The p-value is the share
+    of all exchanges, group by group, in which the accuracies differ by at least the observed difference.
     """
-    # By hand: scipy.stats.permutation_test draws some of the 2^groups ways; their distribution is a sum's, and exact.
-    apart = np.abs(_sums((first_right.astype(np.int64) - second_right)[:, np.newaxis], groups)[:, 0])
-    measured = abs(int(first_right.sum()) - int(second_right.sum()))
-    most = int(apart.sum())
-    share = np.zeros(2 * most + 1)
-    share[most] = 1.0
-    for step in apart[apart > 0].astype(int):
-        moved = np.zeros_like(share)
-        moved[step:] = share[:-step] / 2
-        moved[:-step] += share[step:] / 2
-        share = moved
-    return min(1.0, float(share[np.abs(np.arange(-most, most + 1)) >= measured].sum()))
+    # scipy.stats.permutation_test samples the 2^groups exchanges. The exact distribution is that of a sum.
+    group_differences = np.abs(
+        _sum_by_group((first_correct.astype(np.int64) - second_correct)[:, np.newaxis], groups)[:, 0]
+    )
+    observed = abs(int(first_correct.sum()) - int(second_correct.sum()))
+    largest = int(group_differences.sum())
+    distribution = np.zeros(2 * largest + 1)
+    distribution[largest] = 1.0
+    for difference in group_differences[group_differences > 0].astype(int):
+        shifted = np.zeros_like(distribution)
+        shifted[difference:] = distribution[:-difference] / 2
+        shifted[:-difference] += distribution[difference:] / 2
+        distribution = shifted
+    return min(1.0, float(distribution[np.abs(np.arange(-largest, largest + 1)) >= observed].sum()))
 
 
-def _all_alike(values: NDArray[np.generic]) -> bool:
+def _all_equal(values: NDArray[np.generic]) -> bool:
     return bool((values == values[0]).all())
 
 
-def _sums(values: NDArray[np.generic], groups: Groups) -> NDArray[np.float64]:
-    """The sum (groups, m) of the rows (n, m) of each group."""
-    number = np.unique(groups, return_inverse=True)[1]
-    sums = np.zeros((number.max() + 1, values.shape[1]))
-    np.add.at(sums, number, values.astype(np.float64))
+def _sum_by_group(values: NDArray[np.generic], groups: Groups) -> NDArray[np.float64]:
+    """The sums (groups, m) of the rows (n, m) of each group."""
+    group_index = np.unique(groups, return_inverse=True)[1]
+    sums = np.zeros((group_index.max() + 1, values.shape[1]))
+    np.add.at(sums, group_index, values.astype(np.float64))
     return sums
 
 

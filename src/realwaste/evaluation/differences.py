@@ -1,4 +1,4 @@
-"""Which of two models is better on the same images: the difference in accuracy, exact tests, and what they show."""
+"""Paired comparison of two models on the same images: difference in accuracy, exact tests, and the verdict."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,24 +9,26 @@ from realwaste.evaluation.cluster_bootstrap import Correct, Groups
 SIGNIFICANCE_LEVEL = 0.05
 
 
-def compare_accuracies(answers: Mapping[str, tuple[Correct, Correct]], groups: Groups) -> dict[str, dict[str, Any]]:
-    """The difference in accuracy of each two models on the same images, first less second, with interval and p-values.
+def compare_accuracies(
+    correct_by_pair: Mapping[str, tuple[Correct, Correct]], groups: Groups
+) -> dict[str, dict[str, Any]]:
+    """For each pair of models: the difference in accuracy (first minus second) with its interval and p-values.
 
-    `p_holm` is the larger of the p-values of two tests, of images for themselves and of groups of them as one, after
-    Holm's correction for the number of comparisons.
+    `p_holm` is the larger p-value of two tests (of single images and of groups), after Holm's correction for the number
+    of pairs.
 
     Args:
-        answers: for each comparison, which images (n,) the first and the second answered rightly.
-        groups: of the images.
+        correct_by_pair: for each pair, whether the first and the second model are correct on each image (n,).
+        groups: (n,), the near-duplicate group of each image.
     """
     p_values = {
         name: {
             "mcnemar_p": scores.mcnemar_test(first, second),
             "permutation_p": cluster_bootstrap.permutation_test(first, second, groups),
         }
-        for name, (first, second) in answers.items()
+        for name, (first, second) in correct_by_pair.items()
     }
-    adjusted = scores.holm_adjust([max(found.values()) for found in p_values.values()])
+    adjusted = scores.holm_adjust([max(tests.values()) for tests in p_values.values()])
     return {
         name: {
             "difference": float(first.mean() - second.mean()),
@@ -39,17 +41,17 @@ def compare_accuracies(answers: Mapping[str, tuple[Correct, Correct]], groups: G
             **p_values[name],
             "p_holm": p_holm,
         }
-        for (name, (first, second)), p_holm in zip(answers.items(), adjusted, strict=True)
+        for (name, (first, second)), p_holm in zip(correct_by_pair.items(), adjusted, strict=True)
     }
 
 
-def find_better(facts: Mapping[str, Any], first: str, second: str) -> str | None:
-    """Which of two, by their names, a row of `compare_accuracies` shows to be better; None where it shows no difference."""
-    if facts["p_holm"] >= SIGNIFICANCE_LEVEL:
+def find_better(comparison: Mapping[str, Any], first: str, second: str) -> str | None:
+    """The better of two models by a record of `compare_accuracies`; None if it shows no difference."""
+    if comparison["p_holm"] >= SIGNIFICANCE_LEVEL:
         return None
-    return first if facts["difference"] > 0 else second
+    return first if comparison["difference"] > 0 else second
 
 
 def describe_verdict(winner: str | None) -> str:
-    """`find_better` in words."""
+    """The result of `find_better` in words."""
     return "no difference shown" if winner is None else f"{winner} is better"

@@ -1,4 +1,4 @@
-"""A model on labelled photographs from elsewhere: which folders it has a class for, and how right and sure it is."""
+"""Metrics of a model on an external test set: which folders it has a class for, its accuracy and its confidence."""
 
 import math
 import re
@@ -11,67 +11,73 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import folded
+from realwaste.core.file_names import fold_name
 from realwaste.evaluation import calibration, classification, intervals, scores
 from realwaste.evaluation.cluster_bootstrap import Groups
 from realwaste.models.probabilities import Labels, Probabilities
 
 
 def match_folders(folders: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
-    """The class of each folder that has one: names count as the same whatever their case, with `_` and `-` as spaces.
+    """The class of each folder that has one; case is ignored, and `_` and `-` count as spaces.
 
-    Several folders may have one class (`food_organics` and `Food Organics`); a folder that has none is left out.
+    Several folders may have the same class (`food_organics` and `Food Organics`). Folders without a class are left out.
 
     Raises:
-        UserError: a folder whose name two classes have.
+        UserError: two classes match the name of a folder.
     """
-    known: dict[str, list[str]] = {}
+    classes_by_key: dict[str, list[str]] = {}
     for name in classes:
-        known.setdefault(_key(name), []).append(name)
-    found = {folder: known[_key(folder)] for folder in folders if _key(folder) in known}
-    for folder, names in found.items():
+        classes_by_key.setdefault(_normalized_name(name), []).append(name)
+    matches = {
+        folder: classes_by_key[_normalized_name(folder)]
+        for folder in folders
+        if _normalized_name(folder) in classes_by_key
+    }
+    for folder, names in matches.items():
         if len(names) > 1:
             raise UserError(
                 f"The folder {folder!r} must have the name of one class of the model.",
-                "Ask a model whose classes differ by more than case, spaces, `_` and `-`, or leave the folder out.",
+                "Use a model whose classes differ by more than case, spaces, `_` and `-`, or remove the folder.",
                 names,
             )
-    return {folder: names[0] for folder, names in found.items()}
+    return {folder: names[0] for folder, names in matches.items()}
 
 
-def _key(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", folded(name)).strip()
+def _normalized_name(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", fold_name(name)).strip()
 
 
 def compute_metrics(
     labels: Sequence[str], probabilities: Probabilities, classes: Sequence[str], groups: Groups
 ) -> dict[str, Any]:
-    """What `score_predictions` says of the images whose class the model knows, those by class, and what it said of the others.
+    """`score_predictions` for images of the model's classes, their scores per class, and predictions for other images.
 
-    Precision, as recall, is that among images of known classes.
+    Precision and recall are computed on images of the model's classes alone.
 
     Args:
-        labels: the class of each image, or the name of its folder where the model has no such class; one is known.
-        probabilities: calibrated, (images, classes).
-        groups: (images,), a number that photographs of one object share.
+        labels: the class of each image, or its folder's name if the model has no such class. At least one is a class.
+        probabilities: (images, classes), calibrated.
+        groups: (images,), the near-duplicate group of each image.
     """
-    number = pd.Index(classes).get_indexer_for(pd.Index(labels))
-    known = number >= 0
-    own, said, together = number[known], probabilities[known], groups[known]
-    counts = scores.confusion_matrix(own, said)
-    there = {name: index for index, name in enumerate(classes) if counts[index].any()}
-    table = classification.score_classes(own, said, classes)
-    return score_predictions(own, said, together) | {
-        "per_class": {name: table[name] | _recall(own, said, together, index) for name, index in there.items()},
-        "confusion": {name: _counted(counts[index], classes) for name, index in there.items()},
-        "unknown": _unknown(np.asarray(labels)[~known], probabilities[~known], classes),
+    class_index = pd.Index(classes).get_indexer_for(pd.Index(labels))
+    is_known = class_index >= 0
+    scored = class_index[is_known], probabilities[is_known], groups[is_known]
+    counts = scores.confusion_matrix(*scored[:2])
+    present_classes = {name: index for index, name in enumerate(classes) if counts[index].any()}
+    class_scores = classification.score_classes(*scored[:2], classes)
+    return score_predictions(*scored) | {
+        "per_class": {
+            name: class_scores[name] | _recall_interval(*scored, index) for name, index in present_classes.items()
+        },
+        "confusion": {name: _counts_by_class(counts[index], classes) for name, index in present_classes.items()},
+        "unknown": _score_unknown_folders(np.asarray(labels)[~is_known], probabilities[~is_known], classes),
     }
 
 
 def score_predictions(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
-    """images, accuracy, mean confidence (the probability of the answer), each with its 95 % interval, and ece.
+    """images, groups, accuracy and mean confidence (top probability) with 95 % intervals, and ece.
 
-    Without images, their number alone.
+    Without images, `images` alone.
     """
     if not len(labels):
         return {"images": 0}
@@ -79,46 +85,50 @@ def score_predictions(labels: Labels, probabilities: Probabilities, groups: Grou
         "images": len(labels),
         "groups": len(np.unique(groups)),
         **intervals.accuracy_with_intervals(labels, probabilities, groups),
-        **_confidence(probabilities),
+        **_mean_confidence(probabilities),
         "ece": calibration.expected_calibration_error(labels, probabilities),
     }
 
 
-def _recall(labels: Labels, probabilities: Probabilities, groups: Groups, index: int) -> dict[str, float]:
-    """A class's recall is the accuracy on its images."""
-    own = labels == index
-    told = intervals.accuracy_with_intervals(labels[own], probabilities[own], groups[own])
-    return {"recall_low": told["accuracy_low"], "recall_high": told["accuracy_high"]}
+def _recall_interval(labels: Labels, probabilities: Probabilities, groups: Groups, index: int) -> dict[str, float]:
+    """The interval of a class's recall, which is the accuracy on the images of the class."""
+    of_class = labels == index
+    accuracy = intervals.accuracy_with_intervals(labels[of_class], probabilities[of_class], groups[of_class])
+    return {"recall_low": accuracy["accuracy_low"], "recall_high": accuracy["accuracy_high"]}
 
 
-def _unknown(folders: NDArray[Any], probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
-    """images, how sure the model was of them, and by folder the same and how often each class was said."""
-    said = probabilities.argmax(axis=1)
+def _score_unknown_folders(
+    folders: NDArray[Any], probabilities: Probabilities, classes: Sequence[str]
+) -> dict[str, Any]:
+    """images and mean confidence in total and for each folder, with how often each class is predicted."""
+    predicted = probabilities.argmax(axis=1)
     by_folder = {}
     for folder in sorted(set(folders.tolist())):
-        own = folders == folder
-        counts = np.bincount(said[own], minlength=len(classes))
+        in_folder = folders == folder
+        counts = np.bincount(predicted[in_folder], minlength=len(classes))
         by_folder[folder] = {
-            "images": int(own.sum()),
-            **_confidence(probabilities[own]),
-            "said": _counted(counts, classes),
+            "images": int(in_folder.sum()),
+            **_mean_confidence(probabilities[in_folder]),
+            "said": _counts_by_class(counts, classes),
         }
-    return {"images": len(folders), **_confidence(probabilities), "folders": by_folder}
+    return {"images": len(folders), **_mean_confidence(probabilities), "folders": by_folder}
 
 
-def _confidence(probabilities: Probabilities) -> dict[str, float]:
-    """The mean probability of the answers, with its 95 % interval by the normal distribution; nothing of none."""
-    sure = probabilities.max(axis=1)
-    if not len(sure):
+def _mean_confidence(probabilities: Probabilities) -> dict[str, float]:
+    """The mean top probability with its 95 % interval by the normal distribution; empty without images."""
+    confidence = probabilities.max(axis=1)
+    if not len(confidence):
         return {}
-    mean = float(sure.mean())
-    reach = float(ndtri(0.975) * sure.std(ddof=1) / math.sqrt(len(sure))) if len(sure) > 1 else 1.0
+    mean = float(confidence.mean())
+    half_width = (
+        float(ndtri(0.975) * confidence.std(ddof=1) / math.sqrt(len(confidence))) if len(confidence) > 1 else 1.0
+    )
     return {
         "mean_confidence": mean,
-        "mean_confidence_low": max(0.0, mean - reach),
-        "mean_confidence_high": min(1.0, mean + reach),
+        "mean_confidence_low": max(0.0, mean - half_width),
+        "mean_confidence_high": min(1.0, mean + half_width),
     }
 
 
-def _counted(counts: NDArray[np.integer], classes: Sequence[str]) -> dict[str, int]:
+def _counts_by_class(counts: NDArray[np.integer], classes: Sequence[str]) -> dict[str, int]:
     return {name: int(count) for name, count in zip(classes, counts, strict=True)}

@@ -1,4 +1,4 @@
-"""Labelled photographs from elsewhere, read and checked: what `external` measures models on."""
+"""External test sets: labelled photographs from another source, read and checked, and models evaluated on them."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,29 +14,28 @@ from realwaste.core.log import logger
 from realwaste.dataset import leakage, manifest
 from realwaste.evaluation import external, intervals, prediction_table
 from realwaste.models.model_file import Facts
-from realwaste.models.probabilities import Probabilities, defined
-from realwaste.models.temperature_scaling import tempered
+from realwaste.models.probabilities import Probabilities, apply_temperature, fill_undefined
 from realwaste.sources import labelled_images
 
-_SHOWN = 5
-_BLOCK = 10  # photographs a run, as split.block has it at home
+_EXAMPLES = 5
+_RUN_LENGTH = 10  # photographs in a run of the capture order, as split.block by default
 
 
 @dataclass(frozen=True)
 class ExternalSet:
-    """A set of which models with certain classes are asked, as long as it is open.
+    """An external test set for models with certain classes, usable while its context is open.
 
     Attributes:
-        name, source, root: as labelled.Labelled has them.
-        known: the class of each folder that the models have one for.
-        images: realwaste.dataset.manifest.Scan's manifest, whose label is the folder's name, with the group of each.
-        rejected: path and reason of each file that is no image; none of them is asked about.
+        name, source, root: see sources.labelled_images.
+        class_of_folder: the models' class for each folder that matches one.
+        images: the manifest of dataset.manifest.Scan, where label is the folder's name, with the group of each image.
+        rejected: path and reason of each file that is not an image.
     """
 
     name: str
     source: str
     root: Path
-    known: Mapping[str, str]
+    class_of_folder: Mapping[str, str]
     images: pd.DataFrame
     rejected: pd.DataFrame
 
@@ -46,8 +45,8 @@ class ExternalSet:
         return [self.root / path for path in self.images["path"]]
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """For metrics: what was measured on. sha256 is one of all images with their labels; file names do not count."""
+    def summary(self) -> dict[str, Any]:
+        """For metrics: source, numbers of files, and a sha256 over all images and labels, whatever the file names."""
         content = sorted(self.images["sha256"] + " " + self.images["label"])
         return {
             "source": self.source,
@@ -57,73 +56,88 @@ class ExternalSet:
         }
 
     @property
-    def complaint(self) -> str:
-        """How many files are no images, and which."""
-        named = [f"{row.path} ({row.reason})" for row in self.rejected.head(_SHOWN).itertuples()]
-        more = ", …" if len(self.rejected) > _SHOWN else ""
-        return f"{len(self.rejected)} of {len(self.rejected) + len(self.images)} files: {', '.join(named)}{more}"
+    def rejection_message(self) -> str:
+        """How many files are not images, with examples."""
+        examples = [f"{row.path} ({row.reason})" for row in self.rejected.head(_EXAMPLES).itertuples()]
+        more = ", …" if len(self.rejected) > _EXAMPLES else ""
+        return f"{len(self.rejected)} of {len(self.rejected) + len(self.images)} files: {', '.join(examples)}{more}"
 
 
 @contextmanager
 def open_external_set(source: str, classes: Sequence[str]) -> Iterator[ExternalSet]:
-    """The set at `source` for models of these classes; every file is decoded once.
+    """Opens the set at `source` for models with these classes; every file is decoded once.
 
     Raises:
-        UserError: as of labelled.opened; no folder of a known class, or no readable image in one.
+        UserError: `source` cannot be read, or no folder with a readable image matches one of the classes.
     """
-    with labelled_images.opened(source) as found:
-        known = external.match_folders(found.folders, classes)
-        if not known:
+    with labelled_images.opened(source) as labelled:
+        class_of_folder = external.match_folders(labelled.folders, classes)
+        if not class_of_folder:
             raise UserError(
-                f"{found.source} must have a folder of a class that the model knows: {', '.join(classes)}.",
+                f"{labelled.source} must have a folder of a class that the model knows: {', '.join(classes)}.",
                 "Name its folders so; upper and lower case, spaces, `_` and `-` are all the same.",
-                list(found.folders),
+                list(labelled.folders),
             )
-        scan = manifest.scan(found.root)
-        group = leakage.groups(scan.manifest, _BLOCK)
+        scan = manifest.scan(labelled.root)
+        group = leakage.groups(scan.manifest, _RUN_LENGTH)
         images = scan.manifest.assign(group=group)
-        one = ExternalSet(found.name, found.source, found.root, known, images, scan.rejected)
-        if not one.images["label"].isin(known).any():
-            rule = f"{found.source} must have a readable image of a class that the model knows."
-            raise UserError(rule, "Mend its files.", one.complaint)
-        yield one
+        external_set = ExternalSet(
+            labelled.name, labelled.source, labelled.root, class_of_folder, images, scan.rejected
+        )
+        if not external_set.images["label"].isin(class_of_folder).any():
+            rule = f"{labelled.source} must have a readable image of a class that the model knows."
+            raise UserError(rule, "Mend its files.", external_set.rejection_message)
+        yield external_set
 
 
 @contextmanager
 def open_external_sets(sources: Sequence[str], classes: Sequence[str]) -> Iterator[dict[str, ExternalSet]]:
-    """Each of `sources` by its name; a second one of the same name has a number after it."""
+    """Opens each of `sources`, by name; a number is appended to the name of a second set with the same name."""
     with ExitStack() as stack:
         sets: dict[str, ExternalSet] = {}
         for source in sources:
-            one = stack.enter_context(open_external_set(source, classes))
-            same = sum(other.name == one.name for other in sets.values())
-            name = f"{one.name} ({same + 1})" if same else one.name
-            sets[name] = one
-            if len(one.rejected):
-                logger.warning("%s: no images, and left out: %s", name, one.complaint)
+            external_set = stack.enter_context(open_external_set(source, classes))
+            same_name = sum(opened.name == external_set.name for opened in sets.values())
+            name = f"{external_set.name} ({same_name + 1})" if same_name else external_set.name
+            sets[name] = external_set
+            if len(external_set.rejected):
+                logger.warning("%s: no images, and left out: %s", name, external_set.rejection_message)
         yield sets
 
 
-def evaluate_predictions(one: ExternalSet, facts: Facts, raw: Probabilities) -> dict[str, Any]:
-    """external.compute_metrics of the model's answers as they came, (images, classes); calibrated here, as `predict` does."""
-    probabilities, undefined = defined(raw)
-    labels = [one.known.get(folder, folder) for folder in one.images["label"]]
-    told = external.compute_metrics(
-        labels, tempered(probabilities, facts.temperature), facts.classes, one.images["group"].to_numpy()
+def evaluate_predictions(external_set: ExternalSet, facts: Facts, raw: Probabilities) -> dict[str, Any]:
+    """external.compute_metrics of a model's raw probabilities (images, classes), which are calibrated here."""
+    probabilities, undefined = fill_undefined(raw)
+    labels = [external_set.class_of_folder.get(folder, folder) for folder in external_set.images["label"]]
+    metrics = external.compute_metrics(
+        labels,
+        apply_temperature(probabilities, facts.temperature),
+        facts.classes,
+        external_set.images["group"].to_numpy(),
     )
-    return told | {"undefined_answers": undefined}
+    return metrics | {"undefined_answers": undefined}
 
 
 def evaluate_in_domain_and_external(
-    one: ExternalSet, facts: Facts, raw: Probabilities, tested: pd.DataFrame
+    external_set: ExternalSet, facts: Facts, raw: Probabilities, test_rows: pd.DataFrame
 ) -> dict[str, dict[str, Any]]:
-    """`evaluate_predictions`, the same model on the test images at home of the same classes, and the change of its accuracy.
+    """Metrics on the external set, on the in-domain test images of the same classes, and the change in accuracy.
 
     Args:
-        tested: its rows of the predictions table, of the test images.
+        raw: the model's raw probabilities for the external set, (images, classes).
+        test_rows: the model's rows of the predictions table for the in-domain test images.
+
+    Returns:
+        `home` (in-domain), `outside` (external) and `change` (external minus in-domain), for metrics/external.json.
     """
-    outside = evaluate_predictions(one, facts, raw)
-    same = tested[tested["label"].isin(set(one.known.values()))]
-    labels, answers = prediction_table.labels_of(same), prediction_table.probabilities_of(same)
-    home = external.score_predictions(labels, tempered(answers, facts.temperature), same["group"].to_numpy())
-    return {"home": home, "outside": outside, "change": intervals.accuracy_change(home, outside)}
+    external_metrics = evaluate_predictions(external_set, facts, raw)
+    same_classes = test_rows[test_rows["label"].isin(set(external_set.class_of_folder.values()))]
+    labels, probabilities = prediction_table.labels_of(same_classes), prediction_table.probabilities_of(same_classes)
+    in_domain = external.score_predictions(
+        labels, apply_temperature(probabilities, facts.temperature), same_classes["group"].to_numpy()
+    )
+    return {
+        "home": in_domain,
+        "outside": external_metrics,
+        "change": intervals.accuracy_change(in_domain, external_metrics),
+    }

@@ -1,4 +1,4 @@
-"""Small pictures for the report: examples of a class, and a model's mistakes with where it looked."""
+"""Thumbnails for the report page: examples of each class, and a model's mistakes with Grad-CAM overlays."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +17,15 @@ _QUALITY = 82
 
 
 def select_examples(splits: pd.DataFrame, count: int) -> pd.DataFrame:
-    """path and label of the first training images of each class: chosen by name, not by how well they look."""
+    """path and label of the first `count` training images of each class, in the order of their names."""
     train = splits[splits["split"] == "train"].sort_values(["label", "path"], kind="stable")
     return train.groupby("label").head(count)[["path", "label"]].reset_index(drop=True)
 
 
 def write_pictures(folder: Path, root: Path, table: pd.DataFrame, name: str, side: int) -> list[dict[str, Any]]:
-    """Thumbnails of root/<path> as `folder`/<name>_<n>.webp; the rows with their file's name."""
+    """Writes thumbnails of root/<path> as `folder`/<name>_<n>.webp; returns the rows with their file's name."""
     return [
-        row | {"picture": _write(folder / f"{name}_{number}.webp", read(root / row["path"], side))}
+        row | {"picture": _write_webp(folder / f"{name}_{number}.webp", read(root / row["path"], side))}
         for number, row in enumerate(table.to_dict("records"))
     ]
 
@@ -33,31 +33,34 @@ def write_pictures(folder: Path, root: Path, table: pd.DataFrame, name: str, sid
 def write_mistakes(
     folder: Path, root: Path, table: pd.DataFrame, classifier: Classifier, side: int
 ) -> list[dict[str, Any]]:
-    """What the model saw, and where it looked for the class it answered; the rows with their files' names.
+    """Writes each picture as the model gets it, and a Grad-CAM overlay for the predicted class.
 
     Args:
-        table: as of mistakes.most_confident_mistakes.
+        table: from mistakes.most_confident_mistakes.
+
+    Returns:
+        The rows of `table` with the names of both files.
     """
     if table.empty:
         return []
     facts = classifier.facts
     pixels = read_many([root / path for path in table["path"]], facts.image_size)
-    heat = GradCam(classifier.model).heat(pixels, _numbers(facts.classes, table["predicted"].tolist()))
+    heat = GradCam(classifier.model).heat(pixels, _class_indices(facts.classes, table["predicted"].tolist()))
     rows = []
-    for number, (row, seen, hot) in enumerate(zip(table.to_dict("records"), pixels, heat, strict=True)):
-        files = {"picture": seen, "overlay": blend_heat(seen, hot)}
+    for number, (row, image, image_heat) in enumerate(zip(table.to_dict("records"), pixels, heat, strict=True)):
+        images = {"picture": image, "overlay": blend_heat(image, image_heat)}
         names = {
-            kind: _write(folder / f"{facts.name}_{number}_{kind}.webp", resize(image, side))
-            for kind, image in files.items()
+            kind: _write_webp(folder / f"{facts.name}_{number}_{kind}.webp", resize(pixels_of_kind, side))
+            for kind, pixels_of_kind in images.items()
         }
         rows.append(row | names)
     return rows
 
 
-def _numbers(classes: Sequence[str], names: list[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _class_indices(classes: Sequence[str], names: list[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
     return np.array([classes.index(name) for name in names], np.int64)
 
 
-def _write(path: Path, pixels: Pixels) -> str:
+def _write_webp(path: Path, pixels: Pixels) -> str:
     path.write_bytes(cv2.imencode(".webp", pixels[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes())
     return path.name

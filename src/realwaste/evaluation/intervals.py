@@ -1,4 +1,4 @@
-"""Two 95 % intervals of each figure, images for themselves and groups of images as one; the wider of them leads."""
+"""Two 95 % intervals of each metric, by single images and by near-duplicate groups; the wider one is reported first."""
 
 import math
 from collections.abc import Mapping
@@ -11,26 +11,27 @@ from realwaste.models.probabilities import Labels, Probabilities
 Interval = tuple[float, float]
 
 
-def combine_intervals(figure: str, estimate: float, images: Interval, groups: Interval) -> dict[str, Any]:
-    """For metrics: <figure>_low and _high, of the wider; <figure>_by, which that is; <figure>_intervals, the two.
+def combine_intervals(metric: str, estimate: float, by_images: Interval, by_groups: Interval) -> dict[str, Any]:
+    """For metrics: the ends of the wider interval, its unit and both intervals, each widened to contain the estimate.
 
-    Each contains the estimate, to the last digit.
+    Returns:
+        <metric>_low, <metric>_high, <metric>_by ("images" or "groups") and <metric>_intervals.
     """
-    known = {
+    intervals = {
         name: (min(low, estimate), max(high, estimate))
-        for name, (low, high) in (("images", images), ("groups", groups))
+        for name, (low, high) in (("images", by_images), ("groups", by_groups))
     }
-    by = max(known, key=lambda name: known[name][1] - known[name][0])
+    widest = max(intervals, key=lambda name: intervals[name][1] - intervals[name][0])
     return {
-        f"{figure}_low": known[by][0],
-        f"{figure}_high": known[by][1],
-        f"{figure}_by": by,
-        f"{figure}_intervals": {name: {"low": low, "high": high} for name, (low, high) in known.items()},
+        f"{metric}_low": intervals[widest][0],
+        f"{metric}_high": intervals[widest][1],
+        f"{metric}_by": widest,
+        f"{metric}_intervals": {name: {"low": low, "high": high} for name, (low, high) in intervals.items()},
     }
 
 
 def accuracy_with_intervals(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
-    """accuracy and its intervals, as `combine_intervals` names them."""
+    """`accuracy` with its intervals under the names of `combine_intervals`."""
     accuracy, by_images = scores.accuracy(labels, probabilities), scores.accuracy_interval(labels, probabilities)
     by_groups = cluster_bootstrap.accuracy_interval(probabilities.argmax(axis=1) == labels, groups)
     return {"accuracy": accuracy} | combine_intervals("accuracy", accuracy, by_images, by_groups)
@@ -39,33 +40,39 @@ def accuracy_with_intervals(labels: Labels, probabilities: Probabilities, groups
 def test_metric_intervals(
     labels: Labels, probabilities: Probabilities, groups: Groups, macro_f1: float
 ) -> dict[str, Any]:
-    """Of the test accuracy and the macro F1, with the number of groups that the test images fall into."""
-    right = probabilities.argmax(axis=1) == labels
+    """The intervals of test accuracy and macro F1, and the number of near-duplicate groups among the test images."""
+    correct = probabilities.argmax(axis=1) == labels
     estimates = scores.accuracy(labels, probabilities), macro_f1
     by_images = scores.accuracy_interval(labels, probabilities), scores.macro_f1_interval(labels, probabilities)
     by_groups = (
-        cluster_bootstrap.accuracy_interval(right, groups),
+        cluster_bootstrap.accuracy_interval(correct, groups),
         cluster_bootstrap.macro_f1_interval(labels, probabilities, groups),
     )
-    figures = zip(("test_accuracy", "macro_f1"), estimates, by_images, by_groups, strict=True)
-    told = {"test_groups": len(set(groups.tolist()))}
-    for figure, estimate, images, grouped in figures:
-        told |= combine_intervals(figure, estimate, images, grouped)
-    return told
+    metrics = zip(("test_accuracy", "macro_f1"), estimates, by_images, by_groups, strict=True)
+    record = {"test_groups": len(set(groups.tolist()))}
+    for metric, estimate, images, by_group in metrics:
+        record |= combine_intervals(metric, estimate, images, by_group)
+    return record
 
 
-def accuracy_change(home: Mapping[str, Any], outside: Mapping[str, Any]) -> dict[str, float]:
-    """The difference of two accuracies on different images, outside less home, and its 95 % interval (Newcombe 1998).
+def accuracy_change(in_domain: Mapping[str, Any], external: Mapping[str, Any]) -> dict[str, float]:
+    """The difference of two accuracies on different images, external minus in-domain, with its 95 % interval.
 
-    From the intervals of the two, whatever they were made by (MOVER). Empty where one of them has no images.
+    The interval is computed from those of the two accuracies (MOVER, Newcombe 1998). Empty if one has no images.
     """
-    if not (home["images"] and outside["images"]):
+    if not (in_domain["images"] and external["images"]):
         return {}
-    difference = outside["accuracy"] - home["accuracy"]
-    down = outside["accuracy"] - outside["accuracy_low"], home["accuracy_high"] - home["accuracy"]
-    up = outside["accuracy_high"] - outside["accuracy"], home["accuracy"] - home["accuracy_low"]
+    difference = external["accuracy"] - in_domain["accuracy"]
+    lower_distances = (
+        external["accuracy"] - external["accuracy_low"],
+        in_domain["accuracy_high"] - in_domain["accuracy"],
+    )
+    upper_distances = (
+        external["accuracy_high"] - external["accuracy"],
+        in_domain["accuracy"] - in_domain["accuracy_low"],
+    )
     return {
         "difference": difference,
-        "difference_low": difference - math.hypot(*down),
-        "difference_high": difference + math.hypot(*up),
+        "difference_low": difference - math.hypot(*lower_distances),
+        "difference_high": difference + math.hypot(*upper_distances),
     }

@@ -1,8 +1,8 @@
-"""Images whose label is doubted by linear probes that never saw it, ranked by normalized margin.
+"""Ranks images by how likely their label is wrong, from out-of-sample predictions.
 
-That is a label's probability less that of the likeliest other class, a score of label quality (Kuan and Mueller, 2022).
-Confident learning (Northcutt et al., 2021) would also estimate how many labels of each class are wrong; its library,
-cleanlab, is AGPL-3.0, which a program under another licence cannot build upon freely.
+The score is the normalized margin: the label's probability minus that of the most probable other class (Kuan and
+Mueller, 2022). Confident learning (Northcutt et al., 2021) would also estimate the number of wrong labels per class,
+but its library, cleanlab, is AGPL-3.0, which programs under other licences cannot freely build on.
 """
 
 from collections.abc import Sequence
@@ -13,28 +13,30 @@ import pandas as pd
 from realwaste.models.probabilities import Probabilities
 
 
-def rank_label_errors(table: pd.DataFrame, classes: Sequence[str], answers: Sequence[Probabilities]) -> pd.DataFrame:
-    """Every image, the most doubtful label first: that of the least normalized margin.
+def rank_label_errors(
+    table: pd.DataFrame, classes: Sequence[str], predictions: Sequence[Probabilities]
+) -> pd.DataFrame:
+    """All images in ascending order of the normalized margin, the most doubtful label first.
 
     Args:
         table: path and label.
-        answers: out-of-sample probabilities (n, classes), one array a model.
+        predictions: out-of-sample probabilities (n, classes) of each model.
 
     Returns:
-        path, label, suggested (the likeliest other class), label_probability and suggested_probability (means of the
-        models), models_disagreeing (for how many the label is not the likeliest class).
+        path, label, suggested (the most probable other class), label_probability and suggested_probability (means over
+        the models), models_disagreeing (the number of models that predict another class than the label).
     """
-    mean = np.mean(answers, axis=0)
+    mean = np.mean(predictions, axis=0)
     labels = pd.Index(classes).get_indexer_for(table["label"])
-    rows = np.arange(len(labels))
-    others = mean.copy()
-    others[rows, labels] = -1
-    suggested = others.argmax(axis=1)
-    found = table[["path", "label"]].assign(
+    row_index = np.arange(len(labels))
+    other_classes = mean.copy()
+    other_classes[row_index, labels] = -1
+    suggested = other_classes.argmax(axis=1)
+    ranking = table[["path", "label"]].assign(
         suggested=np.asarray(classes)[suggested],
-        label_probability=mean[rows, labels].round(4),
-        suggested_probability=mean[rows, suggested].round(4),
-        models_disagreeing=sum((one.argmax(axis=1) != labels).astype(int) for one in answers),
-        margin=mean[rows, labels] - mean[rows, suggested],
+        label_probability=mean[row_index, labels].round(4),
+        suggested_probability=mean[row_index, suggested].round(4),
+        models_disagreeing=sum((probabilities.argmax(axis=1) != labels).astype(int) for probabilities in predictions),
+        margin=mean[row_index, labels] - mean[row_index, suggested],
     )
-    return found.sort_values(["margin", "path"], kind="stable").drop(columns="margin").reset_index(drop=True)
+    return ranking.sort_values(["margin", "path"], kind="stable").drop(columns="margin").reset_index(drop=True)

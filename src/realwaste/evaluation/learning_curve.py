@@ -1,8 +1,8 @@
-"""How a test accuracy grows with the images that were learned from (report, Table 1: data dependency).
+"""Learning curves: test accuracy against the number of training images (report, Table 1: data dependency).
 
-Each part of the training images is a part of the next larger one, and has the classes in the same proportions. A
-network makes the same number of steps on each: of a tenth of the images it sees every one ten times as often. So the
-curve tells of the images, and not of a training that was cut short.
+The subsets of the training images are nested and stratified by class. Training takes the same number of steps on each
+subset: each image of a 10 % subset is used ten times as often. So the curve shows the effect of the number of images,
+not of a shorter training.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ _RESAMPLES = 4000
 
 
 def measure_learning_curve(
-    answer: TrainAndTest,
+    train_and_test: TrainAndTest,
     labels: NDArray[np.int64],
     groups: Groups,
     percents: Sequence[float],
@@ -29,64 +29,67 @@ def measure_learning_curve(
     repeats: int,
     seed: int,
 ) -> dict[str, Any]:
-    """For each percentage (at_10 …) the number of images, and the test accuracy, its deviation and 95 % interval.
+    """For each percentage (at_10 …): images, and the test accuracy with its standard deviation and 95 % interval.
 
     Args:
-        answer: learns from rows of the training images, as many as there are rows of them in all, with a seed; whether
-            it is right about each test image.
-        labels: (n,), class numbers of the training images.
-        groups: of the test images, as of clusters.accuracy_interval.
-        percents: of the training images, rising.
-        repeats: trainings for each, from other subsets and seeds.
+        train_and_test: trains on n rows (repeated indices) of the training images with a seed; returns whether the
+            trained model is correct on each test image.
+        labels: (n,), class indices of the training images.
+        groups: the near-duplicate group of each test image.
+        percents: of the training images, ascending.
+        repeats: trainings per percentage, each with another subset and seed.
     """
-    drawn = [nested_subsets(labels, percents, seed + repeat) for repeat in range(repeats)]
-    found: dict[str, Any] = {"repeats": repeats}
-    for place, percent in enumerate(percents):
-        rows = [np.resize(own[place], len(labels)) for own in drawn]
-        right = np.stack([answer(own, seed + repeat) for repeat, own in enumerate(rows)])
-        low, high = accuracy_interval(right, groups)
-        own = right.mean(axis=1)
-        found[f"at_{percent:g}".replace(".", "_")] = {
-            "images": len(drawn[0][place]),
-            "accuracy": float(own.mean()),
-            "accuracy_std": float(own.std(ddof=1)) if repeats > 1 else 0.0,
-            "accuracy_low": min(low, float(own.mean())),
-            "accuracy_high": max(high, float(own.mean())),
+    subsets_by_repeat = [nested_subsets(labels, percents, seed + repeat) for repeat in range(repeats)]
+    curve: dict[str, Any] = {"repeats": repeats}
+    for index, percent in enumerate(percents):
+        training_rows = [np.resize(subset[index], len(labels)) for subset in subsets_by_repeat]
+        correct = np.stack([train_and_test(subset, seed + repeat) for repeat, subset in enumerate(training_rows)])
+        low, high = accuracy_interval(correct, groups)
+        subset = correct.mean(axis=1)
+        curve[f"at_{percent:g}".replace(".", "_")] = {
+            "images": len(subsets_by_repeat[0][index]),
+            "accuracy": float(subset.mean()),
+            "accuracy_std": float(subset.std(ddof=1)) if repeats > 1 else 0.0,
+            "accuracy_low": min(low, float(subset.mean())),
+            "accuracy_high": max(high, float(subset.mean())),
         }
-    return found
+    return curve
 
 
 def nested_subsets(labels: NDArray[np.int64], percents: Sequence[float], seed: int) -> list[Rows]:
-    """Rows for each percentage, each in the next larger one; of every class its share, and one image at least."""
-    chance = np.random.default_rng(seed)
-    shuffled = [chance.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    """Nested, stratified row indices for each percentage; each class has at least one image."""
+    rng = np.random.default_rng(seed)
+    shuffled = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     return [
-        np.sort(np.concatenate([own[: max(1, round(percent * len(own) / 100))] for own in shuffled]))
+        np.sort(
+            np.concatenate([class_rows[: max(1, round(percent * len(class_rows) / 100))] for class_rows in shuffled])
+        )
         for percent in percents
     ]
 
 
-def accuracy_interval(right: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:
+def accuracy_interval(correct: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:
     """The 95 % interval of the mean accuracy of repeated trainings on the same test images.
 
-    Trainings and groups of images are both drawn anew (the pigeonhole bootstrap, Owen and Eckles, 2012). Where all
-    answers are right, or all are wrong, as clusters.accuracy_interval.
+    Both trainings and near-duplicate groups are resampled (pigeonhole bootstrap, Owen and Eckles, 2012). If all
+    predictions are correct, or all are wrong, it is cluster_bootstrap.accuracy_interval.
 
     Args:
-        right: (repeats, n), whether each training was right about each image; groups: (n,).
+        correct: (repeats, n), whether each trained model is correct on each test image.
+        groups: (n,), the near-duplicate group of each test image.
     """
-    if right.all() or not right.any():
-        return cluster_bootstrap.accuracy_interval(right[0], groups)
-    number = np.unique(groups, return_inverse=True)[1]
-    count = int(number.max()) + 1
+    if correct.all() or not correct.any():
+        return cluster_bootstrap.accuracy_interval(correct[0], groups)
+    group_index = np.unique(groups, return_inverse=True)[1]
+    count = int(group_index.max()) + 1
     if count == 1:
         return 0.0, 1.0
-    sums = np.stack([np.bincount(number, own, minlength=count) for own in right])
-    chance = np.random.default_rng(0)
-    trainings = chance.multinomial(len(right), np.full(len(right), 1 / len(right)), _RESAMPLES)
-    units = chance.multinomial(count, np.full(count, 1 / count), _RESAMPLES)
-    totals = np.einsum("br,rg,bg->b", trainings, sums, units, optimize=True)
-    low, high = np.quantile(totals / (len(right) * (units @ np.bincount(number))), [0.025, 0.975])
+    sums = np.stack([np.bincount(group_index, correct_row, minlength=count) for correct_row in correct])
+    rng = np.random.default_rng(0)
+    training_counts = rng.multinomial(len(correct), np.full(len(correct), 1 / len(correct)), _RESAMPLES)
+    group_counts = rng.multinomial(count, np.full(count, 1 / count), _RESAMPLES)
+    totals = np.einsum("br,rg,bg->b", training_counts, sums, group_counts, optimize=True)
+    low, high = np.quantile(totals / (len(correct) * (group_counts @ np.bincount(group_index))), [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -94,12 +97,12 @@ def curve_table(curves: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """model, percent, images, accuracy, accuracy_std, accuracy_low, accuracy_high, for charts.
 
     Args:
-        curves: what `measure_learning_curve` gave, a model.
+        curves: the result of `measure_learning_curve` for each model.
     """
     rows = [
-        {"model": model, "percent": float(name.removeprefix("at_").replace("_", "."))} | own
+        {"model": model, "percent": float(name.removeprefix("at_").replace("_", "."))} | point
         for model, curve in curves.items()
-        for name, own in curve.items()
+        for name, point in curve.items()
         if name.startswith("at_")
     ]
     columns = ["model", "percent", "images", "accuracy", "accuracy_std", "accuracy_low", "accuracy_high"]

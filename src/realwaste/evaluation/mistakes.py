@@ -1,4 +1,4 @@
-"""Where a model errs: the answers it was surest of and wrong in, and the classes it takes for one another."""
+"""A model's mistakes: the most confident wrong predictions, and the most confused pairs of classes."""
 
 import pandas as pd
 
@@ -6,34 +6,34 @@ from realwaste.evaluation import prediction_table
 
 
 def most_confident_mistakes(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The wrong answers of one model that it was surest of.
+    """The most confident wrong predictions of one model, at most `count`.
 
     Args:
-        table: the model's rows of the predictions table, of the part that is asked about.
+        table: the model's rows of the predictions table.
 
     Returns:
-        path, label, predicted, probability (of the answer), label_probability (of the right one).
+        path, label, predicted, probability (of the predicted class), label_probability (of the label).
     """
     probabilities = prediction_table.probabilities_of(table)
-    answers = table[["path", "label"]].assign(
+    predictions = table[["path", "label"]].assign(
         predicted=prediction_table.predicted_classes(table),
         probability=probabilities.max(axis=1),
         label_probability=probabilities[range(len(table)), prediction_table.labels_of(table)],
     )
-    wrong = answers[answers["predicted"] != answers["label"]]
-    ordered = wrong.sort_values(["probability", "path"], ascending=[False, True], kind="stable")
-    return ordered.head(count).reset_index(drop=True)
+    mistakes = predictions[predictions["predicted"] != predictions["label"]]
+    ranked = mistakes.sort_values(["probability", "path"], ascending=[False, True], kind="stable")
+    return ranked.head(count).reset_index(drop=True)
 
 
 def most_confused_pairs(confusions: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The pairs of one model with the most wrong answers: actual, predicted, images, share of the actual class.
+    """The pairs of classes that one model confuses most: actual, predicted, images, share of the actual class.
 
     Args:
-        confusions: actual, predicted and images, every pair of classes.
+        confusions: actual, predicted and images, for every pair of classes.
     """
-    share = confusions["images"] / confusions.groupby("actual")["images"].transform("sum").clip(lower=1)
-    wrong = (confusions["actual"] != confusions["predicted"]) & (confusions["images"] > 0)
-    pairs = confusions.assign(share=share)[wrong].sort_values(
+    class_share = confusions["images"] / confusions.groupby("actual")["images"].transform("sum").clip(lower=1)
+    is_mistake = (confusions["actual"] != confusions["predicted"]) & (confusions["images"] > 0)
+    pairs = confusions.assign(share=class_share)[is_mistake].sort_values(
         ["images", "share", "actual", "predicted"], ascending=[False, False, True, True]
     )
     return pairs[["actual", "predicted", "images", "share"]].head(count).reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""A model's answer for every image, once, and that of its repeats for the test images."""
+"""Checks of a model's predictions for all images, and the test metrics of its repeated trainings."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,57 +13,72 @@ from realwaste.evaluation import classification
 from realwaste.images.array_shards import Shards
 from realwaste.models import novelty, session
 from realwaste.models.model_file import Classifier
-from realwaste.models.probabilities import Probabilities, defined
+from realwaste.models.probabilities import Probabilities, fill_undefined
 from realwaste.models.session import Features
 from realwaste.runtime import inference_engine
 from realwaste.training import head
 
-Vectors = Features | Shards
+CachedFeatures = Features | Shards
 
 
-def replace_undefined(
-    answered: tuple[Probabilities, Features], known: novelty.Novelty | None, tested: NDArray[np.integer], name: str
+def check_predictions(
+    predictions: tuple[Probabilities, Features],
+    detector: novelty.Novelty | None,
+    test_rows: NDArray[np.integer],
+    name: str,
 ) -> tuple[Probabilities, dict[str, Any]]:
-    """The probabilities with 1/n where they are no numbers, and for metrics: how many of these rows there were.
+    """Fills undefined predictions, and measures how many there were and how novel the test images are.
 
-    And the share of the test pictures, rows `tested`, that are unlike anything learned, where the model can say.
+    Args:
+        predictions: probabilities (n, classes) and features (n, width) of all images.
+        detector: the model's novelty detector; None if it has none.
+        test_rows: row indices of the test images.
+
+    Returns:
+        The probabilities, where rows with NaN are 1 / classes; and for metrics the number of these rows, and with a
+        detector the share of the test images that it calls unlike anything the model has learned.
     """
-    raw, features = answered
-    probabilities, undefined = defined(raw)
+    raw, features = predictions
+    probabilities, undefined = fill_undefined(raw)
     if undefined:
-        logger.warning("%s diverged: %d of its answers are no numbers, counted as 1/n", name, undefined)
-    told: dict[str, Any] = {"undefined_answers": undefined}
-    if known is not None:
-        strange = known.strangeness(features[tested[novelty.sample(len(tested))]])
-        told["strange_test_share"] = float((strange > known.threshold).mean())
-    return probabilities, told
+        logger.warning("%s diverged: %d of its predictions are NaN and count as 1/n for each class", name, undefined)
+    metrics: dict[str, Any] = {"undefined_answers": undefined}
+    if detector is not None:
+        scores = detector.scores(features[test_rows[novelty.sample_indices(len(test_rows))]])
+        metrics["strange_test_share"] = float((scores > detector.threshold).mean())
+    return probabilities, metrics
 
 
 def evaluate_repeats(
     classifier: Classifier,
     heads: Path,
-    asked: tuple[Sequence[Path], Vectors | None],
+    test_inputs: tuple[Sequence[Path], CachedFeatures | None],
     labels: NDArray[np.integer],
     inference: str,
 ) -> dict[str, Any]:
-    """classification.summarize_repeats of what finetune left in `heads`.
+    """classification.summarize_repeats of the repeated trainings that finetune saved in `heads`.
 
     Args:
-        asked: files of the test images, and their cached vectors where the head is enough.
-        labels: of the test images.
-        inference: as of `base.inference`.
+        test_inputs: files of the test images, and their cached features if the backbone is frozen.
+        labels: class indices of the test images.
+        inference: the value of `base.inference`.
     """
-    again = [defined(one) for one in _answers_of_repeats(classifier, heads, *asked, inference)]
-    return classification.summarize_repeats(labels, [one for one, _ in again], sum(wrong > 0 for _, wrong in again))
+    repeats = [
+        fill_undefined(probabilities)
+        for probabilities in _predict_with_repeats(classifier, heads, *test_inputs, inference)
+    ]
+    return classification.summarize_repeats(
+        labels, [probabilities for probabilities, _ in repeats], sum(undefined > 0 for _, undefined in repeats)
+    )
 
 
-def _answers_of_repeats(
-    classifier: Classifier, heads: Path, files: Sequence[Path], vectors: Vectors | None, inference: str
+def _predict_with_repeats(
+    classifier: Classifier, heads: Path, files: Sequence[Path], features: CachedFeatures | None, inference: str
 ) -> Iterator[Probabilities]:
     for model in head.with_trained(classifier.model, heads):
-        if vectors is None:
-            yield session.of(replace(classifier, model=model), inference=inference).of_files(files)[0]
+        if features is None:
+            yield session.from_classifier(replace(classifier, model=model), inference=inference).predict_files(files)[0]
         else:
             yield inference_engine.compile_network(head.of(model), len(files), policy="float32", engine="tensorflow")(
-                vectors[:]
+                features[:]
             )

@@ -1,4 +1,4 @@
-"""Heat over a photograph: where a classifier looked, in a colour map whose steps look equally large (inferno)."""
+"""Grad-CAM overlays: a heat map over a photograph in a perceptually uniform colour map (inferno), as PNG."""
 
 import zlib
 from pathlib import Path
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.core.files import replacing
+from realwaste.core.files import atomic_replace
 from realwaste.images.reader import Pixels
 
 if TYPE_CHECKING:
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
 
 STRENGTH = 0.75
 MARK = b"tEXtSoftware\0realwaste overlay"
-"""Type and content of a chunk of PNG, by which an overlay is known from other pictures."""
-_HEADER_BYTES = 33  # of a PNG: its signature, and the chunk IHDR, which comes first
+"""Type and content of a PNG chunk that marks a file as an overlay of this package."""
+_HEADER_BYTES = 33  # PNG signature and the first chunk, IHDR
 
 
 def blend_heat(pixels: Pixels, heat: "Heat", strength: float = STRENGTH) -> Pixels:
-    """The picture, coloured where the heat is: RGB uint8, as large as `pixels`.
+    """The picture with the heat map blended over it: uint8 RGB of the same size.
 
     Args:
-        pixels: (height, width, 3) uint8 RGB.
-        heat: (rows, columns), 0 to 1, spread over the whole picture; where it is 0 the picture stays as it is.
-        strength: how much of the picture the colour hides where the heat is 1; 0 none of it, 1 all.
+        pixels: (height, width, 3), uint8 RGB.
+        heat: (rows, columns), 0 to 1, resized to the picture. Where it is 0 the picture does not change.
+        strength: opacity of the colour where the heat is 1; 0 hides nothing of the picture, 1 hides it completely.
     """
-    colours = heat_layer(heat, *pixels.shape[:2])
-    share = colours[..., 3:].astype(np.float32) * np.float32(strength / 255)
-    return np.rint(pixels + (colours[..., :3] - pixels.astype(np.float32)) * share).astype(np.uint8)
+    coloured = heat_layer(heat, *pixels.shape[:2])
+    opacity = coloured[..., 3:].astype(np.float32) * np.float32(strength / 255)
+    return np.rint(pixels + (coloured[..., :3] - pixels.astype(np.float32)) * opacity).astype(np.uint8)
 
 
 def heat_layer(heat: "Heat", height: int, width: int) -> NDArray[np.uint8]:
-    """The colour alone, to lay over a picture: RGBA uint8 (height, width, 4), as opaque as the heat is high."""
-    spread = cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC)
-    levels = np.rint(np.clip(spread, 0, 1) * 255).astype(np.uint8)  # cubic curves overshoot
-    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    return np.dstack([colours, levels]).astype(np.uint8, copy=False)
+    """The heat map as a layer (height, width, 4), uint8 RGBA, whose opacity is the heat."""
+    resized = cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC)
+    levels = np.rint(np.clip(resized, 0, 1) * 255).astype(np.uint8)  # cubic interpolation overshoots
+    coloured = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    return np.dstack([coloured, levels]).astype(np.uint8, copy=False)
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """RGB or RGBA, (height, width, 3 or 4), as a PNG file's bytes."""
-    order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-    return cv2.imencode(".png", cv2.cvtColor(pixels, order))[1].tobytes()
+    """The bytes of a PNG file of RGB or RGBA pixels (height, width, 3 or 4)."""
+    conversion = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    return cv2.imencode(".png", cv2.cvtColor(pixels, conversion))[1].tobytes()
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """A PNG file at `path` that has MARK."""
+    """Writes a PNG file that contains MARK."""
     data = encode_png(pixels)
     length, checksum = (number.to_bytes(4) for number in (len(MARK) - len(b"tEXt"), zlib.crc32(MARK)))
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         temporary.write_bytes(data[:_HEADER_BYTES] + length + MARK + checksum + data[_HEADER_BYTES:])

@@ -1,4 +1,4 @@
-"""The table of predictions: every model's probabilities for every image, from which all later numbers come."""
+"""The predictions table (data/predictions.csv): every model's probabilities for every image."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -12,7 +12,7 @@ PROBABILITY_PREFIX = "p_"
 
 
 def build_rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes: Sequence[str]) -> pd.DataFrame:
-    """path, label, split, group, model and a column p_<class> a class; rows as in `splits`."""
+    """path, label, split, group, model and one column p_<class> per class, in the order of the rows of `splits`."""
     table = splits[["path", "label", "split", "group"]].assign(model=model).reset_index(drop=True)
     return pd.concat(
         [table, pd.DataFrame(probabilities, columns=[PROBABILITY_PREFIX + name for name in classes])], axis=1
@@ -20,7 +20,7 @@ def build_rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, c
 
 
 def classes_of(table: pd.DataFrame) -> list[str]:
-    """The classes that the table has probabilities of, in the order of its columns."""
+    """The classes in the order of the table's probability columns."""
     return [
         column.removeprefix(PROBABILITY_PREFIX) for column in table.columns if column.startswith(PROBABILITY_PREFIX)
     ]
@@ -32,21 +32,21 @@ def probabilities_of(table: pd.DataFrame) -> Probabilities:
 
 
 def labels_of(table: pd.DataFrame) -> Labels:
-    """The class number of each row's label, in the order of the probability columns."""
+    """The class index (rows,) of each label, in the order of the probability columns."""
     return pd.Index(classes_of(table)).get_indexer_for(table["label"])
 
 
 def predicted_classes(table: pd.DataFrame) -> pd.Series:
-    """The name of the most probable class, a row."""
+    """The name of the most probable class of each row."""
     return pd.Series(np.asarray(classes_of(table))[probabilities_of(table).argmax(axis=1)], index=table.index)
 
 
 def count_confusions(table: pd.DataFrame) -> pd.DataFrame:
-    """model, actual, predicted, images: every pair of classes of every model, those that never came up with 0."""
+    """model, actual, predicted, images: a row for every pair of classes of every model, also where images is 0."""
     counts = table.assign(actual=table["label"], predicted=predicted_classes(table)).groupby(
         ["model", "actual", "predicted"]
     )
-    every = pd.MultiIndex.from_product(
+    all_pairs = pd.MultiIndex.from_product(
         [table["model"].unique(), classes_of(table), classes_of(table)], names=["model", "actual", "predicted"]
     )
-    return counts.size().reindex(every, fill_value=0).rename("images").reset_index()
+    return counts.size().reindex(all_pairs, fill_value=0).rename("images").reset_index()

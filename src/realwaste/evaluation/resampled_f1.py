@@ -1,4 +1,4 @@
-"""The macro F1 of test images that are drawn again, in memory that grows with the images and classes alone."""
+"""The bootstrap interval of the macro F1; memory grows with images plus classes, not with the confusion matrix."""
 
 import functools
 from collections import Counter, defaultdict
@@ -10,57 +10,66 @@ from scipy.sparse import csr_array
 from realwaste.evaluation import bootstrap
 from realwaste.evaluation.bootstrap import Totals
 
-Numbers = NDArray[np.integer]
+Integers = NDArray[np.integer]
 
 
 def macro_f1_interval(
-    labels: Numbers, answers: Numbers, groups: Numbers, classes: int, *, expanded: bool, resamples: int
+    labels: Integers, predicted: Integers, groups: Integers, classes: int, *, expanded: bool, resamples: int
 ) -> tuple[float, float]:
-    """The 95 % interval of the macro F1 by a bootstrap that draws groups of images; not all answers are right or wrong.
+    """The 95 % interval of the macro F1 by a bootstrap over groups of images.
+
+    The predictions must be neither all correct nor all wrong.
 
     Args:
-        labels: (n,), actual class numbers; answers: (n,), predicted ones; groups: (n,).
-        expanded: as of bootstrap.bca_interval.
+        labels: (n,), actual class indices.
+        predicted: (n,), predicted class indices.
+        groups: (n,), the group of each image.
+        expanded: see bootstrap.bca_interval.
     """
-    kinds, times = _kinds(labels * classes + answers, groups, classes)
-    statistic = functools.partial(_macro_f1, present=len(np.union1d(labels, answers)), classes=classes)
-    return bootstrap.bca_interval_of_counts(kinds, times, statistic, expanded=expanded, resamples=resamples)
+    profiles, counts = _group_profiles(labels * classes + predicted, groups, classes)
+    statistic = functools.partial(_macro_f1, present=len(np.union1d(labels, predicted)), classes=classes)
+    return bootstrap.bca_interval_of_counts(profiles, counts, statistic, expanded=expanded, resamples=resamples)
 
 
-def _kinds(cells: Numbers, groups: Numbers, classes: int) -> tuple[csr_array, Numbers]:
-    """Right answers (classes) and actual plus predicted images (classes) of each kind of group, and how many there are.
-
-    Groups are of one kind that have as many images in each cell of the confusion matrix.
+def _group_profiles(cells: Integers, groups: Integers, classes: int) -> tuple[csr_array, Integers]:
+    """The distinct confusion matrices of single groups, as what each adds to the totals, and how many groups have each.
 
     Args:
-        cells: (n,), where each image is in the flattened confusion matrix.
+        cells: (n,), the index of each image in the flattened confusion matrix.
+
+    Returns:
+        A table (profiles, 2 * classes): correct predictions per class, then actual plus predicted images per class;
+        and the number of groups (profiles,).
     """
     members = defaultdict(list)
     for group, cell in zip(groups.tolist(), cells.tolist(), strict=True):
         members[group].append(cell)
-    # In the order of the flattened matrices, so that the random numbers do not depend on how the groups are numbered.
-    counted = Counter(tuple((-cell, own.count(cell)) for cell in sorted(set(own))) for own in members.values())
-    kinds = sorted(counted)
-    entries = [(kind, -cell, images) for kind, own in enumerate(kinds) for cell, images in own]
-    kind, cell, images = np.array(entries, np.int64).T
-    actual, predicted = np.divmod(cell, classes)
-    right = actual == predicted
-    values = np.concatenate([images[right], images, images])
-    places = (
-        np.concatenate([kind[right], kind, kind]),
-        np.concatenate([actual[right], classes + actual, classes + predicted]),
+    # Sorted by the flattened matrices, so that the random numbers do not depend on the numbering of the groups.
+    counts = Counter(
+        tuple((-cell, count) for cell, count in sorted(Counter(group_cells).items()))
+        for group_cells in members.values()
     )
-    table = csr_array((values.astype(float), places), shape=(len(kinds), 2 * classes))
-    return table, np.array([counted[own] for own in kinds])
+    profiles = sorted(counts)
+    entries = [(row, -cell, images) for row, profile in enumerate(profiles) for cell, images in profile]
+    row, cell, images = np.array(entries, np.int64).T
+    actual, predicted = np.divmod(cell, classes)
+    correct = actual == predicted
+    values = np.concatenate([images[correct], images, images])
+    coordinates = (
+        np.concatenate([row[correct], row, row]),
+        np.concatenate([actual[correct], classes + actual, classes + predicted]),
+    )
+    table = csr_array((values.astype(float), coordinates), shape=(len(profiles), 2 * classes))
+    return table, np.array([counts[profile] for profile in profiles])
 
 
 def _macro_f1(totals: Totals, *, present: int, classes: int) -> Totals:
-    """The mean F1 over the classes that are in a resample, actual or predicted; of totals (…, 2 * classes).
+    """The mean F1 over the classes in a resample, actual or predicted, from totals (…, 2 * classes).
 
-    A class that was not drawn says nothing of its F1: with 0 for it, the interval could lie below the estimate. Classes
-    that no image of the test has, `classes` less `present`, count 0 as in the estimate.
+    The F1 of a class that was not drawn is undefined. If it counted as 0, the interval could lie below the estimate.
+    Classes that no image of the test set has (`classes` minus `present`) count as 0, as in the estimate.
     """
-    right, images = totals[..., :classes], totals[..., classes:]
-    drawn = np.maximum((images > 0).sum(axis=-1), 1)
-    scores = np.ascontiguousarray(2 * right / np.maximum(images, 1))
-    return np.asarray(scores.sum(axis=-1) / drawn * (present / classes))
+    correct, images = totals[..., :classes], totals[..., classes:]
+    classes_in_resample = np.maximum((images > 0).sum(axis=-1), 1)
+    scores = np.ascontiguousarray(2 * correct / np.maximum(images, 1))
+    return np.asarray(scores.sum(axis=-1) / classes_in_resample * (present / classes))

@@ -1,4 +1,4 @@
-"""What a model's probabilities are worth: accuracy, loss and how sure they are (report, sections 1.12 and 2.5)."""
+"""Accuracy, macro F1, their intervals, and exact tests, with single images as the units (report, 1.12 and 2.5)."""
 
 import math
 from collections.abc import Sequence
@@ -17,77 +17,77 @@ def accuracy(labels: Labels, probabilities: Probabilities) -> float:
 
 
 def accuracy_interval(labels: Labels, probabilities: Probabilities) -> tuple[float, float]:
-    """The 95 % interval of the accuracy, every image for itself."""
+    """The 95 % interval of the accuracy, with single images as the units."""
     return wilson_interval(accuracy(labels, probabilities), len(labels))
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share that was counted in `count` cases (Wilson 1927)."""
-    # scipy.stats has this and the test below, and takes a second to import: compare needs no more than these two.
+    """The 95 % interval of a share of `count` cases (Wilson 1927)."""
+    # scipy.stats has this and McNemar's test, but takes a second to import.
     z = float(ndtri(0.975))
-    middle = share + z * z / (2 * count)
-    reach = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    whole = 1 + z * z / count
-    # The share too: rounded, the end at 0 or 1 may lie beside it.
-    return min(share, max(0.0, (middle - reach) / whole)), max(share, min(1.0, (middle + reach) / whole))
+    center = share + z * z / (2 * count)
+    half_width = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    # min and max with the share: by rounding, the end at 0 or 1 may exclude it.
+    return min(share, max(0.0, (center - half_width) / scale)), max(share, min(1.0, (center + half_width) / scale))
 
 
 def macro_f1(confusion: NDArray[np.number]) -> NDArray[np.float64]:
-    """Mean F1 of the classes of confusion matrices (…, actual, predicted); 0 for a class neither there nor named."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    named = confusion.sum(axis=-2) + confusion.sum(axis=-1)
-    return np.asarray((2 * right / np.maximum(named, 1)).mean(axis=-1))
+    """Mean F1 over the classes of confusion matrices (…, actual, predicted); 0 for a class in no row or column."""
+    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
+    actual_and_predicted = confusion.sum(axis=-2) + confusion.sum(axis=-1)
+    return np.asarray((2 * correct / np.maximum(actual_and_predicted, 1)).mean(axis=-1))
 
 
 def confusion_matrix(labels: Labels, probabilities: Probabilities) -> NDArray[np.integer]:
-    """How many images of each actual class were taken for each class (classes, classes)."""
+    """The number of images of each actual class (rows) that are predicted as each class (columns)."""
     classes = probabilities.shape[1]
     cells = np.bincount(labels * classes + probabilities.argmax(axis=1), minlength=classes * classes)
     return cells.reshape(classes, classes)
 
 
 def macro_f1_interval(labels: Labels, probabilities: Probabilities, *, resamples: int = 10_000) -> tuple[float, float]:
-    """The 95 % interval of the macro F1 by a bootstrap, every image for itself.
+    """The 95 % interval of the macro F1 by a bootstrap over single images.
 
-    Where all answers are right, or all are wrong, every resample is as the test was: the accuracy's interval stands in.
+    If all predictions are correct, or all are wrong, no resample differs, and the accuracy's interval is used instead.
     """
     if accuracy(labels, probabilities) in {0.0, 1.0}:
         low, high = accuracy_interval(labels, probabilities)
-        measured = float(macro_f1(confusion_matrix(labels, probabilities)))
-        return min(low, measured), max(high, measured)
-    answers, images = probabilities.argmax(axis=1), np.arange(len(labels))
+        estimate = float(macro_f1(confusion_matrix(labels, probabilities)))
+        return min(low, estimate), max(high, estimate)
+    predicted, image_index = probabilities.argmax(axis=1), np.arange(len(labels))
     return resampled_f1.macro_f1_interval(
-        labels, answers, images, probabilities.shape[1], expanded=False, resamples=resamples
+        labels, predicted, image_index, probabilities.shape[1], expanded=False, resamples=resamples
     )
 
 
-def difference_interval(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> tuple[float, float]:
+def difference_interval(first_correct: NDArray[np.bool_], second_correct: NDArray[np.bool_]) -> tuple[float, float]:
     """The 95 % interval of the difference of two accuracies on the same images (Bonett and Price 2012)."""
-    count = len(first_right) + 2
+    count = len(first_correct) + 2
     first, second = (
-        (int((one & ~other).sum()) + 1) / count
-        for one, other in ((first_right, second_right), (second_right, first_right))
+        (int((correct & ~other_correct).sum()) + 1) / count
+        for correct, other_correct in ((first_correct, second_correct), (second_correct, first_correct))
     )
-    reach = float(ndtri(0.975)) * math.sqrt((first + second - (first - second) ** 2) / count)
-    return max(-1.0, first - second - reach), min(1.0, first - second + reach)
+    half_width = float(ndtri(0.975)) * math.sqrt((first + second - (first - second) ** 2) / count)
+    return max(-1.0, first - second - half_width), min(1.0, first - second + half_width)
 
 
-def mcnemar_test(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> float:
-    """Exact two-sided p-value (McNemar 1947) that two models answering the same images err equally often."""
-    only_first = int((first_right & ~second_right).sum())
-    only_second = int((second_right & ~first_right).sum())
+def mcnemar_test(first_correct: NDArray[np.bool_], second_correct: NDArray[np.bool_]) -> float:
+    """Exact two-sided p-value of McNemar's test (1947) that two models have equal accuracy on the same images."""
+    only_first = int((first_correct & ~second_correct).sum())
+    only_second = int((second_correct & ~first_correct).sum())
     # Twice the smaller tail of a fair coin; with equal counts the two tails overlap.
     return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
 
 
 def holm_adjust(p_values: Sequence[float]) -> list[float]:
-    """The p-values of tests that are made together, adjusted (Holm 1979), in their order.
+    """P-values adjusted for multiple tests (Holm 1979), in their original order.
 
-    If those below 0.05 count as shown, the chance of one false alarm or more among all is at most 5 %, however the
-    tests depend on each other.
+    If adjusted values below 0.05 count as significant, the probability of any false positive is at most 5 %, however
+    the tests depend on each other.
     """
-    # By hand: scipy has Benjamini and Hochberg's method alone, which lets through more false alarms; statsmodels has
-    # this one, and would be installed for it alone.
+    # scipy has only Benjamini and Hochberg's method, which allows more false positives. statsmodels has Holm's, but
+    # would be a dependency for this alone.
     raw = np.asarray(p_values, np.float64)
     order = np.argsort(raw)
     adjusted = np.empty_like(raw)

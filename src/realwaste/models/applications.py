@@ -1,8 +1,8 @@
-"""The image classifiers of `keras.applications`: where their ImageNet weights lie and what they expect of an image.
+"""A table of `keras.applications`: the URLs of the ImageNet weights, preprocessing, image sizes and feature widths.
 
-Keras itself keeps these facts inside its constructors and downloads as a side effect of building a model. Here they are
-a table, so that the fetch stage can download and check a file without importing TensorFlow, and so that every later
-stage works without network. Read from the source of Keras 3.15.1; a slow test compares each row with the installed one.
+Keras has these facts inside its constructors and downloads weights while it builds a model. With the table, the fetch
+stage downloads and checks a file without importing TensorFlow, and later stages need no network. The rows are from
+the source of Keras 3.15.1; a slow test compares each with the installed Keras.
 """
 
 import difflib
@@ -13,13 +13,13 @@ from typing import Literal
 from realwaste.core.errors import UserError
 
 # What `preprocess_input` does to RGB values in 0..255. tf: to -1..1. torch: to 0..1, then ImageNet mean and standard
-# deviation. caffe: to BGR, ImageNet mean taken off. The last one's networks begin with their own scaling layers.
+# deviation. caffe: to BGR, minus the ImageNet mean. inside the model: the network starts with scaling layers.
 Mode = Literal["tf", "torch", "caffe", "inside the model"]
 
 
 @dataclass(frozen=True)
 class Application:
-    """A constructor of `keras.applications`, without its classifier, at its default width."""
+    """One constructor of `keras.applications`, without its classifier, at its default width."""
 
     name: str
     """The constructor."""
@@ -28,15 +28,15 @@ class Application:
     mode: Mode
     """What that `preprocess_input` does."""
     min_size: int
-    """The smallest image it accepts, in pixels a side."""
+    """The smallest height and width that it accepts, in pixels."""
     features: int
-    """Width of the vector it leaves after global average pooling."""
+    """The length of its vectors after global average pooling."""
     url: str
-    """Where its no-top ImageNet weights lie (HDF5, Keras' legacy layout)."""
+    """Of its ImageNet weights without the classifier (HDF5, Keras' legacy layout)."""
     file_name: str
-    """The name under which Keras keeps that file."""
+    """The name of that file in Keras' cache."""
     checksum: str | None
-    """`md5:<hex>` or `sha256:<hex>`, whichever Keras gives; None where it gives none and the file cannot be checked."""
+    """`md5:<hex>` or `sha256:<hex>`, as in Keras; None if Keras has none, so that the file cannot be checked."""
 
     @property
     def preprocessing(self) -> str:
@@ -50,38 +50,38 @@ def application(name: str) -> Application:
     """The row of one constructor.
 
     Raises:
-        UserError: no constructor of that name; the message has those that are spelled alike.
+        UserError: there is no such constructor; the message suggests similar names.
     """
     if name in APPLICATIONS:
         return APPLICATIONS[name]
-    spelled = {known.lower(): known for known in APPLICATIONS}
-    close = [spelled[match] for match in difflib.get_close_matches(name.lower(), spelled, n=3)]
-    meant = f"Did you mean {' or '.join(close)}?" if close else f"It knows {', '.join(APPLICATIONS)}."
+    by_lower_name = {constructor.lower(): constructor for constructor in APPLICATIONS}
+    close = [by_lower_name[match] for match in difflib.get_close_matches(name.lower(), by_lower_name, n=3)]
+    suggestion = f"Did you mean {' or '.join(close)}?" if close else f"It knows {', '.join(APPLICATIONS)}."
     raise UserError(
         "A backbone must name a constructor of keras.applications or be a path to a .keras feature extractor.",
-        meant,
+        suggestion,
         received=name,
     )
 
 
 def is_file(backbone: str) -> bool:
-    """Whether a backbone is meant as a path to a feature extractor (a separator or a suffix), not as a constructor."""
+    """Whether a backbone is the path of a feature extractor (it has a separator or a suffix), not a constructor."""
     path = Path(backbone)
     return path.suffix != "" or path.name != backbone
 
 
 @dataclass(frozen=True)
 class _Family:
-    """Applications that share a module; `{}` in `url` and `saved_as` stands for a member's stem."""
+    """Applications that share a module; `{}` in `url` and `saved_as` is replaced by a member's stem."""
 
     module: str
     mode: Mode
     min_size: int
     url: str
     members: tuple[tuple[str, str, int, str | None], ...]
-    """Constructor, stem, features, hash; which hash it is follows, as in Keras, from its length."""
+    """Constructor, stem, features, hash; its length tells MD5 from SHA-256, as in Keras."""
     saved_as: str | None = None
-    """Keras' file name where it is not the end of the URL."""
+    """Keras' file name, if it is not the end of the URL."""
 
     def row(self, name: str, stem: str, features: int, digest: str | None) -> Application:
         url = self.url.format(stem)
@@ -93,7 +93,7 @@ class _Family:
 _STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
 _NO_TOP = "{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
-# MobileNet and MobileNetV2 have one file for each of a few input sizes; these are the ones for every other size.
+# MobileNet and MobileNetV2 have files for a few input sizes; these are the ones that Keras uses for all other sizes.
 _FAMILIES = (
     _Family(
         "convnext",

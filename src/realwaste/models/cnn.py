@@ -1,11 +1,11 @@
-"""The report's own network (section 1.6)."""
+"""The CNN that the report trains from scratch (section 1.6)."""
 
 import keras
 from keras import layers
 
-from realwaste.models.augmentation import Augment, augmenting
+from realwaste.models.augmentation import Augment, augmentation_layers
 
-# What tables call it, where a pretrained model has its backbone and weights.
+# In tables, in place of a pretrained model's backbone and weights.
 BACKBONE, WEIGHTS = "CNN", "trained from random"
 
 
@@ -22,22 +22,23 @@ def build(
 ) -> keras.Model:
     """Uint8 RGB (image_size, image_size, 3) to `classes` probabilities; 33.6 M weights at 256 px and 9 classes.
 
-    The rescaling to 0..1 is inside, so that a saved model takes pixels as they are; augmentation too, which is at work
-    in training alone.
+    Rescaling to 0..1 is part of the model, so that a saved model takes raw pixels. So is augmentation, which is active
+    in training only.
 
     Args:
-        batch_norm_momentum: how slowly the statistics that validation and test use follow those of the batches. At
-            Keras' 0.99 they need some 500 steps to arrive, and a small set has 140: the CNN then answers at random.
+        batch_norm_momentum: of the moving statistics that validation and test use. With Keras' 0.99 they converge
+            after some 500 steps; a small data set has 140, and the CNN would predict at random.
         normalization: batch, after each convolution, as in the report's listing; or none, as its section 1.6 says.
         activation: of the convolutions and the hidden dense layers, by its name in keras.activations (section 1.8).
-        head: flatten, the report's, which holds 33.5 M of the weights; or gap, the mean of each feature map.
-        dropout: share of the inputs of each hidden dense layer that is left out in training.
+        head: flatten, as in the report, with 33.5 M of the weights; or gap, global average pooling.
+        dropout: the dropout rate before each hidden dense layer.
+        augment: of training images; none by default.
     """
     return keras.Sequential(
         [
             keras.Input((image_size, image_size, 3), dtype="uint8"),
             layers.Rescaling(1 / 255),
-            *augmenting(augment or Augment(), 1),
+            *augmentation_layers(augment or Augment(), 1),
             *_block(32, normalization, batch_norm_momentum, activation),
             *_block(64, normalization, batch_norm_momentum, activation),
             layers.GlobalAveragePooling2D() if head == "gap" else layers.Flatten(),

@@ -1,4 +1,4 @@
-"""Where an export goes: its name, and what it may replace there, known without TensorFlow."""
+"""The path of an export, and what it may replace there; without importing TensorFlow."""
 
 import json
 import zipfile
@@ -17,20 +17,21 @@ _FILES = ("saved_model.pb", "fingerprint.pb", RECORD, "variables/variables.index
 _KEYS = {"classes", "image_size", "temperature", "input"}  # of every record
 
 
-def default_target(name: str, format: Format) -> Path:  # noqa: A002 - keras.Model.export calls it so
-    """Beside the model itself: models/cnn.onnx, models/cnn.tflite, models/cnn_saved_model."""
+def default_target(name: str, format: Format) -> Path:  # noqa: A002 - as in keras.Model.export
+    """Beside the model file: models/cnn.onnx, models/cnn.tflite, models/cnn_saved_model."""
     return registry.FOLDER / f"{name}{SUFFIXES[format]}"
 
 
 def check(format: Format, target: Path) -> None:  # noqa: A002 - as above
-    """Say why an export cannot go to `target`, before the model is loaded.
+    """Check that an export may be written to `target`. Call it before the model is loaded.
 
     Raises:
-        UserError: it has another format's suffix, or is something else than an earlier export.
+        UserError: it has another format's suffix, or exists and is not an earlier export.
     """
     if format == "saved_model":
-        here = Path.cwd()
-        if target.resolve() in (here, *here.parents) or (target.exists() and not is_saved_model(target.resolve())):
+        working = Path.cwd()
+        is_working_folder = target.resolve() in (working, *working.parents)
+        if is_working_folder or (target.exists() and not is_saved_model(target.resolve())):
             rule = "A SavedModel must go to a new folder or take the place of an earlier export, without other files."
             raise UserError(rule, "Name another folder.", str(target))
     elif target.suffix != SUFFIXES[format] or (target.exists() and not may_replace(format, target)):
@@ -39,24 +40,24 @@ def check(format: Format, target: Path) -> None:  # noqa: A002 - as above
 
 
 def may_replace(format: Format, target: Path) -> bool:  # noqa: A002 - as above
-    """Whether an earlier export stands at `target`, as of realwaste.core.files.replacing."""
+    """Whether an earlier export stands at `target`, as of realwaste.core.files.atomic_replace."""
     if format == "saved_model":
         return is_saved_model(target)
     return target.is_file() and (_is_onnx(target) if format == "onnx" else _is_litert(target))
 
 
 def is_saved_model(folder: Path) -> bool:
-    """Whether a folder is empty, or an earlier export with nothing beside it: a person's file is never deleted."""
+    """Whether a folder is empty or holds only an earlier export: a person's file is never deleted."""
     if folder.is_symlink() or not folder.is_dir():
         return False
     entries = list(folder.rglob("*"))
-    known = all(
-        str(one.relative_to(folder)) in _FOLDERS
-        if one.is_dir()
-        else any(one.relative_to(folder).match(name) for name in _FILES)
-        for one in entries
+    only_export = all(
+        str(entry.relative_to(folder)) in _FOLDERS
+        if entry.is_dir()
+        else any(entry.relative_to(folder).match(pattern) for pattern in _FILES)
+        for entry in entries
     )
-    return not entries or (known and _is_record(folder / RECORD))
+    return not entries or (only_export and _is_record(folder / RECORD))
 
 
 def _is_record(file: Path) -> bool:
@@ -70,13 +71,13 @@ def _is_onnx(file: Path) -> bool:
     try:
         import onnx  # noqa: PLC0415 - optional
 
-        return {one.key for one in onnx.load(str(file), load_external_data=False).metadata_props} >= _KEYS
-    except Exception:  # no ONNX, whatever its parser raises; or the package is missing, which is said later
+        return {entry.key for entry in onnx.load(str(file), load_external_data=False).metadata_props} >= _KEYS
+    except Exception:  # not ONNX, whatever its parser raises; or the package is missing, which is reported later
         return False
 
 
 def _is_litert(file: Path) -> bool:
-    """By the archive that an export has behind the network."""
+    """Whether the archive that an export appends to the network is there."""
     try:
         with zipfile.ZipFile(file) as archive:
             return archive.namelist() == [RECORD]

@@ -1,4 +1,4 @@
-"""Frozen feature extractors: an image in, one vector out, with the backbone's own preprocessing inside the model."""
+"""Frozen backbones as feature extractors: an image in, one vector out; the preprocessing is part of the model."""
 
 import random
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from realwaste.models.applications import Application, application, is_file
 from realwaste.models.weights_record import read
 from realwaste.core.errors import UserError, first_line
 
-# Standard deviations of ImageNet's red, green and blue in 0..1, as keras.applications.efficientnet has them.
+# Standard deviations of ImageNet's red, green and blue in 0..1, from keras.applications.efficientnet.
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """A frozen backbone, and what metrics say of it: its name, its weights and its preprocessing."""
+class FrozenBackbone:
+    """A frozen backbone, and facts for metrics: its name, its weights and its preprocessing."""
 
     model: keras.Model
     facts: dict[str, str]
 
 
-def fetched(folder: Path, image_size: int) -> Fetched:
-    """Build the backbone whose weights the fetch stage left in `folder`; errors as of `build`."""
+def load_backbone(folder: Path, image_size: int) -> FrozenBackbone:
+    """Build the backbone whose weights the fetch stage wrote to `folder`; errors as in `build`."""
     record = read(folder)
     source, weights = record.constructor_or_file(folder), record.weights_file(folder)
     facts = {
@@ -34,29 +34,28 @@ def fetched(folder: Path, image_size: int) -> Fetched:
         "weights": record.weights,
         "preprocessing": preprocessing_of(record.backbone),
     }
-    return Fetched(build(source, image_size, weights, seed=record.seed or 0), facts)
+    return FrozenBackbone(build(source, image_size, weights, seed=record.seed or 0), facts)
 
 
 def build(backbone: str, image_size: int, weights: Path | None, *, seed: int) -> keras.Model:
-    """A frozen backbone: images in, global average of its last feature map out (report, section 2.2).
+    """Build a frozen backbone with global average pooling (report, section 2.2).
 
-    The model takes RGB images, uint8 or float in 0..255, of shape (batch, image_size, image_size, 3), and gives float32
-    vectors of shape (batch, features), whatever the dtype policy. Preprocessing is part of it, batch normalisation
-    uses its moving statistics, nothing is trainable, and it saves and loads in safe mode.
+    The model takes RGB images, uint8 or float in 0..255, of shape (batch, image_size, image_size, 3), and returns
+    float32 vectors (batch, features) under every dtype policy. It includes the preprocessing, batch normalisation uses
+    the moving statistics, nothing is trainable, and it saves and loads in safe mode.
 
     Args:
         backbone: a constructor of `keras.applications`, or the path of a `.keras` feature extractor that takes RGB in
-            0..255. An extractor is used as it stands, in the dtypes it was saved with; one that ends in a classifier
-            cannot be told from one that does not, and would give class scores as features.
-        image_size: pixels a side.
-        weights: HDF5 weights of the application without its classifier, in Keras' legacy layout, as its downloads are,
-            or named `*.weights.h5`, in the present one. None draws initial weights from `seed`. An extractor has its
-            own: None.
+            0..255. An extractor is used in the dtypes it was saved with. If it ends in a classifier, which cannot be
+            detected, the features are class scores.
+        image_size: height and width in pixels.
+        weights: HDF5 weights of the application without its classifier, in Keras' legacy layout (as its downloads) or,
+            if named `*.weights.h5`, in the present one. None initialises from `seed`. Must be None for an extractor.
         seed: of the initial weights; the same seed gives the same bits, whatever was built before.
 
     Raises:
-        UserError: unknown backbone; image too small for it; weights that are missing, unreadable or another network's;
-            an extractor that is missing, unreadable, unsafe, or not made for one RGB image of this size.
+        UserError: the backbone is unknown; the image is too small for it; the weights are missing, unreadable or of
+            another network; the extractor is missing, unreadable, unsafe, or does not take one RGB image of this size.
     """
     image = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     if is_file(backbone):
@@ -78,17 +77,17 @@ def build(backbone: str, image_size: int, weights: Path | None, *, seed: int) ->
 
 
 def preprocessing_of(backbone: str) -> str:
-    """What is done to an image's RGB values before the first convolution; a short name for metrics.
+    """The preprocessing of RGB values before the first convolution, as a short name for metrics.
 
     Raises:
-        UserError: unknown backbone.
+        UserError: the backbone is unknown.
     """
     return "inside the model" if is_file(backbone) else application(backbone).preprocessing
 
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Keras draws the seed of every unseeded layer from Python's generator; the caller's is put back afterwards."""
+    """Seed Python's random generator, from which Keras draws the seeds of layers, and restore its state afterwards."""
     state = random.getstate()
     random.seed(seed)
     try:
@@ -111,24 +110,22 @@ def _without_classifier(row: Application, image_size: int) -> keras.Model:
 def _load(network: keras.Model, row: Application, weights: Path) -> None:
     try:
         network.load_weights(weights)
-    except (
-        Exception
-    ) as error:  # The reader stumbles over a damaged file in many ways, none of them the program's fault.
+    except Exception as error:  # a damaged file can make Keras and h5py raise anything
         raise UserError(
             f"{weights} must hold weights of {row.name} without its classifier (HDF5, .h5 or .weights.h5).",
-            f"Give the file made for it: {row.file_name}, from {row.url}.",
+            f"Use the file that Keras provides for it: {row.file_name}, from {row.url}.",
             received=first_line(error),
         ) from error
     if row.module == "efficientnet" and weights.name == row.file_name:
-        _divide_by_std_again(network)
+        _rescale_normalization(network)
 
 
-def _divide_by_std_again(network: keras.Model) -> None:
-    """Make EfficientNetB0 to B7 what `weights="imagenet"` makes them.
+def _rescale_normalization(network: keras.Model) -> None:
+    """Normalise images in EfficientNetB0 to B7 as `weights="imagenet"` does.
 
-    With that argument, and only with it, Keras puts a division by sqrt(std) behind the network's Normalization layer,
-    for the sake of its own weights (tensorflow issue 49930). Loaded from a path they would meet wrongly scaled images,
-    without an error. A variance multiplied by std does the same: (x - mean) / sqrt(variance * std).
+    Only with that argument, Keras divides by sqrt(std) after the Normalization layer, because its weights were trained
+    so (tensorflow issue 49930). The same weights loaded from a path would silently get wrongly scaled images. A
+    variance multiplied by std has the same effect: (x - mean) / sqrt(variance * std).
     """
     normalization = next(layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
     mean, variance, count = normalization.get_weights()
@@ -146,15 +143,15 @@ def _extractor(path: Path, image_size: int, weights: Path | None) -> keras.Model
     if path.suffix != ".keras" or not path.is_file():
         raise UserError(
             "A backbone that is a path must be an existing .keras file.",
-            "Give the path of a feature extractor saved by Keras 3, or a constructor of keras.applications.",
+            "Use the path of a feature extractor saved by Keras 3, or a constructor of keras.applications.",
             received=str(path),
         )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Anything may be in the file, and loading raises accordingly.
+    except Exception as error:  # loading an arbitrary file may raise anything
         raise UserError(
             f"{path} must be a Keras 3 model that loads in safe mode: no Lambda layers, no code of its own.",
-            "Save the extractor again from Keras' own layers, or check that the file is whole.",
+            "Save the extractor again with Keras' layers only, or check that the file is complete.",
             received=first_line(error),
         ) from error
     _check_extractor(model, path, image_size)
@@ -172,13 +169,13 @@ def _check_extractor(model: Any, path: Path, image_size: int) -> None:
     ):
         raise UserError(
             f"{path} must take one RGB image of {image_size} by {image_size} pixels: (batch, height, width, 3).",
-            "Set image_size to what it was made for, or give another extractor.",
+            "Set image_size to the size that it takes, or use another extractor.",
             received=inputs,
         )
     outputs = [tuple(tensor.shape) for tensor in model.outputs]
     if len(outputs) != 1 or len(outputs[0]) not in {2, 4} or outputs[0][-1] is None:
         raise UserError(
             f"{path} must give one vector or one feature map an image.",
-            "Save it with a single output: (batch, features) or (batch, height, width, features).",
+            "Save it with one output: (batch, features) or (batch, height, width, features).",
             received=outputs,
         )

@@ -1,4 +1,4 @@
-"""What a classifier says of image files, in their order; of thousands too, since only a few are in memory at a time."""
+"""Predictions for image files, one after the other and in their order: only a few images are in memory at a time."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,50 +14,50 @@ import numpy as np
 
 from realwaste.models.probabilities import Probabilities
 from realwaste.models.session import Session
-from realwaste.models.temperature_scaling import tempered
+from realwaste.models.probabilities import apply_temperature
 from realwaste.core import machine
 from realwaste.images import reader
 from realwaste.images.reader import Pixels, UnreadableImageError
-from realwaste.models.remote_image import Remote
-from realwaste.core.file_names import unicode
+from realwaste.models.remote_image import RemoteImage
+from realwaste.core.file_names import to_unicode
 
 UNDEFINED = "the model's answer is no number: its training diverged"
 NOT_SURE = "not sure"
-_AHEAD = 2  # batches that are being read while the model works on another
-_ALL_HERE: Mapping[Path, Remote] = MappingProxyType({})
+_BATCHES_AHEAD = 2  # that are read while the model computes another
+_NONE_REMOTE: Mapping[Path, RemoteImage] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Prediction:
+class ClassProbability:
     """A class and its probability."""
 
     name: str
     probability: float
 
     def record(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As a JSON object."""
         return {"class": self.name, "probability": self.probability}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Of one file: every class with its probability, the most probable first, or the reason why there is none.
+class ImagePrediction:
+    """The prediction for one file: every class with its probability, the most probable first, or an error.
 
     Attributes:
-        error: why there is no answer; beside predictions, why there is no overlay or copy.
-        strangeness: how strange the picture is to the model, where the model has a measure of it.
-        unlike: whether that is more than 95 % of its validation pictures are.
-        not_sure: whether `judged` takes the answer back.
-        source: the address of a photograph that was brought to `path`, or `-` for standard input.
-        overlay: the picture of where the model looked, if one was written.
-        copy: of the photograph, where it was sorted to, if it was.
+        error: why there is no prediction; if there is one, why its overlay or copy could not be written.
+        novelty_score: see realwaste.models.novelty; None if the model has no novelty detection.
+        is_novel: whether the score exceeds that of 95 % of the validation images.
+        not_sure: set by `apply_min_confidence`.
+        source: the address of a photograph that was downloaded to `path`, or `-` for standard input.
+        overlay: the Grad-CAM overlay that was written for it.
+        copy: where the photograph was sorted to.
     """
 
     path: Path
-    predictions: tuple[Prediction, ...] = ()
+    predictions: tuple[ClassProbability, ...] = ()
     error: str | None = None
-    strangeness: float | None = None
-    unlike: bool | None = None
+    novelty_score: float | None = None
+    is_novel: bool | None = None
     not_sure: bool = False
     source: str | None = None
     overlay: Path | None = None
@@ -65,136 +65,139 @@ class Answer:
 
     @property
     def name(self) -> str:
-        """What the photograph was given as."""
+        """The file or address as the user named it."""
         return self.source or str(self.path)
 
     @property
-    def said(self) -> str | None:
-        """A class, or "not sure"; None where there is no answer."""
+    def label(self) -> str | None:
+        """The most probable class, or "not sure"; None if there is no prediction."""
         if not self.predictions:
             return None
         return NOT_SURE if self.not_sure else self.predictions[0].name
 
 
-def answers(asked: Session, paths: Iterable[Path], remote: Mapping[Path, Remote] = _ALL_HERE) -> Iterator[Answer]:
-    """One answer a path, as soon as its batch is through; a file that cannot be read has an error in its place.
+def predict_images(
+    session: Session, paths: Iterable[Path], remote: Mapping[Path, RemoteImage] = _NONE_REMOTE
+) -> Iterator[ImagePrediction]:
+    """One prediction per path, as soon as its batch is computed; a file that cannot be read gets an error.
 
     Args:
-        remote: of those that are not here yet, what brings them.
+        remote: the photographs among `paths` that are still to be downloaded.
     """
-    for part, pictures in _pictures(paths, remote, asked.facts.image_size, asked.extract.rows):
-        pixels = [picture for picture in pictures if not isinstance(picture, str)]
-        said = iter(said_of(asked, pixels) if pixels else ())
-        for path, picture in zip(part, pictures, strict=True):
-            answer = Answer(path, source=remote[path].source if path in remote else None)
-            if isinstance(picture, str):
-                yield replace(answer, error=picture)
+    for batch, images in _read_batches(paths, remote, session.facts.image_size, session.extract.batch_size):
+        pixels = [image for image in images if not isinstance(image, str)]
+        results = iter(predict_arrays(session, pixels) if pixels else ())
+        for path, image in zip(batch, images, strict=True):
+            prediction = ImagePrediction(path, source=remote[path].source if path in remote else None)
+            if isinstance(image, str):
+                yield replace(prediction, error=image)
                 continue
-            row, strangeness, unlike = next(said)
+            row, novelty_score, is_novel = next(results)
             if np.isfinite(row).all():
-                predictions = ranked(row, asked.facts.classes)
-                yield replace(answer, predictions=predictions, strangeness=strangeness, unlike=unlike)
+                ranked = rank_classes(row, session.facts.classes)
+                yield replace(prediction, predictions=ranked, novelty_score=novelty_score, is_novel=is_novel)
             else:
-                yield replace(answer, error=UNDEFINED)
+                yield replace(prediction, error=UNDEFINED)
 
 
-def judged(answered: Iterable[Answer], least: float | None) -> Iterator[Answer]:
-    """The same answers, "not sure" where one is less probable than `least`, or of what is unlike anything learned.
+def apply_min_confidence(
+    predictions: Iterable[ImagePrediction], min_confidence: float | None
+) -> Iterator[ImagePrediction]:
+    """The same predictions, `not_sure` if one is novel or less probable than `min_confidence`; None changes nothing."""
+    for prediction in predictions:
+        if min_confidence is None or prediction.error is not None:
+            yield prediction
+        else:
+            is_unlikely = prediction.predictions[0].probability < min_confidence
+            yield replace(prediction, not_sure=bool(prediction.is_novel) or is_unlikely)
 
-    None takes no answer back.
+
+def with_error(prediction: ImagePrediction, reason: str) -> ImagePrediction:
+    """The same prediction, with the reason why a file that belongs to it could not be written."""
+    return replace(prediction, error=reason if prediction.error is None else f"{prediction.error}; {reason}")
+
+
+def predict_arrays(session: Session, pixels: Sequence[Pixels]) -> list[tuple[Probabilities, float | None, bool | None]]:
+    """Predict images of the model's size.
+
+    Returns:
+        For each image its calibrated probabilities (classes,), its novelty score and whether it is novel; the last two
+        are None if the model has no novelty detection.
     """
-    for answer in answered:
-        unsure = least is not None and answer.error is None
-        yield replace(answer, not_sure=_unsure(answer, least or 0.0)) if unsure else answer
+    raw, features = session(np.stack(pixels))
+    calibrated, novelty = apply_temperature(raw, session.facts.temperature), session.novelty
+    if novelty is None:
+        return [(row, None, None) for row in calibrated]
+    scores = novelty.scores(features)
+    return [(row, float(score), bool(score > novelty.threshold)) for row, score in zip(calibrated, scores, strict=True)]
 
 
-def with_failure(answer: Answer, reason: str) -> Answer:
-    """The same answer, which stands, with the reason why something that belongs to it could not be written."""
-    return replace(answer, error=reason if answer.error is None else f"{answer.error}; {reason}")
-
-
-def _unsure(answer: Answer, least: float) -> bool:
-    return bool(answer.unlike) or answer.predictions[0].probability < least
-
-
-def said_of(asked: Session, pixels: Sequence[Pixels]) -> list[tuple[Probabilities, float | None, bool | None]]:
-    """Of pictures of the model's size.
-
-    Calibrated probabilities (classes,) of each, its strangeness and whether it is unlike what was learned: None of a
-    model that has no measure of it.
-    """
-    raw, features = asked(np.stack(pixels))
-    likely, known = tempered(raw, asked.facts.temperature), asked.novelty
-    if known is None:
-        return [(row, None, None) for row in likely]
-    strange = known.strangeness(features)
-    return [(row, float(one), bool(one > known.threshold)) for row, one in zip(likely, strange, strict=True)]
-
-
-def ranked(row: Probabilities, classes: Sequence[str]) -> tuple[Prediction, ...]:
-    """A model's output for one picture, the most probable class first."""
+def rank_classes(row: Probabilities, classes: Sequence[str]) -> tuple[ClassProbability, ...]:
+    """The classes and their probabilities (classes,), the most probable first."""
     if len(row) != len(classes):
         raise ValueError(f"{len(row)} outputs for {len(classes)} classes")
-    return tuple(Prediction(classes[number], float(row[number])) for number in np.argsort(-row, kind="stable"))
+    return tuple(ClassProbability(classes[number], float(row[number])) for number in np.argsort(-row, kind="stable"))
 
 
-def facts_of(asked: Session) -> dict[str, Any]:
-    """As JSON has it: the model's facts, its caution, and the strangeness from which on a picture is unlike."""
-    facts, known = asked.facts, asked.novelty
-    threshold = None if known is None else known.threshold
+def model_record(session: Session) -> dict[str, Any]:
+    """The model as a JSON object: its facts, its caution, and the novelty score above which an image is novel."""
+    facts = session.facts
+    threshold = None if session.novelty is None else session.novelty.threshold
     return {"model": asdict(facts), "caution": facts.caution(), "strangeness_threshold": threshold}
 
 
-def record(answer: Answer, top: int) -> dict[str, Any]:
-    """An answer as JSON has it."""
+def record(prediction: ImagePrediction, top: int) -> dict[str, Any]:
+    """A prediction as a JSON object, with the `top` most probable classes."""
     return {
-        "path": unicode(answer.name),
-        "answer": answer.said,
-        "predictions": [prediction.record() for prediction in answer.predictions[:top]],
-        "strangeness": answer.strangeness,
-        "unlike": answer.unlike,
-        "not_sure": answer.not_sure,
-        "error": None if answer.error is None else unicode(answer.error),
-        "overlay": None if answer.overlay is None else unicode(answer.overlay),
-        "copy": None if answer.copy is None else unicode(answer.copy),
+        "path": to_unicode(prediction.name),
+        "answer": prediction.label,
+        "predictions": [ranked.record() for ranked in prediction.predictions[:top]],
+        "strangeness": prediction.novelty_score,
+        "unlike": prediction.is_novel,
+        "not_sure": prediction.not_sure,
+        "error": None if prediction.error is None else to_unicode(prediction.error),
+        "overlay": None if prediction.overlay is None else to_unicode(prediction.overlay),
+        "copy": None if prediction.copy is None else to_unicode(prediction.copy),
     }
 
 
-def _pictures(
-    paths: Iterable[Path], remote: Mapping[Path, Remote], size: int, batch_size: int
+def _read_batches(
+    paths: Iterable[Path], remote: Mapping[Path, RemoteImage], size: int, batch_size: int
 ) -> Iterator[tuple[Sequence[Path], list[Pixels | str]]]:
-    """Batches of paths, each with its picture or the reason why it has none."""
-    coming: deque[tuple[Sequence[Path], list[Future[Pixels | str]]]] = deque()
-    left = iter(paths)
-    with ThreadPoolExecutor(machine.available_cpus()) as readers, _given_up(readers, remote):
-        while part := list(islice(left, batch_size)):
-            coming.append((part, [readers.submit(_picture, path, remote.get(path), size) for path in part]))
-            if len(coming) > _AHEAD:
-                yield _waited_for(*coming.popleft())
-        while coming:
-            yield _waited_for(*coming.popleft())
+    """Batches of paths, each path with its image or the reason why it cannot be read."""
+    pending: deque[tuple[Sequence[Path], list[Future[Pixels | str]]]] = deque()
+    remaining = iter(paths)
+    with ThreadPoolExecutor(machine.available_cpus()) as readers, _cancel_on_error(readers, remote):
+        while batch := list(islice(remaining, batch_size)):
+            pending.append((batch, [readers.submit(_read_image, path, remote.get(path), size) for path in batch]))
+            if len(pending) > _BATCHES_AHEAD:
+                yield _wait_for_batch(*pending.popleft())
+        while pending:
+            yield _wait_for_batch(*pending.popleft())
 
 
 @contextmanager
-def _given_up(readers: ThreadPoolExecutor, remote: Mapping[Path, Remote]) -> Iterator[None]:
-    """Where the block ends early, by Ctrl-C or since nobody wants more, nothing waits for what is on its way."""
+def _cancel_on_error(readers: ThreadPoolExecutor, remote: Mapping[Path, RemoteImage]) -> Iterator[None]:
+    """If the block ends early (Ctrl-C, an error, a closed iterator), cancel reading and downloading."""
     try:
         yield
     except BaseException:
         readers.shutdown(wait=False, cancel_futures=True)
-        for one in remote.values():
-            one.give_up()
+        for remote_image in remote.values():
+            remote_image.cancel()
         raise
 
 
-def _waited_for(part: Sequence[Path], futures: list[Future[Pixels | str]]) -> tuple[Sequence[Path], list[Pixels | str]]:
-    return part, [future.result() for future in futures]
+def _wait_for_batch(
+    batch: Sequence[Path], futures: list[Future[Pixels | str]]
+) -> tuple[Sequence[Path], list[Pixels | str]]:
+    return batch, [future.result() for future in futures]
 
 
-def _picture(path: Path, remote: Remote | None, size: int) -> Pixels | str:
+def _read_image(path: Path, remote: Remote | None, size: int) -> Pixels | str:
     try:
         if remote:
-            remote.bring()
+            remote.ensure_file()
         return reader.read(path, size)
     except UnreadableImageError as error:
         return str(error).removeprefix(f"{path}: ")

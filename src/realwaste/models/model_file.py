@@ -1,4 +1,4 @@
-"""A trained classifier as one file: what Keras saves, and inside it what the numbers mean."""
+"""A trained classifier as one .keras file, with its classes, calibration and novelty detection inside."""
 
 import io
 import json
@@ -13,18 +13,18 @@ from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, Vali
 from realwaste.models import novelty
 from realwaste.models.novelty import Novelty
 from realwaste.core.errors import UserError, first_line
-from realwaste.core.files import replacing
+from realwaste.core.files import atomic_replace
 
 if TYPE_CHECKING:
     import keras
 
 _RECORD, _NOVELTY = "realwaste.json", "novelty.npz"
-# A file may come from anybody. Its parts may unpack to so many times its size, beyond the first bytes: Keras, which
-# wrote them, compresses nothing.
+# A file may come from anybody. Keras does not compress what it writes, so its parts may unpack to at most
+# _RATIO_FROM_BYTES plus _MAX_RATIO times the size of the file.
 _MAX_RECORD_BYTES, _MAX_RATIO, _RATIO_FROM_BYTES = 1 << 20, 10, 16 << 20
 _MAX_BATCH_BYTES = 8 << 30
-# What zipfile and NumPy raise: RuntimeError for an encrypted part, MemoryError for a header that claims too much.
-_DAMAGED = (
+# Raised by zipfile and NumPy for damaged files: RuntimeError for an encrypted part, MemoryError for a wrong size.
+_READ_ERRORS = (
     OSError,
     RuntimeError,
     EOFError,
@@ -39,7 +39,7 @@ _DAMAGED = (
 
 def _unique(classes: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(classes)) < len(classes):
-        raise ValueError("each class must stand once")
+        raise ValueError("a class must not be listed twice")
     return classes
 
 
@@ -49,19 +49,19 @@ Classes = Annotated[tuple[Text, ...], Field(min_length=2, max_length=10_000), Af
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file says of its model. The types are the schema by which the record in a file is validated.
+    """The metadata of a model. The types are the schema that validates the record in a model file.
 
     Attributes:
         name: cnn, irv2, densenet or edge.
         classes: in the order of the model's outputs.
         image_size: pixels a side of its input.
-        dataset: the name of what it was trained on.
-        backbone: a constructor of keras.applications, a file's name, or CNN.
-        weights: what it started from: imagenet, random, a file's name, or "trained from random".
-        temperature: by which its scores are divided to make its probabilities mean what they say (calibration).
-        precision: the Keras dtype policy in which it was validated and tested, and in which it answers.
-        batch_size: pictures to ask about at once; so many fit in memory where it was made.
-        origin: of the data set, as fetch found it: realwaste, synthetic or given.
+        dataset: the name of the data set that it was trained on.
+        backbone: a constructor of keras.applications, a file name, or CNN.
+        weights: the initial weights: imagenet, random, a file name, or "trained from random".
+        temperature: calibrates its probabilities (realwaste.models.probabilities.apply_temperature).
+        precision: the Keras dtype policy in which it was validated and tested, and in which it predicts.
+        batch_size: images to predict at once; they fitted in memory where the model was trained.
+        origin: of the data set: realwaste, synthetic or given.
     """
 
     name: Text
@@ -76,7 +76,7 @@ class Facts:
     origin: Text = "given"
 
     def caution(self) -> str | None:
-        """What must stand beside every answer of a model that learned nothing of waste; None where it may have."""
+        """A warning to show with every prediction of a model that was not trained on photographs or real weights."""
         if self.origin == "synthetic":
             return "trained on generated pictures, not photographs: its answers mean nothing"
         if self.weights == "random":
@@ -86,11 +86,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class Classifier:
-    """RGB uint8 pictures (n, image_size, image_size, 3) in, probabilities (n, classes) out, preprocessing inside.
+    """RGB uint8 images (n, image_size, image_size, 3) in, probabilities (n, classes) out, preprocessing inside.
 
     Attributes:
-        model: the network as Keras saves it, in float32: to save, to export, to look inside.
-        novelty: by which a picture is strange to it; None in files of before there was one, and of a diverged network.
+        model: the Keras model in float32.
+        novelty: None in files of earlier versions, and if the network diverged.
     """
 
     model: "keras.Model"
@@ -99,8 +99,8 @@ class Classifier:
 
 
 def save(path: Path, classifier: Classifier) -> None:
-    """Write a model in Keras' own format, .keras, with its record and novelty, which other programs pass over."""
-    with replacing(path) as temporary:
+    """Write a .keras file with the record and novelty inside, which other programs that read .keras ignore."""
+    with atomic_replace(path) as temporary:
         classifier.model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_RECORD, json.dumps(asdict(classifier.facts), ensure_ascii=False, indent=2))
@@ -109,34 +109,34 @@ def save(path: Path, classifier: Classifier) -> None:
                     novelty.save(member, classifier.novelty)
 
 
-def facts_of(path: Path) -> Facts:
-    """Read and validate the record of a model file alone, without waiting for TensorFlow.
+def read_facts(path: Path) -> Facts:
+    """Read and validate only the record of a model file, without importing TensorFlow.
 
     Raises:
-        UserError: no such file, or one that this pipeline did not write.
+        UserError: the file does not exist, or this pipeline did not write it.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe or a device may be read for ever
+        if path.exists() and not path.is_file():  # reading a pipe or a device may never end
             rule = f"A model must be a regular file, and {path} is a folder, a pipe or a device."
             raise UserError(rule, "Name a .keras file.")
         with zipfile.ZipFile(path) as archive:
             _check_sizes(path, archive)
-            return _validated(archive.read(_RECORD))
+            return _validate(archive.read(_RECORD))
     except FileNotFoundError:
         rule, remedy = f"There must be a model at {path}.", "Run `dvc repro` to train it, or `dvc pull` to fetch it."
         raise UserError(rule, remedy) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "record"
-        raise _unsound(path, f"{_RECORD}: {place}: {first['msg']}") from None
+        raise _invalid(path, f"{_RECORD}: {place}: {first['msg']}") from None
     except OSError as error:
         rule, remedy = f"{path} must be a file that can be read.", "Name the file of a model, as models/irv2.keras."
         raise UserError(rule, remedy, error.strerror or str(error)) from None
-    except _DAMAGED as error:
-        raise _unsound(path, f"{type(error).__name__}: {error}") from None
+    except _READ_ERRORS as error:
+        raise _invalid(path, f"{type(error).__name__}: {error}") from None
 
 
-def _validated(record: bytes) -> Facts:
+def _validate(record: bytes) -> Facts:
     facts = TypeAdapter(Facts).validate_json(record, strict=True, extra="forbid")
     if facts.batch_size * facts.image_size**2 * 3 > _MAX_BATCH_BYTES:
         raise ValueError(f"{_RECORD}: a batch of {facts.batch_size} pictures of {facts.image_size} pixels a side")
@@ -144,7 +144,7 @@ def _validated(record: bytes) -> Facts:
 
 
 def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
-    """ValueError for a file that is small and would fill the memory."""
+    """Raise ValueError for a small file whose parts would unpack to fill the memory."""
     total = sum(info.file_size for info in archive.infolist())
     if total > _RATIO_FROM_BYTES + _MAX_RATIO * path.stat().st_size:
         raise ValueError(f"it unpacks to {total:,} bytes")
@@ -153,58 +153,57 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
         raise ValueError(f"{_RECORD} has {size:,} bytes")
 
 
-def _unsound(path: Path, reason: str) -> UserError:
+def _invalid(path: Path, reason: str) -> UserError:
     rule = f"{path} must be a model that this pipeline saved: a whole .keras file with its classes inside."
     return UserError(rule, "Train it again with `dvc repro`.", reason)
 
 
 def load(path: Path) -> Classifier:
-    """Read a model file, in safe mode: a file from anywhere runs no code.
+    """Read a model file in safe mode, so that code inside it is never run.
 
     Raises:
-        UserError: as of `facts_of`, and for a file that Keras cannot read.
+        UserError: see `read_facts`; or Keras cannot read the file.
     """
-    facts = facts_of(path)
-    import keras  # noqa: PLC0415 - seconds, which a wrong path need not wait for
+    facts = read_facts(path)
+    import keras  # noqa: PLC0415 - takes seconds; a wrong path is reported before
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        classifier = Classifier(model, facts, novelty_of(path))
+        classifier = Classifier(model, facts, read_novelty(path))
         _check_shapes(classifier)
     except UserError:
         raise
-    except Exception as error:  # Anything may be in the file, and loading raises accordingly.
+    except Exception as error:  # loading an arbitrary file may raise anything
         remedy = "Train it again with `dvc repro`."
         raise UserError(f"{path} must be a whole Keras model.", remedy, first_line(error)) from error
     return classifier
 
 
 def _check_shapes(classifier: Classifier) -> None:
-    """ValueError where the network is not the one that its record and its novelty describe."""
+    """Raise ValueError if the record or the novelty do not fit the network."""
     from realwaste.models import feature_split  # noqa: PLC0415 - Keras
 
-    model, facts, measure = classifier.model, classifier.facts, classifier.novelty
+    model, facts = classifier.model, classifier.facts
     described = (None, facts.image_size, facts.image_size, 3), (None, len(facts.classes))
     if (model.input_shape, model.output_shape) != described:
         raise ValueError(
             f"{_RECORD} describes {described}, and the network has {model.input_shape, model.output_shape}"
         )
-    if measure is not None:
-        width = feature_split.parts(model)[0].output_shape[-1]
-        if measure.learned.shape[1] != width:
-            raise ValueError(
-                f"{_NOVELTY} has features of {measure.learned.shape[1]} numbers, and the network of {width}"
-            )
+    if classifier.novelty is not None:
+        width = classifier.novelty.train_features.shape[1]
+        expected = feature_split.split_classifier(model)[0].output_shape[-1]
+        if width != expected:
+            raise ValueError(f"{_NOVELTY} has features of {width} numbers, and the network of {expected}")
 
 
-def novelty_of(path: Path) -> Novelty | None:
-    """Read the novelty of a model file alone, as of Classifier, which `facts_of` has accepted.
+def read_novelty(path: Path) -> Novelty | None:
+    """Read only the novelty of a model file that `read_facts` has accepted; None if it has none.
 
     Raises:
-        UserError: what is there is damaged.
+        UserError: it is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             return novelty.load(io.BytesIO(archive.read(_NOVELTY))) if _NOVELTY in archive.namelist() else None
-    except _DAMAGED as error:
-        raise _unsound(path, f"{_NOVELTY}: {first_line(error)}") from None
+    except _READ_ERRORS as error:
+        raise _invalid(path, f"{_NOVELTY}: {first_line(error)}") from None

@@ -1,9 +1,9 @@
-"""Novelty detection: how strange a picture is to a classifier, by the nearest pictures it learned (Sun et al., 2022).
+"""Novelty (out-of-distribution) detection by the nearest training images in feature space (Sun et al., 2022).
 
-The strangeness of a picture is one minus the mean cosine of its features with those of the NEAREST training pictures
-nearest to it: 0 for a picture that was trained on NEAREST times, 1 for one that has nothing in common with any. A
-classifier's own sureness says little of this: its probabilities are among the classes that it knows. Why this score and
-not another: docs/realwaste.md.
+The novelty score of an image is one minus the mean cosine similarity of its features to those of the NEIGHBOURS nearest
+training images: 0 for a training image that occurs NEIGHBOURS times, 1 for features orthogonal to all. A classifier's
+probabilities cannot replace it: they always sum to 1 over the classes of the training. docs/realwaste.md compares
+scores. Users see it as `strangeness`, and a novel image as "unlike anything this model has learned".
 """
 
 from dataclasses import dataclass
@@ -12,72 +12,72 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-NEAREST = 3
+NEIGHBOURS = 3
 UNLIKE = "unlike anything this model has learned"
-_MOST = 4096  # vectors that a model file holds: 12 MB of InceptionResNetV2's
-_MAX_BYTES = 256 << 20  # of that many vectors: 32,000 numbers each
-_SHARE = 95  # per cent of validation pictures that are not strange
-SMALL = 1e-12  # the least length of a vector to divide by
+_MAX_VECTORS = 4096  # in a model file: 12 MB of InceptionResNetV2's
+_MAX_BYTES = 256 << 20  # of all vectors: 32,000 numbers each
+_PERCENTILE = 95  # of the validation images' scores: the threshold
+MIN_LENGTH = 1e-12  # of a vector, so as not to divide by 0
 
 Features = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Novelty:
-    """What strangeness is measured by.
+    """What novelty scores are computed from.
 
     Attributes:
-        learned: features of training pictures, (n, width) float16, each of length 1.
-        threshold: the strangeness that 95 % of the validation pictures do not exceed.
+        train_features: of training images, (n, width) float16, each of length 1.
+        threshold: the score that 95 % of the validation images do not exceed.
     """
 
-    learned: NDArray[np.float16]
+    train_features: NDArray[np.float16]
     threshold: float
 
-    def strangeness(self, features: Features) -> NDArray[np.float32]:
-        """(n,) for features (n, width), 0 to 1 where no feature is negative and to 2 otherwise; NaN of no numbers."""
-        return _strangeness(self.learned, features)
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """Scores (n,) of features (n, width): 0 to 1 for features without negative numbers, else 0 to 2; NaN for NaN."""
+        return _scores(self.train_features, features)
 
 
-def fitted(train: Features, val: Features) -> Novelty | None:
-    """From features of training and of validation pictures, (n, width) each; None of a network that diverged."""
+def fit(train: Features, val: Features) -> Novelty | None:
+    """From the features (n, width) of training and of validation images; None if the network diverged."""
     if not (np.isfinite(train).all() and np.isfinite(val).all()):
         return None
-    learned = _unit(train).astype(np.float16)
-    return Novelty(learned, float(np.percentile(_strangeness(learned, val), _SHARE)))
+    train_features = _unit(train).astype(np.float16)
+    return Novelty(train_features, float(np.percentile(_scores(train_features, val), _PERCENTILE)))
 
 
-def sample(count: int) -> NDArray[np.int64]:
-    """Which of `count` pictures to measure by: all, or as many as a model file is to hold, drawn alike every time."""
-    drawn = np.random.default_rng(0).permutation(count)[:_MOST]
-    return np.asarray(np.sort(drawn), np.int64)
+def sample_indices(count: int) -> NDArray[np.int64]:
+    """Indices, out of `count` images, of those whose features are used: all, or a fixed random sample of 4,096."""
+    indices = np.random.default_rng(0).permutation(count)[:_MAX_VECTORS]
+    return np.asarray(np.sort(indices), np.int64)
 
 
 def save(file: IO[bytes], novelty: Novelty) -> None:
-    """As .npz."""
-    np.savez(file, learned=novelty.learned, threshold=novelty.threshold)
+    """Write as .npz; its keys stay those of earlier versions."""
+    np.savez(file, learned=novelty.train_features, threshold=novelty.threshold)
 
 
 def load(file: IO[bytes]) -> Novelty:
-    """What `save` wrote; ValueError, TypeError, KeyError or zipfile.BadZipFile for something else."""
+    """Read what `save` wrote; ValueError, TypeError, KeyError or zipfile.BadZipFile for anything else."""
     with np.load(file, allow_pickle=False) as stored:
         size = sum(info.file_size for info in stored.zip.infolist())
         if size > _MAX_BYTES:
             raise ValueError(f"it unpacks to {size:,} bytes")
-        learned, threshold = stored["learned"], float(stored["threshold"])
-    if learned.ndim != 2 or not 0 < len(learned) <= _MOST or learned.dtype != np.float16:
-        raise ValueError(f"features of shape {learned.shape} and type {learned.dtype}")
-    if not (np.isfinite(learned).all() and np.isfinite(threshold)):
+        features, threshold = stored["learned"], float(stored["threshold"])
+    if features.ndim != 2 or not 0 < len(features) <= _MAX_VECTORS or features.dtype != np.float16:
+        raise ValueError(f"features of shape {features.shape} and type {features.dtype}")
+    if not (np.isfinite(features).all() and np.isfinite(threshold)):
         raise ValueError("features or threshold are not finite")
-    return Novelty(learned, threshold)
+    return Novelty(features, threshold)
 
 
-def _strangeness(learned: NDArray[np.float16], features: Features) -> NDArray[np.float32]:
-    cosines = _unit(features) @ learned.astype(np.float32).T
-    nearest = min(NEAREST, len(learned))
-    return np.asarray(1 - np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1), np.float32)
+def _scores(train_features: NDArray[np.float16], features: Features) -> NDArray[np.float32]:
+    cosines = _unit(features) @ train_features.astype(np.float32).T
+    k = min(NEIGHBOURS, len(train_features))
+    return np.asarray(1 - np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1), np.float32)
 
 
 def _unit(features: Features) -> NDArray[np.float32]:
-    whole = np.asarray(features, np.float32)
-    return whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), SMALL)
+    vectors = np.asarray(features, np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), MIN_LENGTH)

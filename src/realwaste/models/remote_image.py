@@ -1,4 +1,4 @@
-"""Photographs that are no files here: at an address, or on standard input. Each is brought to a file once."""
+"""Photographs at an address or on standard input; each is written to a file once, when it is first needed."""
 
 import sys
 import threading
@@ -13,57 +13,57 @@ from realwaste.core import time_limit
 STANDARD_INPUT = "-"
 
 
-class Remote:
-    """A photograph, and the file that `bring` makes of it when it is first needed, whoever asks.
+class RemoteImage:
+    """A photograph that `ensure_file` downloads to `path`; safe to call from several threads.
 
     Attributes:
-        source: its address, or `-`.
+        source: its address, or `-` for standard input.
     """
 
     def __init__(self, source: str, path: Path, fetch: Callable[[], bytes]) -> None:
         self.source, self._path, self._fetch = source, path, fetch
-        self._lock, self._refused = threading.Lock(), ""
-        self._coming: Future[bytes] = Future()
+        self._lock, self._error = threading.Lock(), ""
+        self._download: Future[bytes] = Future()
 
-    def bring(self) -> None:
-        """Write the file, unless it is there.
+    def ensure_file(self) -> None:
+        """Write the file unless it exists.
 
         Raises:
-            UnreadableImageError: it did not come; the server is not asked a second time.
+            UnreadableImageError: the download failed, now or in an earlier call; it is not tried again.
         """
         with self._lock:
             if self._path.exists():
                 return
-            if not self._refused:
+            if not self._error:
                 try:
                     self._path.parent.mkdir(parents=True, exist_ok=True)
-                    self._path.write_bytes(self._fetched())
+                    self._path.write_bytes(self._fetch_with_limit())
                     return
                 except UnreadableImageError as error:
-                    self._refused = str(error)
+                    self._error = str(error)
                 except CancelledError:
-                    self._refused = "given up"
-            raise UnreadableImageError(self._refused)
+                    self._error = "cancelled"
+            raise UnreadableImageError(self._error)
 
-    def give_up(self) -> None:
-        """Let whoever waits in `bring` go on at once: the run ends."""
-        self._refused = self._refused or "given up"
-        self._coming.cancel()
+    def cancel(self) -> None:
+        """Make waiting calls of `ensure_file` fail at once, because the run ends."""
+        self._error = self._error or "cancelled"
+        self._download.cancel()
 
     def _fetched(self) -> bytes:
-        self._coming = coming = time_limit.start(self._fetch)
-        if self._refused:  # given up meanwhile
-            coming.cancel()
-        return coming.result()
+        self._coming = coming = time_limit.call_in_thread(self._fetch)
+        if self._error:  # cancelled meanwhile
+            download.cancel()
+        return download.result()
 
 
 def read_standard_input() -> bytes:
-    """The photograph that a pipe or a file gives.
+    """Read a photograph from standard input.
 
     Raises:
         UserError: standard input is a terminal.
     """
     if sys.stdin is None or sys.stdin.isatty():
-        rule = "The argument `-` stands for a photograph on standard input, where there must be one."
+        rule = "The argument `-` means a photograph on standard input, which must not be a terminal."
         raise UserError(rule, "Give one: `realwaste predict - < photo.jpg`.")
     return sys.stdin.buffer.read(MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""A classifier that only answers, by the engine that is fastest for it: what `predict`, `serve` and the stages ask."""
+"""A classifier compiled for inference by the fastest engine: what `predict`, `serve` and the stages predict with."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,97 +27,100 @@ _PARTS = ("extract", "classify")
 
 @dataclass(frozen=True)
 class Session:
-    """RGB uint8 pictures (n, image_size, image_size, 3) in; probabilities (n, classes) and features (n, width) out.
+    """RGB uint8 images (n, image_size, image_size, 3) in; probabilities (n, classes) and features (n, width) out.
+
+    The probabilities are not calibrated: realwaste.models.probabilities.apply_temperature is the caller's.
 
     Attributes:
-        novelty: as of Classifier.
-        prepare: makes `extract`, once it is needed.
+        novelty: see Classifier.
+        compile_extract: makes `extract` when it is first used.
         classify: features to probabilities, in float32.
     """
 
     facts: Facts
     novelty: Novelty | None
-    prepare: Callable[[], Network]
+    compile_extract: Callable[[], Network]
     classify: Network
 
     @cached_property
     def extract(self) -> Network:
-        """Pictures to features, (width,) or (views, width) of each, in the precision in which they were tested."""
-        return self.prepare()
+        """Images to features, (n, width) or (n, views, width), in the precision in which the model was tested."""
+        return self.compile_extract()
 
-    def __call__(self, pictures: Pixels) -> tuple[Probabilities, Features]:
-        seen = self.extract(pictures)
-        return self.classify(seen), seen if seen.ndim == 2 else seen[:, 0]
+    def __call__(self, images: Pixels) -> tuple[Probabilities, Features]:
+        features = self.extract(images)
+        return self.classify(features), features if features.ndim == 2 else features[:, 0]
 
-    def of_batches(self, batches: Iterable[Pixels]) -> tuple[Probabilities, Features]:
-        """Of pictures that need not fit in memory together."""
+    def predict_batches(self, batches: Iterable[Pixels]) -> tuple[Probabilities, Features]:
+        """Predict batches of images, which need not fit in memory together."""
         probabilities, features = zip(*(self(batch) for batch in batches), strict=True)
         return np.concatenate(probabilities), np.concatenate(features)
 
-    def of_files(
+    def predict_files(
         self, files: Sequence[Path], features: Features | Shards | None = None
     ) -> tuple[Probabilities, Features]:
-        """Of image files, read a batch at a time; or by their features, where those were kept."""
+        """Predict image files, read a batch at a time, or from their features if the caller has stored them."""
         if features is None:
-            return self.of_batches(read_ahead(files, self.facts.image_size, self.extract.rows))
+            return self.predict_batches(read_ahead(files, self.facts.image_size, self.extract.batch_size))
         return self.classify(features[:]), features[:]
 
 
-def of(classifier: Classifier, *, inference: str = "auto", rows: int | None = None) -> Session:
-    """A session of what is in memory.
+def from_classifier(classifier: Classifier, *, inference: str = "auto", batch_size: int | None = None) -> Session:
+    """A session of a classifier in memory.
 
     Args:
-        inference: as of `base.inference`.
-        rows: of a batch; facts.batch_size without it.
+        inference: the engine, as in `base.inference`.
+        batch_size: facts.batch_size by default.
     """
-    from realwaste.models import feature_split  # noqa: PLC0415 - TensorFlow, which a kept network need not wait for
+    from realwaste.models import feature_split  # noqa: PLC0415 - TensorFlow, which a cached network does not need
 
-    facts, at_once = classifier.facts, rows or classifier.facts.batch_size
-    engine = inference_engine.resolve(inference, facts.precision)
-    extract, classify = feature_split.parts(classifier.model)
+    facts, batch_size = classifier.facts, batch_size or classifier.facts.batch_size
+    engine = inference_engine.resolve_engine(inference, facts.precision)
+    extract, classify = feature_split.split_classifier(classifier.model)
     return Session(
         facts,
         classifier.novelty,
-        partial(inference_engine.network, extract, at_once, policy=facts.precision, engine=engine),
-        inference_engine.network(classify, at_once, policy="float32", engine=engine),
+        partial(inference_engine.compile_network, extract, batch_size, policy=facts.precision, engine=engine),
+        inference_engine.compile_network(classify, batch_size, policy="float32", engine=engine),
     )
 
 
-def opened(
+def open_session(
     path: Path,
     *,
     inference: str = "auto",
-    rows: int | None = None,
+    batch_size: int | None = None,
     load: Callable[[Path], Classifier] = model_file.load,
 ) -> Session:
-    """A session of a model file; without TensorFlow where OpenVINO computes, and has been given the file before.
+    """A session of a model file; without importing TensorFlow if OpenVINO computes and the file was converted before.
 
     Args:
-        inference: as of `base.inference`.
-        rows: of a batch; facts.batch_size without it.
-        load: reads the file where that is needed.
+        inference: the engine, as in `base.inference`.
+        batch_size: facts.batch_size by default.
+        load: called if the Keras model is needed.
 
     Raises:
-        UserError: as of model_file.load.
+        UserError: see model_file.load.
     """
-    facts = model_file.facts_of(path)
-    if inference_engine.resolve(inference, facts.precision) == "tensorflow":
-        return of(load(path), inference="tensorflow", rows=rows)
-    from realwaste.runtime import openvino_network, converted_cache  # noqa: PLC0415 - which TensorFlow need not wait for
+    facts = model_file.read_facts(path)
+    if inference_engine.resolve_engine(inference, facts.precision) == "tensorflow":
+        return from_classifier(load(path), inference="tensorflow", batch_size=batch_size)
+    from realwaste.runtime import openvino_network, converted_cache  # noqa: PLC0415 - not needed on a GPU
 
-    networks = converted_cache.kept(path, _PARTS, lambda: _converted(load(path)))
+    networks = converted_cache.load_or_convert(path, _PARTS, lambda: _converted(load(path)))
     extract, classify = (networks[name] for name in _PARTS)
-    at_once = rows or facts.batch_size
+    batch_size = batch_size or facts.batch_size
     return Session(
         facts,
-        model_file.novelty_of(path),
-        partial(openvino_network.network, extract, at_once, facts.precision),
-        openvino_network.network(classify, at_once, "float32"),
+        model_file.read_novelty(path),
+        partial(openvino_network.compile_network, extract, batch_size, facts.precision),
+        openvino_network.compile_network(classify, batch_size, "float32"),
     )
 
 
 def _converted(classifier: Classifier) -> "Networks":
     from realwaste.models import feature_split  # noqa: PLC0415 - TensorFlow
-    from realwaste.runtime import openvino_conversion  # noqa: PLC0415
+    from realwaste.runtime import openvino_network  # noqa: PLC0415
 
-    return dict(zip(_PARTS, map(openvino_conversion.converted, feature_split.parts(classifier.model)), strict=True))
+    parts = feature_split.split_classifier(classifier.model)
+    return dict(zip(_PARTS, map(openvino_network.convert, parts), strict=True))

@@ -1,4 +1,4 @@
-"""The record of a weights folder: what a backbone starts from, known by hash."""
+"""weights.json: the record of a backbone's initial weights in a weights folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,15 @@ RECORD = "weights.json"
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What stands in a weights folder, beside this record.
+class WeightsRecord:
+    """The contents of a weights folder.
 
     Attributes:
         backbone: a constructor of keras.applications, or the file name of a `.keras` feature extractor.
-        weights: `imagenet`, `random`, or the name of the file that was given.
+        weights: `imagenet`, `random`, or the name of a file.
         file: the file in the folder; None for random weights.
         sha256: of that file.
-        seed: of random weights, else None: a new seed leaves trained weights, and what is cached of them, alone.
+        seed: of random weights, else None, so that a new seed does not rerun stages that use pretrained weights.
     """
 
     backbone: str
@@ -28,14 +28,14 @@ class Weights:
     seed: int | None
 
     def constructor_or_file(self, folder: Path) -> str:
-        """What feature_extractor.build takes as its backbone."""
+        """The argument `backbone` of feature_extractor.build."""
         return str(folder / self.backbone) if is_file(self.backbone) else self.backbone
 
     def weights_file(self, folder: Path) -> Path | None:
-        """What feature_extractor.build takes as its weights; None where they are random or inside the extractor."""
+        """The argument `weights` of feature_extractor.build; None if they are random or inside the extractor."""
         return None if self.file is None or is_file(self.backbone) else folder / self.file
 
 
-def read(folder: Path) -> Weights:
-    """The record of a weights folder that the fetch stage left."""
-    return Weights(**read_json(folder / RECORD))
+def read(folder: Path) -> WeightsRecord:
+    """Read the record that the fetch stage wrote."""
+    return WeightsRecord(**read_json(folder / RECORD))

@@ -8,8 +8,7 @@ import pandas as pd
 
 from realwaste.dataset.labels import PARTS
 from realwaste.evaluation import calibration, differences, intervals, prediction_table, scores
-from realwaste.models import temperature_scaling
-from realwaste.models.probabilities import log_loss
+from realwaste.models.probabilities import apply_temperature, log_loss
 from realwaste.report.figures import MOST_CLASSES
 
 ENSEMBLE = "ensemble"
@@ -24,7 +23,7 @@ def ensemble_predictions(predicted: pd.DataFrame, temperatures: Mapping[str, flo
     models = predicted.groupby("model", sort=False)
     first = predicted[predicted["model"] == predicted["model"].iloc[0]]
     votes = [
-        temperature_scaling.tempered(prediction_table.probabilities_of(own), temperatures[str(model)])
+        apply_temperature(prediction_table.probabilities_of(own), temperatures[str(model)])
         for model, own in models
     ]
     columns = [prediction_table.PROBABILITY_PREFIX + name for name in prediction_table.classes_of(predicted)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from realwaste.core.files import replacing
+from realwaste.core.files import atomic_replace
 from realwaste.dataset.labels import PARTS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class FigureWriter:
         figure.suptitle(f"{title}\n{self.dataset}", fontsize=12)
         for shown in figure.findobj(text.Text):  # a class may be called `$x$`; ticks made later go by the context
             shown.set_parse_math(False)
-        with replacing(path) as temporary, rc_context({"text.parse_math": False}):
+        with atomic_replace(path) as temporary, rc_context({"text.parse_math": False}):
             # Without the metadata that names Matplotlib's version the same picture has the same bytes.
             figure.savefig(temporary, dpi=self.dpi, metadata={"Software": None})
 

@@ -76,7 +76,7 @@ def render_page(story: ReportData) -> str:
         story=story,
         names=names,
         classes_shown=comparison.class_limit_note(len(story.validated["classes"])),
-        made_on=machine.line(machine.merged(story.machines)),
+        made_on=machine.describe(machine.merge_records(story.machines)),
         pairs=_describe_pairs(story),
         test_groups=next(iter(story.rows.values()))["test_groups"],
         correction=comparison.describe_correction(story.pairs),

@@ -15,7 +15,11 @@ import yaml
 
 from realwaste.core import machine
 from realwaste.evaluation import differences
+from realwaste.images.augment import Augment
 from realwaste.report import comparison
+from realwaste.training.cnn_recipe import CnnRecipe
+from realwaste.training.finetune_recipe import FinetuneRecipe
+from realwaste.training.schedule import Schedule
 
 REALWASTE = {"realwaste", "realwaste-part"}  # by the bytes, see realwaste.sources.realwaste_files
 OFF_CARD = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
@@ -33,6 +37,7 @@ class CardData:
         training: the metrics of its training.
         machine: machine.record of what it was trained and tested on.
         parameters: the section of params.yaml that it was trained with, and `seed`.
+        recipe: what that section states.
         pairs: comparison.compare_pairs.
         external: `sets` of metrics/external.json.
     """
@@ -45,6 +50,7 @@ class CardData:
     training: Mapping[str, Any]
     machine: Mapping[str, Any]
     parameters: Mapping[str, Any]
+    recipe: CnnRecipe | FinetuneRecipe
     pairs: Mapping[str, Mapping[str, Any]]
     external: Mapping[str, Mapping[str, Any]]
 
@@ -61,7 +67,7 @@ def render_card(subject: CardData) -> str:
     )
     body = environment.get_template("model_card.md").render(
         subject=subject,
-        made_on=machine.line(subject.machine),
+        made_on=machine.describe(subject.machine),
         realwaste=subject.fetched["origin"] in REALWASTE,
         correction=comparison.describe_correction(subject.pairs),
         standing=_standing(subject),
@@ -107,62 +113,64 @@ def _named(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
 
 def _phases(subject: CardData) -> list[str]:
     """How it was fitted, a sentence without its end for each phase."""
-    own = subject.parameters
-    if subject.name == "cnn":
-        return [_phase(own)]
-    first = f"The head: {_phase(own)}" + _views(own["views"]["count"])
-    if not own["unfreeze"]:
-        return [first]
-    return [first, f"The head and the end of the backbone: {_phase({'shuffle': own['shuffle']} | own['unfrozen'])}"]
+    recipe = subject.recipe
+    if isinstance(recipe, CnnRecipe):
+        return [_phase(recipe.schedule, dropout=recipe.architecture.dropout, augment=recipe.architecture.augment)]
+    head = _phase(recipe.schedule, dropout=recipe.dropout, heads=recipe.heads)
+    phases = [f"The head: {head}" + _views(subject.parameters["views"]["count"])]
+    if recipe.last_layers:
+        second = _phase(recipe.last_layers.schedule, augment=recipe.last_layers.augment)
+        phases.append(f"The head and the end of the backbone: {second}")
+    return phases
 
 
 def _views(count: int) -> str:
     return f", on each photograph and {count} changed {'view' if count == 1 else 'views'} of it" if count else ""
 
 
-def _phase(own: Mapping[str, Any]) -> str:
-    """Of a section of params.yaml; the keys that not every section has are off where they are missing."""
+def _phase(schedule: Schedule, *, dropout: float = 0.0, heads: int = 1, augment: Augment | None = None) -> str:
     said = [
-        _optimizer(own),
-        f"a learning rate of {own['learning_rate']:g}"
-        + (" that falls to 0 along half a cosine" if own.get("decay") == "cosine" else ""),
-        f"crossentropy with labels smoothed by {own['label_smoothing']:g}"
-        if own.get("label_smoothing")
+        _optimizer(schedule),
+        f"a learning rate of {schedule.learning_rate:g}"
+        + (" that falls to 0 along half a cosine" if schedule.decay == "cosine" else ""),
+        f"crossentropy with labels smoothed by {schedule.label_smoothing:g}"
+        if schedule.label_smoothing
         else "sparse categorical crossentropy",
-        f"{own['epochs']} {'epoch' if own['epochs'] == 1 else 'epochs'} in batches of {own['batch_size']}",
-        "shuffled in each epoch" if own["shuffle"] else "in one order in all epochs, drawn once",
+        f"{schedule.epochs} {'epoch' if schedule.epochs == 1 else 'epochs'} in batches of {schedule.batch_size}",
+        "shuffled in each epoch" if schedule.shuffle else "in one order in all epochs, drawn once",
     ]
-    if own.get("class_weights"):
+    if schedule.class_weights:
         said.append("each class counting as if it had as many images as the mean class")
-    if own.get("dropout"):
-        said.append(f"dropout of {own['dropout']:g}")
-    if own.get("heads", 1) > 1:
-        said.append(f"the answer being the mean of {own['heads']} heads trained so")
-    if changes := _changes(own.get("augment", {})):
+    if dropout:
+        said.append(f"dropout of {dropout:g}")
+    if heads > 1:
+        said.append(f"the answer being the mean of {heads} heads trained so")
+    if changes := _changes(augment):
         said.append(f"its pictures {' and '.join(changes)} at random")
-    if own.get("patience"):
+    if schedule.patience:
         said.append(
-            f"ended early after {own['patience']} epochs without a lower validation loss, the best epoch's weights kept"
+            f"ended early after {schedule.patience} epochs without a lower validation loss, the best epoch's weights kept"
         )
     return ", ".join(said)
 
 
-def _optimizer(own: Mapping[str, Any]) -> str:
+def _optimizer(schedule: Schedule) -> str:
     names = {"adam": ("Adam", "AdamW"), "sgd": ("SGD",) * 2, "sgd_momentum": ("SGD with a momentum of 0.9",) * 2}
-    plain, decaying = names[own.get("optimizer", "adam")]
-    if not own.get("weight_decay"):
+    plain, decaying = names[schedule.optimizer]
+    if not schedule.weight_decay:
         return plain
-    return f"{decaying}{' and' if ' with ' in decaying else ' with'} a weight decay of {own['weight_decay']:g}"
+    return f"{decaying}{' and' if ' with ' in decaying else ' with'} a weight decay of {schedule.weight_decay:g}"
 
 
-def _changes(augment: Mapping[str, Any]) -> list[str]:
+def _changes(augment: Augment | None) -> list[str]:
     words = {
         "flip": "mirrored each way",
         "rotate": "turned by up to {:g} of a turn",
         "zoom": "zoomed by up to {:g}",
         "color": "changed in colour by up to {:g}",
     }
-    return [said.format(augment[name]) for name, said in words.items() if augment.get(name)]
+    shares = vars(augment or Augment())
+    return [said.format(shares[name]) for name, said in words.items() if shares[name]]
 
 
 def _metadata(subject: CardData) -> dict[str, Any]:

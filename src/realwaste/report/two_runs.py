@@ -80,7 +80,7 @@ def _about(first: Run, second: Run) -> dict[str, tuple[str, str]]:
         "split": [str(run.split.get("strategy", "–")) for run in (first, second)],
         "images: train / validation / test": [images(run) for run in (first, second)],
         "computed on": [
-            machine.line(run.compared["machine"]) if "machine" in run.compared else "–" for run in (first, second)
+            machine.describe(run.compared["machine"]) if "machine" in run.compared else "–" for run in (first, second)
         ],
     }
     return {what: (ours, theirs) for what, (ours, theirs) in told.items()}

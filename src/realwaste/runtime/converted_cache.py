@@ -1,7 +1,7 @@
-"""Networks that OpenVINO has been given once, kept in the user's cache for the next process: it need not load Keras.
+"""A cache of networks converted to OpenVINO, in the user's cache folder: a later process need not import Keras.
 
-Each is under the SHA-256 of the file that it was made of, so what is found belongs to the file as it is. Whatever is
-missing, damaged or of another version of OpenVINO is made again.
+An entry is named by the SHA-256 of the model file that it was converted from, so a changed file has another entry. An
+entry that is missing, damaged or written by another version of OpenVINO is converted again.
 """
 
 import hashlib
@@ -11,49 +11,47 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from realwaste.core.cache_folder import cache_folder
-from realwaste.core.files import is_stage_output, replacing
+from realwaste.core.files import atomic_replace, cache_folder, is_stage_output
 from realwaste.core.log import logger
 from realwaste.runtime import openvino_network
-from realwaste.runtime.openvino_import import openvino
+from realwaste.runtime.openvino_network import openvino
 
 Networks = dict[str, openvino.Model]
-_LAYOUT = 2  # of what is kept, and of how it is made
-_MOST = 12  # files whose networks are kept; those that were not used for longest go
+_VERSION = 2  # of the files in an entry and of the conversion
+_MAX_ENTRIES = 12  # the least recently used entries are deleted
 
 
-def kept(file: Path, names: tuple[str, ...], make: Callable[[], Networks]) -> Networks:
-    """The networks made of `file`, from the cache where they are there; else by `make`, and then into the cache.
+def load_or_convert(model_file: Path, names: tuple[str, ...], convert: Callable[[], Networks]) -> Networks:
+    """The networks of `model_file` from the cache; if they are not there, from `convert`, and then cached.
 
     Args:
-        names: of the networks.
+        names: the keys of the networks.
     """
     folder = cache_folder() / "networks"
-    place = folder / f"{_digest(file)}-{_LAYOUT}-{version('openvino')}"
+    entry = folder / f"{_digest(model_file)}-{_VERSION}-{version('openvino')}"
     try:
-        found = {name: openvino_network.load(place / f"{name}.xml") for name in names}
-        os.utime(place)
-        return found
+        cached = {name: openvino_network.load(entry / f"{name}.xml") for name in names}
+        os.utime(entry)
+        return cached
     except (OSError, RuntimeError):
-        made = make()
+        networks = convert()
     try:
-        with replacing(place, is_stage_output) as temporary:
+        with atomic_replace(entry, is_stage_output) as temporary:
             temporary.mkdir()
             for name in names:
-                openvino_network.save(temporary / f"{name}.xml", made[name])
-        _forget(folder)
+                openvino_network.save(temporary / f"{name}.xml", networks[name])
+        _delete_oldest(folder)
     except OSError as error:
-        logger.debug("networks are not kept in %s: %s", folder, error)
-    return made
+        logger.debug("converted networks could not be cached in %s: %s", folder, error)
+    return networks
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _forget(folder: Path) -> None:
-    """Delete what was not used for longest."""
-    used = sorted(folder.glob("*-*-*"), key=lambda place: place.stat().st_mtime, reverse=True)
-    for place in used[_MOST:]:
-        shutil.rmtree(place, ignore_errors=True)
+def _delete_oldest(folder: Path) -> None:
+    newest_first = sorted(folder.glob("*-*-*"), key=lambda entry: entry.stat().st_mtime, reverse=True)
+    for entry in newest_first[_MAX_ENTRIES:]:
+        shutil.rmtree(entry, ignore_errors=True)

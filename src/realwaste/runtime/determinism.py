@@ -1,11 +1,20 @@
-"""Random numbers and operations that repeat: the same run gives the same bits on the same machine."""
+"""What makes results repeat bit for bit on the same machine: seeds, deterministic operations, library versions."""
 
-import keras
-import tensorflow as tf
+from importlib.metadata import version
+
+_LIBRARIES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "pillow", "pi-heif")
 
 
 def make_repeatable(seed: int, *, deterministic: bool) -> None:
-    """Seed Python, NumPy and TensorFlow; `deterministic` makes every operation repeat bit for bit."""
+    """Seed Python, NumPy and TensorFlow; `deterministic` makes every operation of TensorFlow repeat bit for bit."""
+    import keras  # noqa: PLC0415 - reading versions does not need TensorFlow
+    import tensorflow as tf  # noqa: PLC0415
+
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def library_versions() -> dict[str, str]:
+    """The installed versions of the libraries that results depend on, by their names on the package index."""
+    return {name: version(name) for name in _LIBRARIES}

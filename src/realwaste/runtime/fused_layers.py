@@ -1,17 +1,17 @@
-"""The twin of a network: the same weights and the same answers, in layers that go over memory fewer times.
+"""A faster copy of a network: the same weights and outputs, with batch normalisation and Adam as fused operations.
 
-What it does. Keras builds batch normalisation and Adam from a dozen operations each, every one a pass over a feature
-map or over 33.6 M weights, and on a processor memory is what they wait for. `twin` copies a model with one operation in
-place of each dozen, without the bias of a convolution before a batch normalisation, which takes it out again, and in
-the dtype policy asked for. A training step of the report's CNN at 256 px, milliseconds an image, two cores with
-avx512_bf16: Keras' layers 23; batch normalisation as one operation 15.5; without the bias 11 (oneDNN's filter gradient
-takes 13 fused with a bias gradient, and 4 alone); in bfloat16 8.8; with Adam as one operation 6.3.
+What it does. Keras builds batch normalisation and Adam from about a dozen operations each. Each operation passes over a
+feature map or over 33.6 M weights, and on a processor memory bandwidth is the bottleneck. `fuse` copies a model with one
+operation in place of each dozen, in the requested dtype policy. It also leaves out the bias of a convolution before a
+batch normalisation, which subtracts it again. A training step of the report's CNN at 256 px, in milliseconds per image
+on two cores with avx512_bf16: Keras' layers 23; fused batch normalisation 15.5; without the bias 11 (oneDNN's filter
+gradient takes 13 together with a bias gradient, and 4 alone); in bfloat16 8.8; with fused Adam 6.3.
 
-Why no library does it. XLA, which fuses operations by itself, makes processors slower: on two other cores 66.6 against
-33.0 of Keras' layers and 18.3 of the twin, all in float32. Keras 3.15 has no fused batch normalisation.
+Why no library does it. XLA fuses operations by itself, but is slower on processors: on two other cores 66.6, against
+33.0 with Keras' layers and 18.3 with the fused copy, all in float32. Keras 3.15 has no fused batch normalisation.
 
-What would make it superfluous: layers of Keras that call TensorFlow's fused operations, or XLA's convolutions becoming
-as fast on processors as oneDNN's. `make bench` measures the whole of it.
+When to remove it: when Keras' layers call TensorFlow's fused operations, or when XLA's convolutions are as fast on
+processors as oneDNN's. `make bench` measures the whole effect.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-_EXACT = (
+_FLOAT32_LAYERS = (
     layers.Rescaling,
     layers.Normalization,
     layers.GlobalAveragePooling2D,
@@ -32,32 +32,32 @@ _EXACT = (
     layers.RandomColorJitter,
 )
 
-
 HEAD = "head"
-"""The name of a nested model that keeps float32: two small matrices on a backbone's vectors gain nothing."""
+"""The name of a nested model that stays in float32: its two small matrices gain nothing from lower precision."""
 
 
-def twin(model: keras.Model, dtype_policy: str, *, to_train: bool = False) -> keras.Model:
-    """A copy of `model` with the same weights in the same order, to train or to run and not to save.
+def fuse(model: keras.Model, dtype_policy: str, *, for_training: bool = False) -> keras.Model:
+    """A copy of `model` with fused layers and the same weights in the same order, to train or run but not to save.
 
-    It computes in `dtype_policy`, but for scaling and augmentation at the start, pooling to one vector, the last layer,
-    that of each nested model, and a nested model named HEAD: these are cheap, and keep float32. Batch normalisation and
-    Adam's arithmetic are fused; the results differ by rounding alone.
+    It computes in `dtype_policy`. These parts are cheap and stay in float32: rescaling and augmentation, pooling to one
+    vector, the last layer, the last layer of each nested model, and a nested model named HEAD. Results differ from the
+    original's by rounding only.
 
     Args:
-        model: functional or sequential, as everything here is; nested models are copied likewise.
+        model: functional or sequential; nested models are copied in the same way.
         dtype_policy: float32, mixed_bfloat16 or mixed_float16.
-        to_train: whether gradients are to go through it; FrozenBatchNorm then stands for what is frozen.
+        for_training: whether gradients will be computed; frozen batch normalisation then becomes FrozenBatchNorm.
     """
-    exact, unbiased = set(map(id, _in_full(model))), _before_batch_norm(model)
+    float32_layers, without_bias = set(map(id, _float32_by_position(model))), _convolutions_before_batch_norm(model)
 
     def copy(layer: keras.Operation) -> keras.Operation:
         kind, config = type(layer), layer.get_config()
         if isinstance(layer, keras.Layer):
-            config["dtype"] = "float32" if isinstance(layer, _EXACT) or id(layer) in exact else dtype_policy
+            is_float32 = isinstance(layer, _FLOAT32_LAYERS) or id(layer) in float32_layers
+            config["dtype"] = "float32" if is_float32 else dtype_policy
         if kind is layers.BatchNormalization:
-            kind = FrozenBatchNorm if to_train and not layer.trainable else BatchNorm
-        elif layer.name in unbiased:
+            kind = FrozenBatchNorm if for_training and not layer.trainable else BatchNorm
+        elif layer.name in without_bias:
             kind = _UnbiasedConv2D
         return kind.from_config(config)
 
@@ -67,23 +67,23 @@ def twin(model: keras.Model, dtype_policy: str, *, to_train: bool = False) -> ke
     return copied
 
 
-def _last(model: keras.Model) -> keras.Layer:
+def _last_layer(model: keras.Model) -> keras.Layer:
     layer = model.layers[-1]
-    return _last(layer) if isinstance(layer, keras.Model) else layer
+    return _last_layer(layer) if isinstance(layer, keras.Model) else layer
 
 
-def _in_full(model: keras.Model) -> Iterator[keras.Layer]:
-    """What keeps float32 by its place: all of a head; the last layer of the model and of each nested one.
+def _float32_by_position(model: keras.Model) -> Iterator[keras.Layer]:
+    """Layers that stay in float32 by their position: all of a head; the last layer of the model and of nested models.
 
-    So a backbone gives a head within a classifier the vectors that it gives alone, which are cached in float32.
+    A backbone inside a classifier then outputs the same vectors as the backbone alone, which are cached in float32.
     """
-    yield _last(model)
-    for part in model.layers:
-        if isinstance(part, keras.Model):
-            yield from part.layers if part.name == HEAD else _in_full(part)
+    yield _last_layer(model)
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from layer.layers if layer.name == HEAD else _float32_by_position(layer)
 
 
-def _before_batch_norm(model: keras.Model) -> set[str]:
+def _convolutions_before_batch_norm(model: keras.Model) -> set[str]:
     if not isinstance(model, keras.Sequential):
         return set()
     return {
@@ -94,7 +94,7 @@ def _before_batch_norm(model: keras.Model) -> set[str]:
 
 
 class BatchNorm(layers.BatchNormalization):
-    """Batch normalisation as one operation where the input is a feature map; elsewhere Keras' own, of a dozen."""
+    """Batch normalisation as one operation if the input is a feature map; otherwise Keras' implementation."""
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
         if not self.can_be_fused(inputs, mask):
@@ -113,8 +113,8 @@ class BatchNorm(layers.BatchNormalization):
         if training:
             count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
             # The operation divides by n - 1, Keras by n.
-            self.follow(self.moving_mean, batch_mean)
-            self.follow(self.moving_variance, batch_variance * (count - 1) / count)
+            self.update_moving(self.moving_mean, batch_mean)
+            self.update_moving(self.moving_variance, batch_variance * (count - 1) / count)
         return outputs
 
     def can_be_fused(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> bool:
@@ -128,16 +128,16 @@ class BatchNorm(layers.BatchNormalization):
         offset = tf.convert_to_tensor(self.beta.value) if self.center else tf.zeros_like(mean)
         return mean, variance, scale, offset
 
-    def follow(self, moving: Any, batch: tf.Tensor) -> None:
+    def update_moving(self, moving: Any, batch: tf.Tensor) -> None:
         """Move a moving statistic (channels,) towards that of a batch."""
         moving.assign(moving * self.momentum + batch * (1 - self.momentum))
 
 
 class FrozenBatchNorm(BatchNorm):
-    """Batch normalisation that stays as it is while other layers learn: a fixed scale and offset for each channel.
+    """Frozen batch normalisation in a network that is trained: a fixed scale and offset for each channel.
 
-    Its gradient is that scale. TensorFlow's own gradient of the fused operation is refused on a GPU with
-    `deterministic: true`, where the operation does not train (TensorFlow 2.21).
+    Its gradient is that scale. On a GPU with `deterministic: true`, TensorFlow 2.21 refuses to compute the gradient of
+    the fused operation in inference mode.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
@@ -157,7 +157,7 @@ class FrozenBatchNorm(BatchNorm):
 
 
 class _UnbiasedConv2D(layers.Conv2D):
-    """Before a batch normalisation, which subtracts the mean: no bias has an effect there, or ever a gradient."""
+    """A convolution before a batch normalisation, which subtracts the mean: a bias has no effect and no gradient."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
@@ -171,7 +171,7 @@ class _UnbiasedConv2D(layers.Conv2D):
 
 
 class Adam(keras.optimizers.Adam):
-    """Adam (Kingma and Ba, 2015) in one pass over weights, gradients and moments: 33.6 M of each in the CNN."""
+    """Adam (Kingma and Ba, 2015) as one fused operation per weight: one pass over weights, gradients and moments."""
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         step = tf.cast(self.iterations.value + 1, tf.float32)

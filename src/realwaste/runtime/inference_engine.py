@@ -1,7 +1,7 @@
-"""What runs a network that only answers: `openvino` on processors, `tensorflow` on GPUs, by `base.inference`.
+"""What runs a network for inference: OpenVINO on processors, TensorFlow on GPUs, or what `base.inference` names.
 
-OpenVINO (Intel, Apache 2.0) compiles a network for the processor it finds, folds normalisation into convolutions and
-chooses their layout once. `python -m benchmarks` has its lead over TensorFlow on this machine.
+OpenVINO (Intel, Apache 2.0) compiles a network for the processor that it runs on: it folds normalisation into
+convolutions and chooses the memory layout once. `python -m benchmarks` measures its speed against TensorFlow's.
 """
 
 from collections.abc import Callable
@@ -19,59 +19,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """A network at work, for as many rows as one likes: uint8 pictures or float32 vectors in, float32 out.
+    """A compiled inference-only network: uint8 images or float32 vectors in, float32 out, for any number of rows.
 
     Attributes:
-        run: one batch of `rows` rows through it.
+        run: computes one batch of exactly `batch_size` rows.
         shape: of the output for one row.
     """
 
     run: Callable[[NDArray[Any]], NDArray[np.float32]]
-    rows: int
+    batch_size: int
     shape: tuple[int, ...]
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """The output (n, *shape) for inputs (n, …)."""
-        found = np.empty((len(inputs), *self.shape), np.float32)
-        for start in range(0, len(inputs), self.rows):
-            batch = inputs[start : start + self.rows]
-            # Every batch has one shape, the last one filled up with its first row: another shape is another program.
-            filled = np.concatenate([batch, np.repeat(batch[:1], self.rows - len(batch), axis=0)])
-            found[start : start + len(batch)] = self.run(filled)[: len(batch)]
-        return found
+        """The outputs (n, *shape) for inputs (n, …)."""
+        outputs = np.empty((len(inputs), *self.shape), np.float32)
+        for start in range(0, len(inputs), self.batch_size):
+            batch = inputs[start : start + self.batch_size]
+            # The last batch is padded with its first row: a batch of another shape would be compiled anew.
+            padded = np.concatenate([batch, np.repeat(batch[:1], self.batch_size - len(batch), axis=0)])
+            outputs[start : start + len(batch)] = self.run(padded)[: len(batch)]
+        return outputs
 
 
-def resolve(choice: str, policy: str) -> str:
-    """What `base.inference` stands for here: for `auto` tensorflow where it has a GPU, or computes in float16.
+def resolve_engine(choice: str, policy: str) -> str:
+    """The engine that `base.inference` means on this machine: `auto` is tensorflow on a GPU or in float16.
 
     Args:
         choice: auto, openvino or tensorflow.
-        policy: the Keras dtype policy that is computed in.
+        policy: the Keras dtype policy to compute in.
     """
     if choice != "auto":
         return choice
     return "tensorflow" if policy == "mixed_float16" or _has_gpu() else "openvino"
 
 
-def network(model: "keras.Model", rows: int, *, policy: str, engine: str) -> Network:
-    """`model`, one input and one output, run by `engine` in `policy` as it is now: what it learns later has no effect.
-
-    Args:
-        rows: of a batch.
-    """
+def compile_network(model: "keras.Model", batch_size: int, *, policy: str, engine: str) -> Network:
+    """Compile a Keras model with one input and one output for `engine`, with its present weights."""
     if engine == "openvino":
-        from realwaste.runtime import openvino_conversion, openvino_network  # noqa: PLC0415 - which a GPU need not wait for
+        from realwaste.runtime import openvino_network  # noqa: PLC0415 - not needed on a GPU
 
-        return openvino_network.network(openvino_conversion.converted(model), rows, policy)
-    from realwaste.runtime import tensorflow_network  # noqa: PLC0415
+        return openvino_network.compile_network(openvino_network.convert(model), batch_size, policy)
+    from realwaste.runtime import fused_layers  # noqa: PLC0415 - TensorFlow
 
-    return tensorflow_network.network(model, rows, policy)
+    fused = fused_layers.fuse(model, policy)
+    return Network(lambda batch: np.asarray(fused.predict_on_batch(batch)), batch_size, tuple(model.output_shape[1:]))
 
 
 def _has_gpu() -> bool:
-    """TensorFlow is asked, which takes seconds, only where there may be one."""
+    """Whether TensorFlow sees a GPU. It is imported, which takes seconds, only if the machine may have one."""
     if not machine.may_have_gpu():
         return False
-    from realwaste.runtime import device  # noqa: PLC0415
+    from realwaste.runtime import device  # noqa: PLC0415 - TensorFlow
 
-    return bool(device.gpus())
+    return bool(device.list_gpus())

@@ -1,4 +1,4 @@
-"""A network that only answers as bytes, for workers on other machines."""
+"""An inference-only network as bytes, to send it to workers on other machines."""
 
 import tempfile
 from dataclasses import dataclass
@@ -6,39 +6,39 @@ from pathlib import Path
 
 import keras
 
-from realwaste.runtime import openvino_conversion, openvino_network, tensorflow_network
+from realwaste.runtime import inference_engine, openvino_network
 from realwaste.runtime.inference_engine import Network
 
 
 @dataclass(frozen=True)
-class Portable:
-    """What `packed` made.
+class NetworkBytes:
+    """What `serialize` returns.
 
     Attributes:
         engine: openvino or tensorflow.
-        parts: its files: one .xml and one .bin, or one .keras.
+        files: their contents: one .xml and one .bin of OpenVINO, or one .keras.
     """
 
     engine: str
-    parts: tuple[bytes, ...]
+    files: tuple[bytes, ...]
 
 
-def packed(model: keras.Model, engine: str) -> Portable:
-    """`model`, to be run by `engine`."""
+def serialize(model: keras.Model, engine: str) -> NetworkBytes:
+    """`model` as bytes, for `engine`."""
     if engine == "openvino":
-        return Portable(engine, openvino_network.packed(openvino_conversion.converted(model)))
+        return NetworkBytes(engine, openvino_network.to_bytes(openvino_network.convert(model)))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
         model.save(file)
-        return Portable(engine, (file.read_bytes(),))
+        return NetworkBytes(engine, (file.read_bytes(),))
 
 
-def opened(portable: Portable, rows: int, policy: str, threads: int) -> Network:
-    """As of engines.network, with so many threads; TensorFlow's are set for its process before it computes."""
-    if portable.engine == "openvino":
-        return openvino_network.network(openvino_network.unpacked(*portable.parts), rows, policy, threads)
+def deserialize(network: NetworkBytes, batch_size: int, policy: str, threads: int) -> Network:
+    """Compile what `serialize` returned. `threads` is for OpenVINO; TensorFlow's are set once for its process."""
+    if network.engine == "openvino":
+        return openvino_network.compile_network(openvino_network.from_bytes(*network.files), batch_size, policy, threads)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
-        file.write_bytes(portable.parts[0])
+        file.write_bytes(network.files[0])
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    return tensorflow_network.network(model, rows, policy)
+    return inference_engine.compile_network(model, batch_size, policy=policy, engine=network.engine)

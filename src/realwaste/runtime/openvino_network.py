@@ -1,61 +1,94 @@
-"""A network that only answers, run by OpenVINO, which needs no TensorFlow once the network is converted."""
+"""Networks of OpenVINO: converted from Keras, saved, loaded and compiled. Only `convert` needs TensorFlow.
 
+Import OpenVINO from here: its telemetry, which sends data to Google Analytics at import, is then off.
+"""
+
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from realwaste.runtime.inference_engine import Network
-from realwaste.runtime.openvino_import import openvino
 
+if TYPE_CHECKING:
+    import keras
+
+# None makes Python report the module as missing; OpenVINO then uses a stub that sends nothing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402
+
+__all__ = ["compile_network", "convert", "from_bytes", "load", "openvino", "save", "to_bytes"]
 _TYPES = {"float32": "f32", "mixed_bfloat16": "bf16"}
 
 
-def network(converted: openvino.Model, rows: int, policy: str, threads: int | None = None) -> Network:
-    """As of engines.network, of what realwaste.runtime.openvino_conversion made.
+def convert(model: "keras.Model") -> openvino.Model:
+    """Convert a Keras model with one input and one output, with its present weights; the batch size stays free.
+
+    An input of four dimensions is an image, and becomes uint8 whatever dtype the Keras model takes.
+    """
+    import tensorflow as tf  # noqa: PLC0415 - a converted network runs without TensorFlow
+
+    inputs = model.inputs[0]
+    traced = tf.function(lambda batch: model(batch, training=False), autograph=False)
+    graph = traced.get_concrete_function(tf.TensorSpec(inputs.shape, inputs.dtype))
+    # Shared weights are TensorFlow's memory, which is reused once `graph` has been deleted.
+    converted = openvino.convert_model(graph, share_weights=False)
+    if len(inputs.shape) != 4:
+        return converted
+    processor = openvino.preprocess.PrePostProcessor(converted)
+    processor.input().tensor().set_element_type(openvino.Type.u8)
+    return processor.build()
+
+
+def compile_network(converted: openvino.Model, batch_size: int, policy: str, threads: int | None = None) -> Network:
+    """Compile what `convert` returned for the processor.
 
     Args:
-        threads: that one batch is computed with; a core each without it. The results do not depend on it.
+        policy: the Keras dtype policy to compute in: float32 or mixed_bfloat16.
+        threads: used for one batch; one per core by default. The results do not depend on it.
     """
-    own = converted.clone()
-    own.reshape([rows, *(own.inputs[0].partial_shape[1:])])
-    asked: dict[str, str | int] = {
-        "PERFORMANCE_HINT": "LATENCY",  # all cores at one batch: level with two streams
+    reshaped = converted.clone()
+    reshaped.reshape([batch_size, *(reshaped.inputs[0].partial_shape[1:])])
+    config: dict[str, str | int] = {
+        "PERFORMANCE_HINT": "LATENCY",  # all cores on one batch: as fast as two streams
         "INFERENCE_PRECISION_HINT": _TYPES[policy],
     }
     if threads:
-        asked["INFERENCE_NUM_THREADS"] = threads
-    request = _core().compile_model(own, "CPU", asked).create_infer_request()
-    shape = tuple(own.outputs[0].shape)[1:]
-    return Network(lambda batch: np.array(request.infer([batch], share_inputs=True)[0]), rows, shape)
+        config["INFERENCE_NUM_THREADS"] = threads
+    request = _core().compile_model(reshaped, "CPU", config).create_infer_request()
+    shape = tuple(reshaped.outputs[0].shape)[1:]
+    return Network(lambda batch: np.array(request.infer([batch], share_inputs=True)[0]), batch_size, shape)
 
 
 def save(path: Path, converted: openvino.Model) -> None:
-    """As <path>.xml and the weights beside it, .bin, in full."""
+    """Write <path>.xml and, beside it, the weights in float32 as .bin."""
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 
 def load(path: Path) -> openvino.Model:
-    """What `save` wrote.
+    """Read what `save` wrote.
 
     Raises:
-        RuntimeError: no such files, or damaged ones.
+        RuntimeError: the files are missing or damaged.
     """
     return _core().read_model(path)
 
 
-def packed(converted: openvino.Model) -> tuple[bytes, bytes]:
-    """The two files of `save` as bytes, to be sent elsewhere."""
+def to_bytes(converted: openvino.Model) -> tuple[bytes, bytes]:
+    """The contents of the two files that `save` writes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.xml"
         save(path, converted)
         return path.read_bytes(), path.with_suffix(".bin").read_bytes()
 
 
-def unpacked(network: bytes, weights: bytes) -> openvino.Model:
-    """What `packed` made bytes of."""
-    return _core().read_model(network, weights)
+def from_bytes(xml: bytes, weights: bytes) -> openvino.Model:
+    """Read what `to_bytes` returned."""
+    return _core().read_model(xml, weights)
 
 
 @cache

@@ -1,7 +1,7 @@
-"""What a stage that was killed left behind, for the next run of the same work to go on from.
+"""The progress of a stage, which a run after a kill resumes from.
 
-It lies outside DVC's outputs, in data/.state/<stage>/<key>, where the key is a hash of everything the work depends on:
-a changed parameter, picture, line of code or library finds nothing to go on from. It goes when the stage ends.
+It is stored outside DVC's outputs, in data/.state/<stage>/<key>. The key is a hash of everything that the result
+depends on, so a changed parameter, image, line of code or library starts anew. It is deleted when the stage ends.
 """
 
 import hashlib
@@ -13,34 +13,34 @@ from pathlib import Path
 from typing import Any
 
 from realwaste.core.log import logger
-from realwaste.runtime.library_versions import versions
+from realwaste.runtime.determinism import library_versions
 
 STATE = Path("data/.state")
 
 
 @contextmanager
-def state(stage: str, facts: Mapping[str, Any], inputs: Iterable[Path]) -> Iterator[Path]:
-    """Give the folder to keep the progress of `stage` in, empty or as a killed run of the same work left it.
+def progress_folder(stage: str, settings: Mapping[str, Any], inputs: Iterable[Path]) -> Iterator[Path]:
+    """Give the folder for the progress of `stage`: empty, or as a killed run with the same settings and inputs left it.
 
     Args:
-        facts: parameters and what was resolved from them; JSON.
-        inputs: files the work depends on, those of its code included. Tables that hold the hashes of pictures stand
-            for the pictures.
+        settings: parameters and what was resolved from them; JSON.
+        inputs: files that the result depends on, including code. A table with the hashes of images stands for the
+            images.
     """
-    folder = STATE / stage / _key(facts, inputs)
+    folder = STATE / stage / _key(settings, inputs)
     for other in (STATE / stage).glob("*"):
         if other != folder:
             shutil.rmtree(other)
     if folder.is_dir() and any(folder.iterdir()):
-        logger.info("%s goes on from where a run that did not end had come to", stage)
+        logger.info("%s resumes from where the last run was stopped", stage)
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
     shutil.rmtree(STATE / stage)
 
 
-def _key(facts: Mapping[str, Any], inputs: Iterable[Path]) -> str:
-    whole = json.dumps([facts, {str(path): _digest(path) for path in inputs}, versions()], sort_keys=True)
-    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+def _key(settings: Mapping[str, Any], inputs: Iterable[Path]) -> str:
+    text = json.dumps([settings, {str(path): _digest(path) for path in inputs}, library_versions()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _digest(path: Path) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from realwaste.core.errors import UserError
-from realwaste.core.files import is_stage_output, replacing
+from realwaste.core.files import atomic_replace, is_stage_output
 from realwaste.sources.archive_entries import DEFAULT_LIMITS, ArchiveError, Entry, Limits, checked, refusal
 
 CHUNK = 1 << 20
@@ -40,7 +40,7 @@ def extract(archive: Path, target: Path, *, limits: Limits = DEFAULT_LIMITS) -> 
     with _refusing(archive, target), _opened(archive, limits) as (file, bundle):
         entries = checked(file, bundle, archive, limits)
         _check_room(target, entries)
-        with replacing(target, is_stage_output) as temporary:
+        with atomic_replace(target, is_stage_output) as temporary:
             shutil.rmtree(temporary, ignore_errors=True)  # a killed process of the same number left it
             temporary.mkdir()
             for entry in entries:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import folded
+from realwaste.core.file_names import fold_name
 from realwaste.sources.image_files import is_system
 
 FILE_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
@@ -155,14 +155,14 @@ def _check_collisions(entries: list[Entry], archive: Path) -> None:
     rule = "have names that differ by more than case or Unicode form, and no file that is a folder too"
     folders: dict[str, str] = {}
     for folder in sorted({str(folder) for entry in entries for folder in entry.path.parents}):
-        if (other := folders.setdefault(folded(folder), folder)) != folder:
+        if (other := folders.setdefault(fold_name(folder), folder)) != folder:
             if _contents(entries, other) == _contents(entries, folder):
                 remedy = "Unpack it, and give one of the two folders."
                 raise refusal(archive, "hold a set once; it is in it twice", [other, folder], remedy)
             raise refusal(archive, rule, [other, folder])
     taken = dict(folders)
     for entry in entries:
-        name, key = str(entry.path), folded(str(entry.path))
+        name, key = str(entry.path), fold_name(str(entry.path))
         if key in taken:
             raise refusal(archive, rule, [taken[key], name])
         taken[key] = name

@@ -8,15 +8,15 @@ import h5py
 import pooch
 
 from realwaste.core.errors import UnreachableError, UserError, first_line
-from realwaste.core.files import is_stage_output, replacing, write_json
+from realwaste.core.files import atomic_replace, is_stage_output, write_json
 from realwaste.core.log import logger
 from realwaste.models.applications import Application, application, is_file
-from realwaste.models.weights_record import RECORD, Weights
+from realwaste.models.weights_record import RECORD, WeightsRecord
 from realwaste.sources.download_cache import fetch_cached
 from realwaste.sources.stand_ins import StandIns
 
 
-def fetch(backbone: str, weights: str, target: Path, *, seed: int, parameter: str, stand_ins: StandIns) -> Weights:
+def fetch(backbone: str, weights: str, target: Path, *, seed: int, parameter: str, stand_ins: StandIns) -> WeightsRecord:
     """Leave the files of `backbone` in `target`, with their record.
 
     Args:
@@ -30,7 +30,7 @@ def fetch(backbone: str, weights: str, target: Path, *, seed: int, parameter: st
     Raises:
         UserError: unknown backbone, missing file, wrong checksum, or no network where `imagenet` was asked for.
     """
-    with replacing(target, is_stage_output) as folder:
+    with atomic_replace(target, is_stage_output) as folder:
         folder.mkdir()
         try:
             record = _fetch_into(folder, backbone, weights, seed)
@@ -38,12 +38,12 @@ def fetch(backbone: str, weights: str, target: Path, *, seed: int, parameter: st
             if weights != "auto":
                 raise
             stand_ins.add(f"random weights in {backbone} instead of ImageNet's", f"{parameter}=imagenet", error)
-            record = Weights(backbone, "random", None, None, seed)
+            record = WeightsRecord(backbone, "random", None, None, seed)
         write_json(folder / RECORD, asdict(record))
     return record
 
 
-def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> Weights:
+def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> WeightsRecord:
     if is_file(backbone):
         if weights != "auto":
             raise UserError(f"{backbone} holds its own weights.", "Set its `weights` to auto.", weights)
@@ -51,18 +51,18 @@ def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> Weights
         return _given(source.name, source, folder)
     table_row = application(backbone)
     if weights == "random":
-        return Weights(backbone, "random", None, None, seed)
+        return WeightsRecord(backbone, "random", None, None, seed)
     if weights in ("imagenet", "auto"):
         return _imagenet(table_row, folder)
     return _given(backbone, Path(weights).expanduser(), folder)
 
 
-def _imagenet(row: Application, folder: Path) -> Weights:
+def _imagenet(row: Application, folder: Path) -> WeightsRecord:
     if row.checksum is None:
         logger.warning("Keras publishes no hash of %s: its bytes cannot be checked against one", row.file_name)
     cached = fetch_cached(row.url, check=_check_hdf5, digest=row.checksum)
     shutil.copyfile(cached.path, folder / row.file_name)
-    return Weights(row.name, "imagenet", row.file_name, cached.sha256, None)
+    return WeightsRecord(row.name, "imagenet", row.file_name, cached.sha256, None)
 
 
 def _check_hdf5(path: Path) -> None:
@@ -74,7 +74,7 @@ def _check_hdf5(path: Path) -> None:
         raise UserError(rule, remedy, first_line(error)) from error
 
 
-def _given(backbone: str, source: Path, folder: Path) -> Weights:
+def _given(backbone: str, source: Path, folder: Path) -> WeightsRecord:
     if not source.is_file():
         raise UserError(
             "`backbone` and `weights` may name a file, which must exist.",
@@ -83,4 +83,4 @@ def _given(backbone: str, source: Path, folder: Path) -> Weights:
             str(source),
         )
     shutil.copyfile(source, folder / source.name)
-    return Weights(backbone, source.name, source.name, pooch.file_hash(str(folder / source.name)), None)
+    return WeightsRecord(backbone, source.name, source.name, pooch.file_hash(str(folder / source.name)), None)

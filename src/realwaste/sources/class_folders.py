@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import folded, printable, unicode
+from realwaste.core.file_names import fold_name, printable, to_unicode
 from realwaste.core.log import logger
 from realwaste.sources.image_files import SUFFIXES, is_image, is_litter, refuse, walk
 from realwaste.sources.split_names import part_of
@@ -182,7 +182,7 @@ def _check_names(folders: dict[Path, list[Path]], *, alike: bool) -> None:
     known: dict[str, str] = {}
     for folder, files in folders.items():
         for path in (folder, *files):
-            if unicode(path.name) != path.name:
+            if to_unicode(path.name) != path.name:
                 raise UserError(
                     "Names of classes and images must be UTF-8.",
                     "Rename it.",
@@ -198,7 +198,7 @@ def refuse_alike(known: dict[str, str], label: str) -> None:
     Args:
         known: the names so far, by their folded forms; `label` is added to them.
     """
-    if (other := known.setdefault(folded(label), label)) != label:
+    if (other := known.setdefault(fold_name(label), label)) != label:
         raise UserError(
             "Names of classes must differ by more than letter case or Unicode form.",
             "Put the images of both in one folder, or rename one.",

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.log import console, is_quiet, logger
-from realwaste.core.time_limit import within
+from realwaste.core.time_limit import call_within
 from realwaste.sources.partial_download import PartFile
 from realwaste.sources.stalled_download import StalledError, watched
 from realwaste.sources.urls import file_name, shown
@@ -134,7 +134,7 @@ class _Transfer:
         headers = {"Accept-Encoding": "identity", "User-Agent": "realwaste"}
         headers |= {"Range": f"bytes={offset}-", "If-Range": etag} if offset else {}
         try:
-            return within(limit, session.get, self.url, headers=headers, stream=True, timeout=(connect, stall))
+            return call_within(limit, session.get, self.url, headers=headers, stream=True, timeout=(connect, stall))
         except (requests.exceptions.ProxyError, requests.exceptions.ConnectTimeout) as error:
             raise _FailedAttemptError(_reason(error)) from error
         except (requests.ConnectionError, requests.exceptions.InvalidHeader):
@@ -150,7 +150,7 @@ class _Transfer:
         parts = urlsplit(self.url)
         place = (parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme])
         try:
-            within(3 * timeout, lambda: socket.create_connection(place, timeout).close())
+            call_within(3 * timeout, lambda: socket.create_connection(place, timeout).close())
         except TimeoutError:
             raise _FailedAttemptError(f"no connection within {timeout:g} s") from None
         except (OSError, UnicodeError) as error:

@@ -13,9 +13,8 @@ from pathlib import Path
 import pooch
 from filelock import FileLock, Timeout
 
-from realwaste.core import cache_folder
 from realwaste.core.errors import UserError
-from realwaste.core.files import write_text
+from realwaste.core.files import CACHE_VARIABLE, cache_folder, write_text
 from realwaste.core.log import logger
 from realwaste.sources import urls
 from realwaste.sources.download import DEFAULT_POLICY, Policy, downloader
@@ -63,14 +62,14 @@ def fetch_cached(
         UserError: the download failed, the file is not whole, or the cache's folder cannot be written.
     """
     urls.check(url)
-    path = cache_folder.cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16] / urls.file_name(url)
+    path = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16] / urls.file_name(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path, url, patience_s):
             return _fetch(url, path, check, digest, policy)
     except OSError as error:
         rule = f"The download cache {path.parent} must be writable, and its disk have room for the file."
-        remedy = f"Free space or mend the permissions, or set {cache_folder.VARIABLE} to another folder."
+        remedy = f"Free space or mend the permissions, or set {CACHE_VARIABLE} to another folder."
         raise UserError(rule, remedy, error) from error
 
 

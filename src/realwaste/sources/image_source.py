@@ -10,8 +10,8 @@ from typing import Literal
 import pooch
 
 from realwaste.core.errors import UnreachableError, UserError
-from realwaste.core.file_names import plain
-from realwaste.core.files import is_stage_output, replacing
+from realwaste.core.file_names import safe_file_name
+from realwaste.core.files import atomic_replace, is_stage_output
 from realwaste.core.log import logger
 from realwaste.sources import archive, class_folders, label_table, realwaste_files, synthetic, urls
 from realwaste.sources.archive_entries import ArchiveError
@@ -120,7 +120,7 @@ def _given(
 
 
 def _local(path: Path, target: Path, sha256: str | None) -> Dataset:
-    name = plain(path.resolve().name) or "images"
+    name = safe_file_name(path.resolve().name) or "images"
     if path.is_dir():
         folders = class_folders.find(path)
         return _given(name, name, folders, None, _copied(folders, target))
@@ -144,7 +144,7 @@ def _synthetic(target: Path, images_per_class: int, seed: int) -> Dataset:
 
 
 def _copied(folders: class_folders.ClassFolders, target: Path) -> dict[str, str]:
-    with replacing(target, is_stage_output) as temporary:
+    with atomic_replace(target, is_stage_output) as temporary:
         return class_folders.lay_out(folders, temporary, shutil.copyfile)
 
 
@@ -152,7 +152,7 @@ def _unzip(
     path: Path, target: Path, counts: dict[str, int] | None = None
 ) -> tuple[class_folders.ClassFolders, dict[str, str]]:
     """Leave the images of the zip at `target`; with `counts`, only if it has so many of each class and no other."""
-    with replacing(target, is_stage_output) as temporary:
+    with atomic_replace(target, is_stage_output) as temporary:
         unpacked = temporary / ".unpacked"  # beside the classes, none of which has a hidden name
         archive.extract(path, unpacked)
         folders = class_folders.find(unpacked, path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import plain
+from realwaste.core.file_names import safe_file_name
 from realwaste.sources import archive, class_folders, label_table, urls
 from realwaste.sources.archive_entries import ArchiveError
 from realwaste.sources.class_folders import ClassFolders
@@ -45,7 +45,7 @@ def opened(source: str) -> Iterator[Labelled]:
             name = Path(urls.file_name(source)).stem
         else:
             path = Path(source).expanduser()
-            shown, found = plain(path.resolve().name) or "images", _local(source, path, unpacked)
+            shown, found = safe_file_name(path.resolve().name) or "images", _local(source, path, unpacked)
             name = Path(shown).stem if path.is_file() else shown
         class_folders.lay_out(found, root, lambda file, link: link.symlink_to(file.absolute()))
         yield Labelled(name, shown, root, tuple(found.files))

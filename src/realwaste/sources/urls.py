@@ -3,7 +3,7 @@
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import plain
+from realwaste.core.file_names import safe_file_name
 
 
 def check(url: str) -> None:
@@ -27,4 +27,4 @@ def shown(url: str) -> str:
 def file_name(url: str) -> str:
     """What the file at `url` may be called here: the end of the path, else the host."""
     parts = urlsplit(url)
-    return plain(unquote(parts.path.rstrip("/").rpartition("/")[2])) or plain(parts.hostname or "") or "download"
+    return safe_file_name(unquote(parts.path.rstrip("/").rpartition("/")[2])) or safe_file_name(parts.hostname or "") or "download"

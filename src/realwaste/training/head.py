@@ -10,7 +10,7 @@ import pandas as pd
 from keras import layers
 from numpy.typing import NDArray
 
-from realwaste.core.files import replacing
+from realwaste.core.files import atomic_replace
 from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.embedding.embeddings import Embeddings
 from realwaste.models import novelty, test_time_augmentation
@@ -68,7 +68,7 @@ def save_trained(path: Path, models: Sequence[keras.Model]) -> None:
         for number, model in enumerate(models)
         for weight in model.trainable_weights
     }
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         np.savez(temporary, **learned)
 
 
