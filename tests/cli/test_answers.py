@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from realwaste.__main__ import app
 from realwaste.cli import predict_download, predictions_csv, progress_bar
-from realwaste.cli.row_table import Column, RowTable
+from realwaste.cli.predict_table import Column, RowTable
 from realwaste.core import log
 from realwaste.core.errors import UserError
 from realwaste.models import image_predictions, remote_image
@@ -128,7 +128,10 @@ def test_rows_can_be_read_while_it_runs_and_the_file_comes_whole(here, monkeypat
 
 
 def test_what_came_of_a_run_that_broke_off_stays(here, monkeypatch):
-    with pytest.raises(ZeroDivisionError), predictions_csv.write_rows(here / "a.csv", ["path", "class", "error"]) as write:
+    with (
+        pytest.raises(ZeroDivisionError),
+        predictions_csv.write_rows(here / "a.csv", ["path", "class", "error"]) as write,
+    ):
         write(["one.jpg", "Red", None])
         raise ZeroDivisionError
     assert [row["path"] for row in _rows(here / "a.csv.part")] == ["one.jpg"]
@@ -160,7 +163,7 @@ def test_no_class_becomes_a_formula_and_bytes_that_are_no_text_come_through(here
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("photos", "a file that can be written, and photos is none"),
+        ("photos", "a file that can be written, and photos cannot be"),
         ("photos/red.png", "another file than the photographs"),
         ("pipe", "a file that can be written"),
         ("models/cnn.keras/a.csv", "a file that can be written"),
@@ -358,7 +361,7 @@ def test_an_address_is_asked_once_for_all_models(here):
 
 @pytest.mark.parametrize("option", [["-m", "cnn"], ["--overlay", "o"], ["--sort-into", "s"]])
 def test_what_all_models_cannot_do_is_refused(option, here):
-    assert "there is no one answer for --model" in " ".join(_all("photos", *option, status=1).stderr.split())
+    assert "must be used without --model" in " ".join(_all("photos", *option, status=1).stderr.split())
     assert not (here / "o").exists()
     assert not (here / "s").exists()
 
@@ -393,9 +396,9 @@ def test_a_narrow_terminal_folds_the_table_and_cuts_nothing():
     screen = io.StringIO()
     columns = [Column("file", 60), Column("most likely", 8), Column("", 6, right=True), Column("but", 9)]
     table = RowTable(Console(file=screen, width=50), columns)
-    table.head()
-    table.row([Text("a" * 60), Text("Glass"), Text("9.9%"), Text("unlike anything learned")])
-    table.row([Text("b.jpg"), Text("not an image, and a long reason why it is none")])
+    table.print_header()
+    table.print_row([Text("a" * 60), Text("Glass"), Text("9.9%"), Text("unlike anything learned")])
+    table.print_row([Text("b.jpg"), Text("not an image, and a long reason why it is none")])
     lines = screen.getvalue().splitlines()
     assert max(map(len, lines)) <= 50
     assert [line.split()[0] for line in lines[2:6]] == ["a" * 18, "a" * 18, "a" * 18, "a" * 6]

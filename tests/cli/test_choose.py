@@ -69,7 +69,9 @@ def test_the_least_sure_are_spread_over_what_there_is_to_see():
     """Three objects, each photographed ten times, one of them the least sure of all; and others that are known."""
     chance = np.random.default_rng(0)
     objects = np.repeat(np.arange(4), 10)
-    vectors = choose_acquisition.l2_normalize((np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32))
+    vectors = choose_acquisition.l2_normalize(
+        (np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32)
+    )
     uncertain = np.array([0.95, 0.9, 0.85, 0.01])[objects] + chance.uniform(0, 0.01, 40)
     rows = choose_acquisition.select_batch(uncertain, vectors, 3)
     assert sorted(objects[rows]) == [0, 1, 2]
@@ -115,7 +117,9 @@ def test_each_file_has_its_own_features_with_unreadable_ones_between(views, phot
 def test_a_model_that_diverged_has_no_answer(photos):
     asked = _session()
     lost = replace(asked, classify=replace(asked.classify, run=lambda rows: np.full((len(rows), 3), np.nan)))
-    found = choose_selection.select_photos([list(choose_selection.predict_with_features(lost, [photos / "red.png"]))], CLASSES, 3)
+    selection = choose_selection.select_photos(
+        [list(choose_selection.predict_with_features(lost, [photos / "red.png"]))], CLASSES, 3
+    )
     assert selection.selected == []
     assert [error for _, error in selection.errors] == ["the model's answer is no number: its training diverged"]
 

@@ -23,7 +23,7 @@ from realwaste.__main__ import app
 from realwaste.cli import choose_selection, model_loading, predictions_csv, run_lookup
 from realwaste.core.files import atomic_replace, read_csv, write_csv, write_json
 from realwaste.evaluation import overlays
-from realwaste.images.reader import decode
+from realwaste.images.reader import decode_image
 from realwaste.models import export_target, image_predictions
 
 
@@ -177,7 +177,7 @@ def test_overlays_replace_overlays_and_nothing_else(heated):
     ]
     written = (heated / "ov/red_Red-2.png").read_bytes()
     assert overlays.MARK in written
-    np.testing.assert_array_equal(decode(written), decode((heated / "photos/red.png").read_bytes()))
+    np.testing.assert_array_equal(decode_image(written), decode_image((heated / "photos/red.png").read_bytes()))
 
 
 def _export(folder):
@@ -281,7 +281,7 @@ def test_a_photo_that_goes_after_its_answer_has_the_reason_in_its_row(option, be
     assert len(list((heated / "to").rglob("*.png"))) == 1
     rows = {row["path"]: row for row in _rows(heated / "a.csv")}
     assert (rows["photos/blue.png"]["class"], rows["photos/blue.png"]["error"]) == ("Blue", blue["error"])
-    assert "1 of 2 images have no answer, copy or overlay" in " ".join(done.stderr.split())
+    assert "1 of 2 photos have no prediction, copy or overlay" in " ".join(done.stderr.split())
 
 
 def test_the_table_has_the_answer_and_the_reason(here):

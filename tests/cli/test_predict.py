@@ -22,7 +22,7 @@ from realwaste.core import library_settings
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.images import reader
-from realwaste.images.reader import decode
+from realwaste.images.reader import decode_image
 from realwaste.models import cnn, image_predictions, model_file, novelty, session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.models.probabilities import apply_temperature
@@ -83,7 +83,9 @@ def _photos(folder, names):
 
 def test_probabilities_are_those_of_the_evaluation(here):
     paths = _photos(here / "photos", [f"{number:02}.jpg" for number in range(37)])
-    expected = apply_temperature(session.open_session(here / "models/cnn.keras", batch_size=4).predict_files(paths)[0], 2.5)
+    expected = apply_temperature(
+        session.open_session(here / "models/cnn.keras", batch_size=4).predict_files(paths)[0], 2.5
+    )
     found = _strict(_predict("photos", "--json").stdout)
     assert found["model"] == {
         "name": "cnn",
@@ -116,7 +118,9 @@ def test_a_model_answers_in_the_precision_in_which_it_was_tested(here):
     assert found["model"]["precision"] == "mixed_bfloat16"
     told = [{one["class"]: one["probability"] for one in answer["predictions"]} for answer in found["answers"]]
     answered = np.array([[one[name] for name in CLASSES] for one in told])
-    low, full = (session.open_session(here / name).predict_files(paths)[0] for name in ("low.keras", "models/cnn.keras"))
+    low, full = (
+        session.open_session(here / name).predict_files(paths)[0] for name in ("low.keras", "models/cnn.keras")
+    )
     np.testing.assert_allclose(answered, low, atol=1e-6)
     assert np.abs(answered - full).max() > 1e-5
 
@@ -128,7 +132,9 @@ def test_an_answer_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(bat
     alone = {path: next(image_predictions.predict_images(one, [path])) for path in paths}
     for broken in (here / "0.jpg", here / "3.jpg", here / "4.jpg", here / "5.jpg"):
         broken.write_bytes(b"no image")
-    found = list(image_predictions.predict_images(session.open_session(here / "models/cnn.keras", batch_size=batch_size), paths))
+    found = list(
+        image_predictions.predict_images(session.open_session(here / "models/cnn.keras", batch_size=batch_size), paths)
+    )
     assert [answer.path for answer in found] == paths
     assert [answer.error for answer in found] == [
         None if number in {1, 2, 6} else "not an image" for number in range(7)
@@ -146,7 +152,7 @@ def test_few_pictures_are_in_memory_at_a_time(here, monkeypatch):
 
     def noted(path, size):
         read.append(path)
-        return reader.read(path, size)
+        return reader.read_image(path, size)
 
     monkeypatch.setattr(image_predictions, "reader", SimpleNamespace(read=noted))
     coming = image_predictions.predict_images(session.open_session(here / "models/cnn.keras", batch_size=4), paths)
@@ -165,7 +171,7 @@ def test_unreadable_files_have_their_reason_and_the_others_their_answer(here):
     gone.symlink_to(here / "nowhere")
     done = _predict("good.jpg", "cut.jpg", "empty.png", "words.png", "pipe.jpg", "/dev/zero", "--json")
     assert done.exit_code == 1
-    assert "5 of 6 images have no answer" in done.stderr
+    assert "5 of 6 photos have no prediction" in done.stderr
     told = {answer["path"]: answer for answer in _strict(done.stdout)["answers"]}
     assert {path: answer["error"] for path, answer in told.items()} == {
         "good.jpg": None,
@@ -256,7 +262,7 @@ def test_overlays_keep_their_photograph_s_shape_and_never_take_each_other_s_name
     assert done.exit_code == 1
     told = _strict(done.stdout)["answers"]
     best = [answer["predictions"][0]["class"] for answer in told[:3]]
-    written = {path.name: decode(path.read_bytes()).shape for path in (here / "out/deep").iterdir()}
+    written = {path.name: decode_image(path.read_bytes()).shape for path in (here / "out/deep").iterdir()}
     assert written == {
         f"a_{best[0]}.png": (50, 70, 3),
         f"a_{best[1]}-2.png": (50, 70, 3),
@@ -335,7 +341,7 @@ def test_files_folders_and_patterns(tmp_path, monkeypatch):
     assert found("**/*.png")[0] == "b/deep/1.png"
     assert found(".own") == [".own/x.jpg"]
     for nothing in (["b/folder.jpg"], ["*.gif"], ["b/__MACOSX/*.txt"]):
-        with pytest.raises(UserError, match="must be an image to look at"):
+        with pytest.raises(UserError, match="must be an image to predict"):
             image_paths.find_images(nothing)
     for missing in ("z.jpg", "", "new\nline.jpg"):
         with pytest.raises(UserError, match="There must be an image or a folder at"):
@@ -428,7 +434,7 @@ def test_what_is_unlike_anything_learned_is_said_beside_the_classes(here):
     assert before["strangeness_threshold"] is None
     assert all(answer["strangeness"] is None and answer["unlike"] is None for answer in before["answers"])
 
-    pixels = np.stack([reader.read(path, 32) for path in paths])
+    pixels = np.stack([reader.read_image(path, 32) for path in paths])
     _, features = session.from_classifier(classifier)(pixels)
     known = novelty.fit(features[:1], features[:1])
     assert known is not None

@@ -75,7 +75,7 @@ def test_each_new_photograph_once_a_line_each(here, watch):
         ("camera/red.png", "Red"),
         ("camera/deep/green.png", "Green"),
     ]
-    assert "watching camera: 1 of 1 files there are passed over; Ctrl-C ends" in " ".join(done.stderr.split())
+    assert "watching camera: 1 of its 1 files are skipped; Ctrl-C ends" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
@@ -123,7 +123,7 @@ def test_an_empty_file_is_not_there_yet_and_a_changed_one_is_another_photograph(
 
 
 def test_what_vanishes_or_cannot_be_read_ends_nothing(here, watch, monkeypatch):
-    listed = predict_watch.stamps
+    listed = predict_watch.read_stamps
 
     def vanishing(folder):
         found = listed(folder)
@@ -133,7 +133,7 @@ def test_what_vanishes_or_cannot_be_read_ends_nothing(here, watch, monkeypatch):
     monkeypatch.setattr(predict_watch, "SETTLED_S", 0.0)
     done = watch(
         ["--watch", "camera", "--json", "--sort-into", "sorted"],
-        lambda: (photo(here / "camera/gone.png", RED), monkeypatch.setattr(predict_watch, "stamps", vanishing)),
+        lambda: (photo(here / "camera/gone.png", RED), monkeypatch.setattr(predict_watch, "read_stamps", vanishing)),
         lambda: (here / "camera/words.png").write_text("words"),
         lambda: shutil.rmtree(here / "camera"),
         lambda: photo(here / "camera/blue.png", BLUE),

@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_read_is_named(images, monkeypatch, warnings):
     (root / "lost+found").mkdir()
     monkeypatch.setattr(os, "scandir", refusing)
     assert _predicted(root) == ["glass/glass_1.jpg", "paper/paper_1.jpg"]
-    assert warnings.messages == [f"{root}/metal is passed over: it cannot be read: Permission denied"]
+    assert warnings.messages == [f"{root}/metal is skipped: it cannot be read: Permission denied"]
     with pytest.raises(UserError, match=r"metal: it cannot be read: Permission denied.*\n"):
         class_folders.find(root)
 
@@ -130,7 +130,7 @@ def test_a_photograph_that_cannot_be_reached_is_named(images, monkeypatch, warni
 
     monkeypatch.setattr(os, "stat", refusing)
     assert [path.name for path in image_paths.find_images([f"{root}{pattern}"])] == ["glass_1.jpg"]
-    assert f"{root}/metal/metal_1.jpg is passed over: it cannot be read: Permission denied" in warnings.messages
+    assert f"{root}/metal/metal_1.jpg is skipped: it cannot be read: Permission denied" in warnings.messages
 
 
 @pytest.mark.parametrize("name", ["1.jfif", "1.JPE", "1.Jpeg"])

@@ -14,7 +14,7 @@ from realwaste.cli.output_options import Kind
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.files import atomic_replace
-from realwaste.images.reader import UnreadableImageError, decode, read_bytes
+from realwaste.images.reader import UnreadableImageError, decode_image, read_bytes
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_PHOTOS = 1000  # more would make an image that few programs open
@@ -78,7 +78,7 @@ def write_sheet(file: Path, selected: Sequence[Candidate]) -> list[tuple[Path, s
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    image = Image.fromarray(decode(read_bytes(path)))
+    image = Image.fromarray(decode_image(read_bytes(path)))
     image.thumbnail((_SIDE, _SIDE))
     return image
 

@@ -56,10 +56,10 @@ def evaluate(
 
 def predict_set(session: "Session", test_set: "ExternalSet") -> "Probabilities":
     """Uncalibrated probabilities of the images of a set, (images, classes); shows a progress bar on a terminal."""
-    from realwaste.images.reader import read_ahead  # noqa: PLC0415 - OpenCV
+    from realwaste.images.reader import prefetch_batches  # noqa: PLC0415 - OpenCV
 
     facts, files = session.facts, test_set.files
-    batches = read_ahead(files, facts.image_size, facts.batch_size)
+    batches = prefetch_batches(files, facts.image_size, facts.batch_size)
     count = -(-len(files) // facts.batch_size)
     return session.predict_batches(
         progress_bar.track(batches, count, f"predicting, {facts.batch_size} images at a time")

@@ -78,7 +78,9 @@ def check_file(
         if real.is_file() and any(path.exists() and real.samefile(path) for path in photographs):
             raise UserError(f"{option} must name another file than the photographs.", "Name another file.", str(file))
         if is_image(file) and any(_is_searched(real, argument) for argument in arguments):
-            rule = f"{option} must name a file outside of the folders with the photos, or it would be taken for a photo."
+            rule = (
+                f"{option} must name a file outside of the folders with the photos, or it would be taken for a photo."
+            )
             raise UserError(rule, "Name another file.", str(file))
         if real.exists() and not kind.may_replace(real):
             rule = f"{option} must name a new file, or {kind.earlier}."
@@ -108,9 +110,7 @@ def check_folder(option: str, folder: Path, arguments: Sequence[str] = (), photo
     place = folder.resolve()
     photo_folders = {path.parent.resolve() for path in photographs}
     if place in photo_folders or any(_is_searched(place, argument) for argument in arguments):
-        rule = (
-            f"{option} must name a folder outside of those with the photos, or its images would be taken for photos."
-        )
+        rule = f"{option} must name a folder outside of those with the photos, or its images would be taken for photos."
         raise UserError(rule, "Name another folder, for example beside them.", str(folder))
     try:
         _make_folder(folder)

@@ -1,4 +1,4 @@
-"""`realwaste predict`."""
+"""`realwaste predict`: the options; predict_run.py does what they say."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from realwaste.cli.options import AsJson, Model
-from realwaste.core import log
 from realwaste.core.errors import UserError
+from realwaste.core.log import logger
 
 Images = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="IMAGE...",
-        help="Files, folders (searched at every depth), quoted patterns such as 'photos/**/*.jpg', http(s) addresses "
-        "of photos, or - for a photo on standard input.",
+        help="Files, folders (searched at every depth), quoted patterns such as 'photos/**/*.jpg', http(s) URLs of "
+        "photos, or - for a photo on standard input.",
         show_default=False,
     ),
 ]
@@ -22,8 +22,8 @@ AllModels = Annotated[
     bool,
     typer.Option(
         "--all-models",
-        help="Ask every model in models/, or in the folder that REALWASTE_MODEL names, and set their answers side by "
-        "side.",
+        help="Show the predictions of all models side by side: those in models/, or in the folder that "
+        "REALWASTE_MODEL names.",
     ),
 ]
 MinConfidence = Annotated[
@@ -31,8 +31,8 @@ MinConfidence = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help='The probability below which the answer is "not sure", 0.8 say; so it is then for what is unlike anything '
-        "that the model has learned.",
+        help='Say "not sure" if the largest probability is lower (try 0.8), or if the photo is unlike anything the model '
+        "has learned.",
         show_default=False,
     ),
 ]
@@ -40,7 +40,7 @@ Csv = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Also write a row a photo to this file, for a spreadsheet. As long as it is not whole it is FILE.part.",
+        help="Also write a row per photo to this CSV file. Until all rows are written, the file is called FILE.part.",
         show_default=False,
     ),
 ]
@@ -48,8 +48,8 @@ SortInto = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Also copy each photo to a folder of its class in this one, which must be outside of those looked at; to "
-        "'not sure' what is below --min-confidence, or unlike anything learned. Nothing is moved or overwritten.",
+        help="Also copy each photo to DIR/CLASS/; or to 'DIR/not sure/' if its probability is below --min-confidence, or "
+        "if it is unlike anything learned. DIR must be outside of the input folders. Nothing is moved or overwritten.",
         show_default=False,
     ),
 ]
@@ -57,8 +57,8 @@ Overlay = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Also write `NAME_CLASS.png` to this folder, which must be outside of those looked at: each photo, "
-        "coloured where the model looked (Grad-CAM).",
+        help="Also write NAME_CLASS.png to this folder for each photo: a Grad-CAM heat map over the photo, which shows "
+        "where the model looked. DIR must be outside of the input folders.",
         show_default=False,
     ),
 ]
@@ -66,8 +66,8 @@ Watch = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Go on with each new photo that comes into this folder, once it is whole, until Ctrl-C. Photos there are "
-        "looked at if they are given too. --csv adds to its file, --json writes a line a photo.",
+        help="Predict each new photo that arrives in this folder, until Ctrl-C. Photos that are there at the start are "
+        "skipped, unless they are named too. --csv appends rows to its file, --json writes a line per photo.",
         show_default=False,
     ),
 ]
@@ -78,7 +78,7 @@ def predict(
     *,
     model: Model = None,
     all_models: AllModels = False,
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show for each image.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show for each photo.")] = 3,
     min_confidence: MinConfidence = None,
     as_json: AsJson = False,
     csv: Csv = None,
@@ -86,27 +86,25 @@ def predict(
     overlay: Overlay = None,
     watch: Watch = None,
 ) -> None:
-    """Say what is in photographs.
+    """Predict the class of each photo.
 
-    The answers go to standard output, all else to standard error. An image that cannot be read has its reason in
-    place of an answer; the others are answered, and the exit status is 1.
+    Predictions go to standard output, log lines to standard error. A photo that cannot be read has an error message
+    instead of a prediction; the others are predicted, and the exit status is 1.
 
     Example: `realwaste predict photos/ --csv answers.csv --min-confidence 0.8`
     """
     if not images and watch is None:
-        raise typer.BadParameter("name a photo or a folder of them.", param_hint="IMAGE")
+        raise typer.BadParameter("name a photo or a folder of photos.", param_hint="IMAGE")
     if all_models and (model or overlay or sort_into):
-        rule = "--all-models asks every model: there is no one answer for --model, --overlay and --sort-into."
-        raise UserError(rule, "Leave it out, or them.")
-    # OpenCV, which --help need not wait for.
-    from realwaste.cli import predict_inputs, predict_request  # noqa: PLC0415
+        rule = "--all-models must be used without --model, --overlay and --sort-into, which need a single model."
+        raise UserError(rule, "Leave out --all-models, or the other option.")
+    # These import OpenCV, which --help does not need.
+    from realwaste.cli import predict_inputs, predict_run  # noqa: PLC0415
 
-    asked = predict_request.Request(model, all_models, top, min_confidence, as_json, csv, sort_into, overlay, watch)
-    with predict_inputs.opened(images or [], needed=watch is None) as given:
-        asked.check(given)
-        failed, seen = asked.answer(given)
+    run = predict_run.PredictRun(model, all_models, top, min_confidence, as_json, csv, sort_into, overlay, watch)
+    with predict_inputs.open_inputs(images or [], required=watch is None) as inputs:
+        run.check(inputs)
+        failed, total = run.run(inputs)
     if failed and watch is None:
-        log.logger.error(
-            "%d of %d images have no answer, copy or overlay: each has its reason in its row", failed, seen
-        )
+        logger.error("%d of %d photos have no prediction, copy or overlay: their rows have the reason", failed, total)
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from realwaste.cli.predict_table import Column, max_width
 from realwaste.cli.predictions_csv import Value, path_cell
-from realwaste.core.file_names import printable, unicode
+from realwaste.core.file_names import printable, to_unicode
 from realwaste.models import image_predictions
 from realwaste.models.image_predictions import NOT_SURE, ImagePrediction
 from realwaste.models.remote_image import RemoteImage
@@ -73,7 +73,7 @@ class AllModels:
         records = {name: image_predictions.record(prediction, self.top) for name, prediction in result.by_model.items()}
         for record in records.values():
             del record["path"]
-        return {"path": unicode(result.name), "models": records, "agree": result.agree}
+        return {"path": to_unicode(result.name), "models": records, "agree": result.agree}
 
     def table_columns(self, name_width: int) -> list[Column]:
         extra = len(f" 100.0%{_UNLIKE}") + (0 if self.min_confidence is None else len(f"{NOT_SURE} ()"))
@@ -95,7 +95,8 @@ class AllModels:
         cells: list[Value] = []
         for prediction in result.by_model.values():
             best = prediction.predictions[0] if prediction.predictions else None
-            cells += [prediction.label, best and best.name, best and best.probability, prediction.is_novel]
+            best_cells = (best.name, best.probability) if best else (None, None)
+            cells += [prediction.label, *best_cells, prediction.is_novel]
         return [path_cell(result.name), *cells, result.agree, result.error]
 
 

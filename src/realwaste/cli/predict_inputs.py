@@ -1,4 +1,4 @@
-"""What `predict` is given: files, folders, patterns, addresses and standard input, all as files."""
+"""The inputs of `realwaste predict`, all as files: files, folders, patterns, URLs and standard input."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ from realwaste.sources import urls
 
 @dataclass(frozen=True)
 class Inputs:
-    """Photographs to look at, as long as they are open.
+    """Photographs to predict.
 
     Attributes:
         paths: each once, in the order of the arguments.
-        remote: of those that are yet to be brought to their paths, what brings them.
-        local: the arguments that are files, folders or patterns here.
+        remote: by path, the photographs that must be downloaded (or copied from standard input) to their path first.
+        local: the arguments that are files, folders or patterns.
     """
 
     paths: list[Path]
@@ -30,31 +30,34 @@ class Inputs:
 
 
 @contextmanager
-def opened(arguments: Sequence[str], *, needed: bool = True) -> Iterator[Inputs]:
-    """The photographs that `arguments` name, as of image_paths.find_images; addresses start with http:// or https://.
+def open_inputs(arguments: Sequence[str], *, required: bool = True) -> Iterator[Inputs]:
+    """The photographs that `arguments` name; temporary files of downloads exist as long as the block runs.
 
-    What is on standard input is read here; what is at an address, when it is needed.
+    Standard input is read at once, URLs are downloaded when they are needed.
 
     Args:
-        needed: whether there must be one.
+        arguments: as for image_paths.find_images; or URLs that start with http:// or https://; or `-`, standard input.
+        required: whether there must be a photograph.
 
     Raises:
-        UserError: as of image_paths.find_images; an address that is none; a terminal as standard input.
+        UserError: as image_paths.find_images; a URL is invalid; or standard input is a terminal.
     """
     with TemporaryDirectory(prefix="realwaste-") as temporary:
-        distant = [one for one in arguments if _is_far(one)]
-        for argument in distant:
+        remote_arguments = list(filter(_is_remote, arguments))
+        for argument in remote_arguments:
             if argument != STANDARD_INPUT:
                 urls.check(argument)
-        far = {one: Path(temporary, str(number), _file_name(one)) for number, one in enumerate(distant)}
-        named = [path for one in arguments for path in ([far[one]] if one in far else image_paths.images_of(one))]
-        brought = {path: RemoteImage(_shown(argument), path, _fetch(argument)) for argument, path in far.items()}
-        local = [one for one in arguments if one not in far]
-        paths = image_paths.require_images(arguments, named) if needed else list(dict.fromkeys(named))
-        yield Inputs(paths, brought, local)
+        files = {name: Path(temporary, str(n), _file_name(name)) for n, name in enumerate(remote_arguments)}
+        paths: list[Path] = []
+        for argument in arguments:
+            paths.extend([files[argument]] if argument in files else image_paths.images_of(argument))
+        remote = {file: RemoteImage(_without_password(name), file, _fetcher(name)) for name, file in files.items()}
+        local = [argument for argument in arguments if argument not in files]
+        unique = image_paths.require_images(arguments, paths) if required else list(dict.fromkeys(paths))
+        yield Inputs(unique, remote, local)
 
 
-def _is_far(argument: str) -> bool:
+def _is_remote(argument: str) -> bool:
     return argument == STANDARD_INPUT or "://" in argument
 
 
@@ -62,17 +65,18 @@ def _file_name(argument: str) -> str:
     return "standard input" if argument == STANDARD_INPUT else urls.file_name(argument)
 
 
-def _shown(argument: str) -> str:
-    """As given, but for a user's name and password: answers are sent around."""
+def _without_password(argument: str) -> str:
+    """The argument without user name and password, since results are shared."""
     if argument == STANDARD_INPUT:
         return argument
     parts = urlsplit(argument)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _fetch(argument: str) -> Callable[[], bytes]:
+def _fetcher(argument: str) -> Callable[[], bytes]:
+    """The function that returns the bytes of a URL, or of standard input."""
     if argument != STANDARD_INPUT:
-        from realwaste.cli import predict_download  # noqa: PLC0415 - requests, which files need not wait for
+        from realwaste.cli import predict_download  # noqa: PLC0415 - requests, which local files do not need
 
         return partial(predict_download.download, argument)
     data = remote_image.read_standard_input()

@@ -70,7 +70,9 @@ class OneModel:
         return [*row, Text("; ").join(remarks)] if remarks else row
 
     def csv_header(self) -> list[str]:
-        next_classes = (f"{name}_{rank}" for rank in range(2, self.shown_classes + 1) for name in ("class", "probability"))
+        next_classes = (
+            f"{name}_{rank}" for rank in range(2, self.shown_classes + 1) for name in ("class", "probability")
+        )
         last = ("strangeness", "unlike", "not_sure", "error")
         return ["path", "class", "most_likely", "probability", *next_classes, *last]
 

@@ -1,4 +1,4 @@
-"""Photographs copied into folders by what a classifier says of them: one a class, and one of what it is not sure of."""
+"""Copies of photographs in one folder per predicted class, and one for predictions that are not sure."""
 
 import filecmp
 import os
@@ -12,68 +12,71 @@ from pathlib import Path
 from realwaste.cli.output_options import fit_file_name
 from realwaste.core.file_names import printable
 from realwaste.core.files import atomic_replace
-from realwaste.images.file_format import format_of
+from realwaste.images.file_format import detect_format
 from realwaste.models.image_predictions import ImagePrediction, with_error
 from realwaste.sources.image_files import is_image
 
-_HEAD = 4096  # bytes that tell a picture's format
+_HEADER_BYTES = 4096  # enough to recognize an image format
 
 
 class Sorter:
-    """Copies in one folder, which outputs.check_folder has made. Nothing is moved, overwritten or deleted."""
+    """Copies photographs to a folder that output_options.check_folder has made. Moves, replaces and deletes nothing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._copied: Counter[str] = Counter()
-        self._there = 0
+        self._already_there = 0
 
-    def sort(self, answer: ImagePrediction) -> ImagePrediction:
-        """The same answer with its copy, or with the reason why there is none; a file without an answer has neither."""
-        if answer.label is None:
-            return answer
-        place = self._folder / _folder_name(answer.label)
+    def sort(self, prediction: ImagePrediction) -> ImagePrediction:
+        """Copy a photograph; returns its prediction with the path of the copy, or with the error.
+
+        A photograph without a prediction is not copied.
+        """
+        if prediction.label is None:
+            return prediction
+        photo, class_folder = prediction.path, self._folder / _folder_name(prediction.label)
         try:
-            return replace(answer, copy=self._copy(answer.path, place, _file_name(answer.path)))
+            return replace(prediction, copy=self._copy(photo, class_folder, _file_name(photo)))
         except OSError as error:
-            if not answer.path.is_file():
-                return with_error(answer, "not copied: the photo has gone, or is no file any more")
-            return with_error(answer, f"not copied to {place}: {error.strerror or error}")
+            if not photo.is_file():
+                return with_error(prediction, "not copied: the photo is no longer there, or no longer a file")
+            return with_error(prediction, f"not copied to {class_folder}: {error.strerror or error}")
 
     def summary(self) -> str:
-        """For people: how many copies were made, by folder."""
+        """How many copies were made in each folder, for the log."""
         copied = ", ".join(f"{printable(name)} {number}" for name, number in sorted(self._copied.items()))
-        there = f"; {self._there} were there already" if self._there else ""
-        return f"copied to {printable(self._folder)}: {copied or 'none'}{there}"
+        already_there = f"; {self._already_there} were there already" if self._already_there else ""
+        return f"copied to {printable(self._folder)}: {copied or 'none'}{already_there}"
 
-    def _copy(self, photograph: Path, place: Path, name: str) -> Path:
-        """Under its own name; with a number behind it where something else has that name already."""
-        if not photograph.is_file():
+    def _copy(self, photo: Path, class_folder: Path, name: str) -> Path:
+        """Copy to `class_folder`; if another file has the name, a number is added to it."""
+        if not photo.is_file():
             raise FileNotFoundError
-        if place.is_symlink():
+        if class_folder.is_symlink():
             raise OSError(0, "it is a link, which is not followed")
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - pathlib takes `.x` and `x.` otherwise
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - pathlib splits `.x` and `x.` differently
         for number in count(1):
-            target = place / (fit_file_name(stem, suffix) if number == 1 else fit_file_name(stem, f"-{number}{suffix}"))
+            target = class_folder / fit_file_name(stem, suffix if number == 1 else f"-{number}{suffix}")
             if not os.path.lexists(target):
                 with atomic_replace(target, lambda _: False) as temporary:
-                    shutil.copy2(photograph, temporary)
-                self._copied[place.name] += 1
+                    shutil.copy2(photo, temporary)
+                self._copied[class_folder.name] += 1
                 return target
-            if target.is_file() and filecmp.cmp(photograph, target, shallow=False):
-                self._there += 1
+            if target.is_file() and filecmp.cmp(photo, target, shallow=False):
+                self._already_there += 1
                 return target
-        raise AssertionError("numbers do not end")
+        raise AssertionError("count() never ends")
 
 
-def _folder_name(said: str) -> str:
-    """Of a class, whose name is whatever a model file says: never a path, and fit for Windows too."""
-    return fit_file_name(re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", said).strip(". ") or "_")
+def _folder_name(label: str) -> str:
+    """A safe folder name for a class, since a model file from elsewhere may have any name; valid on Windows too."""
+    return fit_file_name(re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", label).strip(". ") or "_")
 
 
-def _file_name(photograph: Path) -> str:
-    """Its own; with a suffix by its bytes where it has none, as what came from an address may have."""
-    if is_image(photograph) or not photograph.is_file():
-        return photograph.name
-    with photograph.open("rb") as file:
-        kind = format_of(file.read(_HEAD))
-    return f"{photograph.name}.{kind.lower()}" if kind else photograph.name
+def _file_name(photo: Path) -> str:
+    """The name of the photograph; without an image suffix, as a download may be, the suffix of its format is added."""
+    if is_image(photo) or not photo.is_file():
+        return photo.name
+    with photo.open("rb") as file:
+        image_format = detect_format(file.read(_HEADER_BYTES))
+    return f"{photo.name}.{image_format.lower()}" if image_format else photo.name

@@ -1,7 +1,7 @@
-"""A folder that photographs come into, as a camera's: each once, when it is whole.
+"""`realwaste predict --watch`: each new photograph in a folder, once it is completely written.
 
-By polling. Network drives, where such folders are, tell nobody of new files, so packages that wait for events poll
-there too; and whether a file still grows has to be asked again and again anyway.
+The folder is polled. Such folders are often on network drives, which send no events of new files, so packages for
+file events poll there too. And whether a file is still being written can only be found by looking again.
 """
 
 import time
@@ -16,77 +16,78 @@ from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 
-Stamp = tuple[int, int]  # bytes, and the time of the last change in ns
-PAUSE_S = 0.5  # between two looks; longer where a look takes long
-SETTLED_S = 1.5  # without a change, after which a file is whole
-_SHARE = 10  # of its time, a tenth is for looking
+Stamp = tuple[int, int]  # size in bytes, and the time of the last change in ns
+PAUSE_S = 0.5  # between two scans of the folder; longer if a scan takes long
+SETTLED_S = 1.5  # a file that has not changed for so long is complete
+_PAUSE_PER_SCAN_TIME = 10  # the pause is at least so many times the duration of a scan
 
 
-def check(folder: Path) -> None:
-    """UserError where there is no folder to watch."""
+def check_folder(folder: Path) -> None:
+    """Raise UserError unless the folder exists."""
     if not folder.is_dir():
-        rule = "--watch must name a folder that is there."
-        raise UserError(rule, "Make it, or check the name.", str(folder))
+        rule = "--watch must name a folder that exists."
+        raise UserError(rule, "Create it, or check the name.", str(folder))
 
 
-def rounds(folder: Path, given: Sequence[Path], written: AbstractSet[str]) -> Iterator[list[Path]]:
-    """What to look at: photographs given from elsewhere, then, without an end, those that come into `folder`.
+def watch_batches(folder: Path, named: Sequence[Path], written: AbstractSet[str]) -> Iterator[list[Path]]:
+    """Yield the named photographs outside `folder`, then without end those that arrive in `folder`.
 
-    Those that are there when this is called are passed over, but for those given: they are looked at as if they came.
+    Photographs that are in the folder at the start are skipped, unless they are named.
 
     Args:
-        written: paths of an earlier run, as answer_csv.paths_in: these are passed over too.
+        named: photographs that the user named beside the folder.
+        written: the paths in the CSV file of an earlier run, which are skipped even if they are named.
     """
     place = folder.resolve()
-    asked = {path.resolve() for path in given}
-    there = stamps(folder)
-    known = {
+    named_paths = {path.resolve() for path in named}
+    present = read_stamps(folder)
+    skipped = {
         path: stamp
-        for path, stamp in there.items()
-        if path.resolve() not in asked or predictions_csv.path_cell(str(path)) in written
+        for path, stamp in present.items()
+        if path.resolve() not in named_paths or predictions_csv.path_cell(str(path)) in written
     }
-    logger.info(
-        "watching %s: %d of %d files there are passed over; Ctrl-C ends", printable(folder), len(known), len(there)
-    )
-    elsewhere = [path for path in given if not path.resolve().is_relative_to(place)]
-    return chain([elsewhere] if elsewhere else [], whole_files(folder, known))
+    message = "watching %s: %d of its %d files are skipped; Ctrl-C ends"
+    logger.info(message, printable(folder), len(skipped), len(present))
+    outside = [path for path in named if not path.resolve().is_relative_to(place)]
+    return chain([outside] if outside else [], complete_files(folder, skipped))
 
 
-def stamps(folder: Path) -> dict[Path, Stamp]:
-    """Of the images in a folder, at every depth."""
-    found = {}
-    for path in image_paths.images_in_folder(folder, lambda *_: None):  # looked at again and again: nothing is said twice
-        with suppress(OSError):  # it has gone meanwhile
-            about = path.stat()
-            found[path] = about.st_size, about.st_mtime_ns
-    return found
+def read_stamps(folder: Path) -> dict[Path, Stamp]:
+    """The stamps of the images in a folder, at every depth."""
+    stamps = {}
+    # Without warnings, which would be repeated at each scan.
+    for path in image_paths.images_in_folder(folder, lambda *_: None):
+        with suppress(OSError):  # deleted since it was listed
+            status = path.stat()
+            stamps[path] = status.st_size, status.st_mtime_ns
+    return stamps
 
 
-def whole_files(folder: Path, known: dict[Path, Stamp]) -> Iterator[list[Path]]:
-    """Images that are whole and not known, each once, the oldest first; it never ends.
+def complete_files(folder: Path, yielded: dict[Path, Stamp]) -> Iterator[list[Path]]:
+    """Yield the images that are complete, the oldest first, without end.
 
-    An image is whole once it is not empty and has not changed for SETTLED_S; one that is renamed into the folder need
-    not wait longer than others. One that changes after it was given is given again: it is another photograph.
+    An image is complete if it is not empty and has not changed for SETTLED_S. An image that changes after it was
+    yielded is yielded again, as another photograph.
 
     Args:
-        known: what was given already, as of `stamps`; what is given is added to it.
+        yielded: the stamps of images that are not yielded unless they change; updated here.
     """
-    waiting: dict[Path, tuple[Stamp, float]] = {}
-    there = True
+    pending: dict[Path, tuple[Stamp, float]] = {}  # with the time since when the stamp is the same
+    folder_exists = True
     while True:
-        began = time.monotonic()
-        if there != folder.is_dir():
-            there = not there
-            logger.warning("%s is %s", printable(folder), "back" if there else "not there: waiting for it")
-        found = stamps(folder)
-        new = {path: stamp for path, stamp in found.items() if stamp[0] and known.get(path) != stamp}
-        waiting = {
-            path: waiting[path] if path in waiting and waiting[path][0] == stamp else (stamp, began)
+        scan_start = time.monotonic()
+        if folder_exists != folder.is_dir():
+            folder_exists = not folder_exists
+            logger.warning("%s is %s", printable(folder), "back" if folder_exists else "not there: waiting for it")
+        stamps = read_stamps(folder)
+        new = {path: stamp for path, stamp in stamps.items() if stamp[0] and yielded.get(path) != stamp}
+        pending = {
+            path: pending[path] if path in pending and pending[path][0] == stamp else (stamp, scan_start)
             for path, stamp in new.items()
         }
-        whole = [path for path, (_, since) in waiting.items() if began - since >= SETTLED_S]
-        if whole:
-            known |= {path: new[path] for path in whole}
-            yield sorted(whole, key=lambda path: (new[path][1], path))
+        complete = [path for path, (_, since) in pending.items() if scan_start - since >= SETTLED_S]
+        if complete:
+            yielded |= {path: new[path] for path in complete}
+            yield sorted(complete, key=lambda path: (new[path][1], path))
         else:
-            time.sleep(max(PAUSE_S, _SHARE * (time.monotonic() - began)))
+            time.sleep(max(PAUSE_S, _PAUSE_PER_SCAN_TIME * (time.monotonic() - scan_start)))

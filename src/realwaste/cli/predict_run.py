@@ -1,0 +1,121 @@
+"""One run of `realwaste predict`: its options, their checks before a model is loaded, and the predictions."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from realwaste.cli import (
+    model_loading,
+    output_options,
+    predict_output,
+    predict_overlays,
+    predict_watch,
+    predictions_csv,
+    progress_bar,
+)
+from realwaste.cli.predict_all_models import AllModels
+from realwaste.cli.predict_inputs import Inputs
+from realwaste.cli.predict_one_model import OneModel
+from realwaste.cli.predict_output import Predictor
+from realwaste.cli.predict_sorting import Sorter
+from realwaste.cli.predict_table import max_width
+from realwaste.core.environment import sigterm_as_interrupt
+from realwaste.core.log import logger
+
+_WATCHED_NAME_WIDTH = 40  # characters reserved for file names that are not known yet
+
+
+@dataclass(frozen=True)
+class PredictRun:
+    """The options of `predict`."""
+
+    model: str | None
+    all_models: bool
+    top: int
+    min_confidence: float | None
+    as_json: bool
+    csv: Path | None
+    sort_into: Path | None
+    overlay: Path | None
+    watch: Path | None
+
+    def check(self, inputs: Inputs) -> None:
+        """Raise UserError if an output cannot be written, or if the next run would take it for an input."""
+        photographs = [path for path in inputs.paths if path not in inputs.remote]
+        searched = list(inputs.local)
+        if self.watch:
+            predict_watch.check_folder(self.watch)
+            searched.append(str(self.watch))
+        if self.csv:
+            predictions_csv.check_csv(self.csv, photographs, searched)
+        for option, folder in (("--sort-into", self.sort_into), ("--overlay", self.overlay)):
+            if folder:
+                output_options.check_folder(option, folder, searched, photographs)
+
+    def run(self, inputs: Inputs) -> tuple[int, int]:
+        """Predict all photographs; with `watch`, until Ctrl-C or SIGTERM.
+
+        Returns:
+            How many photographs have an error, and how many there were.
+        """
+        with predictions_csv.lock(self.csv) if self.csv else nullcontext():
+            return self._run(inputs)
+
+    def _run(self, inputs: Inputs) -> tuple[int, int]:
+        batches, sorter = self._batches(inputs), Sorter(self.sort_into) if self.sort_into else None
+        predictor, results = self._predict(inputs, batches)
+        if sorter:
+            results = map(sorter.sort, results)
+        if not self.watch:
+            results = progress_bar.track(results, len(inputs.paths), as_json=self.as_json)
+        failed = total = 0
+        with (
+            predict_output.open_outputs(
+                predictor,
+                name_width=self._name_width(inputs),
+                as_json=self.as_json,
+                csv=self.csv,
+                watching=self.watch is not None,
+            ) as write,
+            ExitStack() as interrupts,
+        ):
+            if self.watch:
+                interrupts.enter_context(suppress(KeyboardInterrupt))
+                interrupts.enter_context(sigterm_as_interrupt())
+            for result in results:
+                write(result)
+                total, failed = total + 1, failed + (result.error is not None)
+        if sorter:
+            logger.info("%s", sorter.summary())
+        return failed, total
+
+    def _name_width(self, inputs: Inputs) -> int:
+        names = [inputs.remote[path].source if path in inputs.remote else str(path) for path in inputs.paths]
+        return max(max_width(names), _WATCHED_NAME_WIDTH if self.watch else 0)
+
+    def _batches(self, inputs: Inputs) -> Iterable[list[Path]]:
+        """The photographs: all at once, or as they arrive in the watched folder."""
+        if self.watch is None:
+            return [inputs.paths]
+        written = predictions_csv.read_paths(self.csv) if self.csv else set()
+        return predict_watch.watch_batches(self.watch, inputs.paths, written)
+
+    def _predict(self, inputs: Inputs, batches: Iterable[list[Path]]) -> tuple[Predictor[Any], Iterator[Any]]:
+        """Load the model or models; returns the predictor and the iterator of its results."""
+        max_images = max(1, len(inputs.paths))
+        if self.all_models:
+            files = model_loading.resolve_all_models()
+            sessions = {file.stem: model_loading.open_session(file, max_images=max_images) for file in files}
+            models = AllModels(sessions, self.top, self.min_confidence)
+            return models, chain.from_iterable(models.predict(paths, inputs.remote) for paths in batches)
+        file = model_loading.resolve_model(self.model)
+        # 0: a photograph that is unlike the training images is then "not sure", and is not copied into a class.
+        min_confidence = 0.0 if self.sort_into and self.min_confidence is None else self.min_confidence
+        model = OneModel(model_loading.open_session(file, max_images=max_images), self.top, min_confidence)
+        results = chain.from_iterable(model.predict(paths, inputs.remote) for paths in batches)
+        if self.overlay:
+            return model, predict_overlays.with_overlays(results, self.overlay, model_loading.load_classifier(file))
+        return model, results
