@@ -5,7 +5,7 @@ import numpy as np
 from conftest import picture
 
 from realwaste.evaluation import overlays
-from realwaste.images.reader import decode
+from realwaste.images.reader import decode_image
 
 
 def _spot(rows=8, columns=8, row=2, column=5):
@@ -58,10 +58,10 @@ def test_one_pixel():
 
 def test_png_and_back(tmp_path):
     pixels = picture(5, 30, 20)
-    np.testing.assert_array_equal(decode(overlays.encode_png(pixels)), pixels)
+    np.testing.assert_array_equal(decode_image(overlays.encode_png(pixels)), pixels)
     layer = overlays.heat_layer(_spot(), 30, 20)
     again = cv2.imdecode(np.frombuffer(overlays.encode_png(layer), np.uint8), cv2.IMREAD_UNCHANGED)
     assert again is not None
     np.testing.assert_array_equal(cv2.cvtColor(again, cv2.COLOR_BGRA2RGBA), layer)
     overlays.write_png(tmp_path / "new/p.png", pixels)
-    np.testing.assert_array_equal(decode((tmp_path / "new/p.png").read_bytes()), pixels)
+    np.testing.assert_array_equal(decode_image((tmp_path / "new/p.png").read_bytes()), pixels)

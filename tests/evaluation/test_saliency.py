@@ -81,7 +81,7 @@ def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
     rows = gallery.write_mistakes(tmp_path, root, table, model_file.Classifier(model, facts), 48)
     assert [row["predicted"] for row in rows] == ["b", "a"]
     for row in rows:
-        shapes = [images_module.decode((tmp_path / row[kind]).read_bytes()).shape for kind in ("picture", "overlay")]
+        shapes = [images_module.decode_image((tmp_path / row[kind]).read_bytes()).shape for kind in ("picture", "overlay")]
         assert shapes == [(48, 48, 3)] * 2
     splits = pd.DataFrame({"path": ["a/a_2.jpg", "a/a_1.jpg", "b/b_1.jpg"], "label": ["a", "a", "b"], "split": "train"})
     chosen = gallery.select_examples(splits, 1)

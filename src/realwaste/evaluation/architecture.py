@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
-from realwaste.images.reader import read
+from realwaste.images.reader import read_image
 from realwaste.models import test_time_augmentation
 from realwaste.models.session import Session
 from realwaste.runtime.fused_layers import HEAD
@@ -208,7 +208,7 @@ def measure_cost(model: keras.Model, session: Session, file: Path, image: Path, 
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        session(read(image, session.facts.image_size)[np.newaxis])
+        session(read_image(image, session.facts.image_size)[np.newaxis])
         seconds.append(time.perf_counter() - start)
     return {
         "parameters": model.count_params(),

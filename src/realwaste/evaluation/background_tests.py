@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from realwaste.evaluation import background_views, intervals, linear_probe
 from realwaste.evaluation.cluster_bootstrap import Groups
-from realwaste.images.reader import read_ahead
+from realwaste.images.reader import prefetch_batches
 from realwaste.models.probabilities import Labels, Probabilities, fill_undefined
 from realwaste.models.session import Session
 from realwaste.runtime.inference_engine import Network
@@ -22,7 +22,7 @@ from realwaste.runtime.inference_engine import Network
 def embed_views(extractor: Network, files: Sequence[Path], image_size: int) -> dict[str, NDArray[np.float32]]:
     """The backbone's features (n, width) of each of PROBE_VIEWS; each picture is read once."""
     features: dict[str, list[NDArray[np.float32]]] = {name: [] for name in background_views.PROBE_VIEWS}
-    for pictures in read_ahead(files, image_size, extractor.batch_size):
+    for pictures in prefetch_batches(files, image_size, extractor.batch_size):
         for name, view in background_views.PROBE_VIEWS.items():
             features[name].append(extractor(view(pictures)))
     return {name: np.concatenate(parts) for name, parts in features.items()}
@@ -51,7 +51,7 @@ def predict_swapped_views(
     size, batch_size = session.facts.image_size, session.facts.batch_size
     predictions: dict[str, list[Probabilities]] = {name: [] for name in background_views.SWAPPED_VIEWS}
     for pictures, other_pictures in zip(
-        read_ahead(files, size, batch_size), read_ahead(other_class_files, size, batch_size), strict=True
+        prefetch_batches(files, size, batch_size), prefetch_batches(other_class_files, size, batch_size), strict=True
     ):
         for name, view in background_views.SWAPPED_VIEWS.items():
             predictions[name].append(session(view(pictures, other_pictures))[0])

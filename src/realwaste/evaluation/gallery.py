@@ -10,7 +10,7 @@ import pandas as pd
 
 from realwaste.evaluation.grad_cam import GradCam
 from realwaste.evaluation.overlays import blend_heat
-from realwaste.images.reader import Pixels, read, read_many, resize
+from realwaste.images.reader import Pixels, read_image, read_images, resize_image
 from realwaste.models.model_file import Classifier
 
 _QUALITY = 82
@@ -25,7 +25,7 @@ def select_examples(splits: pd.DataFrame, count: int) -> pd.DataFrame:
 def write_pictures(folder: Path, root: Path, table: pd.DataFrame, name: str, side: int) -> list[dict[str, Any]]:
     """Writes thumbnails of root/<path> as `folder`/<name>_<n>.webp; returns the rows with their file's name."""
     return [
-        row | {"picture": _write_webp(folder / f"{name}_{number}.webp", read(root / row["path"], side))}
+        row | {"picture": _write_webp(folder / f"{name}_{number}.webp", read_image(root / row["path"], side))}
         for number, row in enumerate(table.to_dict("records"))
     ]
 
@@ -44,13 +44,13 @@ def write_mistakes(
     if table.empty:
         return []
     facts = classifier.facts
-    pixels = read_many([root / path for path in table["path"]], facts.image_size)
+    pixels = read_images([root / path for path in table["path"]], facts.image_size)
     heat = GradCam(classifier.model).heat(pixels, _class_indices(facts.classes, table["predicted"].tolist()))
     rows = []
     for number, (row, image, image_heat) in enumerate(zip(table.to_dict("records"), pixels, heat, strict=True)):
         images = {"picture": image, "overlay": blend_heat(image, image_heat)}
         names = {
-            kind: _write_webp(folder / f"{facts.name}_{number}_{kind}.webp", resize(pixels_of_kind, side))
+            kind: _write_webp(folder / f"{facts.name}_{number}_{kind}.webp", resize_image(pixels_of_kind, side))
             for kind, pixels_of_kind in images.items()
         }
         rows.append(row | names)
