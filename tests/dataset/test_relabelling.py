@@ -76,7 +76,7 @@ def test_the_comment_that_a_file_begins_with_stays(tmp_path):
     label_corrections.save({"a/1.jpg": Decision(SHA, KEEP)}, file)
     label_corrections.save({"a/2.jpg": Decision(SHA, DROP)}, file)
     text = file.read_text(encoding="utf-8")
-    assert text.startswith("# mine\n# too\n# Labels mended by hand")
+    assert text.startswith("# mine\n# too\n# Labels corrected by hand")
     assert text.endswith(f"\na/2.jpg: {{answer: drop, sha256: {SHA}}}\n")
     assert text.count("jpg: {a") == 1
 

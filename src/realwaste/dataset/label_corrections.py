@@ -25,8 +25,8 @@ from realwaste.core.files import exclusive_lock, write_text
 FILE = Path("relabel.yaml")
 KEEP, DROP = "keep", "drop"
 _HEADER = """\
-# Labels mended by hand, which `validate_images` applies: {class: NAME, …}, {answer: drop, …} or {answer: keep, …}, each
-# with the SHA-256 of the file. `realwaste review` writes it (docs/labels.md). It keeps these lines, no comment below.
+# Labels corrected by hand, which `validate_images` applies: {class: NAME, …}, {answer: drop, …} or {answer: keep, …}, each
+# with the SHA-256 of the file. `realwaste review` writes this file and deletes all other comments (docs/labels.md).
 """
 _LIKE = "Write lines as `Glass/Glass_12.jpg: {class: Metal, sha256: …}`, or {answer: drop, …}, or {answer: keep, …}."
 
