@@ -1,4 +1,4 @@
-"""`realwaste`: a trained model in use, from the shell; each command is a file of realwaste.cli."""
+"""The command `realwaste`; each verb is a file in realwaste.cli."""
 
 from realwaste.cli import application
 from realwaste.cli.choose import choose
@@ -13,7 +13,7 @@ from realwaste.cli.review import review
 from realwaste.cli.serve import serve
 from realwaste.core import environment
 
-app = application.new()
+app = application.create_app()
 for command in (predict, evaluate, compare, choose, review, models, info, report, serve, export):
     app.command()(command)
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.cli import choose_selection, model_loading, predictions_csv, run_lookup
+from realwaste.cli import choose_selection, model_loading, predictions_csv, report_runs
 from realwaste.core.files import atomic_replace, read_csv, write_csv, write_json
 from realwaste.evaluation import overlays
 from realwaste.images.reader import decode_image
@@ -82,7 +82,7 @@ def test_an_option_that_names_something_else_is_refused_in_two_lines_before_a_mo
 
     monkeypatch.setattr(model_loading, "open_session", load)
     monkeypatch.setattr(model_loading, "load_classifier", load)
-    monkeypatch.setattr(run_lookup, "of_folder", load)
+    monkeypatch.setattr(report_runs, "load_folder", load)
     before = _entries(here)
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, SystemExit), done.exception

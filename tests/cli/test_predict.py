@@ -313,7 +313,7 @@ def test_an_output_without_room_is_two_lines(arguments, here):
     assert done.returncode == 1
     assert [line[9:].strip() for line in done.stderr.splitlines() if "INFO" not in line] == [
         "ERROR    There must be room to write the output. Received: 'No space left on device'.",
-        "Free some, or send it elsewhere.",
+        "Free disk space, or write elsewhere.",
     ]
 
 
@@ -356,7 +356,7 @@ def test_which_model(here, monkeypatch):
     with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Name one of them."):
         model_loading.find_model("cnm")
     (here / "metrics").unlink()
-    with pytest.raises(UserError, match=r"metrics/compare.json, which must be there.\nThere are: cnn."):
+    with pytest.raises(UserError, match=r"there must be metrics/compare.json: .* is used.\nThere are: cnn."):
         model_loading.find_model(None)
     (here / "metrics").mkdir()
     for damaged in ("{", "{}", "[]", '{"cnn": {"val_accuracy": null}}', '{"cnn": 1}'):

@@ -88,7 +88,7 @@ def test_a_damaged_file_is_named_in_two_lines(name, damage, side, tmp_path, monk
     if (name, side, damage) == (SCORES, "other", os.unlink):  # such a folder is no run at all
         assert "--against must name an experiment, a git revision, or a folder with metrics/ and plots/." in said
     else:
-        assert f"A run must have {name}, whole" in said
+        assert f"A run must have a complete {name}" in said
         assert f"{side}" in said
     assert not (here / "page.html").exists()
 

@@ -1,1 +1,1 @@
-"""The commands of `realwaste`: one file per verb, and the files that only that verb needs."""
+"""The commands of `realwaste`: a file per verb, further files of a verb with its name as prefix, and shared files."""

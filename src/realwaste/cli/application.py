@@ -1,10 +1,11 @@
-"""What every command has in common: how it starts, and what becomes of a mistake."""
+"""What all commands have in common: start-up, error messages, and the check for optional packages."""
 
 import errno
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -17,55 +18,59 @@ from realwaste.core.terminal import escape_lines
 
 
 class Commands(TyperGroup):
-    """A mistake is two lines and status 1, and so is a disk that is full, at --help too."""
+    """Prints user errors, and system errors such as a full disk, as two lines, with exit status 1."""
 
-    def make_context(self, *arguments: Any, **named: Any) -> Any:
-        """As of its parent; the message of an error, which quotes arguments, steers no terminal."""
-        with _safe_message():
-            return super().make_context(*arguments, **named)
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the arguments; error messages quote them without control characters."""
+        with _escaped_message():
+            return super().make_context(*args, **kwargs)
 
-    def invoke(self, *arguments: Any) -> Any:
-        """Likewise."""
-        with _safe_message():
-            return super().invoke(*arguments)
+    def invoke(self, *args: Any) -> Any:
+        """Run the command; error messages quote arguments without control characters."""
+        with _escaped_message():
+            return super().invoke(*args)
 
-    def main(self, *arguments: Any, **named: Any) -> Any:
-        """Run the command that the arguments name, and end the process with its status."""
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the arguments, run the command, and exit with its status."""
         try:
-            return super().main(*arguments, **named)
+            return super().main(*args, **kwargs)
         except Exception as error:
-            mistake = error if isinstance(error, UserError) else environment.explain_error(error) or _refused(error)
-            if mistake is None:
+            user_error = (
+                error if isinstance(error, UserError) else environment.explain_error(error) or _system_error(error)
+            )
+            if user_error is None:
                 raise
             log.setup()
-            log.logger.error("%s", mistake)
+            log.logger.error("%s", user_error)
             sys.exit(1)
 
 
 @contextmanager
-def _safe_message() -> Iterator[None]:
+def _escaped_message() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Typer has no public name for the class of its errors, which alone have both.
+        # Typer does not export the class of its errors; only they have both attributes.
         if hasattr(error, "format_message") and hasattr(error, "message"):
             error.message = escape_lines(str(error.message))
         raise
 
 
-def _refused(error: Exception) -> UserError | None:
-    """What the machine has no room for or does not allow; a file that is written to without a name is an output."""
+def _system_error(error: Exception) -> UserError | None:
+    """The user error for an OSError, such as a full disk or a missing permission; None for another exception."""
     if not isinstance(error, OSError):
         return None
-    place = "the output" if error.filename is None else printable(str(error.filename))
+    target = "the output" if error.filename is None else printable(str(error.filename))
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return UserError(f"There must be room to write {place}.", "Free some, or send it elsewhere.", error.strerror)
-    rule = f"It must be possible to read or write {place}."
-    return UserError(rule, "Allow it, or name another place.", error.strerror or str(error))
+        return UserError(
+            f"There must be room to write {target}.", "Free disk space, or write elsewhere.", error.strerror
+        )
+    rule = f"It must be possible to read or write {target}."
+    return UserError(rule, "Change its permissions, or name another path.", error.strerror or str(error))
 
 
-def new() -> typer.Typer:
-    """The application, before it has a command."""
+def create_app() -> typer.Typer:
+    """The application, still without commands."""
     app = typer.Typer(
         cls=Commands,
         no_args_is_help=True,
@@ -73,28 +78,40 @@ def new() -> typer.Typer:
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_start)
+    app.callback()(_start_up)
     return app
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version  # noqa: PLC0415 - a twentieth of a second, for this alone
+def _print_version(requested: bool) -> None:
+    if requested:
+        from importlib.metadata import version  # noqa: PLC0415 - 50 ms, which other commands do not need
 
         typer.echo(f"realwaste {version('realwaste')}")
         raise typer.Exit
 
 
-def _start(
+def _start_up(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Use the models that the pipeline trained: from the shell, or from a browser.
+    """Use the models that the pipeline trained, from the shell or in a browser.
 
-    Example: `realwaste predict photos/` says what is in each photograph of a folder.
+    Example: `realwaste predict photos/` predicts the class of each photo in a folder.
     """
     library_settings.silence_tensorflow()
-    # It warns of retracing when pictures come one at a time and in batches.
+    # TensorFlow warns of retracing when images come both one at a time and in batches.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     log.setup()
+
+
+def require_packages(command: str, names: Iterable[str]) -> None:
+    """Raise UserError if packages of the extra `serve` are not installed.
+
+    Args:
+        names: as the packages are imported.
+    """
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        rule = f"`realwaste {command}` needs packages that are not installed: {', '.join(missing)}."
+        raise UserError(rule, "Run `make setup-dev`, or pip install '.[serve]', in the checkout.")

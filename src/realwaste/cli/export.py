@@ -1,4 +1,4 @@
-"""`realwaste export`."""
+"""`realwaste export`: a saved model for programs without Keras."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ from realwaste.models import export_target
 
 
 class Format(StrEnum):
-    """What `realwaste export` writes; as its module names them, which need not be imported for --help."""
+    """The formats of realwaste.models.export, which --help does not import."""
 
     onnx = "onnx"
     litert = "litert"
@@ -21,7 +21,7 @@ class Format(StrEnum):
 
 
 def export(
-    to: Annotated[Format, typer.Option("--format", "-f", help="What to write.", show_default=False)],
+    to: Annotated[Format, typer.Option("--format", "-f", help="The format to write.", show_default=False)],
     model: Model = None,
     output: Annotated[
         Path | None,
@@ -29,15 +29,15 @@ def export(
             "--output",
             "-o",
             metavar="PATH",
-            help="Where to; without it beside the model, as models/cnn.onnx.",
+            help="The file or folder to write. Without it: beside the model, as models/cnn.onnx.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write a model for programs without Keras, checked by that format's own runtime.
+    """Convert a model for programs without Keras, and check the result with the format's own runtime.
 
-    It takes RGB in 0..255, (batch, size, size, 3), and gives raw probabilities; classes and temperature travel inside.
-    Needs the extra `export`.
+    The exported model takes RGB images with values 0 to 255, (batch, size, size, 3), and returns uncalibrated
+    probabilities. The file contains the class names and the temperature. Needs the extra `export`.
 
     Example: `realwaste export --model cnn --format onnx`
     """

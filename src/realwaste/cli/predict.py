@@ -31,8 +31,8 @@ MinConfidence = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help='Say "not sure" if the largest probability is lower (try 0.8), or if the photo is unlike anything the model '
-        "has learned.",
+        help='Say "not sure" if the largest probability is lower (try 0.8), or if the photo is unlike anything the '
+        "model has learned.",
         show_default=False,
     ),
 ]
@@ -48,8 +48,8 @@ SortInto = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Also copy each photo to DIR/CLASS/; or to 'DIR/not sure/' if its probability is below --min-confidence, or "
-        "if it is unlike anything learned. DIR must be outside of the input folders. Nothing is moved or overwritten.",
+        help="Also copy each photo to DIR/CLASS/; or to 'DIR/not sure/' if its probability is below --min-confidence "
+        "or it is unlike anything learned. DIR must be outside of the input folders. Nothing is moved or overwritten.",
         show_default=False,
     ),
 ]

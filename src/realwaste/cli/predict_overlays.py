@@ -11,8 +11,7 @@ import numpy as np
 from realwaste.cli import output_options
 from realwaste.cli.output_options import fit_file_name
 from realwaste.evaluation import overlays
-from realwaste.images.reader import Pixels, UnreadableImageError, decode_image, read_bytes, resize_image
-from realwaste.images.scaling import at_most
+from realwaste.images.reader import Pixels, UnreadableImageError, decode_image, read_bytes, resize_image, shrink_to
 from realwaste.models.image_predictions import ImagePrediction, with_error
 from realwaste.models.model_file import Classifier
 
@@ -62,7 +61,7 @@ class OverlayWriter:
         pixels = resize_image(photo, self._facts.image_size)[np.newaxis]
         heat = self._cam.heat(pixels, np.array([self._facts.classes.index(label)]))[0]
         path = self._folder / self._free_name(prediction.path.stem, label)
-        overlays.write_png(path, overlays.blend_heat(at_most(photo, LONGEST_SIDE), heat))
+        overlays.write_png(path, overlays.blend_heat(shrink_to(photo, LONGEST_SIDE), heat))
         return path
 
     def _free_name(self, stem: str, label: str) -> str:

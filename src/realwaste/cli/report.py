@@ -1,4 +1,4 @@
-"""`realwaste report`."""
+"""`realwaste report`: the path of the report page, or a page that compares two runs."""
 
 import re
 from functools import partial
@@ -15,8 +15,8 @@ Against = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Another run to set beside this one: the name of an experiment of `dvc exp`, a git revision, or a folder "
-        "with metrics/ and plots/, as another checkout.",
+        help="Another run to compare with this one: an experiment of `dvc exp`, a git revision, or a folder with "
+        "metrics/ and plots/, such as another checkout.",
         show_default=False,
     ),
 ]
@@ -30,45 +30,47 @@ def report(
             "--output",
             "-o",
             metavar="FILE",
-            help="Of --against: where the page goes; without it dvc_plots/against_NAME.html, which git ignores.",
+            help="With --against: the page to write. Without it: dvc_plots/against_NAME.html, which git ignores.",
             show_default=False,
         ),
     ] = None,
-    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser too.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Also open the page in the browser.")] = False,
 ) -> None:
-    """Say where the report of the last run is, or set the run beside another one.
+    """Print the path of the last run's report, or compare the run with another one.
 
-    The path of the page goes to standard output: plots/report.html, which the pipeline wrote, or with `--against` one
-    that is made now, with the scores, curves and confusions of both, what differs, and an exact test of each model on
-    the test images that both have. It is one file that needs no network, and prints well.
+    Without `--against` the report is plots/report.html, which the pipeline wrote. With `--against` a new page is
+    written: the scores, curves and confusion matrices of both runs, the changed parameters, and for each model an
+    exact test on the test images that both runs have. The page is a single file that needs no network.
 
     Example: `realwaste report --against longer --open`
     """
-    page = _side_by_side(against, output) if against else _of_the_pipeline(output)
+    page = _write_comparison(against, output) if against else _pipeline_page(output)
     standard_output.path(page)
     if open_it:
         typer.launch(str(page.absolute()))
 
 
-def _of_the_pipeline(output: Path | None) -> Path:
+def _pipeline_page(output: Path | None) -> Path:
     if output is not None:
-        rule = "--output is for the page of --against: the pipeline's own is where it belongs."
-        raise UserError(rule, f"Copy {PAGE}, or name a run by --against.", str(output))
+        rule = "--output must be used with --against: without it no page is written."
+        raise UserError(rule, f"Copy {PAGE}, or name another run with --against.", str(output))
     if not PAGE.is_file():
-        raise UserError(f"{PAGE} must be there.", "Run `dvc repro` in a checkout, which writes it.", str(Path.cwd()))
+        raise UserError(
+            f"There must be a report at {PAGE}.", "Run `dvc repro` in a checkout to write it.", str(Path.cwd())
+        )
     return PAGE
 
 
-def _side_by_side(against: str, output: Path | None) -> Path:
-    from realwaste.cli import output_options, run_lookup  # noqa: PLC0415 - pandas and DVC, which --help need not wait for
+def _write_comparison(against: str, output: Path | None) -> Path:
+    from realwaste.cli import output_options, report_runs  # noqa: PLC0415 - pandas and DVC, which --help does not need
     from realwaste.cli.output_options import Kind  # noqa: PLC0415
     from realwaste.core.files import is_regular_file, write_text  # noqa: PLC0415
     from realwaste.report import two_runs  # noqa: PLC0415
 
-    kind = Kind("an earlier page of it", partial(output_options.is_marked, mark=two_runs.MARK))
+    kind = Kind("an earlier comparison page", partial(output_options.is_marked, mark=two_runs.MARK))
     if output is not None:
         output_options.check_file("--output", output, kind)
-    here, other = run_lookup.of_folder(Path(), "this run"), run_lookup.find(against)
+    here, other = report_runs.load_folder(Path(), "this run"), report_runs.find_run(against)
     name = re.sub(r"[^\w.-]+", "_", other.name).strip("._") or "run"
     page = output if output is not None else Path("dvc_plots") / f"against_{name}.html"
     write_text(

@@ -1,13 +1,13 @@
-"""`realwaste review`."""
+"""`realwaste review`: a page to decide on labels that models doubt."""
 
 from typing import Annotated
 
 import typer
 
-from realwaste.cli import extras
+from realwaste.cli.application import require_packages
 
-_HOST = "127.0.0.1"  # no other: who reaches the page changes the labels
-_NEEDS = ("fastapi", "uvicorn")
+_HOST = "127.0.0.1"  # not configurable: whoever can open the page can change labels
+_PACKAGES = ("fastapi", "uvicorn")
 
 
 def review(
@@ -15,22 +15,22 @@ def review(
         int | None,
         typer.Option(
             min=1,
-            help="Look at so many, the most doubtful first. Without it: at each label that one model at least doubts.",
+            help="Show at most so many labels, the most doubtful first. Without it: every label that a model doubts.",
             show_default=False,
         ),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes a free one.")] = 8001,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the page; 0 takes a free one.")] = 8001,
 ) -> None:
     """Open a page to decide on the labels that models doubt: keep, relabel or drop.
 
-    The answers go to relabel.yaml, which `dvc repro` applies; photographs stay as they are. The page has the
-    suspects that the pipeline found in this checkout, each with the photographs shot before and after it, and
-    answers to this machine alone. Needs the extra `serve`.
+    The decisions are written to relabel.yaml, which `dvc repro` applies; the photographs do not change. The page shows
+    the suspected label errors of this checkout's last run, each with the photographs before and after it in capture
+    order. It can be opened only on this machine. Needs the extra `serve`.
 
     Example: `realwaste review`
     """
-    extras.require("review", _NEEDS)
-    from realwaste.web import address, review_queue  # noqa: PLC0415 - pandas, which --help need not wait for
+    require_packages("review", _PACKAGES)
+    from realwaste.web import address, review_queue  # noqa: PLC0415 - pandas, which --help does not need
 
     queue = review_queue.load(count)
     with address.bind_socket(_HOST, port) as listening_socket:

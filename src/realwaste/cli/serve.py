@@ -1,33 +1,36 @@
-"""`realwaste serve`."""
+"""`realwaste serve`: a page and an HTTP API that predict photos."""
 
 from typing import Annotated
 
 import typer
 
-from realwaste.cli import extras, model_loading
+from realwaste.cli import model_loading
+from realwaste.cli.application import require_packages
 from realwaste.cli.options import Model
 
-_NEEDS = ("fastapi", "python_multipart", "uvicorn")
+_PACKAGES = ("fastapi", "python_multipart", "uvicorn")
 
 Host = Annotated[
-    str, typer.Option(help="The address to serve at; one other than a loopback address opens it to the network.")
+    str, typer.Option(help="The address to listen on; any but a loopback address opens the page to the network.")
 ]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0 takes a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")]
 AllowedHost = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="A name that requests may call the server by, such as that of a proxy before it; may be given again. "
-        "Without one: loopback names at a loopback address, any name elsewhere.",
+        help="A host name that requests may have, such as that of a reverse proxy; may be repeated. Without it: "
+        "loopback names if --host is a loopback address, otherwise any name.",
         show_default=False,
     ),
 ]
-MaxMb = Annotated[float, typer.Option(min=0.001, help="The largest photo that is taken, in MB.")]
-MaxFiles = Annotated[int, typer.Option(min=1, max=1000, help="The most photos in one request.")]
-MaxTotalMb = Annotated[float, typer.Option(min=0.001, help="What these may have all together, in MB.")]
+MaxMb = Annotated[float, typer.Option(min=0.001, help="The largest photo that is accepted, in MB.")]
+MaxFiles = Annotated[int, typer.Option(min=1, max=1000, help="How many photos a request may have.")]
+MaxTotalMb = Annotated[float, typer.Option(min=0.001, help="How large the photos of a request may be together, in MB.")]
 AccessLog = Annotated[
     bool,
-    typer.Option("--access-log", help="Write a line a request to standard output, without query and names of files."),
+    typer.Option(
+        "--access-log", help="Write a line per request to standard output, without query strings and file names."
+    ),
 ]
 
 
@@ -42,16 +45,16 @@ def serve(
     max_total_mb: MaxTotalMb = 100,
     access_log: AccessLog = False,
 ) -> None:
-    """Open a page that says what is in a photo, and where the model looked.
+    """Open a page that predicts the class of photos and shows where the model looked.
 
-    Beside the page: POST /predict (a photo's bytes, or a form with files) answers in JSON, GET /model says what the
-    model is, GET /health that it is there, /health/ready that it takes photos, and GET /openapi.json describes them.
-    Needs the extra `serve`.
+    The same server has an HTTP API: POST /predict (the bytes of a photo, or a form with files) returns predictions as
+    JSON, GET /model the facts of the model, GET /health whether the server runs, /health/ready whether it accepts
+    photos, and GET /openapi.json describes them. Needs the extra `serve`.
 
-    Example: `realwaste serve --model irv2 --port 8080`; docs/deploy.md is about serving others.
+    Example: `realwaste serve --model irv2 --port 8080`; for deployment see docs/deploy.md.
     """
-    extras.require("serve", _NEEDS)
-    from realwaste.web import address  # noqa: PLC0415 - beside what follows
+    require_packages("serve", _PACKAGES)
+    from realwaste.web import address  # noqa: PLC0415 - an optional extra
 
     with address.bind_socket(host, port) as listening_socket:
         from realwaste.web import server  # noqa: PLC0415 - an optional extra

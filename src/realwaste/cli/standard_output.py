@@ -1,6 +1,6 @@
-"""What a command answers, on standard output: tables for people, or one JSON object for programs.
+"""The results of a command on standard output: tables for people, or JSON for programs.
 
-No text that it writes, such as a name in a model file, steers a terminal.
+Control characters, for example of a name in a model file, are escaped, so that no text can steer a terminal.
 """
 
 import json
@@ -20,77 +20,81 @@ from realwaste.core.terminal import SafeConsole, escape, escape_lines
 
 
 def console() -> Console:
-    """Of standard output; a pipe or file has no width, and no line is to be cut or folded there.
+    """A console for standard output. If that is a pipe or a file, lines are neither cut nor folded.
 
-    What its encoding lacks is written as Python has it.
+    Characters that its encoding lacks are written as backslash escapes.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    found = SafeConsole(file=sys.stdout, highlight=False)
-    return found if found.is_terminal else SafeConsole(file=sys.stdout, highlight=False, width=10_000)
+    terminal = SafeConsole(file=sys.stdout, highlight=False)
+    return terminal if terminal.is_terminal else SafeConsole(file=sys.stdout, highlight=False, width=10_000)
 
 
-def tables(drawn: Iterable[Table]) -> None:
-    """Print them."""
-    to = console()
-    for table in drawn:
-        to.print(table)
+def tables(items: Iterable[Table]) -> None:
+    """Print tables one below the other."""
+    output = console()
+    for table in items:
+        output.print(table)
 
 
 def markdown(text: str) -> None:
-    """Show it on a terminal; elsewhere it stays Markdown."""
-    from rich.markdown import Markdown  # noqa: PLC0415 - which tables need not wait for
+    """Render Markdown on a terminal; print it as it is elsewhere."""
+    from rich.markdown import Markdown  # noqa: PLC0415 - which tables do not need
 
-    to, safe = console(), escape_lines(text)
-    if to.is_terminal:
-        to.print(Markdown(safe))
+    output, safe = console(), escape_lines(text)
+    if output.is_terminal:
+        output.print(Markdown(safe))
     else:
         typer.echo(safe.encode(), nl=False)
 
 
 def path(file: Path) -> None:
-    """The name of a file on a line: for programs as it is, escaped on a terminal."""
+    """Print a path on a line, as its bytes; escaped on a terminal."""
     typer.echo(escape(str(file)) if console().is_terminal else os.fsencode(file))
 
 
-def record(said: Mapping[str, Any]) -> None:
-    """Write it in UTF-8, as JSON is, whatever the terminal's encoding.
+def record(values: Mapping[str, Any]) -> None:
+    """Write a JSON object, indented, in UTF-8 whatever the terminal's encoding.
 
     Raises:
-        ValueError: for NaN or an infinity.
+        ValueError: a value is NaN or infinite.
     """
-    _write(f"{_text(said)}\n")
+    _write(f"{_json(values)}\n")
 
 
-def line(said: Mapping[str, Any]) -> None:
-    """The same on one line (JSON Lines)."""
-    _write(_text(said, indent=None) + "\n")
+def line(values: Mapping[str, Any]) -> None:
+    """Write a JSON object on one line (JSON Lines)."""
+    _write(_json(values, indent=None) + "\n")
 
 
 @contextmanager
-def listing(said: Mapping[str, Any], name: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """One object, as of `record`, whose last value, `name`, is a list that is written item by item.
+def listing(values: Mapping[str, Any], name: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Write a JSON object whose last value is a list; yields a function that writes an item of the list.
 
-    A run that breaks off leaves no valid JSON, so that nobody takes it for the whole.
+    If the block fails, the output is not valid JSON, so that nobody takes it for complete.
+
+    Args:
+        values: the other values of the object.
+        name: the key of the list.
     """
-    _write(f"{_text(said)[:-2]},\n  {json.dumps(name)}: [")
-    between = ""
+    _write(f"{_json(values)[:-2]},\n  {json.dumps(name)}: [")
+    separator = ""
 
     def add(item: Mapping[str, Any]) -> None:
-        nonlocal between
-        _write(between + "\n    " + _text(item).replace("\n", "\n    "))
-        between = ","
+        nonlocal separator
+        _write(separator + "\n    " + _json(item).replace("\n", "\n    "))
+        separator = ","
 
     yield add
-    _write(("\n  ]" if between else "]") + "\n}\n")
+    _write(("\n  ]" if separator else "]") + "\n}\n")
 
 
-def _text(said: Mapping[str, Any], indent: int | None = 2) -> str:
-    text = json.dumps(said, ensure_ascii=False, allow_nan=False, indent=indent)
+def _json(values: Mapping[str, Any], indent: int | None = 2) -> str:
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, indent=indent)
     if text.replace("\n", "").isprintable():
         return text
-    # JSON's own escapes: what programs read stays the same.
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+    # JSON escapes, so that programs read the same values.
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def _write(text: str) -> None:

@@ -1,4 +1,4 @@
-"""What the files of a run must hold for it to be set beside another one; more may be there."""
+"""Checks of the files of a run before it is compared; they may have more keys and columns than are checked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -57,7 +57,7 @@ class _Split(_Part):
 
 
 def check_scores(values: Mapping[str, Any]) -> None:
-    """ValueError unless metrics/compare.json has the figures of a model."""
+    """Raise ValueError unless metrics/compare.json has the scores of a model."""
     _Scores.model_validate(values)
     rows = [row for row in values.values() if isinstance(row, Mapping) and "test_accuracy" in row]
     if not rows:
@@ -67,29 +67,29 @@ def check_scores(values: Mapping[str, Any]) -> None:
 
 
 def check_evaluated(values: Mapping[str, Any]) -> None:
-    """Likewise of metrics/evaluate.json: temperatures."""
+    """Raise ValueError if a temperature in metrics/evaluate.json is invalid."""
     for facts in values.values():
         if isinstance(facts, Mapping):
             _Calibration.model_validate(facts)
 
 
 def check_split(values: Mapping[str, Any]) -> None:
-    """Likewise of metrics/split.json: the numbers of images."""
+    """Raise ValueError if a number of images in metrics/split.json is invalid."""
     _Split.model_validate(values)
 
 
 def check_columns(table: pd.DataFrame, names: Sequence[str], *, numbers: Sequence[str] = ()) -> None:
-    """ValueError where a column is missing, one of `names` has an empty field, or one of `numbers` holds text."""
+    """Raise ValueError if a column is missing, one of `names` has empty cells, or one of `numbers` contains text."""
     if missing := [name for name in (*names, *numbers) if name not in table]:
         raise ValueError(f"no column {', '.join(missing)}")
     if empty := [name for name in names if table[name].isna().any()]:
-        raise ValueError(f"empty fields in {', '.join(empty)}")
+        raise ValueError(f"empty cells in {', '.join(empty)}")
     if text := [name for name in numbers if len(table) and not pd.api.types.is_numeric_dtype(table[name])]:
-        raise ValueError(f"no numbers in {', '.join(text)}")
+        raise ValueError(f"text instead of numbers in {', '.join(text)}")
 
 
 def check_predictions(table: pd.DataFrame) -> None:
-    """ValueError unless every model has one row of probabilities an image."""
+    """Raise ValueError unless every model has one row of probabilities per image."""
     probabilities = [name for name in table if name.startswith(PROBABILITY_PREFIX)]
     check_columns(table, ["path", "label", "split", "group", "model", *probabilities], numbers=probabilities)
     if not (table["split"] == "test").any():
@@ -97,11 +97,11 @@ def check_predictions(table: pd.DataFrame) -> None:
     if len(probabilities) < 2:
         raise ValueError(f"fewer than two columns {PROBABILITY_PREFIX}<class>")
     if table.duplicated(["path", "model"]).any() or table.groupby("model").size().nunique() > 1:
-        raise ValueError("not one row an image of each model")
+        raise ValueError("not one row per image and model")
 
 
 def check_manifest(table: pd.DataFrame) -> None:
-    """ValueError unless every image stands once."""
+    """Raise ValueError unless every image has one row."""
     check_columns(table, ["path", "sha256"])
     if table["path"].duplicated().any():
-        raise ValueError("an image stands twice")
+        raise ValueError("an image has two rows")
