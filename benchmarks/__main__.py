@@ -1,4 +1,4 @@
-"""`make bench`: run the measurements, write benchmarks/results.json and .md and the README's table."""
+"""`make bench`: run the measurements; write benchmarks/results.json, benchmarks/results.md and the README's table."""
 
 import argparse
 import json
@@ -23,74 +23,74 @@ def main() -> None:
     arguments = _arguments()
     log.setup()
     with tempfile.TemporaryDirectory(prefix="realwaste-bench-") as folder:
-        work = Path(folder)
-        origin = _images(work, arguments) | {"repeats": arguments.repeats, "machine": pages.this_machine()}
-        found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"origins": {}}
+        workdir = Path(folder)
+        origin = _images(workdir, arguments) | {"repeats": arguments.repeats, "machine": pages.this_machine()}
+        results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"origins": {}}
         for section in _sections(arguments):
             log.logger.info("benchmark: %s", section)
-            result = SECTIONS[section](work, arguments, origin["images"])
+            result = SECTIONS[section](workdir, arguments, origin["images"])
             if result is not None:
-                found[section] = result
-                found["origins"][section] = origin
-                write_json(RESULTS, found)
-    write_text(ROOT / "benchmarks/results.md", tables.results(found))
-    if "jobs" in found:
-        pages.rewrite(ROOT / "README.md", "make bench", tables.readme(found))
+                results[section] = result
+                results["origins"][section] = origin
+                write_json(RESULTS, results)
+    write_text(ROOT / "benchmarks/results.md", tables.results(results))
+    if "jobs" in results:
+        pages.rewrite(ROOT / "README.md", "make bench", tables.readme(results))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--photos", default="synthetic", help="folder per class, zip or URL; by default drawn pictures")
-    parser.add_argument("--extractor", help="a .keras feature extractor with trained weights, for the precision table")
+    parser.add_argument("--photos", default="synthetic", help="class folders, zip or URL; default: generated pictures")
+    parser.add_argument("--extractor", help="a .keras feature extractor, which is measured too")
     parser.add_argument("--extractor-size", type=int, default=260)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
-        "--only", nargs="*", choices=SECTIONS, help="measure these (or none) again, keep the other results"
+        "--only", nargs="*", choices=SECTIONS, help="measure only these (or none), and keep the other results"
     )
     parser.add_argument(
         "--peers",
         action="store_true",
-        help="measure PyTorch and ONNX Runtime too, which pip installs, the first time, in an environment of their own "
-        f"in {environment.FOLDER}",
+        help="also measure PyTorch and ONNX Runtime; the first time pip installs them into a separate environment in "
+        f"{environment.FOLDER}",
     )
     return parser.parse_args()
 
 
 def _sections(arguments: argparse.Namespace) -> list[str]:
-    """Those that were asked for; `peers` only by its name or by --peers."""
-    named = [name for name in SECTIONS if name != "peers"] if arguments.only is None else list(arguments.only)
-    return [*named, "peers"] if arguments.peers and "peers" not in named else named
+    """The sections to measure; `peers` only if it is named or with --peers."""
+    names = [name for name in SECTIONS if name != "peers"] if arguments.only is None else list(arguments.only)
+    return [*names, "peers"] if arguments.peers and "peers" not in names else names
 
 
-def _images(work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    raw = work / "data/raw"
+def _images(workdir: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    raw = workdir / "data/raw"
     stand_ins = StandIns()
     fetched = image_source.fetch(arguments.photos, raw, sha256=None, seed=42, images_per_class=40, stand_ins=stand_ins)
     stand_ins.say()
     accepted, *_ = manifest.scan(raw)
     splits = split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=42)
-    write_csv(work / "data/splits.csv", splits)
+    write_csv(workdir / "data/splits.csv", splits)
     return {"dataset": fetched.dataset, "images": len(splits)}
 
 
-def _jobs(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
+def _jobs(workdir: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
     train, val = (round(images * share) for share in (0.6, 0.2))
     jobs: dict[str, Any] = {}
     for backbone in ("InceptionResNetV2", "DenseNet121"):
         jobs[f"Fine-tuning {backbone}, 10 epochs and test"] = {
-            "what": "524 px. Of the report's ten epochs two are run; the others are taken to last as the second does.",
+            "what": "524 px. Two of the report's ten epochs are run; each of the others is counted like the second.",
             "image_passes": 10 * (train + val) + val,
             "report": ("parts.report.finetune", {"backbone": backbone, "epochs": 10, "measured_epochs": 2}),
-            "pipeline": ("parts.pipeline.finetune", {"name": backbone, "epochs": 10}),
+            "pipeline": ("parts.pipeline.finetune", {"backbone_name": backbone, "epochs": 10}),
         }
     jobs["The CNN, 10 epochs and test"] = {
-        "what": "256 px, every epoch run.",
+        "what": "256 px, all epochs are run.",
         "image_passes": 10 * (train + val) + val,
         "report": ("parts.report.cnn", {"epochs": 10}),
         "pipeline": ("parts.pipeline.train", {"epochs": 10}),
     }
     jobs["The sweep, 4 rates of 3 epochs"] = {
-        "what": "256 px, every epoch run.",
+        "what": "256 px, all epochs are run.",
         "image_passes": 4 * 3 * (train + val),
         "report": ("parts.report.sweep", {"epochs": 3, "rates": RATES}),
         "pipeline": ("parts.pipeline.sweep", {"epochs": 3, "rates": RATES}),
@@ -98,21 +98,27 @@ def _jobs(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, A
     for name, job in jobs.items():
         (reports, report), (pipelines, pipeline) = job.pop("report"), job.pop("pipeline")
         job["runs"] = {"report": [], "float32": [], "best": []}
-        for turn in range(arguments.repeats):
-            job["runs"]["report"].append(measure(reports, work=str(work), **report))
+        for repeat in range(arguments.repeats):
+            job["runs"]["report"].append(measure(reports, work=str(workdir), **report))
             for key, policy in (("float32", "float32"), ("best", "auto")):
-                job["runs"][key].append(measure(pipelines, work=str(work), policy=policy, **pipeline))
-            log.logger.info("%s, run %d: %s", name, turn + 1, {key: runs[-1] for key, runs in job["runs"].items()})
+                job["runs"][key].append(measure(pipelines, work=str(workdir), policy=policy, **pipeline))
+            log.logger.info("%s, run %d: %s", name, repeat + 1, {key: runs[-1] for key, runs in job["runs"].items()})
     return jobs
 
 
-def _embedding(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
+def _embedding(workdir: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
     backbones = [("InceptionResNetV2", 524, 40), ("DenseNet121", 524, 80)]
     if arguments.extractor:
         backbones.append((arguments.extractor, arguments.extractor_size, images))
     return [
         measure(
-            "parts.limits.embedding_rate", work=str(work), name=name, size=size, policy=policy, images=count, repeats=3
+            "parts.limits.embedding_rate",
+            work=str(workdir),
+            name=name,
+            size=size,
+            policy=policy,
+            images=count,
+            repeats=3,
         )
         | {"name": Path(name).stem, "size": size}
         for name, size, count in backbones
@@ -120,68 +126,44 @@ def _embedding(work: Path, arguments: argparse.Namespace, images: int) -> list[d
     ]
 
 
-def _epoch_ends(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    return measure("parts.limits.epoch_ends", images=800, epochs=20)
+def _validation(workdir: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
+    return measure("parts.limits.validation_rate", work=str(workdir), repeats=5)
 
 
-def _validation(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    return measure("parts.limits.validation_rate", work=str(work), repeats=5)
+def _growth(workdir: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
+    return [growth.run_stages(str(workdir), count) | {"shown": growth.GROWING} for count in (500, 2000, 8000)]
 
 
-def _precision(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any] | None:
-    if not arguments.extractor:
-        log.logger.warning("no --extractor: what bfloat16 does to accuracy shows with trained weights only; left out")
-        return None
-    name, size = arguments.extractor, arguments.extractor_size
+def _start(workdir: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
     return {
-        f"heads on {Path(name).stem}": measure(
-            "parts.precisions.heads", work=str(work), name=name, size=size, seeds=[42, 43, 44, 45, 46]
-        ),
-        "the CNN, 20 epochs": measure("parts.precisions.cnns", work=str(work), seeds=[42, 43, 44], epochs=20),
+        "nothing_to_do": growth.repro_without_changes(str(workdir), arguments.repeats)["seconds"],
+        "stages": growth.start_up_seconds(arguments.repeats)["stages"],
+        "head": growth.train_head(str(workdir)),
     }
 
 
-def _growth(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
-    return [growth.stages(str(work), count) | {"shown": growth.GROWING} for count in (500, 2000, 8000)]
-
-
-def _start(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    return {
-        "nothing_to_do": growth.nothing_to_do(str(work), arguments.repeats)["seconds"],
-        "stages": growth.starts(arguments.repeats)["stages"],
-        "head": growth.head(str(work)),
-    }
-
-
-def _waiting(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
+def _waiting(workdir: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
     models: list[tuple[str | None, int]] = [("InceptionResNetV2", 524), ("DenseNet121", 524), (None, 256)]
     if arguments.extractor:
         models.append((arguments.extractor, arguments.extractor_size))
     return [
-        measure("parts.waiting.commands", work=str(work), backbone=name, size=size)
+        measure("parts.waiting.time_commands", work=str(workdir), backbone=name, size=size)
         | {"name": "the CNN" if name is None else Path(name).stem, "size": size}
         for name, size in models
     ]
 
 
-def _step(work: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
-    return [measure("parts.step.profile", policy=policy) for policy in ("float32", "auto")]
-
-
-def _peers(work: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    return jobs.measured()
+def _peers(workdir: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
+    return jobs.measure_jobs()
 
 
 SECTIONS = {
     "jobs": _jobs,
     "embedding": _embedding,
-    "epoch_ends": _epoch_ends,
     "validation": _validation,
-    "precision": _precision,
     "growth": _growth,
     "start": _start,
     "waiting": _waiting,
-    "step": _step,
     "peers": _peers,
 }
 

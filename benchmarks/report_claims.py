@@ -25,7 +25,7 @@ from realwaste.core.files import read_json, write_json
 from realwaste.dataset import manifest, split
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.evaluation import scores
-from realwaste.images.reader import read_many
+from realwaste.images.reader import read_images
 from realwaste.models import cnn
 from realwaste.runtime import determinism, device, fused_layers, inference_engine
 from realwaste.training import samples, training_loop
@@ -148,7 +148,7 @@ def _fit(job: Job, variant: Variant, rate: float, seed: int) -> dict[str, Any]:
     )
     trained = training_loop.fit(model, job.train, job.val, schedule, silent=True)
     asked = inference_engine.compile_network(model, BATCH, policy="float32", engine="tensorflow")
-    answers = asked(read_many([job.root / path for path in paths_of(job.splits, "test")], SIZE))
+    answers = asked(read_images([job.root / path for path in paths_of(job.splits, "test")], SIZE))
     history = trained.history
     own[str(seed)] = {
         "losses": _listed(history["loss"]),

@@ -27,7 +27,7 @@ COMMAND = "python -m benchmarks.scale"
 BATCH = 8
 # The engines, by their titles: Ray nodes (0: the local engine) and threads.
 TIMES = 3  # else the job is over while the second node is still starting its actor
-SIDES = {
+ENGINES = {
     "local, all cores": (0, None),
     "local, one core": (0, 1),
     "Ray, one node of one core": (1, 1),
@@ -41,44 +41,44 @@ def main() -> None:
     parser.add_argument("--backbone", default="MobileNetV2", help="an application, or a .keras feature extractor")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--repeats", type=int, default=3)
-    given = parser.parse_args()
-    about = {"photos": str(given.photos.resolve()), "name": given.backbone, "size": given.size}
-    apart = [measure("scale.apart", **about) for _ in range(given.repeats)]
-    runs = [{"side": side} | _side(*SIDES[side], about) for _ in range(given.repeats) for side in SIDES]
+    arguments = parser.parse_args()
+    job = {"photos": str(arguments.photos.resolve()), "name": arguments.backbone, "size": arguments.size}
+    step_runssteps = [measure("scale.apart", **job) for _ in range(arguments.repeats)]
+    runs = [{"side": side} | _run_engine(*ENGINES[side], job) for _ in range(arguments.repeats) for side in ENGINES]
     # The extractor by its name alone: the paths of a machine are nobody's business.
-    setup = {"backbone": Path(given.backbone).stem, "size": given.size, "cores": machine.cores()}
-    found = setup | {"apart": apart, "runs": runs}
-    write_json(RESULTS, found)
-    pages.rewrite(PAGE, COMMAND, table(found))
+    setup = {"backbone": Path(arguments.backbone).stem, "size": arguments.size, "cores": machine.cores()}
+    results = setup | {"apart": step_runssteps, "runs": runs}
+    write_json(RESULTS, results)
+    pages.rewrite(PAGE, COMMAND, table(results))
 
 
-def _side(nodes: int, threads: int | None, about: dict[str, Any]) -> dict[str, Any]:
+def _run_engine(nodes: int, threads: int | None, job: dict[str, Any]) -> dict[str, Any]:
     if not nodes:
-        return measure("scale.embedded", threads=threads, address=None, **about)
+        return measure("scale.embedded", threads=threads, address=None, **job)
     with started(nodes) as cluster:
         cluster.pin()
-        return measure("scale.embedded", threads=threads, address=cluster.address, **about)
+        return measure("scale.embedded", threads=threads, address=cluster.address, **job)
 
 
-def embedded(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:
+def embed_photos(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:
     """All photos by an engine, TIMES over: seconds in all, and images/s of the later half, with every core at work."""
     from realwaste.embedding import extraction  # noqa: PLC0415
     from realwaste.embedding.local_extraction import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
 
-    model, root, paths = _ready(photos, name, size, None if address else threads)
+    model, root, paths = _prepare(photos, name, size, None if address else threads)
     paths *= TIMES
     if address:
         os.environ |= {"RAY_ADDRESS": address, **OPEN}
-    with tempfile.TemporaryDirectory() as kept:
-        began, clock = time.perf_counter(), time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        started, start_time = time.perf_counter(), time.time()
         job = Job(root, paths, "float32", "openvino", size, BATCH, deterministic=True)
-        found = extraction.create_embedder("ray" if address else "local", model)(job, checkpoint_dir=Path(kept))
-        seconds = time.perf_counter() - began
-        parts = sorted((file.stat().st_mtime - clock, file) for file in Path(kept).glob("rows_*.npy"))
-        warm = len(parts) // 2
-        rows = sum(_rows_of(file) for _, file in parts[warm:])
-        rate = rows / (parts[-1][0] - parts[warm - 1][0])
-        width = int(found.vectors.shape[1])
+        embeddings = extraction.create_embedder("ray" if address else "local", model)(job, checkpoint_dir=Path(folder))
+        seconds = time.perf_counter() - started
+        parts = sorted((file.stat().st_mtime - start_time, file) for file in Path(folder).glob("rows_*.npy"))
+        half = len(parts) // 2
+        rows = sum(_row_count(file) for _, file in parts[half:])
+        rate = rows / (parts[-1][0] - parts[half - 1][0])
+        width = int(embeddings.vectors.shape[1])
     return {
         "images": len(paths),
         "width": width,
@@ -88,14 +88,14 @@ def embedded(photos: str, name: str, size: int, threads: int | None, address: st
     }
 
 
-def apart(photos: str, name: str, size: int) -> dict[str, Any]:
+def time_steps(photos: str, name: str, size: int) -> dict[str, Any]:
     """Seconds an image of each step, one thread; bytes of an image and of a vector as they are kept."""
     from realwaste.embedding import embeddings  # noqa: PLC0415
     from realwaste.images import reader  # noqa: PLC0415
     from realwaste.runtime import openvino_network  # noqa: PLC0415
 
-    plain, root, paths = _ready(photos, name, size, 1)
-    network = openvino_network.compile_network(openvino_network.convert(plain), BATCH, "float32", threads=1)
+    backbone, root, paths = _prepare(photos, name, size, 1)
+    network = openvino_network.compile_network(openvino_network.convert(backbone), BATCH, "float32", threads=1)
     files = [root / path for path in paths]
     data: list[bytes] = []
     pixels: list[Any] = []
@@ -103,27 +103,27 @@ def apart(photos: str, name: str, size: int) -> dict[str, Any]:
     batches = range(0, len(files) - BATCH + 1, BATCH)
     steps: dict[str, Callable[[], object]] = {
         "read": lambda: data.extend(file.read_bytes() for file in files),
-        "hash": lambda: [hashlib.md5(one).digest() for one in data],  # noqa: S324 - as DVC does
-        "decode": lambda: pixels.extend(reader.resize(reader.decode(one), size) for one in data),
-        "backbone": lambda: vectors.extend(network(np.stack(pixels[at : at + BATCH])) for at in batches),
+        "hash": lambda: [hashlib.md5(content).digest() for content in data],  # noqa: S324 - as DVC does
+        "decode": lambda: pixels.extend(reader.resize_image(reader.decode_image(content), size) for content in data),
+        "backbone": lambda: vectors.extend(network(np.stack(pixels[first : first + BATCH])) for first in batches),
     }
     network(np.zeros((BATCH, size, size, 3), np.uint8))
     seconds = {step: _timed(work) / len(files) for step, work in steps.items()}
-    whole = np.concatenate(vectors)
-    kept = embeddings.Embeddings(np.asarray(paths[: len(whole)], np.str_), whole)
+    all_vectors = np.concatenate(vectors)
+    saved = embeddings.Embeddings(np.asarray(paths[: len(all_vectors)], np.str_), all_vectors)
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "vectors"
-        seconds["write"] = _timed(lambda: embeddings.save(place, kept)) / len(whole)
-        size_kept = sum(file.stat().st_size for file in place.iterdir())
+        vector_folder = Path(folder) / "vectors"
+        seconds["write"] = _timed(lambda: embeddings.save(vector_folder, saved)) / len(all_vectors)
+        stored_bytes = sum(file.stat().st_size for file in vector_folder.iterdir())
     return {
         "seconds": seconds,
         "bytes_an_image": sum(map(len, data)) / len(data),
-        "bytes_a_vector": size_kept / len(whole),
-        "width": whole.shape[1],
+        "bytes_a_vector": stored_bytes / len(all_vectors),
+        "width": all_vectors.shape[1],
     }
 
 
-def _ready(photos: str, name: str, size: int, threads: int | None) -> tuple[Any, Path, list[str]]:
+def _prepare(photos: str, name: str, size: int, threads: int | None) -> tuple[Any, Path, list[str]]:
     import tensorflow as tf  # noqa: PLC0415
 
     from realwaste.models import feature_extractor  # noqa: PLC0415
@@ -141,17 +141,17 @@ def _ready(photos: str, name: str, size: int, threads: int | None) -> tuple[Any,
     )
 
 
-def _rows_of(file: Path) -> int:
+def _row_count(file: Path) -> int:
     from realwaste.runtime import array_file  # noqa: PLC0415
 
-    found = array_file.read(file)
-    return len(found[0]) if found else 0
+    parts = array_file.read(file)
+    return len(parts[0]) if parts else 0
 
 
 def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    started = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from realwaste.dataset import capture_order, leakage, manifest, split
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.embedding import embeddings, local_extraction
 from realwaste.evaluation import scores
-from realwaste.images.reader import read_many
+from realwaste.images.reader import read_images
 from realwaste.models import cnn, feature_extractor
 from realwaste.runtime import determinism, inference_engine
 from realwaste.sources.realwaste_files import COUNTS
@@ -134,7 +134,7 @@ def cnn_accuracy(root: Path, splits: pd.DataFrame, seed: int) -> float:
     model = cnn.build(SIZE, len(classes_of(splits)), batch_norm_momentum=0.9)
     training_loop.fit(model, train, val, Schedule(EPOCHS, 32, 0.001, True, seed))
     asked = inference_engine.compile_network(model, 32, policy="float32", engine="tensorflow")
-    answers = asked(read_many([root / path for path in paths_of(splits, "test")], SIZE))
+    answers = asked(read_images([root / path for path in paths_of(splits, "test")], SIZE))
     return scores.accuracy(labels_of(splits, "test"), answers)
 
 

@@ -42,7 +42,7 @@ def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, 
     # TensorFlow, which a backbone that is off need not wait for.
     with library_settings.drop_import_logs():
         from realwaste.embedding import embeddings, extraction, local_extraction
-        from realwaste.images.augmented_views import Variation, View
+        from realwaste.images.augmented_views import ViewConfig, AugmentedView
         from realwaste.models import feature_extractor
         from realwaste.runtime import device, resume
         from realwaste.runtime.inference_engine import resolve_engine
@@ -61,11 +61,11 @@ def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, 
     with resume.progress_folder(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as kept:
         found = embed(job, checkpoint_dir=kept)
         embeddings.save(target, found)
-        seconds, how = found.seconds, Variation(**own.views.model_dump(exclude={"count"}))
+        seconds, how = found.seconds, ViewConfig(**own.views.model_dump(exclude={"count"}))
         for number in range(own.views.count):
             part = kept / f"view_{number}"
             part.mkdir(exist_ok=True)
-            varied = embed(replace(job, view=View(how, number)), checkpoint_dir=part)
+            varied = embed(replace(job, view=AugmentedView(how, number)), checkpoint_dir=part)
             embeddings.save(embeddings.view_folder(target, number), varied)
             seconds += varied.seconds
     logger.info("%s, %s: %d images in %.0f s", built.facts["backbone"], policy, len(paths), seconds)

@@ -15,7 +15,7 @@ from realwaste.dataset import labels
 from realwaste.embedding import embeddings
 from realwaste.evaluation import learning_curve
 from realwaste.evaluation.learning_curve import Rows, TrainAndTest
-from realwaste.images.reader import read_ahead
+from realwaste.images.reader import prefetch_batches
 from realwaste.models import cnn, registry, test_time_augmentation
 from realwaste.models.probabilities import fill_undefined
 from realwaste.runtime import inference_engine, resume
@@ -92,7 +92,7 @@ def _cnn(params: "Params", splits: pd.DataFrame, policy: str, kept: Path) -> Tra
         logger.debug("the CNN on %d of its images: %s", images, trained.line())
         asked = test_time_augmentation.average_views(model, recipe.test_flips)
         network = inference_engine.compile_network(asked, at_once, policy=policy, engine="tensorflow")
-        batches = read_ahead(files, image_size, at_once)
+        batches = prefetch_batches(files, image_size, at_once)
         right = _right(np.concatenate([network(pictures) for pictures in batches]), splits)
         with atomic_replace(done) as temporary, temporary.open("wb") as file:
             np.save(file, right)

@@ -1,7 +1,7 @@
 """An embedding as a process of its own, which a test can time out or kill: `python embedding_job.py ENGINE FOLDER`.
 
 FOLDER/pictures holds the images; it leaves FOLDER/<engine>, as embed_* leaves its vectors, and goes on from
-FOLDER/kept_<engine>. With REALWASTE_TEST_PARTS=N the actors of Ray compute N parts and a few, and the others once
+FOLDER/checkpoint_<engine>. With REALWASTE_TEST_PARTS=N the actors of Ray compute N parts and a few, and the others once
 FOLDER/held is gone.
 """
 
@@ -48,21 +48,21 @@ def hold_all_but(parts: int, held: Path) -> None:
 def main() -> int:
     engine, folder = sys.argv[1], Path(sys.argv[2])
     log.setup()
-    root, kept = folder / "pictures", folder / f"kept_{engine}"
+    root, checkpoint_dir = folder / "pictures", folder / f"checkpoint_{engine}"
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
     if "--lost" in sys.argv:
         root = folder / "nowhere"
-    kept.mkdir(exist_ok=True)
+    checkpoint_dir.mkdir(exist_ok=True)
     if PARTS in os.environ:
         hold_all_but(int(os.environ[PARTS]), folder / "held")
     model = feature_extractor.build("MobileNetV2", SIZE, None, seed=1)
     try:
         job = local_extraction.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)
-        found = extraction.create_embedder(engine, model)(job, checkpoint_dir=kept)
+        result = extraction.create_embedder(engine, model)(job, checkpoint_dir=checkpoint_dir)
     except UserError as error:
         log.logger.error("%s", error)
         return 1
-    embeddings.save(folder / engine, found)
+    embeddings.save(folder / engine, result)
     return 0
 
 

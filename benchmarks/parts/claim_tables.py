@@ -1,56 +1,135 @@
-"""The tables of what the runs of docs/results.md said."""
+"""The runs of docs/results.md and docs/realwaste.md, and the tables of their results."""
 
+import re
+import shlex
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.parts import pages
-from benchmarks.parts.claim import CLAIMS, DEFAULT
+from benchmarks.parts.child import ROOT
 from realwaste.report import background
+from tools import sets
 
 NOT_RUN = "not run here"
+PLACES = {
+    "PHOTOS": "a folder, zip or URL with class folders of images",
+    "EXTRACTOR": "a .keras feature extractor",
+    "OUTSIDE": "another such folder, an external test set",
+}
 
 
-def table(found: dict[str, Any]) -> str:
-    """The tables of docs/results.md: the runs, and their numbers."""
+@dataclass(frozen=True)
+class Claim:
+    """One run: `dvc exp run` with an optional set of sets.yaml and parameters. PLACES stand for paths on the user's disk."""
+
+    data: str
+    settings: str
+    named_set: str | None = None
+    params: tuple[str, ...] = ()
+    picture: str | None = None  # where the run's plots/test_scores.png goes
+
+    def command(self) -> str:
+        set_options = f" $(python -m tools.sets {self.named_set})" if self.named_set else ""
+        return f"dvc exp run{set_options} {' '.join(f'-S {param}' for param in self.params)}"
+
+    def arguments(self, places: dict[str, str]) -> list[str]:
+        """The command as a list of arguments, with the options of its set and the paths of `places`."""
+        set_options = shlex.split(sets.options(sets.load(ROOT / "sets.yaml"), self.named_set)) if self.named_set else []
+        arguments = ["dvc", "exp", "run", *set_options]
+        for key, value in (param.split("=") for param in self.params):
+            arguments += ["-S", f"{key}={re.sub('|'.join(PLACES), lambda place: places[place[0]], value)}"]
+        return arguments
+
+    def strategy(self) -> str:
+        """The split strategy."""
+        set_params = sets.load(ROOT / "sets.yaml")[self.named_set].params if self.named_set else {}
+        return "grouped" if GROUPED in self.params else str(set_params.get("split.strategy", "stratified"))
+
+    def required_places(self) -> set[str]:
+        """The PLACES that its parameters contain."""
+        return {place for place in PLACES for param in self.params if place in param}
+
+
+_SEEDS = "base.seeds=[42,43,44]"
+GROUPED = "split.strategy=grouped"
+_PHOTOGRAPHS = (
+    "fetch.source=PHOTOS",
+    _SEEDS,
+    "finetune_irv2.backbone=EXTRACTOR",
+    "finetune_irv2.image_size=260",
+    "finetune_densenet.backbone=EXTRACTOR",
+    "finetune_densenet.image_size=260",
+    "finetune_densenet.unfreeze=10",
+    "finetune_densenet.unfrozen.learning_rate=0.0001",
+    "finetune_densenet.unfrozen.augment.flip=true",
+)
+_EXTERNAL = "evaluate.external=[OUTSIDE]"
+_REALWASTE_4 = (*(one for one in _PHOTOGRAPHS if one != _SEEDS), GROUPED, _EXTERNAL)
+_FIELD = (
+    "fetch.source=PHOTOS",
+    "finetune_irv2.backbone=EXTRACTOR",
+    "finetune_irv2.image_size=260",
+    "finetune_densenet.backbone=EXTRACTOR",
+    "finetune_densenet.image_size=192",
+    _EXTERNAL,
+)
+_IMAGENET = ("fetch.source=realwaste", "finetune_irv2.weights=imagenet", "finetune_densenet.weights=imagenet", _SEEDS)
+DEFAULT = Claim("generated pictures", "the defaults; random weights in the backbones")
+CLAIMS = {
+    "A": DEFAULT,
+    "B": Claim("trashnet-mini", "the defaults; densenet: the last layers of its backbone fine-tuned", None, _PHOTOGRAPHS),
+    "C": Claim("trashnet-mini", "`best`; densenet as in B", "best", _PHOTOGRAPHS),
+    "D": Claim("RealWaste", "the report's", "report", (_SEEDS,)),
+    "E": Claim("RealWaste", "the report's", "report", (_SEEDS, GROUPED)),
+    "F": Claim("RealWaste", "`best`", "best", _IMAGENET),
+    "G": Claim("RealWaste", "`best`", "best", (*_IMAGENET, GROUPED)),
+    "H": Claim("realwaste-4", "as B", None, _REALWASTE_4, picture="docs/realwaste-4.png"),
+    "I": Claim("realwaste-4", "`field`; irv2 at 260 pixels, densenet at 192", "field", _FIELD),
+}
+
+
+def table(records: dict[str, Any]) -> str:
+    """The tables of docs/results.md: the runs and their scores."""
     runs = pages.table(
-        ["", "data", "settings", "split", "command"], [_run_row(letter, found.get(letter)) for letter in CLAIMS]
+        ["", "data", "settings", "split", "command"], [_run_row(letter, records.get(letter)) for letter in CLAIMS]
     )
-    rows = [row for letter in CLAIMS for row in _number_rows(letter, found.get(letter))]
+    rows = [row for letter in CLAIMS for row in _number_rows(letter, records.get(letter))]
     heads = ["", "model", "test accuracy, 95 % interval", "macro F1, 95 % interval", "accuracy with seeds 42, 43, 44"]
     return f"{runs}\n\n{pages.table(heads, rows)}"
 
 
-def findings(found: dict[str, Any]) -> str:
-    """The tables of docs/realwaste.md: what its photographs' background gives away, and photographs from elsewhere."""
-    own = {letter: record for letter, record in found.items() if "realwaste" in CLAIMS[letter].data.lower()}
-    outside = pages.table(
-        ["", "model", "asked about", "images", "accuracy, 95 % interval", "mean confidence", "calibration error"],
-        [row for letter, record in own.items() for row in _outside_rows(letter, record)],
+def findings(records: dict[str, Any]) -> str:
+    """The tables of docs/realwaste.md: linear probes on the background, and external test sets."""
+    realwaste_records = {letter: record for letter, record in records.items() if "realwaste" in CLAIMS[letter].data.lower()}
+    external_table = pages.table(
+        ["", "model", "tested on", "images", "accuracy, 95 % interval", "mean confidence", "calibration error"],
+        [row for letter, record in realwaste_records.items() for row in _external_rows(letter, record)],
     )
-    seen = pages.table(
-        ["", "a linear head sees", "of", "accuracy, 95 % interval", "chance"],
-        [row for letter, record in own.items() for row in _shortcut_rows(letter, record)],
+    background_table = pages.table(
+        ["", "a linear head sees", "pictures", "accuracy, 95 % interval", "chance"],
+        [row for letter, record in realwaste_records.items() for row in _shortcut_rows(letter, record)],
     )
-    return f"{seen}\n\n{outside}"
+    return f"{background_table}\n\n{external_table}"
 
 
-def _outside_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
+def _external_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
     rows = []
     for name, models in record.get("external", {}).items():
         for model, places in models.items():
-            for place, own in places.items():
-                asked = name if place == "outside" else "its test, the same classes"
-                sure = f"{own['mean_confidence']:.3f}", f"{own['ece']:.3f}"
-                rows.append([letter, model, asked, str(own["images"]), _interval(own, "accuracy"), *sure])
+            for place, scores in places.items():
+                test_set = name if place == "outside" else "its test split, the same classes"
+                confidence = f"{scores['mean_confidence']:.3f}", f"{scores['ece']:.3f}"
+                rows.append([letter, model, test_set, str(scores["images"]), _interval(scores, "accuracy"), *confidence])
     return rows
 
 
 def _shortcut_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
-    if not (told := record.get("shortcuts")):
+    if not (shortcuts := record.get("shortcuts")):
         return []
-    random = " (RANDOM weights)" if told["weights"] == "random" else ""
-    of = f"{told['images']} pictures of {told['image_size']} px, {told['backbone']}{random}"
-    views = zip(background.view_accuracies(told)["sees"], told["heads"].values(), strict=True)
-    return [[letter, sees, of, _interval(own, "accuracy"), f"{told['chance']:.2f}"] for sees, own in views]
+    random = " (RANDOM weights)" if shortcuts["weights"] == "random" else ""
+    pictures = f"{shortcuts['images']} pictures of {shortcuts['image_size']} px, {shortcuts['backbone']}{random}"
+    views = zip(background.view_accuracies(shortcuts)["sees"], shortcuts["heads"].values(), strict=True)
+    return [[letter, sees, pictures, _interval(scores, "accuracy"), f"{shortcuts['chance']:.2f}"] for sees, scores in views]
 
 
 def _run_row(letter: str, record: dict[str, Any] | None) -> list[str]:
@@ -58,8 +137,8 @@ def _run_row(letter: str, record: dict[str, Any] | None) -> list[str]:
     command = "make repro" if claim is DEFAULT else claim.command()
     split = f"{claim.strategy()}, seed 42"
     if record is not None:
-        own = record["split"]
-        split += f": {own['train']}, {own['val']}, {own['test']}"
+        counts = record["split"]
+        split += f": {counts['train']}, {counts['val']}, {counts['test']}"
     return [letter, claim.data, claim.settings, split, f"`{command}`"]
 
 
@@ -68,14 +147,14 @@ def _number_rows(letter: str, record: dict[str, Any] | None) -> list[list[str]]:
         return [[letter, "", f"**{NOT_RUN}**", "", ""]]
     rows = []
     for name, row in record["models"].items():
-        own = {"imagenet": " (ImageNet weights)", "random": " (RANDOM weights)"}.get(row["weights"], "")
-        named = name if row["backbone"] in {"CNN", "Soft vote"} else f"{name}: {row['backbone']}{own}"
-        again = row["repeats"]
-        spread = f"{again['test_accuracy_mean']:.3f} ± {again['test_accuracy_std']:.3f}" if again else ""
-        rows.append([letter, named, _interval(row, "test_accuracy"), _interval(row, "macro_f1"), spread])
-    better = ", ".join(f"{one} over {other}" for one, other in record["shown"]) or "no difference"
-    after = f"after {record['correction']}" if record["correction"] else "each tested by itself"
-    rows.append([letter, f"*of {record['pairs']} pairs, the exact tests show, {after}*", better, "", ""])
+        weights = {"imagenet": " (ImageNet weights)", "random": " (RANDOM weights)"}.get(row["weights"], "")
+        model = name if row["backbone"] in {"CNN", "Soft vote"} else f"{name}: {row['backbone']}{weights}"
+        repeats = row["repeats"]
+        spread = f"{repeats['test_accuracy_mean']:.3f} ± {repeats['test_accuracy_std']:.3f}" if repeats else ""
+        rows.append([letter, model, _interval(row, "test_accuracy"), _interval(row, "macro_f1"), spread])
+    differences = ", ".join(f"{better_model} over {other_model}" for better_model, other_model in record["shown"]) or "no difference"
+    correction = f"after {record['correction']}" if record["correction"] else "each tested by itself"
+    rows.append([letter, f"*differences shown by exact tests of {record['pairs']} pairs, {correction}*", differences, "", ""])
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Tables of measurements between marks in the pages that people read, each mark naming the command that measures."""
+"""Markdown tables of measurements in README and docs, between markers that name the measuring command."""
 
 import statistics
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _END = "<!-- end of measured -->"
 
 
 def into(page: str, command: str, table: str) -> str:
-    """`page` with `table` between the marks of `command`."""
+    """`page` with `table` between the markers of `command`."""
     begin = f"<!-- measured: {command} -->"
     before, rest = page.split(begin)
     _, after = rest.split(_END, 1)
@@ -23,7 +23,7 @@ def rewrite(path: Path, command: str, table: str) -> None:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """As Markdown."""
+    """A Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -34,6 +34,6 @@ def spread(values: Sequence[float]) -> str:
 
 
 def this_machine() -> str:
-    """Its cores and processor."""
+    """Number of cores and processor."""
     low = " with avx512_bf16" if "avx512_bf16" in machine.cpu_flags() else ""
     return f"{machine.cores()} cores of {machine.processor()}{low}, no GPU"

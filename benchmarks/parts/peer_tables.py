@@ -1,4 +1,4 @@
-"""What the peers took beside the pipeline, as tables: one a job, and rows for the README."""
+"""Tables of the comparison with other frameworks: one per job, and rows for the README."""
 
 import statistics
 from typing import Any
@@ -10,59 +10,63 @@ REPORT, FLOAT32, BFLOAT16 = "Keras, float32", "here, float32", "here, bfloat16"
 OURS = (REPORT, FLOAT32, BFLOAT16)
 
 
-def section(found: dict[str, Any]) -> str:
-    """Every way of every job, whether it ran or not."""
-    pinned = ", ".join(line.replace("==", " ") for line in found["requirements"] if "==" in line)
-    rounds = len(found["jobs"][0]["ways"][FLOAT32]["seconds"])
+def section(results: dict[str, Any]) -> str:
+    """All variants of all jobs, including those that did not run."""
+    versions = ", ".join(line.replace("==", " ") for line in results["requirements"] if "==" in line)
+    rounds = len(results["jobs"][0]["ways"][FLOAT32]["seconds"])
     text = (
-        "## Peers\n\n`python -m benchmarks --only --peers`. Random pictures in memory, 8 a batch for the frozen "
-        "backbones and 32 for the CNN; random weights; every library with all cores. The processes are open side by "
-        f"side and run a batch in turn: the median of {rounds} rounds with the lowest and highest, and the median of "
-        f"the ratios to ours, round by round. Versions: {pinned}."
+        "## Other frameworks\n\n`python -m benchmarks --only --peers`. Random pictures in memory, in batches of 8 for "
+        "frozen backbones and 32 for the CNN; random weights; every library uses all cores. The processes run a batch "
+        f"each in turn. Median of {rounds} rounds with the lowest and highest, and median of the ratios to the pipeline, "
+        f"round by round. Versions: {versions}."
     )
-    return "\n\n".join([text, *(_job(job) for job in found["jobs"])])
+    return "\n\n".join([text, *(_job_table(job) for job in results["jobs"])])
 
 
-def readme_rows(found: dict[str, Any]) -> list[list[str]]:
-    """A job each: the report's Keras, the best of the peers that ran, here in float32 and in bfloat16."""
+def readme_rows(results: dict[str, Any]) -> list[list[str]]:
+    """One row per job: the report's Keras, the best other framework, the pipeline in float32 and in bfloat16."""
     rows = []
-    for job in found["jobs"]:
-        ways = {name: way["seconds"] for name, way in job["ways"].items() if "seconds" in way}
-        peers = {name: seconds for name, seconds in ways.items() if name not in OURS}
+    for job in results["jobs"]:
+        seconds_by_variant = {name: variant["seconds"] for name, variant in job["ways"].items() if "seconds" in variant}
+        peers = {name: seconds for name, seconds in seconds_by_variant.items() if name not in OURS}
         best = min(peers, key=lambda name: statistics.median(peers[name]), default=None)
         rows.append(
             [
                 f"{job['name']}, {job['unit']}",
-                f"{_figure(job, ways[REPORT]):.1f}",
-                "not run" if best is None else f"{_versus_report(job, ways, best)} ({best})",
-                *(_versus_report(job, ways, name, bold="**") for name in (FLOAT32, BFLOAT16)),
+                f"{_figure(job, seconds_by_variant[REPORT]):.1f}",
+                "not run" if best is None else f"{_versus_report(job, seconds_by_variant, best)} ({best})",
+                *(_versus_report(job, seconds_by_variant, name, bold="**") for name in (FLOAT32, BFLOAT16)),
             ]
         )
     return rows
 
 
-def _versus_report(job: Job, ways: dict[str, list[float]], name: str, bold: str = "") -> str:
-    return f"{_figure(job, ways[name]):.1f}, {bold}{_ratio(ways[REPORT], ways[name]):.1f}×{bold}"
+def _versus_report(job: Job, seconds_by_variant: dict[str, list[float]], name: str, bold: str = "") -> str:
+    ratio = median_ratio(seconds_by_variant[REPORT], seconds_by_variant[name])
+    return f"{_figure(job, seconds_by_variant[name]):.1f}, {bold}{ratio:.1f}×{bold}"
 
 
-def _job(job: Job) -> str:
-    ours = [job["ways"][name]["seconds"] for name in (FLOAT32, BFLOAT16)]
+def _job_table(job: Job) -> str:
+    pipeline_variants = [job["ways"][name]["seconds"] for name in (FLOAT32, BFLOAT16)]
     rows = []
-    for name, way in job["ways"].items():
-        if "seconds" in way:
-            low, high = sorted(_figure(job, [value]) for value in (min(way["seconds"]), max(way["seconds"])))
-            ratios = [f"{_ratio(way['seconds'], own):.2f}" for own in ours]
-            rows.append([name, f"{_figure(job, way['seconds']):.1f} ({low:.1f} to {high:.1f})", *ratios])
+    for name, variant in job["ways"].items():
+        if "seconds" in variant:
+            low, high = sorted(_figure(job, [value]) for value in (min(variant["seconds"]), max(variant["seconds"])))
+            ratios = [
+                f"{median_ratio(variant['seconds'], pipeline_seconds):.2f}" for pipeline_seconds in pipeline_variants
+            ]
+            rows.append([name, f"{_figure(job, variant['seconds']):.1f} ({low:.1f} to {high:.1f})", *ratios])
         else:
-            rows.append([name, f"not run: {way['not_run'].replace('|', '/')}", "", ""])
-    heads = ["", job["unit"], "here in float32 is faster by", "in bfloat16 by"]
+            rows.append([name, f"not run: {variant['not_run'].replace('|', '/')}", "", ""])
+    heads = ["", job["unit"], "pipeline in float32 is faster by", "in bfloat16 by"]
     return f"### {job['name']}\n\n{pages.table(heads, rows)}"
 
 
 def _figure(job: Job, seconds: list[float]) -> float:
-    an_image = statistics.median(seconds) / job["images"]
-    return 1 / an_image if job["unit"] == "images/s" else 1000 * an_image
+    seconds_per_image = statistics.median(seconds) / job["images"]
+    return 1 / seconds_per_image if job["unit"] == "images/s" else 1000 * seconds_per_image
 
 
-def _ratio(slower: list[float], faster: list[float]) -> float:
+def median_ratio(slower: list[float], faster: list[float]) -> float:
+    """The median of the ratios run by run: a drift of the machine affects both runs of a pair."""
     return statistics.median(a / b for a, b in zip(slower, faster, strict=True))

@@ -1,6 +1,6 @@
-"""The report's procedure as its listings have it (sections 1.5 to 1.14 and 2.2 to 2.5), in Keras 3.
+"""The jobs with the report's procedure, from its listings (sections 1.5 to 1.14 and 2.2 to 2.5), in Keras 3.
 
-Every image is read, decoded and resized in every epoch, and pushed through the frozen backbone in every epoch.
+Every epoch reads, decodes and resizes every image, and passes it through the frozen backbone.
 """
 
 import time
@@ -15,7 +15,7 @@ from realwaste.core.files import read_csv
 from realwaste.dataset.labels import PARTS
 
 
-class Epochs(keras.callbacks.Callback):
+class EpochTimer(keras.callbacks.Callback):
     """Seconds of each epoch, validation included."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ def sweep(work: str, epochs: int, rates: list[float], size: int = 256) -> dict[s
 
 
 def finetune(work: str, backbone: str, epochs: int, measured_epochs: int, size: int = 524) -> dict[str, Any]:
-    """`measured_epochs` are run; the others are taken to last as long as the last of them, being the same work."""
+    """Runs `measured_epochs`; the seconds of the other epochs are counted like the last one's."""
     root = Path(work)
     _link_parts(root)
     started = time.perf_counter()
@@ -67,7 +67,7 @@ def finetune(work: str, backbone: str, epochs: int, measured_epochs: int, size: 
     features = layers.Dense(128, activation="relu")(features)
     model = keras.Model(network.input, layers.Dense(classes, activation="softmax")(features))
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    timer = Epochs()
+    timer = EpochTimer()
     model.fit(train, validation_data=val, epochs=measured_epochs, verbose=0, callbacks=[timer])
     model.evaluate(test, verbose=0)
     measured = time.perf_counter() - started
@@ -96,7 +96,7 @@ def _generators(root: Path, size: int) -> tuple[Any, Any, Any]:
 
 
 def compiled_cnn(size: int, classes: int, rate: float) -> keras.Model:
-    """The report's CNN and Adam."""
+    """The report's CNN, compiled with Adam."""
     blocks = [
         layer
         for filters in (32, 64)
@@ -117,7 +117,7 @@ def compiled_cnn(size: int, classes: int, rate: float) -> keras.Model:
 
 
 def _link_parts(root: Path) -> None:
-    """parts/<train|val|test>/<Class>/, for a listing that reads folders."""
+    """Link the images to parts/<train|val|test>/<Class>/, which the report's listing reads."""
     for row in read_csv(root / "data/splits.csv").itertuples():
         link = root / "parts" / row.split / row.path
         if not link.is_symlink():

@@ -1,4 +1,4 @@
-"""How long a person waits for `realwaste`: whole processes, from the return key to the answer."""
+"""How long a user waits for `realwaste`: whole processes, from the command to its result."""
 
 import os
 import statistics
@@ -22,35 +22,35 @@ from realwaste.training import head
 TIMES = 5
 
 
-def commands(work: str, backbone: str | None, size: int) -> dict[str, Any]:
-    """Seconds of predict the first time and then, of serve until it answers, and of evaluate on the data set's images.
+def time_commands(work: str, backbone: str | None, size: int) -> dict[str, Any]:
+    """Seconds of predict (first and later runs), of serve until it answers, and of evaluate on the data set.
 
-    Medians of TIMES. The first time the network is converted, by Keras.
+    Medians of TIMES runs; evaluate runs once. The first predict converts the network, which imports Keras.
 
     Args:
-        backbone: as of feature_extractor.build; None for the report's CNN.
+        backbone: see feature_extractor.build; None for the report's CNN.
     """
     folder, raw = Path(work) / "waiting", Path(work) / "data/raw"
     splits = read_csv(Path(work) / "data/splits.csv")
     file = folder / f"{Path(backbone or 'cnn').stem}.keras"
     _save(file, backbone, size, tuple(classes_of(splits)))
     photo = str(raw / splits["path"].iloc[0])
-    first = []
+    first_runs = []
     for _ in range(TIMES):
         with tempfile.TemporaryDirectory() as cache:
-            first.append(_run(["predict", photo, "-m", str(file)], cache))
+            first_runs.append(_run(["predict", photo, "-m", str(file)], cache))
     with tempfile.TemporaryDirectory() as cache:
         _run(["predict", photo, "-m", str(file)], cache)
-        again = [_run(["predict", photo, "-m", str(file)], cache) for _ in range(TIMES)]
-        served = [_until_served(file, cache) for _ in range(TIMES)]
-        evaluated = _run(["evaluate", str(raw), "-m", str(file)], cache)
+        later_runs = [_run(["predict", photo, "-m", str(file)], cache) for _ in range(TIMES)]
+        serve_starts = [_seconds_until_served(file, cache) for _ in range(TIMES)]
+        evaluate_seconds = _run(["evaluate", str(raw), "-m", str(file)], cache)
     return {
         "precision": device.resolve_precision("auto"),
         "images": len(splits),
-        "predict_first_seconds": statistics.median(first),
-        "predict_seconds": statistics.median(again),
-        "serve_seconds": statistics.median(served),
-        "evaluate_seconds": evaluated,
+        "predict_first_seconds": statistics.median(first_runs),
+        "predict_seconds": statistics.median(later_runs),
+        "serve_seconds": statistics.median(serve_starts),
+        "evaluate_seconds": evaluate_seconds,
     }
 
 
@@ -73,7 +73,7 @@ def _run(arguments: list[str], cache: str) -> float:
     return time.perf_counter() - started
 
 
-def _until_served(file: Path, cache: str) -> float:
+def _seconds_until_served(file: Path, cache: str) -> float:
     started = time.perf_counter()
     command = _command(["serve", "-m", str(file), "--port", "0"])
     with subprocess.Popen(command, env=_environment(cache), stderr=subprocess.PIPE, text=True) as process:  # noqa: S603

@@ -1,4 +1,4 @@
-"""A copy of the checkout with parameters of its own, for measuring and testing the pipeline as a whole."""
+"""A copy of the checkout with changed parameters, to measure and test the whole pipeline."""
 
 import io
 import shutil
@@ -15,28 +15,28 @@ RESULTS = ("metrics", "plots", "models")
 
 
 def copy_checkout(root: Path) -> None:
-    """The files that git knows, or would, to `root`; without dvc.lock, so that every stage runs.
+    """Copy the files that git tracks or would track to `root`, without dvc.lock, so that every stage runs.
 
-    Results are those of the last commit, whatever has run here since.
+    Results are those of the last commit, even if stages have run here since.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
-    for name in filter(None, listed.stdout.split("\0")):
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
+    for name in filter(None, listing.stdout.split("\0")):
         if (ROOT / name).is_file():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, root / name)
     (root / "dvc.lock").unlink(missing_ok=True)
-    unpack_committed(root, *RESULTS)  # nothing where nothing has been committed yet
+    unpack_committed(root, *RESULTS)  # does nothing before the first commit
 
 
 def unpack_committed(root: Path, *names: str) -> bool:
-    """Leave these files and folders as of the last commit in `root`; whether there was one that has them."""
+    """Unpack these files and folders of the last commit into `root`; whether that commit has them."""
     command = ["git", "archive", "--format=zip", "HEAD", *names]
-    packed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603
-    if packed.returncode:
+    archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)  # noqa: S603
+    if archive.returncode:
         return False
-    with zipfile.ZipFile(io.BytesIO(packed.stdout)) as bundle:
-        bundle.extractall(root)
+    with zipfile.ZipFile(io.BytesIO(archive.stdout)) as zip_file:
+        zip_file.extractall(root)
     return True
 
 

@@ -13,7 +13,6 @@ from benchmarks.parts import (
     limits,
     pages,
     pipeline,
-    precisions,
     report,
     scale_tables,
     tables,
@@ -61,13 +60,6 @@ def test_the_limits(work):
     found = limits.embedding_rate(work=work, name="MobileNetV2", size=32, policy="float32", images=16, repeats=1)
     assert {"keras_seconds", "bare_seconds", "pipeline_seconds"} <= set(found)
     assert limits.validation_rate(work, 1)["images"] == 20
-    assert [len(seconds) for seconds in limits.epoch_ends(64, 2)["seconds"].values()] == [2, 2, 2]
-
-
-def test_what_bfloat16_changes(work):
-    found = precisions.heads(work, "MobileNetV2", 32, [1, 2])
-    assert found["answers"] == 8
-    assert len(precisions.cnns(work, [1], 1, size=16)["best_accuracies"]) == 1
 
 
 def test_the_ratio_is_that_of_the_pairs():

@@ -11,7 +11,7 @@ from conftest import picture
 
 from realwaste.core.errors import UserError
 from realwaste.dataset import grouped_runs, leakage, manifest, perceptual_hash, split
-from realwaste.images.reader import decode
+from realwaste.images.reader import decode_image
 from realwaste.sources import synthetic
 
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -69,7 +69,7 @@ def test_a_picture_scaled_or_compressed_anew_keeps_its_hash():
         pixels = picture(seed, 300, 400)
         own = perceptual_hash.of(pixels)
         encoded = cv2.imencode(".jpg", cv2.resize(pixels, (200, 180)), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
-        again = perceptual_hash.of(decode(encoded.tobytes())[..., ::-1])
+        again = perceptual_hash.of(decode_image(encoded.tobytes())[..., ::-1])
         near.append(_distance(own.phash, again.phash))
         far.append(_distance(own.phash, perceptual_hash.of(picture(seed + 100, 300, 400)).phash))
         flipped = perceptual_hash.of(np.ascontiguousarray(pixels[:, ::-1]))

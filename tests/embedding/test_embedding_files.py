@@ -1,4 +1,4 @@
-"""Vectors as a folder of files: what went in comes out, from one file or many; a folder that lost a row is refused."""
+"""Embeddings in a folder: saved and loaded unchanged from one file or many; an incomplete folder is rejected."""
 
 import json
 
@@ -24,7 +24,7 @@ def folder(request, tmp_path, monkeypatch):
     return tmp_path / "v"
 
 
-def test_what_was_saved_is_loaded(folder):
+def test_saved_embeddings_are_loaded_unchanged(folder):
     loaded = embeddings.load(folder)
     np.testing.assert_array_equal(loaded.paths, PATHS)
     np.testing.assert_array_equal(loaded.vectors, STORED.vectors, strict=True)
@@ -36,13 +36,13 @@ def test_what_was_saved_is_loaded(folder):
         loaded.select(["c/1.jpg"])
 
 
-def test_they_are_trained_on_alike_where_they_do_not_fit_in_memory(folder, monkeypatch):
+def test_training_is_the_same_if_they_do_not_fit_in_memory(folder, monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: 0)
     vectors, labels = embeddings.load(folder).select(PATHS[4:20].tolist()), np.arange(16)
     assert isinstance(vectors, array_shards.Shards) == (len(list(folder.iterdir())) > 3)
-    given = batches.shuffled(Samples(vectors, labels), batch_size=5, epochs=2, seed=1, shuffle=True)
-    whole = batches.shuffled(Samples(STORED.vectors[4:20], labels), batch_size=5, epochs=2, seed=1, shuffle=True)
-    for ours, theirs in zip(given, whole, strict=True):
+    streamed = batches.shuffled(Samples(vectors, labels), batch_size=5, epochs=2, seed=1, shuffle=True)
+    in_memory = batches.shuffled(Samples(STORED.vectors[4:20], labels), batch_size=5, epochs=2, seed=1, shuffle=True)
+    for ours, theirs in zip(streamed, in_memory, strict=True):
         np.testing.assert_array_equal(ours[0], theirs[0])
         np.testing.assert_array_equal(ours[1], theirs[1])
 
@@ -60,35 +60,35 @@ def test_shards_are_indexed_as_an_array_is(folder):
             ours[np.array([wrong])]
 
 
-def test_a_folder_takes_the_place_of_another_whole(folder):
+def test_saving_replaces_an_existing_folder(folder):
     fewer = embeddings.Embeddings(PATHS[:2], STORED.vectors[:2])
     embeddings.save(folder, fewer)
     np.testing.assert_array_equal(embeddings.load(folder).vectors, fewer.vectors)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def _twice(folder):
+def _duplicate_path(folder):
     path = folder / "00000.paths.npy"
     paths = np.load(path)
     paths[0] = PATHS[-1]
     np.save(path, paths)
 
 
-def _shorter(folder):
+def _drop_vector(folder):
     path = sorted(folder.glob("*.vectors.npy"))[-1]
     np.save(path, np.load(path)[:-1])
 
 
 def _fewer_shards(folder):
-    said = json.loads((folder / "index.json").read_text())
-    (folder / "index.json").write_text(json.dumps(said | {"shards": said["shards"] - 1}))
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(index | {"shards": index["shards"] - 1}))
 
 
 @pytest.mark.parametrize(
     "damage",
     [
-        _twice,
-        _shorter,
+        _duplicate_path,
+        _drop_vector,
         _fewer_shards,
         lambda folder: (folder / "index.json").unlink(),
         lambda folder: (folder / "index.json").write_text("{"),
@@ -96,7 +96,7 @@ def _fewer_shards(folder):
         lambda folder: (folder / "00000.paths.npy").write_bytes(b"\x93NUM"),
     ],
 )
-def test_a_folder_that_is_not_whole_is_refused(folder, damage):
+def test_an_incomplete_folder_is_rejected(folder, damage):
     damage(folder)
     with pytest.raises(UserError, match="one vector for each image"):
         embeddings.load(folder)

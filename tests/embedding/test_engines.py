@@ -1,4 +1,4 @@
-"""base.engine without a cluster: who is asked, what is said where Ray is missing, and the parts of an embedding."""
+"""base.engine without a cluster: which engine is chosen, the error without Ray, and the parts of an embedding."""
 
 import importlib.util
 import os
@@ -17,12 +17,9 @@ from benchmarks.parts.child import ROOT
 from realwaste.cluster import connection, waiting, worker_environment
 from realwaste.core import machine
 from realwaste.core.errors import UserError
-from realwaste.embedding import extraction as embedding_engines
-from realwaste.embedding import ray_extraction
+from realwaste.embedding import extraction, local_extraction, ray_extraction
 from realwaste.runtime import array_file, determinism
-from realwaste.training import ray_sweep as sweep_on_ray
-from realwaste.training import samples
-from realwaste.training import sweep as sweep_engines
+from realwaste.training import ray_sweep, samples, sweep
 
 
 @pytest.fixture
@@ -30,26 +27,29 @@ def without_ray(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
 
-@pytest.mark.parametrize("engines", [embedding_engines, sweep_engines])
-def test_without_ray_the_extra_is_named(engines, without_ray):
-    model = [keras.Sequential()] if engines is embedding_engines else []
-    engines.of("local", *model)
+@pytest.mark.parametrize(
+    "get_engine",
+    [lambda name: extraction.create_embedder(name, keras.Sequential()), sweep.of],
+    ids=["embedding", "sweep"],
+)
+def test_without_ray_the_extra_is_named(get_engine, without_ray):
+    get_engine("local")
     with pytest.raises(UserError, match=r"(?s)base\.engine=ray needs Ray.*make setup-dev`, or pip install '\.\[ray\]'"):
-        engines.of("ray", *model)
+        get_engine("ray")
 
 
-def test_an_engine_is_asked_for_by_its_name():
+def test_an_engine_is_chosen_by_its_name():
     model = keras.Sequential()
-    by_ray, here = (cast("partial[Any]", embedding_engines.create_embedder(name, model)) for name in ("ray", "local"))
+    by_ray, local = (cast("partial[Any]", extraction.create_embedder(name, model)) for name in ("ray", "local"))
     assert by_ray.func is ray_extraction.embed
-    assert here.func is not ray_extraction.embed
-    assert sweep_engines.of("ray") is sweep_on_ray.try_all
+    assert local.func is not ray_extraction.embed
+    assert sweep.of("ray") is ray_sweep.try_all
 
 
 def test_the_local_engine_starts_without_ray():
     code = (
-        "import sys; from realwaste.embedding import engines; engines.of('local', None); "
-        "from realwaste.training import engines; engines.of('local'); "
+        "import sys; from realwaste.embedding import extraction; extraction.create_embedder('local', None); "
+        "from realwaste.training import sweep; sweep.of('local'); "
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
@@ -59,19 +59,19 @@ def test_the_local_engine_starts_without_ray():
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "[::1]:1", "ray://127.0.0.1:1"])
-def test_nobody_at_the_address_is_said_at_once(monkeypatch, address):
+def test_an_address_without_a_cluster_is_reported_at_once(monkeypatch, address):
     monkeypatch.setenv(connection.ADDRESS, address)
-    began = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(UserError, match="RAY_ADDRESS must be the address"), connection.connected():
         pass
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize(
-    ("token", "mode", "shown"), [(True, None, "token"), (False, None, None), (True, "disabled", "disabled")]
+    ("token", "mode", "sent_mode"), [(True, None, "token"), (False, None, None), (True, "disabled", "disabled")]
 )
-def test_a_token_is_shown_to_a_cluster_that_is_named(monkeypatch, tmp_path, token, mode, shown):
-    """Ray 2.60 shows it by itself only to one that it has found by itself."""
+def test_a_token_is_sent_to_a_cluster_that_ray_address_names(monkeypatch, tmp_path, token, mode, sent_mode):
+    """By itself Ray 2.60 sends it only to a cluster that it has found by itself."""
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", connection.AUTHENTICATION):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": str(tmp_path), connection.ADDRESS: "head:1", connection.AUTHENTICATION: mode}.items():
@@ -80,23 +80,23 @@ def test_a_token_is_shown_to_a_cluster_that_is_named(monkeypatch, tmp_path, toke
     if token:
         (tmp_path / ".ray").mkdir()
         (tmp_path / ".ray/auth_token").write_text("0" * 64)
-    seen = []
+    environments = []
 
     def init(**_):
-        seen.append(dict(os.environ))
+        environments.append(dict(os.environ))
         raise ConnectionError("failed to connect")
 
     monkeypatch.setattr("ray.init", init)
-    monkeypatch.setattr(connection, "_knock", lambda address: None)
+    monkeypatch.setattr(connection, "_check_listening", lambda address: None)
     before = dict(os.environ)
     with pytest.raises(UserError, match=r"~/\.ray/auth_token must be here too"), connection.connected():
         pass
-    assert seen[0].get(connection.AUTHENTICATION) == shown
-    assert seen[0]["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert environments[0].get(connection.AUTHENTICATION) == sent_mode
+    assert environments[0]["RAY_USAGE_STATS_ENABLED"] == "0"
     assert dict(os.environ) == before
 
 
-def test_results_that_stay_away_end_the_wait():
+def test_waiting_for_results_times_out():
     def slow():
         yield 1
         time.sleep(5)
@@ -108,7 +108,7 @@ def test_results_that_stay_away_end_the_wait():
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), UserError("rule", "remedy", 3)])
-def test_what_goes_wrong_beside_comes_through(error):
+def test_an_error_of_the_thread_is_raised(error):
     def failing():
         yield 1
         raise error
@@ -119,15 +119,14 @@ def test_what_goes_wrong_beside_comes_through(error):
 
 
 @pytest.mark.parametrize("received", [None, "no /pictures on node 10.0.0.2", {"keras": "1.0"}, 3])
-def test_what_a_worker_refuses_arrives_as_it_was(received):
+def test_an_error_of_a_worker_survives_the_transport(received):
     error = UserError("Every node must have the images.", "Share «them».", received)
     assert str(worker_environment.error_from_text(worker_environment.error_to_text(error))) == str(error)
 
 
-def test_what_json_does_not_know_arrives_as_text():
-    assert (
-        worker_environment.error_from_text(worker_environment.error_to_text(UserError("rule", "remedy", Path("a")))).received == "a"
-    )
+def test_values_that_json_does_not_support_are_transported_as_text():
+    text = worker_environment.error_to_text(UserError("rule", "remedy", Path("a")))
+    assert worker_environment.error_from_text(text).received == "a"
 
 
 def _node(cpus, alive=True):
@@ -135,7 +134,7 @@ def _node(cpus, alive=True):
 
 
 @pytest.mark.parametrize(
-    ("nodes", "cores", "together"),
+    ("nodes", "cores", "total"),
     [
         ([_node(1.0)], [1], 1),
         ([_node(8), _node(None), _node(4)], [8, 4], 12),
@@ -144,13 +143,13 @@ def _node(cpus, alive=True):
         ([], [], 1),
     ],
 )
-def test_cores_are_counted_on_nodes_that_are_alive_and_have_some(monkeypatch, nodes, cores, together):
+def test_cores_are_counted_on_nodes_that_are_alive_and_have_some(monkeypatch, nodes, cores, total):
     monkeypatch.setattr("ray.nodes", lambda: nodes)
     assert connection.cores_per_node() == cores
-    assert connection.count_cpus() == together
+    assert connection.count_cpus() == total
 
 
-def test_patience_is_a_number(monkeypatch):
+def test_the_timeout_must_be_a_number(monkeypatch):
     assert waiting.timeout_s() == waiting.DEFAULT_TIMEOUT_S
     monkeypatch.setenv(waiting.TIMEOUT_VARIABLE, "90")
     assert waiting.timeout_s() == 90
@@ -159,7 +158,7 @@ def test_patience_is_a_number(monkeypatch):
         waiting.timeout_s()
 
 
-def test_a_worker_with_other_libraries_refuses_to_work():
+def test_a_worker_with_other_library_versions_is_rejected():
     with pytest.raises(UserError, match="libraries of the machine that starts the stage"):
         worker_environment.match_sender(
             {**determinism.library_versions(), "keras": "1.0"}, seed=0, deterministic=True, threads=1
@@ -169,14 +168,14 @@ def test_a_worker_with_other_libraries_refuses_to_work():
 @pytest.mark.parametrize("count", [1, 7, 100, 999])
 @pytest.mark.parametrize("batch_size", [1, 8])
 @pytest.mark.parametrize("actors", [1, 2, 64])
-def test_parts_are_all_rows_once_in_whole_batches(count, batch_size, actors):
-    rows = ray_extraction._part_rows(count, batch_size, actors)
+def test_parts_cover_each_row_once_in_complete_batches(count, batch_size, actors):
+    rows = ray_extraction._rows_per_part(count, batch_size, actors)
     assert rows % batch_size == 0
     for earlier in ({}, {0: 2 * batch_size}, {3 * batch_size: batch_size, 7 * batch_size: 4 * batch_size}):
-        done = {start: min(own, count - start) for start, own in earlier.items() if start < count}
-        parts = ray_extraction._parts(count, done, rows)
+        finished = {start: min(length, count - start) for start, length in earlier.items() if start < count}
+        parts = ray_extraction._missing_parts(count, finished, rows)
         covered = [row for start, stop in parts for row in range(start, stop)]
-        covered += [row for start, own in done.items() for row in range(start, start + own)]
+        covered += [row for start, length in finished.items() for row in range(start, start + length)]
         assert sorted(covered) == list(range(count))
         assert all(start % batch_size == 0 for start, _ in parts)
 
@@ -188,12 +187,13 @@ def test_rows_that_are_missing_or_overlap_are_an_error():
             ray_extraction._require_all(counts, 8)
 
 
-def test_a_part_that_was_damaged_is_done_again(tmp_path):
+def test_a_damaged_part_is_computed_again(tmp_path):
     for start in (0, 4):
-        array_file.write(ray_extraction._file(tmp_path, start), [np.ones((4, 2), np.float32), np.array(1.5 + start)])
+        arrays = [np.ones((4, 2), np.float32), np.array(1.5 + start)]
+        array_file.write(local_extraction.part_file(tmp_path, start), arrays)
     assert ray_extraction._restore(tmp_path) == ({0: 4, 4: 4}, 5.5)
-    data = ray_extraction._file(tmp_path, 4).read_bytes()
-    ray_extraction._file(tmp_path, 4).write_bytes(data[:-9])
+    data = local_extraction.part_file(tmp_path, 4).read_bytes()
+    local_extraction.part_file(tmp_path, 4).write_bytes(data[:-9])
     assert ray_extraction._restore(tmp_path) == ({0: 4}, 1.5)
 
 

@@ -26,7 +26,7 @@ from conftest import picture
 
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
-from realwaste.images.reader import read
+from realwaste.images.reader import read_image
 from realwaste.models import cnn, export, model_file, novelty, session, test_time_augmentation
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.training import head
@@ -255,7 +255,7 @@ def test_the_documented_programs_run(exported, tmp_path):
     assert len(programs) == len(FORMATS)
     made = making.replace("256", "32")
     subprocess.run([sys.executable, "-c", made], cwd=tmp_path, check=True)
-    expected = classifier.model.predict_on_batch(read(tmp_path / "photo.jpg", 32)[np.newaxis])
+    expected = classifier.model.predict_on_batch(read_image(tmp_path / "photo.jpg", 32)[np.newaxis])
     for program in programs:
         code = f"import sys\nsys.modules['keras'] = sys.modules['realwaste'] = None\n{program}"
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)

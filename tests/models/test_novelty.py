@@ -14,7 +14,7 @@ from keras import layers
 
 from realwaste.core.errors import UserError
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.images.reader import read
+from realwaste.images.reader import read_image
 from realwaste.models import cnn, feature_split, model_file, novelty, session, test_time_augmentation
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.training import head, unfreezing
@@ -152,7 +152,7 @@ def test_of_a_head_it_is_measured_on_cached_vectors_unless_the_backbone_has_lear
     for seed, path in enumerate(paths):
         cv2.imwrite(str(tmp_path / path), picture(seed, SIDE, SIDE))
     plain = _joined()
-    pictures = np.stack([read(tmp_path / path, SIDE) for path in paths])
+    pictures = np.stack([read_image(tmp_path / path, SIDE) for path in paths])
     _, vectors = feature_split.with_features(plain).predict_on_batch(pictures)
     if unfrozen:
         unfreezing.unfreeze(plain.get_layer("backbone"), 1)

@@ -140,7 +140,7 @@ def test_an_external_set_may_be_an_address(tmp_path):
 def test_the_packages_of_exports_are_those_that_export_asks_for():
     from realwaste.models import export
 
-    assert {kind: own.packages for kind, own in export._KINDS.items()} == combinations._EXPORT_PACKAGES
+    assert {kind: own.packages for kind, own in export._EXPORTERS.items()} == combinations._EXPORT_PACKAGES
 
 
 def test_an_unknown_key_names_the_one_that_was_meant():

@@ -1,4 +1,4 @@
-"""Networks that only answer: every engine gives the same answers, and OpenVINO's are kept for the next process."""
+"""Inference-only networks: every engine gives the same outputs, and converted networks are cached on disk."""
 
 import json
 import os
@@ -72,16 +72,16 @@ def opened_before(converted, cache):
     return cache, converted[1]
 
 
-def _made_without_keras(path):
-    def refuse(_):
-        raise AssertionError("the kept network is to be read")
+def _open_without_keras(path):
+    def fail(_):
+        raise AssertionError("the cached network must be read")
 
-    return session.open_session(path, load=refuse)
+    return session.open_session(path, load=fail)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_bits_do_not_depend_on_rows_threads_or_the_way_to_another_process(extractor, pixels, policy):
-    """An embedding may be killed, go on, and be shared by workers of one thread each."""
+def test_outputs_do_not_depend_on_batch_size_threads_or_serialization(extractor, pixels, policy):
+    """An embedding may be killed and resumed, and be shared by workers of one thread each."""
     made = openvino_network.convert(extractor)
     whole = openvino_network.compile_network(made, 16, policy)(pixels)
     assert whole.shape == (11, 1024)
@@ -89,41 +89,42 @@ def test_bits_do_not_depend_on_rows_threads_or_the_way_to_another_process(extrac
     sent = network_bytes.serialize(extractor, "openvino")
     for rows in (1, 4, 16):
         for network in (
-            openvino_network.compile_network(made, rows, policy),
-            network_bytes.deserialize(sent, rows, policy, threads=1),
+            openvino_network.compile_network(converted, rows, policy),
+            network_bytes.deserialize(serialized, rows, policy, threads=1),
         ):
-            np.testing.assert_array_equal(network(pixels), whole)
-            np.testing.assert_array_equal(network(pixels[3:4]), whole[3:4])
+            np.testing.assert_array_equal(network(pixels), expected)
+            np.testing.assert_array_equal(network(pixels[3:4]), expected[3:4])
 
 
-def test_it_answers_as_keras_does(extractor, pixels):
+def test_probabilities_equal_those_of_keras(extractor, pixels):
     keras.utils.set_random_seed(1)
     classifier = test_time_augmentation.average_views(head.join(extractor, lively.head_of(extractor, 3)), "both", "middle")
     facts = Facts("irv2", CLASSES, SIDE, "drawn", "MobileNetV2", "random", batch_size=4)
     expected = classifier.predict_on_batch(pixels)
     assert np.ptp(expected, axis=0).max() > 0.02
     for inference in ("openvino", "tensorflow"):
-        found, _ = session.from_classifier(Classifier(classifier, facts), inference=inference)(pixels)
-        np.testing.assert_allclose(found, expected, atol=1e-4)  # as drawn, its layers make much of rounding
-        low = session.from_classifier(Classifier(classifier, replace(facts, precision="mixed_bfloat16")), inference=inference)
-        assert np.abs(low(pixels)[0] - found).max() > 1e-3
+        probabilities, _ = session.from_classifier(Classifier(classifier, facts), inference=inference)(pixels)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-4)  # random weights amplify rounding
+        low_precision = Classifier(classifier, replace(facts, precision="mixed_bfloat16"))
+        low = session.from_classifier(low_precision, inference=inference)
+        assert np.abs(low(pixels)[0] - probabilities).max() > 1e-3
 
 
-def test_a_file_of_before_with_mirroring_along_two_axes_at_once_is_answered_too(extractor, pixels):
+def test_an_older_model_that_mirrors_along_two_axes_at_once_works(extractor, pixels):
     keras.utils.set_random_seed(1)
     plain = head.join(extractor, lively.head_of(extractor, 3))
     image = keras.Input((SIDE, SIDE, 3))
     core = keras.Model(plain.inputs, plain.outputs[0], name="one_view")
     mirrored = [keras.ops.flip(image, axes) for axes in (1, 2, (1, 2))]
-    answers = keras.ops.reshape(core(keras.layers.Concatenate(axis=0)([image, *mirrored])), (4, -1, 3))
-    before = Classifier(
-        keras.Model(image, keras.ops.mean(answers, axis=0)), Facts("irv2", CLASSES, SIDE, "d", "M", "r")
+    by_view = keras.ops.reshape(core(keras.layers.Concatenate(axis=0)([image, *mirrored])), (4, -1, 3))
+    older = Classifier(
+        keras.Model(image, keras.ops.mean(by_view, axis=0)), Facts("irv2", CLASSES, SIDE, "d", "M", "r")
     )
-    found, _ = session.from_classifier(before, inference="openvino")(pixels)
-    np.testing.assert_allclose(found, before.model.predict_on_batch(pixels), atol=1e-4)
+    probabilities, _ = session.from_classifier(older, inference="openvino")(pixels)
+    np.testing.assert_allclose(probabilities, older.model.predict_on_batch(pixels), atol=1e-4)
 
 
-def test_a_network_that_diverged_answers_no_number(file, cache, pixels):
+def test_a_diverged_network_gives_nan(file, cache, pixels):
     loaded = model_file.load(file)
     loaded.model.set_weights([weight * np.nan for weight in loaded.model.get_weights()])
     model_file.save(file, loaded)
@@ -131,25 +132,25 @@ def test_a_network_that_diverged_answers_no_number(file, cache, pixels):
         assert np.isnan(session.open_session(file, inference=inference)(pixels)[0]).all()
 
 
-def test_the_next_process_finds_the_network_by_the_bytes_of_its_file(file, cache, pixels, tmp_path):
+def test_a_converted_network_is_found_by_the_bytes_of_its_file(file, cache, pixels, tmp_path):
     first = session.open_session(file)(pixels)
-    (place,) = cache.iterdir()
-    for ours, theirs in zip(_made_without_keras(file)(pixels), first, strict=True):
+    (entry,) = cache.iterdir()
+    for ours, theirs in zip(_open_without_keras(file)(pixels), first, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     copied = tmp_path / "copied.keras"
     copied.write_bytes(file.read_bytes())
-    np.testing.assert_array_equal(_made_without_keras(copied)(pixels)[0], first[0])
+    np.testing.assert_array_equal(_open_without_keras(copied)(pixels)[0], first[0])
     loaded = model_file.load(file)
     model_file.save(file, replace(loaded, facts=replace(loaded.facts, dataset="another")))
-    with pytest.raises(AssertionError, match="to be read"):
-        _made_without_keras(file)
+    with pytest.raises(AssertionError, match="must be read"):
+        _open_without_keras(file)
     session.open_session(file)
     assert len(list(cache.iterdir())) == 2
-    assert place.is_dir()
+    assert entry.is_dir()
 
 
 @pytest.mark.parametrize("name", ["extract.xml", "extract.bin", "classify.xml", "classify.bin"])
-@pytest.mark.parametrize("how", ["gone", "cut", "empty"])
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "empty"])
 def test_a_damaged_one_is_made_again(name, how, opened_before, file, pixels):
     cache, expected = opened_before
     damaged = next(cache.iterdir()) / name
@@ -158,28 +159,28 @@ def test_a_damaged_one_is_made_again(name, how, opened_before, file, pixels):
     if how != "gone":
         damaged.write_bytes(whole[: len(whole) // 2] if how == "cut" else b"")
     np.testing.assert_array_equal(session.open_session(file)(pixels)[0], expected)
-    np.testing.assert_array_equal(_made_without_keras(file)(pixels)[0], expected)
+    np.testing.assert_array_equal(_open_without_keras(file)(pixels)[0], expected)
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(file, tmp_path, monkeypatch, pixels):
-    (tmp_path / "words").write_text("no folder")
-    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "words"))
+def test_prediction_works_with_an_unwritable_cache(file, tmp_path, monkeypatch, pixels):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "file"))
     assert session.open_session(file)(pixels)[0].shape == (11, 3)
 
 
-def test_those_that_were_not_used_for_longest_go(file, cache, tmp_path, monkeypatch):
+def test_the_least_recently_used_entries_are_deleted(file, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(converted_cache, "_MAX_ENTRIES", 2)
-    networks = {"one": openvino_network.convert(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))}
+    networks = {"network": openvino_network.convert(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))}
     for number in range(4):
         (tmp_path / f"{number}").write_text(str(number))
-        converted_cache.load_or_convert(tmp_path / f"{number}", ("one",), lambda: networks)
-        for age, place in enumerate(sorted(cache.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)):
-            os.utime(place, (1_000_000 - 1000 * number - age,) * 2) if number == 0 else None
+        converted_cache.load_or_convert(tmp_path / f"{number}", ("network",), lambda: networks)
+        for age, entry in enumerate(sorted(cache.iterdir(), key=lambda entry: entry.stat().st_mtime, reverse=True)):
+            os.utime(entry, (1_000_000 - 1000 * number - age,) * 2) if number == 0 else None
     assert len(list(cache.iterdir())) == 2
 
 
-def test_a_photograph_is_answered_without_tensorflow_and_nothing_is_sent_home(file, tmp_path):
-    """The second time; OpenVINO's own package for statistics would leave a folder in the home, and a line elsewhere."""
+def test_prediction_needs_no_tensorflow_and_sends_no_telemetry(file, tmp_path):
+    """On the second run of a model file; OpenVINO's telemetry package would create ~/intel and send data."""
     cv2.imwrite(str(tmp_path / "photo.jpg"), picture(0, 40, 40))
     code = (
         "import sys; from typer.testing import CliRunner; from realwaste.__main__ import app; "
@@ -188,16 +189,16 @@ def test_a_photograph_is_answered_without_tensorflow_and_nothing_is_sent_home(fi
     )
     home = tmp_path / "home"
     home.mkdir()
-    told = {}
-    for turn in ("first", "second"):
+    predictions = {}
+    for run in ("first", "second"):
         environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HOME": str(home), "CI": "", "TF_BUILD": ""}
         environment.pop("REALWASTE_CACHE", None)
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
         )
-        answer, modules = done.stdout.rsplit("\n", 2)[:2]
-        told[turn] = json.loads(answer)["answers"]
-    assert told["first"] == told["second"]
+        output, modules = done.stdout.rsplit("\n", 2)[:2]
+        predictions[run] = json.loads(output)["answers"]
+    assert predictions["first"] == predictions["second"]
     assert modules == "[]"
     assert not (home / "intel").exists()
 
@@ -213,30 +214,32 @@ def test_a_photograph_is_answered_without_tensorflow_and_nothing_is_sent_home(fi
         ("openvino", "float32", ["GPU"], "openvino"),
     ],
 )
-def test_a_gpu_is_tensorflows(choice, policy, gpus, engine, monkeypatch):
-    """gpus: what TensorFlow sees where there is a driver; None without one."""
+def test_auto_uses_tensorflow_on_a_gpu(choice, policy, gpus, engine, monkeypatch):
+    """gpus: those that TensorFlow sees; None if the machine has no NVIDIA driver."""
     monkeypatch.setattr(machine, "may_have_gpu", lambda: gpus is not None)
     monkeypatch.setattr(device, "list_gpus", lambda: gpus)
     assert inference_engine.resolve_engine(choice, policy) == engine
 
 
-def test_a_network_as_files_is_the_network(extractor, pixels, tmp_path):
-    made = openvino_network.convert(extractor)
-    openvino_network.save(tmp_path / "n.xml", made)
-    again = openvino_network.load(tmp_path / "n.xml")
-    ours, theirs = (openvino_network.compile_network(one, 4, "float32")(pixels) for one in (made, again))
-    np.testing.assert_array_equal(ours, theirs)
+def test_a_saved_network_is_loaded_unchanged(extractor, pixels, tmp_path):
+    converted = openvino_network.convert(extractor)
+    openvino_network.save(tmp_path / "n.xml", converted)
+    loaded = openvino_network.load(tmp_path / "n.xml")
+    before, after = (
+        openvino_network.compile_network(network, 4, "float32")(pixels) for network in (converted, loaded)
+    )
+    np.testing.assert_array_equal(before, after)
 
 
-def test_a_converted_network_has_weights_of_its_own(monkeypatch):
-    """Asked for: what becomes of shared ones depends on who gets their memory next, and only large models were hit."""
-    asked, convert = [], openvino.convert_model
+def test_a_converted_network_does_not_share_weights(monkeypatch):
+    """Checked by the option: shared weights are overwritten only by chance, and only in large models."""
+    received, convert = [], openvino.convert_model
 
-    def converting(graph, **options):
-        asked.append(options)
+    def record_options(graph, **options):
+        received.append(options)
         return convert(graph, **options)
 
-    monkeypatch.setattr(openvino, "convert_model", converting)
+    monkeypatch.setattr(openvino, "convert_model", record_options)
     image = keras.Input((8, 8, 3))
     openvino_network.convert(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)))
-    assert asked == [{"share_weights": False}]
+    assert received == [{"share_weights": False}]

@@ -290,7 +290,7 @@ def test_an_embedding_goes_on_bit_for_bit(images, tmp_path, monkeypatch):
     root = images(a=7, b=6)
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
     extractor = feature_extractor.build("MobileNetV2", 32, None, seed=1)
-    monkeypatch.setattr(local_extraction, "KEEP_EVERY", 2)
+    monkeypatch.setattr(local_extraction, "CHECKPOINT_EVERY", 2)
     kept = tmp_path / "kept"
     kept.mkdir()
 

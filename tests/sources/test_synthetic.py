@@ -8,7 +8,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from realwaste.core.errors import UserError
-from realwaste.images.reader import decode
+from realwaste.images.reader import decode_image
 from realwaste.sources import synthetic
 
 
@@ -36,7 +36,7 @@ def test_layout_names_and_size_are_realwastes(generated):
     assert set(hashes(generated)) == expected
     for path in generated.rglob("*.jpg"):
         assert path.read_bytes().startswith(b"\xff\xd8\xff")
-        assert decode(path.read_bytes()).shape == (524, 524, 3)
+        assert decode_image(path.read_bytes()).shape == (524, 524, 3)
 
 
 def test_classes_are_the_nine_in_the_order_of_their_names():
@@ -62,7 +62,7 @@ def test_files_are_what_render_gives_for_their_object_and_shot(generated):
     for index, name in enumerate(synthetic.CLASSES):
         groups = synthetic.reshot_groups(42, index, 3)
         rendered = synthetic.render(42, index, groups[2], groups[:2].count(groups[2]))
-        read = decode((generated / name / f"{name}_3.jpg").read_bytes())
+        read = decode_image((generated / name / f"{name}_3.jpg").read_bytes())
         assert np.abs(read.astype(int) - rendered).mean() < 6  # what JPEG loses
 
 

@@ -56,19 +56,19 @@ def test_the_same_pixels_in_each(cache, files, tmp_path, monkeypatch):
     assert pictures.shape == (20, 16, 16, 3)
     assert pictures.dtype == np.uint8
     index = np.array([7, 0, 7, 19])
-    np.testing.assert_array_equal(pictures[index], reader.read_many([files[number] for number in index], 16))
+    np.testing.assert_array_equal(pictures[index], reader.read_images([files[number] for number in index], 16))
     assert sorted(tmp_path.iterdir()) == there, "a file cache leaves no name behind"
 
 
 def test_each_picture_is_decoded_once_unless_nothing_is_kept(files, tmp_path, monkeypatch):
     read = []
-    decode_once = reader.read
+    decode_once = reader.read_image
 
     def counted(path, *how):
         read.append(path)
         return decode_once(path, *how)
 
-    monkeypatch.setattr(reader, "read", counted)
+    monkeypatch.setattr(reader, "read_image", counted)
     labels = np.arange(20) % 2
     weights = {}
     for cache in ("memory", "disk", "none"):

@@ -27,7 +27,7 @@ def test_documented_options_and_limits_are_those_of_serve():
     )
     assert match is not None
     assert tuple(map(int, match.groups())) == tuple(DEFAULTS[name] for name in ("max_mb", "max_files", "max_total_mb"))
-    assert f"or {ConnectionLimits().max_requests} requests are in work" in PAGE
+    assert f"or {ConnectionLimits().max_requests} requests are in progress" in PAGE
 
 
 def test_the_table_lists_every_route():

@@ -27,7 +27,7 @@ import uvicorn
 from browser import chromium, needs_browser, opened
 from conftest import picture
 from fastapi.testclient import TestClient
-from images.test_hostile_images import _bomb
+from images.test_hostile_images import _decompression_bomb
 from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
@@ -38,7 +38,7 @@ from realwaste import __main__ as command
 from realwaste.core.errors import UserError
 from realwaste.evaluation import overlays
 from realwaste.evaluation.grad_cam import GradCam
-from realwaste.images.reader import decode, resize
+from realwaste.images.reader import decode_image, resize_image
 from realwaste.models import cnn, model_file, novelty, session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.web import address
@@ -114,7 +114,7 @@ def _jpeg(seed=0, height=60, width=80):
 
 def _fitted_novelty(classifier, threshold):
     """The novelty score of a model that was trained on one photo."""
-    _, features = session.from_classifier(classifier)(resize(decode(_jpeg(4)), 32)[np.newaxis])
+    _, features = session.from_classifier(classifier)(resize_image(decode_image(_jpeg(4)), 32)[np.newaxis])
     fitted = novelty.fit(features, features)
     assert fitted is not None
     return replace(fitted, threshold=threshold)
@@ -155,7 +155,7 @@ def test_a_photo_is_predicted_as_raw_body_and_as_form(client, classifier, tmp_pa
 
 def test_saliency_is_the_heat_map_of_the_best_or_the_requested_class(client, classifier):
     data = _jpeg(3)
-    pixels = resize(decode(data), 32)
+    pixels = resize_image(decode_image(data), 32)
     for query in ("", "&of=Glass", "&of=Metal%20%26%20Tin", "&of=%C3%9Cnrat"):
         body = client.post(f"/predict?saliency=true{query}", content=data).json()
         target_class = body["saliency_of"]
@@ -176,7 +176,7 @@ def test_saliency_is_the_heat_map_of_the_best_or_the_requested_class(client, cla
 def test_unlike_is_true_above_the_novelty_threshold(threshold, query, classifier):
     data = _jpeg(3)
     fitted = _fitted_novelty(classifier, threshold)
-    score = fitted.scores(session.from_classifier(classifier)(resize(decode(data), 32)[np.newaxis])[1])[0]
+    score = fitted.scores(session.from_classifier(classifier)(resize_image(decode_image(data), 32)[np.newaxis])[1])[0]
     assert 0 < score < 2
     app = _app(replace(classifier, novelty=fitted), allowed_hosts=["testserver"])
     with TestClient(app) as client:
@@ -561,7 +561,7 @@ def test_concurrent_requests_get_their_own_predictions(server, classifier, tmp_p
 def test_the_process_refuses_large_uploads_and_decompression_bombs(server):
     """Five times the limit, by a client that listens only when all is sent; and a bomb, which is small."""
     assert _post(f"{server}predict", bytes(5 * LIMIT)) == (413, {"error": "A photo may have at most 0.3 MB."})
-    bomb = _bomb(15_000)
+    bomb = _decompression_bomb(15_000)
     assert len(bomb) < LIMIT
     unpacked = {"error": "This photo cannot be read: more than 200,000,000 pixels."}
     assert _post(f"{server}predict", bomb) == (422, unpacked)

@@ -22,8 +22,8 @@ from fastapi.testclient import TestClient
 from web.test_serve import CLASSES, UPLOAD_LIMITS, _get, _head, _jpeg, _predictor, _sent, _serving
 
 from benchmarks.parts.child import ROOT
-from realwaste.images.file_format import stated_pixels
-from realwaste.images.reader import decode
+from realwaste.images.file_format import declared_pixel_count
+from realwaste.images.reader import decode_image
 from realwaste.models import cnn, model_file
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.web.app import UploadLimits, build
@@ -133,7 +133,7 @@ def decoding(monkeypatch):
         if data == state.slow:
             state.began.set()
             assert state.go_on.wait(20)
-        return decode(data)
+        return decode_image(data)
 
     monkeypatch.setattr("realwaste.web.predictor.decode", wait_if_slow)
     return state
@@ -256,5 +256,5 @@ def test_a_path_with_a_trailing_slash_is_not_redirected(where):
 def test_the_number_of_pixels_is_read_from_the_header():
     for kind in ("jpg", "png", "webp", "tiff", "bmp", "avif"):
         data = cv2.imencode(f".{kind}", np.zeros((80, 60, 3), np.uint8))[1].tobytes()
-        assert stated_pixels(data) == 4800, kind
-    assert stated_pixels(b"") == stated_pixels(b"words") == stated_pixels(b"\xff\xd8\xff") == 0
+        assert declared_pixel_count(data) == 4800, kind
+    assert declared_pixel_count(b"") == declared_pixel_count(b"words") == declared_pixel_count(b"\xff\xd8\xff") == 0

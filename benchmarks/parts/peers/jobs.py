@@ -1,4 +1,4 @@
-"""The jobs that peers and the pipeline do in turn: frozen backbones, and a training step of the CNN."""
+"""Jobs that PyTorch, ONNX Runtime and the pipeline run in turn: frozen backbones, and a training step of the CNN."""
 
 import sys
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.parts import peer_tables
 from benchmarks.parts.peers import environment
-from benchmarks.parts.peers.turns import Side, in_turn
+from benchmarks.parts.peers.turns import Side, run_in_turn
 from realwaste.core import log
 from realwaste.core.errors import UserError
 
@@ -18,7 +18,7 @@ _TRAINING = {"PyTorch": "on_torch.training"}
 
 
 @dataclass(frozen=True)
-class _Job:
+class _PeerJob:
     name: str
     unit: str
     images: int
@@ -29,10 +29,10 @@ class _Job:
 
 _JOBS = [
     *(
-        _Job(f"{name}, 524 px", "images/s", 8, "ours.inference", _INFERENCE, {"name": name, "size": 524, "rows": 8})
+        _PeerJob(f"{name}, 524 px", "images/s", 8, "ours.inference", _INFERENCE, {"name": name, "size": 524, "rows": 8})
         for name in ("DenseNet121", "InceptionResNetV2")
     ),
-    _Job(
+    _PeerJob(
         "A training step of the CNN, 256 px",
         "ms an image",
         32,
@@ -43,23 +43,23 @@ _JOBS = [
 ]
 
 
-def measured(rounds: int = ROUNDS) -> dict[str, Any]:
-    """The pinned versions of the peers, and for each job the seconds of each way to do it, or why it was not run."""
+def measure_jobs(rounds: int = ROUNDS) -> dict[str, Any]:
+    """The pinned versions of the frameworks, and for each job the seconds of each variant or why it did not run."""
     try:
         python: Path | None = environment.python()
-        missing = ""
+        not_run_reason = ""
     except UserError as error:
-        python, missing = None, f"not installed: {error.received}"
-        log.logger.warning("the peers are %s; ours alone are measured", missing)
+        python, not_run_reason = None, f"not installed: {error.received}"
+        log.logger.warning("the other frameworks are %s; only the pipeline is measured", not_run_reason)
     jobs: list[dict[str, Any]] = []
     for job in _JOBS:
         log.logger.info("peers: %s", job.name)
-        sides = [Side("here", Path(sys.executable), job.ours)]
-        sides += [Side(name, python, peer) for name, peer in job.peers.items()] if python else []
-        ways = in_turn(sides, job.arguments, rounds)
+        processes = [Side("here", Path(sys.executable), job.ours)]
+        processes += [Side(name, python, peer) for name, peer in job.peers.items()] if python else []
+        ways = run_in_turn(processes, job.arguments, rounds)
         if any("seconds" not in ways.get(name, {}) for name in peer_tables.OURS):
             raise RuntimeError(f"{job.name} failed here: {ways}")
         if not python:
-            ways |= {name: {"not_run": missing} for name in job.peers}
+            ways |= {name: {"not_run": not_run_reason} for name in job.peers}
         jobs.append({"name": job.name, "unit": job.unit, "images": job.images, "ways": ways})
     return {"requirements": environment.REQUIREMENTS.read_text(encoding="utf-8").splitlines(), "jobs": jobs}

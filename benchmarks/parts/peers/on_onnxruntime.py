@@ -1,4 +1,4 @@
-"""ONNX Runtime on the networks that PyTorch exports: runs in the peers' environment."""
+"""ONNX Runtime with networks that PyTorch exports; runs in the other frameworks' environment."""
 
 import tempfile
 from pathlib import Path
@@ -7,14 +7,14 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.parts.peers.loop import Makers, Way
+from benchmarks.parts.peers.loop import Variant, VariantBuilders
 from benchmarks.parts.peers.on_torch import backbone
 
 
-def inference(name: str, size: int, rows: int) -> Makers:
-    """As of on_torch.inference."""
+def inference(name: str, size: int, rows: int) -> VariantBuilders:
+    """See on_torch.inference."""
 
-    def make() -> Way:
+    def build() -> Variant:
         pictures = np.random.default_rng(42).random((rows, 3, size, size), np.float32)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "network.onnx"
@@ -22,4 +22,4 @@ def inference(name: str, size: int, rows: int) -> Makers:
             session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
         return lambda: session.run(None, {"pictures": pictures})
 
-    return {"ONNX Runtime, float32": make}
+    return {"ONNX Runtime, float32": build}

@@ -1,4 +1,4 @@
-"""PyTorch, with timm's networks: runs in the peers' environment, and needs nothing of the pipeline's."""
+"""PyTorch with timm's networks; runs in the other frameworks' environment, without the pipeline's packages."""
 
 import contextlib
 import sys
@@ -8,58 +8,58 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.parts.peers.loop import Makers, Way
+from benchmarks.parts.peers.loop import Variant, VariantBuilders
 
 TIMM_NAMES = {"DenseNet121": "densenet121", "InceptionResNetV2": "inception_resnet_v2"}
 LAYOUTS = {"": torch.contiguous_format, ", channels last": torch.channels_last}
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def inference(name: str, size: int, rows: int) -> Makers:
-    """A frozen backbone with random weights, on `rows` pictures in memory."""
+def inference(name: str, size: int, rows: int) -> VariantBuilders:
+    """A frozen backbone with random weights, on a batch of `rows` pictures in memory."""
     torch.manual_seed(42)
     pictures = torch.rand(rows, 3, size, size)
 
-    def maker(dtype: torch.dtype, layout: torch.memory_format, compiles: bool) -> Callable[[], Way]:
-        def make() -> Way:
+    def make_builder(dtype: torch.dtype, layout: torch.memory_format, compiles: bool) -> Callable[[], Variant]:
+        def build() -> Variant:
             network = backbone(name).to(dtype).to(memory_format=layout)
             batch = pictures.to(dtype).to(memory_format=layout)
-            answer = _compiled(network) if compiles else network
-            return torch.inference_mode()(lambda: answer(batch))
+            predict = _compiled(network) if compiles else network
+            return torch.inference_mode()(lambda: predict(batch))
 
-        return make
+        return build
 
-    return _named(maker, {"bfloat16, compiled": (torch.bfloat16, torch.channels_last, True)})
+    return _variants(make_builder, {"bfloat16, compiled": (torch.bfloat16, torch.channels_last, True)})
 
 
-def training(size: int, rows: int, classes: int) -> Makers:
-    """One step of Adam on the report's CNN (section 1.6), on `rows` pictures in memory."""
+def training(size: int, rows: int, classes: int) -> VariantBuilders:
+    """One Adam step of the report's CNN (section 1.6), on a batch of `rows` pictures in memory."""
     torch.manual_seed(42)
     pictures, labels = torch.rand(rows, 3, size, size), torch.randint(classes, (rows,))
 
-    def maker(dtype: torch.dtype, layout: torch.memory_format, compiles: bool) -> Callable[[], Way]:
-        def make() -> Way:
+    def make_builder(dtype: torch.dtype, layout: torch.memory_format, compiles: bool) -> Callable[[], Variant]:
+        def build() -> Variant:
             network, batch = cnn(size, classes).to(memory_format=layout), pictures.to(memory_format=layout)
-            answer = torch.compile(network) if compiles else network
+            predict = torch.compile(network) if compiles else network
             adam = torch.optim.Adam(network.parameters(), lr=0.001, fused=True)
-            low = dtype != torch.float32
+            is_low_precision = dtype != torch.float32
 
             def step() -> None:
                 adam.zero_grad()
-                with torch.autocast("cpu", torch.bfloat16) if low else contextlib.nullcontext():
-                    loss = nn.functional.cross_entropy(answer(batch), labels)
+                with torch.autocast("cpu", torch.bfloat16) if is_low_precision else contextlib.nullcontext():
+                    loss = nn.functional.cross_entropy(predict(batch), labels)
                 loss.backward()
                 adam.step()
 
             return step
 
-        return make
+        return build
 
-    return _named(maker, {"bfloat16, compiled": (torch.bfloat16, torch.contiguous_format, True)})
+    return _variants(make_builder, {"bfloat16, compiled": (torch.bfloat16, torch.contiguous_format, True)})
 
 
 def cnn(size: int, classes: int) -> nn.Module:
-    """The layers of realwaste.models.cnn; the last softmax is in PyTorch's loss."""
+    """The layers of realwaste.models.cnn; PyTorch's loss contains the last softmax."""
     blocks = [
         layer
         for before, after in ((3, 32), (32, 64))
@@ -70,28 +70,34 @@ def cnn(size: int, classes: int) -> nn.Module:
 
 
 def backbone(name: str) -> nn.Module:
-    """timm's network of this name, answering with one vector a picture."""
+    """timm's network of this name, whose output is one vector per picture."""
     network: nn.Module = _timm().create_model(TIMM_NAMES[name], num_classes=0)
     return network.eval()
 
 
 def _compiled(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    import torch._inductor.config as inductor  # noqa: PLC0415 - eager PyTorch need not wait for it
+    import torch._inductor.config as inductor  # noqa: PLC0415 - eager PyTorch does not need it
 
-    inductor.freezing = True  # weights are constants, and laid out once
+    inductor.freezing = True  # treats weights as constants
     return torch.compile(network)
 
 
-def _named(maker: Callable[..., Callable[[], Way]], compiled: dict[str, tuple[Any, ...]]) -> Makers:
-    eager = {f"{kind}{how}": (FORMATS[kind], layout, False) for kind in FORMATS for how, layout in LAYOUTS.items()}
-    return {f"PyTorch, {name}": maker(*chosen) for name, chosen in (eager | compiled).items()}
+def _variants(
+    make_builder: Callable[..., Callable[[], Variant]], compiled: dict[str, tuple[Any, ...]]
+) -> VariantBuilders:
+    eager = {
+        f"{format_name}{layout_name}": (FORMATS[format_name], layout, False)
+        for format_name in FORMATS
+        for layout_name, layout in LAYOUTS.items()
+    }
+    return {f"PyTorch, {name}": make_builder(*options) for name, options in (eager | compiled).items()}
 
 
 def _timm() -> Any:
-    """timm, which imports torchvision, of which its networks need no operator.
+    """timm, whose networks need no operator of torchvision, which it imports.
 
-    PyPI's torchvision is built for CUDA's torch. Beside a CPU build its operators are not there, and the import fails
-    of two of them unless somebody has declared them.
+    PyPI's torchvision is built for torch with CUDA. With a CPU build of torch its operators are missing, and its import
+    fails unless two of them have been declared.
     """
     try:
         import timm  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Several processes, each with ways to do one job, that do it in turn: what slows the machine down slows them all."""
+"""Several processes that run variants of one job in turn, so that a slow phase of the machine affects all of them."""
 
 import json
 import os
@@ -15,16 +15,18 @@ import psutil
 
 from benchmarks.parts.child import ROOT
 
-LIMIT = 1200.0
-"""Seconds that a process may take to build its ways, compilers included, and for one run."""
+LIMIT_SECONDS = 1200.0
+"""For a process to build its variants, compilation included, and for one run."""
 
 
 @dataclass(frozen=True)
-class Side:
-    """What one process runs: `job` as of benchmarks.parts.peers.loop, by this interpreter.
+class ProcessSpec:
+    """What one process runs.
 
     Attributes:
-        name: its row, where none of its ways can be told.
+        name: the row of its error, if it fails before it has named its variants.
+        python: the interpreter.
+        job: "module.function", see benchmarks.parts.peers.loop.
     """
 
     name: str
@@ -32,34 +34,34 @@ class Side:
     job: str
 
 
-def in_turn(sides: Sequence[Side], arguments: Mapping[str, Any], rounds: int) -> dict[str, dict[str, Any]]:
-    """For each way of each side its `seconds`, one number a round, or why it was `not_run`."""
-    found: dict[str, dict[str, Any]] = {}
+def run_in_turn(specs: Sequence[ProcessSpec], arguments: Mapping[str, Any], rounds: int) -> dict[str, dict[str, Any]]:
+    """For each variant of each process its `seconds`, one per round, or the reason why it was `not_run`."""
+    results: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
-        running: list[tuple[str, _Process]] = []
-        for side in sides:
-            process = _Process(stack, side, arguments)
-            for name, why in process.built().items():
-                found[name] = {"seconds": []} if why is None else {"not_run": why}
-                running += [(name, process)] if why is None else []
+        variants: list[tuple[str, _Process]] = []
+        for spec in specs:
+            process = _Process(stack, spec, arguments)
+            for name, error in process.build_errors().items():
+                results[name] = {"seconds": []} if error is None else {"not_run": error}
+                variants += [(name, process)] if error is None else []
         for _ in range(rounds):
-            for name, process in running:
-                if "seconds" in found[name]:
+            for name, process in variants:
+                if "seconds" in results[name]:
                     seconds = process.seconds(name)
                     if seconds is None:
-                        found[name] = {"not_run": process.last_words()}
+                        results[name] = {"not_run": process.failure_reason()}
                     else:
-                        found[name]["seconds"].append(seconds)
-    return found
+                        results[name]["seconds"].append(seconds)
+    return results
 
 
 class _Process:
-    def __init__(self, stack: ExitStack, side: Side, arguments: Mapping[str, Any]) -> None:
-        self.name = side.name
+    def __init__(self, stack: ExitStack, spec: ProcessSpec, arguments: Mapping[str, Any]) -> None:
+        self.name = spec.name
         self.errors: IO[str] = stack.enter_context(
             tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - the stack closes it
         )
-        command = [str(side.python), "-m", "benchmarks.parts.peers.loop", side.job, json.dumps(arguments)]
+        command = [str(spec.python), "-m", "benchmarks.parts.peers.loop", spec.job, json.dumps(arguments)]
         environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "TF_CPP_MIN_LOG_LEVEL": "3"}
         pipe = subprocess.PIPE
         self.process = stack.enter_context(
@@ -70,23 +72,23 @@ class _Process:
         assert self.process.stdin is not None and self.process.stdout is not None  # noqa: S101, PT018 - pipes
         self.stdin, self.stdout = self.process.stdin.fileno(), self.process.stdout
 
-    def built(self) -> dict[str, str | None]:
-        """Why each way does not run, if it does not; of a process that ended, that its side does not."""
-        line = self._answer()
-        return json.loads(line) if line else {self.name: self.last_words()}
+    def build_errors(self) -> dict[str, str | None]:
+        """The error of each variant, or None; of a process that ended, its own error under its name."""
+        line = self._read_line()
+        return json.loads(line) if line else {self.name: self.failure_reason()}
 
-    def seconds(self, way: str) -> float | None:
-        """Of one run; None if the process has ended."""
+    def seconds(self, variant: str) -> float | None:
+        """Seconds of one run; None if the process has ended."""
         try:
             self.handle.resume()
-            os.write(self.stdin, f"{way}\n".encode())
+            os.write(self.stdin, f"{variant}\n".encode())
         except (OSError, psutil.NoSuchProcess):
             return None
-        line = self._answer()
+        line = self._read_line()
         return float(line) if line else None
 
-    def last_words(self) -> str:
-        """The last line of what it said on standard error, as a rule that of an exception."""
+    def failure_reason(self) -> str:
+        """The last line of standard error, usually that of an exception."""
         self.process.wait()
         if self.process.returncode < 0:
             return f"ended by signal {-self.process.returncode}"
@@ -94,9 +96,9 @@ class _Process:
         lines = self.errors.read().strip().splitlines()
         return lines[-1] if lines else f"exit status {self.process.returncode}"
 
-    def _answer(self) -> bytes:
-        """The next line; nothing if the process has ended. Then it sleeps, so that no thread of it awaits work."""
-        timer = threading.Timer(LIMIT, self.process.kill)
+    def _read_line(self) -> bytes:
+        """The next line, empty if the process has ended. Then the process is suspended, lest its threads spin."""
+        timer = threading.Timer(LIMIT_SECONDS, self.process.kill)
         timer.start()
         line = self.stdout.readline()
         timer.cancel()

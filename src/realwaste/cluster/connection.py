@@ -1,6 +1,6 @@
-"""A Ray cluster to work on: the one at RAY_ADDRESS, or one that is started on this machine and ends with the work.
+"""Connecting to a Ray cluster: the one at RAY_ADDRESS, or one that is started on this machine and stopped afterwards.
 
-Its workers import the package as it is here: Ray hands them a copy.
+The workers import a copy of this package, which Ray sends to them.
 """
 
 import importlib.util
@@ -17,17 +17,17 @@ from realwaste.core.errors import UserError
 
 ADDRESS = "RAY_ADDRESS"
 AUTHENTICATION = "RAY_AUTH_MODE"
-_KNOCK_S = 10
-# Ray says of it no more than that it failed to connect.
-_ASKS = " Where a cluster asks for a token, its ~/.ray/auth_token must be here too."
+_CONNECT_TIMEOUT_S = 10
+# If a token is missing, Ray says only that it failed to connect.
+_AUTHENTICATION_HINT = " If the cluster requires a token, its ~/.ray/auth_token must be here too."
 _PACKAGE = Path(__file__).resolve().parent.parent
-# What changes the bits, or what is said, and must be in the workers as it is here.
-_HANDED_ON = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
+# Environment variables that change results or logging, passed on to the workers.
+_FORWARDED = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
 
-# Read by Ray when it is imported or starts; whoever has set one is left with it.
+# Read by Ray when it is imported or starts; a variable that the user has set is not changed.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # It tells of restarts that might fail, on standard error and past every logger; what did fail comes as an error.
+    # Ray would write about restarts that may fail to standard error, past every logger; real failures raise.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     # Tune would write every report to three more files, and frames to standard output.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -36,7 +36,7 @@ _QUIET = {
 
 
 def require_ray() -> None:
-    """Check that Ray is installed. Call it before anything that takes long.
+    """Check that Ray is installed, before anything that takes long.
 
     Raises:
         UserError: Ray is not installed.
@@ -45,31 +45,31 @@ def require_ray() -> None:
         raise UserError(
             "base.engine=ray needs Ray.",
             "Run `make setup-dev`, or pip install '.[ray]', in the checkout.",
-            "no Ray here",
+            "Ray is not installed",
         )
 
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Connect to a Ray cluster for as long as the block lasts; a cluster that this started on the machine ends with it.
+    """Connect to a Ray cluster for the duration of the block; a cluster started here is stopped at its end.
 
     Raises:
-        UserError: Ray is not installed, no cluster answers at RAY_ADDRESS, or it is of another version.
+        UserError: Ray is not installed, no cluster is at RAY_ADDRESS, or it is of another version.
     """
     require_ray()
     address = os.environ.get(ADDRESS)
-    _knock(address)
-    # Ray finds its token by itself, but shows it only to a cluster whose address nobody has named.
+    _check_listening(address)
+    # Ray finds its token by itself, but does not send it to a cluster that RAY_ADDRESS names.
     with _defaults(_QUIET | ({AUTHENTICATION: "token"} if address and _has_token() else {})):
         import ray  # noqa: PLC0415 - an extra
 
-        # Without "local" Ray would join whatever cluster somebody has started on this machine.
-        where: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
+        # Without "local" Ray would join any cluster that was started on this machine.
+        target: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
         try:
-            ray.init(**where, runtime_env=_environment(), log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(**target, runtime_env=_environment(), log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
             ray.shutdown()
-            raise _unreachable(address, str(error), _ASKS) from error
+            raise _unreachable(address, str(error), _AUTHENTICATION_HINT) from error
         try:
             yield
         finally:
@@ -78,7 +78,7 @@ def connected() -> Iterator[None]:
 
 @contextmanager
 def _defaults(variables: Mapping[str, str]) -> Iterator[None]:
-    """In the environment, where they are not set, for as long as the block lasts."""
+    """Set environment variables that are not set, for the duration of the block."""
     added = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -89,47 +89,48 @@ def _defaults(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def count_cpus() -> int:
-    """The number of cores of all nodes together; at least one."""
+    """The number of cores of all nodes; at least one."""
     return max(1, sum(cores_per_node()))
 
 
 def cores_per_node() -> list[int]:
-    """The number of cores of each node that is alive and has any, as Ray counts them."""
+    """The number of cores of each node that is alive and has any, as counted by Ray."""
     import ray  # noqa: PLC0415
 
-    found = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    return [count for count in found if count]
+    counts = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    return [count for count in counts if count]
 
 
 def _has_token() -> bool:
-    """Whether a token lies where Ray looks for one."""
-    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(named) or Path("~/.ray/auth_token").expanduser().is_file()
+    """Whether there is a token where Ray looks for one."""
+    variable = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(variable) or Path("~/.ray/auth_token").expanduser().is_file()
 
 
 def _environment() -> dict[str, Any]:
-    """Of the workers: this package, whatever is installed on their nodes."""
-    handed = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-    return {"py_modules": [str(_PACKAGE)], "env_vars": handed}
+    """The workers' environment: a copy of this package, whatever is installed on their nodes."""
+    variables = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
+    return {"py_modules": [str(_PACKAGE)], "env_vars": variables}
 
 
-def _knock(address: str | None) -> None:
-    """Ray itself tries for five minutes where nobody listens."""
-    place = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address or "")
-    if place is None:
+def _check_listening(address: str | None) -> None:
+    """Fail at once if nothing listens at the address: Ray itself would try for five minutes."""
+    match = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address or "")
+    if match is None:
         return
     try:
-        socket.create_connection((place[1], int(place[2])), timeout=_KNOCK_S).close()
+        socket.create_connection((match[1], int(match[2])), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise _unreachable(address, str(error)) from error
 
 
-def _unreachable(address: str | None, reason: str, cause: str = "") -> UserError:
-    said = " ".join(reason.split())[:120]
+def _unreachable(address: str | None, reason: str, hint: str = "") -> UserError:
+    shortened = " ".join(reason.split())[:120]
     if address is None:
-        return UserError("Ray must start on this machine.", "Set base.engine=local, or mend what it says.", said)
+        rule, remedy = "Ray must start on this machine.", "Set base.engine=local, or fix the reported problem."
+        return UserError(rule, remedy, shortened)
     return UserError(
-        f"{ADDRESS} must be the address of a Ray cluster that runs, of this version of Ray and Python.",
-        f"Start one (`ray start --head`), or unset it: Ray then starts on this machine.{cause}",
-        f"{address}: {said}",
+        f"{ADDRESS} must be the address of a running Ray cluster with the same versions of Ray and Python.",
+        f"Start one (`ray start --head`), or unset it: Ray then starts on this machine.{hint}",
+        f"{address}: {shortened}",
     )

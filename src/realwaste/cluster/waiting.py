@@ -1,4 +1,4 @@
-"""Waiting for results of a Ray cluster, but not for ever: Ray itself does, where its tasks find no free core."""
+"""Waiting for results of a Ray cluster with a timeout: Ray itself waits forever for a free core."""
 
 import os
 import queue
@@ -15,7 +15,7 @@ DEFAULT_TIMEOUT_S = 1800.0
 
 
 def timeout_s() -> float:
-    """How many seconds without a result to wait: REALWASTE_RAY_PATIENCE, or half an hour where that is not set."""
+    """How many seconds to wait for the next result: REALWASTE_RAY_PATIENCE, or half an hour by default."""
     text = os.environ.get(TIMEOUT_VARIABLE) or str(DEFAULT_TIMEOUT_S)
     try:
         return float(text)
@@ -25,53 +25,53 @@ def timeout_s() -> float:
         ) from None
 
 
-def with_timeout(results: Iterable[Item], what: str, timeout: float | None = None) -> Iterator[Item]:
-    """The same results, as they come; errors as of `stream_results`."""
+def with_timeout(results: Iterable[Item], kind: str, timeout: float | None = None) -> Iterator[Item]:
+    """The same results, as soon as they are ready; errors as in `stream_results`."""
 
-    def work(tell: Callable[[Item], None]) -> None:
+    def produce(put: Callable[[Item], None]) -> None:
         for result in results:
-            tell(result)
+            put(result)
 
-    return stream_results(work, what, timeout)
+    return stream_results(produce, kind, timeout)
 
 
 def stream_results(
-    work: Callable[[Callable[[Item], None]], None], what: str, timeout: float | None = None
+    produce: Callable[[Callable[[Item], None]], None], kind: str, timeout: float | None = None
 ) -> Iterator[Item]:
-    """The results of `work`, as they come.
+    """The results of `produce`, as soon as they are ready.
 
     Args:
-        work: runs in a thread of its own, and calls the function that it is given with each result.
-        what: in plural, for the error: "vectors".
-        timeout: seconds, timeout_s() without it.
+        produce: runs in a thread, and calls its argument with each result.
+        kind: of the results, in the plural, for the error message: "vectors".
+        timeout: in seconds; timeout_s() by default.
 
     Raises:
-        UserError: nothing came for that long. Whatever `work` raises comes through.
+        UserError: no result for that long. Exceptions of `produce` are raised too.
     """
     limit = timeout_s() if timeout is None else timeout
-    coming: queue.Queue[tuple[str, Any]] = queue.Queue()
+    messages: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def run() -> None:
         try:
-            work(lambda result: coming.put(("result", result)))
+            produce(lambda result: messages.put(("result", result)))
         except BaseException as error:
-            coming.put(("error", error))
+            messages.put(("error", error))
         else:
-            coming.put(("end", None))
+            messages.put(("end", None))
 
-    threading.Thread(target=run, name=f"watch {what}", daemon=True).start()
+    threading.Thread(target=run, name=f"watch {kind}", daemon=True).start()
     while True:
         try:
-            kind, value = coming.get(timeout=limit)
+            message, value = messages.get(timeout=limit)
         except queue.Empty:
             raise UserError(
-                f"A Ray cluster must deliver {what}: none came for {limit:g} s.",
-                f"`ray status` says what it waits for: a core that is free, a node that is gone. {TIMEOUT_VARIABLE} sets the "
-                "seconds. Then run again; what was finished is kept.",
+                f"A Ray cluster must deliver {kind}: none came for {limit:g} s.",
+                "`ray status` shows what it waits for, for example a free core or a lost node. "
+                f"{TIMEOUT_VARIABLE} sets the seconds. Then run again: finished work is not repeated.",
             ) from None
-        if kind == "result":
+        if message == "result":
             yield value
-        elif kind == "error":
+        elif message == "error":
             raise value
         else:
             return

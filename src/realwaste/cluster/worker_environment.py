@@ -1,8 +1,8 @@
-"""A worker process on a node of the Ray cluster: what it must find there, and how it says what it misses.
+"""What a worker process on a node of the Ray cluster must have, and how it reports what is missing.
 
-Libraries must be the same on every node. Where they are not, the work is refused, since its numbers would depend on
-which node did what. A refusal travels as a result and not as an exception, of which Ray keeps the text alone, or tries
-the work again; and as text, which passes through whatever Ray sends results by.
+Every node must have the same library versions; otherwise results would depend on which node computed what. A UserError
+is returned as a result, not raised: Ray would only keep the text of an exception, or would repeat the task. It is
+returned as text, which all of Ray's channels can transport.
 """
 
 import json
@@ -16,45 +16,43 @@ from realwaste.runtime import determinism
 
 
 def node_id() -> str:
-    """The id of the node that this worker runs on, in hexadecimal digits."""
+    """The id of the node that this worker runs on, in hexadecimal."""
     import ray  # noqa: PLC0415
 
     return str(ray.get_runtime_context().get_node_id())
 
 
 def match_sender(expected: Mapping[str, str], *, seed: int, deterministic: bool, threads: int) -> None:
-    """Make this worker compute as the process that sent it the work. Call it before TensorFlow computes anything.
+    """Make this worker compute exactly as the sender of the task. Call it before TensorFlow computes anything.
 
     Args:
-        expected: libraries.versions() of the sender.
-        threads: cores to use for one operation; Ray reserves cores, and holds nobody to them.
+        expected: library_versions() of the sender.
+        threads: that one operation may use; Ray reserves cores but does not enforce them.
 
     Raises:
-        UserError: another version of a library.
+        UserError: a library has another version.
     """
-    found = determinism.library_versions()
-    if found != dict(expected):
-        differing = {name: found[name] for name in found if found[name] != expected.get(name)}
+    installed = determinism.library_versions()
+    if installed != dict(expected):
+        differing = {name: version for name, version in installed.items() if version != expected.get(name)}
         raise UserError(
             "Every node of the cluster must have the libraries of the machine that starts the stage.",
             "Run `make setup-dev` in a checkout of the same commit on each.",
             differing,
         )
-    import tensorflow as tf  # noqa: PLC0415 - what connects only need not wait for it
-
-    from realwaste.runtime.determinism import make_repeatable  # noqa: PLC0415
+    import tensorflow as tf  # noqa: PLC0415 - connecting does not need it
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    logger.setLevel(logging.WARNING)  # what a worker says, progress bars too, is read by nobody
-    make_repeatable(seed, deterministic=deterministic)
+    logger.setLevel(logging.WARNING)  # nobody reads the logs and progress bars of a worker
+    determinism.make_repeatable(seed, deterministic=deterministic)
 
 
 def require_folders(*folders: Path) -> None:
-    """Check, in a worker, that its node sees the folders.
+    """Check that the node of this worker has the folders.
 
     Raises:
-        UserError: the node does not have one of them.
+        UserError: one of them is missing.
     """
     import ray  # noqa: PLC0415
 
@@ -62,16 +60,16 @@ def require_folders(*folders: Path) -> None:
         if not folder.is_dir():
             raise UserError(
                 "Every node of the cluster must see the images under the same path.",
-                "Put the checkout on a file system that all of them share.",
+                "Put the checkout on a file system that all nodes share.",
                 f"no {folder} on node {ray.util.get_node_ip_address()}",
             )
 
 
 def error_to_text(error: UserError) -> str:
-    """A refusal as text, for the process that sent the work."""
+    """A UserError as text, to return it to the sender of the task."""
     return json.dumps([error.rule, error.remedy, error.received], default=str)
 
 
 def error_from_text(text: str) -> UserError:
-    """The error that `error_to_text` made text of, to be raised where the work was sent from."""
+    """The error of `error_to_text`, to be raised by the sender of the task."""
     return UserError(*json.loads(text))

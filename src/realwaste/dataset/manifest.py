@@ -11,7 +11,7 @@ import pandas as pd
 from realwaste.core import machine
 from realwaste.core.errors import UserError
 from realwaste.dataset import capture_order, leakage, perceptual_hash
-from realwaste.images.reader import UnreadableImageError, decode, read_bytes
+from realwaste.images.reader import UnreadableImageError, decode_image, read_bytes
 
 COLUMNS = [
     "path",
@@ -124,7 +124,7 @@ def _row(root: Path, file: Path) -> dict[str, object]:
     try:
         data = read_bytes(file)
         row["sha256"] = hashlib.sha256(data).hexdigest()
-        pixels = decode(data)
+        pixels = decode_image(data)
     except UnreadableImageError as error:
         return row | {"reason": str(error)}
     except OSError as error:

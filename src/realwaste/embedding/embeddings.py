@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from realwaste.core import machine
 from realwaste.core.errors import UserError
 from realwaste.core.files import atomic_replace, is_stage_output, read_json, write_json
-from realwaste.images.array_shards import Shards, mapped
+from realwaste.images.array_shards import Shards, open_memory_map
 
 Vectors = NDArray[np.float32]
 SHARD_BYTES = 256 * 2**20
@@ -64,17 +64,17 @@ def load(folder: Path) -> Embeddings:
     try:
         index = read_json(folder / "index.json")
         numbers = range(index["shards"])
-        paths = np.concatenate([mapped(_shard(folder, number, "paths")) for number in numbers])
+        paths = np.concatenate([open_memory_map(_shard(folder, number, "paths")) for number in numbers])
         files = [_shard(folder, number, "vectors") for number in numbers]
-        shapes = [mapped(file).shape for file in files]
+        shapes = [open_memory_map(file).shape for file in files]
     except (OSError, KeyError, ValueError) as error:
         raise _incomplete(folder, str(error)) from error
     counts, widths = [shape[0] for shape in shapes], {shape[1:] for shape in shapes}
     if not len(paths) == sum(counts) == index["rows"] or widths != {(index["width"],)}:
-        raise _incomplete(folder, f"{len(paths)} paths and {sum(counts)} vectors of {said['rows']}")
+        raise _incomplete(folder, f"{len(paths)} paths and {sum(counts)} vectors of {index['rows']}")
     if not pd.Index(paths).is_unique:
         raise _incomplete(folder, f"{pd.Index(paths).duplicated().sum()} paths that occur twice")
-    return Embeddings(paths, mapped(files[0]) if len(files) == 1 else Shards(files, counts))
+    return Embeddings(paths, open_memory_map(files[0]) if len(files) == 1 else Shards(files, counts))
 
 
 def view_folder(folder: Path, number: int) -> Path:

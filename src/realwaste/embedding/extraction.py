@@ -1,4 +1,4 @@
-"""Embedder many images: `local` with one model in this process, `ray` with one on every core of a cluster."""
+"""Embed many images with the engine that `base.engine` names: `local`, in this process, or `ray`, on a cluster."""
 
 from collections.abc import Callable
 from functools import cache, partial

@@ -1,4 +1,4 @@
-"""A frozen backbone gives an image the same vector in every epoch: computed once, checkpoint_dir, trained on in seconds.
+"""Embedding: the vector of every image from a frozen backbone, computed once, so that heads train in seconds.
 
 This is the loop of one process; realwaste.embedding.ray_extraction runs it on every core of a cluster.
 """
@@ -15,7 +15,7 @@ from rich.progress import track
 from realwaste.core.errors import UserError
 from realwaste.core.log import console, is_quiet
 from realwaste.embedding.embeddings import Embeddings, Vectors
-from realwaste.images.reader import Look, read_ahead
+from realwaste.images.reader import ImageTransform, prefetch_batches
 from realwaste.runtime import array_file
 from realwaste.runtime.inference_engine import Network
 
@@ -41,7 +41,7 @@ class Job:
     image_size: int
     batch_size: int
     deterministic: bool
-    view: Look | None = None
+    view: ImageTransform | None = None
 
 
 def embed(
@@ -52,7 +52,7 @@ def embed(
     image_size: int,
     checkpoint_dir: Path | None = None,
     readers: int | None = None,
-    view: Look | None = None,
+    view: ImageTransform | None = None,
 ) -> Embeddings:
     """Compute the vector of every image root/<path>, while threads decode the next images.
 
@@ -65,7 +65,7 @@ def embed(
     vectors, batch_size = np.empty((len(paths), *network.shape), np.float32), network.batch_size
     stop, seconds = _restore(vectors, checkpoint_dir)
     start, start_time = stop, time.perf_counter() - seconds
-    image_batches = read_ahead([root / path for path in paths[stop:]], image_size, batch_size, readers, view)
+    image_batches = prefetch_batches([root / path for path in paths[stop:]], image_size, batch_size, readers, view)
     total = math.ceil((len(paths) - stop) / batch_size)
     for pixels in track(image_batches, "embedding", total=total, console=console, disable=is_quiet()):
         vectors[stop : stop + len(pixels)] = network(pixels)

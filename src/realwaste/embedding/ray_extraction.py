@@ -1,8 +1,8 @@
-"""Embedding through Ray Data: actors that hold the model once read, decode and embed parts of the list of images.
+"""Embedding through Ray Data: each actor loads the model once, and reads, decodes and embeds parts of the image list.
 
-A part is a run of rows, and is known by its first one. It is written here, under that name, when it arrives; one that
-comes twice, because its node was lost after it was computed, is the same part. Reading needs no tasks of its own, which
-could wait for ever for a core that the actors have.
+A part is a range of rows and is identified by its first row. When it arrives, it is written to a checkpoint of that
+name; a part that is computed twice, because a node was lost, overwrites itself. The actors also read the images:
+separate reading tasks could wait forever for a core that the actors occupy.
 """
 
 import logging
@@ -28,139 +28,152 @@ from realwaste.runtime import array_file, determinism, network_bytes
 from realwaste.runtime.inference_engine import Network
 from realwaste.runtime.network_bytes import NetworkBytes
 
-# Of a core: half of the cluster's nodes may be lost before an actor finds no place. Each computes with one thread.
-_CORES = 0.5
-# So that the last parts end at about the same time on all cores.
-_PARTS_AN_ACTOR = 8
+# Each actor computes with one thread but reserves half a core, so that all still fit if half of the nodes are lost.
+_CORES_PER_ACTOR = 0.5
+# Enough for all cores to finish at about the same time.
+_PARTS_PER_ACTOR = 8
 
 
 @dataclass(frozen=True)
-class Work:
-    """What an actor needs: a NetworkBytes in Ray's store, and a job without its paths."""
+class ActorTask:
+    """What an actor needs.
+
+    Attributes:
+        network: a reference to a NetworkBytes in Ray's object store.
+        job: without its paths.
+        versions: of the libraries of the sender.
+    """
 
     network: Any
     job: Job
     versions: dict[str, str] = field(default_factory=determinism.library_versions)
 
 
-def embed(network: Callable[[str], NetworkBytes], job: Job, *, checkpoint_dir: Path) -> Embeddings:
-    """As realwaste.embedding.extraction.Embedder, of a network packed for an engine.
+def embed(serialize: Callable[[str], NetworkBytes], job: Job, *, checkpoint_dir: Path) -> Embeddings:
+    """Embed on a cluster; see realwaste.embedding.extraction.Embedder.
 
-    job.root must be the same folder on every node: a shared file system.
+    job.root must be the same folder on every node, on a shared file system.
+
+    Args:
+        serialize: gives the network as bytes for an inference engine.
 
     Raises:
-        UserError: no cluster; a node that does not see it or has other libraries; nothing came for a long time.
+        UserError: no cluster; a node that does not see the images or has other libraries; no result for a long time.
     """
     counts, seconds = _restore(checkpoint_dir)
     paths = job.paths
-    began = time.perf_counter() - seconds
+    start_time = time.perf_counter() - seconds
     with connection.connected():
         actors = connection.count_cpus()
-        parts = _parts(len(paths), counts, _part_rows(len(paths), job.batch_size, actors))
+        parts = _missing_parts(len(paths), counts, _rows_per_part(len(paths), job.batch_size, actors))
         if parts:
             import ray  # noqa: PLC0415 - an extra
 
-            work = Work(ray.put(network(job.inference)), replace(job, root=job.root.absolute(), paths=()))
-            results = _results(work, [(start, list(paths[start:stop])) for start, stop in parts], actors)
-            logger.info("%d parts of the images on %d cores of %d nodes", len(parts), actors, len(connection.cores_per_node()))
-            seen: dict[str, int] = {}
-            shown = track(
+            task = ActorTask(ray.put(serialize(job.inference)), replace(job, root=job.root.absolute(), paths=()))
+            results = _results(task, [(start, list(paths[start:stop])) for start, stop in parts], actors)
+            nodes = len(connection.cores_per_node())
+            logger.info("%d parts of the images on %d cores of %d nodes", len(parts), actors, nodes)
+            images_per_node: dict[str, int] = {}
+            progress = track(
                 waiting.with_timeout(results, "vectors"), "embedding", len(parts), console=console, disable=is_quiet()
             )
-            for start, vectors, node in shown:
-                array_file.write(_file(checkpoint_dir, start), [vectors, np.array(time.perf_counter() - began)])
+            for start, vectors, node in progress:
+                arrays = [vectors, np.array(time.perf_counter() - start_time)]
+                array_file.write(local_extraction.part_file(checkpoint_dir, start), arrays)
                 counts[start] = len(vectors)
-                seen[node] = seen.get(node, 0) + len(vectors)
-            logger.info("images a node: %s", ", ".join(f"{node[:8]} {count}" for node, count in sorted(seen.items())))
+                images_per_node[node] = images_per_node.get(node, 0) + len(vectors)
+            by_node = ", ".join(f"{node[:8]} {count}" for node, count in sorted(images_per_node.items()))
+            logger.info("images per node: %s", by_node)
     _require_all(counts, len(paths))
     starts = sorted(counts)
-    gathered = Shards([_file(checkpoint_dir, start) for start in starts], [counts[start] for start in starts], _rows)
-    return Embeddings(np.asarray(paths, dtype=np.str_), gathered, _restore(checkpoint_dir)[1])
+    files = [local_extraction.part_file(checkpoint_dir, start) for start in starts]
+    all_vectors = Shards(files, [counts[start] for start in starts], _read_vectors)
+    return Embeddings(np.asarray(paths, dtype=np.str_), all_vectors, _restore(checkpoint_dir)[1])
 
 
 class EmbeddingActor:
-    """An actor. It loads the model with its first part, so that what goes wrong then is a result of that part."""
+    """A Ray actor. It loads the model with its first part, so that an error of loading is returned as a result."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, task: ActorTask) -> None:
+        self._task = task
         self._network: Network | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        (start,), (listed,) = batch["start"].tolist(), batch["paths"].tolist()
-        vectors, refused = np.zeros((0, 0), np.float32), ""
+        (start,), (joined_paths,) = batch["start"].tolist(), batch["paths"].tolist()
+        vectors, error_text = np.zeros((0, 0), np.float32), ""
         try:
-            vectors = self._embedded(listed.split("\0"))
+            vectors = self._embed(joined_paths.split("\0"))
         except UserError as error:
-            refused = worker_environment.error_to_text(error)
+            error_text = worker_environment.error_to_text(error)
         return {
             "start": [start],
             "width": [vectors.shape[1]],
             "vectors": [vectors.tobytes()],
             "node": [worker_environment.node_id()],
-            "refused": [refused],
+            "error": [error_text],
         }
 
-    def _embedded(self, paths: list[str]) -> NDArray[np.float32]:
-        job = self._work.job
+    def _embed(self, paths: list[str]) -> NDArray[np.float32]:
+        job = self._task.job
         if self._network is None:
-            self._network = self._start()
-        found = local_extraction.embed(
+            self._network = self._load_network()
+        embeddings = local_extraction.embed(
             self._network, job.root, paths, image_size=job.image_size, readers=1, view=job.view
         )
-        return np.asarray(found.vectors)
+        return np.asarray(embeddings.vectors)
 
-    def _start(self) -> Network:
+    def _load_network(self) -> Network:
         import ray  # noqa: PLC0415 - an extra
 
-        work, job = self._work, self._work.job
+        task, job = self._task, self._task.job
         worker_environment.require_folders(job.root)
-        worker_environment.match_sender(work.versions, seed=0, deterministic=job.deterministic, threads=1)
-        return network_bytes.deserialize(ray.get(work.network), job.batch_size, job.dtype_policy, threads=1)
+        worker_environment.match_sender(task.versions, seed=0, deterministic=job.deterministic, threads=1)
+        return network_bytes.deserialize(ray.get(task.network), job.batch_size, job.dtype_policy, threads=1)
 
 
 def _results(
-    work: Work, parts: Sequence[tuple[int, list[str]]], actors: int
+    task: ActorTask, parts: Sequence[tuple[int, list[str]]], actors: int
 ) -> Iterator[tuple[int, NDArray[np.float32], str]]:
-    """First row, vectors and node of each part, in the order in which they are done."""
+    """The first row, the vectors and the node of each part, as soon as it is computed."""
     import ray  # noqa: PLC0415 - an extra
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    # NUL stands in no path; Ray's own lists of text come back as arrays of objects.
-    items = [{"start": start, "paths": "\0".join(own)} for start, own in parts]
-    # An actor that was lost with its node is started again elsewhere, and gets the parts that it had: Ray's default.
-    computed = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+    # Joined by NUL, which no path contains: Ray returns lists of strings as arrays of objects.
+    items = [{"start": start, "paths": "\0".join(paths)} for start, paths in parts]
+    # By default Ray restarts a lost actor on another node, with the parts that it had.
+    results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         EmbeddingActor,
-        fn_constructor_args=(work,),
+        fn_constructor_args=(task,),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=actors),
-        num_cpus=_CORES,
+        num_cpus=_CORES_PER_ACTOR,
     )
-    for row in computed.iter_rows():
-        if row["refused"]:
-            raise worker_environment.error_from_text(row["refused"])
+    for row in results.iter_rows():
+        if row["error"]:
+            raise worker_environment.error_from_text(row["error"])
         vectors = np.frombuffer(row["vectors"], np.float32).reshape(-1, row["width"])
         yield row["start"], vectors, row["node"]
 
 
-def _part_rows(count: int, batch_size: int, actors: int) -> int:
-    """Rows of a part, whole batches: the same images share a batch as in one process, whatever the cluster."""
+def _rows_per_part(count: int, batch_size: int, actors: int) -> int:
+    """A multiple of the batch size, so that on any cluster the same images share a batch as in one process."""
     batches = math.ceil(count / batch_size)
-    return batch_size * min(local_extraction.KEEP_EVERY, max(1, math.ceil(batches / (actors * _PARTS_AN_ACTOR))))
+    return batch_size * min(local_extraction.CHECKPOINT_EVERY, max(1, math.ceil(batches / (actors * _PARTS_PER_ACTOR))))
 
 
-def _parts(count: int, done: dict[int, int], rows: int) -> list[tuple[int, int]]:
-    """What is to do: first row and the row after the last, where `done` has (first row: rows) of earlier runs."""
-    parts, at = [], 0
-    for start in [*sorted(done), count]:
-        parts += [(first, min(first + rows, start)) for first in range(at, start, rows)]
-        at = start + done.get(start, 0)
+def _missing_parts(count: int, finished: dict[int, int], rows: int) -> list[tuple[int, int]]:
+    """The parts still to compute, (first row, row after the last); `finished` maps first rows to numbers of rows."""
+    parts, next_row = [], 0
+    for start in [*sorted(finished), count]:
+        parts += [(first, min(first + rows, start)) for first in range(next_row, start, rows)]
+        next_row = start + finished.get(start, 0)
     return parts
 
 
 def _restore(checkpoint_dir: Path) -> tuple[dict[int, int], float]:
-    """The parts that lie whole in `checkpoint_dir`, (first row: rows), and the seconds of the runs that left them."""
+    """The undamaged parts in `checkpoint_dir`, {first row: number of rows}, and the seconds that they took."""
     counts, seconds = {}, 0.0
     for file in sorted(checkpoint_dir.glob("rows_*.npy")):
         if (part := array_file.read(file)) is not None:
@@ -170,20 +183,16 @@ def _restore(checkpoint_dir: Path) -> tuple[dict[int, int], float]:
 
 
 def _require_all(counts: dict[int, int], expected: int) -> None:
-    at = 0
+    next_row = 0
     for start in sorted(counts):
-        if start != at:
+        if start != next_row:
             break
-        at += counts[start]
-    if at != expected:
-        raise RuntimeError(f"Ray delivered rows {sorted(counts.items())}, which are not {expected} in a row")
+        next_row += counts[start]
+    if next_row != expected:
+        raise RuntimeError(f"Ray delivered rows {sorted(counts.items())}, which are not {expected} consecutive rows")
 
 
-def _file(checkpoint_dir: Path, start: int) -> Path:
-    return checkpoint_dir / f"rows_{start:09d}.npy"
-
-
-def _rows(file: Path) -> NDArray[np.float32]:
+def _read_vectors(file: Path) -> NDArray[np.float32]:
     part = array_file.read(file)
     if part is None:
         raise RuntimeError(f"{file} was damaged while the stage ran")

@@ -1,4 +1,4 @@
-"""Rows of an array in several files, for arrays that no memory holds: read where they are asked for."""
+"""An array whose rows are in several files, for arrays larger than memory: rows are read when they are indexed."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,26 +10,32 @@ from numpy.typing import NDArray
 Index = NDArray[np.integer] | NDArray[np.bool_] | slice
 
 
-def mapped(path: Path) -> NDArray[Any]:
-    """A .npy file, of which only what is asked for is read."""
+def open_memory_map(path: Path) -> NDArray[Any]:
+    """Open a .npy file as a memory map: only indexed parts are read."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 class Shards:
-    """Files of rows one after the other, indexed as an array (n, …) is: by a slice, numbers of rows, or a mask.
+    """Files of rows, one after the other, indexed like an array (n, …): by a slice, row numbers or a boolean mask.
 
-    Every index gives an array in memory. A file is open no longer than it is read: there may be more of them than a
-    process may open.
+    Indexing returns an array in memory. A file is open only while it is read: there may be more files than a process
+    may open.
     """
 
     def __init__(
         self,
         files: Sequence[Path],
         counts: Sequence[int],
-        read: Callable[[Path], NDArray[Any]] = mapped,
+        read: Callable[[Path], NDArray[Any]] = open_memory_map,
         rows: NDArray[np.int64] | None = None,
     ) -> None:
-        """Of `counts` rows a file, at least one file; `rows` picks some of them, in that order."""
+        """Join at least one file.
+
+        Args:
+            counts: the number of rows in each file.
+            read: opens a file as an array.
+            rows: row numbers to select, in this order; None means all.
+        """
         self._files, self._counts, self._read, self._rows = list(files), list(counts), read, rows
         self._starts = np.concatenate([[0], np.cumsum(self._counts)])
         first = read(self._files[0])
@@ -40,31 +46,31 @@ class Shards:
         return self.shape[0]
 
     def __getitem__(self, index: Index) -> NDArray[Any]:
-        rows = self._chosen(index)
-        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        rows = self._row_numbers(index)
+        values = np.empty((len(rows), *self.shape[1:]), self.dtype)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
         for shard in np.unique(shards):
-            own = np.flatnonzero(shards == shard)
-            found[own] = self._read(self._files[shard])[rows[own] - self._starts[shard]]
-        return found
+            positions = np.flatnonzero(shards == shard)
+            values[positions] = self._read(self._files[shard])[rows[positions] - self._starts[shard]]
+        return values
 
     def take(self, index: Index) -> "Shards":
-        """These rows without reading them."""
-        return Shards(self._files, self._counts, self._read, self._chosen(index))
+        """Select rows without reading them."""
+        return Shards(self._files, self._counts, self._read, self._row_numbers(index))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All of them in memory; always a copy."""
+        """All rows in memory; always a copy."""
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def _chosen(self, index: Index) -> NDArray[np.int64]:
+    def _row_numbers(self, index: Index) -> NDArray[np.int64]:
         count = len(self)
         if isinstance(index, slice):
-            chosen = np.arange(*index.indices(count))
+            rows = np.arange(*index.indices(count))
         elif index.dtype == bool:
-            chosen = np.flatnonzero(index)
+            rows = np.flatnonzero(index)
         else:
-            chosen = index.astype(np.int64)
-        chosen = np.where(chosen < 0, chosen + count, chosen)
-        if chosen.size and not 0 <= chosen.min() <= chosen.max() < count:
-            raise IndexError(f"rows 0 to {count - 1} are here, not {chosen.min()} to {chosen.max()}")
-        return chosen if self._rows is None else self._rows[chosen]
+            rows = index.astype(np.int64)
+        rows = np.where(rows < 0, rows + count, rows)
+        if rows.size and not 0 <= rows.min() <= rows.max() < count:
+            raise IndexError(f"rows 0 to {count - 1} exist, not {rows.min()} to {rows.max()}")
+        return rows if self._rows is None else self._rows[rows]

@@ -1,4 +1,4 @@
-"""The one reader of pictures: validation, training and prediction see the same pixels."""
+"""The only image reader: validation, training and prediction get the same pixels."""
 
 import io
 import stat
@@ -13,87 +13,90 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realwaste.core import machine
-from realwaste.images.file_format import format_of, jpeg_markers, pixels_of
-from realwaste.images.transparency import on_white, transparent
+from realwaste.images.file_format import detect_format, header_pixel_count, read_jpeg_markers
+from realwaste.images.transparency import composite_on_white, decode_transparent
 
 Pixels = NDArray[np.uint8]
-# Of a file, its picture and a size: the picture as (size, size, 3), as it is to be seen.
-Look = Callable[[Path, Pixels, int], Pixels]
+# (path, RGB image of any size, size) → the image as (size, size, 3).
+ImageTransform = Callable[[Path, Pixels, int], Pixels]
 
-# A small file may unpack to any size.
-MAX_PIXELS = 200_000_000
-MAX_BYTES = 4 * MAX_PIXELS  # such a picture, not packed, with transparency
-MAX_SCANS = 100  # of a progressive JPEG: each goes over the whole picture, and may take 300 bytes to say nothing
+MAX_PIXELS = 200_000_000  # a small file may decompress to any size
+MAX_BYTES = 4 * MAX_PIXELS  # such an image uncompressed, with transparency
+MAX_SCANS = 100  # of a progressive JPEG: an empty scan of 300 bytes still costs a pass over the whole image
 
-# OpenCV's own lines on a damaged file are C++; the reason for people is decode's. What libjpeg and libpng write to
-# standard error, a line such a file, has no switch.
+# decode_image raises the reason for a damaged file, so OpenCV's log is off. The line that libjpeg or libpng writes to
+# standard error for such a file cannot be turned off.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class UnreadableImageError(Exception):
-    """The bytes are no picture that can be read whole; the message is the reason."""
+    """The bytes are not an image that can be read completely; the message is the reason."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file that may be a picture.
+    """Read a file that may be an image.
 
     Raises:
-        UnreadableImageError: no regular file, or one of more than MAX_BYTES: a pipe would never end, nor /dev/zero.
-        OSError: it cannot be opened.
+        UnreadableImageError: not a regular file (a pipe or /dev/zero would never end), or larger than MAX_BYTES.
+        OSError: the file cannot be opened.
     """
-    about = path.stat()
-    if not stat.S_ISREG(about.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise UnreadableImageError("not a regular file")
-    if about.st_size > MAX_BYTES:
+    if status.st_size > MAX_BYTES:
         raise UnreadableImageError(f"more than {MAX_BYTES:,} bytes")
     with path.open("rb") as file:
-        return file.read(about.st_size)  # no more, even if it grows
+        return file.read(status.st_size)  # not more, even if the file grows
 
 
-def decode(data: bytes) -> Pixels:
-    """Bytes of an image file to RGB, uint8, (height, width, 3), turned upright as its EXIF tag says.
+def decode_image(data: bytes) -> Pixels:
+    """Decode the bytes of an image file to RGB, uint8, (height, width, 3), rotated by its EXIF orientation.
 
-    What is transparent lies on white. Its size is looked up in its header before anything is unpacked.
+    Transparent pixels are composited on white. The header's size is checked before anything is decompressed.
 
     Raises:
-        UnreadableImageError: with the reason.
+        UnreadableImageError: the message is the reason.
     """
     if not data:
         raise UnreadableImageError("empty file")
-    kind = format_of(data)
-    if kind is None:
+    file_format = detect_format(data)
+    if file_format is None:
         raise UnreadableImageError("not an image")
     try:
-        return _decode_heif(data, kind) if kind in {"HEIC", "AVIF"} else _decode(data, kind)
+        return _decode_heif(data, file_format) if file_format in {"HEIC", "AVIF"} else _decode(data, file_format)
     except MemoryError as error:
         raise UnreadableImageError("not enough memory to decode it") from error
 
 
-def _decode(data: bytes, kind: str) -> Pixels:
-    _check_size(_pixels_of_jpeg(data) if kind == "JPEG" else pixels_of(data, kind), kind)
+def _decode(data: bytes, file_format: str) -> Pixels:
+    _check_size(
+        _jpeg_pixel_count(data) if file_format == "JPEG" else header_pixel_count(data, file_format), file_format
+    )
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from error
-        raise UnreadableImageError(f"damaged {kind}") from error
+        raise UnreadableImageError(f"damaged {file_format}") from error
     if image is None:
-        raise UnreadableImageError((_depth(data) if kind == "TIFF" else None) or f"damaged {kind}")
-    seen_through = None if kind == "JPEG" else _transparent(data, kind, image.shape)
-    return image.astype(np.uint8, copy=False) if seen_through is None else on_white(seen_through)
+        raise UnreadableImageError(
+            (_explain_unreadable_tiff(data) if file_format == "TIFF" else None) or f"damaged {file_format}"
+        )
+    rgba = None if file_format == "JPEG" else _decode_transparent(data, file_format, image.shape)
+    return image.astype(np.uint8, copy=False) if rgba is None else composite_on_white(rgba)
 
 
-def _transparent(data: bytes, kind: str, shape: tuple[int, ...]) -> Pixels | None:
+def _decode_transparent(data: bytes, file_format: str, shape: tuple[int, ...]) -> Pixels | None:
     try:
-        return transparent(data, kind, shape)
+        return decode_transparent(data, file_format, shape)
     except MemoryError:
         raise
     except Exception as error:
-        raise UnreadableImageError(f"damaged {kind}") from error
+        raise UnreadableImageError(f"damaged {file_format}") from error
 
 
-def _depth(data: bytes) -> str | None:
-    """Why a sound TIFF is not read: of floats, or of 32 bits, nothing says which number is white."""
+def _explain_unreadable_tiff(data: bytes) -> str | None:
+    """The reason if a TIFF holds floats or 32-bit numbers, whose value for white is unknown; else None."""
     from PIL.TiffImagePlugin import BITSPERSAMPLE, SAMPLEFORMAT, ImageFileDirectory_v2  # noqa: PLC0415 - rare
 
     file = io.BytesIO(data)
@@ -109,52 +112,52 @@ def _depth(data: bytes) -> str | None:
     return f"a TIFF of {bits}-bit {'floats' if is_float else 'numbers'}: save it with 8 or 16 bits a channel"
 
 
-def _pixels_of_jpeg(data: bytes) -> int:
-    markers = jpeg_markers(data)
+def _jpeg_pixel_count(data: bytes) -> int:
+    markers = read_jpeg_markers(data)
     if markers.scans > MAX_SCANS:
         raise UnreadableImageError(f"more than {MAX_SCANS} scans")
-    if not markers.whole:
+    if not markers.complete:
         raise UnreadableImageError("truncated JPEG")
     return markers.pixels
 
 
-def _decode_heif(data: bytes, kind: str) -> Pixels:
-    """What phones write. OpenCV reads no HEIC, and does not turn an AVIF upright."""
-    import pi_heif  # noqa: PLC0415 - few folders have such files; pillow-heif without its encoder, which is GPL
-    from PIL import AvifImagePlugin, ImageOps  # noqa: PLC0415 - likewise
+def _decode_heif(data: bytes, file_format: str) -> Pixels:
+    """Decode the formats of phones: OpenCV reads no HEIC and ignores the orientation of an AVIF."""
+    import pi_heif  # noqa: PLC0415 - rarely needed; pillow-heif without its encoder, which is GPL
+    from PIL import AvifImagePlugin, ImageOps  # noqa: PLC0415 - rarely needed
 
     try:
-        if kind == "HEIC":
-            picture = pi_heif.open_heif(data)  # lazily; eight bits a channel, turned by the file's own property
-            _check_size(picture.size[0] * picture.size[1], kind)
+        if file_format == "HEIC":
+            picture = pi_heif.open_heif(data)  # lazily; with eight bits a channel and the file's rotation
+            _check_size(picture.size[0] * picture.size[1], file_format)
         else:
             picture = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
-            _check_size(picture.width * picture.height, kind)
+            _check_size(picture.width * picture.height, file_format)
             ImageOps.exif_transpose(picture, in_place=True)
-        return _three_channels(np.asarray(picture))
+        return _to_rgb(np.asarray(picture))
     except (UnreadableImageError, MemoryError):
         raise
-    except Exception as error:  # both parse boxes in Python: whatever is raised, the file is to blame
-        raise UnreadableImageError(f"damaged {kind}") from error
+    except Exception as error:  # both parse the file in Python: any exception means a damaged file
+        raise UnreadableImageError(f"damaged {file_format}") from error
 
 
-def _three_channels(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
-    """A copy in which grey is repeated, and what is transparent lies on white."""
-    # Grey of ten bits comes scaled to sixteen.
-    eight = np.atleast_3d((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8))
-    color = eight if eight.shape[2] in {1, 3} else on_white(eight)
+def _to_rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
+    """A copy as RGB: grey is repeated, transparent pixels are composited on white."""
+    # Ten-bit grey arrives scaled to sixteen bits.
+    eight_bits = np.atleast_3d((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8))
+    color = eight_bits if eight_bits.shape[2] in {1, 3} else composite_on_white(eight_bits)
     return np.repeat(color, 3, axis=2) if color.shape[2] == 1 else np.ascontiguousarray(color)
 
 
-def _check_size(pixels: int | None, kind: str) -> None:
+def _check_size(pixels: int | None, file_format: str) -> None:
     if not pixels:
-        raise UnreadableImageError(f"damaged {kind}")
+        raise UnreadableImageError(f"damaged {file_format}")
     if pixels > MAX_PIXELS:
         raise UnreadableImageError(f"more than {MAX_PIXELS:,} pixels")
 
 
-def resize(image: Pixels, size: int) -> Pixels:
-    """To (size, size, 3): stretched, as the report does; averaged over areas when shrinking, so nothing aliases."""
+def resize_image(image: Pixels, size: int) -> Pixels:
+    """Resize to (size, size, 3): stretched, as in the report; by area averages when shrinking, to avoid aliasing."""
     height, width = image.shape[:2]
     if (height, width) == (size, size):
         return image
@@ -163,43 +166,61 @@ def resize(image: Pixels, size: int) -> Pixels:
     return resized.astype(np.uint8, copy=False)
 
 
-def read(path: Path, size: int, look: Look | None = None) -> Pixels:
-    """One file as (size, size, 3) uint8 RGB: resized alone without `look`."""
+def read_image(path: Path, size: int, transform: ImageTransform | None = None) -> Pixels:
+    """Read one file as (size, size, 3) uint8 RGB, by `transform` or else by resize_image.
+
+    Raises:
+        UnreadableImageError: the message names the file and the reason.
+    """
     try:
-        image = decode(read_bytes(path))
+        image = decode_image(read_bytes(path))
     except UnreadableImageError as error:
         raise UnreadableImageError(f"{path}: {error}") from error
-    return look(path, image, size) if look else resize(image, size)
+    return transform(path, image, size) if transform else resize_image(image, size)
 
 
-def read_many(
-    paths: Sequence[Path], size: int, pool: ThreadPoolExecutor | None = None, look: Look | None = None
+def read_images(
+    paths: Sequence[Path], size: int, pool: ThreadPoolExecutor | None = None, transform: ImageTransform | None = None
 ) -> Pixels:
-    """Files as (n, size, size, 3) uint8 RGB, in the order given, decoded on all cores."""
+    """Read files as (n, size, size, 3) uint8 RGB, in the order of `paths`, on all cores or in the threads of `pool`."""
     batch = np.empty((len(paths), size, size, 3), np.uint8)
 
-    def place(index: int) -> None:
-        batch[index] = read(paths[index], size, look)
+    def read_into_batch(index: int) -> None:
+        batch[index] = read_image(paths[index], size, transform)
 
     with ThreadPoolExecutor(machine.available_cpus()) if pool is None else nullcontext(pool) as workers:
-        for _ in workers.map(place, range(len(paths))):
+        for _ in workers.map(read_into_batch, range(len(paths))):
             pass
     return batch
 
 
-def read_ahead(
-    paths: Sequence[Path], size: int, batch_size: int, readers: int | None = None, look: Look | None = None
+def prefetch_batches(
+    paths: Sequence[Path],
+    size: int,
+    batch_size: int,
+    readers: int | None = None,
+    transform: ImageTransform | None = None,
 ) -> Iterator[Pixels]:
-    """Batches as read_many gives them; the next two are decoded while the caller works on one.
+    """Yield batches like read_images; the next two are decoded while the caller works on one.
 
     Args:
-        readers: threads that decode; one a core without it.
+        readers: the number of decoding threads; None means one a core.
     """
     parts = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
-    with ThreadPoolExecutor(readers or machine.available_cpus()) as pool, ThreadPoolExecutor(1) as ahead:
-        coming = deque(ahead.submit(read_many, part, size, pool, look) for part in parts[:2])
-        for following in parts[2:]:
-            yield coming.popleft().result()
-            coming.append(ahead.submit(read_many, following, size, pool, look))
-        while coming:
-            yield coming.popleft().result()
+    with ThreadPoolExecutor(readers or machine.available_cpus()) as pool, ThreadPoolExecutor(1) as prefetcher:
+        pending = deque(prefetcher.submit(read_images, part, size, pool, transform) for part in parts[:2])
+        for paths_ahead in parts[2:]:
+            yield pending.popleft().result()
+            pending.append(prefetcher.submit(read_images, paths_ahead, size, pool, transform))
+        while pending:
+            yield pending.popleft().result()
+
+
+def shrink_to(image: Pixels, max_side: int) -> Pixels:
+    """Shrink an image so that its longer side has at most `max_side` pixels; a smaller one is returned unchanged."""
+    height, width = image.shape[:2]
+    factor = max_side / max(height, width)
+    if factor >= 1:
+        return image
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

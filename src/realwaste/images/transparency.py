@@ -1,4 +1,4 @@
-"""Pictures with transparency on white, as most viewers show them: nobody sees which colour a transparent pixel has."""
+"""Transparent images composited on white, as most viewers show them: the colour of a transparent pixel is invisible."""
 
 import io
 import warnings
@@ -9,33 +9,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Of tags that it finds odd; what a file lacks for people is the reader's to say.
+# Pillow warns of unusual tags; the reader reports damaged files itself.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def on_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey or colour with transparency (height, width, 2 or 4) without it; the very colours where nothing is."""
+def composite_on_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Composite grey or RGB with alpha, (height, width, 2 or 4), on white. Opaque images keep their exact colours."""
     color, alpha = pixels[..., :-1], pixels[..., -1]
     if alpha.min() == 255:
         return np.ascontiguousarray(color)
-    dark = cv2.bitwise_not(np.ascontiguousarray(color))
-    shares = np.repeat(alpha[..., np.newaxis], color.shape[2], axis=2)
-    dimmed = cv2.multiply(dark, shares, scale=1 / 255)
-    return np.atleast_3d(cv2.bitwise_not(dimmed)).astype(np.uint8, copy=False)
+    inverted = cv2.bitwise_not(np.ascontiguousarray(color))
+    opacity = np.repeat(alpha[..., np.newaxis], color.shape[2], axis=2)
+    blended = cv2.multiply(inverted, opacity, scale=1 / 255)
+    return np.atleast_3d(cv2.bitwise_not(blended)).astype(np.uint8, copy=False)
 
 
-def has_transparency(picture: Any) -> bool:
-    """Whether a picture of Pillow's may have transparent pixels, by its header; `RGBa` is RGBA multiplied already."""
+def may_be_transparent(picture: Any) -> bool:
+    """Whether a Pillow image may have transparent pixels by its header; `RGBa` is RGBA with premultiplied alpha."""
     return bool(picture.has_transparency_data) or picture.mode in {"RGBa", "La"}
 
 
-def transparent(data: bytes, kind: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """A PNG, GIF, BMP, TIFF or WebP upright as (height, width, 4), if a pixel of it is transparent; else None.
+def decode_transparent(data: bytes, file_format: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """Decode a PNG, GIF, BMP, TIFF or WebP to upright RGBA (height, width, 4) if it has transparent pixels; else None.
 
-    By Pillow, since OpenCV hands out transparency only together with a picture that is not turned upright.
+    Pillow does this, since OpenCV ignores the EXIF orientation when it decodes an alpha channel.
 
     Args:
-        shape: that the picture must have, upright.
+        shape: the expected shape of the upright image; None is returned for any other.
 
     Raises:
         Exception: whatever Pillow raises for a damaged file.
@@ -50,11 +50,11 @@ def transparent(data: bytes, kind: str, shape: tuple[int, ...]) -> NDArray[np.ui
         "WebP": WebPImagePlugin.WebPImageFile,
     }
     try:
-        picture = readers[kind](io.BytesIO(data))
-        # Of a file that states two sizes OpenCV has taken one, which was held against the limit.
-        if not has_transparency(picture) or sorted(picture.size) != sorted(shape[:2]):
+        picture = readers[file_format](io.BytesIO(data))
+        # If a file states two sizes, OpenCV has used the one that was checked against the limit.
+        if not may_be_transparent(picture) or sorted(picture.size) != sorted(shape[:2]):
             return None
-    except Exception:  # what Pillow does not know, in a file that OpenCV has read
+    except Exception:  # OpenCV has read a file that Pillow does not support
         return None
     ImageOps.exif_transpose(picture, in_place=True)
     pixels = np.asarray(picture.convert("RGBA"))

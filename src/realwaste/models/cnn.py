@@ -3,7 +3,8 @@
 import keras
 from keras import layers
 
-from realwaste.models.augmentation import Augment, augmentation_layers
+from realwaste.images.augment import Augment
+from realwaste.models.augmentation import augmentation_layers
 
 # In tables, in place of a pretrained model's backbone and weights.
 BACKBONE, WEIGHTS = "CNN", "trained from random"

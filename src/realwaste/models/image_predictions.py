@@ -194,11 +194,11 @@ def _wait_for_batch(
     return batch, [future.result() for future in futures]
 
 
-def _read_image(path: Path, remote: Remote | None, size: int) -> Pixels | str:
+def _read_image(path: Path, remote: RemoteImage | None, size: int) -> Pixels | str:
     try:
         if remote:
             remote.ensure_file()
-        return reader.read(path, size)
+        return reader.read_image(path, size)
     except UnreadableImageError as error:
         return str(error).removeprefix(f"{path}: ")
     except OSError as error:

@@ -50,8 +50,8 @@ class RemoteImage:
         self._error = self._error or "cancelled"
         self._download.cancel()
 
-    def _fetched(self) -> bytes:
-        self._coming = coming = time_limit.call_in_thread(self._fetch)
+    def _fetch_with_limit(self) -> bytes:
+        self._download = download = time_limit.call_in_thread(self._fetch)
         if self._error:  # cancelled meanwhile
             download.cancel()
         return download.result()

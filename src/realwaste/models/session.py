@@ -13,7 +13,7 @@ from realwaste.models import model_file
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.models.novelty import Novelty
 from realwaste.models.probabilities import Probabilities
-from realwaste.images.reader import Pixels, read_ahead
+from realwaste.images.reader import Pixels, prefetch_batches
 from realwaste.images.array_shards import Shards
 from realwaste.runtime import inference_engine
 from realwaste.runtime.inference_engine import Network
@@ -61,7 +61,7 @@ class Session:
     ) -> tuple[Probabilities, Features]:
         """Predict image files, read a batch at a time, or from their features if the caller has stored them."""
         if features is None:
-            return self.predict_batches(read_ahead(files, self.facts.image_size, self.extract.batch_size))
+            return self.predict_batches(prefetch_batches(files, self.facts.image_size, self.extract.batch_size))
         return self.classify(features[:]), features[:]
 
 

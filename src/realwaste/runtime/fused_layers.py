@@ -1,11 +1,11 @@
 """A faster copy of a network: the same weights and outputs, with batch normalisation and Adam as fused operations.
 
 What it does. Keras builds batch normalisation and Adam from about a dozen operations each. Each operation passes over a
-feature map or over 33.6 M weights, and on a processor memory bandwidth is the bottleneck. `fuse` copies a model with one
-operation in place of each dozen, in the requested dtype policy. It also leaves out the bias of a convolution before a
-batch normalisation, which subtracts it again. A training step of the report's CNN at 256 px, in milliseconds per image
-on two cores with avx512_bf16: Keras' layers 23; fused batch normalisation 15.5; without the bias 11 (oneDNN's filter
-gradient takes 13 together with a bias gradient, and 4 alone); in bfloat16 8.8; with fused Adam 6.3.
+feature map or over 33.6 M weights, and on a processor memory bandwidth is the bottleneck. `fuse` copies a model with
+one operation in place of each dozen, in the requested dtype policy. It also leaves out the bias of a convolution before
+a batch normalisation, which subtracts it again. A training step of the report's CNN at 256 px, in milliseconds per
+image on two cores with avx512_bf16: Keras' layers 23; fused batch normalisation 15.5; without the bias 11 (oneDNN's
+filter gradient takes 13 together with a bias gradient, and 4 alone); in bfloat16 8.8; with fused Adam 6.3.
 
 Why no library does it. XLA fuses operations by itself, but is slower on processors: on two other cores 66.6, against
 33.0 with Keras' layers and 18.3 with the fused copy, all in float32. Keras 3.15 has no fused batch normalisation.

@@ -36,7 +36,8 @@ def serialize(model: keras.Model, engine: str) -> NetworkBytes:
 def deserialize(network: NetworkBytes, batch_size: int, policy: str, threads: int) -> Network:
     """Compile what `serialize` returned. `threads` is for OpenVINO; TensorFlow's are set once for its process."""
     if network.engine == "openvino":
-        return openvino_network.compile_network(openvino_network.from_bytes(*network.files), batch_size, policy, threads)
+        converted = openvino_network.from_bytes(*network.files)
+        return openvino_network.compile_network(converted, batch_size, policy, threads)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
         file.write_bytes(network.files[0])

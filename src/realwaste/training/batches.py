@@ -61,7 +61,7 @@ def _taken(samples: Samples, indices: tf.data.Dataset) -> tf.data.Dataset:
         return features, targets
 
     # With autotuning on, TensorFlow 2.21 ends some epochs only when its timer does, at 10 ms x (2^n - 1): epochs with
-    # 1.4 s of work then last 2.4 to 2.6 s, and never with it off. `make bench` counts them.
+    # 1.4 s of work then last 2.4 to 2.6 s, and never with it off. docs/results.md has the measurement.
     options = tf.data.Options()
     options.autotune.enabled = False
     return indices.map(take, num_parallel_calls=1).prefetch(2).with_options(options)

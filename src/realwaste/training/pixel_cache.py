@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from realwaste.core import machine
 from realwaste.core.log import logger
-from realwaste.images.reader import Pixels, read_many
+from realwaste.images.reader import Pixels, read_images
 
 RULE = "memory if the decoded pictures take at most half of what is free there, else disk by the same rule, else none"
 _AT_ONCE = 256  # pictures decoded before they are written
@@ -25,7 +25,7 @@ class DecodedOnRead:
         self.dtype = np.dtype(np.uint8)
 
     def __getitem__(self, index: NDArray[np.integer]) -> Pixels:
-        return read_many([self.files[number] for number in index], self.size)
+        return read_images([self.files[number] for number in index], self.size)
 
 
 def choose_by_room(wanted: str, needed: int, *, memory: int, disk: int) -> str:
@@ -56,11 +56,11 @@ def decoded(files: Sequence[Path], size: int, cache: str, folder: Path) -> Pixel
     if cache == "none":
         return DecodedOnRead(files, size)
     if cache == "memory":
-        return read_many(files, size)
+        return read_images(files, size)
     # Without a name: it is gone when the process is, however that ends.
     with tempfile.TemporaryFile(dir=folder) as file:
         pixels = np.memmap(file, np.uint8, "w+", shape=(len(files), size, size, 3))
     for start in range(0, len(files), _AT_ONCE):
         part = files[start : start + _AT_ONCE]
-        pixels[start : start + len(part)] = read_many(part, size)
+        pixels[start : start + len(part)] = read_images(part, size)
     return pixels

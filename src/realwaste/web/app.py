@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from realwaste import __doc__ as package_description
 from realwaste.core.log import logger
-from realwaste.images.file_format import stated_pixels
+from realwaste.images.file_format import declared_pixel_count
 from realwaste.images.reader import MAX_PIXELS, UnreadableImageError
 from realwaste.web import base_app, schemas
 from realwaste.web.access_log import AccessLog
@@ -177,7 +177,7 @@ async def _predict_photos(
         nonlocal remaining_pixels
         if (photo.size or 0) > upload_limits.photo_bytes:
             raise HTTPException(413, photo_too_large(upload_limits.photo_bytes))
-        pixels = await asyncio.to_thread(lambda: stated_pixels(photo.file.read()))
+        pixels = await asyncio.to_thread(lambda: declared_pixel_count(photo.file.read()))
         if remaining_pixels < pixels <= MAX_PIXELS:
             raise HTTPException(413, too_many_pixels(upload_limits.pixels))
         remaining_pixels -= pixels if pixels <= MAX_PIXELS else 0  # larger photos are refused before decoding

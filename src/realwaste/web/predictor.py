@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from realwaste.evaluation import overlays
-from realwaste.images.reader import Pixels, decode, resize
+from realwaste.images.reader import Pixels, decode_image, resize_image
 from realwaste.models import image_predictions
 from realwaste.models.image_predictions import ClassProbability
 from realwaste.models.model_file import Classifier
@@ -113,7 +113,7 @@ class Predictor:
 
     def _decode_and_resize(self, file: BinaryIO) -> Pixels:
         file.seek(0)
-        return resize(decode(file.read()), self.facts.image_size)
+        return resize_image(decode_image(file.read()), self.facts.image_size)
 
     def _decode_and_predict(self, file: BinaryIO) -> tuple[Pixels, PhotoPrediction]:
         pixels = self._decode_and_resize(file)

@@ -15,8 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from realwaste.core.environment import sigterm_as_interrupt
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
-from realwaste.images.reader import UnreadableImageError, decode, read_bytes
-from realwaste.images.scaling import at_most
+from realwaste.images.reader import UnreadableImageError, decode_image, read_bytes, shrink_to
 from realwaste.web import base_app
 from realwaste.web.address import allowed_hosts
 from realwaste.web.connection import ConnectionLimits
@@ -116,7 +115,7 @@ def _add_read_routes(app: FastAPI, queue: Queue, journal: Journal) -> None:
         path = RAW / queue.manifest["path"].iloc[row]
         try:
             with decode_lock:
-                pixels = at_most(decode(read_bytes(path)), side)
+                pixels = shrink_to(decode_image(read_bytes(path)), side)
         except (OSError, UnreadableImageError) as error:
             raise HTTPException(404, f"{path} cannot be shown: {getattr(error, 'strerror', None) or error}.") from None
         jpeg = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]

@@ -1,0 +1,149 @@
+"""Augmented views: what they change, what they keep, and which part of the data is trained on them."""
+
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import picture
+
+from realwaste.embedding import embeddings, local_extraction
+from realwaste.images import reader
+from realwaste.images.augmented_views import AugmentedView, ViewConfig
+from realwaste.runtime import determinism, inference_engine
+from realwaste.training import finetune, head
+from realwaste.training.finetune_recipe import FinetuneRecipe
+from realwaste.training.schedule import Schedule
+
+ALL = ViewConfig(crop=0.5, stretch=0.5, color=0.4, background=0.5, degrade=0.5)
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    small = [layers.Rescaling(1 / 64), layers.Conv2D(8, 5, strides=3, activation="relu"), layers.GlobalMaxPooling2D()]
+    image = keras.Input((32, 32, 3))
+    model = keras.Model(image, keras.Sequential(small)(image), name="backbone")
+    model.trainable = False
+    return model
+
+
+@pytest.fixture
+def photos(images):
+    root = images(glass=5, metal=4)
+    return root, sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+
+
+def test_a_view_depends_on_its_number_and_the_file_name_only():
+    def view_bytes(path: str, number: int = 0) -> bytes:
+        return AugmentedView(ALL, number)(Path(path), picture(1, 60, 60), 32).tobytes()
+
+    assert view_bytes("/here/glass/1.jpg") == view_bytes("there/glass/1.jpg")
+    assert (
+        len(
+            {
+                view_bytes("glass/1.jpg"),
+                view_bytes("glass/1.jpg", 1),
+                view_bytes("glass/2.jpg"),
+                view_bytes("metal/1.jpg"),
+            }
+        )
+        == 4
+    )
+
+
+def test_by_default_a_view_is_only_rotated_and_mirrored():
+    image = picture(2, 32, 32)
+    expected = [np.rot90(way, turns).tobytes() for way in (image, image[:, ::-1]) for turns in range(4)]
+    views = [AugmentedView(ViewConfig(), number)(Path("a/b.jpg"), image, 32).tobytes() for number in range(40)]
+    assert set(views) == set(expected)
+
+
+def test_a_new_background_keeps_the_object():
+    image = np.full((200, 200, 3), (60, 90, 60), np.uint8)
+    cv2.rectangle(image, (70, 60), (130, 140), (220, 30, 40), -1)
+    for number in range(5):
+        view = AugmentedView(ViewConfig(background=1), number)(Path("a/b.jpg"), image, 100)
+        np.testing.assert_allclose(view[45:55, 45:55].mean(axis=(0, 1)), (220, 30, 40), atol=3)
+        assert np.abs(view[:10].astype(float) - (60, 90, 60)).mean() > 10
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (90, 120)])
+@pytest.mark.parametrize("value", [0, 255])
+def test_extreme_sizes_and_colours_have_views(shape, value):
+    for number in range(3):
+        config = ViewConfig(crop=0.9, stretch=3, color=0.9, background=1, degrade=1)
+        view = AugmentedView(config, number)(Path("a/b.jpg"), np.full((*shape, 3), value, np.uint8), 16)
+        assert view.shape == (16, 16, 3)
+        assert view.dtype == np.uint8
+
+
+def test_views_are_embedded_and_embedding_resumes(extractor, photos, tmp_path, monkeypatch):
+    root, paths = photos
+    monkeypatch.setattr(local_extraction, "CHECKPOINT_EVERY", 1)
+    network = inference_engine.compile_network(extractor, 2, policy="float32", engine="openvino")
+
+    def embed(view, folder):
+        checkpoint_dir = tmp_path / folder
+        return local_extraction.embed(
+            network, root, paths, image_size=32, checkpoint_dir=checkpoint_dir, view=view
+        ).vectors
+
+    complete, other, plain = (
+        embed(AugmentedView(ALL, 1), "whole"),
+        embed(AugmentedView(ALL, 2), "other"),
+        embed(None, "plain"),
+    )
+    for first, second in ((complete, plain), (complete, other)):
+        assert (np.abs(first - second).max(axis=1) > 1e-3).all()
+    original_read_image, paths_read = reader.read_image, []
+
+    def counting_read_image(path, *rest):
+        paths_read.append(path)
+        return original_read_image(path, *rest)
+
+    (tmp_path / "whole").rename(tmp_path / "cut")
+    for part in sorted((tmp_path / "cut").iterdir())[2:]:
+        part.unlink()
+    monkeypatch.setattr(reader, "read_image", counting_read_image)
+    np.testing.assert_array_equal(embed(AugmentedView(ALL, 1), "cut"), complete)
+    assert sorted(paths_read) == [root / path for path in paths[4:]]
+
+
+def test_a_head_is_trained_on_views_and_validated_on_photographs(tmp_path):
+    """The views of class b are far from its photographs: only a head that was trained on them predicts b."""
+    paths = np.array([f"{label}/{number}.jpg" for label in "ab" for number in range(12)])
+    labels = np.repeat([0, 1], 12)
+    plain = np.random.default_rng(0).normal(0, 0.1, (24, 3)).astype(np.float32)
+    plain[:, 0] += 1 - 2 * labels
+    shifted = plain + np.array([0, 5, 0], np.float32) * labels[:, np.newaxis] + np.array([5, 0, 0], np.float32)
+    embeddings.save(tmp_path / "v", embeddings.Embeddings(paths, plain))
+    for number in range(2):
+        folder = embeddings.view_folder(tmp_path / "v", number)
+        embeddings.save(folder, embeddings.Embeddings(paths, shifted + number))
+    part = np.resize(["train", "train", "val"], 24)
+    splits = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "split": part})
+    stored, views = embeddings.load(tmp_path / "v"), embeddings.load_views(tmp_path / "v")
+    np.testing.assert_array_equal(stored.select(paths.tolist()), plain)
+
+    def accuracy(*view_sets):
+        determinism.make_repeatable(1, deterministic=True)
+        parts = finetune.vectors_of(splits, stored, *view_sets)
+        assert len(parts.train.labels) == 16 * (1 + len(view_sets and view_sets[0]))
+        np.testing.assert_array_equal(parts.val.inputs, plain[part == "val"])
+        fitted, _ = finetune.fit_head(parts, FinetuneRecipe(2, 16, Schedule(30, 8, 0.02, True, 1), True), 1)
+        return np.mean(fitted.predict_on_batch(shifted).argmax(axis=1) == labels)
+
+    assert accuracy() < 0.7
+    assert accuracy(views) > 0.95
+
+
+def test_dropout_is_active_in_training_only(extractor):
+    classifier = head.join(extractor, head.build(extractor.output_shape[-1], 8, 2, dropout=0.5))
+    images = np.stack([picture(number, 32, 32) for number in range(2)])
+    np.testing.assert_array_equal(classifier(images, training=False), classifier.predict_on_batch(images))
+    assert np.abs(np.asarray(classifier(images, training=True)) - classifier.predict_on_batch(images)).max() > 0
+    assert head.is_enough(classifier)
