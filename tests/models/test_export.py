@@ -267,7 +267,7 @@ def test_the_documented_programs_run(exported, tmp_path):
     (latency,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/deploy.md").read_text("utf-8"), re.DOTALL)
     ask = [sys.executable, "-c", latency, "models/cnn.tflite", "photo.jpg"]
     done = subprocess.run(ask, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert re.fullmatch(r"the network alone: [\d.]+ ms .*\nfrom a photo's file: [\d.]+ ms .*\n", done.stdout), (
+    assert re.fullmatch(r"network only: [\d.]+ ms .*\nfrom a photo's file: [\d.]+ ms .*\n", done.stdout), (
         done.stderr
     )
 

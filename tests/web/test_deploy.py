@@ -23,7 +23,7 @@ def test_documented_options_and_limits_are_those_of_serve():
     options = set(re.findall(r"`--([a-z-]+)", PAGE)) | set(re.findall(r"serve (?:\S+ )*?--([a-z-]+)", PAGE))
     assert {option.replace("-", "_") for option in options} - {"gpus"} <= set(DEFAULTS)
     match = re.search(
-        r"`--max-mb` bounds a photo \((\d+)\), `--max-files` and `--max-total-mb` a form \((\d+) and (\d+)\)", PAGE
+        r"`--max-mb` limits a photo \((\d+)\), `--max-files` and `--max-total-mb` a form \((\d+) and (\d+)\)", PAGE
     )
     assert match is not None
     assert tuple(map(int, match.groups())) == tuple(DEFAULTS[name] for name in ("max_mb", "max_files", "max_total_mb"))
