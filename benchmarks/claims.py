@@ -36,7 +36,9 @@ def main() -> None:
     for place, what in PLACES.items():
         parser.add_argument(f"--{place.lower()}", help=what)
     folder = Path(tempfile.gettempdir()) / "realwaste-results"
-    parser.add_argument("--folder", type=Path, default=folder, help=f"working directory, also to resume in; default {folder}")
+    parser.add_argument(
+        "--folder", type=Path, default=folder, help=f"working directory, also to resume in; default {folder}"
+    )
     arguments = parser.parse_args()
     log.setup()
     places = {place: str(Path(path).resolve()) for place in PLACES if (path := vars(arguments)[place.lower()])}
@@ -72,7 +74,9 @@ def run(claim: Claim, root: Path, places: dict[str, str]) -> Path:
     log.logger.info("%s", shlex.join(command_line))
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     if subprocess.run(command_line, cwd=root, env=environment, check=False).returncode:  # noqa: S603
-        raise UserError("The pipeline of every row must succeed.", "Fix the reported error, and start again: the run resumes.")
+        raise UserError(
+            "The pipeline of every row must succeed.", "Fix the reported error, and start again: the run resumes."
+        )
     return root
 
 

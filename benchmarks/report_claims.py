@@ -1,8 +1,8 @@
-"""`python -m benchmarks.report_claims --photos …`: what the report claims of its CNN's training, measured.
+"""`python -m benchmarks.report_claims --photos …`: tests the report's claims about the training of its CNN.
 
-Each optimizer, activation and way to normalise has the best of a small grid of learning rates, by the lowest validation
-loss of the first seed; then all seeds train at that rate. Of each training the epoch of the lowest validation loss is
-kept, and its test accuracy read once. Killed, it goes on after the last training that ended.
+Each optimizer, activation and normalization gets the best of a small grid of learning rates, selected by the lowest
+validation loss with the first seed; then all seeds train with that rate. Each training restores the epoch with the
+lowest validation loss, whose test accuracy is computed once. A killed run resumes after the last finished training.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SWEEP = (0.0001, 0.001, 0.01)  # of section 1.14, without the highest
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to train the CNN that the report claims something of; its own by default."""
+    """A training configuration of the CNN that the report makes a claim about; the report's own by default."""
 
     optimizer: str = "adam"
     normalization: str = "batch"
@@ -65,63 +65,63 @@ GRIDS: dict[Variant, Sequence[float]] = {
     Variant(activation="sigmoid"): _ADAM,
 }
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
-ROUNDS, STEPS = 10, 8  # in which the activations take turns, and steps of each
+ROUNDS, STEPS = 10, 8  # alternating rounds of the activations, and training steps in each
 UNSHUFFLED = Variant(shuffle=False)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained on, and where what was found is kept after each training."""
+    """The training data, and the file that the record is written to after each training."""
 
     root: Path
     splits: pd.DataFrame
     train: Samples
     val: Samples
-    found: dict[str, Any]
+    record: dict[str, Any]
     results: Path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--photos", required=True, type=Path, help="a folder of photographs, with one of each class")
+    parser.add_argument("--photos", required=True, type=Path, help="a folder with a subfolder of photographs per class")
     arguments = parser.parse_args()
     log.setup()
-    found = run(arguments.photos, RESULTS)
-    pages.rewrite(PAGE, COMMAND, table(found))
+    record = run(arguments.photos, RESULTS)
+    pages.rewrite(PAGE, COMMAND, table(record))
 
 
 def run(photos: Path, results: Path) -> dict[str, Any]:
-    """Train whatever `results` does not hold yet; all of it."""
+    """Run the trainings that the file `results` does not contain yet; the complete record."""
     splits = split.stratified(manifest.scan(photos).manifest, train=0.6, val=0.2, test=0.2, seed=42)
     images = {str(part): int(count) for part, count in splits["split"].value_counts().items()}
-    about: dict[str, Any] = {"photos": photos.name, "images": images, "classes": len(classes_of(splits)), "size": SIZE}
-    about |= {"epochs": EPOCHS, "precision": device.resolve_precision("auto"), "seeds": list(SEEDS)}
-    kept = read_json(results) if results.is_file() else {}
-    same = {key: kept.get(key) for key in about} == about
-    found = about | {key: kept.get(key, {}) if same else {} for key in ("fits", "gradients", "best")}
+    setup: dict[str, Any] = {"photos": photos.name, "images": images, "classes": len(classes_of(splits)), "size": SIZE}
+    setup |= {"epochs": EPOCHS, "precision": device.resolve_precision("auto"), "seeds": list(SEEDS)}
+    saved = read_json(results) if results.is_file() else {}
+    is_resumable = {key: saved.get(key) for key in setup} == setup
+    record = setup | {key: saved.get(key, {}) if is_resumable else {} for key in ("fits", "gradients", "best")}
     train, val, _ = samples.pictures(splits, photos, SIZE, "memory")
-    job = Job(photos, splits, train, val, found, results)
+    job = Job(photos, splits, train, val, record, results)
     for variant, grid in GRIDS.items():
         losses = {rate: min(_fit(job, variant, rate, SEEDS[0])["val_losses"]) for rate in grid}
-        found["best"][variant.name] = min(grid, key=losses.__getitem__)
-    found["best"][UNSHUFFLED.name] = found["best"][REPORTED.name]
+        record["best"][variant.name] = min(grid, key=losses.__getitem__)
+    record["best"][UNSHUFFLED.name] = record["best"][REPORTED.name]
     for seed in SEEDS:
         for variant in (*GRIDS, UNSHUFFLED):
-            _fit(job, variant, found["best"][variant.name], seed)
+            _fit(job, variant, record["best"][variant.name], seed)
         for rate in SWEEP:
             _fit(job, REPORTED, rate, seed)
         for name in ACTIVATIONS:
             variant = replace(REPORTED, activation=name)
-            found["gradients"].setdefault(name, {})[str(seed)] = _first_beside_last(job, variant, seed)
-    found["step_seconds"] = _step_seconds(job)
-    write_json(results, found)
-    return found
+            record["gradients"].setdefault(name, {})[str(seed)] = _gradient_ratio(job, variant, seed)
+    record["step_seconds"] = _step_seconds(job)
+    write_json(results, record)
+    return record
 
 
 def _model(job: Job, variant: Variant) -> keras.Model:
     return cnn.build(
         SIZE,
-        job.found["classes"],
+        job.record["classes"],
         batch_norm_momentum=0.9,
         normalization=variant.normalization,
         activation=variant.activation,
@@ -129,10 +129,10 @@ def _model(job: Job, variant: Variant) -> keras.Model:
 
 
 def _fit(job: Job, variant: Variant, rate: float, seed: int) -> dict[str, Any]:
-    """What came of a training, kept at once; from what is kept if it is there."""
-    own = job.found["fits"].setdefault(GRID_KEY.format(variant.name, rate), {})
-    if str(seed) in own:
-        return own[str(seed)]
+    """The losses and test accuracy of a training, saved at once; loaded if they were saved before."""
+    fits = job.record["fits"].setdefault(GRID_KEY.format(variant.name, rate), {})
+    if str(seed) in fits:
+        return fits[str(seed)]
     keras.utils.clear_session()
     determinism.make_repeatable(seed, deterministic=True)
     model = _model(job, variant)
@@ -142,32 +142,32 @@ def _fit(job: Job, variant: Variant, rate: float, seed: int) -> dict[str, Any]:
         rate,
         variant.shuffle,
         seed,
-        job.found["precision"],
+        job.record["precision"],
         optimizer=variant.optimizer,
-        patience=EPOCHS,  # no early end, and the best epoch's weights
+        patience=EPOCHS,  # restores the best epoch's weights, and never stops early
     )
     trained = training_loop.fit(model, job.train, job.val, schedule, silent=True)
-    asked = inference_engine.compile_network(model, BATCH, policy="float32", engine="tensorflow")
-    answers = asked(read_images([job.root / path for path in paths_of(job.splits, "test")], SIZE))
+    predict = inference_engine.compile_network(model, BATCH, policy="float32", engine="tensorflow")
+    probabilities = predict(read_images([job.root / path for path in paths_of(job.splits, "test")], SIZE))
     history = trained.history
-    own[str(seed)] = {
-        "losses": _listed(history["loss"]),
-        # Chance stands for what is no number.
-        "val_losses": _listed(history["val_loss"].fillna(np.log(job.found["classes"]))),
+    fits[str(seed)] = {
+        "losses": _as_list(history["loss"]),
+        # NaN is replaced by the loss of guessing.
+        "val_losses": _as_list(history["val_loss"].fillna(np.log(job.record["classes"]))),
         "diverged": trained.diverged_epoch is not None,
-        "test_accuracy": scores.accuracy(labels_of(job.splits, "test"), np.nan_to_num(answers)),
+        "test_accuracy": scores.accuracy(labels_of(job.splits, "test"), np.nan_to_num(probabilities)),
     }
-    write_json(job.results, job.found)
-    log.logger.info("%s, %g, seed %d: test accuracy %.3f", variant.name, rate, seed, own[str(seed)]["test_accuracy"])
-    return own[str(seed)]
+    write_json(job.results, job.record)
+    log.logger.info("%s, %g, seed %d: test accuracy %.3f", variant.name, rate, seed, fits[str(seed)]["test_accuracy"])
+    return fits[str(seed)]
 
 
-def _listed(column: pd.Series) -> list[float | None]:
+def _as_list(column: pd.Series) -> list[float | None]:
     return [None if pd.isna(value) else round(float(value), 5) for value in column]
 
 
-def _first_beside_last(job: Job, variant: Variant, seed: int) -> float:
-    """The root mean square of the first layer's gradient beside the last one's, at the start of a training."""
+def _gradient_ratio(job: Job, variant: Variant, seed: int) -> float:
+    """Ratio of the root mean squares of the first and the last layer's gradient, before training."""
     keras.utils.clear_session()
     determinism.make_repeatable(seed, deterministic=True)
     model = _model(job, variant)
@@ -176,28 +176,32 @@ def _first_beside_last(job: Job, variant: Variant, seed: int) -> float:
     kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
     first_and_last = [kernels[0].value, kernels[-1].value]
     with tf.GradientTape() as tape:
-        said = model(job.train.inputs[np.sort(rows)], training=True)
-        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(job.train.labels[np.sort(rows)], said))
-    first, last = (float(tf.sqrt(tf.reduce_mean(tf.square(one)))) for one in tape.gradient(loss, first_and_last))
+        probabilities = model(job.train.inputs[np.sort(rows)], training=True)
+        loss = tf.reduce_mean(
+            keras.losses.sparse_categorical_crossentropy(job.train.labels[np.sort(rows)], probabilities)
+        )
+    first, last = (
+        float(tf.sqrt(tf.reduce_mean(tf.square(gradient)))) for gradient in tape.gradient(loss, first_and_last)
+    )
     return first / last
 
 
 def _step_seconds(job: Job) -> dict[str, list[float]]:
-    """Of each activation the seconds of a step, in turn, so that whatever else this machine does slows all alike."""
+    """Seconds per training step of each activation, in alternating rounds: other load affects all of them."""
     keras.utils.clear_session()
     first = np.arange(min(BATCH, len(job.train.labels)))
-    twins, rows = {}, (job.train.inputs[first], job.train.labels[first])
+    fused_models, rows = {}, (job.train.inputs[first], job.train.labels[first])
     for name in ACTIVATIONS:
         model = _model(job, replace(REPORTED, activation=name))
-        twins[name] = fused_layers.fuse(model, job.found["precision"], for_training=True)
-        training_loop.compile_for_training(twins[name], Schedule(1, BATCH, 0.0001, True, 0), 1)
-        twins[name].train_on_batch(*rows)  # builds the graph
+        fused_models[name] = fused_layers.fuse(model, job.record["precision"], for_training=True)
+        training_loop.compile_for_training(fused_models[name], Schedule(1, BATCH, 0.0001, True, 0), 1)
+        fused_models[name].train_on_batch(*rows)  # builds the graph
     seconds: dict[str, list[float]] = {name: [] for name in ACTIVATIONS}
     for _ in range(ROUNDS):
-        for name, twin in twins.items():
+        for name, fused_model in fused_models.items():
             started = time.perf_counter()
             for _ in range(STEPS):
-                twin.train_on_batch(*rows)
+                fused_model.train_on_batch(*rows)
             seconds[name].append(round((time.perf_counter() - started) / STEPS, 5))
     return seconds
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.scale --photos FOLDER`: what embedding costs on Ray, and what that makes of millions of images.
+"""`python -m benchmarks.scale --photos FOLDER`: the cost of embedding on Ray, and an estimate for millions of images.
 
-The local engine, and Ray with one and with two nodes of a core each on this machine, in turn, a few minutes in all; and
-what reading, decoding, the backbone and writing take apart, in one thread.
+Measures the local engine and Ray with one and two single-core nodes on this machine, in turn, in a few minutes; and the
+seconds of reading, decoding, the backbone and writing separately, in one thread.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from realwaste.core.files import write_json
 RESULTS, PAGE = ROOT / "benchmarks/scale.json", ROOT / "docs/scale.md"
 COMMAND = "python -m benchmarks.scale"
 BATCH = 8
-# The engines, by their titles: Ray nodes (0: the local engine) and threads.
-TIMES = 3  # else the job is over while the second node is still starting its actor
+REPETITIONS = 3  # of the photographs: otherwise the job ends before the second node has started its actor
+# Row title: number of Ray nodes (0: the local engine), and of threads.
 ENGINES = {
     "local, all cores": (0, None),
     "local, one core": (0, 1),
@@ -43,30 +43,30 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     job = {"photos": str(arguments.photos.resolve()), "name": arguments.backbone, "size": arguments.size}
-    step_runssteps = [measure("scale.apart", **job) for _ in range(arguments.repeats)]
+    step_runs = [measure("scale.time_steps", **job) for _ in range(arguments.repeats)]
     runs = [{"side": side} | _run_engine(*ENGINES[side], job) for _ in range(arguments.repeats) for side in ENGINES]
-    # The extractor by its name alone: the paths of a machine are nobody's business.
+    # Only the extractor's file name: paths of this machine are not published.
     setup = {"backbone": Path(arguments.backbone).stem, "size": arguments.size, "cores": machine.cores()}
-    results = setup | {"apart": step_runssteps, "runs": runs}
+    results = setup | {"apart": step_runs, "runs": runs}
     write_json(RESULTS, results)
     pages.rewrite(PAGE, COMMAND, table(results))
 
 
 def _run_engine(nodes: int, threads: int | None, job: dict[str, Any]) -> dict[str, Any]:
     if not nodes:
-        return measure("scale.embedded", threads=threads, address=None, **job)
+        return measure("scale.embed_photos", threads=threads, address=None, **job)
     with started(nodes) as cluster:
         cluster.pin()
-        return measure("scale.embedded", threads=threads, address=cluster.address, **job)
+        return measure("scale.embed_photos", threads=threads, address=cluster.address, **job)
 
 
 def embed_photos(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:
-    """All photos by an engine, TIMES over: seconds in all, and images/s of the later half, with every core at work."""
+    """Embed all photos REPETITIONS times: total seconds, and images/s of the second half, when every core works."""
     from realwaste.embedding import extraction  # noqa: PLC0415
     from realwaste.embedding.local_extraction import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
 
     model, root, paths = _prepare(photos, name, size, None if address else threads)
-    paths *= TIMES
+    paths *= REPETITIONS
     if address:
         os.environ |= {"RAY_ADDRESS": address, **OPEN}
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +89,7 @@ def embed_photos(photos: str, name: str, size: int, threads: int | None, address
 
 
 def time_steps(photos: str, name: str, size: int) -> dict[str, Any]:
-    """Seconds an image of each step, one thread; bytes of an image and of a vector as they are kept."""
+    """Seconds per image of each step in one thread; bytes of an image file and of a stored vector."""
     from realwaste.embedding import embeddings  # noqa: PLC0415
     from realwaste.images import reader  # noqa: PLC0415
     from realwaste.runtime import openvino_network  # noqa: PLC0415
@@ -103,7 +103,7 @@ def time_steps(photos: str, name: str, size: int) -> dict[str, Any]:
     batches = range(0, len(files) - BATCH + 1, BATCH)
     steps: dict[str, Callable[[], object]] = {
         "read": lambda: data.extend(file.read_bytes() for file in files),
-        "hash": lambda: [hashlib.md5(content).digest() for content in data],  # noqa: S324 - as DVC does
+        "hash": lambda: [hashlib.md5(content).digest() for content in data],  # noqa: S324 - like DVC
         "decode": lambda: pixels.extend(reader.resize_image(reader.decode_image(content), size) for content in data),
         "backbone": lambda: vectors.extend(network(np.stack(pixels[first : first + BATCH])) for first in batches),
     }

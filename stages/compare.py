@@ -87,20 +87,20 @@ def _collect() -> html_report.ReportData:
         embeddings=embeddings,
         evaluated=evaluated,
         external=external,
-        rows=_table1(measured, trainings, embeddings, with_ensemble, metrics["fetch"]["origin"], outside=external),
+        rows=_table1(measured, trainings, embeddings, with_ensemble, metrics["fetch"]["origin"], external_sets=external),
         pairs=comparison.compare_pairs(with_ensemble),
         machines={stage: metrics[stage]["machine"] for stage in computing},
         rejected=read_csv(Path("data/rejected.csv")),
-        parts=tables["splits"],
+        split_counts=tables["splits"],
         histories={name: tables[f"history_{name}"] for name in trainings},
-        rates=tables["lr_sweep"],
+        sweep_table=tables["lr_sweep"],
         confusions=tables["confusion"],
         reliability=tables["reliability"],
         architectures=tables["architecture"],
         learning_curve=tables["learning_curve"],
-        doubted=metrics["suspects"],
+        suspects=metrics["suspects"],
         shortcuts=metrics["shortcuts"],
-        explained=read_json(Path("data/explanations/explanations.json")),
+        explanations=read_json(Path("data/explanations/explanations.json")),
         pictures=Path("data/explanations"),
     )
 
@@ -112,7 +112,7 @@ def _table1(
     predicted: pd.DataFrame,
     origin: str,
     *,
-    outside: dict[str, Any],
+    external_sets: dict[str, Any],
 ) -> dict[str, dict[str, Any]]:
     # The seconds of a fine-tuned model are those of its embedding and its training.
     seconds = {
@@ -122,7 +122,7 @@ def _table1(
     ensemble = {"backbone": "Soft vote", "weights": f"those of the {len(trainings)}"}
     named = trainings | {comparison.ENSEMBLE: ensemble}
     seconds[comparison.ENSEMBLE] = round(sum(seconds.values()), 2)
-    return table1.build_rows(measured, named, seconds, predicted, origin, outside=outside)
+    return table1.build_rows(measured, named, seconds, predicted, origin, external_sets=external_sets)
 
 
 def _draw(studio: figures.FigureWriter, report: html_report.ReportData, names: dict[str, str]) -> None:
@@ -135,7 +135,7 @@ def _draw(studio: figures.FigureWriter, report: html_report.ReportData, names: d
         confusion = comparison.hardest_classes(report.confusions[report.confusions["model"] == model])
         counts = confusion.pivot(index="actual", columns="predicted", values="images")
         figures.plot_confusion_matrix(studio, PLOTS / f"confusion_{model}.png", f"{name}{note}", counts)
-    figures.plot_learning_rates(studio, PLOTS / "lr_sweep.png", report.rates, report.sweep["best_learning_rate"])
+    figures.plot_learning_rates(studio, PLOTS / "lr_sweep.png", report.sweep_table, report.sweep["best_learning_rate"])
     figures.plot_model_scores(studio, PLOTS / "test_scores.png", report.rows, names)
     figures.plot_reliability(studio, PLOTS / "reliability.png", report.reliability, models)
     figures.plot_class_scores(

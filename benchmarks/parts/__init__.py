@@ -1,1 +1,1 @@
-"""What the benchmarks are made of: jobs in processes of their own, workspaces, tables, and pages that hold them."""
+"""Parts of the benchmarks: jobs in separate processes, workspaces, tables, and the pages that contain them."""

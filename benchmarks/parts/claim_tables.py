@@ -20,7 +20,7 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Claim:
-    """One run: `dvc exp run` with an optional set of sets.yaml and parameters. PLACES stand for paths on the user's disk."""
+    """One `dvc exp run`, with an optional set of sets.yaml and parameters, in which PLACES stand for local paths."""
 
     data: str
     settings: str
@@ -77,7 +77,9 @@ _IMAGENET = ("fetch.source=realwaste", "finetune_irv2.weights=imagenet", "finetu
 DEFAULT = Claim("generated pictures", "the defaults; random weights in the backbones")
 CLAIMS = {
     "A": DEFAULT,
-    "B": Claim("trashnet-mini", "the defaults; densenet: the last layers of its backbone fine-tuned", None, _PHOTOGRAPHS),
+    "B": Claim(
+        "trashnet-mini", "the defaults; densenet: the last layers of its backbone fine-tuned", None, _PHOTOGRAPHS
+    ),
     "C": Claim("trashnet-mini", "`best`; densenet as in B", "best", _PHOTOGRAPHS),
     "D": Claim("RealWaste", "the report's", "report", (_SEEDS,)),
     "E": Claim("RealWaste", "the report's", "report", (_SEEDS, GROUPED)),
@@ -100,7 +102,9 @@ def table(records: dict[str, Any]) -> str:
 
 def findings(records: dict[str, Any]) -> str:
     """The tables of docs/realwaste.md: linear probes on the background, and external test sets."""
-    realwaste_records = {letter: record for letter, record in records.items() if "realwaste" in CLAIMS[letter].data.lower()}
+    realwaste_records = {
+        letter: record for letter, record in records.items() if "realwaste" in CLAIMS[letter].data.lower()
+    }
     external_table = pages.table(
         ["", "model", "tested on", "images", "accuracy, 95 % interval", "mean confidence", "calibration error"],
         [row for letter, record in realwaste_records.items() for row in _external_rows(letter, record)],
@@ -119,7 +123,9 @@ def _external_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
             for place, scores in places.items():
                 test_set = name if place == "outside" else "its test split, the same classes"
                 confidence = f"{scores['mean_confidence']:.3f}", f"{scores['ece']:.3f}"
-                rows.append([letter, model, test_set, str(scores["images"]), _interval(scores, "accuracy"), *confidence])
+                rows.append(
+                    [letter, model, test_set, str(scores["images"]), _interval(scores, "accuracy"), *confidence]
+                )
     return rows
 
 
@@ -129,7 +135,9 @@ def _shortcut_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
     random = " (RANDOM weights)" if shortcuts["weights"] == "random" else ""
     pictures = f"{shortcuts['images']} pictures of {shortcuts['image_size']} px, {shortcuts['backbone']}{random}"
     views = zip(background.view_accuracies(shortcuts)["sees"], shortcuts["heads"].values(), strict=True)
-    return [[letter, sees, pictures, _interval(scores, "accuracy"), f"{shortcuts['chance']:.2f}"] for sees, scores in views]
+    return [
+        [letter, sees, pictures, _interval(scores, "accuracy"), f"{shortcuts['chance']:.2f}"] for sees, scores in views
+    ]
 
 
 def _run_row(letter: str, record: dict[str, Any] | None) -> list[str]:
@@ -152,9 +160,14 @@ def _number_rows(letter: str, record: dict[str, Any] | None) -> list[list[str]]:
         repeats = row["repeats"]
         spread = f"{repeats['test_accuracy_mean']:.3f} ± {repeats['test_accuracy_std']:.3f}" if repeats else ""
         rows.append([letter, model, _interval(row, "test_accuracy"), _interval(row, "macro_f1"), spread])
-    differences = ", ".join(f"{better_model} over {other_model}" for better_model, other_model in record["shown"]) or "no difference"
+    differences = (
+        ", ".join(f"{better_model} over {other_model}" for better_model, other_model in record["shown"])
+        or "no difference"
+    )
     correction = f"after {record['correction']}" if record["correction"] else "each tested by itself"
-    rows.append([letter, f"*differences shown by exact tests of {record['pairs']} pairs, {correction}*", differences, "", ""])
+    rows.append(
+        [letter, f"*differences shown by exact tests of {record['pairs']} pairs, {correction}*", differences, "", ""]
+    )
     return rows
 
 

@@ -17,8 +17,8 @@ def section(results: dict[str, Any]) -> str:
     text = (
         "## Other frameworks\n\n`python -m benchmarks --only --peers`. Random pictures in memory, in batches of 8 for "
         "frozen backbones and 32 for the CNN; random weights; every library uses all cores. The processes run a batch "
-        f"each in turn. Median of {rounds} rounds with the lowest and highest, and median of the ratios to the pipeline, "
-        f"round by round. Versions: {versions}."
+        f"each in turn. Median of {rounds} rounds with the lowest and highest, and median of the ratios to the "
+        f"pipeline, round by round. Versions: {versions}."
     )
     return "\n\n".join([text, *(_job_table(job) for job in results["jobs"])])
 

@@ -1,4 +1,4 @@
-"""Ray nodes on this machine, a core each: for tests that are marked slow, and to measure with."""
+"""Ray nodes on this machine, one core each, for slow tests and measurements."""
 
 import os
 import shutil
@@ -14,18 +14,18 @@ from pathlib import Path
 
 import psutil
 
-# Ray makes itself a token the first time that it starts by itself, and clusters ask for it from then on.
+# Ray creates a token the first time it starts by itself, and clusters require it afterwards.
 OPEN = {"RAY_AUTH_MODE": "disabled"}
-STARTS_S = 300.0  # where the machine is at other work too
+START_TIMEOUT_S = 300.0  # long enough for a busy machine
 _ALIVE = 0  # of Ray's GcsNodeInfo.GcsNodeState
 RAY = Path(sys.executable).parent / "ray"
 
 
 class Cluster:
-    """address: of the head, for RAY_ADDRESS; nodes that are up when a call returns."""
+    """A cluster whose nodes are up when a method returns; `address` is that of the head, for RAY_ADDRESS."""
 
     def __init__(self, folder: Path, nodes: int = 2) -> None:
-        """Start them; folder is a short path, for Ray's sockets have 107 bytes."""
+        """Start the nodes; `folder` must be a short path, since paths of Ray's sockets have at most 107 bytes."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -40,16 +40,16 @@ class Cluster:
             raise
 
     def add(self) -> None:
-        """A second node, or a third. It returns once the cluster has noticed those that were killed, 15 s later."""
+        """Add a node. Returns after the cluster has noticed killed nodes, which takes 15 s."""
         self._start(f"--address={self.address}")
         self._wait_for_members()
 
     def kill(self, node: int) -> None:
-        """SIGKILL to every process of a node at once, as if its machine had lost its power."""
+        """Send SIGKILL to every process of a node, as if its machine had lost power."""
         _kill(self._nodes[node])
 
     def pin(self) -> None:
-        """A core of this machine for each node, in turn: Ray counts cores, and holds nobody to them."""
+        """Pin each node to one core of this machine: Ray counts cores, but does not enforce them."""
         cores = sorted(os.sched_getaffinity(0))
         for number, node in enumerate(self._nodes):
             for process in _family(node):
@@ -60,12 +60,12 @@ class Cluster:
             _kill(node)
 
     def _wait_for_members(self) -> None:
-        """Until the head knows which nodes are up: it would send work to a node that was killed just now."""
+        """Wait until the head knows which nodes are up: it would send work to a node that was just killed."""
         from ray._raylet import GcsClient  # type: ignore[attr-defined]  # noqa: PLC0415 - an extra
 
-        head, until = GcsClient(address=self.address), time.monotonic() + STARTS_S
+        head, until = GcsClient(address=self.address), time.monotonic() + START_TIMEOUT_S
         up = sum(node.poll() is None for node in self._nodes)
-        while sum(node.state == _ALIVE for node in head.get_all_node_info(timeout=STARTS_S).values()) != up:
+        while sum(node.state == _ALIVE for node in head.get_all_node_info(timeout=START_TIMEOUT_S).values()) != up:
             if time.monotonic() > until:
                 raise RuntimeError(f"the head of {self.address} does not see {up} nodes")
             time.sleep(0.1)
@@ -80,7 +80,7 @@ class Cluster:
                 env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", **OPEN},
             )
         self._nodes.append(process)
-        until = time.monotonic() + STARTS_S
+        until = time.monotonic() + START_TIMEOUT_S
         while "Ray runtime started" not in log.read_text(encoding="utf-8"):
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(log.read_text(encoding="utf-8"))
@@ -89,8 +89,8 @@ class Cluster:
 
 @contextmanager
 def started(nodes: int = 2) -> Iterator[Cluster]:
-    """A cluster for as long as the block lasts, with a folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # a socket's path has 107 bytes
+    """A cluster in a temporary folder while the block runs."""
+    folder = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # socket paths have at most 107 bytes
     try:
         cluster = Cluster(folder, nodes)
         try:

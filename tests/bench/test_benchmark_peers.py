@@ -1,4 +1,4 @@
-"""The peers' side of the benchmark without the peers: environments, turns, tables. No figure here means anything."""
+"""The comparison with other frameworks, without them: environments, turns, tables. All figures are made up."""
 
 import argparse
 import sys
@@ -16,13 +16,13 @@ REPORT, FLOAT32, BFLOAT16 = peer_tables.OURS
 
 
 @pytest.fixture
-def made(monkeypatch):
-    """Environments that are this one, and the folders that were asked for; pip finds nothing anywhere."""
-    asked = []
+def environment_dirs(monkeypatch):
+    """The directories of created environments, which are this one; pip finds no packages."""
+    environment_dirs = []
 
     def create(place, *, with_pip):
         assert with_pip
-        asked.append(place)
+        environment_dirs.append(place)
         interpreter = Path(place) / "bin/python"
         interpreter.parent.mkdir(parents=True)
         interpreter.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
@@ -32,83 +32,85 @@ def made(monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    return asked
+    return environment_dirs
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for an interpreter is a shell script")
-def test_an_environment_is_made_once_and_again_for_other_requirements(made, tmp_path):
-    wanted = tmp_path / "wanted.txt"
-    wanted.write_text("# nothing\n", encoding="utf-8")
-    first = environment.python(wanted, tmp_path / "kept")
-    assert environment.python(wanted, tmp_path / "kept") == first
-    assert len(made) == 1
-    wanted.write_text("# nothing more\n", encoding="utf-8")
-    assert environment.python(wanted, tmp_path / "kept") != first
-    assert len(made) == 2
+def test_an_environment_is_created_once_per_requirements(environment_dirs, tmp_path):
+    requirements = tmp_path / "wanted.txt"
+    requirements.write_text("# nothing\n", encoding="utf-8")
+    first = environment.python(requirements, tmp_path / "kept")
+    assert environment.python(requirements, tmp_path / "kept") == first
+    assert len(environment_dirs) == 1
+    requirements.write_text("# nothing more\n", encoding="utf-8")
+    assert environment.python(requirements, tmp_path / "kept") != first
+    assert len(environment_dirs) == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for an interpreter is a shell script")
-def test_what_cannot_be_installed_is_said_in_a_line_and_tried_again(made, tmp_path):
-    wanted = tmp_path / "wanted.txt"
-    wanted.write_text("no-such-package-as-this==1\n", encoding="utf-8")
+def test_a_failed_installation_is_reported_in_one_line_and_retried(environment_dirs, tmp_path):
+    requirements = tmp_path / "wanted.txt"
+    requirements.write_text("no-such-package-as-this==1\n", encoding="utf-8")
     for times in (1, 2):
         with pytest.raises(UserError, match="without --peers nothing is installed") as refused:
-            environment.python(wanted, tmp_path / "kept")
+            environment.python(requirements, tmp_path / "kept")
         received = str(refused.value.received)
         assert "no-such-package-as-this==1" in received
         assert "\n" not in received
-        assert len(made) == times
+        assert len(environment_dirs) == times
 
 
-def test_the_requirements_are_pinned_and_name_no_index():
+def test_requirements_are_pinned_without_an_index():
     lines = environment.REQUIREMENTS.read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if not line.startswith("#")]
     assert {"torch", "timm", "onnxruntime"} <= {line.partition("==")[0] for line in pins}
     assert all(line.count("==") == 1 and "-" not in line[:1] for line in pins)
 
 
-def test_ways_that_fail_are_said_and_the_others_built():
+def test_failing_variants_have_an_error_and_the_others_are_built():
     ran = []
 
     def fails():
         raise ValueError("of this\nand that")
 
-    ways, said = loop.built({"good": lambda: lambda: ran.append(1), "bad": fails, "later": lambda: fails})
-    assert list(ways) == ["good"]
-    assert ran == [1]
-    assert said == {"good": None, "bad": "ValueError: of this", "later": "ValueError: of this"}
-
-
-def test_processes_take_turns_and_one_that_fails_has_its_reason():
-    here, gone = (
-        turns.Side(name, Path(sys.executable), job) for name, job in (("here", "ours.training"), ("X", "x.y"))
+    variants, errors = loop.build_variants(
+        {"good": lambda: lambda: ran.append(1), "bad": fails, "later": lambda: fails}
     )
-    found = turns.in_turn([here, gone], {"size": 16, "rows": 4, "classes": 2}, 2)
-    assert "No module named 'benchmarks.parts.peers.x'" in found.pop("X")["not_run"]
-    assert set(found) == set(peer_tables.OURS)
-    assert all(len(way["seconds"]) == 2 and min(way["seconds"]) > 0 for way in found.values())
+    assert list(variants) == ["good"]
+    assert ran == [1]
+    assert errors == {"good": None, "bad": "ValueError: of this", "later": "ValueError: of this"}
 
 
-def test_without_the_peers_ours_are_measured_and_their_rows_say_why(monkeypatch):
+def test_processes_run_in_turn_and_a_failing_one_has_a_reason():
+    working, failing = (
+        turns.ProcessSpec(name, Path(sys.executable), job) for name, job in (("here", "ours.training"), ("X", "x.y"))
+    )
+    results = turns.run_in_turn([working, failing], {"size": 16, "rows": 4, "classes": 2}, 2)
+    assert "No module named 'benchmarks.parts.peers.x'" in results.pop("X")["not_run"]
+    assert set(results) == set(peer_tables.OURS)
+    assert all(len(variant["seconds"]) == 2 and min(variant["seconds"]) > 0 for variant in results.values())
+
+
+def test_without_other_frameworks_the_pipeline_is_measured(monkeypatch):
     def refuse():
         raise UserError("a rule", "a remedy", "no network")
 
-    def in_turn(sides, arguments, rounds):
-        assert [side.name for side in sides] == ["here"]
-        return {name: {"seconds": [4.0 - place] * rounds} for place, name in enumerate(peer_tables.OURS)}
+    def in_turn(specs, arguments, rounds):
+        assert [spec.name for spec in specs] == ["here"]
+        return {name: {"seconds": [4.0 - index] * rounds} for index, name in enumerate(peer_tables.OURS)}
 
     monkeypatch.setattr(environment, "python", refuse)
-    monkeypatch.setattr(jobs, "in_turn", in_turn)
-    found = jobs.measured(3)
-    text = peer_tables.section(found)
+    monkeypatch.setattr(jobs, "run_in_turn", in_turn)
+    results = jobs.measure_jobs(3)
+    text = peer_tables.section(results)
     assert text.count("| not run: not installed: no network |") == 5
     assert "| here, bfloat16 | 4.0 (4.0 to 4.0) | 0.67 | 1.00 |" in text
-    assert [row[2] for row in peer_tables.readme_rows(found)] == ["not run"] * 3
+    assert [row[2] for row in peer_tables.readme_rows(results)] == ["not run"] * 3
 
 
 def _job(unit, **seconds):
-    ways = {name.replace("_", ", "): {"seconds": values} for name, values in seconds.items()}
-    return {"name": "A job", "unit": unit, "images": 2, "ways": ways | {"Other": {"not_run": "it | broke"}}}
+    variants = {name.replace("_", ", "): {"seconds": values} for name, values in seconds.items()}
+    return {"name": "A job", "unit": unit, "images": 2, "ways": variants | {"Other": {"not_run": "it | broke"}}}
 
 
 def test_the_best_peer_and_ratios_of_one_round():
@@ -119,18 +121,21 @@ def test_the_best_peer_and_ratios_of_one_round():
         "PyTorch_float32": [2.0, 2.0, 2.0],
         "PyTorch_bfloat16": [0.8, 0.8, 8.0],
     }
-    found = {"requirements": ["# a", "torch==2"], "jobs": [_job("images/s", **seconds), _job("ms an image", **seconds)]}
-    text = peer_tables.section(found)
+    results = {
+        "requirements": ["# a", "torch==2"],
+        "jobs": [_job("images/s", **seconds), _job("ms an image", **seconds)],
+    }
+    text = peer_tables.section(results)
     assert "Versions: torch 2." in text
     assert "| PyTorch, bfloat16 | 2.5 (0.2 to 2.5) | 1.60 | 3.20 |" in text
     assert "| PyTorch, bfloat16 | 400.0 (400.0 to 4000.0) | 1.60 | 3.20 |" in text
     assert text.count("| Other | not run: it / broke |") == 2
-    rates, times = peer_tables.readme_rows(found)
+    rates, times = peer_tables.readme_rows(results)
     assert rates == ["A job, images/s", "2.0", "2.5, 1.2× (PyTorch, bfloat16)", "4.0, **2.0×**", "8.0, **4.0×**"]
     assert times[1] == "500.0"
 
 
-def test_peers_are_off_unless_asked_for():
+def test_peers_are_measured_only_on_request():
     def sections(only, peers):
         return benchmark._sections(argparse.Namespace(only=only, peers=peers))
 
@@ -141,16 +146,16 @@ def test_peers_are_off_unless_asked_for():
     assert sections([], True) == sections(["peers"], True) == sections(["peers"], False) == ["peers"]
 
 
-def test_sections_of_another_run_say_so():
+def test_sections_of_different_runs_state_their_origin():
     origin = {"dataset": "A", "images": 7, "repeats": 3, "machine": "M"}
     validation = {"images": 7, "bare_seconds": 1, "pipeline_seconds": 2}
-    ends = {"images": 8, "seconds": {"not_autotuned": [1.0]}}
-    found: dict[str, Any] = {
-        "origins": {"validation": origin, "epoch_ends": origin},
+    start = {"nothing_to_do": 1, "stages": {}, "head": {"vectors": 8, "seconds": 1}}
+    measurements: dict[str, Any] = {
+        "origins": {"validation": origin, "start": origin},
         "validation": validation,
-        "epoch_ends": ends,
+        "start": start,
     }
-    assert tables.results(found).count("7 images (A), 3 runs, M") == 1
-    found["origins"]["validation"] = origin | {"dataset": "B"}
-    text = tables.results(found)
-    assert text.index("(A)") < text.index("The end of an epoch") < text.index("(B)") < text.index("validate_images")
+    assert tables.results(measurements).count("7 images (A), 3 runs, M") == 1
+    measurements["origins"]["validation"] = origin | {"dataset": "B"}
+    text = tables.results(measurements)
+    assert text.index("(B)") < text.index("validate_images") < text.index("(A)") < text.index("Start-up")

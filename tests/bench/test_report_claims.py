@@ -1,4 +1,4 @@
-"""The report's claims put to the test: what is trained and kept, and which verdict follows. Figures are made up."""
+"""The tests of the report's claims: which trainings run and resume, and the verdicts. Figures are made up."""
 
 import json
 
@@ -12,7 +12,7 @@ from realwaste.training import training_history, training_loop
 SEEDS = [42, 43, 44]
 
 
-def test_a_claim_holds_or_not_only_where_the_interval_leaves_out_zero():
+def test_a_verdict_needs_an_interval_without_zero():
     """Student's t with two degrees of freedom: 4.303 standard errors either way."""
     mean, low, high = tables.interval([1.0, 2.0, 3.0])
     assert (mean, low, high) == pytest.approx((2, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-3)
@@ -21,29 +21,30 @@ def test_a_claim_holds_or_not_only_where_the_interval_leaves_out_zero():
     assert tables.verdict(*tables.interval([-1.9, -2.0, -2.1])[1:]) == "does not hold"
 
 
-def _found(**changed):
+def _record(**changed):
     """Every variant alike, but for what is changed by name."""
     fit = {"losses": [2.0, 1.0, 0.6, 0.4, 0.3], "val_losses": [2.0, 1.0, 1.1, 0.9, 0.8], "diverged": False}
     names = [*(variant.name for variant in report_claims.GRIDS), report_claims.UNSHUFFLED.name]
     fits = {}
     for name in names:
-        own = fit | {"test_accuracy": 0.7} | changed.get(name.replace(", ", "_").replace(" ", "_"), {})
+        variant_fit = fit | {"test_accuracy": 0.7} | changed.get(name.replace(", ", "_").replace(" ", "_"), {})
         for rate in report_claims.SWEEP:
             fits[tables.GRID_KEY.format(name, rate)] = {
-                str(seed): own | {"test_accuracy": own["test_accuracy"] + 0.001 * place}
-                for place, seed in enumerate(SEEDS)
+                str(seed): variant_fit | {"test_accuracy": variant_fit["test_accuracy"] + 0.001 * index}
+                for index, seed in enumerate(SEEDS)
             }
-    alike = {name: [0.1, 0.1, 0.11] for name in report_claims.ACTIVATIONS}
+    equal_seconds = {name: [0.1, 0.1, 0.11] for name in report_claims.ACTIVATIONS}
     gradients = {name: {str(seed): 1.0 + 0.01 * seed for seed in SEEDS} for name in report_claims.ACTIVATIONS}
     images = {"train": 720, "val": 240, "test": 240}
     about = {"photos": "made up", "images": images, "size": 96, "epochs": 5, "precision": "float32"}
-    found = {"seeds": SEEDS, "fits": fits, "best": dict.fromkeys(names, 0.001)}
-    return about | found | {"gradients": gradients, "step_seconds": alike}
+    fits_record = {"seeds": SEEDS, "fits": fits, "best": dict.fromkeys(names, 0.001)}
+    return about | fits_record | {"gradients": gradients, "step_seconds": equal_seconds}
 
 
-def test_what_is_alike_shows_nothing_and_what_the_report_says_of_the_rates_is_held_against_the_losses():
+def test_equal_variants_show_nothing_and_falling_losses_refute_the_rate_claims():
     verdicts = {
-        (one.section, one.says): tables.verdict(*tables.interval(one.favours)[1:]) for one in tables.measured(_found())
+        (result.section, result.claim): tables.verdict(*tables.interval(result.differences)[1:])
+        for result in tables.measure_claims(_record())
     }
     falling = {key: verdict for key, verdict in verdicts.items() if key[1].startswith(("0.001 ", "0.01 "))}
     assert set(falling.values()) == {"does not hold"}
@@ -52,7 +53,7 @@ def test_what_is_alike_shows_nothing_and_what_the_report_says_of_the_rates_is_he
 
 
 @pytest.mark.parametrize(
-    ("changed", "section", "says", "verdict"),
+    ("changed", "section", "claim", "verdict"),
     [
         ({"sgd_batch_relu_shuffled": {"losses": [2, 2, 2, 2, 2]}}, "1.10", "faster convergence than SGD", "holds"),
         ({"adam_none_relu_shuffled": {"test_accuracy": 0.6}}, "1.6", "left out", "does not hold"),
@@ -61,20 +62,24 @@ def test_what_is_alike_shows_nothing_and_what_the_report_says_of_the_rates_is_he
         ({"adam_batch_relu_one_order": {"test_accuracy": 0.5}}, "Listing 4", "good enough", "does not hold"),
     ],
 )
-def test_a_difference_speaks_for_or_against_its_claim(changed, section, says, verdict):
-    (one, *_) = [own for own in tables.measured(_found(**changed)) if own.section == section and says in own.says]
-    differences = np.array(one.favours) + np.array([-1e-9, 0, 1e-9])
+def test_a_difference_supports_or_refutes_its_claim(changed, section, claim, verdict):
+    (result, *_) = [
+        candidate
+        for candidate in tables.measure_claims(_record(**changed))
+        if candidate.section == section and claim in candidate.claim
+    ]
+    differences = np.array(result.differences) + np.array([-1e-9, 0, 1e-9])
     assert tables.verdict(*tables.interval(differences.tolist())[1:]) == verdict
 
 
-def test_the_table_says_on_what_it_was_measured():
-    told = tables.table(_found())
-    assert "made up: 720 photographs to learn from, 240 to choose rate and epoch by, 240 tested, 96 pixels" in told
-    assert told.count("**not shown**") + told.count("**does not hold**") == len(list(tables.measured(_found())))
+def test_the_table_states_its_data():
+    text = tables.table(_record())
+    assert "made up: 720 photographs for training, 240 to select rate and epoch, 240 for testing, 96 pixels" in text
+    assert text.count("**not shown**") + text.count("**does not hold**") == len(list(tables.measure_claims(_record())))
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_trains_only_what_is_missing(images, tmp_path, monkeypatch):
+def test_a_killed_run_trains_only_what_is_missing(images, tmp_path, monkeypatch):
     photos, results = images(a=8, b=8), tmp_path / "found.json"
     for name, value in (("SIZE", 16), ("SEEDS", (42, 43)), ("ACTIVATIONS", ("relu",))):
         monkeypatch.setattr(report_claims, name, value)
@@ -96,10 +101,10 @@ def test_a_run_that_was_killed_trains_only_what_is_missing(images, tmp_path, mon
     with pytest.raises(KeyboardInterrupt):
         report_claims.run(photos, results)
     assert len(trained) == 5
-    found = report_claims.run(photos, results)
+    record = report_claims.run(photos, results)
     # Two rates of two variants; the other seed at the best of each; in one order both; the sweep's other rates.
     assert len(trained) == len(set(trained)) == 4 + 2 + 2 + 3
-    assert set(found["best"].values()) == {0.0001}, "the lowest validation loss"
+    assert set(record["best"].values()) == {0.0001}, "the lowest validation loss"
     count = len(trained)
     assert report_claims.run(photos, results)["fits"] == json.loads(results.read_text())["fits"]
     assert len(trained) == count

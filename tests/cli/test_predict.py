@@ -154,7 +154,7 @@ def test_few_pictures_are_in_memory_at_a_time(here, monkeypatch):
         read.append(path)
         return reader.read_image(path, size)
 
-    monkeypatch.setattr(image_predictions, "reader", SimpleNamespace(read=noted))
+    monkeypatch.setattr(image_predictions, "reader", SimpleNamespace(read_image=noted))
     coming = image_predictions.predict_images(session.open_session(here / "models/cnn.keras", batch_size=4), paths)
     next(coming)
     assert len(read) <= 4 * 4
@@ -361,7 +361,7 @@ def test_which_model(here, monkeypatch):
     (here / "metrics").mkdir()
     for damaged in ("{", "{}", "[]", '{"cnn": {"val_accuracy": null}}', '{"cnn": 1}'):
         (here / "metrics/compare.json").write_text(damaged)
-        with pytest.raises(UserError, match="must hold a validation accuracy a model"):
+        with pytest.raises(UserError, match="must hold a validation accuracy for each model"):
             model_loading.find_model(None)
     (here / "models").unlink()
     with pytest.raises(UserError, match=r"There is no model in .*: run `dvc repro` to train some, or `dvc pull`"):

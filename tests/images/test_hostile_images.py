@@ -116,10 +116,10 @@ def test_a_decompression_bomb_is_refused_before_decompression(module, tmp_path):
 import resource, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "src")!r}]
 import {module}
-from realwaste.images.reader import UnreadableImageError, decode
+from realwaste.images.reader import UnreadableImageError, decode_image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    decode(open("bomb.png", "rb").read())
+    decode_image(open("bomb.png", "rb").read())
 except UnreadableImageError as error:
     print(error, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """

@@ -72,7 +72,7 @@ def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, e
     }
     home = {"images": 9, "accuracy": 0.4, "accuracy_low": 0.2, "accuracy_high": 0.6}
     asked = {"at a friend's": {"models": {model: {"outside": home} for model in MODELS}}}
-    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", outside=asked)
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", external_sets=asked)
     assert all(isinstance(value, str | int | float) for row in rows.values() for value in row.values())
     own = rows["irv2"]
     assert (own["images_at_10"], own["accuracy_at_10"], own["accuracy_at_10_low"]) == (4, 0.5, 0.3)
@@ -104,7 +104,7 @@ def test_sets_whose_names_differ_in_a_sign_alone_have_figures_of_their_own(predi
         }
         for n, name in enumerate(names)
     }
-    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", outside=asked)
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", external_sets=asked)
     assert (rows["irv2"]["outside_a_b_accuracy"], rows["irv2"]["outside_a_b_2_accuracy"]) == (0.0, 0.1)
     shown = factors.format_table1(rows, comparison.display_names(rows), asked)[comparison.display_names(rows)["irv2"]]
     told = [shown["Generalization", f"accuracy on {name}"] for name in names]

@@ -95,10 +95,10 @@ def _predicted() -> pd.DataFrame:
 def _external() -> dict[str, Any]:
     """A set of two classes that the models know, in the second of which they are wrong, and of one that they do not."""
     labels = [CLASSES[0]] * 40 + [CLASSES[2]] * 40 + ["<i>g|ass</i>"] * 5
-    outside = external.compute_metrics(labels, np.tile([0.7, 0.1, 0.1, 0.1], (85, 1)), CLASSES, np.arange(85))
+    external_sets = external.compute_metrics(labels, np.tile([0.7, 0.1, 0.1, 0.1], (85, 1)), CLASSES, np.arange(85))
     home = external.score_predictions(np.zeros(20, int), np.tile([0.9, 0.1, 0.0, 0.0], (20, 1)), np.arange(20))
-    measured = {"home": home, "outside": outside, "change": intervals.accuracy_change(home, outside)}
-    same = {"home": {"images": 0}, "outside": outside, "change": {}}
+    measured = {"home": home, "outside": external_sets, "change": intervals.accuracy_change(home, external_sets)}
+    same = {"home": {"images": 0}, "outside": external_sets, "change": {}}
     facts = {"source": "t <n>", "images": 85, "rejected": 3, "sha256": "0" * 64}
     return {"t <n>": facts | {"models": {"cnn": measured, "irv2": same, "densenet": measured}}}
 
@@ -164,9 +164,9 @@ def tell(tmp_path: Path):
         cv2.imwrite(str(pictures / "p.webp"), picture(1, 64, 64))
         mistake = {"path": "x/1.jpg", "label": CLASSES[1], "predicted": CLASSES[2], "probability": 0.934}
         shown = {"label_probability": 0.02, "picture": "p.webp", "overlay": "p.webp"}
-        rates = pd.concat([_history(3).assign(learning_rate=rate, diverged=False) for rate in (0.001, 0.1)])
-        rates.loc[rates["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
-        parts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size().rename("images").reset_index()
+        sweep_table = pd.concat([_history(3).assign(learning_rate=rate, diverged=False) for rate in (0.001, 0.1)])
+        sweep_table.loc[sweep_table["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
+        split_counts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size().rename("images").reset_index()
         return html_report.ReportData(
             fetched={
                 "dataset": dataset,
@@ -216,7 +216,7 @@ def tell(tmp_path: Path):
             evaluated=evaluated,
             external=external or {},
             rows=table1.build_rows(
-                evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, origin, outside=external
+                evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, origin, external_sets=external
             ),
             pairs=comparison.compare_pairs(predicted),
             machines={
@@ -225,16 +225,16 @@ def tell(tmp_path: Path):
                 "evaluate": machine.record("float32"),
             },
             rejected=pd.DataFrame({"path": [f"a/{n}.jpg" for n in range(rejected)], "reason": "truncated JPEG"}),
-            parts=parts,
+            split_counts=split_counts,
             histories={"cnn": _history(2 if diverged else 12), "irv2": _history(12), "densenet": _history(12)},
-            rates=rates,
+            sweep_table=sweep_table,
             confusions=prediction_table.count_confusions(tested),
             reliability=pd.concat(reliability),
             architectures=pd.concat([ARCHITECTURES] * (4 if full else 1)),
             learning_curve=learning_curve.curve_table({"irv2": CURVE, "densenet": CURVE} if curves else {}),
             shortcuts=shortcuts,
-            doubted={"images": 160, "doubted_by_all": 7},
-            explained={
+            suspects={"images": 160, "doubted_by_all": 7},
+            explanations={
                 "examples": [
                     {"path": "y", "label": label, "picture": "p.webp"}
                     for label in ([f"Class {number}" for number in range(9)] * 4 if full else CLASSES)
@@ -310,7 +310,7 @@ def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(shown, width):
     drawings = page.locator("svg.architecture")
     assert drawings.count() == 3
     assert [drawing.locator("rect.box").count() for drawing in drawings.all()] == [3, 3, 3]
-    outside = page.evaluate(
+    external_sets = page.evaluate(
         """[...document.querySelectorAll("svg.architecture g")].flatMap(box => {
         const edge = box.querySelector(".box").getBoundingClientRect();
         const texts = [...box.querySelectorAll("text")].map(text => [text.textContent, text.getBoundingClientRect()]);
@@ -319,7 +319,7 @@ def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(shown, width):
         return texts.filter(([, at]) => at.left < edge.left || at.right > edge.right || at.bottom > edge.bottom
           || at.height < 11 || texts.some(([, other]) => over(at, other))).map(([said]) => said);})"""
     )
-    assert outside == []
+    assert external_sets == []
     first = drawings.first
     assert first.get_attribute("aria-label") == "Architecture of CNN"
     assert "33.6 M parameters, learned" in first.inner_html()

@@ -75,7 +75,7 @@ def both(tmp_path) -> tuple[run_results.Run, run_results.Run]:
 
 def test_each_model_is_tested_in_pairs_on_the_images_of_both(both):
     found = run_results.compare_paired(*both)
-    assert (found.images, found.why_not, list(found.models)) == (TESTED, "", ["cnn", "irv2", "ensemble"])
+    assert (found.images, found.reason, list(found.models)) == (TESTED, "", ["cnn", "irv2", "ensemble"])
     # 18 images that one run alone is right about: the chance that all fall to the same side, twice, of three tests.
     cnn, irv2 = found.models["cnn"], found.models["irv2"]
     assert cnn["difference"] == pytest.approx(18 / 40)

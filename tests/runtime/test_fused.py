@@ -1,4 +1,4 @@
-"""The fast twin computes what Keras' own layers compute: forwards, backwards, over a whole training."""
+"""A fused copy computes what Keras' layers compute: outputs, gradients, and a whole training."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def _pictures(count: int, size: int) -> np.ndarray:
 
 
 def _trained_statistics(model: keras.Model) -> keras.Model:
-    """Random weights, but statistics and scales as a training leaves them: neither 0 nor 1."""
+    """The same model with statistics and scales as after a training: neither 0 nor 1."""
     rng = np.random.default_rng(0)
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
@@ -29,7 +29,7 @@ LARGE = [pytest.param(name, marks=pytest.mark.release) for name in ("InceptionRe
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121", "EfficientNetB0", *LARGE])
-def test_a_twin_backbone_gives_the_same_vectors(name):
+def test_a_fused_backbone_gives_the_same_vectors(name):
     model = _trained_statistics(feature_extractor.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
     pixels = _pictures(2, model.input_shape[1])
     ours = fused_layers.fuse(model, "float32")
@@ -40,7 +40,7 @@ def test_a_twin_backbone_gives_the_same_vectors(name):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_low_precision_is_close_and_gives_float32(policy):
+def test_low_precision_is_close_and_returns_float32(policy):
     model = _trained_statistics(feature_extractor.build("MobileNetV2", 64, None, seed=1))
     pixels = _pictures(3, 64)
     ours, plain = fused_layers.fuse(model, policy).predict_on_batch(pixels), model.predict_on_batch(pixels)
@@ -48,15 +48,15 @@ def test_low_precision_is_close_and_gives_float32(policy):
     assert 0 < np.abs(ours - plain).max() < 0.05 * np.abs(plain).max()
 
 
-def test_the_model_itself_is_left_as_it_is(tmp_path):
+def test_the_original_model_is_not_changed(tmp_path):
     model = feature_extractor.build("MobileNetV2", 64, None, seed=1)
     before = [weight.copy() for weight in model.get_weights()]
-    twin = fused_layers.fuse(model, "mixed_bfloat16")
-    assert not twin.trainable
-    assert twin.count_params() == model.count_params()
-    twin.set_weights([weight + 1 for weight in twin.get_weights()])
-    for left, was in zip(model.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(left, was)
+    fused = fused_layers.fuse(model, "mixed_bfloat16")
+    assert not fused.trainable
+    assert fused.count_params() == model.count_params()
+    fused.set_weights([weight + 1 for weight in fused.get_weights()])
+    for weight, original in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, original)
     model.save(tmp_path / "m.keras")
     assert keras.saving.load_model(tmp_path / "m.keras", safe_mode=True).dtype_policy.name == "float32"
 
@@ -68,37 +68,37 @@ def _fit(model: keras.Model, optimizer: keras.Optimizer, samples: Samples) -> li
     return model.get_weights()
 
 
-def test_training_the_twin_is_training_the_reports_network():
+def test_training_a_fused_cnn_equals_training_the_cnn():
     samples = Samples(_pictures(24, 16), np.arange(24) % 3)
     model = cnn.build(16, 3, batch_norm_momentum=0.9)
-    twin = fused_layers.fuse(model, "float32")
-    assert [weight.path for weight in twin.weights] == [weight.path for weight in model.weights]
-    ours = _fit(twin, fused_layers.Adam(1e-3), samples)
-    theirs = _fit(model, keras.optimizers.Adam(1e-3), samples)
-    for name, mine, plain in zip([w.path for w in model.weights], ours, theirs, strict=True):
+    fused = fused_layers.fuse(model, "float32")
+    assert [weight.path for weight in fused.weights] == [weight.path for weight in model.weights]
+    fused_weights = _fit(fused, fused_layers.Adam(1e-3), samples)
+    keras_weights = _fit(model, keras.optimizers.Adam(1e-3), samples)
+    for name, ours, theirs in zip([w.path for w in model.weights], fused_weights, keras_weights, strict=True):
         if name.endswith("bias") and "conv" in name:
-            # Keras' Adam blows the rounding error of a gradient that is 0 up to steps of 1e-3, which the next layer
-            # takes out again; here such a bias stays what it was.
-            assert not mine.any()
+            # Keras' Adam turns the rounding error of a zero gradient into steps of 1e-3, which the next layer
+            # subtracts again. In the fused copy such a bias does not change.
+            assert not ours.any()
             continue
-        np.testing.assert_allclose(mine, plain, atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(ours, theirs, atol=2e-3, err_msg=name)
     pixels = _pictures(8, 16)
-    np.testing.assert_allclose(twin.predict_on_batch(pixels), model.predict_on_batch(pixels), atol=5e-3)
+    np.testing.assert_allclose(fused.predict_on_batch(pixels), model.predict_on_batch(pixels), atol=5e-3)
 
 
-def test_one_step_of_adam_is_keras_step():
+def test_fused_adam_equals_keras_adam():
     start, gradients = np.linspace(-1, 1, 7, dtype=np.float32), np.array([3, -2, 1, 0, 1e-3, -1e-9, 8], np.float32)
-    stepped = []
+    results = []
     for optimizer in (fused_layers.Adam(0.01), keras.optimizers.Adam(0.01)):
         variable = keras.Variable(start)
         for scale in (1, -0.5, 2):
             optimizer.apply([keras.ops.convert_to_tensor(scale * gradients)], [variable])
-        stepped.append(keras.ops.convert_to_numpy(variable))
-    np.testing.assert_allclose(stepped[0], stepped[1], rtol=1e-5, atol=1e-7)
-    assert np.abs(stepped[0] - start).max() > 0.005
+        results.append(keras.ops.convert_to_numpy(variable))
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-5, atol=1e-7)
+    assert np.abs(results[0] - start).max() > 0.005
 
 
-def test_a_batch_norm_over_vectors_is_left_to_keras():
+def test_batch_norm_over_vectors_uses_keras():
     inputs = keras.Input((5,))
     model = _trained_statistics(keras.Model(inputs, layers.BatchNormalization()(inputs)))
     rows = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
@@ -113,7 +113,7 @@ def test_a_batch_norm_without_scale_or_offset():
     rows = np.random.default_rng(0).normal(size=(4, 4, 4, 3)).astype(np.float32)
     for training in (False, True):
         ours, theirs = (
-            one(keras.ops.convert_to_tensor(rows), training=training)
-            for one in (fused_layers.fuse(model, "float32"), model)
+            network(keras.ops.convert_to_tensor(rows), training=training)
+            for network in (fused_layers.fuse(model, "float32"), model)
         )
         np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -57,8 +57,8 @@ def file(saved, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def converted(saved, pixels, tmp_path_factory):
-    """The cache after `saved` was first opened, and what the session answered: converting takes longest."""
+def cache_and_probabilities(saved, pixels, tmp_path_factory):
+    """The cache after `saved` was opened once, and its predictions; shared, because conversion is slow."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REALWASTE_CACHE", str(folder))
@@ -66,10 +66,10 @@ def converted(saved, pixels, tmp_path_factory):
 
 
 @pytest.fixture
-def opened_before(converted, cache):
-    """This test's cache, as after `saved` was first opened, and what the session answered."""
-    shutil.copytree(converted[0], cache)
-    return cache, converted[1]
+def filled_cache(cache_and_probabilities, cache):
+    """A copy of the cache for one test, and the predictions."""
+    shutil.copytree(cache_and_probabilities[0], cache)
+    return cache, cache_and_probabilities[1]
 
 
 def _open_without_keras(path):
@@ -82,11 +82,11 @@ def _open_without_keras(path):
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_outputs_do_not_depend_on_batch_size_threads_or_serialization(extractor, pixels, policy):
     """An embedding may be killed and resumed, and be shared by workers of one thread each."""
-    made = openvino_network.convert(extractor)
-    whole = openvino_network.compile_network(made, 16, policy)(pixels)
-    assert whole.shape == (11, 1024)
-    assert np.ptp(whole, axis=0).max() > 0.1, "vectors that are all alike prove nothing"
-    sent = network_bytes.serialize(extractor, "openvino")
+    converted = openvino_network.convert(extractor)
+    expected = openvino_network.compile_network(converted, 16, policy)(pixels)
+    assert expected.shape == (11, 1024)
+    assert np.ptp(expected, axis=0).max() > 0.1, "equal vectors would prove nothing"
+    serialized = network_bytes.serialize(extractor, "openvino")
     for rows in (1, 4, 16):
         for network in (
             openvino_network.compile_network(converted, rows, policy),
@@ -98,7 +98,8 @@ def test_outputs_do_not_depend_on_batch_size_threads_or_serialization(extractor,
 
 def test_probabilities_equal_those_of_keras(extractor, pixels):
     keras.utils.set_random_seed(1)
-    classifier = test_time_augmentation.average_views(head.join(extractor, lively.head_of(extractor, 3)), "both", "middle")
+    single_view = head.join(extractor, lively.head_of(extractor, 3))
+    classifier = test_time_augmentation.average_views(single_view, "both", "middle")
     facts = Facts("irv2", CLASSES, SIDE, "drawn", "MobileNetV2", "random", batch_size=4)
     expected = classifier.predict_on_batch(pixels)
     assert np.ptp(expected, axis=0).max() > 0.02
@@ -151,13 +152,13 @@ def test_a_converted_network_is_found_by_the_bytes_of_its_file(file, cache, pixe
 
 @pytest.mark.parametrize("name", ["extract.xml", "extract.bin", "classify.xml", "classify.bin"])
 @pytest.mark.parametrize("damage", ["deleted", "truncated", "empty"])
-def test_a_damaged_one_is_made_again(name, how, opened_before, file, pixels):
-    cache, expected = opened_before
+def test_a_damaged_entry_is_converted_again(name, damage, filled_cache, file, pixels):
+    cache, expected = filled_cache
     damaged = next(cache.iterdir()) / name
-    whole = damaged.read_bytes()
+    content = damaged.read_bytes()
     damaged.unlink()
-    if how != "gone":
-        damaged.write_bytes(whole[: len(whole) // 2] if how == "cut" else b"")
+    if damage != "deleted":
+        damaged.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
     np.testing.assert_array_equal(session.open_session(file)(pixels)[0], expected)
     np.testing.assert_array_equal(_open_without_keras(file)(pixels)[0], expected)
 

@@ -1,26 +1,26 @@
 import pytest
 import tensorflow as tf
 
-from realwaste.core import machine as the_machine
+from realwaste.core import machine
 from realwaste.core.log import logger
 from realwaste.runtime import device
 
 
 @pytest.fixture
-def machine(monkeypatch, tmp_path):
-    """machine(flags="…", capabilities=[(8, 0)]): a processor and GPUs that are not here."""
+def set_hardware(monkeypatch, tmp_path):
+    """set_hardware(flags="…", capabilities=[(8, 0)]): pretend to have this processor and these GPUs."""
 
-    def make(flags: str | None = "", capabilities: tuple[tuple[int, int], ...] = ()) -> None:
+    def set_all(flags: str | None = "", capabilities: tuple[tuple[int, int], ...] = ()) -> None:
         cpuinfo = tmp_path / "cpuinfo"
         if flags is not None:
             cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\nbugs\t\t:\n")
-        monkeypatch.setattr(the_machine, "CPUINFO", cpuinfo)
+        monkeypatch.setattr(machine, "CPUINFO", cpuinfo)
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: list(capabilities))
         monkeypatch.setattr(
             tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": gpu} if gpu else {}
         )
 
-    return make
+    return set_all
 
 
 @pytest.mark.parametrize(
@@ -37,19 +37,19 @@ def machine(monkeypatch, tmp_path):
         ("", ((),), "float32"),
     ],
 )
-def test_auto_takes_bfloat16_where_it_is_in_hardware(machine, flags, capabilities, expected):
-    machine(flags, capabilities)
+def test_auto_is_bfloat16_if_the_hardware_has_it(set_hardware, flags, capabilities, expected):
+    set_hardware(flags, capabilities)
     assert device.resolve_precision("auto") == expected
 
 
 @pytest.mark.parametrize("choice", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_what_was_asked_for_is_taken(machine, choice):
-    machine()
+def test_a_named_precision_is_used(set_hardware, choice):
+    set_hardware()
     assert device.resolve_precision(choice) == choice
 
 
-def test_float16_on_a_processor_is_warned_of(machine, caplog, monkeypatch):
-    machine()
+def test_float16_on_a_processor_is_warned_about(set_hardware, caplog, monkeypatch):
+    set_hardware()
     monkeypatch.setattr(logger, "propagate", True)
     device.resolve_precision("mixed_float16")
     assert "emulated on a processor" in caplog.text

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.parts import peer_tables
 from benchmarks.parts.peers import environment
-from benchmarks.parts.peers.turns import Side, run_in_turn
+from benchmarks.parts.peers.turns import ProcessSpec, run_in_turn
 from realwaste.core import log
 from realwaste.core.errors import UserError
 
@@ -54,12 +54,12 @@ def measure_jobs(rounds: int = ROUNDS) -> dict[str, Any]:
     jobs: list[dict[str, Any]] = []
     for job in _JOBS:
         log.logger.info("peers: %s", job.name)
-        processes = [Side("here", Path(sys.executable), job.ours)]
-        processes += [Side(name, python, peer) for name, peer in job.peers.items()] if python else []
-        ways = run_in_turn(processes, job.arguments, rounds)
-        if any("seconds" not in ways.get(name, {}) for name in peer_tables.OURS):
-            raise RuntimeError(f"{job.name} failed here: {ways}")
+        processes = [ProcessSpec("here", Path(sys.executable), job.ours)]
+        processes += [ProcessSpec(name, python, peer) for name, peer in job.peers.items()] if python else []
+        variants = run_in_turn(processes, job.arguments, rounds)
+        if any("seconds" not in variants.get(name, {}) for name in peer_tables.OURS):
+            raise RuntimeError(f"{job.name} failed here: {variants}")
         if not python:
-            ways |= {name: {"not_run": not_run_reason} for name in job.peers}
-        jobs.append({"name": job.name, "unit": job.unit, "images": job.images, "ways": ways})
+            variants |= {name: {"not_run": not_run_reason} for name in job.peers}
+        jobs.append({"name": job.name, "unit": job.unit, "images": job.images, "ways": variants})
     return {"requirements": environment.REQUIREMENTS.read_text(encoding="utf-8").splitlines(), "jobs": jobs}

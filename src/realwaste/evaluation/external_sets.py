@@ -97,7 +97,7 @@ def open_external_sets(sources: Sequence[str], classes: Sequence[str]) -> Iterat
         sets: dict[str, ExternalSet] = {}
         for source in sources:
             external_set = stack.enter_context(open_external_set(source, classes))
-            same_name = sum(opened.name == external_set.name for opened in sets.values())
+            same_name = sum(other_set.name == external_set.name for other_set in sets.values())
             name = f"{external_set.name} ({same_name + 1})" if same_name else external_set.name
             sets[name] = external_set
             if len(external_set.rejected):

@@ -1,25 +1,25 @@
-"""Each model's architecture as boxes, one under the other, for the template that draws them (report, fig. 7 and 8)."""
+"""Lays out each model's architecture as a column of boxes, which a template draws (report, fig. 7 and 8)."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
-LONGEST_NAME = 24  # letters that leave room for the widest shape, 256 × 256 × 32
-_TALL, _LOW, _GAP = 44, 25, 9
+MAX_LABEL = 24  # characters; leaves room for the widest shape, 256 × 256 × 32
+_TALL_BOX, _LOW_BOX, _GAP = 44, 25, 9
 
 
 @dataclass(frozen=True)
 class Box:
-    """A layer or block, at `top` of the drawing.
+    """A layer or block; `top` and `height` are units of the drawing.
 
     Attributes:
-        name: whole; short: as it fits beside the output's shape.
-        state: learned, frozen, or in part; empty without parameters.
+        label: `name`, shortened to fit beside the output's shape.
+        state: "trained", "partly trained" or "frozen"; empty without parameters.
         share: of the model's parameters.
     """
 
     name: str
-    short: str
+    label: str
     output: str
     parameters: str
     multiply_adds: str
@@ -30,41 +30,41 @@ class Box:
 
 
 def layout_boxes(table: pd.DataFrame) -> list[Box]:
-    """Of the rows of one model, as of realwaste.evaluation.architecture; what has no parameters is a lower box."""
-    whole, top = max(1, int(table["parameters"].sum())), 0
-    drawn = []
+    """The boxes of one model, from evaluation.architecture.layer_table; those without parameters are lower."""
+    total_parameters, top = max(1, int(table["parameters"].sum())), 0
+    boxes = []
     for row in table.to_dict("records"):
-        height = _TALL if row["parameters"] else _LOW
+        height = _TALL_BOX if row["parameters"] else _LOW_BOX
         name = f"{row['block']} × {row['units']}" if row["units"] > 1 else str(row["block"])
-        drawn.append(
+        boxes.append(
             Box(
                 name,
-                name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…",
+                name if len(name) <= MAX_LABEL else f"{name[: MAX_LABEL - 1]}…",
                 str(row["output"]),
                 format_count(row["parameters"]),
                 format_count(row["multiply_adds"]),
-                _state(row["parameters"], row["trained_parameters"], row["trained_layers"]),
-                row["parameters"] / whole,
+                _training_state(row["parameters"], row["trained_parameters"], row["trained_layers"]),
+                row["parameters"] / total_parameters,
                 top,
                 height,
             )
         )
         top += height + _GAP
-    return drawn
+    return boxes
 
 
 def format_count(count: int) -> str:
-    """896, 18.5 k, 33.6 M, 13.2 G."""
+    """Three significant digits with a unit: 896, 18.5 k, 33.6 M, 13.2 G."""
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= 0.9995 * unit:
             return f"{count / unit:.3g} {name}"
     return str(count)
 
 
-def _state(parameters: int, trained: int, trained_layers: int) -> str:
+def _training_state(parameters: int, trained_parameters: int, trained_layers: int) -> str:
     if not parameters:
         return ""
-    # Moving statistics of a batch normalisation that learns are no weights to train.
+    # Half is enough: the moving statistics of a batch normalization are parameters, but are not trained.
     if trained_layers:
-        return "learned" if trained >= parameters / 2 else "in part"
+        return "trained" if trained_parameters >= parameters / 2 else "partly trained"
     return "frozen"

@@ -1,4 +1,4 @@
-"""What the page says of shortcuts: a sentence, a chart's rows, a table."""
+"""The results of the stage shortcuts for the report page: a sentence, the rows of a chart, and a table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ import pandas as pd
 
 from realwaste.models.registry import OFF
 
-_SEES = {
+_PROBE_VIEWS = {
     "whole": "the whole picture",
     "frame": "the outer frame alone",
     "middle": "the middle alone",
     "grey": "no colour",
     "tiny": "32 × 32 pixels",
 }
-_CHANGES = {
+_SWAPPED_VIEWS = {
     "whole": "as it is",
     "frame_painted": "frame painted over",
     "frame_swapped": "frame of another class",
@@ -23,47 +23,59 @@ _CHANGES = {
 }
 
 
-def is_off(facts: Mapping[str, Any]) -> bool:
-    """Whether the stage was switched off."""
-    return facts["backbone"] == OFF
+def is_off(metrics: Mapping[str, Any]) -> bool:
+    """Whether the stage shortcuts was off in this run."""
+    return metrics["backbone"] == OFF
 
 
-def describe_shortcuts(facts: Mapping[str, Any]) -> str:
-    """What it means, for the first screen."""
-    frame, whole, percent = facts["heads"]["frame"], facts["heads"]["whole"], _percent
-    named = " with RANDOM weights" if facts["weights"] == "random" else ""
+def describe_shortcuts(metrics: Mapping[str, Any]) -> str:
+    """The main result in one sentence."""
+    frame, whole, percent = metrics["heads"]["frame"], metrics["heads"]["whole"], _percent
+    random_note = " with RANDOM weights" if metrics["weights"] == "random" else ""
     return (
         f"{percent(frame['accuracy'])} of the pictures' classes can be told from the outer frame alone "
         f"({percent(frame['accuracy_low'])} to {percent(frame['accuracy_high'])}; chance is "
-        f"{percent(facts['chance'])}, the whole picture gives {percent(whole['accuracy'])}): by a linear head on "
-        f"{facts['backbone']}{named}, of {facts['images']:,} pictures of {facts['image_size']} pixels a side."
+        f"{percent(metrics['chance'])}, the whole picture gives {percent(whole['accuracy'])}): by a linear head on "
+        f"{metrics['backbone']}{random_note}, of {metrics['images']:,} pictures of {metrics['image_size']} pixels a side."
     )
 
 
-def view_accuracies(facts: Mapping[str, Any]) -> pd.DataFrame:
-    """sees, accuracy, low, high: a row a view, for charts.shortcuts."""
-    found = ((_SEES[view], own) for view, own in facts["heads"].items())
+def view_accuracies(metrics: Mapping[str, Any]) -> pd.DataFrame:
+    """sees (the view in words), accuracy, low, high: a row for each probe view, for charts.shortcuts."""
+    scores_by_view = ((_PROBE_VIEWS[view], scores) for view, scores in metrics["heads"].items())
     return pd.DataFrame(
         [
-            {"sees": sees, "accuracy": own["accuracy"], "low": own["accuracy_low"], "high": own["accuracy_high"]}
-            for sees, own in found
+            {
+                "sees": view,
+                "accuracy": scores["accuracy"],
+                "low": scores["accuracy_low"],
+                "high": scores["accuracy_high"],
+            }
+            for view, scores in scores_by_view
         ]
     )
 
 
-def swapped_view_table(facts: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
-    """A row a change, a column a model, all text: accuracy with interval, and how often the other class was said."""
+def swapped_view_table(metrics: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
+    """A row for each swapped view and a column for each model, as text.
+
+    A cell is the accuracy with its interval, and for swapped parts how often the other picture's class is predicted.
+    """
     columns = {}
-    for model, found in facts["models"].items():
-        own = {change: found[change] for change in _CHANGES}
-        columns[names[model]] = [_cell(change, one) for change, one in own.items()]
-    return pd.DataFrame(columns, index=list(_CHANGES.values()))
+    for model, scores_by_view in metrics["models"].items():
+        scores_by_view = {view: scores_by_view[view] for view in _SWAPPED_VIEWS}
+        columns[names[model]] = [_format_cell(view, scores) for view, scores in scores_by_view.items()]
+    return pd.DataFrame(columns, index=list(_SWAPPED_VIEWS.values()))
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
-def _cell(change: str, found: Mapping[str, Any]) -> str:
-    told = f"{found['accuracy']:.2f} ({found['accuracy_low']:.2f} to {found['accuracy_high']:.2f})"
-    return f"{told}; the other\u2019s class {_percent(found['other_class'])}" if change.endswith("swapped") else told
+def _format_cell(view: str, scores: Mapping[str, Any]) -> str:
+    accuracy = f"{scores['accuracy']:.2f} ({scores['accuracy_low']:.2f} to {scores['accuracy_high']:.2f})"
+    return (
+        f"{accuracy}; the other\u2019s class {_percent(scores['other_class'])}"
+        if view.endswith("swapped")
+        else accuracy
+    )

@@ -1,66 +1,67 @@
-"""The models on labelled photographs from elsewhere beside their test at home, as the page shows it."""
+"""Results on external test sets beside those on the in-domain test set, for the report page."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-TEST_SETS = {"home": "at home", "outside": "outside"}
+TEST_SETS = {"home": "in-domain", "outside": "external"}
+"""Keys of metrics/external.json, and the names of the test sets on the page."""
 
 
-def external_sections(external: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A record a set, for the template.
+def external_sections(external_sets: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A record for each external set, for the template.
 
     Args:
-        external: `sets` of metrics/external.json.
-        names: of the models, as shown.
+        external_sets: `sets` of metrics/external.json.
+        names: display name of each model.
     """
     return [
-        facts
+        external_set
         | {
             "name": name,
-            "chart": f"outside_{number}",
-            "fewer": [
+            "chart": f"external_{number}",
+            "less_accurate": [
                 names[model]
-                for model, own in facts["models"].items()
-                if own["change"] and own["change"]["difference_high"] < 0
+                for model, results in external_set["models"].items()
+                if results["change"] and results["change"]["difference_high"] < 0
             ],
-            "strangers": _strangers(facts["models"], names),
+            "unknown_folders": _unknown_folder_rows(external_set["models"], names),
         }
-        for number, (name, facts) in enumerate(external.items())
+        for number, (name, external_set) in enumerate(external_sets.items())
     ]
 
 
 def accuracy_rows(models: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
-    """model (as shown), place, images, accuracy, low, high: a row for each place where a model answered for images."""
+    """model (display name), series (test set), images, accuracy, low, high, for charts.grouped_accuracies."""
     return pd.DataFrame(
         [
             {
                 "model": names[model],
-                "place": shown,
-                "images": own[place]["images"],
-                "accuracy": own[place]["accuracy"],
-                "low": own[place]["accuracy_low"],
-                "high": own[place]["accuracy_high"],
+                "series": test_set,
+                "images": results[key]["images"],
+                "accuracy": results[key]["accuracy"],
+                "low": results[key]["accuracy_low"],
+                "high": results[key]["accuracy_high"],
             }
-            for model, own in models.items()
-            for place, shown in TEST_SETS.items()
-            if own[place]["images"]
+            for model, results in models.items()
+            for key, test_set in TEST_SETS.items()
+            if results[key]["images"]
         ]
     )
 
 
-def _strangers(models: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The folders that no class has the name of, a row for each model, the answers that came most often first."""
+def _unknown_folder_rows(models: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each folder without a matching class and each model; the most frequent predictions come first."""
     folders = next(iter(models.values()))["outside"]["unknown"]["folders"]
     return [
-        asked
+        predictions
         | {
             "folder": folder,
             "model": names[model],
-            "said": sorted(((count, label) for label, count in asked["said"].items() if count), reverse=True),
+            "said": sorted(((count, label) for label, count in predictions["said"].items() if count), reverse=True),
         }
         for folder in folders
-        for model, own in models.items()
-        for asked in [own["outside"]["unknown"]["folders"][folder]]
+        for model, results in models.items()
+        for predictions in [results["outside"]["unknown"]["folders"][folder]]
     ]

@@ -1,4 +1,4 @@
-"""The nine factors of the report's Table 1 (section 2.7): what it says of each, and the figures that bear on it."""
+"""The nine factors of the report's Table 1 (section 2.7): the report's claims, and the metrics that belong to each."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -9,20 +9,20 @@ from typing import Any
 import pandas as pd
 
 from realwaste.report.architecture_diagram import format_count
-from realwaste.report.figures import REPORT
+from realwaste.report.metrics import REPORT
 
 Row = Mapping[str, Any]
-Figures = dict[str, Callable[[Row], str]]
+MetricFormatters = dict[str, Callable[[Row], str]]
 EXPORTS = {"onnx_mb": "as ONNX", "litert_mb": "as LiteRT", "saved_model_mb": "as SavedModel"}
 _ABSENT = "–"
 
 
 def external_keys(names: Iterable[str]) -> dict[str, str]:
-    """What the figures of each set of photographs from elsewhere begin with in a row; no two sets share it."""
+    """A unique prefix for each external set's metrics in a row of Table 1; names that clean to the same get a number."""
     keys: dict[str, str] = {}
     for name in names:
-        cleaned = "outside_" + re.sub(r"\W+", "_", name).strip("_")
-        candidates = chain([cleaned], (f"{cleaned}_{number}" for number in count(2)))
+        key = "outside_" + re.sub(r"\W+", "_", name).strip("_")
+        candidates = chain([key], (f"{key}_{number}" for number in count(2)))
         keys[name] = next(key for key in candidates if key not in keys.values())
     return keys
 
@@ -32,124 +32,141 @@ class Factor:
     """A row of the report's table.
 
     Attributes:
-        custom, pretrained: what it says of the CNN and of the pretrained models, in its words.
-        figures: of the run, by name: a model's row as of table1.build_rows to a cell.
+        custom, pretrained: the report's claims about the CNN and about pretrained models.
+        metrics: by name, functions that format a model's row of table1.build_rows as a cell.
     """
 
     name: str
     custom: str
     pretrained: str
-    figures: Figures
+    metrics: MetricFormatters
 
-    def of(self, model: str) -> str:
-        """What the report says of a model; it had no soft vote."""
+    def report_claim(self, model: str) -> str:
+        """The report's claim about a model; it has none about the soft vote."""
         return {"cnn": self.custom, "ensemble": _ABSENT}.get(model, self.pretrained)
 
 
-def build_factors(rows: Mapping[str, Row], outside: Mapping[str, Any] | None = None) -> list[Factor]:
-    """The report's nine, with the figures that this run has.
+def build_factors(rows: Mapping[str, Row], external_sets: Mapping[str, Any] | None = None) -> list[Factor]:
+    """The report's nine factors with the metrics of this run.
 
     Args:
-        rows: of table1.build_rows; outside: as there.
+        rows: from table1.build_rows.
+        external_sets: `sets` of metrics/external.json.
     """
     keys = {key: None for row in rows.values() for key in row}
-    figures = _figures(keys, list(outside or {}))
-    return [Factor(name, *said, figures[name]) for name, said in REPORT_CLAIMS.items()]
+    metrics = _build_metrics(keys, list(external_sets or {}))
+    return [Factor(name, *claims, metrics[name]) for name, claims in REPORT_CLAIMS.items()]
 
 
 def format_table1(
-    rows: Mapping[str, Row], named: Mapping[str, str], outside: Mapping[str, Any] | None = None
+    rows: Mapping[str, Row], names: Mapping[str, str], external_sets: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """Table 1 as people read it, all text: a column a model, for each factor a row REPORT, and one for each figure.
+    """Table 1 as text: a column for each model; for each factor a row REPORT with the claim, and a row for each metric.
 
     Args:
-        rows: of table1.build_rows; named: the models as shown; outside: as there.
+        rows: from table1.build_rows.
+        names: display name of each model.
+        external_sets: `sets` of metrics/external.json.
     """
-    told: dict[tuple[str, str], list[str]] = {}
-    for factor in build_factors(rows, outside):
-        told[factor.name, REPORT] = [factor.of(model) for model in rows]
-        told |= {(factor.name, figure): [cell(row) for row in rows.values()] for figure, cell in factor.figures.items()}
-    index = pd.MultiIndex.from_tuples(list(told), names=["factor", "figure"])
-    return pd.DataFrame(list(told.values()), index=index, columns=[named[model] for model in rows])
+    rows_by_index: dict[tuple[str, str], list[str]] = {}
+    for factor in build_factors(rows, external_sets):
+        rows_by_index[factor.name, REPORT] = [factor.report_claim(model) for model in rows]
+        rows_by_index |= {
+            (factor.name, figure): [cell(row) for row in rows.values()] for figure, cell in factor.metrics.items()
+        }
+    index = pd.MultiIndex.from_tuples(list(rows_by_index), names=["factor", "figure"])
+    return pd.DataFrame(list(rows_by_index.values()), index=index, columns=[names[model] for model in rows])
 
 
-def _figures(keys: Mapping[str, None], outside: list[str]) -> dict[str, Figures]:
-    reported = {"the report's accuracy": _number("reported_test_accuracy")}
-    curve = [key.removeprefix("images_") for key in keys if key.startswith("images_at_")]
-    exported = {title: _number(key, "{:.1f} MB") for key, title in EXPORTS.items() if key in keys}
+def _build_metrics(keys: Mapping[str, None], external_sets: list[str]) -> dict[str, MetricFormatters]:
+    reported_accuracy = {"the report's accuracy": _format_number("reported_test_accuracy")}
+    curve_points = [key.removeprefix("images_") for key in keys if key.startswith("images_at_")]
+    export_sizes = {title: _format_number(key, "{:.1f} MB") for key, title in EXPORTS.items() if key in keys}
     return {
-        "Performance": {"macro F1": _ranged("macro_f1"), "test loss": _number("test_loss")},
-        "Training Time": {"training, with vectors": _number("training_seconds", "{:.0f} s")},
+        "Performance": {"macro F1": _format_with_interval("macro_f1"), "test loss": _format_number("test_loss")},
+        "Training Time": {"training, with vectors": _format_number("training_seconds", "{:.0f} s")},
         "Computational Resources": {
-            "parameters": _number("parameters", "{:.2f} M", 1e6),
-            "of them trained": _number("trainable_parameters", "{:.2f} M", 1e6),
+            "parameters": _format_number("parameters", "{:.2f} M", 1e6),
+            "of them trained": _format_number("trainable_parameters", "{:.2f} M", 1e6),
             "multiply-adds an image": lambda row: (
                 format_count(row["multiply_adds"]) if "multiply_adds" in row else _ABSENT
             ),
         },
-        "Flexibility": {"layers that learned": _layers, "weights it began with": lambda row: str(row["weights"])},
-        "Overfitting/Underfitting": {
-            "train accuracy": _number("train_accuracy"),
-            "less validation accuracy": _number("train_val_gap", "{:+.3f}"),
-            "calibration error": _calibration,
+        "Flexibility": {
+            "layers that learned": _format_layers,
+            "weights it began with": lambda row: str(row["weights"]),
         },
-        "Generalization": _generalization(outside),
+        "Overfitting/Underfitting": {
+            "train accuracy": _format_number("train_accuracy"),
+            "less validation accuracy": _format_number("train_val_gap", "{:+.3f}"),
+            "calibration error": _format_calibration,
+        },
+        "Generalization": _generalization_metrics(external_sets),
         "Accuracy": {
-            "test accuracy": _ranged("test_accuracy"),
-            **(reported if "reported_test_accuracy" in keys else {}),
+            "test accuracy": _format_with_interval("test_accuracy"),
+            **(reported_accuracy if "reported_test_accuracy" in keys else {}),
         },
         "Deployment": {
-            "file size": _number("file_mb", "{:.1f} MB"),
-            **exported,
-            "one image": _number("latency_ms", "{:.0f} ms"),
+            "file size": _format_number("file_mb", "{:.1f} MB"),
+            **export_sizes,
+            "one image": _format_number("latency_ms", "{:.0f} ms"),
         },
-        "Data Dependency": {f"test accuracy, {_percent(at)} % learned": _on_part(at) for at in curve}
+        "Data Dependency": {
+            f"test accuracy, {_point_percent(point)} % learned": _format_curve_point(point) for point in curve_points
+        }
         or {"test accuracy by images learned": lambda _: "not measured"},
     }
 
 
-def _generalization(outside: list[str]) -> Figures:
-    elsewhere = {f"accuracy on {name}": _ranged(f"{key}_accuracy") for name, key in external_keys(outside).items()}
+def _generalization_metrics(external_sets: list[str]) -> MetricFormatters:
+    external_metrics = {
+        f"accuracy on {name}": _format_with_interval(f"{key}_accuracy")
+        for name, key in external_keys(external_sets).items()
+    }
     return {
-        "train-test gap": _ranged("train_test_gap", "{:+.3f}"),
+        "train-test gap": _format_with_interval("train_test_gap", "{:+.3f}"),
         "on other splits, ± deviation": lambda row: (
             "{:.3f} ± {:.3f}".format(row["other_splits_accuracy"], row["other_splits_accuracy_std"])
             if "other_splits_accuracy" in row
             else _ABSENT
         ),
-        **(elsewhere or {"on photographs from elsewhere": lambda _: "not measured"}),
+        **(external_metrics or {"on photographs from elsewhere": lambda _: "not measured"}),
     }
 
 
-def _layers(row: Row) -> str:
+def _format_layers(row: Row) -> str:
     return f"{row['trained_layers']:.0f} of {row['layers']:.0f}" if "layers" in row else _ABSENT
 
 
-def _calibration(row: Row) -> str:
+def _format_calibration(row: Row) -> str:
     before, after = row["ece"], row["ece_calibrated"]
     return f"{before:.3f}" if before == after else f"{before:.3f}, then {after:.3f}"
 
 
-def _percent(at: str) -> str:
-    return at.removeprefix("at_").replace("_", ".")
+def _point_percent(point: str) -> str:
+    return point.removeprefix("at_").replace("_", ".")
 
 
-def _number(key: str, shown: str = "{:.3f}", unit: float = 1.0) -> Callable[[Row], str]:
-    return lambda row: shown.format(row[key] / unit) if key in row else _ABSENT
+def _format_number(key: str, template: str = "{:.3f}", unit: float = 1.0) -> Callable[[Row], str]:
+    return lambda row: template.format(row[key] / unit) if key in row else _ABSENT
 
 
-def _ranged(key: str, shown: str = "{:.3f}") -> Callable[[Row], str]:
-    """With its 95 % interval."""
-    whole = f"{shown} ({shown} to {shown})"
-    return lambda row: whole.format(*(row[f"{key}{end}"] for end in ("", "_low", "_high"))) if key in row else _ABSENT
+def _format_with_interval(key: str, template: str = "{:.3f}") -> Callable[[Row], str]:
+    """A number with its 95 % interval."""
+    with_interval = f"{template} ({template} to {template})"
+    return lambda row: (
+        with_interval.format(*(row[f"{key}{end}"] for end in ("", "_low", "_high"))) if key in row else _ABSENT
+    )
 
 
-def _on_part(at: str) -> Callable[[Row], str]:
-    told = _ranged(f"accuracy_{at}")
-    return lambda row: f"{told(row)}, {row[f'images_{at}']} images" if f"images_{at}" in row else _ABSENT
+def _format_curve_point(point: str) -> Callable[[Row], str]:
+    format_accuracy = _format_with_interval(f"accuracy_{point}")
+    return lambda row: (
+        f"{format_accuracy(row)}, {row[f'images_{point}']} images" if f"images_{point}" in row else _ABSENT
+    )
 
 
-# Factor: what the report says of its own model, and of pretrained ones.
+# For each factor the report's claims about its own model and about pretrained models, quoted.
 REPORT_CLAIMS = {
     "Performance": (
         "Can be optimized for specific tasks and datasets, but may not perform as well as pre-trained models for "

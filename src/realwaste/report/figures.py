@@ -1,4 +1,4 @@
-"""The pictures for people, as PNG: each titled with the data set's name, so that none can be mistaken."""
+"""The figures of the report as PNG, by Matplotlib; each title names the data set."""
 
 import textwrap
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 REPORT = "the report"
 """Name of the rows of Table 1 that quote it."""
-MOST_CLASSES = 40  # in one picture: more are too small to read, and take minutes to draw
+MOST_CLASSES = 40  # in one figure: more are too small to read, and take minutes to draw
 _CELL = 42  # characters in a line of Table 1
 MODEL_COLORS = {"cnn": "#c2703d", "irv2": "#3f7d63", "densenet": "#6a5fa8", "edge": "#b3476b", "ensemble": "#77808a"}
 
 
 class FigureWriter:
-    """How all pictures of one run look: data set in the title, colour, resolution."""
+    """Saves the figures of one run with the data set in the title and in one colour and resolution."""
 
     def __init__(self, dataset: str, origin: str, color: str, dpi: int) -> None:
         self.dataset = f"{dataset} images, not photographs" if origin == "synthetic" else dataset
@@ -34,37 +34,37 @@ class FigureWriter:
         from matplotlib import rc_context, text  # noqa: PLC0415 - as in _subplots
 
         figure.suptitle(f"{title}\n{self.dataset}", fontsize=12)
-        for shown in figure.findobj(text.Text):  # a class may be called `$x$`; ticks made later go by the context
-            shown.set_parse_math(False)
+        for text_artist in figure.findobj(text.Text):  # a class may be called `$x$`; ticks made later go by the context
+            text_artist.set_parse_math(False)
         with atomic_replace(path) as temporary, rc_context({"text.parse_math": False}):
             # Without the metadata that names Matplotlib's version the same picture has the same bytes.
             figure.savefig(temporary, dpi=self.dpi, metadata={"Software": None})
 
 
-def plot_class_distribution(studio: FigureWriter, path: Path, counts: Mapping[str, int]) -> None:
+def plot_class_distribution(writer: FigureWriter, path: Path, counts: Mapping[str, int]) -> None:
     """Images a class, with the counts (fig. 1)."""
     figure, axes = _subplots(figsize=(8, 4.8), layout="constrained")
-    bars = axes.bar(list(counts), list(counts.values()), color=studio.color)
+    bars = axes.bar(list(counts), list(counts.values()), color=writer.color)
     if len(counts) <= MOST_CLASSES:
         axes.bar_label(bars, padding=2)
     axes.set(xlabel="class", ylabel="images")
     _tidy(axes, list(counts))
-    studio.save(figure, path, "Images per class")
+    writer.save(figure, path, "Images per class")
 
 
-def plot_split_distribution(studio: FigureWriter, path: Path, splits: pd.DataFrame) -> None:
+def plot_split_distribution(writer: FigureWriter, path: Path, splits: pd.DataFrame) -> None:
     """Images a part with count and percentage, and a class within it (fig. 2)."""
     parts = list(PARTS)
     counts = pd.crosstab(splits["label"], splits["split"])[parts]
     figure, (left, right) = _subplots(1, 2, figsize=(11, 4.8), layout="constrained", width_ratios=(1, 2.2))
     totals = counts.sum()
     share = totals / totals.sum() * 100
-    bars = left.bar(parts, share, color=studio.color, alpha=0.9)
+    bars = left.bar(parts, share, color=writer.color, alpha=0.9)
     left.bar_label(bars, [f"{totals[part]}\n({share[part]:.1f} %)" for part in parts], padding=2)
     left.set(xlabel="part", ylabel="share of the images in %", ylim=(0, share.max() * 1.18))
     below = np.zeros(len(counts))
     for part, alpha in zip(parts, (1.0, 0.6, 0.3), strict=True):
-        bars = right.bar(counts.index, counts[part], bottom=below, color=studio.color, alpha=alpha, label=part)
+        bars = right.bar(counts.index, counts[part], bottom=below, color=writer.color, alpha=alpha, label=part)
         if len(counts) <= MOST_CLASSES:
             right.bar_label(bars, label_type="center", fontsize=8)
         below += counts[part].to_numpy()
@@ -72,14 +72,14 @@ def plot_split_distribution(studio: FigureWriter, path: Path, splits: pd.DataFra
     right.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.1), frameon=False)
     for axes, names in ((left, parts), (right, list(counts.index))):
         _tidy(axes, names)
-    studio.save(figure, path, "Train, validation and test")
+    writer.save(figure, path, "Train, validation and test")
 
 
-def plot_training_curves(studio: FigureWriter, path: Path, name: str, history: pd.DataFrame) -> None:
+def plot_training_curves(writer: FigureWriter, path: Path, name: str, history: pd.DataFrame) -> None:
     """Loss and accuracy an epoch, train and validation (fig. 3, 9, 11)."""
     figure, panels = _subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
-        axes.plot(history["epoch"], history[measure], marker="o", markersize=4, color=studio.color, label="train")
+        axes.plot(history["epoch"], history[measure], marker="o", markersize=4, color=writer.color, label="train")
         axes.plot(
             history["epoch"], history[f"val_{measure}"], marker="s", markersize=4, color="#c2703d", label="validation"
         )
@@ -87,26 +87,26 @@ def plot_training_curves(studio: FigureWriter, path: Path, name: str, history: p
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
         _tidy(axes, [])
-    studio.save(figure, path, f"Training of {name}")
+    writer.save(figure, path, f"Training of {name}")
 
 
-def plot_learning_rates(studio: FigureWriter, path: Path, table: pd.DataFrame, best: float) -> None:
+def plot_learning_rates(writer: FigureWriter, path: Path, table: pd.DataFrame, best: float) -> None:
     """Train and validation loss an epoch for each learning rate (fig. 6); a log scale, since large rates explode."""
     rates = sorted(table["learning_rate"].unique())
     figure, panels = _subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
     for axes, measure, title in zip(panels, ("loss", "val_loss"), ("train", "validation"), strict=True):
         for rate, color in zip(rates, _viridis(len(rates)), strict=True):
-            own = table[table["learning_rate"] == rate]
-            note = " (diverged)" if own["diverged"].any() else " (best)" if rate == best else ""
-            axes.plot(own["epoch"], own[measure], marker="o", markersize=4, color=color, label=f"{rate:g}{note}")
+            rows = table[table["learning_rate"] == rate]
+            note = " (diverged)" if rows["diverged"].any() else " (best)" if rate == best else ""
+            axes.plot(rows["epoch"], rows[measure], marker="o", markersize=4, color=color, label=f"{rate:g}{note}")
         axes.set(xlabel="epoch", ylabel=f"{title} loss", yscale="log")
         axes.xaxis.get_major_locator().set_params(integer=True)
         _tidy(axes, [])
     panels[1].legend(title="learning rate", frameon=False, bbox_to_anchor=(1.02, 1), loc="upper left")
-    studio.save(figure, path, "Learning rates of the CNN")
+    writer.save(figure, path, "Learning rates of the CNN")
 
 
-def plot_confusion_matrix(studio: FigureWriter, path: Path, name: str, counts: pd.DataFrame) -> None:
+def plot_confusion_matrix(writer: FigureWriter, path: Path, name: str, counts: pd.DataFrame) -> None:
     """Counts of actual against predicted test images, coloured by the share of the actual class (fig. 5)."""
     size = 3.2 + 0.55 * len(counts)
     figure, axes = _subplots(figsize=(size + 1.2, size), layout="constrained")
@@ -119,11 +119,11 @@ def plot_confusion_matrix(studio: FigureWriter, path: Path, name: str, counts: p
     axes.set_yticks(range(len(counts)), counts.index)
     axes.set(xlabel="predicted class", ylabel="actual class")
     figure.colorbar(image, label="share of the actual class", shrink=0.8)
-    studio.save(figure, path, f"Confusion matrix of {name}, test images")
+    writer.save(figure, path, f"Confusion matrix of {name}, test images")
 
 
 def plot_model_scores(
-    studio: FigureWriter, path: Path, rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
+    writer: FigureWriter, path: Path, rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
 ) -> None:
     """Test accuracy with its 95 % interval, and test loss, side by side (fig. 4, 13, 14; section 2.6)."""
     figure, (left, right) = _subplots(1, 2, figsize=(2 + 2 * len(rows), 4.6), layout="constrained")
@@ -146,17 +146,17 @@ def plot_model_scores(
         _tidy(axes, [])
         # About as wide as the bars' distance at this size of the figure.
         axes.tick_params(axis="x", labelsize=min(10, 140 / longest))
-    studio.save(figure, path, "Test accuracy and loss")
+    writer.save(figure, path, "Test accuracy and loss")
 
 
-def plot_reliability(studio: FigureWriter, path: Path, table: pd.DataFrame, names: Mapping[str, str]) -> None:
+def plot_reliability(writer: FigureWriter, path: Path, table: pd.DataFrame, names: Mapping[str, str]) -> None:
     """Accuracy of the answers of each confidence, before and after calibration (Guo et al., 2017, fig. 1)."""
     figure, panels = _subplots(1, len(names), figsize=(4 * len(names), 4.4), layout="constrained", sharey=True)
     for axes, (model, name) in zip(panels, names.items(), strict=True):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")
         own = table[table["model"] == model]
         for (said, rows), color in zip(
-            own.groupby("probabilities", sort=False), (studio.color, "#c2703d"), strict=True
+            own.groupby("probabilities", sort=False), (writer.color, "#c2703d"), strict=True
         ):
             sizes = 20 + 180 * rows["images"] / rows["images"].sum()
             axes.plot(rows["confidence"], rows["accuracy"], color=color, label=said)
@@ -165,11 +165,11 @@ def plot_reliability(studio: FigureWriter, path: Path, table: pd.DataFrame, name
         _tidy(axes, [])
     panels[0].set_ylabel("accuracy of the answers")
     panels[0].legend(frameon=False, loc="upper left")
-    studio.save(figure, path, "Reliability, test images")
+    writer.save(figure, path, "Reliability, test images")
 
 
 def plot_class_scores(
-    studio: FigureWriter, path: Path, scores: pd.DataFrame, names: Mapping[str, str], note: str = ""
+    writer: FigureWriter, path: Path, scores: pd.DataFrame, names: Mapping[str, str], note: str = ""
 ) -> None:
     """Test precision, recall and f1 a class, for each model (the report's classification report, section 1.12)."""
     classes = list(dict.fromkeys(scores["label"]))
@@ -178,9 +178,9 @@ def plot_class_scores(
     )
     position, step = np.arange(len(classes)), 0.8 / len(names)
     for axes, measure in zip(panels, ("precision", "recall", "f1"), strict=True):
-        for place, (model, own) in enumerate(scores.groupby("model", sort=False)):
-            y = position + (place - (len(names) - 1) / 2) * step
-            axes.barh(y, own[measure], 0.9 * step, color=MODEL_COLORS[str(model)], label=names[str(model)])
+        for index, (model, model_scores) in enumerate(scores.groupby("model", sort=False)):
+            y = position + (index - (len(names) - 1) / 2) * step
+            axes.barh(y, model_scores[measure], 0.9 * step, color=MODEL_COLORS[str(model)], label=names[str(model)])
         axes.set(xlabel=measure, xlim=(0, 1))
         axes.grid(axis="x", alpha=0.3)
         _tidy(axes, [])
@@ -189,44 +189,44 @@ def plot_class_scores(
     panels[0].set_ylabel("class (test images)")
     panels[0].invert_yaxis()
     panels[2].legend(frameon=False, bbox_to_anchor=(1.02, 1), loc="upper left")
-    studio.save(figure, path, f"Test scores per class{note}")
+    writer.save(figure, path, f"Test scores per class{note}")
 
 
-def plot_table1(studio: FigureWriter, path: Path, rows: pd.DataFrame) -> None:
+def plot_table1(writer: FigureWriter, path: Path, table: pd.DataFrame) -> None:
     """The report's Table 1 as a picture: its nine factors, what it says of each, and what was measured.
 
     Args:
         rows: as of factors.format_table1.
     """
-    cells = [[textwrap.fill(cell, _CELL) for cell in line] for line in rows.to_numpy().tolist()]
-    labels = [factor if figure == REPORT else f"{figure}  " for factor, figure in rows.index]
-    lines = [
-        max(name.count("\n") + 1 for name in rows.columns),
-        *(max(c.count("\n") + 1 for c in own) for own in cells),
+    cells = [[textwrap.fill(cell, _CELL) for cell in line] for line in table.to_numpy().tolist()]
+    labels = [factor if figure == REPORT else f"{figure}  " for factor, figure in table.index]
+    line_counts = [
+        max(name.count("\n") + 1 for name in table.columns),
+        *(max(c.count("\n") + 1 for c in row_cells) for row_cells in cells),
     ]
-    heights = [0.16 * count + 0.16 for count in lines]
-    figure, axes = _subplots(figsize=(2.6 + 2.7 * rows.shape[1], 0.8 + sum(heights)), layout="constrained")
+    heights = [0.16 * count + 0.16 for count in line_counts]
+    figure, axes = _subplots(figsize=(2.6 + 2.7 * table.shape[1], 0.8 + sum(heights)), layout="constrained")
     axes.axis("off")
-    drawn = axes.table(
+    drawn_table = axes.table(
         cellText=cells,
         rowLabels=labels,
-        colLabels=list(rows.columns),
+        colLabels=list(table.columns),
         cellLoc="center",
         rowLoc="right",
         bbox=(0, 0, 1, 1),
     )
-    drawn.auto_set_font_size(False)
-    drawn.set_fontsize(9)
-    said = [figure == REPORT for _, figure in rows.index]
-    for (row, column), cell in drawn.get_celld().items():
+    drawn_table.auto_set_font_size(False)
+    drawn_table.set_fontsize(9)
+    is_claim = [figure == REPORT for _, figure in table.index]
+    for (row, column), cell in drawn_table.get_celld().items():
         cell.set_height(heights[row] / sum(heights))
         cell.set_edgecolor("#cccccc")
-        if row == 0 or (column == -1 and said[row - 1]):
+        if row == 0 or (column == -1 and is_claim[row - 1]):
             cell.set_text_props(weight="bold")
-        elif said[row - 1]:
+        elif is_claim[row - 1]:
             cell.set_text_props(color="#5b6875", fontsize=8)
             cell.set_facecolor("#f4f6f7")
-    studio.save(figure, path, "Table 1, measured")
+    writer.save(figure, path, "Table 1, measured")
 
 
 def _subplots(*counts: int, **options: Any) -> Any:

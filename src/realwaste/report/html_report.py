@@ -1,4 +1,4 @@
-"""The page that tells what a run did, in one file: plots/report.html."""
+"""The report page of a run as a single file: plots/report.html."""
 
 import base64
 from collections.abc import Mapping
@@ -19,26 +19,26 @@ PAIRS_SHOWN = 5
 
 @dataclass(frozen=True)
 class ReportData:
-    """What the page tells, as the stages left it.
+    """The results of a run, as its stages wrote them.
 
     Attributes:
         fetched, validated, split, sweep: the metrics of fetch, validate_images, split and lr_sweep.
-        trainings: the metrics of train_cnn and finetune_*, a model.
-        embeddings: the metrics of embed_*, a model that has one.
-        evaluated: the metrics of evaluate, a model.
+        trainings: the metrics of train_cnn and finetune_*, by model.
+        embeddings: the metrics of embed_*, by model.
+        evaluated: the metrics of evaluate, by model.
         external: `sets` of metrics/external.json.
-        rows, pairs: table1.build_rows and comparison.compare_pairs.
-        machines: machine.record of each stage whose results stand in `rows`.
+        rows, pairs: from table1.build_rows and comparison.compare_pairs.
+        machines: machine.record of each stage that contributes to `rows`.
         rejected: path, reason.
-        parts: split, label, images.
-        histories: a training history a model.
-        rates: the sweep's table.
+        split_counts: split, label, images.
+        histories: the training history of each model.
+        sweep_table: plots/data/lr_sweep.csv.
         confusions: model, actual, predicted, images.
         reliability: model, probabilities, bin, images, confidence, accuracy.
         architectures: tables of realwaste.evaluation.architecture, with a column `model`.
         learning_curve: the table of realwaste.evaluation.learning_curve.
-        doubted, shortcuts: the metrics of suspects and of shortcuts.
-        explained: what the explain stage wrote of single images; its pictures lie in `pictures`.
+        suspects, shortcuts: the metrics of the stages suspects and shortcuts.
+        explanations: the table of images that the stage explain wrote; the files are in the folder `pictures`.
     """
 
     fetched: Mapping[str, Any]
@@ -53,133 +53,139 @@ class ReportData:
     pairs: Mapping[str, Mapping[str, Any]]
     machines: Mapping[str, Mapping[str, Any]]
     rejected: pd.DataFrame
-    parts: pd.DataFrame
+    split_counts: pd.DataFrame
     histories: Mapping[str, pd.DataFrame]
-    rates: pd.DataFrame
+    sweep_table: pd.DataFrame
     confusions: pd.DataFrame
     reliability: pd.DataFrame
     architectures: pd.DataFrame
     learning_curve: pd.DataFrame
-    doubted: Mapping[str, Any]
+    suspects: Mapping[str, Any]
     shortcuts: Mapping[str, Any]
-    explained: Mapping[str, Any]
+    explanations: Mapping[str, Any]
     pictures: Path
 
 
-def render_page(story: ReportData) -> str:
-    """One self-contained HTML page: charts, pictures and scripts inside, nothing to load."""
-    names = comparison.single_line_names(comparison.display_names(story.rows))
+def render_page(data: ReportData) -> str:
+    """One self-contained HTML page with charts, pictures and scripts."""
+    names = comparison.single_line_names(comparison.display_names(data.rows))
     return pages.render_template(
         "report.html",
-        _charts(story, names),
-        filters={"picture": lambda name: _inlined(story.pictures / name)},
-        story=story,
+        _charts(data, names),
+        filters={"picture": lambda name: _data_uri(data.pictures / name)},
+        story=data,
         names=names,
-        classes_shown=comparison.class_limit_note(len(story.validated["classes"])),
-        made_on=machine.describe(machine.merge_records(story.machines)),
-        pairs=_describe_pairs(story),
-        test_groups=next(iter(story.rows.values()))["test_groups"],
-        correction=comparison.describe_correction(story.pairs),
-        warnings=_warnings(story),
-        factors=factors.build_factors(story.rows, story.external),
+        classes_shown=comparison.class_limit_note(len(data.validated["classes"])),
+        made_on=machine.describe(machine.merge_records(data.machines)),
+        pairs=_describe_pairs(data),
+        test_groups=next(iter(data.rows.values()))["test_groups"],
+        correction=comparison.describe_correction(data.pairs),
+        warnings=_warnings(data),
+        factors=factors.build_factors(data.rows, data.external),
         architectures={
-            model: architecture_diagram.layout_boxes(own)
-            for model, own in story.architectures.groupby("model", sort=False)
+            model: architecture_diagram.layout_boxes(table)
+            for model, table in data.architectures.groupby("model", sort=False)
         },
         multiply_adds={
-            model: architecture_diagram.format_count(int(own["multiply_adds"].sum()))
-            for model, own in story.architectures.groupby("model", sort=False)
+            model: architecture_diagram.format_count(int(table["multiply_adds"].sum()))
+            for model, table in data.architectures.groupby("model", sort=False)
         },
-        rejected=story.rejected.head(REJECTED_SHOWN).to_dict("records"),
-        examples=_by_class(story.explained["examples"]),
-        outside=external_results.external_sections(story.external, names),
+        rejected=data.rejected.head(REJECTED_SHOWN).to_dict("records"),
+        examples=_group_by_class(data.explanations["examples"]),
+        outside=external_results.external_sections(data.external, names),
         confused={
-            model: mistakes.most_confused_pairs(own, PAIRS_SHOWN).to_dict("records")
-            for model, own in story.confusions.groupby("model", sort=False)
+            model: mistakes.most_confused_pairs(table, PAIRS_SHOWN).to_dict("records")
+            for model, table in data.confusions.groupby("model", sort=False)
         },
-        shortcut=None if background.is_off(story.shortcuts) else background.describe_shortcuts(story.shortcuts),
-        changed=None if background.is_off(story.shortcuts) else background.swapped_view_table(story.shortcuts, names),
-        unmeasured=_unmeasured(story),
+        shortcut=None if background.is_off(data.shortcuts) else background.describe_shortcuts(data.shortcuts),
+        changed=None if background.is_off(data.shortcuts) else background.swapped_view_table(data.shortcuts, names),
+        unmeasured=_missing_measurements(data),
     )
 
 
-def _warnings(story: ReportData) -> list[str]:
-    """What a reader may not miss, in words of one line."""
-    said = []
-    if story.fetched["origin"] == "synthetic":
-        said.append("The pictures are generated, not photographs: these numbers say nothing about waste.")
-    drawn = dict.fromkeys(facts["backbone"] for facts in story.trainings.values() if facts.get("weights") == "random")
-    if drawn:
-        said.append(f"{', '.join(drawn)} had random weights, not pretrained ones.")
-    diverged = [model for model, facts in story.trainings.items() if facts["diverged"]]
+def _warnings(data: ReportData) -> list[str]:
+    """Warnings for the top of the page, one line each."""
+    lines = []
+    if data.fetched["origin"] == "synthetic":
+        lines.append("The pictures are generated, not photographs: these numbers say nothing about waste.")
+    random_backbones = dict.fromkeys(
+        facts["backbone"] for facts in data.trainings.values() if facts.get("weights") == "random"
+    )
+    if random_backbones:
+        lines.append(f"{', '.join(random_backbones)} had random weights, not pretrained ones.")
+    diverged = [model for model, facts in data.trainings.items() if facts["diverged"]]
     if diverged:
-        said.append(f"The training of {', '.join(diverged)} diverged: its answers are worth nothing.")
-    return said
+        lines.append(f"The training of {', '.join(diverged)} diverged: its answers are worth nothing.")
+    return lines
 
 
-def _unmeasured(story: ReportData) -> list[dict[str, str]]:
-    """What a run can be asked for and this one was not: what it is, and the command."""
-    asked = {
-        "The models on photographs from elsewhere": (story.external, "evaluate.external=[/path/to/photos]"),
+def _missing_measurements(data: ReportData) -> list[dict[str, str]]:
+    """Optional measurements that this run does not have, each with the parameter that enables it."""
+    measurements = {
+        "The models on photographs from elsewhere": (data.external, "evaluate.external=[/path/to/photos]"),
         "What tells the classes apart beside the objects": (
-            not background.is_off(story.shortcuts),
+            not background.is_off(data.shortcuts),
             "shortcuts.backbone=densenet",
         ),
         "Test accuracy with fewer images to learn from": (
-            len(story.learning_curve),
+            len(data.learning_curve),
             "evaluate.learning_curve.percents=[10,25,50,100]",
         ),
         "Sizes as ONNX, LiteRT and SavedModel": (
-            any(key in row for row in story.rows.values() for key in factors.EXPORTS),
+            any(key in row for row in data.rows.values() for key in factors.EXPORTS),
             "evaluate.exports=[onnx,litert,saved_model]",
         ),
     }
-    return [{"what": what, "how": f"dvc exp run -S '{how}'"} for what, (there, how) in asked.items() if not there]
+    return [
+        {"what": title, "how": f"dvc exp run -S '{override}'"}
+        for title, (is_measured, override) in measurements.items()
+        if not is_measured
+    ]
 
 
-def _describe_pairs(story: ReportData) -> list[dict[str, Any]]:
-    """comparison.compare_pairs with the models' names as people know them."""
-    short = {model: name.split("\n")[0] for model, name in comparison.display_names(story.rows).items()}
-    told = []
-    for pair, facts in story.pairs.items():
+def _describe_pairs(data: ReportData) -> list[dict[str, Any]]:
+    """The records of comparison.compare_pairs with display names in the verdicts."""
+    short = {model: name.split("\n")[0] for model, name in comparison.display_names(data.rows).items()}
+    records = []
+    for pair, facts in data.pairs.items():
         first, second = pair.split("_vs_")
-        both = short[first], short[second]
-        verdict = differences.describe_verdict(differences.find_better(facts, *both))
-        told.append({**facts, "models": " and ".join(both), "verdict": verdict})
-    return told
+        pair_names = short[first], short[second]
+        verdict = differences.describe_verdict(differences.find_better(facts, *pair_names))
+        records.append({**facts, "models": " and ".join(pair_names), "verdict": verdict})
+    return records
 
 
-def _charts(story: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """A Vega-Lite specification for each place in the template."""
-    # Their library takes 0.4 s, which other stages need not wait for.
+def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The Vega-Lite specification of each chart in the template."""
+    # Imported here because importing Altair takes 0.4 s.
     from realwaste.report import charts, learning_curves  # noqa: PLC0415
 
-    drawn = {
-        "classes": charts.class_counts(story.validated["classes"]),
-        "split": charts.split_counts(story.parts),
-        "accuracies": charts.accuracies(_accuracies(story.rows, names)),
+    specs = {
+        "classes": charts.class_counts(data.validated["classes"]),
+        "split": charts.split_counts(data.split_counts),
+        "accuracies": charts.accuracies(_accuracy_rows(data.rows, names)),
         "class_scores": charts.class_scores(
-            comparison.class_score_table(story.evaluated).assign(name=lambda table: table["model"].map(names))
+            comparison.class_score_table(data.evaluated).assign(name=lambda table: table["model"].map(names))
         ),
-        "rates_val_loss": charts.learning_rates(story.rates, "val_loss", "validation loss"),
-        "rates_loss": charts.learning_rates(story.rates, "loss", "train loss"),
+        "rates_val_loss": charts.learning_rates(data.sweep_table, "val_loss", "validation loss"),
+        "rates_loss": charts.learning_rates(data.sweep_table, "loss", "train loss"),
     }
-    if len(story.learning_curve):
-        drawn["learning_curve"] = learning_curves.chart(story.learning_curve, names)
-    if not background.is_off(story.shortcuts):
-        drawn["shortcuts"] = charts.shortcuts(background.view_accuracies(story.shortcuts), story.shortcuts["chance"])
-    for model, history in story.histories.items():
-        drawn |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
-    for one in external_results.external_sections(story.external, names):
-        drawn[one["chart"]] = charts.grouped_accuracies(external_results.accuracy_rows(one["models"], names))
-    for model, counts in story.confusions.groupby("model", sort=False):
-        drawn[f"confusion_{model}"] = charts.confusion(comparison.hardest_classes(counts))
-    for model, table in story.reliability.groupby("model", sort=False):
-        drawn[f"reliability_{model}"] = charts.reliability(table)
-    return drawn
+    if len(data.learning_curve):
+        specs["learning_curve"] = learning_curves.chart(data.learning_curve, names)
+    if not background.is_off(data.shortcuts):
+        specs["shortcuts"] = charts.shortcuts(background.view_accuracies(data.shortcuts), data.shortcuts["chance"])
+    for model, history in data.histories.items():
+        specs |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
+    for section in external_results.external_sections(data.external, names):
+        specs[section["chart"]] = charts.grouped_accuracies(external_results.accuracy_rows(section["models"], names))
+    for model, counts in data.confusions.groupby("model", sort=False):
+        specs[f"confusion_{model}"] = charts.confusion(comparison.hardest_classes(counts))
+    for model, table in data.reliability.groupby("model", sort=False):
+        specs[f"reliability_{model}"] = charts.reliability(table)
+    return specs
 
 
-def _accuracies(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
+def _accuracy_rows(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -194,10 +200,10 @@ def _accuracies(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str])
     )
 
 
-def _by_class(examples: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+def _group_by_class(examples: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
     labels = dict.fromkeys(example["label"] for example in examples)
     return {label: [example for example in examples if example["label"] == label] for label in labels}
 
 
-def _inlined(path: Path) -> str:
+def _data_uri(path: Path) -> str:
     return f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,4 +1,4 @@
-"""A page as one file: its template filled, its charts and what draws them inside, nothing to load."""
+"""Renders a page as a single file that contains its charts and their library, so that it works without a network."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -10,14 +10,14 @@ from realwaste.report.figures import MODEL_COLORS
 
 
 def render_template(
-    template: str, charts: Mapping[str, Any], *, filters: Mapping[str, Callable[..., str]], **told: Any
+    template: str, charts: Mapping[str, Any], *, filters: Mapping[str, Callable[..., str]], **context: Any
 ) -> str:
-    """The page.
+    """The page as HTML.
 
     Args:
-        template: its name in the folder `templates`.
-        charts: a Vega-Lite specification for each place that the template calls by that name.
-        filters, told: what the template uses beside them.
+        template: a file name in the folder `templates`.
+        charts: Vega-Lite specifications by the names that the template uses.
+        filters, context: further filters and variables of the template.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("realwaste.report"),
@@ -26,13 +26,13 @@ def render_template(
         trim_blocks=True,
     )
     environment.filters.update(filters)
-    return environment.get_template(template).render(charts=charts, scripts=_scripts(), colors=MODEL_COLORS, **told)
+    return environment.get_template(template).render(charts=charts, scripts=_scripts(), colors=MODEL_COLORS, **context)
 
 
 @functools.cache  # it takes 1.5 s
 def _scripts() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that needs no network."""
-    import vl_convert  # noqa: PLC0415 - other stages need not wait for it
+    """Vega, Vega-Lite and Vega-Embed as one script."""
+    import vl_convert  # noqa: PLC0415 - slow to import
 
-    # What closes a script element may not stand inside one, and means the same in a JavaScript string.
+    # `</script` would end the script element. The escaped form means the same in a JavaScript string.
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")

@@ -1,4 +1,4 @@
-"""What a run left, and what can be told of two of them: by exact tests, and by their parameters."""
+"""The results of a run, paired tests of two runs, and the parameters in which they differ."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from realwaste.evaluation import differences, prediction_table
 from realwaste.report import comparison
 
 Row = Mapping[str, Any]
-IMAGE_KEY = ["path", "sha256", "label"]  # what makes an image of two runs the same one
+IMAGE_KEY = ["path", "sha256", "label"]  # identifies the same image in two runs
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left.
+    """The results of a run of the pipeline.
 
     Attributes:
-        name: as the page calls it.
+        name: shown on the page.
         compared, evaluated, split: metrics/compare.json, evaluate.json and split.json; the last two may be empty.
-        histories: a training history a model, as far as they are there.
+        histories: the training history of each model that has one.
         confusions: model, actual, predicted, images; may be empty.
         learning_curve: the table of realwaste.evaluation.learning_curve; may be empty.
-        parameters: by their dotted names; None where they are not known.
-        tested: the predictions of the test images, with the file's sha256; None where they are not at hand.
+        parameters: by dotted names; None if unknown.
+        test_predictions: rows of the predictions table for the test images, with each file's sha256; None if missing.
     """
 
     name: str
@@ -35,64 +35,77 @@ class Run:
     confusions: pd.DataFrame
     learning_curve: pd.DataFrame
     parameters: Mapping[str, Any] | None
-    tested: pd.DataFrame | None
+    test_predictions: pd.DataFrame | None
 
     @property
     def rows(self) -> dict[str, Row]:
-        """The figures of each model and of the soft vote."""
+        """The metrics of each model and of the soft vote."""
         facts = self.compared.items()
         return {model: row for model, row in facts if isinstance(row, Mapping) and "test_accuracy" in row}
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The test images that both runs have.
+    """Paired tests on the test images of both runs.
 
     Attributes:
-        images: how many; 0 where nothing could be tested in pairs.
-        why_not: the reason then, else empty.
-        models: differences.compare_accuracies, first run less second, a model of both.
+        images: the number of common test images; 0 if no paired test is possible.
+        reason: why no paired test is possible, else empty.
+        models: differences.compare_accuracies (first run minus second) for each model of both runs.
     """
 
     images: int
-    why_not: str
+    reason: str
     models: Mapping[str, Row]
 
 
 def compare_paired(first: Run, second: Run) -> PairedComparison:
-    """Exact tests of each model against itself in the other run, on the images that are test images of both."""
-    missing = [run.name for run in (first, second) if run.tested is None]
-    if first.tested is None or second.tested is None:
+    """Tests each model of the first run against the same model of the second, on the common test images."""
+    missing = [run.name for run in (first, second) if run.test_predictions is None]
+    if first.test_predictions is None or second.test_predictions is None:
         return PairedComparison(0, f"data/predictions.csv of {' and of '.join(missing)} is not at hand", {})
-    right = [_right(run, table) for run, table in ((first, first.tested), (second, second.tested))]
-    shared = right[0].index.intersection(right[1].index)
+    correct_tables = [
+        _correctness_table(run, table)
+        for run, table in ((first, first.test_predictions), (second, second.test_predictions))
+    ]
+    shared = correct_tables[0].index.intersection(correct_tables[1].index)
     if shared.empty:
         return PairedComparison(0, "the two runs have no test image in common", {})
-    groups = first.tested.drop_duplicates(IMAGE_KEY).set_index(IMAGE_KEY)["group"].loc[shared].to_numpy()
-    ours, theirs = (answers.loc[shared] for answers in right)
-    both = [model for model in ours.columns if all(model in told for told in (theirs, first.rows, second.rows))]
-    answers = {model: (ours[model].to_numpy(bool), theirs[model].to_numpy(bool)) for model in both}
-    return PairedComparison(len(shared), "", differences.compare_accuracies(answers, groups))
+    groups = first.test_predictions.drop_duplicates(IMAGE_KEY).set_index(IMAGE_KEY)["group"].loc[shared].to_numpy()
+    first_table, second_table = (correct_by_model.loc[shared] for correct_by_model in correct_tables)
+    models = [
+        model for model in first_table.columns if all(model in rows for rows in (second_table, first.rows, second.rows))
+    ]
+    correct_by_model = {
+        model: (first_table[model].to_numpy(bool), second_table[model].to_numpy(bool)) for model in models
+    }
+    return PairedComparison(len(shared), "", differences.compare_accuracies(correct_by_model, groups))
 
 
 def changed_parameters(first: Run, second: Run) -> list[tuple[str, str, str]] | None:
-    """The parameters in which the runs differ, with both values; None where those of one are not known."""
+    """The parameters that differ, with both values; None if a run's parameters are unknown."""
     if first.parameters is None or second.parameters is None:
         return None
-    keys = dict.fromkeys([*first.parameters, *second.parameters])
-    pairs = ((key, *(_plain(run.parameters, key) for run in (first, second))) for key in keys)
-    return [(key, ours, theirs) for key, ours, theirs in pairs if ours != theirs]
+    names = dict.fromkeys([*first.parameters, *second.parameters])
+    pairs = ((name, *(_format_parameter(run.parameters, name) for run in (first, second))) for name in names)
+    return [
+        (name, first_value, second_value) for name, first_value, second_value in pairs if first_value != second_value
+    ]
 
 
-def _right(run: Run, tested: pd.DataFrame) -> pd.DataFrame:
-    """Whether each model, and the soft vote, answered rightly: a row a test image, a column a model."""
+def _correctness_table(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Whether each model and the soft vote is correct: a row for each test image, a column for each model."""
     temperatures = {model: facts["temperature"] for model, facts in run.evaluated.items() if "temperature" in facts}
-    if set(tested["model"]) <= set(temperatures):
-        tested = pd.concat([tested, comparison.ensemble_predictions(tested, temperatures)], ignore_index=True)
-    told = tested.assign(right=tested["label"] == prediction_table.predicted_classes(tested))
-    return told.pivot(index=IMAGE_KEY, columns="model", values="right")[tested["model"].drop_duplicates().tolist()]
+    if set(predictions["model"]) <= set(temperatures):
+        predictions = pd.concat(
+            [predictions, comparison.ensemble_predictions(predictions, temperatures)], ignore_index=True
+        )
+    table = predictions.assign(right=predictions["label"] == prediction_table.predicted_classes(predictions))
+    return table.pivot(index=IMAGE_KEY, columns="model", values="right")[
+        predictions["model"].drop_duplicates().tolist()
+    ]
 
 
-def _plain(parameters: Mapping[str, Any] | None, key: str) -> str:
-    value = (parameters or {}).get(key, "–")
+def _format_parameter(parameters: Mapping[str, Any] | None, name: str) -> str:
+    value = (parameters or {}).get(name, "–")
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The report's Table 1 (section 2.7), measured: a row of figures a model, for metrics/compare.json."""
+"""The metrics of the report's Table 1 (section 2.7): a flat row for each model, for metrics/compare.json."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,8 +9,8 @@ from realwaste.evaluation import intervals, prediction_table, scores
 from realwaste.models.probabilities import Labels, Probabilities
 from realwaste.report.factors import EXPORTS, Row, external_keys
 
-# The report's test accuracies (sections 1.12 and 2.6). Its pretrained models were tested on other images (976, not
-# 951) than its CNN, so they stand beside ours and are never subtracted.
+# The report's test accuracies (sections 1.12 and 2.6). Its pretrained models were tested on other images (976) than its
+# CNN (951), so these values are shown beside ours, but differences are not computed.
 REPORTED = {"cnn": 0.6183, "irv2": 0.8637, "densenet": 0.8617}
 
 
@@ -21,36 +21,36 @@ def build_rows(
     predicted: pd.DataFrame,
     origin: str,
     *,
-    outside: Mapping[str, Any] | None = None,
+    external_sets: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The measured figures of each model, flat.
+    """The row of each model.
 
     Args:
-        evaluated: metrics/evaluate.json merged with metrics/cost.json, a model.
-        trainings: with `backbone` and `weights`, a model.
-        seconds: of its training, the embedding included, a model.
+        evaluated: metrics/evaluate.json merged with metrics/cost.json, by model.
+        trainings: `backbone` and `weights`, by model.
+        seconds: of the training including the embedding, by model.
         predicted: the predictions table.
-        origin: of the data set, as fetch found it; the report's own figures are added only on "realwaste".
-        outside: `sets` of metrics/external.json.
+        origin: of the data set, from metrics/fetch.json. The report's accuracies are added only for "realwaste".
+        external_sets: `sets` of metrics/external.json.
     """
     rows = {}
-    for model, facts in trainings.items():
-        own = predicted[predicted["model"] == model]
+    for model, training in trainings.items():
+        model_rows = predicted[predicted["model"] == model]
         rows[model] = {
-            "backbone": facts["backbone"],
-            "weights": facts["weights"],
-            **{key: evaluated[model][key] for key in _FROM_EVALUATE if key in evaluated[model]},
-            **_learned(own, evaluated[model]),
+            "backbone": training["backbone"],
+            "weights": training["weights"],
+            **{key: evaluated[model][key] for key in _EVALUATE_KEYS if key in evaluated[model]},
+            **_fit_metrics(model_rows, evaluated[model]),
             "training_seconds": seconds[model],
-            **dict(_curve(evaluated[model].get("learning_curve", {}))),
-            **dict(_elsewhere(model, evaluated[model], outside or {})),
+            **dict(_curve_metrics(evaluated[model].get("learning_curve", {}))),
+            **dict(_generalization_metrics(model, evaluated[model], external_sets or {})),
         }
         if origin == "realwaste" and model in REPORTED:
             rows[model]["reported_test_accuracy"] = REPORTED[model]
     return rows
 
 
-_FROM_EVALUATE = (
+_EVALUATE_KEYS = (
     "test_accuracy",
     "test_accuracy_low",
     "test_accuracy_high",
@@ -74,13 +74,15 @@ _FROM_EVALUATE = (
 )
 
 
-def _learned(own: pd.DataFrame, evaluated: Row) -> dict[str, float]:
-    """How well it knows what it learned from, and how much of that is gone in the test (MOVER's interval)."""
-    parts = {part: own[own["split"] == part] for part in ("train", "val")}
-    train, val = (scores.accuracy(*_answered(rows)) for rows in parts.values())
-    known = intervals.accuracy_with_intervals(*_answered(parts["train"]), parts["train"]["group"].to_numpy())
-    test = {f"accuracy{end}": evaluated[f"test_accuracy{end}"] for end in ("", "_low", "_high")}
-    gap = intervals.accuracy_change(test | {"images": 1}, known | {"images": 1})
+def _fit_metrics(model_rows: pd.DataFrame, evaluated: Row) -> dict[str, float]:
+    """Accuracy on training and validation images, and their gaps; the train-test gap has a MOVER interval."""
+    rows_by_part = {part: model_rows[model_rows["split"] == part] for part in ("train", "val")}
+    train, val = (scores.accuracy(*_labels_and_probabilities(rows)) for rows in rows_by_part.values())
+    train_metrics = intervals.accuracy_with_intervals(
+        *_labels_and_probabilities(rows_by_part["train"]), rows_by_part["train"]["group"].to_numpy()
+    )
+    test_metrics = {f"accuracy{end}": evaluated[f"test_accuracy{end}"] for end in ("", "_low", "_high")}
+    gap = intervals.accuracy_change(test_metrics | {"images": 1}, train_metrics | {"images": 1})
     return {
         "train_accuracy": train,
         "val_accuracy": val,
@@ -89,26 +91,28 @@ def _learned(own: pd.DataFrame, evaluated: Row) -> dict[str, float]:
     }
 
 
-def _answered(rows: pd.DataFrame) -> tuple[Labels, Probabilities]:
+def _labels_and_probabilities(rows: pd.DataFrame) -> tuple[Labels, Probabilities]:
     return prediction_table.labels_of(rows), prediction_table.probabilities_of(rows)
 
 
-def _curve(found: Row) -> Iterator[tuple[str, float]]:
-    """accuracy_at_10, its interval and its images, and so on."""
-    for name, own in found.items():
+def _curve_metrics(curve: Row) -> Iterator[tuple[str, float]]:
+    """For each point of the learning curve: images_at_10, accuracy_at_10 and its interval."""
+    for name, point in curve.items():
         if name.startswith("at_"):
-            yield f"images_{name}", own["images"]
+            yield f"images_{name}", point["images"]
             for end in ("", "_low", "_high"):
-                yield f"accuracy_{name}{end}", own[f"accuracy{end}"]
+                yield f"accuracy_{name}{end}", point[f"accuracy{end}"]
 
 
-def _elsewhere(model: str, evaluated: Row, outside: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    if folds := evaluated.get("other_splits"):
-        yield "other_splits_accuracy", folds["accuracy_mean"]
-        yield "other_splits_accuracy_std", folds["accuracy_std"]
-    keys = external_keys(outside)
-    for name, facts in outside.items():
-        own, key = facts["models"].get(model), keys[name]
-        if own and own["outside"]["images"]:
+def _generalization_metrics(
+    model: str, evaluated: Row, external_sets: Mapping[str, Any]
+) -> Iterator[tuple[str, float]]:
+    if cross_validation := evaluated.get("other_splits"):
+        yield "other_splits_accuracy", cross_validation["accuracy_mean"]
+        yield "other_splits_accuracy_std", cross_validation["accuracy_std"]
+    keys = external_keys(external_sets)
+    for name, external_set in external_sets.items():
+        results, key = external_set["models"].get(model), keys[name]
+        if results and results["outside"]["images"]:
             for end in ("", "_low", "_high"):
-                yield f"{key}_accuracy{end}", own["outside"][f"accuracy{end}"]
+                yield f"{key}_accuracy{end}", results["outside"][f"accuracy{end}"]

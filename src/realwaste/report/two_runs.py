@@ -1,4 +1,4 @@
-"""Two runs of the pipeline side by side, on one page: their scores, curves, confusions and parameters."""
+"""The page of `realwaste report --against`: scores, curves, confusions and parameters of two runs side by side."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from realwaste.evaluation import differences, intervals
 from realwaste.report import comparison, pages
 from realwaste.report.run_results import PairedComparison, Row, Run, changed_parameters, compare_paired
 
-_FIGURES = {
+_METRICS = {
     "backbone": ("backbone", "{}"),
     "weights": ("weights", "{}"),
     "test accuracy": ("test_accuracy", "{:.3f}"),
@@ -25,12 +25,12 @@ _FIGURES = {
 }
 
 MARK = b'<meta name="generator" content="realwaste report --against">'
-"""In the page's head, by which it is known from other pages."""
+"""An element of the page's head that identifies such pages."""
 
 
 def render_page(first: Run, second: Run) -> str:
-    """One HTML page with nothing to load; the change that it tells of is `first` less `second`."""
-    found = compare_paired(first, second)
+    """One self-contained HTML page; differences are `first` minus `second`."""
+    paired = compare_paired(first, second)
     names = display_names(first, second)
     return pages.render_template(
         "two_runs.html",
@@ -39,43 +39,47 @@ def render_page(first: Run, second: Run) -> str:
         runs=(first, second),
         names=names,
         warnings=_warnings(first, second),
-        about=_about(first, second),
-        found=found,
-        correction=comparison.describe_correction(found.models),
-        verdicts=_verdicts(first, second, names, found),
-        figures=_figures(first, second, names),
+        about=_run_summaries(first, second),
+        found=paired,
+        correction=comparison.describe_correction(paired.models),
+        verdicts=_verdicts(first, second, names, paired),
+        figures=_metric_rows(first, second, names),
         changed=changed_parameters(first, second),
     )
 
 
 def display_names(first: Run, second: Run) -> dict[str, str]:
-    """Of each model of either run: its name as people know it, or the pipeline's where that differs between them."""
-    named = [comparison.single_line_names(comparison.display_names(run.rows)) for run in (first, second)]
+    """The display name of each model of either run, or the pipeline's name if the display names differ."""
+    names_by_run = [comparison.single_line_names(comparison.display_names(run.rows)) for run in (first, second)]
     models = dict.fromkeys([*first.rows, *second.rows])
-    known = {model: [names[model] for names in named if model in names] for model in models}
-    shown = {model: names[0] if len(set(names)) == 1 else model for model, names in known.items()}
-    return shown if len(set(shown.values())) == len(shown) else {model: model for model in models}
+    names_by_model = {model: [names[model] for names in names_by_run if model in names] for model in models}
+    display = {model: names[0] if len(set(names)) == 1 else model for model, names in names_by_model.items()}
+    return display if len(set(display.values())) == len(display) else {model: model for model in models}
 
 
 def _warnings(first: Run, second: Run) -> list[str]:
-    said = []
+    lines = []
     origins = {run.name: run.compared.get("origin") for run in (first, second)}
-    if drawn := [name for name, origin in origins.items() if origin == "synthetic"]:
-        said.append(f"The pictures of {' and '.join(drawn)} are generated: these numbers say nothing about waste.")
+    if synthetic_runs := [name for name, origin in origins.items() if origin == "synthetic"]:
+        lines.append(
+            f"The pictures of {' and '.join(synthetic_runs)} are generated: these numbers say nothing about waste."
+        )
     for run in (first, second):
         if random := [model for model, row in run.rows.items() if row.get("weights") == "random"]:
-            said.append(f"RANDOM backbone weights in {run.name}: {', '.join(random)}.")
-    data = [run.compared.get("dataset") for run in (first, second)]
-    if data[0] != data[1]:
-        said.append(f"The runs are of different data, {data[0]} and {data[1]}: their scores cannot be compared.")
-    return said
+            lines.append(f"RANDOM backbone weights in {run.name}: {', '.join(random)}.")
+    datasets = [run.compared.get("dataset") for run in (first, second)]
+    if datasets[0] != datasets[1]:
+        lines.append(
+            f"The runs are of different data, {datasets[0]} and {datasets[1]}: their scores cannot be compared."
+        )
+    return lines
 
 
-def _about(first: Run, second: Run) -> dict[str, tuple[str, str]]:
+def _run_summaries(first: Run, second: Run) -> dict[str, tuple[str, str]]:
     def images(run: Run) -> str:
         return " / ".join(str(run.split.get(part, "–")) for part in ("train", "val", "test"))
 
-    told = {
+    values = {
         "data set": [str(run.compared.get("dataset", "–")) for run in (first, second)],
         "split": [str(run.split.get("strategy", "–")) for run in (first, second)],
         "images: train / validation / test": [images(run) for run in (first, second)],
@@ -83,77 +87,77 @@ def _about(first: Run, second: Run) -> dict[str, tuple[str, str]]:
             machine.describe(run.compared["machine"]) if "machine" in run.compared else "–" for run in (first, second)
         ],
     }
-    return {what: (ours, theirs) for what, (ours, theirs) in told.items()}
+    return {title: (first_value, second_value) for title, (first_value, second_value) in values.items()}
 
 
-def _verdicts(first: Run, second: Run, names: Mapping[str, str], found: PairedComparison) -> list[dict[str, Any]]:
-    """A record for each model of both runs: tested in pairs where it could be, else the difference alone."""
-    told = []
+def _verdicts(first: Run, second: Run, names: Mapping[str, str], paired: PairedComparison) -> list[dict[str, Any]]:
+    """A record for each model of both runs: the paired test if possible, else the difference alone."""
+    records = []
     for model in names:
         if not (model in first.rows and model in second.rows):
             continue
-        facts = found.models.get(model)
-        if facts:
-            verdict = differences.describe_verdict(differences.find_better(facts, first.name, second.name))
+        comparison = paired.models.get(model)
+        if comparison:
+            verdict = differences.describe_verdict(differences.find_better(comparison, first.name, second.name))
         else:
-            verdict, facts = "not tested in pairs", _apart(first.rows[model], second.rows[model])
-        told.append({"model": model, "verdict": verdict, **facts})
-    return told
+            verdict, comparison = "not tested in pairs", _unpaired_difference(first.rows[model], second.rows[model])
+        records.append({"model": model, "verdict": verdict, **comparison})
+    return records
 
 
-def _apart(first: Row, second: Row) -> dict[str, float]:
-    """The difference of two accuracies as if of different images."""
-    ours, theirs = (
+def _unpaired_difference(first: Row, second: Row) -> dict[str, float]:
+    """The difference of two accuracies, treated as measured on different images."""
+    first_metrics, second_metrics = (
         {f"accuracy{end}": row[f"test_accuracy{end}"] for end in ("", "_low", "_high")} | {"images": 1}
         for row in (first, second)
     )
-    return intervals.accuracy_change(theirs, ours)
+    return intervals.accuracy_change(second_metrics, first_metrics)
 
 
-def _figures(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
-    """For each model the figures that one of the runs has."""
-    told: dict[str, list[dict[str, str]]] = {}
+def _metric_rows(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
+    """For each model, the metrics that at least one of the runs has."""
+    rows_by_model: dict[str, list[dict[str, str]]] = {}
     for model in names:
         rows = [run.rows.get(model, {}) for run in (first, second)]
-        told[model] = [
-            {"figure": figure}
+        rows_by_model[model] = [
+            {"figure": title}
             | {
-                place: form.format(row[key]) if row.get(key) is not None else "–"
-                for place, row in zip(("first", "second"), rows, strict=True)
+                side: template.format(row[key]) if row.get(key) is not None else "–"
+                for side, row in zip(("first", "second"), rows, strict=True)
             }
-            for figure, (key, form) in _FIGURES.items()
+            for title, (key, template) in _METRICS.items()
             if any(row.get(key) is not None for row in rows)
         ]
-    return told
+    return rows_by_model
 
 
 def _charts(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """A Vega-Lite specification for each place in the template; what is side by side has one scale."""
-    # Their library takes 0.4 s, which a check of the command's arguments need not wait for.
+    """The Vega-Lite specification of each chart in the template; charts side by side have a common scale."""
+    # Imported here because importing Altair takes 0.4 s.
     from realwaste.report import charts, learning_curves  # noqa: PLC0415
 
     runs = (first, second)
-    drawn = {"accuracies": charts.grouped_accuracies(_accuracies(runs, names))}
+    specs = {"accuracies": charts.grouped_accuracies(_accuracy_rows(runs, names))}
     for model in names:
         for measure in ("loss", "accuracy"):
-            domain = _domain(runs, model, measure)
+            domain = _common_scale(runs, model, measure)
             for number, run in enumerate(runs):
                 if model in run.histories:
-                    drawn[f"{measure}_{model}_{number}"] = charts.curve(run.histories[model], measure, domain)
+                    specs[f"{measure}_{model}_{number}"] = charts.curve(run.histories[model], measure, domain)
     for number, run in enumerate(runs):
         for model, counts in run.confusions.groupby("model", sort=False):
-            drawn[f"confusion_{model}_{number}"] = charts.confusion(comparison.hardest_classes(counts))
+            specs[f"confusion_{model}_{number}"] = charts.confusion(comparison.hardest_classes(counts))
         if len(run.learning_curve):
-            drawn[f"learning_curve_{number}"] = learning_curves.chart(run.learning_curve, names)
-    return drawn
+            specs[f"learning_curve_{number}"] = learning_curves.chart(run.learning_curve, names)
+    return specs
 
 
-def _accuracies(runs: tuple[Run, Run], names: Mapping[str, str]) -> pd.DataFrame:
+def _accuracy_rows(runs: tuple[Run, Run], names: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
                 "model": names[model],
-                "place": run.name,
+                "series": run.name,
                 "images": run.split.get("test"),
                 "accuracy": run.rows[model]["test_accuracy"],
                 "low": run.rows[model]["test_accuracy_low"],
@@ -166,14 +170,14 @@ def _accuracies(runs: tuple[Run, Run], names: Mapping[str, str]) -> pd.DataFrame
     )
 
 
-def _domain(runs: tuple[Run, Run], model: str, measure: str) -> list[float] | None:
-    """From the least to the greatest value of either run; None without any."""
-    values = np.concatenate([np.empty(0), *_values(runs, model, measure)])
+def _common_scale(runs: tuple[Run, Run], model: str, measure: str) -> list[float] | None:
+    """The smallest and the largest value in both runs; None without values."""
+    values = np.concatenate([np.empty(0), *_history_values(runs, model, measure)])
     values = values[np.isfinite(values)]
     return [float(values.min()), float(values.max())] if len(values) else None
 
 
-def _values(runs: tuple[Run, Run], model: str, measure: str) -> Iterator[np.ndarray]:
+def _history_values(runs: tuple[Run, Run], model: str, measure: str) -> Iterator[np.ndarray]:
     for run in runs:
         if model in run.histories:
             yield run.histories[model][[measure, f"val_{measure}"]].to_numpy(np.float64).ravel()
