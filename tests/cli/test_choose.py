@@ -51,8 +51,8 @@ def choose(photos, tmp_path, monkeypatch):
     """The command in an empty folder beside `photos`, with a model `cnn` and one that turns colours, `turned`."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    known = Novelty(np.array([[1, 0, 0], [0, 1, 0]], np.float16), 0.2)
-    models = {None: _session(novelty=known), "cnn": _session(novelty=known), "turned": _session("turned", 1)}
+    novelty = Novelty(np.array([[1, 0, 0], [0, 1, 0]], np.float16), 0.2)
+    models = {None: _session(novelty=novelty), "cnn": _session(novelty=novelty), "turned": _session("turned", 1)}
     models["other"] = _session("other", classes=("A", "B", "C"))
     monkeypatch.setattr(model_loading, "resolve_model", lambda name: name)
     monkeypatch.setattr(model_loading, "open_session", lambda name, max_images: models[name])
@@ -65,7 +65,7 @@ def test_uncertainty_is_one_minus_the_margin():
     np.testing.assert_array_equal(choose_acquisition.margin_uncertainty(np.ones((2, 1))), [0, 0])
 
 
-def test_the_least_sure_are_spread_over_what_there_is_to_see():
+def test_the_selected_photos_are_uncertain_and_diverse():
     """Three objects, each photographed ten times, one of them the least sure of all; and others that are known."""
     chance = np.random.default_rng(0)
     objects = np.repeat(np.arange(4), 10)
@@ -82,7 +82,7 @@ def test_the_least_sure_are_spread_over_what_there_is_to_see():
     assert set(objects[choose_acquisition.select_batch(uncertain, vectors, 10, oversampling=1)]) == {0}
 
 
-def test_all_are_chosen_where_there_are_no_more_and_the_same_picture_several_times_fills_up():
+def test_small_pools_are_selected_completely_and_duplicates_fill_the_batch():
     uncertain = np.array([0.1, 0.9, 0.5])
     assert choose_acquisition.select_batch(uncertain, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
     same = choose_acquisition.select_batch(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
@@ -90,33 +90,33 @@ def test_all_are_chosen_where_there_are_no_more_and_the_same_picture_several_tim
 
 
 @pytest.mark.parametrize("views", [1, 2])
-def test_each_file_has_its_own_features_with_unreadable_ones_between(views, photos):
+def test_features_belong_to_their_files_with_unreadable_files_between(views, photos):
     (photos / "b.png").write_text("words")
     paths = [photos / f"{name}.png" for name in ("red", "b", "green", "b", "teal")]
-    asked = _session()
+    session = _session()
     if views == 2:
-        extract, classify = asked.extract, asked.classify
+        extract, classify = session.extract, session.classify
 
-        def both(pixels):
+        def extract_two_views(pixels):
             return np.stack([extract.run(pixels), extract.run(255 - pixels)], axis=1)
 
-        def of_both(features):
+        def classify_first_view(features):
             return classify.run(features[:, 0])
 
-        two = replace(extract, run=both, shape=(2, *extract.shape))
-        asked = replace(asked, prepare=lambda: two, classify=replace(classify, run=of_both))
-    found = list(choose_selection.predict_with_features(asked, paths))
-    assert [answer.error for answer, _ in found] == [None, "not an image", None, "not an image", None]
-    assert [vector is None for _, vector in found] == [False, True, False, True, False]
+        two_views = replace(extract, run=extract_two_views, shape=(2, *extract.shape))
+        session = replace(session, compile_extract=lambda: two_views, classify=replace(classify, run=classify_first_view))
+    predictions = list(choose_selection.predict_with_features(session, paths))
+    assert [answer.error for answer, _ in predictions] == [None, "not an image", None, "not an image", None]
+    assert [vector is None for _, vector in predictions] == [False, True, False, True, False]
     for place, name in {0: "red", 2: "green", 4: "teal"}.items():
-        vector = found[place][1]
+        vector = predictions[place][1]
         assert vector is not None
         assert vector.tolist() == pytest.approx([level / 255 for level in COLORS[name]], abs=1e-6)
 
 
-def test_a_model_that_diverged_has_no_answer(photos):
-    asked = _session()
-    lost = replace(asked, classify=replace(asked.classify, run=lambda rows: np.full((len(rows), 3), np.nan)))
+def test_a_model_that_diverged_has_no_prediction(photos):
+    session = _session()
+    lost = replace(session, classify=replace(session.classify, run=lambda rows: np.full((len(rows), 3), np.nan)))
     selection = choose_selection.select_photos(
         [list(choose_selection.predict_with_features(lost, [photos / "red.png"]))], CLASSES, 3
     )
@@ -124,41 +124,41 @@ def test_a_model_that_diverged_has_no_answer(photos):
     assert [error for _, error in selection.errors] == ["the model's answer is no number: its training diverged"]
 
 
-def test_the_least_sure_come_first_with_both_classes(choose):
-    found = json.loads(choose("--count", "2", "--json").stdout)
-    assert found["candidates"] == 4
-    assert [one["path"].rpartition("/")[2] for one in found["chosen"]] == ["purple.png", "teal.png"]
-    first = found["chosen"][0]
-    assert [said["class"] for said in first["predictions"]] == ["Red", "Blue"]
+def test_the_most_uncertain_photos_come_first(choose):
+    output = json.loads(choose("--count", "2", "--json").stdout)
+    assert output["candidates"] == 4
+    assert [model["path"].rpartition("/")[2] for model in output["chosen"]] == ["purple.png", "teal.png"]
+    first = output["chosen"][0]
+    assert [prediction["class"] for prediction in first["predictions"]] == ["Red", "Blue"]
     share = np.exp(4 * np.array([120, 0, 130]) / 255)
     assert first["uncertainty"] == pytest.approx(1 - (share[2] - share[0]) / share.sum(), abs=1e-5)
     assert (first["models_disagreeing"], first["unlike"]) == (0, True)
-    assert [one["model"]["name"] for one in found["models"]] == ["cnn"]
-    assert found["errors"] == []
+    assert [model["model"]["name"] for model in output["models"]] == ["cnn"]
+    assert output["errors"] == []
 
 
-def test_several_models_are_asked_together(choose):
-    found = json.loads(choose("--count", "4", "--json", "--model", "cnn", "-m", "turned", "-m", "cnn").stdout)
-    assert [one["model"]["name"] for one in found["models"]] == ["cnn", "turned"]
-    chosen = {one["path"].rpartition("/")[2]: one for one in found["chosen"]}
+def test_probabilities_of_several_models_are_averaged(choose):
+    output = json.loads(choose("--count", "4", "--json", "--model", "cnn", "-m", "turned", "-m", "cnn").stdout)
+    assert [record["model"]["name"] for record in output["models"]] == ["cnn", "turned"]
+    by_name = {record["path"].rpartition("/")[2]: record for record in output["chosen"]}
     # Sure of it alone, but not of the same: one says Red, the other the next, Blue.
-    assert chosen["red.png"]["uncertainty"] == pytest.approx(1, abs=1e-5)
-    assert chosen["red.png"]["models_disagreeing"] == 1
-    said = choose("--count", "4", "--model", "cnn", "--model", "turned").stdout
-    assert "disagreeing, of 2 models" in said
+    assert by_name["red.png"]["uncertainty"] == pytest.approx(1, abs=1e-5)
+    assert by_name["red.png"]["models_disagreeing"] == 1
+    table = choose("--count", "4", "--model", "cnn", "--model", "turned").stdout
+    assert "disagreeing, of 2 models" in table
     refused = choose("--model", "cnn", "--model", "other")
     assert refused.exit_code == 1
     assert "must have the same classes; cnn and other do not" in " ".join(refused.stderr.split())
 
 
-def test_the_table_and_the_row_a_photo(choose, photos):
-    told = choose("--count", "3", "--csv", "to/label.csv")
-    assert told.exit_code == 0
-    lines = [line.split() for line in told.stdout.splitlines() if ".png" in line]
+def test_the_table_and_the_csv(choose, photos):
+    result = choose("--count", "3", "--csv", "to/label.csv")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines() if ".png" in line]
     assert [line[0] for line in lines] == ["1", "2", "3"]
     assert lines[0][1].endswith("purple.png")
     assert lines[0][3] == "Red"
-    assert UNLIKE in told.stdout
+    assert UNLIKE in result.stdout
     table = pd.read_csv("to/label.csv")
     assert table.columns.tolist() == [
         *("path", "label", "uncertainty", "best", "best_probability", "second", "second_probability"),
@@ -169,24 +169,25 @@ def test_the_table_and_the_row_a_photo(choose, photos):
     assert (table["best"][0], table["second"][0]) == ("Red", "Blue")
 
 
-def test_what_cannot_be_read_is_named(choose, photos):
+def test_unreadable_files_are_named(choose, photos):
     (photos / "words.png").write_text("words")
-    told = choose("--json", "--count", "9")
-    assert told.exit_code == 1
-    assert len(json.loads(told.stdout)["chosen"]) == 4
-    assert json.loads(told.stdout)["errors"] == [{"path": str(photos / "words.png"), "error": "not an image"}]
-    said = " ".join(told.stderr.split())
-    assert "words.png: not an image" in said
-    assert "all 4 readable photos are listed" in said
+    result = choose("--json", "--count", "9")
+    assert result.exit_code == 1
+    assert len(json.loads(result.stdout)["chosen"]) == 4
+    assert json.loads(result.stdout)["errors"] == [{"path": str(photos / "words.png"), "error": "not an image"}]
+    log_text = " ".join(result.stderr.split())
+    assert "words.png: not an image" in log_text
+    assert "all 4 readable photos are listed" in log_text
 
 
 def test_the_contact_sheet_shows_each_photo_in_its_order(choose, photos):
     cv2.imwrite(str(photos / ("x" * 60 + "_1.png")), np.full((40, 20, 3), (10, 250, 250), np.uint8))
     assert choose("--sheet", "sheet.png").exit_code == 0
-    with Image.open("sheet.png") as written:
-        sheet = np.asarray(written)
+    with Image.open("sheet.png") as image:
+        sheet = np.asarray(image)
     order = [
-        one["path"].rpartition("/")[2].removesuffix(".png") for one in json.loads(choose("--json").stdout)["chosen"]
+        record["path"].rpartition("/")[2].removesuffix(".png")
+        for record in json.loads(choose("--json").stdout)["chosen"]
     ]
     columns = (sheet.shape[1] - 14) // 234
     for place, name in enumerate(order):
@@ -197,8 +198,8 @@ def test_the_contact_sheet_shows_each_photo_in_its_order(choose, photos):
         assert (words.min(axis=2) < 128).sum() > 100, "its name and classes stand below"
         assert (words[:, 222:] == 255).all(), "and nothing runs into the next"
     assert choose("--sheet", "sheet.jpg", "--count", "1").exit_code == 0
-    with Image.open("sheet.jpg") as written:
-        assert written.size == (248, 305)
+    with Image.open("sheet.jpg") as image:
+        assert image.size == (248, 305)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_the_contact_sheet_shows_each_photo_in_its_order(choose, photos):
         (["--sheet", "sheet.png", "--count", "1001"], "--sheet shows at most 1,000 photos"),
     ],
 )
-def test_a_sheet_that_cannot_be_is_refused_before_anything_is_asked(arguments, rule, choose, tmp_path):
+def test_a_sheet_that_cannot_be_written_is_refused_before_any_prediction(arguments, rule, choose, tmp_path):
     refused = choose(*arguments)
     assert refused.exit_code == 1
     assert rule in " ".join(refused.stderr.split())

@@ -35,17 +35,17 @@ def _process(*arguments, cwd, **environment):
 
 
 def test_the_version():
-    done = CliRunner().invoke(app, ["--version"])
-    assert (done.exit_code, done.stdout) == (0, f"realwaste {version('realwaste')}\n")
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"realwaste {version('realwaste')}\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_shown_for_a_shell(shell, monkeypatch):
     # Typer's own, for tests: else it is that of the shell that started them.
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
-    done = CliRunner().invoke(app, ["--show-completion", shell], prog_name="realwaste")
-    assert done.exit_code == 0
-    assert "_REALWASTE_COMPLETE" in done.stdout
+    result = CliRunner().invoke(app, ["--show-completion", shell], prog_name="realwaste")
+    assert result.exit_code == 0
+    assert "_REALWASTE_COMPLETE" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -61,30 +61,34 @@ def test_a_shell_completes_verbs_options_and_models(typed, offered, tmp_path, mo
     colours.save(tmp_path / "models/mine.keras")
     colours.save(tmp_path / "models/cnn.keras")
     monkeypatch.chdir(tmp_path)
-    asked = {"_REALWASTE_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(typed), "COMP_CWORD": str(len(typed) - 1)}
-    assert CliRunner().invoke(app, [], prog_name="realwaste", env=asked).stdout.split() == offered
+    environment = {
+        "_REALWASTE_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(typed),
+        "COMP_CWORD": str(len(typed) - 1),
+    }
+    assert CliRunner().invoke(app, [], prog_name="realwaste", env=environment).stdout.split() == offered
 
 
 def test_completion_is_installed_into_the_shell_s_own_file(tmp_path):
     test = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)}
-    done = _process("-m", "realwaste", "--install-completion", "bash", cwd=tmp_path, **test)
-    assert done.returncode == 0, done.stderr
+    result = _process("-m", "realwaste", "--install-completion", "bash", cwd=tmp_path, **test)
+    assert result.returncode == 0, result.stderr
     assert "realwaste" in (tmp_path / ".bashrc").read_text()
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_help_has_an_example_whose_options_there_are(verb):
+def test_every_help_text_has_an_example_with_existing_options(verb):
     command = cast(TyperGroup, get_command(app)).commands[verb]
     (example,) = re.findall(r"Example: `realwaste ([^`]+)`", command.help or "")
     assert example.split()[0] == verb
-    known = {option for parameter in command.params for option in parameter.opts}
-    assert {word for word in example.split() if word.startswith("-")} <= known
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in example.split() if word.startswith("-")} <= options
     shown = CliRunner().invoke(app, [verb, "--help"])
     assert shown.exit_code == 0
     assert f"Example: realwaste {verb}" in shown.stdout
 
 
-def test_help_waits_for_none_of_the_large_packages(tmp_path):
+def test_help_imports_none_of_the_large_packages(tmp_path):
     code = """
 import sys
 from realwaste.__main__ import main
@@ -95,19 +99,19 @@ except SystemExit:
     large = {"tensorflow", "keras", "openvino", "pandas", "scipy", "cv2", "requests", "matplotlib"}
     sys.stderr.write(" ".join(sorted(large & sys.modules.keys())))
 """
-    done = _process("-c", code, cwd=tmp_path)
-    assert "Usage: realwaste predict" in done.stdout
-    assert done.stderr == ""
+    result = _process("-c", code, cwd=tmp_path)
+    assert "Usage: realwaste predict" in result.stdout
+    assert result.stderr == ""
 
 
-def test_an_export_lies_beside_its_model_and_has_its_name(tmp_path, monkeypatch):
+def test_an_export_is_written_beside_its_model_with_its_name(tmp_path, monkeypatch):
     colours.save(tmp_path / "share/mine.keras")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(model_loading, "load_classifier", lambda path: path)
     monkeypatch.setattr(export, "export", lambda classifier, kind, target: target)
-    done = CliRunner().invoke(app, ["export", "--model", "share/mine.keras", "--format", "litert"])
-    assert done.exit_code == 0
-    assert "share/mine.tflite" in done.stderr
+    result = CliRunner().invoke(app, ["export", "--model", "share/mine.keras", "--format", "litert"])
+    assert result.exit_code == 0
+    assert "share/mine.tflite" in result.stderr
 
 
 FIRST_CALLS = """
@@ -126,7 +130,7 @@ for arguments in (
 """
 
 
-def test_the_first_calls_say_nothing_of_tensorflow(tmp_path):
+def test_the_first_calls_log_nothing_of_tensorflow(tmp_path):
     """With an empty cache, so that networks are converted; a process, since TensorFlow's lines are not Python's."""
     classes = ("glass", "Ünrat")
     keras.utils.set_random_seed(0)
@@ -139,11 +143,15 @@ def test_the_first_calls_say_nothing_of_tensorflow(tmp_path):
     (tmp_path / "names/日本語.png").write_bytes((tmp_path / "set/glass/0.png").read_bytes())
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "REALWASTE_CACHE": str(tmp_path / "empty")}
     (tmp_path / "first.py").write_text(FIRST_CALLS, encoding="utf-8")
-    done = _process("first.py", cwd=tmp_path, **plain)
-    assert done.returncode == 0, done.stderr
-    assert [line for line in done.stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d INFO ", line)] == []
-    assert not re.search("tensorflow|absl|cuda|onednn", done.stderr, re.IGNORECASE)
-    told, end = json.JSONDecoder().raw_decode(done.stdout)
-    assert [answer["path"] for answer in told["answers"]] == ["set/glass/0.png", "set/paper/1.png", "names/日本語.png"]
-    table = next(line for line in done.stdout[end:].splitlines() if ".png" in line)
+    result = _process("first.py", cwd=tmp_path, **plain)
+    assert result.returncode == 0, result.stderr
+    assert [line for line in result.stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d INFO ", line)] == []
+    assert not re.search("tensorflow|absl|cuda|onednn", result.stderr, re.IGNORECASE)
+    output, end = json.JSONDecoder().raw_decode(result.stdout)
+    assert [answer["path"] for answer in output["answers"]] == [
+        "set/glass/0.png",
+        "set/paper/1.png",
+        "names/日本語.png",
+    ]
+    table = next(line for line in result.stdout[end:].splitlines() if ".png" in line)
     assert table.isascii(), "as the terminal is"

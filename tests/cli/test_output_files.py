@@ -28,7 +28,7 @@ from realwaste.models import export_target, image_predictions
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch):
     """A present folder with a model of colours, photographs, and a person's own files and folders."""
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
@@ -74,8 +74,8 @@ REPORT, EXPORT = ["report", "--against", "HEAD"], ["export", "-m", "cnn", "-f"]
     ],
     ids=" ".join,
 )
-def test_an_option_that_names_something_else_is_refused_in_two_lines_before_a_model_is_loaded(
-    arguments, here, monkeypatch
+def test_an_output_option_that_names_a_foreign_file_is_refused_before_a_model_is_loaded(
+    arguments, project, monkeypatch
 ):
     def load(*_, **__):
         raise AssertionError("a model is loaded")
@@ -83,16 +83,16 @@ def test_an_option_that_names_something_else_is_refused_in_two_lines_before_a_mo
     monkeypatch.setattr(model_loading, "open_session", load)
     monkeypatch.setattr(model_loading, "load_classifier", load)
     monkeypatch.setattr(report_runs, "load_folder", load)
-    before = _entries(here)
-    done = CliRunner().invoke(app, arguments)
-    assert isinstance(done.exception, SystemExit), done.exception
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.count("ERROR") == 1
-    assert _entries(here) == before
+    before = _entries(project)
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("ERROR") == 1
+    assert _entries(project) == before
 
 
 @pytest.mark.parametrize("make", [lambda path: path.mkdir(), os.mkfifo, lambda path: path.symlink_to("nowhere")])
-def test_what_is_no_file_is_never_replaced(make, tmp_path):
+def test_only_regular_files_are_replaced(make, tmp_path):
     make(tmp_path / "a.json")
     before = list(tmp_path.iterdir())
     with pytest.raises(FileExistsError, match="something else is there"):
@@ -100,7 +100,7 @@ def test_what_is_no_file_is_never_replaced(make, tmp_path):
     assert list(tmp_path.iterdir()) == before
 
 
-def test_a_folder_that_came_meanwhile_stays(tmp_path):
+def test_a_folder_created_meanwhile_is_not_replaced(tmp_path):
     with pytest.raises(FileExistsError), atomic_replace(tmp_path / "a") as temporary:
         temporary.write_text("new")
         (tmp_path / "a").mkdir()
@@ -109,32 +109,32 @@ def test_a_folder_that_came_meanwhile_stays(tmp_path):
 
 
 def _do(*arguments, status=0):
-    done = CliRunner().invoke(app, list(map(str, arguments)))
-    assert done.exit_code == status, (done.stderr, done.exception)
-    return done
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == status, (result.stderr, result.exception)
+    return result
 
 
-def test_outputs_of_earlier_runs_are_replaced_and_links_are_followed(here):
-    (here / "to.csv").symlink_to("real.csv")
+def test_outputs_of_earlier_runs_are_replaced_and_links_are_followed(project):
+    (project / "to.csv").symlink_to("real.csv")
     for _ in range(2):
         _do(*PREDICT, "--csv", "a.csv")
         _do(*PREDICT, "--csv", "to.csv")
         _do("predict", "photos", "--all-models", "--csv", "all.csv")
         _do(*CHOOSE, "--csv", "todo.csv", "--sheet", "sheet.jpg")
         _do(*CHOOSE, "--sheet", "sheet.png")
-    assert (here / "to.csv").is_symlink()
-    assert (here / "real.csv").is_file()
-    assert not [path for path in here.rglob("*") if path.name.startswith(".tmp-") or path.suffix == ".part"]
+    assert (project / "to.csv").is_symlink()
+    assert (project / "real.csv").is_file()
+    assert not [path for path in project.rglob("*") if path.name.startswith(".tmp-") or path.suffix == ".part"]
 
 
-def test_a_list_with_labels_is_never_replaced(here):
+def test_a_list_with_labels_is_never_replaced(project):
     _do(*CHOOSE, "--csv", "todo.csv")
-    text = (here / "todo.csv").read_text(encoding="utf-8-sig").replace("red.png,,", "red.png,Glass,")
-    (here / "todo.csv").write_text(text, encoding="utf-8")
+    text = (project / "todo.csv").read_text(encoding="utf-8-sig").replace("red.png,,", "red.png,Glass,")
+    (project / "todo.csv").write_text(text, encoding="utf-8")
     assert "a list of an earlier run without labels" in " ".join(
         _do(*CHOOSE, "--csv", "todo.csv", status=1).stderr.split()
     )
-    assert (here / "todo.csv").read_text(encoding="utf-8") == text
+    assert (project / "todo.csv").read_text(encoding="utf-8") == text
 
 
 class _GradCam:
@@ -146,7 +146,7 @@ class _GradCam:
 
 
 @pytest.fixture
-def heated(here, monkeypatch):
+def heated(project, monkeypatch):
     """Overlays without TensorFlow."""
     monkeypatch.setitem(sys.modules, "realwaste.evaluation.grad_cam", SimpleNamespace(GradCam=_GradCam))
 
@@ -154,11 +154,11 @@ def heated(here, monkeypatch):
         return SimpleNamespace(facts=colours.open_session(path).facts, model=None)
 
     monkeypatch.setattr(model_loading, "load_classifier", loaded)
-    return here
+    return project
 
 
-def _answers(*arguments, status=0):
-    return {one["path"]: one for one in json.loads(_do(*arguments, "--json", status=status).stdout)["answers"]}
+def _predictions_by_path(*arguments, status=0):
+    return {record["path"]: record for record in json.loads(_do(*arguments, "--json", status=status).stdout)["answers"]}
 
 
 def test_overlays_replace_overlays_and_nothing_else(heated):
@@ -167,17 +167,17 @@ def test_overlays_replace_overlays_and_nothing_else(heated):
     photo(heated / "ov/blue_Blue.png/mine.png", BLUE)
     (heated / "ov/blue_Blue-2.png").symlink_to("nowhere")
     for _ in range(2):
-        told = _answers(*PREDICT, "--overlay", "ov")
-        assert {one["overlay"] for one in told.values()} == {"ov/red_Red-2.png", "ov/blue_Blue-3.png"}
+        by_path = _predictions_by_path(*PREDICT, "--overlay", "ov")
+        assert {record["overlay"] for record in by_path.values()} == {"ov/red_Red-2.png", "ov/blue_Blue-3.png"}
     assert (heated / "ov/red_Red.png").read_bytes() == mine
     assert (heated / "ov/blue_Blue.png/mine.png").is_file()
     assert (heated / "ov/blue_Blue-2.png").is_symlink()
     assert sorted(path.name for path in (heated / "ov").iterdir()) == [
         *("blue_Blue-2.png", "blue_Blue-3.png", "blue_Blue.png", "red_Red-2.png", "red_Red.png"),
     ]
-    written = (heated / "ov/red_Red-2.png").read_bytes()
-    assert overlays.MARK in written
-    np.testing.assert_array_equal(decode_image(written), decode_image((heated / "photos/red.png").read_bytes()))
+    overlay = (heated / "ov/red_Red-2.png").read_bytes()
+    assert overlays.MARK in overlay
+    np.testing.assert_array_equal(decode_image(overlay), decode_image((heated / "photos/red.png").read_bytes()))
 
 
 def _export(folder):
@@ -195,28 +195,30 @@ def _export(folder):
     return folder
 
 
-@pytest.mark.parametrize("own", [None, "a.jpg", "assets/a.txt", "variables/a.jpg", "deep/a.jpg", "realwaste.json"])
-def test_an_export_with_a_person_s_file_in_its_folder_is_no_export_to_replace(own, tmp_path):
+@pytest.mark.parametrize(
+    "user_file", [None, "a.jpg", "assets/a.txt", "variables/a.jpg", "deep/a.jpg", "realwaste.json"]
+)
+def test_an_export_folder_with_a_foreign_file_is_not_replaced(user_file, tmp_path):
     folder = _export(tmp_path / "model")
-    if own:
-        (folder / own).parent.mkdir(exist_ok=True)
-        (folder / own).write_text("mine")
-    assert export_target.is_saved_model(folder) == (own is None)
+    if user_file:
+        (folder / user_file).parent.mkdir(exist_ok=True)
+        (folder / user_file).write_text("mine")
+    assert export_target.is_saved_model(folder) == (user_file is None)
     (tmp_path / "link").symlink_to(folder)
     assert not export_target.is_saved_model(tmp_path / "link")
 
 
 def _rows(file):
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        return list(csv.DictReader(opened))
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_second_run_with_the_same_csv_is_refused_while_the_first_goes_on(here, monkeypatch):
-    (here / "link.csv").unlink()
-    (here / "link.csv").symlink_to("a.csv")
+def test_a_second_run_with_the_same_csv_is_refused_while_the_first_runs(project, monkeypatch):
+    (project / "link.csv").unlink()
+    (project / "link.csv").symlink_to("a.csv")
     refused: list[Result] = []
     original = model_loading.open_session
 
@@ -230,7 +232,7 @@ def test_a_second_run_with_the_same_csv_is_refused_while_the_first_goes_on(here,
     (second,) = refused
     assert second.exit_code == 1
     assert "One process at a time may write" in " ".join(second.stderr.split())
-    assert len(_rows(here / "a.csv")) == 2
+    assert len(_rows(project / "a.csv")) == 2
     _do(*PREDICT, "--csv", "a.csv")
 
 
@@ -244,7 +246,7 @@ with predictions_csv.lock(Path("a.csv")):
 """
 
 
-def test_a_run_in_another_process_counts_too_and_one_that_was_killed_does_not(here):
+def test_a_run_in_another_process_locks_the_csv_until_it_is_killed(project):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(
         [sys.executable, "-c", HOLD], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -255,44 +257,50 @@ def test_a_run_in_another_process_counts_too_and_one_that_was_killed_does_not(he
         holder.kill()
         holder.wait(60)
     _do(*PREDICT, "--csv", "a.csv")
-    assert [path.name for path in here.iterdir() if path.name.startswith((".tmp-", "a.csv"))] == ["a.csv"]
+    assert [path.name for path in project.iterdir() if path.name.startswith((".tmp-", "a.csv"))] == ["a.csv"]
 
 
 @pytest.mark.parametrize("option", ["--overlay", "--sort-into"])
 @pytest.mark.parametrize("becomes", ["nothing", "a folder", "no picture"])
-def test_a_photo_that_goes_after_its_answer_has_the_reason_in_its_row(option, becomes, heated, monkeypatch):
-    def gone(answers):
-        for answer in answers:
-            if answer.path.name == "blue.png":
-                answer.path.unlink()
+def test_a_photo_deleted_after_its_prediction_has_the_reason_in_its_row(option, becomes, heated, monkeypatch):
+    def delete_after_prediction(predictions):
+        for prediction in predictions:
+            if prediction.path.name == "blue.png":
+                prediction.path.unlink()
                 if becomes == "a folder":
-                    answer.path.mkdir()
+                    prediction.path.mkdir()
                 elif becomes == "no picture" and option == "--overlay":
-                    answer.path.write_text("words")
-            yield answer
+                    prediction.path.write_text("words")
+            yield prediction
 
-    judged = image_predictions.apply_min_confidence
-    monkeypatch.setattr(image_predictions, "apply_min_confidence", lambda answers, least: gone(judged(answers, least)))
-    done = _do(*PREDICT, option, "to", "--csv", "a.csv", "--json", status=1)
-    told = {one["path"]: one for one in json.loads(done.stdout)["answers"]}
-    blue, red = told["photos/blue.png"], told["photos/red.png"]
+    original = image_predictions.apply_min_confidence
+    monkeypatch.setattr(
+        image_predictions,
+        "apply_min_confidence",
+        lambda predictions, min_confidence: delete_after_prediction(original(predictions, min_confidence)),
+    )
+    result = _do(*PREDICT, option, "to", "--csv", "a.csv", "--json", status=1)
+    by_path = {record["path"]: record for record in json.loads(result.stdout)["answers"]}
+    blue, red = by_path["photos/blue.png"], by_path["photos/red.png"]
     assert (blue["answer"], red["answer"], red["error"]) == ("Blue", "Red", None)
     assert blue["error"].startswith("no overlay" if option == "--overlay" else "not copied")
     assert len(list((heated / "to").rglob("*.png"))) == 1
     rows = {row["path"]: row for row in _rows(heated / "a.csv")}
     assert (rows["photos/blue.png"]["class"], rows["photos/blue.png"]["error"]) == ("Blue", blue["error"])
-    assert "1 of 2 photos have no prediction, copy or overlay" in " ".join(done.stderr.split())
+    assert "1 of 2 photos have no prediction, copy or overlay" in " ".join(result.stderr.split())
 
 
-def test_the_table_has_the_answer_and_the_reason(here):
-    (here / "sorted").mkdir()
-    (here / "sorted/Red").write_text("a person's own")
-    line = next(one for one in _do(*PREDICT, "--sort-into", "sorted", status=1).stdout.splitlines() if "red.png" in one)
+def test_the_table_has_the_prediction_and_the_error(project):
+    (project / "sorted").mkdir()
+    (project / "sorted/Red").write_text("a person's own")
+    line = next(
+        record for record in _do(*PREDICT, "--sort-into", "sorted", status=1).stdout.splitlines() if "red.png" in record
+    )
     assert line.split()[1] == "Red"
     assert "not copied to sorted/Red: " in line
 
 
-def test_a_disk_that_is_full_for_one_copy_is_said_by_its_target_and_the_rest_goes_on(here, monkeypatch):
+def test_a_full_disk_is_an_error_of_that_copy_only(project, monkeypatch):
     copy = shutil.copy2
 
     def full(source, target):
@@ -301,71 +309,71 @@ def test_a_disk_that_is_full_for_one_copy_is_said_by_its_target_and_the_rest_goe
         return copy(source, target)
 
     monkeypatch.setattr(shutil, "copy2", full)
-    told = _answers(*PREDICT, "--sort-into", "sorted", status=1)
-    assert told["photos/blue.png"]["error"] == "not copied to sorted/Blue: No space left on device"
-    assert told["photos/red.png"]["copy"] == "sorted/Red/red.png"
+    by_path = _predictions_by_path(*PREDICT, "--sort-into", "sorted", status=1)
+    assert by_path["photos/blue.png"]["error"] == "not copied to sorted/Blue: No space left on device"
+    assert by_path["photos/red.png"]["copy"] == "sorted/Red/red.png"
 
 
-def test_links_among_the_copies_are_neither_followed_nor_replaced(here):
-    (here / "elsewhere").mkdir()
-    (here / "sorted/Red").mkdir(parents=True)
-    (here / "sorted/Red/red.png").symlink_to("nowhere")
-    (here / "sorted/Blue").symlink_to(here / "elsewhere")
-    told = _answers(*PREDICT, "--sort-into", "sorted", status=1)
-    assert told["photos/red.png"]["copy"] == "sorted/Red/red-2.png"
-    assert "it is a link, which is not followed" in told["photos/blue.png"]["error"]
-    assert (here / "sorted/Red/red.png").is_symlink()
-    assert list((here / "elsewhere").iterdir()) == []
+def test_links_in_the_sorted_folder_are_neither_followed_nor_replaced(project):
+    (project / "elsewhere").mkdir()
+    (project / "sorted/Red").mkdir(parents=True)
+    (project / "sorted/Red/red.png").symlink_to("nowhere")
+    (project / "sorted/Blue").symlink_to(project / "elsewhere")
+    by_path = _predictions_by_path(*PREDICT, "--sort-into", "sorted", status=1)
+    assert by_path["photos/red.png"]["copy"] == "sorted/Red/red-2.png"
+    assert "it is a link, which is not followed" in by_path["photos/blue.png"]["error"]
+    assert (project / "sorted/Red/red.png").is_symlink()
+    assert list((project / "elsewhere").iterdir()) == []
 
 
 LONG = ["x" * 251 + ".png", "ü" * 125 + ".png", "y" * 245 + ".png"]
 
 
-def test_names_as_long_as_can_be_are_copied_overlaid_and_do_not_stop_the_others(heated):
+def test_the_longest_possible_names_are_copied_and_overlaid(heated):
     shutil.rmtree(heated / "photos")
     for number, name in enumerate(LONG):
         photo(heated / "photos" / name, RED)
         photo(heated / f"more/{number}" / name, RED, shade=7)
     colours.save(heated / "models/cnn.keras", ("Blue", "Green", "ß" * 200))
     for _ in range(2):
-        told = _answers(*PREDICT, "more", "--sort-into", "sorted", "--overlay", "ov")
-        assert {one["error"] for one in told.values()} == {None}
-        assert len({one["copy"] for one in told.values()}) == 6
-        assert len({one["overlay"] for one in told.values()}) == 6
+        by_path = _predictions_by_path(*PREDICT, "more", "--sort-into", "sorted", "--overlay", "ov")
+        assert {record["error"] for record in by_path.values()} == {None}
+        assert len({record["copy"] for record in by_path.values()}) == 6
+        assert len({record["overlay"] for record in by_path.values()}) == 6
     assert len(list((heated / "sorted").rglob("*.png"))) == 6
     assert len(list((heated / "ov").iterdir())) == 6
-    for one in told.values():
-        assert (heated / one["copy"]).read_bytes() == (heated / one["path"]).read_bytes()
+    for record in by_path.values():
+        assert (heated / record["copy"]).read_bytes() == (heated / record["path"]).read_bytes()
 
 
 NAMES = ["a\rb.png", "a\r\nb.png", "a;b.png", 'a"b.png', "a,b.png", " a.png", "=a.png", "\ra.png", "a\tb.png"]
 
 
 @pytest.mark.parametrize("verb", [PREDICT, CHOOSE])
-def test_every_name_comes_back_from_a_csv(verb, here):
+def test_every_name_is_read_back_from_a_csv(verb, project):
     for name in NAMES:
-        photo(here / "photos" / name, RED)
+        photo(project / "photos" / name, RED)
     _do(*verb, "--csv", "a.csv")
-    data = (here / "a.csv").read_bytes()
+    data = (project / "a.csv").read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
-    paths = {row["path"] for row in _rows(here / "a.csv")}
+    paths = {row["path"] for row in _rows(project / "a.csv")}
     assert {f"photos/{name}" for name in NAMES} <= paths
-    assert {f"photos/{name}" for name in NAMES} <= set(pd.read_csv(here / "a.csv")["path"])
+    assert {f"photos/{name}" for name in NAMES} <= set(pd.read_csv(project / "a.csv")["path"])
     assert b'"photos/a;b.png"' in data
     assert {len(row) for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))} == {
-        len(_rows(here / "a.csv")[0])
+        len(_rows(project / "a.csv")[0])
     }
 
 
-def test_no_name_or_class_becomes_a_formula_in_a_list_of_choose(here, monkeypatch):
-    colours.save(here / "models/cnn.keras", ("Blue", "Green", "=HYPERLINK(0)"))
-    (here / "=1.png").write_bytes((here / "photos/red.png").read_bytes())
+def test_no_name_or_class_becomes_a_formula_in_a_list_of_choose(project, monkeypatch):
+    colours.save(project / "models/cnn.keras", ("Blue", "Green", "=HYPERLINK(0)"))
+    (project / "=1.png").write_bytes((project / "photos/red.png").read_bytes())
     _do("choose", "-m", "cnn", "--csv", "a.csv", "--", "=1.png")
-    (row,) = _rows(here / "a.csv")
+    (row,) = _rows(project / "a.csv")
     assert (row["path"], row["best"]) == ("./=1.png", "'=HYPERLINK(0)")
 
 
-def test_a_carriage_return_comes_back_from_a_table_of_a_stage(tmp_path):
+def test_a_carriage_return_is_read_back_from_a_table_of_a_stage(tmp_path):
     table = pd.DataFrame({"path": ["a\rb.jpg", "c.jpg"], "n": [1, 2], "share": [0.1, None]})
     write_csv(tmp_path / "a.csv", table)
     pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv"), table)
@@ -373,8 +381,8 @@ def test_a_carriage_return_comes_back_from_a_table_of_a_stage(tmp_path):
     assert (tmp_path / "b.csv").read_text() == "path,n,share\nc.jpg,2,\n"
 
 
-@pytest.mark.parametrize("kept", range(1, 29))
-def test_a_row_torn_inside_its_quotes_swallows_no_other(kept, tmp_path):
+@pytest.mark.parametrize("kept_bytes", range(1, 29))
+def test_an_incomplete_quoted_row_does_not_absorb_the_next_row(kept_bytes, tmp_path):
     """A run killed in a row: what the next run adds stands in rows of its own."""
     header, file = ["path", "class", "error"], tmp_path / "a.csv"
     with predictions_csv.append_rows(file, header) as write:
@@ -382,58 +390,58 @@ def test_a_row_torn_inside_its_quotes_swallows_no_other(kept, tmp_path):
         begin = file.stat().st_size
         write(["b,1.png", "Red", 'a "b", c\nd'])
     with file.open("r+b") as torn:
-        torn.truncate(begin + kept)
-    whole = predictions_csv.read_paths(file)
-    assert "a.png" in whole
+        torn.truncate(begin + kept_bytes)
+    paths = predictions_csv.read_paths(file)
+    assert "a.png" in paths
     with predictions_csv.append_rows(file, header) as write:
         write(["c.png", "Blue", None])
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        rows = list(csv.reader(opened))
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.reader(stream))
     assert rows[1] == ["a.png", "Red", ""]
     assert rows[-1] == ["c.png", "Blue", ""]
     assert len(rows) == 4
 
 
-def test_choose_finds_out_that_it_cannot_write_before_it_predicts(here, monkeypatch):
+def test_choose_checks_that_it_can_write_before_it_predicts(project, monkeypatch):
     def full(*_, **__):
         raise NO_ROOM
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
     monkeypatch.setattr(model_loading, "open_session", None)
     for option in (["--csv", "a.csv"], ["--sheet", "a.png"]):
-        done = _do(*CHOOSE, *option, status=1)
-        assert isinstance(done.exception, SystemExit)
-        assert "No space left on device" in " ".join(done.stderr.split())
+        result = _do(*CHOOSE, *option, status=1)
+        assert isinstance(result.exception, SystemExit)
+        assert "No space left on device" in " ".join(result.stderr.split())
 
 
-def test_a_full_disk_loses_no_answers_of_choose(here, monkeypatch):
+def test_a_full_disk_loses_no_results_of_choose(project, monkeypatch):
     def full(*_, **__):
         raise NO_ROOM
 
     monkeypatch.setattr("realwaste.cli.choose_sheet.write_sheet", full)
-    done = _do(*CHOOSE, "--sheet", "a.png", "--csv", "a.csv", status=1)
-    assert isinstance(done.exception, SystemExit)
-    assert "photos/red.png" in done.stdout
-    assert len(_rows(here / "a.csv")) == 2
-    assert "There must be room to write" in " ".join(done.stderr.split())
+    result = _do(*CHOOSE, "--sheet", "a.png", "--csv", "a.csv", status=1)
+    assert isinstance(result.exception, SystemExit)
+    assert "photos/red.png" in result.stdout
+    assert len(_rows(project / "a.csv")) == 2
+    assert "There must be room to write" in " ".join(result.stderr.split())
 
 
-def test_a_photo_that_goes_before_the_sheet_is_drawn_is_named(here, monkeypatch):
+def test_a_photo_deleted_before_the_sheet_is_drawn_is_named(project, monkeypatch):
     select_photos = choose_selection.select_photos
 
     def gone(*arguments):
-        (here / "photos/blue.png").unlink()
-        (here / "photos/blue.png").mkdir()
-        (here / "photos/red.png").unlink()
+        (project / "photos/blue.png").unlink()
+        (project / "photos/blue.png").mkdir()
+        (project / "photos/red.png").unlink()
         return select_photos(*arguments)
 
     monkeypatch.setattr(choose_selection, "select_photos", gone)
-    done = _do(*CHOOSE, "--sheet", "a.png", "--json", status=1)
-    assert len(json.loads(done.stdout)["chosen"]) == 2
-    said = " ".join(done.stderr.split())
-    assert "the sheet does not show photos/blue.png: not a regular file" in said
-    assert "the sheet does not show photos/red.png: No such file or directory" in said
-    assert (here / "a.png").is_file()
+    result = _do(*CHOOSE, "--sheet", "a.png", "--json", status=1)
+    assert len(json.loads(result.stdout)["chosen"]) == 2
+    log_text = " ".join(result.stderr.split())
+    assert "the sheet does not show photos/blue.png: not a regular file" in log_text
+    assert "the sheet does not show photos/red.png: No such file or directory" in log_text
+    assert (project / "a.png").is_file()
 
 
 PROCESS = """
@@ -446,11 +454,11 @@ main()
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_closed_standard_streams_stop_nothing(closed, here):
+def test_predict_works_with_closed_standard_streams(closed, project):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT / "tests")))}
     command = f"{shlex.quote(sys.executable)} -c {shlex.quote(PROCESS)} predict -m cnn photos --csv a.csv {closed}"
     shell = ["sh", "-c", command]
-    done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert "Traceback" not in done.stderr
-    assert done.returncode == 0
-    assert [row["class"] for row in _rows(here / "a.csv")] == ["Blue", "Red"]
+    result = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert "Traceback" not in result.stderr
+    assert result.returncode == 0
+    assert [row["class"] for row in _rows(project / "a.csv")] == ["Blue", "Red"]

@@ -1,0 +1,419 @@
+"""`realwaste predict` beyond its table: not sure, CSV, copies by class, photographs from elsewhere, all models."""
+
+import csv
+import io
+import json
+import os
+import sys
+from dataclasses import replace
+from itertools import cycle, islice
+
+import colours
+import pandas as pd
+import pytest
+from colours import BLUE, GREEN, GREY, RED, TEAL, photo
+from rich.console import Console
+from rich.text import Text
+from servers import PlayServer
+from typer.testing import CliRunner
+
+from realwaste.__main__ import app
+from realwaste.cli import predict_download, predictions_csv, progress_bar
+from realwaste.cli.predict_table import Column, RowTable
+from realwaste.core import log
+from realwaste.core.errors import UserError
+from realwaste.models import image_predictions, remote_image
+from realwaste.models.image_predictions import NOT_SURE
+from realwaste.models.novelty import UNLIKE
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A present folder with a model of colours, and four photographs in photos/."""
+    colours.use(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    colours.save(tmp_path / "models/cnn.keras")
+    for name, colour in {"blue": BLUE, "grey": GREY, "red": RED, "teal": TEAL}.items():
+        photo(tmp_path / f"photos/{name}.png", colour)
+    return tmp_path
+
+
+def _predict(*arguments, status=0, stdin=None):
+    result = CliRunner().invoke(app, ["predict", "-m", "cnn", *map(str, arguments)], input=stdin)
+    assert result.exit_code == status, result.stderr
+    return result
+
+
+def _json(*arguments, **options):
+    return json.loads(_predict(*arguments, "--json", **options).stdout, parse_constant=pytest.fail)
+
+
+def _rows(file):
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_predictions_below_min_confidence_are_not_sure(project):
+    output = _json("photos", "--min-confidence", 0.8)
+    assert output["min_confidence"] == 0.8
+    assert [
+        (answer["path"], answer["answer"], answer["not_sure"], answer["unlike"]) for answer in output["answers"]
+    ] == [
+        ("photos/blue.png", "Blue", False, False),
+        ("photos/grey.png", NOT_SURE, True, True),
+        ("photos/red.png", "Red", False, False),
+        ("photos/teal.png", NOT_SURE, True, False),
+    ]
+    assert output["answers"][3]["predictions"][0]["class"] == "Green", "what it would have been is still told"
+    lines = {line.split()[0]: line for line in _predict("photos", "--min-confidence", 0.8).stdout.splitlines() if line}
+    assert lines["photos/red.png"].split()[1] == "Red"
+    assert lines["photos/teal.png"].split()[1:4] == ["not", "sure", "Green"]
+    assert UNLIKE in lines["photos/grey.png"]
+
+
+def test_without_min_confidence_nothing_is_not_sure_and_at_zero_only_novel_photos(project):
+    assert NOT_SURE not in {answer["answer"] for answer in _json("photos")["answers"]}
+    output = _json("photos", "--min-confidence", 0)["answers"]
+    assert [answer["not_sure"] for answer in output] == [False, True, False, False]
+    exact = output[3]["predictions"][0]["probability"]
+    assert not _json("photos/teal.png", "--min-confidence", exact)["answers"][0]["not_sure"], "below it, not at it"
+    assert CliRunner().invoke(app, ["predict", "photos", "--min-confidence", "80"]).exit_code == 2
+
+
+def test_csv_has_a_row_per_file(project):
+    (project / "photos/words.png").write_text("words")
+    result = _predict("photos", "--csv", "out/answers.csv", "--min-confidence", 0.8, status=1)
+    assert "photos/red.png" in result.stdout, "the table is there too"
+    rows = _rows(project / "out/answers.csv")
+    by_path = {row["path"]: row for row in rows}
+    assert list(rows[0]) == [
+        *("path", "class", "most_likely", "probability", "class_2", "probability_2", "class_3", "probability_3"),
+        *("strangeness", "unlike", "not_sure", "error"),
+    ]
+    assert by_path["photos/red.png"] | {"probability": "", "strangeness": ""} == {
+        **dict.fromkeys(rows[0], ""),
+        **{"path": "photos/red.png", "class": "Red", "most_likely": "Red", "unlike": "false", "not_sure": "false"},
+        **{name: by_path["photos/red.png"][name] for name in ("class_2", "probability_2", "class_3", "probability_3")},
+    }
+    assert float(by_path["photos/red.png"]["probability"]) > 0.99
+    assert (by_path["photos/teal.png"]["class"], by_path["photos/teal.png"]["most_likely"]) == (NOT_SURE, "Green")
+    assert by_path["photos/words.png"] == dict.fromkeys(rows[0], "") | {
+        "path": "photos/words.png",
+        "error": "not an image",
+    }
+    assert [path.name for path in (project / "out").iterdir()] == ["answers.csv"]
+    table = pd.read_csv(project / "out/answers.csv")
+    assert table["probability"].dtype == float
+    assert table["path"].iloc[0] == "photos/blue.png", "pandas passes over the mark at the beginning"
+
+
+def test_csv_rows_are_in_the_part_file_during_the_run_and_in_the_file_after_it(project, monkeypatch):
+    for number in range(40):
+        photo(project / f"many/{number:02}.png", GREEN)
+    row_counts = []
+
+    def classify(features):
+        part = project / "answers.csv.part"
+        row_counts.append(len(_rows(part)) if part.exists() else -1)
+        assert (project / "answers.csv").read_text() == before
+        return colours.softmax(features)
+
+    before = "path,class,error\nof before,Red,\n"
+    (project / "answers.csv").write_text(before)
+    session = colours.open_session(project / "models/cnn.keras")
+    session = replace(session, classify=replace(session.classify, run=classify))
+    monkeypatch.setattr("realwaste.cli.model_loading.open_session", lambda path, max_images: session)
+    _predict("many", "--csv", "answers.csv")
+    assert row_counts == list(range(0, 40, colours.ROWS)), "each batch's rows are there before the next is asked about"
+    assert len(_rows(project / "answers.csv")) == 40
+    assert not (project / "answers.csv.part").exists()
+
+
+def test_rows_of_an_interrupted_run_stay_in_the_part_file(project, monkeypatch):
+    with (
+        pytest.raises(ZeroDivisionError),
+        predictions_csv.write_rows(project / "a.csv", ["path", "class", "error"]) as write,
+    ):
+        write(["one.jpg", "Red", None])
+        raise ZeroDivisionError
+    assert [row["path"] for row in _rows(project / "a.csv.part")] == ["one.jpg"]
+    assert not (project / "a.csv").exists()
+    predictions_csv.check_csv(project / "a.csv", [])
+    assert (project / "a.csv.part").exists()
+
+
+FORMULAS = ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "\t=1.png", "＝1.png", "\n=1.png"]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_no_file_name_becomes_a_formula_and_each_is_still_a_path(name, project):
+    photo(project / name, RED)
+    _predict("--csv", "a.csv", "--", name)
+    (row,) = _rows(project / "a.csv")
+    assert row["path"] == f"./{name}"
+    assert (project / row["path"]).is_file()
+
+
+def test_no_class_becomes_a_formula_and_undecodable_names_are_replaced(project):
+    colours.save(project / "models/cnn.keras", ("Blue", "Green", "=HYPERLINK(0)"))
+    os.rename(photo(project / "x.png", RED), os.fsencode(project) + b"/bytes\xff, \xe2\x82\xac.png")  # noqa: PTH104
+    _predict(".", "--csv", "a.csv")
+    labels = {row["path"]: row["class"] for row in _rows(project / "a.csv")}
+    assert labels["bytes\ufffd, €.png"] == "'=HYPERLINK(0)"
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("photos", "a file that can be written, and photos cannot be"),
+        ("photos/red.png", "another file than the photographs"),
+        ("pipe", "a file that can be written"),
+        ("models/cnn.keras/a.csv", "a file that can be written"),
+    ],
+)
+def test_a_csv_path_that_cannot_be_written_is_refused_before_a_model_is_opened(file, message, project, monkeypatch):
+    monkeypatch.setattr("realwaste.cli.model_loading.open_session", None)
+    os.mkfifo(project / "pipe")
+    before = sorted(project.rglob("*"))
+    refused = _predict("photos", "--csv", file, status=1)
+    assert message in " ".join(refused.stderr.split())
+    assert sorted(project.rglob("*")) == before
+
+
+def test_photos_are_copied_by_class_or_to_not_sure(project):
+    (project / "photos/words.png").write_text("words")
+    before = {path: path.read_bytes() for path in (project / "photos").iterdir()}
+    result = _predict("photos", "--sort-into", "sorted", "--min-confidence", 0.8, status=1)
+    copies = {
+        str(path.relative_to(project / "sorted")): path.read_bytes() for path in (project / "sorted").rglob("*.png")
+    }
+    assert copies == {
+        f"{folder}/{name}": before[project / f"photos/{name}"]
+        for folder, name in (
+            ("Blue", "blue.png"),
+            ("Red", "red.png"),
+            *((NOT_SURE, f"{x}.png") for x in ("grey", "teal")),
+        )
+    }
+    assert {path: path.read_bytes() for path in (project / "photos").iterdir()} == before
+    assert "copied to sorted: Blue 1, Red 1, not sure 2" in result.stderr
+    assert (project / "sorted/Red/red.png").stat().st_mtime_ns == (project / "photos/red.png").stat().st_mtime_ns
+    second_run = _predict("photos", "--sort-into", "sorted", "--min-confidence", 0.8, status=1)
+    assert "copied to sorted: none; 4 were there already" in second_run.stderr
+    assert len(list((project / "sorted").rglob("*.*"))) == 4
+
+
+def test_copies_never_replace_a_file_and_novel_photos_are_not_copied_into_a_class(project):
+    photo(project / "a/x.png", RED)
+    photo(project / "b/x.png", RED, shade=9)
+    photo(project / "c/x.png", RED)
+    (project / "sorted/Red").mkdir(parents=True)
+    (project / "sorted/Red/red.png").write_text("a person's own")
+    output = _json("a", "b", "c", "photos", "--sort-into", "sorted")
+    assert {answer["path"]: answer["copy"] for answer in output["answers"]} == {
+        "a/x.png": "sorted/Red/x.png",
+        "b/x.png": "sorted/Red/x-2.png",
+        "c/x.png": "sorted/Red/x.png",
+        "photos/blue.png": "sorted/Blue/blue.png",
+        "photos/grey.png": "sorted/not sure/grey.png",
+        "photos/red.png": "sorted/Red/red-2.png",
+        "photos/teal.png": "sorted/Green/teal.png",
+    }
+    assert (project / "sorted/Red/red.png").read_text() == "a person's own"
+    assert (project / "sorted/Red/x-2.png").read_bytes() == (project / "b/x.png").read_bytes()
+
+
+def test_class_names_cannot_lead_out_of_the_folder(project):
+    colours.save(project / "models/cnn.keras", ("..", "a/../../b", "CON:"))
+    _predict("photos", "--sort-into", "deep/sorted")
+    folders = {path.parent.name for path in (project / "deep/sorted").rglob("*.png")}
+    assert folders == {"_", "a_.._.._b", "CON_", NOT_SURE}
+    assert not [path for path in project.rglob("*.png") if path.parent.name == "b"]
+
+
+@pytest.mark.parametrize(
+    ("images", "folder", "refused"),
+    [
+        (["photos"], "photos/sorted", True),
+        (["photos"], "photos", True),
+        (["."], "sorted", True),
+        (["photos/red.png"], "photos", True),
+        (["photos/red.png"], "photos/sorted", False),
+        (["photos/*.png"], "photos/sorted", False),
+        (["photos/*"], "photos/sorted", True),
+        (["**/*.png"], "sorted", True),
+        (["photos/**/*.png"], "sorted", False),
+    ],
+)
+def test_copies_into_the_input_folders_are_refused(images, folder, refused, project):
+    log_text = _predict(*images, "--sort-into", folder, status=int(refused)).stderr
+    assert ("outside of those with the photos" in " ".join(log_text.split())) == refused
+    assert (project / folder / "Red").exists() != refused
+
+
+def test_a_photograph_on_standard_input(project):
+    output = _json("photos/blue.png", "-", stdin=(project / "photos/red.png").read_bytes())
+    assert [(answer["path"], answer["answer"]) for answer in output["answers"]] == [
+        ("photos/blue.png", "Blue"),
+        ("-", "Red"),
+    ]
+    empty = _json("-", stdin=b"", status=1)
+    assert empty["answers"][0]["error"] == "empty file"
+    copied = _json("-", "--sort-into", "sorted", stdin=(project / "photos/red.png").read_bytes())
+    assert copied["answers"][0]["copy"] == "sorted/Red/standard input.png"
+
+
+def test_standard_input_must_not_be_a_terminal(project, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    with pytest.raises(UserError, match="must not be a terminal"):
+        remote_image.read_standard_input()
+
+
+def test_photographs_at_urls(project):
+    with PlayServer() as server:
+        server.serve("cam/red.png", (project / "photos/red.png").read_bytes())
+        server.serve("nosuffix", (project / "photos/blue.png").read_bytes())
+        server.serve("words.png", b"words")
+        good, other, words = (server.url(name) for name in ("cam/red.png", "nosuffix", "words.png"))
+        secret = good.replace("://", "://me:secret@")
+        output = _json(good, "photos/teal.png", other, words, server.url("gone.png"), "--sort-into", "s", status=1)
+        assert [(answer["path"], answer["answer"], answer["copy"]) for answer in output["answers"][:3]] == [
+            (good, "Red", "s/Red/red.png"),
+            ("photos/teal.png", "Green", "s/Green/teal.png"),
+            (other, "Blue", "s/Blue/nosuffix.png"),
+        ]
+        assert output["answers"][3]["error"] == "not an image"
+        assert output["answers"][4]["error"].startswith("cannot be fetched: the server answers 404")
+        shown = _predict(secret, "--csv", "a.csv")
+        assert "secret" not in shown.stdout + shown.stderr + (project / "a.csv").read_text()
+        assert _rows(project / "a.csv")[0]["path"] == good
+    gone = _json(good, status=1)
+    assert gone["answers"][0]["error"] == "cannot be fetched: no connection to the server"
+    refused = _predict("ftp://a.example/b.jpg", status=1)
+    assert "must start with http:// or https://" in refused.stderr
+
+
+def test_web_pages_videos_and_too_large_downloads_are_errors(project, monkeypatch):
+    def act(kind):
+        return lambda exchange: (exchange.start(200, 3, Content_Type=kind), exchange.send(b"abc"))
+
+    monkeypatch.setattr(predict_download, "MAX_BYTES", 1000)
+    with PlayServer() as server:
+        server.serve("page", b"<html>")
+        server.serve("large", b"x" * 5000)
+        for name, kind in {
+            "page": "text/html; charset=utf-8",
+            "video": "multipart/x-mixed-replace; boundary=x",
+        }.items():
+            server.always(name, act(kind))
+        output = _json(*(server.url(name) for name in ("page", "video", "large")), status=1)
+    assert [answer["error"] for answer in output["answers"]] == [
+        "a web page, not a photograph",
+        "a video, not a photograph",
+        "more than 1,000 bytes",
+    ]
+
+
+def _all(*arguments, status=0):
+    result = CliRunner().invoke(app, ["predict", *map(str, arguments), "--all-models"])
+    assert result.exit_code == status, result.stderr
+    return result
+
+
+def test_all_models_side_by_side(project):
+    colours.save(project / "models/irv2.keras", ("Sky", "Green", "Red"), measures=False)
+    (project / "models/edge.keras").write_text("off\n")
+    (project / "photos/words.png").write_text("words")
+    output = json.loads(_all("photos", "--json", "--min-confidence", 0.8, "--csv", "a.csv", status=1).stdout)
+    assert list(output["models"]) == ["cnn", "irv2"]
+    assert output["models"]["irv2"]["model"]["classes"] == ["Sky", "Green", "Red"]
+    by_path = {photo_record["path"]: photo_record for photo_record in output["answers"]}
+    labels = {
+        path: [prediction["answer"] for prediction in photo_record["models"].values()]
+        for path, photo_record in by_path.items()
+    }
+    assert labels == {
+        "photos/blue.png": ["Blue", "Sky"],
+        "photos/grey.png": [NOT_SURE, NOT_SURE],
+        "photos/red.png": ["Red", "Red"],
+        "photos/teal.png": [NOT_SURE, NOT_SURE],
+        "photos/words.png": [None, None],
+    }
+    assert {path: photo_record["agree"] for path, photo_record in by_path.items()} == {
+        "photos/blue.png": False,
+        "photos/grey.png": None,
+        "photos/red.png": True,
+        "photos/teal.png": None,
+        "photos/words.png": None,
+    }
+    rows = {row["path"]: row for row in _rows(project / "a.csv")}
+    assert (rows["photos/blue.png"]["cnn_class"], rows["photos/blue.png"]["irv2_class"]) == ("Blue", "Sky")
+    assert (rows["photos/grey.png"]["cnn_unlike"], rows["photos/grey.png"]["irv2_unlike"]) == ("true", "")
+    assert rows["photos/words.png"]["error"] == "not an image"
+    lines = {line.split()[0]: line.split() for line in _all("photos", status=1).stdout.splitlines() if line}
+    assert lines["file"] == ["file", "cnn", "irv2"]
+    assert (lines["photos/blue.png"][1], lines["photos/blue.png"][3]) == ("Blue", "Sky")
+    assert lines["photos/words.png"][1:] == ["not", "an", "image"]
+
+
+def test_a_url_is_downloaded_once_for_all_models(project):
+    colours.save(project / "models/irv2.keras")
+    with PlayServer() as server:
+        server.serve("red.png", (project / "photos/red.png").read_bytes())
+        output = json.loads(_all(server.url("red.png"), "--json").stdout)
+        assert len(server.ranges("red.png")) == 1
+    assert output["answers"][0]["agree"] is True
+
+
+@pytest.mark.parametrize("option", [["-m", "cnn"], ["--overlay", "o"], ["--sort-into", "s"]])
+def test_options_for_a_single_model_are_refused_with_all_models(option, project):
+    assert "must be used without --model" in " ".join(_all("photos", *option, status=1).stderr.split())
+    assert not (project / "o").exists()
+    assert not (project / "s").exists()
+
+
+def test_progress_bar_counts_and_does_not_write_to_standard_output(project, monkeypatch, capsys):
+    screen = io.StringIO()
+    monkeypatch.setattr(log, "console", Console(file=screen, force_terminal=True, width=100))
+
+    def items():
+        for number in range(20):
+            yield number
+            print(number)  # noqa: T201 - as a command does
+
+    assert list(progress_bar.track(items(), 20)) == list(range(20))
+    assert capsys.readouterr().out.split() == [str(number) for number in range(20)]
+    assert "/20" in screen.getvalue()
+    assert "time left" in screen.getvalue()
+
+
+def test_json_is_written_as_json_dumps_writes_it(project):
+    text = _predict("photos", "--json").stdout
+    assert json.dumps(json.loads(text), ensure_ascii=False, indent=2) + "\n" == text
+
+
+def test_predictions_of_an_endless_iterator_are_yielded_at_once(project):
+    endless = (project / f"photos/{name}.png" for name in cycle(["red", "blue"]))
+    predictions = image_predictions.predict_images(colours.open_session(project / "models/cnn.keras"), endless)
+    assert [answer.label for answer in islice(predictions, 1000)] == ["Red", "Blue"] * 500
+
+
+def test_a_narrow_terminal_folds_the_table_and_cuts_nothing():
+    screen = io.StringIO()
+    columns = [Column("file", 60), Column("most likely", 8), Column("", 6, right=True), Column("but", 9)]
+    table = RowTable(Console(file=screen, width=50), columns)
+    table.print_header()
+    table.print_row([Text("a" * 60), Text("Glass"), Text("9.9%"), Text("unlike anything learned")])
+    table.print_row([Text("b.jpg"), Text("not an image, and a long reason why it is none")])
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 50
+    assert [line.split()[0] for line in lines[2:6]] == ["a" * 18, "a" * 18, "a" * 18, "a" * 6]
+    assert lines[2].split()[:3] == ["a" * 18, "Glass", "9.9%"]
+    text = " ".join(" ".join(lines).split())
+    for word in ("unlike", "anything", "learned"):
+        assert word in text
+    assert "not an image, and a long reason" in text

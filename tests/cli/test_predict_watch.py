@@ -1,0 +1,238 @@
+"""`realwaste predict --watch`: a camera's folder, each new photograph once, when it is whole."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import colours
+import pytest
+from colours import BLUE, GREEN, GREY, RED, photo
+from typer.testing import CliRunner
+
+from benchmarks.parts.child import ROOT
+from realwaste.__main__ import app
+from realwaste.cli import predict_watch
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A present folder with a model of colours, and a folder `camera` with one photograph."""
+    colours.use(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    colours.save(tmp_path / "models/cnn.keras")
+    photo(tmp_path / "camera/old.png", BLUE)
+    return tmp_path
+
+
+@pytest.fixture
+def watch(project, monkeypatch):
+    """watch(arguments, action, action, …): each action happens a time after the one before; then Ctrl-C is pressed."""
+
+    def run(arguments, *actions, status=0, interval=3.0):
+        clock, remaining_actions = [0.0], list(actions)
+
+        def sleep(seconds):
+            clock[0] += seconds
+            if clock[0] < interval:
+                return
+            if not remaining_actions:
+                raise KeyboardInterrupt
+            clock[0] = 0.0
+            clocks.append(clocks[-1] + interval)
+            remaining_actions.pop(0)()
+
+        clocks = [0.0]
+        monkeypatch.setattr(
+            predict_watch, "time", SimpleNamespace(monotonic=lambda: clocks[-1] + clock[0], sleep=sleep)
+        )
+        model_options = [] if "--all-models" in arguments else ["-m", "cnn"]
+        result = CliRunner().invoke(app, ["predict", *model_options, *map(str, arguments)])
+        assert result.exit_code == status, (result.stderr, result.exception)
+        return result
+
+    return run
+
+
+def _names(result):
+    return [json.loads(line)["path"] for line in result.stdout.splitlines()]
+
+
+def test_each_new_photograph_is_predicted_once(project, watch):
+    result = watch(
+        ["--watch", "camera", "--json"],
+        lambda: photo(project / "camera/red.png", RED),
+        lambda: photo(project / "camera/deep/green.png", GREEN),
+        lambda: None,
+    )
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(record["path"], record["answer"]) for record in lines] == [
+        ("camera/red.png", "Red"),
+        ("camera/deep/green.png", "Green"),
+    ]
+    assert "watching camera: 1 of its 1 files are skipped; Ctrl-C ends" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_photographs_at_the_start_are_predicted_if_they_are_named(project, watch):
+    photo(project / "other/green.png", GREEN)
+    photo(project / "camera/spare.png", RED)
+    result = watch(["camera", "other", "--watch", project / "camera", "--json"])
+    assert _names(result) == [
+        "other/green.png",
+        *sorted(str(project / f"camera/{name}.png") for name in ("old", "spare")),
+    ]
+    assert _names(watch(["camera/old.png", "--watch", "camera", "--json"])) == ["camera/old.png"]
+
+
+def test_a_growing_file_is_predicted_when_it_is_complete(project, watch):
+    complete = photo(project / "whole.png", RED).read_bytes()
+    growing, renamed = project / "camera/growing.png", project / "camera/ready.png"
+
+    def grow():
+        with growing.open("ab") as file:
+            file.write(complete[growing.stat().st_size if growing.exists() else 0 :][:20])
+
+    result = watch(
+        ["--watch", "camera", "--json"],
+        lambda: (grow(), shutil.copy(project / "whole.png", project / "camera/.ready.png.part")),
+        lambda: (grow(), (project / "camera/.ready.png.part").rename(renamed)),
+        grow,
+        grow,
+        lambda: growing.write_bytes(complete),
+        lambda: None,
+        lambda: None,
+        interval=1.2,
+    )
+    assert _names(result) == ["camera/ready.png", "camera/growing.png"]
+    assert all(json.loads(line)["answer"] == "Red" for line in result.stdout.splitlines())
+
+
+def test_an_empty_file_is_not_complete_and_a_changed_file_is_predicted_again(project, watch):
+    file = project / "camera/latest.png"
+    result = watch(
+        ["--watch", "camera", "--json"],
+        file.touch,
+        lambda: photo(file, RED),
+        lambda: photo(file, GREEN, shade=77),
+        lambda: None,
+    )
+    assert [json.loads(line)["answer"] for line in result.stdout.splitlines()] == ["Red", "Green"]
+
+
+def test_deleted_and_unreadable_files_do_not_end_the_run(project, watch, monkeypatch):
+    read_stamps = predict_watch.read_stamps
+
+    def vanishing(folder):
+        stamps = read_stamps(folder)
+        (project / "camera/gone.png").unlink(missing_ok=True)
+        return stamps
+
+    monkeypatch.setattr(predict_watch, "SETTLED_S", 0.0)
+    result = watch(
+        ["--watch", "camera", "--json", "--sort-into", "sorted"],
+        lambda: (photo(project / "camera/gone.png", RED), monkeypatch.setattr(predict_watch, "read_stamps", vanishing)),
+        lambda: (project / "camera/words.png").write_text("words"),
+        lambda: shutil.rmtree(project / "camera"),
+        lambda: photo(project / "camera/blue.png", BLUE),
+        lambda: None,
+    )
+    by_path = {record["path"]: record for record in map(json.loads, result.stdout.splitlines())}
+    assert by_path["camera/gone.png"]["error"] == "cannot be opened: No such file or directory"
+    assert by_path["camera/words.png"]["error"] == "not an image"
+    assert by_path["camera/blue.png"]["answer"] == "Blue"
+    log_text = " ".join(result.stderr.split())
+    assert "camera is not there: waiting for it" in log_text
+    assert "camera is back" in log_text
+    assert "copied to sorted: Blue 1" in log_text
+
+
+def _rows(file):
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        return [(row["path"], row["class"]) for row in csv.DictReader(stream)]
+
+
+def test_csv_rows_are_appended_and_a_second_run_continues(project, watch):
+    file, arguments = project / "a.csv", ["camera", "--watch", "camera", "--csv", "a.csv"]
+    watch(arguments, lambda: photo(project / "camera/red.png", RED), lambda: None)
+    assert _rows(file) == [("camera/old.png", "Blue"), ("camera/red.png", "Red")]
+    photo(project / "camera/between.png", GREEN)
+    with file.open("ab") as torn:
+        torn.truncate(file.stat().st_size - 1)
+    watch(arguments, lambda: photo(project / "camera/late.png", RED), lambda: None)
+    assert [path for path, _ in _rows(file)] == [f"camera/{name}.png" for name in ("old", "red", "between", "late")]
+    assert file.read_bytes().count(b"\xef\xbb\xbf") == 1
+    for columns, message in {
+        "path,class,error\n": "must have the columns path,class,",
+        "date,place\n": "a new file",
+    }.items():
+        file.write_text(columns)
+        assert message in " ".join(watch(arguments, status=1).stderr.split())
+        assert file.read_text() == columns
+
+
+def test_sorting_into_the_watched_folder_is_refused(project, watch):
+    refused = watch(["--watch", "camera", "--sort-into", "camera/sorted"], status=1)
+    assert "outside of those with the photos" in " ".join(refused.stderr.split())
+    result = watch(
+        ["--watch", "camera", "--sort-into", "sorted", "--min-confidence", "0.8"],
+        lambda: photo(project / "camera/grey.png", GREY),
+        lambda: None,
+    )
+    assert "not sure" in next(line for line in result.stdout.splitlines() if "grey" in line)
+    assert [str(path.relative_to(project)) for path in (project / "sorted").rglob("*.png")] == [
+        "sorted/not sure/grey.png"
+    ]
+
+
+def test_all_models_can_watch(project, watch):
+    colours.save(project / "models/irv2.keras", ("Sky", "Green", "Red"))
+    result = watch(
+        ["--watch", "camera", "--all-models", "--json"], lambda: photo(project / "camera/blue.png", BLUE), lambda: None
+    )
+    (line,) = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {name: prediction["answer"] for name, prediction in line["models"].items()} == {"cnn": "Blue", "irv2": "Sky"}
+
+
+def test_the_watched_folder_must_exist(project, watch):
+    assert "--watch must name a folder" in " ".join(watch(["--watch", "nowhere"], status=1).stderr.split())
+    assert CliRunner().invoke(app, ["predict"]).exit_code == 2
+
+
+PROCESS = """
+import colours, sys
+from realwaste.cli import model_loading
+model_loading.open_session = colours.open_session
+from realwaste.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_ctrl_c_and_sigterm_end_with_status_0_and_every_row_written(project, number):
+    """In a process of its own, with the clock as it is."""
+    command = [sys.executable, "-c", PROCESS, "predict", "-m", "cnn", "--watch", "camera", "--csv", "a.csv", "--json"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT / "tests", ROOT)))}
+    with subprocess.Popen(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first_line = [process.stderr.readline()]
+        assert "watching" in first_line[0]
+        photo(project / "camera/red.png", RED)
+        assert json.loads(process.stdout.readline())["answer"] == "Red"
+        deadline = time.monotonic() + 60
+        while not (project / "a.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert _rows(project / "a.csv") == [("camera/red.png", "Red")], "while it goes on"
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (0, "")
+    assert "Traceback" not in errors
+    assert "Abort" not in errors
