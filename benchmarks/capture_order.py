@@ -58,8 +58,8 @@ def main() -> None:
     results = {"photos": root.name, "images": len(files), "extractor": arguments.extractor.stem, "tested": order_test}
     unit_vectors = np.asarray(vectors.vectors)
     unit_vectors = unit_vectors / np.linalg.norm(unit_vectors, axis=1, keepdims=True)
-    near_duplicates = leakage.near_duplicates(files)
-    group = leakage.groups(files, BLOCK, near_duplicates)
+    near_duplicates = leakage.find_near_duplicates(files)
+    group = leakage.assign_groups(files, BLOCK, near_duplicates)
     results["likeness"] = _likeness(files, unit_vectors)
     results["sides"] = _neighbours_across_parts(files, group, unit_vectors)
     results["runs"] = _runs(root, files, near_duplicates, group, vectors)
@@ -86,14 +86,14 @@ def _likeness(table: pd.DataFrame, unit_vectors: NDArray[np.float32]) -> dict[st
 
 
 def _pairs(table: pd.DataFrame, order: pd.Series) -> set[tuple[int, int]]:
-    return {(min(pair), max(pair)) for pair in capture_order.before(table["series"], order)}
+    return {(min(pair), max(pair)) for pair in capture_order.neighbor_pairs(table["series"], order)}
 
 
 def _neighbours_across_parts(
     table: pd.DataFrame, group: NDArray[np.int64], unit_vectors: NDArray[np.float32]
 ) -> dict[str, Any]:
     """The share of similar neighbours in capture order that are in different parts, for each split of SPLITS."""
-    neighbour_pairs = [pair for step in (1, 2) for pair in capture_order.before(table["series"], table["shot"], step)]
+    neighbour_pairs = [pair for step in (1, 2) for pair in capture_order.neighbor_pairs(table["series"], table["shot"], step)]
     similar = np.array([pair for pair in neighbour_pairs if unit_vectors[pair[0]] @ unit_vectors[pair[1]] > SIMILAR])
     shares: dict[str, list[float]] = {"random": [], "grouped": []}
     deviations = []
@@ -104,7 +104,7 @@ def _neighbours_across_parts(
             shares[strategy].append(float(np.mean(part[similar[:, 0]] != part[similar[:, 1]])))
         shares_of_parts = pd.crosstab(table["label"], splits["grouped"]["split"], normalize="index")[list(RATIOS)]
         deviations.append(float((shares_of_parts - list(RATIOS.values())).abs().to_numpy().max()))
-    return {"alike": len(similar), "shares": shares, "classes_off": max(deviations)} | leakage.group_sizes(table, group)
+    return {"alike": len(similar), "shares": shares, "classes_off": max(deviations)} | leakage.summarize_groups(table, group)
 
 
 def _runs(
@@ -118,7 +118,7 @@ def _runs(
     runs = []
     for seed in SEEDS:
         for strategy, strategy_splits in random_and_grouped_splits(table, group, seed).items():
-            run = {"seed": seed, "split": strategy} | leakage.exposure(strategy_splits, near_duplicates)
+            run = {"seed": seed, "split": strategy} | leakage.measure_exposure(strategy_splits, near_duplicates)
             run |= {
                 "cnn": cnn_accuracy(root, strategy_splits, seed),
                 "head": head_accuracy(vectors, strategy_splits, seed),
@@ -139,7 +139,7 @@ def random_and_grouped_splits(table: pd.DataFrame, group: NDArray[np.int64], see
 def cnn_accuracy(root: Path, splits: pd.DataFrame, seed: int) -> float:
     """Test accuracy of the report's CNN at SIZE, in float32."""
     determinism.make_repeatable(seed, deterministic=True)
-    train, val, _ = samples.pictures(splits, root, SIZE, "memory")
+    train, val, _ = samples.load_pictures(splits, root, SIZE, "memory")
     model = cnn.build(SIZE, len(classes_of(splits)), batch_norm_momentum=0.9)
     training_loop.fit(model, train, val, Schedule(EPOCHS, 32, 0.001, True, seed))
     predict = inference_engine.compile_network(model, 32, policy="float32", engine="tensorflow")

@@ -99,7 +99,7 @@ def run(photos: Path, results: Path) -> dict[str, Any]:
     saved = read_json(results) if results.is_file() else {}
     is_resumable = {key: saved.get(key) for key in setup} == setup
     record = setup | {key: saved.get(key, {}) if is_resumable else {} for key in ("fits", "gradients", "best")}
-    train, val, _ = samples.pictures(splits, photos, SIZE, "memory")
+    train, val, _ = samples.load_pictures(splits, photos, SIZE, "memory")
     job = Job(photos, splits, train, val, record, results)
     for variant, grid in GRIDS.items():
         losses = {rate: min(_fit(job, variant, rate, SEEDS[0])["val_losses"]) for rate in grid}

@@ -24,7 +24,7 @@ def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any
     started = time.perf_counter()
     determinism.make_repeatable(42, deterministic=True)
     splits = read_csv(root / "data/splits.csv")
-    fitted, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
+    fitted, val, _ = samples.load_pictures(splits, root / "data/raw", size, "memory")
     model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
     schedule = Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
     with tempfile.TemporaryDirectory(dir=root) as kept:
@@ -42,7 +42,7 @@ def sweep(work: str, epochs: int, rates: list[float], policy: str, size: int = 2
     root, policy = Path(work), device.resolve_precision(policy)
     started = time.perf_counter()
     splits = read_csv(root / "data/splits.csv")
-    fitted, val, _ = samples.pictures(splits, root / "data/raw", size, "memory")
+    fitted, val, _ = samples.load_pictures(splits, root / "data/raw", size, "memory")
     for rate in rates:
         keras.utils.clear_session()
         determinism.make_repeatable(42, deterministic=True)

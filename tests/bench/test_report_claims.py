@@ -95,7 +95,7 @@ def test_a_killed_run_trains_only_what_is_missing(images, tmp_path, monkeypatch)
         trained.append((schedule.optimizer, schedule.learning_rate, schedule.seed, schedule.shuffle))
         loss = 1 + schedule.learning_rate
         rows = [[loss, 0.5, loss, 0.5], [loss / 2, 0.5, loss / 2, 0.5], *[[loss / 4, 0.5, loss / 4, 0.5]] * 4]
-        return training_history.training_of(rows, 1.0, len(rows))
+        return training_history.build_training(rows, 1.0, len(rows))
 
     monkeypatch.setattr(training_loop, "fit", fit)
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Rows of an array to batches, in an order that depends on seed and epoch alone."""
+"""Batches of samples, in an order that depends only on seed and epoch."""
 
 from typing import Any
 
@@ -18,28 +18,28 @@ def shuffled(
     shuffle: bool,
     start_epoch: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of the epochs start_epoch … epochs - 1, one after the other; uint8 stays uint8.
+    """The batches of the epochs start_epoch … epochs - 1, one epoch after the other; uint8 stays uint8.
 
-    An epoch's order is a function of (seed, epoch), with no generator state to lose: a training that goes on at epoch
-    5 sees what an undisturbed one sees there.
+    The order of an epoch is a function of (seed, epoch) and not of a generator's state. So a training that is resumed
+    at epoch 5 gets the same batches as one that was never interrupted.
 
     Args:
-        shuffle: False for one order in all epochs, that of the first. It is drawn too: `train_test_split` mixed the
-            report's rows once, and its generator then kept to them. Rows here are sorted by class.
+        shuffle: False for one order in all epochs, that of the first. That order is random too: rows are sorted by
+            class here, while `train_test_split` had shuffled the report's rows once.
     """
     count = len(samples.labels)
 
     def order(epoch: tf.Tensor) -> tf.data.Dataset:
-        drawn = tf.stack([tf.constant(seed, tf.int64), epoch if shuffle else tf.zeros_like(epoch)])
-        index = tf.random.experimental.stateless_shuffle(tf.range(count), seed=drawn)
+        seeds = tf.stack([tf.constant(seed, tf.int64), epoch if shuffle else tf.zeros_like(epoch)])
+        index = tf.random.experimental.stateless_shuffle(tf.range(count), seed=seeds)
         return tf.data.Dataset.from_tensor_slices(index).batch(batch_size)
 
-    return _taken(samples, tf.data.Dataset.range(start_epoch, epochs).flat_map(order))
+    return _load_batches(samples, tf.data.Dataset.range(start_epoch, epochs).flat_map(order))
 
 
 def ordered(samples: Samples, *, batch_size: int) -> tf.data.Dataset:
     """Batches in the order given."""
-    return _taken(samples, tf.data.Dataset.range(len(samples.labels)).batch(batch_size))
+    return _load_batches(samples, tf.data.Dataset.range(len(samples.labels)).batch(batch_size))
 
 
 def steps(count: int, batch_size: int) -> int:
@@ -47,7 +47,7 @@ def steps(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
-def _taken(samples: Samples, indices: tf.data.Dataset) -> tf.data.Dataset:
+def _load_batches(samples: Samples, indices: tf.data.Dataset) -> tf.data.Dataset:
     inputs, labels = samples.inputs, samples.labels
 
     def rows(index: NDArray[np.integer]) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -42,7 +42,7 @@ class Journal:
             UserError: see label_corrections.load.
         """
         decisions = self._load_decisions()
-        decided_paths = self._manifest.loc[label_corrections.holding(self._manifest, decisions), "path"]
+        decided_paths = self._manifest.loc[label_corrections.find_decided_rows(self._manifest, decisions), "path"]
         return {path: _label(path, decisions[path]) for path in decided_paths}
 
     def add_answer(self, path: str, label: str | None, window: str = "") -> list[str]:
@@ -62,7 +62,7 @@ class Journal:
         identical_paths = [other for other, sha256 in self._hashes.items() if sha256 == expected_hash]
         new_decisions = {other: _decision(other, expected_hash, label) for other in identical_paths}
         with self._lock:
-            with label_corrections.editing(self._file) as decisions:
+            with label_corrections.open_for_editing(self._file) as decisions:
                 previous = {other: decisions.get(other) for other in identical_paths}
                 decisions.update(new_decisions)
             self._history[window].append((previous, new_decisions))
@@ -78,7 +78,7 @@ class Journal:
             if not self.can_undo(window):
                 return []
             previous, new_decisions = self._history[window][-1]
-            with label_corrections.editing(self._file) as decisions:
+            with label_corrections.open_for_editing(self._file) as decisions:
                 undone_paths = [path for path, decision in new_decisions.items() if decisions.get(path) == decision]
                 for path in undone_paths:
                     del decisions[path]
