@@ -1,4 +1,4 @@
-"""Models that tell colours apart, by NumPy alone: what `realwaste` does with answers needs no network."""
+"""Models that classify colours with NumPy alone, for tests of the commands that need no neural network."""
 
 import json
 import zipfile
@@ -18,24 +18,24 @@ from realwaste.runtime.inference_engine import Network
 SIZE, ROWS = 8, 4
 CLASSES = ("Blue", "Green", "Red")
 RED, GREEN, BLUE, TEAL, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 255, 245), (128, 128, 128)
-"""RGB. Teal is green or blue; grey is unlike all three."""
+"""RGB. Teal is between green and blue; grey is unlike all three."""
 
 
-def save(path: Path, classes: tuple[str, ...] = CLASSES, *, measures: bool = True, **facts) -> Path:
-    """A model file that `open_session` makes a session of: its record, and its novelty."""
+def save(path: Path, classes: tuple[str, ...] = CLASSES, *, with_novelty: bool = True, **facts) -> Path:
+    """Write a model file for `open_session`: only the record and, optionally, the novelty score."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = Facts(path.stem, classes, SIZE, **{"dataset": "colours", "backbone": "Eye", "weights": "sharp"} | facts)
-    learned = np.repeat(np.eye(3, dtype=np.float16), 3, axis=0)
+    record = Facts(path.stem, classes, SIZE, **{"dataset": "colours", "backbone": "Eye", "weights": "sharp"} | facts)
+    train_features = np.repeat(np.eye(3, dtype=np.float16), 3, axis=0)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("realwaste.json", json.dumps(asdict(own)))
-        if measures:
+        archive.writestr("realwaste.json", json.dumps(asdict(record)))
+        if with_novelty:
             with archive.open("novelty.npz", "w") as member:
-                novelty.save(member, Novelty(learned, 0.35))
+                novelty.save(member, Novelty(train_features, 0.35))
     return path
 
 
 def open_session(path: Path, max_images: int | None = None) -> Session:
-    """Replaces model_loading.open_session: one class for each of blue, green and red, by the mean of a picture."""
+    """Replaces model_loading.open_session: classes blue, green and red by the mean colour."""
     facts = model_file.read_facts(path)
     extract = Network(lambda batch: batch.mean(axis=(1, 2)).astype(np.float32)[:, ::-1] / 255, ROWS, (3,))
     return Session(facts, model_file.read_novelty(path), lambda: extract, Network(softmax, ROWS, (3,)))
@@ -47,7 +47,7 @@ def softmax(features):
 
 
 def photo(path: Path, colour: tuple[int, int, int], shade: int = 0) -> Path:
-    """A picture of one colour; those of another shade have other bytes."""
+    """Write an image of one colour; images of different `shade` differ in a pixel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.full((12, 12, 3), colour[::-1], np.uint8)
     pixels[0, 0] = shade
@@ -56,5 +56,5 @@ def photo(path: Path, colour: tuple[int, int, int], shade: int = 0) -> Path:
 
 
 def use(monkeypatch) -> None:
-    """Let commands ask such models."""
+    """Let commands open these models."""
     monkeypatch.setattr(model_loading, "open_session", open_session)

@@ -1,4 +1,4 @@
-"""`realwaste choose`: which photographs are worth a label, as a list and as a contact sheet."""
+"""`realwaste choose`: the selected photographs, the list and the contact sheet."""
 
 import json
 from dataclasses import replace
@@ -22,12 +22,12 @@ COLORS = {"red": (250, 10, 10), "green": (10, 250, 10), "purple": (130, 0, 120),
 
 
 def _features(pictures):
-    """The mean colour, as a share of white."""
+    """The mean colour of each image, from 0 to 1."""
     return (pictures.mean(axis=(1, 2)) / 255).astype(np.float32)
 
 
 def _session(name="cnn", turned=0, novelty=None, classes=CLASSES):
-    """What a picture's colour is, as probable as it is strong; `turned` to the next class."""
+    """A model whose probabilities follow the mean colour; with `turned`, shifted by so many classes."""
 
     def classify(features):
         scores = np.exp(4 * np.roll(features[:, ::-1], turned, axis=1))
@@ -48,7 +48,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def choose(photos, tmp_path, monkeypatch):
-    """The command in an empty folder beside `photos`, with a model `cnn` and one that turns colours, `turned`."""
+    """Runs `choose` in an empty folder beside `photos`, with the models `cnn` and `turned` (shifted by one class)."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     novelty = Novelty(np.array([[1, 0, 0], [0, 1, 0]], np.float16), 0.2)
@@ -66,7 +66,7 @@ def test_uncertainty_is_one_minus_the_margin():
 
 
 def test_the_selected_photos_are_uncertain_and_diverse():
-    """Three objects, each photographed ten times, one of them the least sure of all; and others that are known."""
+    """Three objects are photographed ten times each, the first is the most uncertain; a fourth is certain."""
     chance = np.random.default_rng(0)
     objects = np.repeat(np.arange(4), 10)
     vectors = choose_acquisition.l2_normalize(
@@ -104,7 +104,9 @@ def test_features_belong_to_their_files_with_unreadable_files_between(views, pho
             return classify.run(features[:, 0])
 
         two_views = replace(extract, run=extract_two_views, shape=(2, *extract.shape))
-        session = replace(session, compile_extract=lambda: two_views, classify=replace(classify, run=classify_first_view))
+        session = replace(
+            session, compile_extract=lambda: two_views, classify=replace(classify, run=classify_first_view)
+        )
     predictions = list(choose_selection.predict_with_features(session, paths))
     assert [answer.error for answer, _ in predictions] == [None, "not an image", None, "not an image", None]
     assert [vector is None for _, vector in predictions] == [False, True, False, True, False]

@@ -1,4 +1,4 @@
-"""`realwaste models`, `info` and `compare`, and REALWASTE_MODEL: which models are here, and what is known of them."""
+"""`realwaste models`, `info` and `compare`, and the variable REALWASTE_MODEL."""
 
 import io
 import json
@@ -27,7 +27,7 @@ ROW = SCORES | {"backbone": "Eye", "weights": "sharp", "latency_ms": 12.4}
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A present folder as a run leaves it: two models, one that is off, and their scores."""
+    """The current folder after a run: two models, one that is off, and their scores."""
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
     colours.save(tmp_path / "models/irv2.keras")
@@ -189,7 +189,7 @@ def test_a_variable_with_a_missing_path_is_an_error_and_an_empty_one_is_ignored(
 
 
 def _set(project, **colours_of):
-    """set/<folder>/<number>.png; no two pictures have the same bytes."""
+    """Write set/<class>/<number>.png; no two images have the same bytes."""
     shades = count(1)
     for name, colours_of_class in colours_of.items():
         for number, colour in enumerate(colours_of_class):
@@ -197,7 +197,7 @@ def _set(project, **colours_of):
 
 
 def test_compare_two_models_on_the_same_photographs(project):
-    """irv2 knows its colours; cnn calls red blue and blue red."""
+    """irv2 is right; cnn predicts blue for red and red for blue."""
     colours.save(project / "models/cnn.keras", ("Red", "Green", "Blue"))
     _set(project, red=[RED] * 6, GREEN=[GREEN, TEAL], blue=[RED, BLUE])
     output = _json("compare", "irv2", "models/cnn.keras", "set")

@@ -1,4 +1,4 @@
-"""What commands write never takes the place of a folder or file that this project did not write."""
+"""Commands never replace a folder or file that this project did not write."""
 
 import csv
 import errno
@@ -29,7 +29,7 @@ from realwaste.models import export_target, image_predictions
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A present folder with a model of colours, photographs, and a person's own files and folders."""
+    """The current folder: a model of colours, photographs, and files and folders of the user."""
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
     colours.save(tmp_path / "models/cnn.keras")
@@ -383,7 +383,7 @@ def test_a_carriage_return_is_read_back_from_a_table_of_a_stage(tmp_path):
 
 @pytest.mark.parametrize("kept_bytes", range(1, 29))
 def test_an_incomplete_quoted_row_does_not_absorb_the_next_row(kept_bytes, tmp_path):
-    """A run killed in a row: what the next run adds stands in rows of its own."""
+    """A run is killed while it writes a row; the next run appends complete rows."""
     header, file = ["path", "class", "error"], tmp_path / "a.csv"
     with predictions_csv.append_rows(file, header) as write:
         write(["a.png", "Red", None])

@@ -1,4 +1,4 @@
-"""`realwaste predict`: what a model says of files, in words for people and in JSON for programs."""
+"""`realwaste predict`: the predictions of a real network, as a table and as JSON."""
 
 import json
 import os
@@ -42,7 +42,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder as `dvc repro` leaves it, with a tiny CNN of random weights."""
+    """A folder as after `dvc repro`, with a tiny CNN with random weights."""
     root = tmp_path_factory.mktemp("trained")
     facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=2.5)
     keras.utils.set_random_seed(1)
@@ -56,7 +56,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def project(trained, tmp_path, monkeypatch):
-    """A present folder of the test's own, with that model and its scores in it."""
+    """The current folder, a new one for each test, with links to that model and its scores."""
     for name in ("models", "metrics"):
         (tmp_path / name).symlink_to(trained / name)
     monkeypatch.chdir(tmp_path)
@@ -109,7 +109,7 @@ def test_probabilities_are_those_of_the_evaluation(project):
 
 
 def test_a_model_predicts_in_the_precision_in_which_it_was_tested(project):
-    """Rounding in bfloat16 shows in the third digit: an answer in float32 would be another one."""
+    """bfloat16 rounds the third digit, so probabilities in float32 would differ."""
     paths = _photos(project, [f"{number}.jpg" for number in range(7)])
     classifier = model_file.load(project / "models/cnn.keras")
     facts = replace(classifier.facts, precision="mixed_bfloat16", temperature=1.0)

@@ -1,4 +1,4 @@
-"""`realwaste predict` beyond its table: not sure, CSV, copies by class, photographs from elsewhere, all models."""
+"""`realwaste predict`: --min-confidence, --csv, --sort-into, --all-models, URLs and standard input."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ from realwaste.models.novelty import UNLIKE
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A present folder with a model of colours, and four photographs in photos/."""
+    """The current folder: a model of colours, and four photographs in photos/."""
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
     colours.save(tmp_path / "models/cnn.keras")
@@ -64,7 +64,7 @@ def test_predictions_below_min_confidence_are_not_sure(project):
         ("photos/red.png", "Red", False, False),
         ("photos/teal.png", NOT_SURE, True, False),
     ]
-    assert output["answers"][3]["predictions"][0]["class"] == "Green", "what it would have been is still told"
+    assert output["answers"][3]["predictions"][0]["class"] == "Green", "the predictions are still listed"
     lines = {line.split()[0]: line for line in _predict("photos", "--min-confidence", 0.8).stdout.splitlines() if line}
     assert lines["photos/red.png"].split()[1] == "Red"
     assert lines["photos/teal.png"].split()[1:4] == ["not", "sure", "Green"]
@@ -325,7 +325,7 @@ def _all(*arguments, status=0):
 
 
 def test_all_models_side_by_side(project):
-    colours.save(project / "models/irv2.keras", ("Sky", "Green", "Red"), measures=False)
+    colours.save(project / "models/irv2.keras", ("Sky", "Green", "Red"), with_novelty=False)
     (project / "models/edge.keras").write_text("off\n")
     (project / "photos/words.png").write_text("words")
     output = json.loads(_all("photos", "--json", "--min-confidence", 0.8, "--csv", "a.csv", status=1).stdout)

@@ -1,4 +1,4 @@
-"""`realwaste predict --watch`: a camera's folder, each new photograph once, when it is whole."""
+"""`realwaste predict --watch`: each new photograph of a camera's folder, once it is complete."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from realwaste.cli import predict_watch
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A present folder with a model of colours, and a folder `camera` with one photograph."""
+    """The current folder: a model of colours, and a folder `camera` with one photograph."""
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
     colours.save(tmp_path / "models/cnn.keras")
@@ -32,7 +32,7 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def watch(project, monkeypatch):
-    """watch(arguments, action, action, …): each action happens a time after the one before; then Ctrl-C is pressed."""
+    """watch(arguments, *actions): the actions run at intervals of a simulated clock; then Ctrl-C is pressed."""
 
     def run(arguments, *actions, status=0, interval=3.0):
         clock, remaining_actions = [0.0], list(actions)
@@ -215,7 +215,7 @@ main()
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_ctrl_c_and_sigterm_end_with_status_0_and_every_row_written(project, number):
-    """In a process of its own, with the clock as it is."""
+    """In a process of its own, with the real clock."""
     command = [sys.executable, "-c", PROCESS, "predict", "-m", "cnn", "--watch", "camera", "--csv", "a.csv", "--json"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT / "tests", ROOT)))}
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""`realwaste` in a shell: its version, completion, help, and what it says when it is first called."""
+"""`realwaste` in a shell: version, completion, help, and the log lines of the first calls."""
 
 import json
 import os
@@ -131,7 +131,7 @@ for arguments in (
 
 
 def test_the_first_calls_log_nothing_of_tensorflow(tmp_path):
-    """With an empty cache, so that networks are converted; a process, since TensorFlow's lines are not Python's."""
+    """With an empty cache, so that networks are converted; in a process, since C++ code writes log lines."""
     classes = ("glass", "Ünrat")
     keras.utils.set_random_seed(0)
     facts = Facts("one", classes, 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS)

@@ -70,10 +70,10 @@ def _write_comparison(against: str, output: Path | None) -> Path:
     kind = Kind("an earlier comparison page", partial(output_options.is_marked, mark=two_runs.MARK))
     if output is not None:
         output_options.check_file("--output", output, kind)
-    here, other = report_runs.load_folder(Path(), "this run"), report_runs.find_run(against)
+    current, other = report_runs.load_folder(Path(), "this run"), report_runs.find_run(against)
     name = re.sub(r"[^\w.-]+", "_", other.name).strip("._") or "run"
     page = output if output is not None else Path("dvc_plots") / f"against_{name}.html"
     write_text(
-        page.resolve(), two_runs.render_page(here, other), is_regular_file if output is None else kind.may_replace
+        page.resolve(), two_runs.render_page(current, other), is_regular_file if output is None else kind.may_replace
     )
     return page
