@@ -87,7 +87,9 @@ def _collect() -> html_report.ReportData:
         embeddings=embeddings,
         evaluated=evaluated,
         external=external,
-        rows=_table1(measured, trainings, embeddings, with_ensemble, metrics["fetch"]["origin"], external_sets=external),
+        rows=_table1(
+            measured, trainings, embeddings, with_ensemble, metrics["fetch"]["origin"], external_sets=external
+        ),
         pairs=comparison.compare_pairs(with_ensemble),
         machines={stage: metrics[stage]["machine"] for stage in computing},
         rejected=read_csv(Path("data/rejected.csv")),
@@ -137,7 +139,6 @@ def _draw(studio: figures.FigureWriter, report: html_report.ReportData, names: d
         figures.plot_confusion_matrix(studio, PLOTS / f"confusion_{model}.png", f"{name}{note}", counts)
     figures.plot_learning_rates(studio, PLOTS / "lr_sweep.png", report.sweep_table, report.sweep["best_learning_rate"])
     figures.plot_model_scores(studio, PLOTS / "test_scores.png", report.rows, names)
-    figures.plot_reliability(studio, PLOTS / "reliability.png", report.reliability, models)
     figures.plot_class_scores(
         studio, PLOTS / "class_scores.png", comparison.class_score_table(report.evaluated), models, note
     )

@@ -1,4 +1,4 @@
-"""embed_irv2, embed_densenet and embed_edge: every image that can be read through a frozen backbone, once."""
+"""embed_irv2, embed_densenet, embed_edge: run every readable image through a frozen backbone, once."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,52 +27,58 @@ PARAMS = [
 
 
 def main(params: "Params", name: str) -> None:
-    own, dataset = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))["dataset"]
+    section, dataset = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))["dataset"]
     metrics, vectors = Path(f"metrics/embed_{name}.json"), Path(f"data/embeddings/{name}")
-    if getattr(own, "backbone", "") is None:
+    if section.backbone is None:
         registry.switch_off(metrics, dataset, vectors)
         logger.info("finetune_%s.backbone is null: off", name)
         return
-    facts = _embed(name, params.base, own, vectors)
+    facts = _embed(name, params.base, section, vectors)
     write_json(metrics, {"dataset": dataset} | facts)
 
 
-def _embed(name: str, base: "Base", own: "Finetune", target: Path) -> dict[str, object]:
-    """Leave the vectors in `target`; what metrics say of them."""
-    # TensorFlow, which a backbone that is off need not wait for.
+def _embed(name: str, base: "Base", section: "Finetune", target: Path) -> dict[str, object]:
+    """Save the vectors to `target`; returns the metrics."""
+    # Imported here: a backbone that is off needs no TensorFlow.
     with library_settings.drop_import_logs():
         from realwaste.embedding import embeddings, extraction, local_extraction
-        from realwaste.images.augmented_views import ViewConfig, AugmentedView
+        from realwaste.images.augmented_views import AugmentedView, ViewConfig
         from realwaste.models import feature_extractor
         from realwaste.runtime import device, resume
         from realwaste.runtime.inference_engine import resolve_engine
 
     policy = device.resolve_precision(base.precision)
-    runs = resolve_engine(base.inference, policy)
-    made = device.record(policy, base.engine, runs)
-    device.log_device(made)
-    built = feature_extractor.load_backbone(Path("data/weights") / name, own.image_size)
-    embed = extraction.create_embedder(base.engine, built.model)
+    engine = resolve_engine(base.inference, policy)
+    device_record = device.record(policy, base.engine, engine)
+    device.log_device(device_record)
+    backbone = feature_extractor.load_backbone(Path("data/weights") / name, section.image_size)
+    embed = extraction.create_embedder(base.engine, backbone.model)
     paths = read_csv(Path("data/images.csv"))["path"].tolist()
     job = local_extraction.Job(
-        Path("data/raw"), paths, policy, runs, own.image_size, own.embed_batch_size, deterministic=base.deterministic
+        Path("data/raw"),
+        paths,
+        policy,
+        engine,
+        section.image_size,
+        section.embed_batch_size,
+        deterministic=base.deterministic,
     )
-    work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy, "inference": runs}
-    with resume.progress_folder(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as kept:
-        found = embed(job, checkpoint_dir=kept)
-        embeddings.save(target, found)
-        seconds, how = found.seconds, ViewConfig(**own.views.model_dump(exclude={"count"}))
-        for number in range(own.views.count):
-            part = kept / f"view_{number}"
-            part.mkdir(exist_ok=True)
-            varied = embed(replace(job, view=AugmentedView(how, number)), checkpoint_dir=part)
-            embeddings.save(embeddings.view_folder(target, number), varied)
-            seconds += varied.seconds
-    logger.info("%s, %s: %d images in %.0f s", built.facts["backbone"], policy, len(paths), seconds)
-    return built.facts | {
-        "machine": made,
-        "image_size": own.image_size,
+    work = {"parameters": section.model_dump(), "base": vars(base), "precision": policy, "inference": engine}
+    with resume.progress_folder(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as checkpoint_dir:
+        embedding = embed(job, checkpoint_dir=checkpoint_dir)
+        embeddings.save(target, embedding)
+        seconds, view_config = embedding.seconds, ViewConfig(**section.views.model_dump(exclude={"count"}))
+        for number in range(section.views.count):
+            view_dir = checkpoint_dir / f"view_{number}"
+            view_dir.mkdir(exist_ok=True)
+            view_embedding = embed(replace(job, view=AugmentedView(view_config, number)), checkpoint_dir=view_dir)
+            embeddings.save(embeddings.view_folder(target, number), view_embedding)
+            seconds += view_embedding.seconds
+    logger.info("%s, %s: %d images in %.0f s", backbone.facts["backbone"], policy, len(paths), seconds)
+    return backbone.facts | {
+        "machine": device_record,
+        "image_size": section.image_size,
         "images": len(paths),
-        "features": found.vectors.shape[1],
+        "features": embedding.vectors.shape[1],
         "seconds": round(seconds, 2),
     }

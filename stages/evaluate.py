@@ -1,7 +1,7 @@
-"""Every model's answer for every image, once: data/predictions.csv, and what the test answers are worth."""
+"""Every model's prediction for every image: data/predictions.csv, and the test metrics computed from it."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -25,11 +25,11 @@ from realwaste.evaluation import (
     prediction_table,
 )
 from realwaste.evaluation.external_sets import ExternalSet
-from realwaste.models import export, model_file, registry, session
+from realwaste.models import export, model_file, registry
 from realwaste.models.export import Format
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.models.probabilities import Probabilities, apply_temperature
-from realwaste.models.session import Session
+from realwaste.models.session import Session, open_session
 from realwaste.runtime import device, inference_engine
 from realwaste.training import head, head_cross_validation
 from realwaste.training.finetune import HeadTrainer
@@ -53,107 +53,119 @@ RAW = Path("data/raw")
 
 
 @dataclass(frozen=True)
-class Found:
-    """Of one model: its answers, its test figures, the reliability table, what it costs, and what it is made of."""
+class ModelEvaluation:
+    """What was measured of one model.
 
-    rows: pd.DataFrame
-    scores: dict[str, Any]
+    Attributes:
+        predictions: a row for each image, as of prediction_table.build_rows.
+        metrics: for metrics/evaluate.json.
+        reliability: the reliability table before and after calibration.
+        cost: for metrics/cost.json.
+        layers: a row for each part of the network, as of architecture.layer_table.
+        machine: as of device.record.
+        external: the metrics on each external test set, by its name.
+        summary: the test accuracy with its interval, for the log.
+    """
+
+    predictions: pd.DataFrame
+    metrics: dict[str, Any]
     reliability: pd.DataFrame
     cost: dict[str, Any]
-    structure: pd.DataFrame
+    layers: pd.DataFrame
     machine: dict[str, str | int]
-    outside: dict[str, Any]
-    said: str
+    external: dict[str, Any]
+    summary: str
 
 
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     splits = splits.merge(read_csv(Path("data/groups.csv")), on="path", validate="one_to_one")
-    with external_sets.open_external_sets(params.evaluate.external, labels.classes_of(splits)) as outside:
-        found = {name: _of_model(params, name, splits, outside) for name in registry.enabled_models()}
-        asked = {
-            name: one.summary | {"models": {model: own.outside[name] for model, own in found.items()}}
-            for name, one in outside.items()
+    with external_sets.open_external_sets(params.evaluate.external, labels.classes_of(splits)) as sets:
+        models = {name: _evaluate_model(params, name, splits, sets) for name in registry.enabled_models()}
+        external = {
+            name: external_set.summary | {"models": {model: models[model].external[name] for model in models}}
+            for name, external_set in sets.items()
         }
-    each = list(found.values())
-    whole = pd.concat([own.rows for own in each], ignore_index=True)
-    about = {"machine": machine.merge_records({name: own.machine for name, own in found.items()})}
-    scored = {name: own.scores for name, own in found.items()}
-    write_csv(Path("data/predictions.csv"), whole)
-    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | about | scored)
-    write_json(Path("metrics/external.json"), {"dataset": dataset} | about | {"sets": asked})
-    write_json(Path("metrics/cost.json"), about | {name: own.cost for name, own in found.items()})
-    curves = {name: own["learning_curve"] for name, own in scored.items() if "learning_curve" in own}
+    evaluations = list(models.values())
+    predictions = pd.concat([evaluation.predictions for evaluation in evaluations], ignore_index=True)
+    origin = {"machine": machine.merge_records({name: evaluation.machine for name, evaluation in models.items()})}
+    metrics = {name: evaluation.metrics for name, evaluation in models.items()}
+    write_csv(Path("data/predictions.csv"), predictions)
+    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | origin | metrics)
+    write_json(Path("metrics/external.json"), {"dataset": dataset} | origin | {"sets": external})
+    write_json(Path("metrics/cost.json"), origin | {name: evaluation.cost for name, evaluation in models.items()})
+    curves = {name: metrics[name]["learning_curve"] for name in metrics if "learning_curve" in metrics[name]}
     for name, table in (
-        ("confusion", prediction_table.count_confusions(whole[whole["split"] == "test"])),
-        ("reliability", pd.concat([own.reliability for own in each], ignore_index=True)),
-        ("architecture", pd.concat([own.structure for own in each], ignore_index=True)),
+        ("confusion", prediction_table.count_confusions(predictions[predictions["split"] == "test"])),
+        ("reliability", pd.concat([evaluation.reliability for evaluation in evaluations], ignore_index=True)),
+        ("architecture", pd.concat([evaluation.layers for evaluation in evaluations], ignore_index=True)),
         ("learning_curve", learning_curve.curve_table(curves)),
     ):
         write_csv(Path(f"plots/data/{name}.csv"), table.assign(dataset=dataset))
-    logger.info("%s, test accuracy: %s", dataset, ", ".join(own.said for own in each))
+    logger.info("%s, test accuracy: %s", dataset, ", ".join(evaluation.summary for evaluation in evaluations))
 
 
-def _of_model(params: "Params", name: str, splits: pd.DataFrame, outside: dict[str, ExternalSet]) -> Found:
-    file, load = registry.model_path(name), cache(model_file.load)
-    opened, classifier = partial(session.open_session, file, inference=params.base.inference, load=load), load(file)
-    asked, facts = opened(), classifier.facts
-    structure = architecture.layer_table(classifier.model)
-    probabilities, told = _answers(params.base.inference, classifier, asked, splits)
+def _evaluate_model(
+    params: "Params", name: str, splits: pd.DataFrame, sets: Mapping[str, ExternalSet]
+) -> ModelEvaluation:
+    file, load, inference = registry.model_path(name), cache(model_file.load), params.base.inference
+    open_model, classifier = partial(open_session, file, inference=inference, load=load), load(file)
+    session, facts = open_model(), classifier.facts
+    layers = architecture.layer_table(classifier.model)
+    probabilities, metrics = _predict(inference, classifier, session, splits)
     recipe = _recipe(params, name, splits)
     trainer = None if recipe is None else HeadTrainer(recipe)
-    told |= _other_splits(trainer, params, name, splits)
-    told |= learning_curves.of(params, name, trainer, splits, facts.precision)
-    rows = prediction_table.build_rows(splits, name, probabilities, labels.classes_of(splits))
-    tested = rows[rows["split"] == "test"]
-    measured, reliability = _scores(tested, facts)
-    costs = _cost(classifier, opened(batch_size=1), RAW / splits["path"].iloc[0], params.evaluate)
-    return Found(
-        rows=rows,
-        scores=measured | told,
+    metrics |= _cross_validate(trainer, params, name, splits)
+    metrics |= learning_curves.measure(params, name, trainer, splits, facts.precision)
+    predictions = prediction_table.build_rows(splits, name, probabilities, labels.classes_of(splits))
+    test_rows = predictions[predictions["split"] == "test"]
+    test_metrics, reliability = _test_metrics(test_rows, facts)
+    cost = _cost(classifier, open_model(batch_size=1), RAW / splits["path"].iloc[0], params.evaluate)
+    return ModelEvaluation(
+        predictions=predictions,
+        metrics=test_metrics | metrics,
         reliability=reliability,
-        cost=costs | architecture.total_costs(structure),
-        structure=structure.assign(model=name),
-        machine=device.record(
-            facts.precision, inference=inference_engine.resolve_engine(params.base.inference, facts.precision)
-        ),
-        outside={set_name: _outside(one, asked, tested) for set_name, one in outside.items()},
-        said=_said(facts, measured),
+        cost=cost | architecture.total_costs(layers),
+        layers=layers.assign(model=name),
+        machine=device.record(facts.precision, inference=inference_engine.resolve_engine(inference, facts.precision)),
+        external={set_name: _evaluate_external(test_set, session, test_rows) for set_name, test_set in sets.items()},
+        summary=_summary(facts, test_metrics),
     )
 
 
-def _said(facts: Facts, measured: dict[str, Any]) -> str:
-    shown = f"{facts.name} (RANDOM weights)" if facts.weights == "random" else facts.name
-    return "{} {test_accuracy:.3f} ({test_accuracy_low:.3f} to {test_accuracy_high:.3f})".format(shown, **measured)
+def _summary(facts: Facts, metrics: dict[str, Any]) -> str:
+    name = f"{facts.name} (RANDOM weights)" if facts.weights == "random" else facts.name
+    return "{} {test_accuracy:.3f} ({test_accuracy_low:.3f} to {test_accuracy_high:.3f})".format(name, **metrics)
 
 
-def _outside(one: ExternalSet, asked: Session, tested: pd.DataFrame) -> dict[str, Any]:
-    """What the model is worth on images from elsewhere, beside what it is on the test images of the same classes."""
-    return external_sets.evaluate_in_domain_and_external(one, asked.facts, asked.predict_files(one.files)[0], tested)
+def _evaluate_external(external_set: ExternalSet, session: Session, test_rows: pd.DataFrame) -> dict[str, Any]:
+    """The metrics on an external test set, and those on the in-domain test images of the same classes."""
+    probabilities, _ = session.predict_files(external_set.files)
+    return external_sets.evaluate_in_domain_and_external(external_set, session.facts, probabilities, test_rows)
 
 
-def _answers(
-    inference: str, classifier: Classifier, asked: Session, splits: pd.DataFrame
+def _predict(
+    inference: str, classifier: Classifier, session: Session, splits: pd.DataFrame
 ) -> tuple[Probabilities, dict[str, Any]]:
-    """What the model says of every image, and for metrics what else that tells, and how its repeats did in the test."""
-    name, tested = classifier.facts.name, np.flatnonzero(splits["split"] == "test")
+    """Probabilities of every image; metrics of undefined and novel predictions, and of repeats with other seeds."""
+    name, test_indices = classifier.facts.name, np.flatnonzero(splits["split"] == "test")
     files, vectors = [RAW / path for path in splits["path"]], None
-    if head.is_enough(classifier.model):
+    if head.can_use_cached_vectors(classifier.model):
         vectors = embeddings.load(Path(f"data/embeddings/{name}")).select(splits["path"].tolist())
-    probabilities, facts = model_predictions.check_predictions(
-        asked.predict_files(files, vectors), classifier.novelty, tested, name
+    probabilities, metrics = model_predictions.check_predictions(
+        session.predict_files(files, vectors), classifier.novelty, test_indices, name
     )
     if name in registry.BACKBONES:
-        of_test = [files[row] for row in tested], None if vectors is None else vectors[tested]
-        known = labels.labels_of(splits, "test")
-        facts |= model_predictions.evaluate_repeats(
-            classifier, Path(f"models/{name}_heads.npz"), of_test, known, inference
+        test_inputs = [files[index] for index in test_indices], None if vectors is None else vectors[test_indices]
+        y_true = labels.labels_of(splits, "test")
+        metrics |= model_predictions.evaluate_repeats(
+            classifier, Path(f"models/{name}_heads.npz"), test_inputs, y_true, inference
         )
-    return probabilities, facts
+    return probabilities, metrics
 
 
 def _recipe(params: "Params", name: str, splits: pd.DataFrame) -> FinetuneRecipe | None:
-    """How a model's head was fitted; None of the CNN."""
+    """How a model's head was fitted; None for the CNN, which has none."""
     if name not in registry.BACKBONES:
         return None
     return FinetuneRecipe.from_params(
@@ -164,46 +176,46 @@ def _recipe(params: "Params", name: str, splits: pd.DataFrame) -> FinetuneRecipe
     )
 
 
-def _other_splits(trainer: HeadTrainer | None, params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
-    """What the same head scores on the folds of a repeated, grouped cross-validation; nothing of the CNN."""
+def _cross_validate(trainer: HeadTrainer | None, params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
+    """The accuracy of such heads in repeated, grouped cross-validation; nothing for the CNN."""
     if trainer is None or not params.evaluate.fold_repeats:
         return {}
-    classes = labels.classes_of(splits)
-    found = head_cross_validation.repeated(
+    metrics = head_cross_validation.cross_validate(
         embeddings.load(Path(f"data/embeddings/{name}")).select(splits["path"].tolist()),
-        np.searchsorted(classes, splits["label"]),
+        np.searchsorted(labels.classes_of(splits), splits["label"]),
         splits["group"].to_numpy(),
         trainer,
         folds=params.evaluate.folds,
         repeats=params.evaluate.fold_repeats,
     )
-    return {"other_splits": found} if found else {}
+    return {"other_splits": metrics} if metrics else {}
 
 
-def _cost(classifier: Classifier, asked: Session, image: Path, own: "Evaluate") -> dict[str, Any]:
+def _cost(classifier: Classifier, session: Session, image: Path, section: "Evaluate") -> dict[str, Any]:
     file = registry.model_path(classifier.facts.name)
-    measured = architecture.measure_cost(classifier.model, asked, file, image, repeats=own.latency_repeats)
-    return measured | _export_sizes(classifier, own.exports)
+    cost = architecture.measure_cost(classifier.model, session, file, image, repeats=section.latency_repeats)
+    return cost | _export_sizes(classifier, section.exports)
 
 
 def _export_sizes(classifier: Classifier, formats: Sequence[Format]) -> dict[str, float]:
-    """Megabytes of the model in each of these formats, by exporting it."""
+    """Megabytes of the exported model in each of these formats."""
     sizes = {}
     with tempfile.TemporaryDirectory(prefix="realwaste-export-") as folder:
-        for one in formats:
-            path = export.export(classifier, one, Path(folder) / export.default_target(classifier.facts.name, one).name)
+        for kind in formats:
+            target = Path(folder) / export.default_target(classifier.facts.name, kind).name
+            path = export.export(classifier, kind, target)
             files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-            sizes[f"{one}_mb"] = round(sum(file.stat().st_size for file in files) / 1e6, 2)
+            sizes[f"{kind}_mb"] = round(sum(file.stat().st_size for file in files) / 1e6, 2)
     return sizes
 
 
-def _scores(tested: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The test figures, and the reliability table before and after calibration."""
-    labels, raw = prediction_table.labels_of(tested), prediction_table.probabilities_of(tested)
+def _test_metrics(test_rows: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The test metrics, and the reliability table before and after calibration."""
+    y_true, raw = prediction_table.labels_of(test_rows), prediction_table.probabilities_of(test_rows)
     calibrated = apply_temperature(raw, facts.temperature)
     tables = [
-        calibration.reliability_table(labels, own).assign(model=facts.name, probabilities=said)
-        for said, own in (("as they are", raw), ("calibrated", calibrated))
+        calibration.reliability_table(y_true, probabilities).assign(model=facts.name, probabilities=kind)
+        for kind, probabilities in (("as they are", raw), ("calibrated", calibrated))
     ]
-    scored = classification.compute_test_metrics(labels, raw, facts.classes, tested["group"].to_numpy())
-    return scored | calibration.compute_metrics(labels, raw, calibrated, facts.temperature), pd.concat(tables)
+    metrics = classification.compute_test_metrics(y_true, raw, facts.classes, test_rows["group"].to_numpy())
+    return metrics | calibration.compute_metrics(y_true, raw, calibrated, facts.temperature), pd.concat(tables)

@@ -1,4 +1,4 @@
-"""finetune_irv2, finetune_densenet and finetune_edge: a head on cached vectors, saved with its backbone."""
+"""finetune_irv2, finetune_densenet, finetune_edge: fit a head to cached vectors, and save it with its backbone."""
 
 from functools import partial
 from pathlib import Path
@@ -42,24 +42,24 @@ HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "dataset"]
 
 
 def main(params: "Params", name: str) -> None:
-    own, fetched = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))
+    section, fetched = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))
     metrics, dataset = Path(f"metrics/finetune_{name}.json"), fetched["dataset"]
-    if getattr(own, "backbone", "") is None:
+    if section.backbone is None:
         registry.switch_off(metrics, dataset, registry.model_path(name), Path(f"models/{name}_heads.npz"))
-        # No epoch, but the charts' titles name the data set.
+        # No epoch, but the titles of the charts need the data set's name.
         history = pd.DataFrame([{"dataset": dataset}], columns=HISTORY)
         logger.info("finetune_%s.backbone is null: off", name)
     else:
-        history, facts = _finetune(name, params.base, own, fetched)
+        history, facts = _finetune(name, params.base, section, fetched)
         write_json(metrics, {"dataset": dataset} | facts)
     write_csv(Path(f"plots/data/history_{name}.csv"), history)
 
 
 def _finetune(
-    name: str, base: "Base", own: "Finetune", fetched: dict[str, Any]
+    name: str, base: "Base", section: "Finetune", fetched: dict[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, object]]:
-    """Leave the model and its repeats; the history of its training, and what metrics say of it."""
-    # TensorFlow, which a backbone that is off need not wait for.
+    """Train and save the model and its repeats with other seeds; returns its history and its metrics."""
+    # Imported here: a backbone that is off needs no TensorFlow.
     with library_settings.drop_import_logs():
         from realwaste.embedding import embeddings
         from realwaste.models import feature_extractor, model_file, session, test_time_augmentation
@@ -71,47 +71,49 @@ def _finetune(
     splits, policy = read_csv(Path("data/splits.csv")), device.resolve_precision(base.precision)
     classes, dataset, folder = tuple(classes_of(splits)), fetched["dataset"], Path("data/weights") / name
     backbone, vectors = (
-        feature_extractor.load_backbone(folder, own.image_size),
+        feature_extractor.load_backbone(folder, section.image_size),
         embeddings.load(Path(f"data/embeddings/{name}")),
     )
-    if own.unfreeze:  # a name that no layer has is found before anything is trained
-        unfreezing.unfreeze(backbone.model, own.unfreeze)
-    made = device.record(policy if own.unfreeze else "float32")
-    device.log_device(made)
+    if section.unfreeze:  # refuses an unknown layer before anything is trained
+        unfreezing.unfreeze_last_layers(backbone.model, section.unfreeze)
+    device_record = device.record(policy if section.unfreeze else "float32")
+    device.log_device(device_record)
     recipe = FinetuneRecipe.from_params(
-        own, classes=len(classes), seed=base.seed, deterministic=base.deterministic, dtype_policy=policy
+        section, classes=len(classes), seed=base.seed, deterministic=base.deterministic, dtype_policy=policy
     )
-    cached = finetune.vectors_of(splits, vectors, embeddings.load_views(Path(f"data/embeddings/{name}")))
+    cached = finetune.select_vectors(splits, vectors, embeddings.load_views(Path(f"data/embeddings/{name}")))
     fit = partial(
         finetune.fit,
         recipe,
         cached,
-        pictures=finetune.pictures_of(splits, RAW, own.image_size) if own.unfreeze else None,
-        build_backbone=lambda: feature_extractor.load_backbone(folder, own.image_size).model,
+        pictures=finetune.load_pictures(splits, RAW, section.image_size) if section.unfreeze else None,
+        build_backbone=lambda: feature_extractor.load_backbone(folder, section.image_size).model,
     )
-    work = {"parameters": own.model_dump(), "base": vars(base), "precision": policy}
+    work = {"parameters": section.model_dump(), "base": vars(base), "precision": policy}
     with resume.progress_folder(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as checkpoint_dir:
         repeats = [fit(seed, checkpoint_dir=checkpoint_dir)[0] for seed in base.seeds]
         model, trained = fit(base.seed, checkpoint_dir=checkpoint_dir)
-        if not own.unfreeze:
+        if not section.unfreeze:
             model = head.join(backbone.model, model)
         views = recipe.test_flips, recipe.test_crops
         facts = Facts(
             name=name,
             classes=classes,
-            image_size=own.image_size,
+            image_size=section.image_size,
             dataset=dataset,
             backbone=backbone.facts["backbone"],
             weights=backbone.facts["weights"],
             precision=policy,
-            batch_size=test_time_augmentation.batch_size(own.embed_batch_size, *views),
+            batch_size=test_time_augmentation.batch_size(section.embed_batch_size, *views),
             origin=fetched["origin"],
         )
         classifier = Classifier(test_time_augmentation.average_views(model, *views), facts)
-        asked = session.from_classifier(classifier, inference=base.inference)
-        classifier = head.measured(classifier, asked, vectors, RAW, splits)
+        inference_session = session.from_classifier(classifier, inference=base.inference)
+        classifier = head.add_temperature_and_novelty(classifier, inference_session, vectors, RAW, splits)
         model_file.save(registry.model_path(name), classifier)
-        head.save_trained(Path(f"models/{name}_heads.npz"), repeats)
-    logger.info("%s (%s weights): %s", facts.backbone, facts.weights, trained.line())
-    about = {"machine": made} | backbone.facts | trained.summary() | {"temperature": classifier.facts.temperature}
-    return trained.history.assign(dataset=dataset), about
+        head.save_trainable_weights(Path(f"models/{name}_heads.npz"), repeats)
+    logger.info("%s (%s weights): %s", facts.backbone, facts.weights, trained.describe())
+    metrics = (
+        {"machine": device_record} | backbone.facts | trained.summary() | {"temperature": classifier.facts.temperature}
+    )
+    return trained.history.assign(dataset=dataset), metrics

@@ -1,4 +1,4 @@
-"""For evaluate: each model's test accuracy by the number of images it learned from, trained anew on parts of them."""
+"""For evaluate: learning curves, each model's test accuracy by the number of its training images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from realwaste.runtime import inference_engine, resume
 from realwaste.runtime.determinism import make_repeatable
 from realwaste.training import finetune, samples, training_loop
 from realwaste.training.cnn_recipe import CnnRecipe
-from realwaste.training.finetune import HeadTrainer, Parts
+from realwaste.training.finetune import HeadTrainer, TrainVal
 from realwaste.training.samples import Samples
 from stages.launcher import dependencies
 
@@ -32,81 +32,83 @@ if TYPE_CHECKING:
 RAW = Path("data/raw")
 
 
-def of(params: "Params", name: str, trainer: HeadTrainer | None, splits: pd.DataFrame, policy: str) -> dict[str, Any]:
-    """`learning_curve` for the metrics of a model: its head's where it has a trainer, or the CNN's if asked for.
+def measure(
+    params: "Params", name: str, trainer: HeadTrainer | None, splits: pd.DataFrame, policy: str
+) -> dict[str, Any]:
+    """`learning_curve` for the metrics of a model: of its head if it has a trainer, of the CNN if params.yaml asks.
 
     Args:
         policy: the dtype policy of the CNN's trainings.
     """
-    own = params.evaluate.learning_curve
-    if not own.percents or (name not in registry.BACKBONES and not own.cnn):
+    section = params.evaluate.learning_curve
+    if not section.percents or (name not in registry.BACKBONES and not section.cnn):
         return {}
-    tested = splits["split"] == "test"
+    is_test = splits["split"] == "test"
 
-    def curve(answer: TrainAndTest) -> dict[str, Any]:
-        known, groups = labels.labels_of(splits, "train"), splits.loc[tested, "group"].to_numpy()
+    def curve(train_and_test: TrainAndTest) -> dict[str, Any]:
+        y_train, groups = labels.labels_of(splits, "train"), splits.loc[is_test, "group"].to_numpy()
         return learning_curve.measure_learning_curve(
-            answer, known, groups, own.percents, repeats=own.repeats, seed=params.base.seed
+            train_and_test, y_train, groups, section.percents, repeats=section.repeats, seed=params.base.seed
         )
 
     if trainer is not None:
         return {"learning_curve": curve(_head(name, trainer, splits))}
-    work = {"parameters": params.train_cnn.model_dump(), "base": vars(params.base), "curve": vars(own)}
-    with resume.progress_folder("evaluate", work | {"precision": policy}, dependencies.files("evaluate")) as kept:
-        return {"learning_curve": curve(_cnn(params, splits, policy, kept))}
+    work = {"parameters": params.train_cnn.model_dump(), "base": vars(params.base), "curve": vars(section)}
+    with resume.progress_folder("evaluate", work | {"precision": policy}, dependencies.files("evaluate")) as folder:
+        return {"learning_curve": curve(_cnn(params, splits, policy, folder))}
 
 
 def _head(name: str, trainer: HeadTrainer, splits: pd.DataFrame) -> TrainAndTest:
     cached = embeddings.load(Path(f"data/embeddings/{name}"))
-    parts, asked = finetune.vectors_of(splits, cached), cached.select(labels.paths_of(splits, "test"))
+    all_samples, test_vectors = finetune.select_vectors(splits, cached), cached.select(labels.paths_of(splits, "test"))
 
-    def answer(rows: Rows, seed: int) -> NDArray[np.bool_]:
-        # Validation images only watch: the last epoch is kept.
-        own = Parts(_rows(parts.train, rows), parts.val)
-        fitted, _ = trainer.fit(own, seed, silent=True)
-        return _right(np.asarray(fitted(asked[:])), splits)
+    def train_and_test(rows: Rows, seed: int) -> NDArray[np.bool_]:
+        # Validation decides nothing here: the weights of the last epoch are used.
+        samples = TrainVal(_subset(all_samples.train, rows), all_samples.val)
+        head, _ = trainer.fit(samples, seed, silent=True)
+        return _is_correct(np.asarray(head(test_vectors[:])), splits)
 
-    return answer
+    return train_and_test
 
 
-def _cnn(params: "Params", splits: pd.DataFrame, policy: str, kept: Path) -> TrainAndTest:
+def _cnn(params: "Params", splits: pd.DataFrame, policy: str, checkpoint_dir: Path) -> TrainAndTest:
     base = params.base
     recipe = CnnRecipe.from_params(params.train_cnn, seed=base.seed, dtype_policy=policy)
     image_size, schedule = recipe.architecture.image_size, recipe.schedule
-    train, val, _ = samples.pictures(splits, RAW, image_size, recipe.cache)
+    train, val, _ = samples.load_pictures(splits, RAW, image_size, recipe.cache)
     files = [RAW / path for path in labels.paths_of(splits, "test")]
-    at_once = test_time_augmentation.batch_size(schedule.batch_size, recipe.test_flips)
+    batch_size = test_time_augmentation.batch_size(schedule.batch_size, recipe.test_flips)
 
-    def answer(rows: Rows, seed: int) -> NDArray[np.bool_]:
+    def train_and_test(rows: Rows, seed: int) -> NDArray[np.bool_]:
         images = len(np.unique(rows))
-        done = kept / f"{images}_{seed}.npy"
-        if done.is_file():  # of a run that was killed later
-            return np.asarray(np.load(done, allow_pickle=False))
+        result_file = checkpoint_dir / f"{images}_{seed}.npy"
+        if result_file.is_file():  # from a run that was killed later
+            return np.asarray(np.load(result_file, allow_pickle=False))
         keras.utils.clear_session()
         make_repeatable(seed, deterministic=base.deterministic)
         model = cnn.build(classes=len(labels.classes_of(splits)), **vars(recipe.architecture))
-        checkpoint = kept / f"training_{images}_{seed}"
+        checkpoint = checkpoint_dir / f"training_{images}_{seed}"
         trained = training_loop.fit(
-            model, _rows(train, rows), val, replace(schedule, seed=seed), checkpoint=checkpoint, silent=True
+            model, _subset(train, rows), val, replace(schedule, seed=seed), checkpoint=checkpoint, silent=True
         )
-        logger.debug("the CNN on %d of its images: %s", images, trained.line())
-        asked = test_time_augmentation.average_views(model, recipe.test_flips)
-        network = inference_engine.compile_network(asked, at_once, policy=policy, engine="tensorflow")
-        batches = prefetch_batches(files, image_size, at_once)
-        right = _right(np.concatenate([network(pictures) for pictures in batches]), splits)
-        with atomic_replace(done) as temporary, temporary.open("wb") as file:
-            np.save(file, right)
-        for old in kept.glob(f"{checkpoint.name}.*"):
+        logger.debug("the CNN on %d of its images: %s", images, trained.describe())
+        model = test_time_augmentation.average_views(model, recipe.test_flips)
+        network = inference_engine.compile_network(model, batch_size, policy=policy, engine="tensorflow")
+        batches = prefetch_batches(files, image_size, batch_size)
+        is_correct = _is_correct(np.concatenate([network(pictures) for pictures in batches]), splits)
+        with atomic_replace(result_file) as temporary, temporary.open("wb") as file:
+            np.save(file, is_correct)
+        for old in checkpoint_dir.glob(f"{checkpoint.name}.*"):
             old.unlink()
-        return right
+        return is_correct
 
-    return answer
-
-
-def _rows(of_all: Samples, rows: Rows) -> Samples:
-    return Samples(of_all.inputs[rows], of_all.labels[rows])
+    return train_and_test
 
 
-def _right(answers: Any, splits: pd.DataFrame) -> NDArray[np.bool_]:
-    known, _ = fill_undefined(answers)
-    return np.asarray(known.argmax(axis=1) == labels.labels_of(splits, "test"))
+def _subset(samples: Samples, rows: Rows) -> Samples:
+    return Samples(samples.inputs[rows], samples.labels[rows])
+
+
+def _is_correct(probabilities: Any, splits: pd.DataFrame) -> NDArray[np.bool_]:
+    defined, _ = fill_undefined(probabilities)
+    return np.asarray(defined.argmax(axis=1) == labels.labels_of(splits, "test"))

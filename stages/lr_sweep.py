@@ -1,4 +1,4 @@
-"""The CNN of train_cnn at several learning rates, each from the same weights and batch order; and the best rate."""
+"""The CNN at several learning rates, with the same initial weights and batch order; and the best of the rates."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,26 +35,28 @@ PARAMS = [
 
 
 def main(params: "Params") -> None:
-    own, cnn, base = params.lr_sweep, params.train_cnn, params.base
-    try_all, policy = sweep.of(base.engine), device.resolve_precision(base.precision)
-    made = device.record(policy, base.engine)
-    device.log_device(made)
+    section, cnn, base = params.lr_sweep, params.train_cnn, params.base
+    run_sweep, policy = sweep.create_runner(base.engine), device.resolve_precision(base.precision)
+    device_record = device.record(policy, base.engine)
+    device.log_device(device_record)
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
-    # Without what train_cnn may add to the report's CNN: augmentation, dropout and the like.
+    # The report's CNN, without the augmentation, dropout and other options of train_cnn.
     architecture = CnnArchitecture(cnn.image_size, cnn.batch_norm_momentum, cnn.normalization, cnn.activation)
-    schedule = Schedule(own.epochs, cnn.batch_size, 0.0, cnn.shuffle, base.seed, policy, cnn.optimizer)
+    schedule = Schedule(section.epochs, cnn.batch_size, 0.0, cnn.shuffle, base.seed, policy, cnn.optimizer)
     recipe = CnnRecipe(architecture, schedule, cnn.cache)
-    job = sweep_trials.Sweep(own.learning_rates, splits, Path("data/raw"), recipe, base.deterministic, own.prune)
+    job = sweep_trials.Sweep(
+        section.learning_rates, splits, Path("data/raw"), recipe, base.deterministic, section.prune
+    )
 
     def show(table: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/lr_sweep.csv"), table[sweep_table.COLUMNS].assign(dataset=dataset))
 
-    work = {"parameters": [vars(own), vars(cnn)], "base": vars(base), "precision": policy}
-    with resume.progress_folder("lr_sweep", work, dependencies.files("lr_sweep")) as kept:
-        tried = try_all(job, kept=kept, live=show)
-        seconds = float(tried.table.groupby("learning_rate")["seconds"].first().sum())
-        choice = sweep_table.best(tried.table)
-        show(tried.table)
-        about = {"dataset": dataset, "machine": made, "cache": tried.cache, "seconds": round(seconds, 2)}
-        write_json(Path("metrics/lr_sweep.json"), sweep_table.summary(tried.table, choice) | about)
+    work = {"parameters": [vars(section), vars(cnn)], "base": vars(base), "precision": policy}
+    with resume.progress_folder("lr_sweep", work, dependencies.files("lr_sweep")) as checkpoint_dir:
+        result = run_sweep(job, checkpoint_dir=checkpoint_dir, live=show)
+        seconds = float(result.table.groupby("learning_rate")["seconds"].first().sum())
+        choice = sweep_table.choose_best(result.table)
+        show(result.table)
+        facts = {"dataset": dataset, "machine": device_record, "cache": result.cache, "seconds": round(seconds, 2)}
+        write_json(Path("metrics/lr_sweep.json"), sweep_table.summary(result.table, choice) | facts)
     logger.info("best learning rate %g: validation loss %.4f in epoch %d", choice.rate, choice.val_loss, choice.epoch)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.dataset import grouped_runs, leakage, split
+from realwaste.dataset import leakage, split
 from realwaste.dataset.labels import PARTS
 from realwaste.report import figures
 
@@ -25,25 +25,25 @@ PARAMS = ["base.seed", "split", "plots"]
 def main(params: "Params") -> None:
     manifest, section = read_csv(Path("data/manifest.csv")), params.split
     given = read_csv(Path("data/given.csv")).set_index("path")["split"].to_dict()
-    near, strategy = leakage.near_duplicates(manifest), split.chosen(section.strategy, given)
+    near, strategy = leakage.find_near_duplicates(manifest), split.resolve_strategy(section.strategy, given)
     about: dict[str, Any] = {"shooting_order": read_json(Path("metrics/validate_images.json"))["shooting_order"]}
-    groups = leakage.groups(manifest, section.block, near)
+    groups = leakage.assign_groups(manifest, section.block, near)
     if strategy == "given":
-        splits = split.given(manifest, given, train=section.train, val=section.val, seed=params.base.seed)
-        about["leakage"] = leakage.between(splits, near)
+        splits = split.predefined(manifest, given, train=section.train, val=section.val, seed=params.base.seed)
+        about["leakage"] = leakage.count_shared_images(splits, near)
         _log_given(given, about["leakage"])
     else:
         splits = _draw(params, manifest, strategy, groups, near)
         if given:
             remedy = "split.strategy=given takes them"
             logger.warning("split: the train and test that the images came as are not used; %s", remedy)
-    exposed, summary = leakage.exposure(splits, near), split.summary(splits)
+    exposed, summary = leakage.measure_exposure(splits, near), split.summarize(splits)
     fetched = read_json(Path("data/dataset.json"))
     dataset = fetched["dataset"]
     write_csv(Path("data/splits.csv"), splits)
     # Apart from the split: the block of a random one is no reason to train again.
     write_csv(Path("data/groups.csv"), manifest[["path"]].assign(group=groups))
-    about |= leakage.group_sizes(manifest, groups) | summary | {"exposure": exposed}
+    about |= leakage.summarize_groups(manifest, groups) | summary | {"exposure": exposed}
     write_json(Path("metrics/split.json"), {"dataset": dataset, "strategy": strategy} | about)
     counts = splits.groupby(["split", "label"]).size().rename("images").reset_index()
     write_csv(Path("plots/data/splits.csv"), counts.assign(dataset=dataset))
@@ -67,7 +67,7 @@ def _draw(
     section = params.split
     ratios = {"train": section.train, "val": section.val, "test": section.test}
     if strategy == "grouped":
-        draw = partial(grouped_runs.grouped_in_runs, manifest, groups, section.block, near)
+        draw = partial(split.grouped_in_runs, manifest, groups, section.block, near)
     else:
         draw = partial(split.stratified, manifest)
     splits = draw(**ratios, seed=params.base.seed)
@@ -75,9 +75,9 @@ def _draw(
     def smaller_block(most_off: float) -> int | None:
         if strategy != "grouped":
             return None
-        return grouped_runs.smaller_block(manifest, section.block, near, most_off, **ratios, seed=params.base.seed)
+        return split.find_smaller_block(manifest, section.block, near, most_off, **ratios, seed=params.base.seed)
 
-    if remark := split.remark(splits, ratios, smaller_block):
+    if remark := split.describe_deviation(splits, ratios, smaller_block):
         logger.warning("split: %s", remark)
     return splits
 

@@ -34,7 +34,7 @@ def main(params: "Params") -> None:
         vectors = embeddings.load(stored).select(manifest["path"].tolist())
         answers[name] = linear_probe.predict_out_of_sample(vectors, labels, groups, params.suspects.folds)
     table = label_errors.rank_label_errors(manifest, classes, list(answers.values()))
-    decided = manifest.loc[label_corrections.holding(manifest, label_corrections.load()), "path"]
+    decided = manifest.loc[label_corrections.find_decided_rows(manifest, label_corrections.load()), "path"]
     table = table[~table["path"].isin(decided)]
     doubted = int((table["models_disagreeing"] == len(answers)).sum())
     write_csv(Path("data/suspects.csv"), table)

@@ -37,17 +37,17 @@ def main(params: "Params") -> None:
     policy = device.resolve_precision(base.precision)
     recipe = CnnRecipe.from_params(params.train_cnn, seed=base.seed, dtype_policy=policy)
     image_size, schedule = recipe.architecture.image_size, recipe.schedule
-    train, val, cache = samples.pictures(splits, Path("data/raw"), image_size, recipe.cache)
+    train, val, cache = samples.load_pictures(splits, Path("data/raw"), image_size, recipe.cache)
     model = cnn.build(classes=len(classes), **vars(recipe.architecture))
-    made = device.record(policy)
-    device.log_device(made)
+    device_record = device.record(policy)
+    device.log_device(device_record)
     work = {"parameters": params.train_cnn.model_dump(), "base": vars(base), "precision": policy}
 
     def live(history: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
 
-    with resume.progress_folder("train_cnn", work, dependencies.files("train_cnn")) as kept:
-        trained = training_loop.fit(model, train, val, schedule, checkpoint=kept / "training", live=live)
+    with resume.progress_folder("train_cnn", work, dependencies.files("train_cnn")) as checkpoint_dir:
+        trained = training_loop.fit(model, train, val, schedule, checkpoint=checkpoint_dir / "training", live=live)
         live(trained.history)
         facts = Facts(
             name="cnn",
@@ -61,26 +61,34 @@ def main(params: "Params") -> None:
             origin=fetched["origin"],
         )
         classifier = Classifier(test_time_augmentation.average_views(model, recipe.test_flips), facts)
-        classifier = _measured(classifier, train, val, base.inference)
+        classifier = _add_temperature_and_novelty(classifier, train, val, base.inference)
         model_file.save(registry.model_path("cnn"), classifier)
-        about = {"dataset": dataset, "backbone": cnn.BACKBONE, "weights": cnn.WEIGHTS, "machine": made, "cache": cache}
-        about |= trained.summary()
-        write_json(Path("metrics/train_cnn.json"), about | {"temperature": classifier.facts.temperature})
-    logger.info("CNN: %s", trained.line())
+        metrics = {
+            "dataset": dataset,
+            "backbone": cnn.BACKBONE,
+            "weights": cnn.WEIGHTS,
+            "machine": device_record,
+            "cache": cache,
+        }
+        metrics |= trained.summary()
+        write_json(Path("metrics/train_cnn.json"), metrics | {"temperature": classifier.facts.temperature})
+    logger.info("CNN: %s", trained.describe())
 
 
-def _measured(classifier: Classifier, train: Samples, val: Samples, inference: str) -> Classifier:
-    """With its temperature and novelty; the session that finds them, 0.4 GB at 256 px, is gone when it is saved."""
-    asked = session.from_classifier(classifier, inference=inference)
+def _add_temperature_and_novelty(classifier: Classifier, train: Samples, val: Samples, inference: str) -> Classifier:
+    """The classifier with both. The session, 0.4 GB at 256 px, is freed before the model is saved."""
+    inference_session = session.from_classifier(classifier, inference=inference)
     batch_size = classifier.facts.batch_size
-    guesses, _ = asked.predict_batches(pixels for pixels, _ in batches.ordered(val, batch_size=batch_size))
-    facts = replace(classifier.facts, temperature=fit_temperature(val.labels, guesses))
-    known = novelty.fit(_features(asked, train), _features(asked, val))
-    return replace(classifier, facts=facts, novelty=known)
+    probabilities, _ = inference_session.predict_batches(
+        pixels for pixels, _ in batches.ordered(val, batch_size=batch_size)
+    )
+    facts = replace(classifier.facts, temperature=fit_temperature(val.labels, probabilities))
+    fitted = novelty.fit(_features(inference_session, train), _features(inference_session, val))
+    return replace(classifier, facts=facts, novelty=fitted)
 
 
-def _features(asked: Session, samples: Samples) -> "NDArray[np.float32]":
-    """What novelty is measured on."""
-    rows, at_once = novelty.sample_indices(len(samples.labels)), asked.facts.batch_size
-    parts = (rows[start : start + at_once] for start in range(0, len(rows), at_once))
-    return asked.predict_batches(samples.inputs[part] for part in parts)[1]
+def _features(inference_session: Session, samples: Samples) -> "NDArray[np.float32]":
+    """The features of a sample of the images, from which the novelty score is computed."""
+    rows, batch_size = novelty.sample_indices(len(samples.labels)), inference_session.facts.batch_size
+    chunks = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    return inference_session.predict_batches(samples.inputs[batch] for batch in chunks)[1]

@@ -21,22 +21,22 @@ _NAMED = 5  # of lines that are not applied
 def main(params: "Params") -> None:
     fetched = read_json(Path("data/dataset.json"))
     known = realwaste_files.COUNTS if fetched["origin"] in {"realwaste", "realwaste-part"} else None
-    read = manifest.read(Path("data/raw"))
+    read = manifest.read_files(Path("data/raw"))
     decided = label_corrections.apply(read, label_corrections.load())
     say_unapplied(decided.unapplied)
-    accepted, rejected, order = manifest.of(decided.table, known)
+    accepted, rejected, order = manifest.build_manifest(decided.table, known)
     if params.validate_images.on_reject == "fail":
         manifest.refuse_rejected(rejected)
-    manifest.refuse_emptied(accepted, rejected)
+    manifest.refuse_empty_classes(accepted, rejected)
 
     dataset = fetched["dataset"]
-    counts = manifest.class_counts(accepted)
+    counts = manifest.count_classes(accepted)
     write_csv(Path("data/manifest.csv"), accepted)
     write_csv(Path("data/rejected.csv"), rejected)
     # Whatever their labels, so that a label mended is no reason to embed again.
     write_csv(Path("data/images.csv"), read.loc[read["height"].notna(), ["path", "sha256"]])
     by_hand = {"shooting_order": order, "by_hand": decided.counts}
-    facts = {"dataset": dataset} | manifest.summary(accepted, rejected) | by_hand
+    facts = {"dataset": dataset} | manifest.summarize(accepted, rejected) | by_hand
     write_json(Path("metrics/validate_images.json"), facts)
     rows = pd.DataFrame({"label": list(counts), "images": list(counts.values())}).assign(dataset=dataset)
     write_csv(Path("plots/data/classes.csv"), rows)

@@ -25,14 +25,16 @@ def main() -> int:
     schedule = Schedule(EPOCHS, 8, 0.0, True, 3)
     recipe, prune = CnnRecipe(CnnArchitecture(48, 0.9), schedule), "--prune" in sys.argv
     job = sweep_trials.Sweep(RATES, splits, folder / "pictures", recipe, deterministic=True, prune=prune)
-    kept = folder / f"kept_{engine}"
-    kept.mkdir(exist_ok=True)
+    checkpoint_dir = folder / f"kept_{engine}"
+    checkpoint_dir.mkdir(exist_ok=True)
     try:
-        tried = sweep.of(engine)(job, kept=kept, live=lambda table: write_csv(folder / "live.csv", table))
+        result = sweep.create_runner(engine)(
+            job, checkpoint_dir=checkpoint_dir, live=lambda table: write_csv(folder / "live.csv", table)
+        )
     except UserError as error:
         log.logger.error("%s", error)
         return 1
-    write_csv(folder / f"{engine}.csv", tried.table)
+    write_csv(folder / f"{engine}.csv", result.table)
     return 0
 
 

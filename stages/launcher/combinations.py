@@ -1,44 +1,43 @@
-"""Parameters that are each allowed and cannot be together, or not on this machine: refused before a stage runs.
+"""Combinations of parameters that are impossible, or impossible on this machine; refused before any stage runs.
 
-A stage alone would notice late, after hours of others.
+A later stage would notice only after hours of earlier ones.
 """
 
 from importlib.util import find_spec
 from pathlib import Path
 
 from realwaste.core.errors import UserError
-from realwaste.models import applications
+from realwaste.models import applications, registry
 from stages.launcher.params import Params
 
-_BACKBONES = ("irv2", "densenet", "edge")
 _EXPORT_PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",), "saved_model": ()}
 
 
 def check(params: Params) -> None:
-    """UserError where a parameter does not go with another one."""
+    """Raise UserError for parameters that exclude each other."""
     if params.lr_sweep.prune and params.base.engine == "local":
-        rule = "params.yaml: lr_sweep.prune needs rates that are tried side by side, and base.engine=local tries one."
+        rule = "params.yaml: lr_sweep.prune needs rates that are tried side by side; base.engine=local tries one at a time."
         raise UserError(rule, "Set base.engine=ray, or lr_sweep.prune=false.", True)
-    chosen = {name: getattr(params, f"finetune_{name}") for name in _BACKBONES}
-    for name, section in chosen.items():
+    sections = {name: getattr(params, f"finetune_{name}") for name in registry.BACKBONES}
+    for name, section in sections.items():
         _check_backbone(f"finetune_{name}", section.backbone, section.image_size, f"finetune_{name}")
         _check_weights(name, section.backbone, section.weights)
-    shown = params.shortcuts.backbone
-    if shown is None:
+    probed = params.shortcuts.backbone
+    if probed is None:
         return
-    if chosen[shown].backbone is None:
-        rule = "params.yaml: shortcuts.backbone must be that of a model that is on, or null for no shortcuts."
-        raise UserError(rule, f"Name another one, or set finetune_{shown}.backbone.", shown)
-    _check_backbone("shortcuts", chosen[shown].backbone, params.shortcuts.image_size, f"finetune_{shown}")
+    if sections[probed].backbone is None:
+        rule = "params.yaml: shortcuts.backbone must be that of a model that is on, or null to switch shortcuts off."
+        raise UserError(rule, f"Name another one, or set finetune_{probed}.backbone.", probed)
+    _check_backbone("shortcuts", sections[probed].backbone, params.shortcuts.image_size, f"finetune_{probed}")
 
 
-def _check_backbone(section: str, backbone: str | None, image_size: int, of: str) -> None:
+def _check_backbone(section: str, backbone: str | None, image_size: int, backbone_section: str) -> None:
     if backbone is None or applications.is_file(backbone):
         return
     row = applications.application(backbone)
     if image_size < row.min_size:
         rule = f"params.yaml: {section}.image_size must be at least {row.min_size}, which {row.name} needs."
-        raise UserError(rule, f"Raise it, or set another {of}.backbone.", image_size)
+        raise UserError(rule, f"Raise it, or set another {backbone_section}.backbone.", image_size)
 
 
 def _check_weights(name: str, backbone: str | None, weights: str) -> None:
@@ -48,7 +47,7 @@ def _check_weights(name: str, backbone: str | None, weights: str) -> None:
 
 
 def check_here(params: Params) -> None:
-    """UserError where a later stage would find a package or a folder missing."""
+    """Raise UserError for a package or folder that a later stage would find missing."""
     needed = {"ray": ("ray",)}.get(params.base.engine, ())
     if missing := [package for package in needed if find_spec(package) is None]:
         rule, remedy = "base.engine=ray needs Ray.", "Run `make setup-dev`, or pip install '.[ray]', in the checkout."

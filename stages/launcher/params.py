@@ -182,7 +182,7 @@ class Shortcuts(Section):
     batch_size: Count
     images: Annotated[Count, Field(ge=10)]
     folds: Annotated[int, Field(ge=2, le=20)]
-    asked: Ratio
+    val_fraction: Ratio
 
 
 class Explain(Section):

@@ -1,4 +1,4 @@
-"""params.yaml, checked as a whole and handed to a stage in the part that dvc.yaml declares for it."""
+"""Reads and checks params.yaml; gives each stage the part that dvc.yaml declares for it."""
 
 import difflib
 import re
@@ -15,21 +15,23 @@ from stages.launcher.params import Params
 
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
+# Old names of parameters, for existing params.yaml files.
+_RENAMED = {"shortcuts.asked": "shortcuts.val_fraction"}
 _STAGE = re.compile(r"-m stages ([a-z]\w*(?: [a-z]\w*)?)")
 
 
 class _Yaml12Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which PyYAML takes the last without a word.
+    """Refuses duplicate keys, of which PyYAML silently takes the last.
 
-    It reads `1e-4` as a number, as DVC does, which writes it so after `-S …=1e-4`; to PyYAML that is text.
+    It reads `1e-4` as a number, as DVC does, which writes that after `-S …=1e-4`; PyYAML reads it as text.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        keys = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
-            seen.add(str(key.value))
+            keys.add(str(key.value))
         return super().construct_mapping(node, deep)
 
 
@@ -48,34 +50,34 @@ def read_yaml(path: Path) -> Any:
         ) from error
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
-        raise UserError(f"{path} must be YAML.", "Mend the line that the message names.", problem) from error
+        raise UserError(f"{path} must be valid YAML.", "Correct the line that the message names.", problem) from error
 
 
 def stage_of(command: str | list[str]) -> str:
-    """What follows `python -m stages` in a stage's cmd, whatever wrapper stands before it: `embed irv2`.
+    """The words after `python -m stages` in a stage's cmd, with or without a wrapper before it: `embed irv2`.
 
     Raises:
         UserError: the command starts no stage.
     """
     text = command if isinstance(command, str) else "; ".join(command)
-    if (found := _STAGE.search(text)) is None:
-        raise UserError("A stage's cmd in dvc.yaml must hold: python -m stages NAME.", "Mend it.", command)
-    return found[1]
+    if (match := _STAGE.search(text)) is None:
+        raise UserError("The cmd of a stage in dvc.yaml must contain: python -m stages NAME.", "Correct it.", command)
+    return match[1]
 
 
 def load(stage: str, params: Path = PARAMS, pipeline: Path = PIPELINE) -> Params:
-    """What dvc.yaml's `params` list of `stage` names, after the whole of params.yaml has passed.
+    """The parameters in the `params` list of `stage` in dvc.yaml, after the whole of params.yaml has been checked.
 
-    Reading a key that the stage does not declare is an AttributeError: DVC would not rerun the stage for it.
+    Reading a key that the stage does not declare raises AttributeError: DVC would not rerun the stage for it.
 
     Raises:
-        UserError: for an unknown key, a wrong type, an impossible value or combination, naming key, rule and what was
-            received; for what this machine lacks.
+        UserError: an unknown key, a wrong type, an impossible value or combination, or something that this machine
+            lacks. The message names key, rule and value.
     """
-    whole = check(read_yaml(params))
-    combinations.check_here(whole)
+    all_params = check(read_yaml(params))
+    combinations.check_here(all_params)
     declared = read_yaml(pipeline)["stages"][stage].get("params", [])
-    return _only(whole, [tuple(key.split(".")) for key in declared])
+    return _only(all_params, [tuple(key.split(".")) for key in declared])
 
 
 def check(values: object) -> Params:
@@ -87,7 +89,7 @@ def check(values: object) -> Params:
     except ValidationError as error:
         problems = error.errors()
         if any(problem["type"] == "extra_forbidden" for problem in problems):
-            # A misspelt key gives two problems, unknown and missing; the unknown one carries the remedy.
+            # A misspelt key is two problems, unknown and missing. The message about the unknown one has the remedy.
             problems = [problem for problem in problems if problem["type"] != "missing"]
         first, more = problems[0], len({_key(problem, values) for problem in problems}) - 1
         raise _explained(first, _key(first, values), f" ({more} more after this one.)" if more else "") from None
@@ -96,15 +98,15 @@ def check(values: object) -> Params:
 
 
 def _only(model: Any, paths: list[tuple[str, ...]]) -> Any:
-    kept: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in {path[0] for path in paths}:
         value, deeper = getattr(model, name), [path[1:] for path in paths if path[0] == name]
-        kept[name] = value if () in deeper else _only(value, deeper)
-    return type(model).model_construct(**kept)
+        values[name] = value if () in deeper else _only(value, deeper)
+    return type(model).model_construct(**values)
 
 
 def _key(problem: ErrorDetails, values: Any) -> str:
-    """As in params.yaml; pydantic adds to it which type of several a value was held against."""
+    """The key as in params.yaml. For a union, pydantic adds the name of the type that it tried."""
     place, key = values, list[str]()
     for part in problem["loc"]:
         if isinstance(place, (dict, list)):
@@ -116,9 +118,11 @@ def _key(problem: ErrorDetails, values: Any) -> str:
 def _explained(problem: ErrorDetails, key: str, more: str) -> UserError:
     kind, received = problem["type"], problem["input"]
     if kind == "extra_forbidden":
-        known = _keys_beside(problem["loc"])
-        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
+        if key in _RENAMED:
+            return UserError(f"params.yaml: {key} is now called {_RENAMED[key]}.{more}", "Rename it; keep its value.")
+        names = _sibling_keys(problem["loc"])
+        close = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1, cutoff=0.5)
+        hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(names)}."
         return UserError(f"params.yaml: {key} is no known parameter.{more}", hint)
     if kind == "missing":
         return UserError(f"params.yaml: {key} is missing.{more}", "Add it; the committed params.yaml has its default.")
@@ -126,7 +130,7 @@ def _explained(problem: ErrorDetails, key: str, more: str) -> UserError:
     return UserError(f"params.yaml: {key} must be right: {rule}.{more}", f"Set it with -S {key}=…", received)
 
 
-def _keys_beside(loc: tuple[int | str, ...]) -> list[str]:
+def _sibling_keys(loc: tuple[int | str, ...]) -> list[str]:
     model: Any = Params
     for part in loc[:-1]:
         model = model.model_fields[part].annotation

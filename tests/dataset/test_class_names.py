@@ -1,4 +1,4 @@
-"""Classes whose names look like numbers, truth values or missing values, and hashes made of digits alone."""
+"""Class names that look like numbers, booleans or missing values, and hashes that consist of digits."""
 
 import io
 import shutil
@@ -17,12 +17,12 @@ from realwaste.dataset import leakage, manifest, split
 from realwaste.dataset.labels import classes_of
 from realwaste.evaluation import prediction_table
 
-NUMBERS = ["01", "02", "1e3", "NA", "True", "nan"]
-SIGNS = ["-x", "=1+1", "$_{$", "a,b", "it's", '"quoted"', "<b>&amp;", "a;b"]
+NUMBER_LIKE = ["01", "02", "1e3", "NA", "True", "nan"]
+SPECIAL_CHARACTERS = ["-x", "=1+1", "$_{$", "a,b", "it's", '"quoted"', "<b>&amp;", "a;b"]
 
 
 def _write_images(folder: Path, classes: list[str], images: int = 6) -> None:
-    """Pictures of one flat colour each: their perceptual hashes are 0000000000000000."""
+    """Write images of one colour each; their perceptual hashes are 0000000000000000."""
     for number, label in enumerate(classes):
         (folder / label).mkdir(parents=True)
         for index in range(images):
@@ -30,17 +30,17 @@ def _write_images(folder: Path, classes: list[str], images: int = 6) -> None:
             cv2.imwrite(str(folder / label / f"{index + 1}.png"), np.full((16, 16, 3), color, np.uint8))
 
 
-@pytest.mark.parametrize("classes", [NUMBERS[:2], NUMBERS, SIGNS])
-def test_tables_read_back_as_they_were(tmp_path, classes):
+@pytest.mark.parametrize("classes", [NUMBER_LIKE[:2], NUMBER_LIKE, SPECIAL_CHARACTERS])
+def test_tables_are_read_back_unchanged(tmp_path, classes):
     _write_images(tmp_path / "raw", classes)
     accepted = manifest.scan(tmp_path / "raw").manifest
     write_csv(tmp_path / "manifest.csv", accepted)
-    again = read_csv(tmp_path / "manifest.csv")
-    assert classes_of(again) == sorted(classes)
+    reread = read_csv(tmp_path / "manifest.csv")
+    assert classes_of(reread) == sorted(classes)
     for column in ("path", "label", "sha256", "phash", "phash_mirrored", "series"):
-        assert again[column].tolist() == accepted[column].tolist()
-    group = leakage.groups(again, 1)
-    splits = split.stratified(again, train=0.6, val=0.2, test=0.2, seed=0)
+        assert reread[column].tolist() == accepted[column].tolist()
+    group = leakage.assign_groups(reread, 1)
+    splits = split.stratified(reread, train=0.6, val=0.2, test=0.2, seed=0)
     write_csv(tmp_path / "splits.csv", splits.assign(group=group))
     splits = read_csv(tmp_path / "splits.csv")
     probabilities = np.eye(len(classes))[np.arange(len(splits)) % len(classes)]
@@ -53,28 +53,28 @@ def test_tables_read_back_as_they_were(tmp_path, classes):
     np.testing.assert_array_equal(prediction_table.probabilities_of(table), probabilities)
 
 
-def test_a_hash_of_digits_stays_text(tmp_path):
+def test_a_hash_of_digits_is_read_as_text(tmp_path):
     hashes = ["0" * 64, f"{1:064}", "12e4" + "0" * 60]
     write_csv(tmp_path / "images.csv", pd.DataFrame({"path": ["1", "2", "3"], "sha256": hashes}))
     assert read_csv(tmp_path / "images.csv")["sha256"].tolist() == hashes
 
 
 @pytest.mark.parametrize("table", sorted(ROOT.glob("plots/data/*.csv")), ids=lambda table: table.stem)
-def test_a_column_is_declared_text_or_holds_numbers(table):
-    """A new column of text is declared in core/files.py."""
+def test_every_text_column_is_declared(table):
+    """New text columns must be declared in core/files.py."""
     _assert_declared(table)
 
 
 def _assert_declared(table: Path) -> None:
-    read = read_csv(table)
-    for column in read.select_dtypes(["object", "str"]) if len(read) else []:
-        alone = read_csv(io.BytesIO(f"{column}\n01\n".encode()))
-        assert alone[column].tolist() == ["01"], f"{table.name}: {column}"
+    table_read = read_csv(table)
+    for column in table_read.select_dtypes(["object", "str"]) if len(table_read) else []:
+        single_column = read_csv(io.BytesIO(f"{column}\n01\n".encode()))
+        assert single_column[column].tolist() == ["01"], f"{table.name}: {column}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("classes", [NUMBERS, SIGNS], ids=["numbers", "signs"])
-def test_the_whole_pipeline_with_such_names(clone, tmp_path, classes):
+@pytest.mark.parametrize("classes", [NUMBER_LIKE, SPECIAL_CHARACTERS], ids=["numbers", "signs"])
+def test_the_pipeline_runs_with_such_class_names(clone, tmp_path, classes):
     root = tmp_path / "checkout"
     shutil.copytree(clone, root)
     _write_images(root / "photos", classes)

@@ -1,4 +1,4 @@
-"""Folds of few images a class: as many as there can be, and none where nothing could be learned."""
+"""Cross-validation folds with few images a class: as many as possible, or none."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from realwaste.core.errors import UserError
 from realwaste.dataset.folds import split_by_groups
-from realwaste.dataset.labels import sample
+from realwaste.dataset.labels import sample_rows
 from realwaste.evaluation import linear_probe
 from realwaste.training import head_cross_validation
 from realwaste.training.finetune import HeadTrainer
@@ -19,47 +19,52 @@ RECIPE = FinetuneRecipe(2, 4, Schedule(1, 8, 0.02, True, 3), deterministic=True)
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=40), st.integers(2, 20))
-def test_each_row_is_tested_once_by_a_fold_that_did_not_learn_its_group(rows, folds):
+def test_each_row_is_tested_once_and_its_group_is_not_in_that_folds_training_rows(rows, folds):
     labels, groups = np.array(rows).T
     pairs = split_by_groups(labels, groups, folds, 0)
     if not pairs:
         assert np.bincount(labels).max() == 1 or len(set(groups)) == 1
         return
     assert 2 <= len(pairs) <= folds
-    assert sorted(np.concatenate([tested for _, tested in pairs])) == list(range(len(labels)))
-    for learned, tested in pairs:
-        assert not set(groups[learned]) & set(groups[tested])
+    assert sorted(np.concatenate([test_rows for _, test_rows in pairs])) == list(range(len(labels)))
+    for train_rows, test_rows in pairs:
+        assert not set(groups[train_rows]) & set(groups[test_rows])
 
 
-def test_the_rarest_class_and_the_groups_limit_the_folds():
+def test_the_rarest_class_and_the_groups_limit_the_number_of_folds():
     labels = np.repeat([0, 1], [12, 3])
     assert len(split_by_groups(labels, np.arange(15), 20, 0)) == 3
     assert len(split_by_groups(np.repeat([0, 1], 12), np.arange(24) // 6, 20, 0)) == 4
     assert len(split_by_groups(np.repeat([0, 1], [12, 1]), np.arange(13), 20, 0)) == 2
 
 
-def test_twenty_folds_of_three_images_a_class():
-    """Was a ValueError: n_splits=20 cannot be greater than the number of members in each class."""
+def test_twenty_folds_with_three_images_a_class_become_three():
+    """Once a ValueError: n_splits=20 cannot be greater than the number of members in each class."""
     labels = np.repeat([0, 1], 3)
     vectors = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    found = head_cross_validation.repeated(vectors, labels, np.arange(6), HeadTrainer(RECIPE), folds=20, repeats=1)
-    assert found["folds"] == 3
-    assert 0 <= found["accuracy_least"] <= found["accuracy_mean"] <= 1
+    result = head_cross_validation.cross_validate(
+        vectors, labels, np.arange(6), HeadTrainer(RECIPE), folds=20, repeats=1
+    )
+    assert result["folds"] == 3
+    assert 0 <= result["accuracy_least"] <= result["accuracy_mean"] <= 1
     assert linear_probe.predict_out_of_sample(vectors, labels, np.arange(6), 20).shape == (6, 2)
 
 
-def test_one_image_a_class_is_no_cross_validation():
+def test_one_image_a_class_allows_no_cross_validation():
     vectors, labels = np.eye(3, dtype=np.float32), np.arange(3)
-    assert head_cross_validation.repeated(vectors, labels, np.arange(3), HeadTrainer(RECIPE), folds=5, repeats=1) == {}
+    assert (
+        head_cross_validation.cross_validate(vectors, labels, np.arange(3), HeadTrainer(RECIPE), folds=5, repeats=1)
+        == {}
+    )
     with pytest.raises(UserError, match="two images at least"):
         linear_probe.predict_out_of_sample(vectors, labels, np.arange(3), 5)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(1, 70))
-def test_a_sample_is_never_larger_than_it_may_be(labels, most):
+def test_a_sample_has_at_most_max_rows_and_every_class_if_possible(labels, max_rows):
     labels = np.array(labels)
-    rows = sample(labels, most, 0)
-    assert len(set(rows)) == len(rows) <= most
-    if most >= len(set(labels)):
+    rows = sample_rows(labels, max_rows, 0)
+    assert len(set(rows)) == len(rows) <= max_rows
+    if max_rows >= len(set(labels)):
         assert set(labels[rows]) == set(labels)

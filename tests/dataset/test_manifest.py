@@ -6,7 +6,7 @@ from realwaste.core.errors import UserError
 from realwaste.dataset import manifest
 
 
-def test_rows_say_what_is_there(images):
+def test_rows_describe_the_images(images):
     root = images(glass=2, metal=1)
     accepted, rejected, _ = manifest.scan(root)
     assert list(accepted.columns) == manifest.COLUMNS
@@ -16,8 +16,8 @@ def test_rows_say_what_is_there(images):
     assert (last["label"], last["height"], last["width"], last["channels"]) == ("metal", 40, 40, 3)
     assert (last["sha256"], last["bytes"]) == (hashlib.sha256(data).hexdigest(), len(data))
     assert rejected.empty
-    assert manifest.summary(accepted, rejected)["classes"] == {"glass": 2, "metal": 1}
-    assert manifest.summary(accepted, rejected)["same_size"] is True
+    assert manifest.summarize(accepted, rejected)["classes"] == {"glass": 2, "metal": 1}
+    assert manifest.summarize(accepted, rejected)["same_size"] is True
 
 
 def test_a_text_file_named_jpg_is_rejected_by_name(images):
@@ -34,19 +34,19 @@ def test_a_text_file_named_jpg_is_rejected_by_name(images):
         manifest.refuse_rejected(rejected)
 
 
-def test_a_class_may_not_vanish(images):
+def test_a_class_without_readable_images_is_refused(images):
     root = images(glass=2, metal=1)
     (root / "metal/metal_1.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"keep at least one.*\['metal'\]"):
-        manifest.refuse_emptied(*manifest.scan(root)[:2])
+        manifest.refuse_empty_classes(*manifest.scan(root)[:2])
 
 
-def test_mixed_sizes_are_said(images):
+def test_mixed_sizes_are_reported(images):
     import cv2
     from conftest import picture
 
     root = images(glass=2, metal=1)
     cv2.imwrite(str(root / "metal/metal_2.jpg"), picture(1, height=20))
-    summary = manifest.summary(*manifest.scan(root)[:2])
+    summary = manifest.summarize(*manifest.scan(root)[:2])
     assert summary["same_size"] is False
     assert summary["height"] == {"min": 20, "max": 40}

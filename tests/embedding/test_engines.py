@@ -29,7 +29,7 @@ def without_ray(monkeypatch):
 
 @pytest.mark.parametrize(
     "get_engine",
-    [lambda name: extraction.create_embedder(name, keras.Sequential()), sweep.of],
+    [lambda name: extraction.create_embedder(name, keras.Sequential()), sweep.create_runner],
     ids=["embedding", "sweep"],
 )
 def test_without_ray_the_extra_is_named(get_engine, without_ray):
@@ -43,13 +43,13 @@ def test_an_engine_is_chosen_by_its_name():
     by_ray, local = (cast("partial[Any]", extraction.create_embedder(name, model)) for name in ("ray", "local"))
     assert by_ray.func is ray_extraction.embed
     assert local.func is not ray_extraction.embed
-    assert sweep.of("ray") is ray_sweep.try_all
+    assert sweep.create_runner("ray") is ray_sweep.run_sweep
 
 
 def test_the_local_engine_starts_without_ray():
     code = (
         "import sys; from realwaste.embedding import extraction; extraction.create_embedder('local', None); "
-        "from realwaste.training import sweep; sweep.of('local'); "
+        "from realwaste.training import sweep; sweep.create_runner('local'); "
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
@@ -204,6 +204,6 @@ def test_trials_of_one_machine_share_its_memory(tmp_path, images, monkeypatch):
     table, *_ = manifest.scan(root)
     splits = split.stratified(table, train=0.5, val=0.25, test=0.25, seed=0)
     monkeypatch.setattr(machine, "free_memory", lambda: 4 * 9 * 16 * 16 * 3)
-    assert samples.pictures(splits, root, 16, "memory")[2] == "memory"
-    assert samples.pictures(splits, root, 16, "memory", side_by_side=2)[2] == "memory"
-    assert samples.pictures(splits, root, 16, "memory", side_by_side=3)[2] == "disk"
+    assert samples.load_pictures(splits, root, 16, "memory")[2] == "memory"
+    assert samples.load_pictures(splits, root, 16, "memory", side_by_side=2)[2] == "memory"
+    assert samples.load_pictures(splits, root, 16, "memory", side_by_side=3)[2] == "disk"

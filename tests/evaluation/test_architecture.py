@@ -96,11 +96,11 @@ def test_a_file_that_takes_every_size_is_told_at_the_size_in_use(tmp_path):
 
 def test_what_learns_in_part_is_called_so():
     told = architecture.layer_table(cnn.build(16, 2, batch_norm_momentum=0.9))
-    assert [box.state for box in architecture_diagram.layout_boxes(told)][:4] == ["learned", "learned", "", ""]
+    assert [box.state for box in architecture_diagram.layout_boxes(told)][:4] == ["trained", "trained", "", ""]
     frozen = told.assign(trained_parameters=0, trained_layers=0)
     assert {box.state for box in architecture_diagram.layout_boxes(frozen)} == {"frozen", ""}
     few = told.assign(trained_parameters=1)
-    assert architecture_diagram.layout_boxes(few)[0].state == "in part"
+    assert architecture_diagram.layout_boxes(few)[0].state == "partly trained"
     boxes = architecture_diagram.layout_boxes(told)
     assert all(one.top + one.height < other.top for one, other in pairwise(boxes))
     assert sum(box.share for box in boxes) == pytest.approx(1)

@@ -97,13 +97,13 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
 
     monkeypatch.setattr(training_loop, "fit", second_is_killed)
     with pytest.raises(KeyboardInterrupt):
-        learning_curves.of(params, "cnn", None, splits, "float32")
-    found = learning_curves.of(params, "cnn", None, splits, "float32")["learning_curve"]
+        learning_curves.measure(params, "cnn", None, splits, "float32")
+    found = learning_curves.measure(params, "cnn", None, splits, "float32")["learning_curve"]
     assert trained == [6, 12, 12]
     assert (found["at_50"]["images"], found["at_100"]["images"]) == (6, 12)
     assert 0 <= found["at_50"]["accuracy_low"] <= found["at_50"]["accuracy"] <= 1
     assert (
-        learning_curves.of(params.model_copy(update={"evaluate": _off(params)}), "cnn", None, splits, "float32") == {}
+        learning_curves.measure(params.model_copy(update={"evaluate": _off(params)}), "cnn", None, splits, "float32") == {}
     )
 
 

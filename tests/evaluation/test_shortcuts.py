@@ -101,11 +101,11 @@ def test_a_model_that_goes_by_the_frame_says_the_class_of_the_frame(framed):
 
 def test_a_sample_has_of_each_class_its_share_and_the_same_twice():
     known = np.repeat([0, 1, 2], [90, 9, 1])
-    rows = numbers.sample(known, 20, 0)
+    rows = numbers.sample_rows(known, 20, 0)
     assert np.bincount(known[rows]).tolist() == [17, 2, 1]
     assert (np.diff(rows) > 0).all()
-    assert (rows == numbers.sample(known, 20, 0)).all()
-    assert len(numbers.sample(known, 100, 0)) == 100
+    assert (rows == numbers.sample_rows(known, 20, 0)).all()
+    assert len(numbers.sample_rows(known, 100, 0)) == 100
 
 
 def test_the_sentence_says_what_it_was_measured_on():
@@ -113,6 +113,6 @@ def test_the_sentence_says_what_it_was_measured_on():
     facts = {"heads": {"frame": seen, "whole": seen | {"accuracy": 0.9}}, "chance": 0.25, "images": 1000}
     facts |= {"image_size": 96, "backbone": "DenseNet121", "weights": "random"}
     said = background.describe_shortcuts(facts).replace("\N{NO-BREAK SPACE}", " ")
-    assert said.startswith("73 % of the pictures' classes can be told from the outer frame alone (70 % to 76 %; chance")
+    assert said.startswith("From the outer frame alone, 73 % of the pictures are classified correctly (70 % to 76 %; chance")
     assert "RANDOM weights" in said
     assert "1,000 pictures of 96 pixels" in said

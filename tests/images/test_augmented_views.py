@@ -131,7 +131,7 @@ def test_a_head_is_trained_on_views_and_validated_on_photographs(tmp_path):
 
     def accuracy(*view_sets):
         determinism.make_repeatable(1, deterministic=True)
-        parts = finetune.vectors_of(splits, stored, *view_sets)
+        parts = finetune.select_vectors(splits, stored, *view_sets)
         assert len(parts.train.labels) == 16 * (1 + len(view_sets and view_sets[0]))
         np.testing.assert_array_equal(parts.val.inputs, plain[part == "val"])
         fitted, _ = finetune.fit_head(parts, FinetuneRecipe(2, 16, Schedule(30, 8, 0.02, True, 1), True), 1)
@@ -146,4 +146,4 @@ def test_dropout_is_active_in_training_only(extractor):
     images = np.stack([picture(number, 32, 32) for number in range(2)])
     np.testing.assert_array_equal(classifier(images, training=False), classifier.predict_on_batch(images))
     assert np.abs(np.asarray(classifier(images, training=True)) - classifier.predict_on_batch(images)).max() > 0
-    assert head.is_enough(classifier)
+    assert head.can_use_cached_vectors(classifier)

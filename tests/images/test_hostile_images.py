@@ -276,7 +276,7 @@ def test_duplicates_are_counted_and_conflicting_labels_rejected(images):
     (root / "glass/again.jpg").write_bytes((root / "glass/glass_1.jpg").read_bytes())
     accepted, rejected, _ = manifest.scan(root)
     assert (len(accepted), len(rejected)) == (5, 0)
-    assert manifest.summary(accepted, rejected)["duplicates"] == 1
+    assert manifest.summarize(accepted, rejected)["duplicates"] == 1
     (root / "metal/glass.jpg").write_bytes((root / "glass/glass_1.jpg").read_bytes())
     accepted, rejected, _ = manifest.scan(root)
     assert len(accepted) == 3
@@ -305,7 +305,7 @@ def test_validation_training_and_embedding_read_the_same_pixels(images, tmp_path
     validated = [decode_image(file.read_bytes()) for file in files]
     assert [image.shape[:2] for image in validated] == list(zip(accepted["height"], accepted["width"], strict=True))
     split = accepted.assign(split=["train", "val"] * (len(accepted) // 2))
-    train, val, _ = samples.pictures(split, root, 40, "memory")
+    train, val, _ = samples.load_pictures(split, root, 40, "memory")
     embedded = np.concatenate(list(prefetch_batches(files, 40, 3)))
     np.testing.assert_array_equal(train.inputs[np.arange(4)], embedded[::2])
     np.testing.assert_array_equal(val.inputs[np.arange(4)], embedded[1::2])

@@ -1,4 +1,4 @@
-"""The table of applications against the Keras that is installed; nothing is downloaded."""
+"""The table of applications equals the installed Keras; nothing is downloaded."""
 
 import inspect
 import subprocess
@@ -14,13 +14,13 @@ from realwaste.models.applications import APPLICATIONS, application, is_file
 
 FEW = ("InceptionResNetV2", "DenseNet121", "MobileNetV2")
 
-# MobileNets say that there are no weights for the asked size and that those for 224 pixels are taken.
+# MobileNets warn that they have no weights for this size and load those for 224 pixels.
 pytestmark = pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
 
 
 @pytest.fixture
-def asked_of_keras(monkeypatch):
-    """A function: constructor, image size -> what Keras would download, and the width of the model it builds."""
+def keras_download(monkeypatch):
+    """keras_download(constructor, image size): what Keras would download, and the number of features."""
     downloads = []
 
     def get_file(fname, origin, cache_subdir, file_hash=None):
@@ -30,16 +30,16 @@ def asked_of_keras(monkeypatch):
     monkeypatch.setattr(file_utils, "get_file", get_file)
     monkeypatch.setattr(keras.Model, "load_weights", lambda model, path: None)
 
-    def ask(name, size):
+    def build(name, size):
         constructor = getattr(keras.applications, name)
         model = constructor(include_top=False, weights="imagenet", input_shape=(size, size, 3), pooling="avg")
         (download,) = downloads
         return download | {"features": model.output_shape[-1]}
 
-    return ask
+    return build
 
 
-def facts(name):
+def table_row(name):
     row = application(name)
     digest = row.checksum and row.checksum.partition(":")[2]
     return {"file_name": row.file_name, "url": row.url, "digest": digest, "features": row.features}
@@ -51,14 +51,14 @@ def test_every_constructor_of_keras_is_in_the_table():
 
 
 @pytest.mark.parametrize("name", FEW)
-def test_weights_and_width_are_those_of_keras(name, asked_of_keras):
-    assert facts(name) == asked_of_keras(name, 524)
+def test_weights_and_features_equal_keras(name, keras_download):
+    assert table_row(name) == keras_download(name, 524)
 
 
 @pytest.mark.release
 @pytest.mark.parametrize("name", [name for name in APPLICATIONS if name not in FEW])
-def test_weights_and_width_are_those_of_keras_for_all_others(name, asked_of_keras):
-    assert facts(name) == asked_of_keras(name, application(name).min_size)
+def test_weights_and_features_equal_keras_for_all_others(name, keras_download):
+    assert table_row(name) == keras_download(name, application(name).min_size)
     keras.backend.clear_session()  # forty models are more than a small machine holds
 
 
@@ -73,7 +73,7 @@ def test_the_reports_two_backbones():
     assert densenet.preprocessing == "keras.applications.densenet.preprocess_input (torch)"
 
 
-def test_checksums_name_their_kind():
+def test_checksums_name_their_algorithm():
     digits = {"md5": 32, "sha256": 64}
     checksums = [row.checksum for row in APPLICATIONS.values() if row.checksum is not None]
     assert {kind for kind, _, _ in (checksum.partition(":") for checksum in checksums)} == set(digits)
@@ -82,26 +82,26 @@ def test_checksums_name_their_kind():
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_mode_is_what_the_modules_preprocess_input_does(name):
+def test_mode_equals_preprocess_input_of_the_module(name):
     row = application(name)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype("float32")
-    done = getattr(keras.applications, row.module).preprocess_input(pixels.copy())
+    prepared = getattr(keras.applications, row.module).preprocess_input(pixels.copy())
     if row.mode == "inside the model":
         expected = pixels
     else:
         expected = keras.applications.imagenet_utils.preprocess_input(pixels.copy(), mode=row.mode)
-    np.testing.assert_array_equal(done, expected)
+    np.testing.assert_array_equal(prepared, expected)
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_keras_refuses_a_smaller_image(name):
+def test_keras_rejects_a_smaller_image(name):
     row = application(name)
     side = row.min_size - 1
     with pytest.raises(ValueError, match=f"at least {row.min_size}x{row.min_size}"):
         getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(side, side, 3))
 
 
-def test_unknown_name_gets_close_matches():
+def test_an_unknown_name_gets_suggestions():
     with pytest.raises(UserError, match=r"'Densenet121'[^$]*Did you mean DenseNet121"):
         application("Densenet121")
     with pytest.raises(UserError, match=r"It knows ConvNeXtBase, .*Xception"):

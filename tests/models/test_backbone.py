@@ -1,4 +1,4 @@
-"""Frozen feature extractors, on random weights and files that the tests save themselves."""
+"""Frozen backbones, with random weights and with files that the tests save."""
 
 import random
 from pathlib import Path
@@ -25,12 +25,12 @@ def run(model, images):
     return np.asarray(keras.ops.convert_to_numpy(model(images)))
 
 
-def same_weights(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+def same_weights(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
 
 
-def save_as_keras_downloads_are(model, path):
-    """Weights only, in the legacy layout: what lies behind the addresses of the table."""
+def save_legacy_weights(model, path):
+    """Weights only, in the legacy layout of the files at the URLs of the table."""
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
 
@@ -130,17 +130,17 @@ def test_bfloat16_gives_float32_vectors_close_to_float32(mobilenet, bfloat16):
 
 @pytest.mark.parametrize("backbone", ["InceptionResNetV2", "DenseNet121", "ResNet50", "EfficientNetV2B0"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_pixels_reach_the_network_as_keras_would_send_them(backbone, policy, monkeypatch, request):
-    def passes_pixels_on(include_top, weights, input_shape, pooling):
+def test_preprocessing_equals_keras(backbone, policy, monkeypatch, request):
+    def identity_network(include_top, weights, input_shape, pooling):
         return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(dtype="float32")])
 
     if policy == "mixed_bfloat16":
         request.getfixturevalue("bfloat16")
-    monkeypatch.setattr(keras.applications, backbone, passes_pixels_on)
+    monkeypatch.setattr(keras.applications, backbone, identity_network)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 75, 75, 3)).astype("float32")
-    arrived = run(build(backbone, 75, None, seed=0), pixels).reshape(pixels.shape)
+    preprocessed = run(build(backbone, 75, None, seed=0), pixels).reshape(pixels.shape)
     expected = getattr(keras.applications, application(backbone).module).preprocess_input(pixels.copy())
-    np.testing.assert_allclose(arrived, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(preprocessed, expected, rtol=0, atol=1e-5)
 
 
 def test_preprocessing_has_a_short_name():
@@ -158,7 +158,7 @@ def test_preprocessing_has_a_short_name():
 @pytest.mark.parametrize(
     ("file_name", "save"),
     [
-        (application("MobileNetV3Small").file_name, save_as_keras_downloads_are),
+        (application("MobileNetV3Small").file_name, save_legacy_weights),
         ("mine.weights.h5", lambda model, path: model.save_weights(path)),
     ],
 )
@@ -173,7 +173,7 @@ def test_weights_from_a_file(file_name, save, tmp_path):
 def test_densenet121_from_a_file_with_keras_own_name(tmp_path):
     path = tmp_path / application("DenseNet121").file_name
     source = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=(64, 64, 3), pooling="avg")
-    save_as_keras_downloads_are(source, path)
+    save_legacy_weights(source, path)
     model = build("DenseNet121", 64, path, seed=0)
     prepared = keras.applications.densenet.preprocess_input(photos(64).astype("float32"))
     np.testing.assert_allclose(run(model, photos(64)), np.asarray(source(prepared)), rtol=1e-4, atol=1e-6)
@@ -187,7 +187,7 @@ def test_efficientnet_scales_as_keras_does_with_imagenet_weights(file_name, tmp_
     normalization = next(layer for layer in source.layers if isinstance(layer, keras.layers.Normalization))
     normalization.set_weights([np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]), np.array(0)])
     normalization.finalize_state()
-    save_as_keras_downloads_are(source, path)
+    save_legacy_weights(source, path)
     monkeypatch.setattr(file_utils, "get_file", lambda *args, **kwargs: str(path))
     theirs = keras.applications.EfficientNetB0(
         include_top=False, weights="imagenet" if with_imagenet else str(path), input_shape=(64, 64, 3), pooling="avg"
@@ -206,13 +206,13 @@ def test_weights_of_another_network(file_name, tmp_path):
     if file_name.endswith(".weights.h5"):
         other.save_weights(tmp_path / file_name)
     else:
-        save_as_keras_downloads_are(other, tmp_path / file_name)
+        save_legacy_weights(other, tmp_path / file_name)
     with pytest.raises(UserError, match=f"{file_name} must hold weights of MobileNetV3Small without its classifier"):
         build("MobileNetV3Small", 64, tmp_path / file_name, seed=0)
 
 
 def test_weights_with_the_classifier(tmp_path):
-    save_as_keras_downloads_are(keras.applications.MobileNetV3Small(weights=None), tmp_path / "top.h5")
+    save_legacy_weights(keras.applications.MobileNetV3Small(weights=None), tmp_path / "top.h5")
     with pytest.raises(UserError, match=r"top\.h5 must hold weights of MobileNetV3Small without"):
         build("MobileNetV3Small", 64, tmp_path / "top.h5", seed=0)
 
@@ -227,7 +227,7 @@ def test_weights_that_cannot_be_read(file_name, tmp_path):
 
 def test_truncated_weights(tmp_path):
     path = tmp_path / "whole_notop.h5"
-    save_as_keras_downloads_are(small_network(), path)
+    save_legacy_weights(small_network(), path)
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(UserError, match=r"whole_notop\.h5 must hold weights of MobileNetV3Small"):
         build("MobileNetV3Small", 64, path, seed=0)
@@ -290,7 +290,7 @@ def test_extractor_takes_no_other_weights(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(48, 48, 3), (None, None, 1), (32, 3)])
-def test_extractor_of_something_else_than_this_image(shape, tmp_path):
+def test_extractor_with_another_input_shape(shape, tmp_path):
     image = keras.Input(shape)
     keras.Model(image, keras.layers.Flatten()(image) if None not in shape else image).save(tmp_path / "odd.keras")
     with pytest.raises(UserError, match=r"odd\.keras must take one RGB image of 32 by 32 pixels.*Received: \[\(None"):
@@ -298,9 +298,9 @@ def test_extractor_of_something_else_than_this_image(shape, tmp_path):
 
 
 def test_extractor_with_two_inputs_or_two_outputs(tmp_path):
-    one, two = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
-    keras.Model([one, two], keras.layers.Add()([one, two])).save(tmp_path / "inputs.keras")
-    keras.Model(one, [keras.layers.Flatten()(one), keras.layers.ReLU()(one)]).save(tmp_path / "outputs.keras")
+    first, second = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
+    keras.Model([first, second], keras.layers.Add()([first, second])).save(tmp_path / "inputs.keras")
+    keras.Model(first, [keras.layers.Flatten()(first), keras.layers.ReLU()(first)]).save(tmp_path / "outputs.keras")
     with pytest.raises(UserError, match="must take one RGB image"):
         build(str(tmp_path / "inputs.keras"), 32, None, seed=0)
     with pytest.raises(UserError, match="must give one vector or one feature map"):

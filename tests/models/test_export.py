@@ -1,4 +1,4 @@
-"""Exported models answer as Keras does, by each format's own runtime, and carry what their numbers mean."""
+"""Exported models give the outputs of Keras in each format's runtime, and contain their metadata."""
 
 import errno
 import json
@@ -33,11 +33,11 @@ from realwaste.training import head
 
 FORMATS: tuple[export.Format, ...] = ("onnx", "litert", "saved_model")
 CLASSES = ("Cardboard", "Früchte", "Glass")
-# The path of efficientnet_lite2.keras, a pretrained extractor that the project does not bring along.
+# The path of efficientnet_lite2.keras, a pretrained extractor that is not part of the project.
 EXTRACTOR = Path(os.environ.get("REALWASTE_EXTRACTOR", "none"))
 
 
-def answer(kind, path, pixels, output="probabilities"):
+def run_export(kind, path, pixels, output="probabilities"):
     if kind == "onnx":
         return onnxruntime.InferenceSession(path).run([output], {"image": pixels})[0]
     if kind == "litert":
@@ -45,10 +45,10 @@ def answer(kind, path, pixels, output="probabilities"):
     return tf.saved_model.load(path).signatures["serving_default"](image=tf.constant(pixels))[output].numpy()
 
 
-def about(kind, path):
+def read_metadata(kind, path):
     if kind == "onnx":
-        kept = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-        return kept | {key: json.loads(kept[key]) for key in ("classes", "image_size", "temperature", "batch_size")}
+        metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+        return metadata | {key: json.loads(metadata[key]) for key in ("classes", "image_size", "temperature", "batch_size")}
     if kind == "litert":
         return json.loads(zipfile.ZipFile(path).read("realwaste.json"))
     return json.loads((path / "realwaste.json").read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def mirrored_cnn():
     return Classifier(test_time_augmentation.average_views(plain.model, "both", "middle"), plain.facts)
 
 
-def joined(name, image_size, weights="random"):
+def backbone_with_head(name, image_size, weights="random"):
     keras.utils.set_random_seed(3)
     extractor = lively.extractor(str(name), image_size, weights)
     facts = Facts("densenet", CLASSES, image_size, "photographs", Path(name).name, weights)
@@ -79,8 +79,8 @@ def joined(name, image_size, weights="random"):
 MODELS: dict[str, Callable[[], Classifier]] = {
     "cnn": small_cnn,
     "mirrored cnn": mirrored_cnn,
-    "MobileNetV2": partial(joined, "MobileNetV2", 64),
-    "VGG16": partial(joined, "VGG16", 32),  # whose preprocessing, as DenseNet's, brings constants of its own
+    "MobileNetV2": partial(backbone_with_head, "MobileNetV2", 64),
+    "VGG16": partial(backbone_with_head, "VGG16", 32),  # its preprocessing, like DenseNet's, has constants
 }
 
 
@@ -93,8 +93,8 @@ MODELS: dict[str, Callable[[], Classifier]] = {
     ],
 )
 def classifier(request, tmp_path_factory):
-    """As the command has it: saved and loaded."""
-    path = tmp_path_factory.mktemp("kept") / "model.keras"
+    """A classifier that was saved and loaded."""
+    path = tmp_path_factory.mktemp("saved") / "model.keras"
     keras.utils.set_random_seed(3)
     model_file.save(path, MODELS[request.param]())
     return model_file.load(path)
@@ -102,14 +102,14 @@ def classifier(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A small CNN, and a function that puts an export of it at a path: it is exported once a format."""
-    classifier, folder, made = small_cnn(), tmp_path_factory.mktemp("exported"), {}
+    """A small CNN, and put(kind, target), which copies an export of it; each format is exported once."""
+    classifier, folder, exports = small_cnn(), tmp_path_factory.mktemp("exported"), {}
 
     def put(kind, target):
-        if kind not in made:
-            made[kind] = export.export(classifier, kind, folder / export.default_target("x", kind).name)
+        if kind not in exports:
+            exports[kind] = export.export(classifier, kind, folder / export.default_target("x", kind).name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if made[kind].is_dir() else shutil.copyfile)(made[kind], target)
+        (shutil.copytree if exports[kind].is_dir() else shutil.copyfile)(exports[kind], target)
         return target
 
     return classifier, put
@@ -118,17 +118,16 @@ def exported(tmp_path_factory):
 def check(classifier, kind, folder):
     pixels = pictures(classifier)
     expected = classifier.model.predict_on_batch(pixels)
-    assert np.ptp(expected, axis=0).max() > 0.02, "answers that are all alike prove nothing"
+    assert np.ptp(expected, axis=0).max() > 0.02, "equal probabilities would prove nothing"
     path = export.export(classifier, kind, folder / export.default_target("model", kind).name)
-    assert [found.name for found in folder.iterdir()] == [path.name]
+    assert [file.name for file in folder.iterdir()] == [path.name]
     for count in (1, 3):
-        found = answer(kind, path, pixels[:count])
-        assert found == pytest.approx(expected[:count], abs=1e-4)
+        assert run_export(kind, path, pixels[:count]) == pytest.approx(expected[:count], abs=1e-4)
     return path
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_export_answers_as_keras_does(classifier, kind, tmp_path, capfd, recwarn):
+def test_an_export_gives_the_outputs_of_keras(classifier, kind, tmp_path, capfd, recwarn):
     folder = tmp_path / "deep/in"
     check(classifier, kind, folder)
     assert "deprecated" not in capfd.readouterr().err
@@ -139,57 +138,57 @@ def test_an_export_answers_as_keras_does(classifier, kind, tmp_path, capfd, recw
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.skipif(not EXTRACTOR.is_file(), reason="REALWASTE_EXTRACTOR names no file")
 def test_a_pretrained_extractor(kind, tmp_path):
-    check(joined(EXTRACTOR, 260, "pretrained"), kind, tmp_path)
+    check(backbone_with_head(EXTRACTOR, 260, "pretrained"), kind, tmp_path)
 
 
 @pytest.mark.release
 @pytest.mark.parametrize("name", ["DenseNet121", "InceptionResNetV2"])
 def test_the_reports_backbones_at_their_size(name, tmp_path):
-    classifier = joined(name, 524)
+    classifier = backbone_with_head(name, 524)
     for kind in FORMATS:
         check(classifier, kind, tmp_path / kind)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_the_numbers_mean_is_inside(kind, exported, tmp_path):
+def test_metadata_is_inside(kind, exported, tmp_path):
     classifier, put = exported
     path = put(kind, tmp_path / export.default_target("x", kind).name)
-    assert about(kind, path) == asdict(classifier.facts) | {
+    assert read_metadata(kind, path) == asdict(classifier.facts) | {
         "classes": list(CLASSES),
         "input": "RGB, 0 to 255, uint8 (batch, 32, 32, 3)",
         "caution": classifier.facts.caution(),
     }
 
 
-def known(classifier):
-    """The classifier with a measure of strangeness, by pictures of noise."""
-    _, given = session.from_classifier(classifier)(pictures(classifier, 9).astype(np.uint8))
-    fitted = novelty.fit(given[:6], given[6:])
+def with_novelty(classifier):
+    """The classifier with novelty detection, fitted on its test images."""
+    _, features = session.from_classifier(classifier)(pictures(classifier, 9).astype(np.uint8))
+    fitted = novelty.fit(features[:6], features[6:])
     assert fitted is not None
     return replace(classifier, novelty=fitted)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize(
-    "build", [mirrored_cnn, pytest.param(partial(joined, "MobileNetV2", 64), marks=pytest.mark.release)]
+    "build", [mirrored_cnn, pytest.param(partial(backbone_with_head, "MobileNetV2", 64), marks=pytest.mark.release)]
 )
-def test_how_strange_a_picture_is_comes_with_the_answer(build, kind, tmp_path):
+def test_novelty_scores_are_exported(build, kind, tmp_path):
     keras.utils.set_random_seed(3)
-    classifier = known(build())
+    classifier = with_novelty(build())
     pixels = np.stack([*pictures(classifier, 2), np.zeros_like(pictures(classifier, 1)[0])])
     probabilities, features = session.from_classifier(classifier)(pixels.astype(np.uint8))
     path = export.export(classifier, kind, tmp_path / export.default_target("x", kind).name)
-    strange = answer(kind, path, pixels, "strangeness")
-    assert strange == pytest.approx(classifier.novelty.scores(features), abs=2e-3)
-    assert answer(kind, path, pixels) == pytest.approx(probabilities, abs=1e-4)
-    told = about(kind, path)
-    assert float(told["strangeness_threshold"]) == pytest.approx(classifier.novelty.threshold)
-    assert told["above_threshold"] == novelty.UNLIKE
+    scores = run_export(kind, path, pixels, "strangeness")
+    assert scores == pytest.approx(classifier.novelty.scores(features), abs=2e-3)
+    assert run_export(kind, path, pixels) == pytest.approx(probabilities, abs=1e-4)
+    metadata = read_metadata(kind, path)
+    assert float(metadata["strangeness_threshold"]) == pytest.approx(classifier.novelty.threshold)
+    assert metadata["above_threshold"] == novelty.UNLIKE
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_middle_has_all_its_pixels_in_every_format(kind, tmp_path):
-    """With this many pixels a side, and with 260, ONNX' own resizing makes one less."""
+def test_the_enlarged_middle_has_all_pixels_in_every_format(kind, tmp_path):
+    """At this size, and at 260 pixels, a resize by ONNX would lose one pixel."""
     keras.utils.set_random_seed(3)
     side = 117
     image = keras.Input((side, side, 3), dtype="float32", name="image")
@@ -199,74 +198,74 @@ def test_the_middle_has_all_its_pixels_in_every_format(kind, tmp_path):
     check(Classifier(test_time_augmentation.average_views(plain, "horizontal", "middle"), facts), kind, tmp_path)
 
 
-def test_what_was_tested_in_low_precision_is_said_to_be_exported_in_float32(tmp_path, caplog):
+def test_exporting_a_model_that_was_tested_in_low_precision_is_logged(tmp_path, caplog):
     tested = small_cnn()
     low = replace(tested, facts=replace(tested.facts, precision="mixed_bfloat16"))
     caplog.set_level("INFO", logger="realwaste")
     for classifier in (tested, low):
         path = export.export(classifier, "saved_model", tmp_path / "x")
-    assert about("saved_model", path)["precision"] == "mixed_bfloat16"
+    assert read_metadata("saved_model", path)["precision"] == "mixed_bfloat16"
     (line,) = [line for line in caplog.messages if "exported" in line]
     assert line.startswith("tested in mixed_bfloat16, exported in float32: probabilities ")
     noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
-    apart = np.abs(answer("saved_model", path, noise) - session.from_classifier(low)(noise)[0]).max()
-    assert float(line.split()[-1]) == pytest.approx(apart, rel=0.1)
-    assert apart > 1e-5
+    difference = np.abs(run_export("saved_model", path, noise) - session.from_classifier(low)(noise)[0]).max()
+    assert float(line.split()[-1]) == pytest.approx(difference, rel=0.1)
+    assert difference > 1e-5
 
 
 def test_names_types_and_free_batch_of_onnx(exported, tmp_path):
     session = onnxruntime.InferenceSession(exported[1]("onnx", tmp_path / "x.onnx"))
-    ends = [(end.name, end.type, end.shape) for end in (*session.get_inputs(), *session.get_outputs())]
-    assert ends == [
+    tensors = [(tensor.name, tensor.type, tensor.shape) for tensor in (*session.get_inputs(), *session.get_outputs())]
+    assert tensors == [
         ("image", "tensor(uint8)", ["batch", 32, 32, 3]),
         ("probabilities", "tensor(float)", ["batch", 3]),
     ]
 
 
-def test_large_kernels_pass_by_the_converter_and_are_in_the_file(tmp_path, monkeypatch):
-    """tf2onnx copies what it is given dozens of times: 9.5 GB and 45 s for the report's CNN."""
+def test_large_kernels_bypass_the_converter(tmp_path, monkeypatch):
+    """tf2onnx copies its input dozens of times: 9.5 GB and 45 s for the report's CNN."""
     keras.utils.set_random_seed(3)
     model = cnn.build(64, 3, batch_norm_momentum=0.9)
     classifier = Classifier(model, replace(small_cnn().facts, image_size=64))
-    # Around the pictures' mean, and steep: as drawn, the answers are nearly alike.
+    # Centred and steep: with random weights the probabilities are nearly equal.
     features = keras.Model(model.inputs, model.layers[-2].output).predict_on_batch(pictures(classifier))
     kernel = 20 * model.layers[-1].get_weights()[0]
     model.layers[-1].set_weights([kernel, -features.mean(axis=0) @ kernel])
     sizes, convert = [], tf2onnx.convert.from_graph_def
 
-    def noted(graph_def, **named):
+    def record_size(graph_def, **options):
         sizes.append(graph_def.ByteSize())
-        return convert(graph_def, **named)
+        return convert(graph_def, **options)
 
-    monkeypatch.setattr(tf2onnx.convert, "from_graph_def", noted)
+    monkeypatch.setattr(tf2onnx.convert, "from_graph_def", record_size)
     path = check(classifier, "onnx", tmp_path)
     assert sizes[0] < 500_000
-    assert [end.name for end in onnxruntime.InferenceSession(path).get_inputs()] == ["image"]
+    assert [tensor.name for tensor in onnxruntime.InferenceSession(path).get_inputs()] == ["image"]
     assert path.stat().st_size > 8_000_000
 
 
 def test_the_documented_programs_run(exported, tmp_path):
-    """Each in a process of its own, without this package and without Keras."""
+    """Each in a separate process, without this package and without Keras."""
     classifier, put = exported
     for kind in FORMATS:
         put(kind, tmp_path / export.default_target("cnn", kind))
     cv2.imwrite(str(tmp_path / "photo.jpg"), picture(1, 50, 70))
-    making, *programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL)
+    export_code, *programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL)
     assert len(programs) == len(FORMATS)
-    made = making.replace("256", "32")
-    subprocess.run([sys.executable, "-c", made], cwd=tmp_path, check=True)
+    small = export_code.replace("256", "32")
+    subprocess.run([sys.executable, "-c", small], cwd=tmp_path, check=True)
     expected = classifier.model.predict_on_batch(read_image(tmp_path / "photo.jpg", 32)[np.newaxis])
     for program in programs:
         code = f"import sys\nsys.modules['keras'] = sys.modules['realwaste'] = None\n{program}"
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         numbers, _, names = done.stdout.rpartition(" [")
-        found = np.array(re.findall(r"\d\.\d+(?:e-\d+)?", numbers), dtype=float).reshape(expected.shape)
-        assert found == pytest.approx(expected, abs=1e-4)
+        probabilities = np.array(re.findall(r"\d\.\d+(?:e-\d+)?", numbers), dtype=float).reshape(expected.shape)
+        assert probabilities == pytest.approx(expected, abs=1e-4)
         assert "'Früchte'" in names
     (latency,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/deploy.md").read_text("utf-8"), re.DOTALL)
-    ask = [sys.executable, "-c", latency, "models/cnn.tflite", "photo.jpg"]
-    done = subprocess.run(ask, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", latency, "models/cnn.tflite", "photo.jpg"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert re.fullmatch(r"network only: [\d.]+ ms .*\nfrom a photo's file: [\d.]+ ms .*\n", done.stdout), (
         done.stderr
     )
@@ -282,27 +281,27 @@ def test_a_missing_package_is_named_with_its_remedy(kind, package, tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_answers_otherwise_never_takes_its_place(exported, tmp_path, monkeypatch):
-    target = exported[1]("saved_model", tmp_path / "kept")
+def test_an_export_with_other_outputs_does_not_replace_the_target(exported, tmp_path, monkeypatch):
+    target = exported[1]("saved_model", tmp_path / "existing")
     before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
     another = small_cnn()  # other weights
     write = keras.Model.export
 
-    def write_another(model, *arguments, **named):
+    def write_another(model, *arguments, **options):
         return write(
-            keras.Model(another.model.inputs, {"probabilities": another.model.outputs[0]}), *arguments, **named
+            keras.Model(another.model.inputs, {"probabilities": another.model.outputs[0]}), *arguments, **options
         )
 
     monkeypatch.setattr(keras.Model, "export", write_another)
     with pytest.raises(UserError, match=r"outputs to within 0\.001\. Received: 'a difference of"):
         export.export(small_cnn(), "saved_model", target)
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
-    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert [path.name for path in tmp_path.iterdir()] == ["existing"]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_full_disk_is_named_as_such_and_leaves_nothing(kind, tmp_path, monkeypatch):
-    """TensorFlow has an error of its own for it, as for too little memory; others are Python's."""
+def test_a_full_disk_is_reported_and_leaves_no_file(kind, tmp_path, monkeypatch):
+    """TensorFlow raises the same error for a full disk as for too little memory; others raise OSError."""
     text = "part-00000-of-00001.tempstate1; No space left on device [Op:SaveV2]"
     errors = [tf.errors.ResourceExhaustedError(None, None, text), OSError(errno.ENOSPC, "No space left on device")]
     for error in errors:
@@ -319,8 +318,8 @@ def test_a_full_disk_is_named_as_such_and_leaves_nothing(kind, tmp_path, monkeyp
         assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_format_cannot_do_is_said_in_two_lines(tmp_path, capfd):
-    """tf2onnx has nothing for the error function that GELU, and so ConvNeXt, is made of."""
+def test_an_unsupported_layer_is_an_error_of_two_lines(tmp_path, capfd):
+    """tf2onnx does not support the error function, which GELU, and so ConvNeXt, uses."""
     layers = [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "gelu"), keras.layers.Softmax()]
     classifier = Classifier(keras.Sequential(layers), small_cnn().facts)
     with pytest.raises(
@@ -338,11 +337,11 @@ def test_an_earlier_export_is_replaced(exported, tmp_path):
         classifier = small_cnn()
         export.export(classifier, kind, target)
         pixels = pictures(classifier)
-        assert answer(kind, target, pixels) == pytest.approx(classifier.model.predict_on_batch(pixels), abs=1e-4)
+        assert run_export(kind, target, pixels) == pytest.approx(classifier.model.predict_on_batch(pixels), abs=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "said"),
+    ("kind", "name", "message"),
     [
         ("onnx", "x.tflite", r"ends in \.onnx"),
         ("litert", "x", r"ends in \.tflite"),
@@ -351,12 +350,12 @@ def test_an_earlier_export_is_replaced(exported, tmp_path):
         ("saved_model", "note.txt", r"new folder or take the place"),
     ],
 )
-def test_nothing_else_is_overwritten(kind, name, said, tmp_path):
+def test_only_an_earlier_export_is_replaced(kind, name, message, tmp_path):
     (tmp_path / "folder.onnx").mkdir()
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_bytes(b"mine")
     (tmp_path / "note.txt").write_text("mine")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         export.export(small_cnn(), kind, tmp_path / name)
     assert (tmp_path / "photos/a.jpg").read_bytes() == b"mine"
     assert (tmp_path / "note.txt").read_text() == "mine"

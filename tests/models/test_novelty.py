@@ -1,4 +1,4 @@
-"""How strange a picture is to a model: the score, the features it is measured on, and its way into the model's file."""
+"""Novelty scores: the score, the features that it is computed from, and how it is stored in the model file."""
 
 import io
 import zipfile
@@ -22,14 +22,13 @@ from realwaste.training import head, unfreezing
 SIDE = 16
 
 
-def _rows(seed, count, towards=0):
-    """Vectors that lie around one axis."""
+def _vectors_near_axis(seed, count, axis=0):
     rows = np.abs(np.random.default_rng(seed).normal(0, 0.2, (count, 8))).astype(np.float32)
-    rows[:, towards] += 1
+    rows[:, axis] += 1
     return rows
 
 
-def _joined():
+def _backbone_with_head():
     keras.utils.set_random_seed(3)
     image = keras.Input((SIDE, SIDE, 3), dtype="float32", name="image")
     pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3, name="conv")(layers.Rescaling(1 / 255)(image)))
@@ -54,85 +53,87 @@ def pixels():
 
 def test_the_score_is_one_minus_the_mean_cosine_with_the_three_nearest():
     train = np.array([[2, 0], [0, 1], [3, 3], [0, -5]], np.float32)
-    known = novelty.fit(train, train)
-    assert known is not None
-    found = known.scores(np.array([[7, 0], [0, -1], [0, 0]], np.float32))
-    assert found == pytest.approx([1 - (1 + 0 + 0.5**0.5) / 3, 1 - (1 + 0 - 0.5**0.5) / 3, 1], abs=1e-3)
-    assert known.scores(100 * train) == pytest.approx(known.scores(train), abs=1e-6)
+    fitted = novelty.fit(train, train)
+    assert fitted is not None
+    scores = fitted.scores(np.array([[7, 0], [0, -1], [0, 0]], np.float32))
+    assert scores == pytest.approx([1 - (1 + 0 + 0.5**0.5) / 3, 1 - (1 + 0 - 0.5**0.5) / 3, 1], abs=1e-3)
+    assert fitted.scores(100 * train) == pytest.approx(fitted.scores(train), abs=1e-6)
 
 
-def test_the_threshold_lets_95_of_100_validation_pictures_pass_and_stops_what_lies_elsewhere():
-    val = _rows(1, 100)
-    known = novelty.fit(_rows(0, 200), val)
-    assert known is not None
-    assert (known.scores(val) > known.threshold).sum() == 5
-    assert (known.scores(_rows(2, 50, towards=5)) > known.threshold).all()
+def test_the_threshold_is_the_95th_percentile_of_validation_scores():
+    val = _vectors_near_axis(1, 100)
+    fitted = novelty.fit(_vectors_near_axis(0, 200), val)
+    assert fitted is not None
+    assert (fitted.scores(val) > fitted.threshold).sum() == 5
+    assert (fitted.scores(_vectors_near_axis(2, 50, axis=5)) > fitted.threshold).all()
 
 
-def test_fewer_pictures_than_neighbours_and_a_network_that_diverged():
-    one = novelty.fit(_rows(0, 1), _rows(1, 2))
-    assert one is not None
-    assert one.scores(_rows(0, 1)) == pytest.approx(0, abs=1e-3)
-    wrong = _rows(0, 4)
-    wrong[1, 2] = np.nan
-    assert novelty.fit(wrong, _rows(1, 4)) is None
-    assert novelty.fit(_rows(1, 4), wrong) is None
+def test_fewer_images_than_neighbours_and_a_diverged_network():
+    single = novelty.fit(_vectors_near_axis(0, 1), _vectors_near_axis(1, 2))
+    assert single is not None
+    assert single.scores(_vectors_near_axis(0, 1)) == pytest.approx(0, abs=1e-3)
+    diverged = _vectors_near_axis(0, 4)
+    diverged[1, 2] = np.nan
+    assert novelty.fit(diverged, _vectors_near_axis(1, 4)) is None
+    assert novelty.fit(_vectors_near_axis(1, 4), diverged) is None
 
 
-def test_a_model_file_holds_only_so_many_vectors():
+def test_a_model_file_has_a_limited_number_of_vectors():
     np.testing.assert_array_equal(novelty.sample_indices(10), np.arange(10))
-    some = novelty.sample_indices(100_000)
-    assert len(some) == len(set(some)) < 5_000
-    np.testing.assert_array_equal(some, novelty.sample_indices(100_000))
-    assert (np.diff(some) > 0).all()
+    sample = novelty.sample_indices(100_000)
+    assert len(sample) == len(set(sample)) < 5_000
+    np.testing.assert_array_equal(sample, novelty.sample_indices(100_000))
+    assert (np.diff(sample) > 0).all()
 
 
 VIEWS = {"none": [(1, 1)], "horizontal": [(1, 1), (1, -1)], "both": [(1, 1), (1, -1), (-1, 1), (-1, -1)]}
 
 
-def _middle(pictures):
-    cut = pictures[:, 2:-2, 2:-2].astype(np.float32)
-    return np.stack([np.rint(cv2.resize(one, (SIDE, SIDE))) for one in cut]).astype(np.uint8)
+def _enlarge_middle(images):
+    cropped = images[:, 2:-2, 2:-2].astype(np.float32)
+    return np.stack([np.rint(cv2.resize(image, (SIDE, SIDE))) for image in cropped]).astype(np.uint8)
 
 
 @pytest.mark.parametrize(("flips", "crops"), [*((flips, "none") for flips in VIEWS), ("horizontal", "middle")])
-@pytest.mark.parametrize("build", [_cnn, _joined])
+@pytest.mark.parametrize("build", [_cnn, _backbone_with_head])
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_features_come_with_the_answer_and_are_those_of_the_picture_as_it_is(build, flips, crops, precision, pixels):
+def test_features_are_those_of_the_unchanged_image(build, flips, crops, precision, pixels):
     plain = build()
     classifier = _classifier(test_time_augmentation.average_views(plain, flips, crops), precision)
     for inference in ("openvino", "tensorflow"):
-        answers, found = session.from_classifier(classifier, inference=inference)(pixels)
-        asked = session.from_classifier(_classifier(plain, precision), inference=inference)
-        plainly, alone = asked(pixels)
+        probabilities, features = session.from_classifier(classifier, inference=inference)(pixels)
+        single_view = session.from_classifier(_classifier(plain, precision), inference=inference)
+        single_probabilities, single_features = single_view(pixels)
         # bfloat16 has three digits, and TensorFlow may sum another batch in another order.
         tolerance = 1e-5 if precision == "float32" else 2e-2
-        np.testing.assert_allclose(found, alone, atol=tolerance)
-        last = plain.get_layer("head") if build is _joined else keras.Sequential([plain.layers[-1]])
-        np.testing.assert_allclose(last.predict_on_batch(alone), plainly, atol=1e-5)
-        shown = [pixels] if crops == "none" else [pixels, _middle(pixels)]
-        views = [asked(one[:, ::rows, ::columns])[0] for one in shown for rows, columns in VIEWS[flips]]
-        np.testing.assert_allclose(answers, np.mean(views, axis=0), atol=tolerance)
+        np.testing.assert_allclose(features, single_features, atol=tolerance)
+        last = plain.get_layer("head") if build is _backbone_with_head else keras.Sequential([plain.layers[-1]])
+        np.testing.assert_allclose(last.predict_on_batch(single_features), single_probabilities, atol=1e-5)
+        crops_of_image = [pixels] if crops == "none" else [pixels, _enlarge_middle(pixels)]
+        views = [
+            single_view(image[:, ::rows, ::columns])[0] for image in crops_of_image for rows, columns in VIEWS[flips]
+        ]
+        np.testing.assert_allclose(probabilities, np.mean(views, axis=0), atol=tolerance)
 
 
-def test_the_file_keeps_it_and_one_of_before_has_none(tmp_path, pixels):
+def test_it_is_saved_in_the_model_file_and_older_files_have_none(tmp_path, pixels):
     classifier = _classifier(_cnn())
-    _, given = session.from_classifier(classifier)(pixels)
-    known = novelty.fit(given, given)
-    assert known is not None
+    _, features = session.from_classifier(classifier)(pixels)
+    fitted = novelty.fit(features, features)
+    assert fitted is not None
     model_file.save(tmp_path / "old.keras", classifier)
-    model_file.save(tmp_path / "new.keras", replace(classifier, novelty=known))
+    model_file.save(tmp_path / "new.keras", replace(classifier, novelty=fitted))
     assert model_file.load(tmp_path / "old.keras").novelty is None
     loaded = model_file.load(tmp_path / "new.keras")
     assert loaded.novelty is not None
-    assert loaded.novelty.threshold == known.threshold
-    np.testing.assert_array_equal(loaded.novelty.train_features, known.train_features)
-    _, again = session.open_session(tmp_path / "new.keras")(pixels)
-    np.testing.assert_allclose(loaded.novelty.scores(again), known.scores(given), atol=1e-5)
+    assert loaded.novelty.threshold == fitted.threshold
+    np.testing.assert_array_equal(loaded.novelty.train_features, fitted.train_features)
+    _, loaded_features = session.open_session(tmp_path / "new.keras")(pixels)
+    np.testing.assert_allclose(loaded.novelty.scores(loaded_features), fitted.scores(features), atol=1e-5)
 
 
 @pytest.mark.parametrize("content", [b"no array", b""])
-def test_a_damaged_one_is_refused_in_words(content, tmp_path):
+def test_damaged_novelty_is_an_error_of_the_user(content, tmp_path):
     model_file.save(tmp_path / "m.keras", _classifier(_cnn()))
     with zipfile.ZipFile(tmp_path / "m.keras", "a") as archive:
         archive.writestr("novelty.npz", content)
@@ -147,21 +148,21 @@ def test_a_damaged_one_is_refused_in_words(content, tmp_path):
 
 @pytest.mark.parametrize("flips", ["none", "horizontal"])
 @pytest.mark.parametrize("unfrozen", [False, True])
-def test_of_a_head_it_is_measured_on_cached_vectors_unless_the_backbone_has_learned(flips, unfrozen, tmp_path):
+def test_a_head_uses_cached_vectors_unless_the_backbone_was_fine_tuned(flips, unfrozen, tmp_path):
     paths = [f"{seed}.png" for seed in range(8)]
     for seed, path in enumerate(paths):
         cv2.imwrite(str(tmp_path / path), picture(seed, SIDE, SIDE))
-    plain = _joined()
+    plain = _backbone_with_head()
     pictures = np.stack([read_image(tmp_path / path, SIDE) for path in paths])
     _, vectors = feature_split.with_features(plain).predict_on_batch(pictures)
     if unfrozen:
-        unfreezing.unfreeze(plain.get_layer("backbone"), 1)
+        unfreezing.unfreeze_last_layers(plain.get_layer("backbone"), 1)
     cached = Embeddings(np.array(paths), np.asarray(vectors) if not unfrozen else np.zeros_like(vectors))
     classifier = _classifier(test_time_augmentation.average_views(plain, flips))
     splits = pd.DataFrame({"path": paths, "split": ["train"] * 6 + ["val"] * 2})
-    known = head.novelty_of(classifier.model, session.from_classifier(classifier), cached, tmp_path, splits)
+    known = head.fit_novelty(classifier.model, session.from_classifier(classifier), cached, tmp_path, splits)
     expected = novelty.fit(vectors[:6], vectors[6:])
-    assert known is not None
+    assert fitted is not None
     assert expected is not None
-    np.testing.assert_allclose(known.train_features.astype(float), expected.train_features.astype(float), atol=2e-3)
-    assert known.threshold == pytest.approx(expected.threshold, abs=1e-4)
+    np.testing.assert_allclose(fitted.train_features.astype(float), expected.train_features.astype(float), atol=2e-3)
+    assert fitted.threshold == pytest.approx(expected.threshold, abs=1e-4)

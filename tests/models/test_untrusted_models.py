@@ -1,4 +1,4 @@
-"""Model files from anybody: the record inside is validated before anything is built, and a mistake is two lines."""
+"""Untrusted model files: their record is validated before the model is loaded, and an error has two lines."""
 
 import io
 import json
@@ -47,7 +47,7 @@ BAD_VALUES = [
 ]
 
 
-def _file(path, record, *, compression=zipfile.ZIP_STORED, **parts):
+def _model_file(path, record, *, compression=zipfile.ZIP_STORED, **parts):
     text = record if isinstance(record, str) else json.dumps(record)
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("realwaste.json", text)
@@ -56,74 +56,74 @@ def _file(path, record, *, compression=zipfile.ZIP_STORED, **parts):
     return path
 
 
-def _refusal(*arguments):
-    """The two lines of a refused command, without the time."""
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert done.exit_code == 1, (done.output, done.exception)
-    assert isinstance(done.exception, SystemExit)
-    assert "Traceback" not in done.stderr
-    return " ".join(done.stderr.split())
+def _error_message(*arguments):
+    """The error message of a command that fails."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 1, (result.output, result.exception)
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.stderr
+    return " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(("key", "value"), BAD_VALUES, ids=lambda value: str(value)[:20])
 def test_a_record_is_validated_by_its_schema(key, value, tmp_path):
-    path = _file(tmp_path / "m.keras", RECORD | {key: value})
+    path = _model_file(tmp_path / "m.keras", RECORD | {key: value})
     with pytest.raises(UserError) as raised:
         model_file.read_facts(path)
     assert len(str(raised.value).splitlines()) == 2
     assert ("realwaste.json" if str(value) == "nan" else key) in str(raised.value)  # NaN is no JSON
 
 
-def test_a_record_that_lacks_a_key_or_is_no_object(tmp_path):
-    lacking = {key: value for key, value in RECORD.items() if key != "classes"}
-    records: list[object] = [lacking, [], None, 3, "{", "[" * 100_000, '{"a":' * 100_000, "\x00", ""]
+def test_a_record_with_a_missing_key_or_of_another_type_is_rejected(tmp_path):
+    incomplete = {key: value for key, value in RECORD.items() if key != "classes"}
+    records: list[object] = [incomplete, [], None, 3, "{", "[" * 100_000, '{"a":' * 100_000, "\x00", ""]
     for record in records:
         with pytest.raises(UserError):
-            model_file.read_facts(_file(tmp_path / "m.keras", record))
+            model_file.read_facts(_model_file(tmp_path / "m.keras", record))
 
 
-def test_a_batch_that_no_memory_holds_is_refused(tmp_path):
-    path = _file(tmp_path / "m.keras", RECORD | {"batch_size": 100_000, "image_size": 4096})
+def test_a_batch_that_fits_in_no_memory_is_rejected(tmp_path):
+    path = _model_file(tmp_path / "m.keras", RECORD | {"batch_size": 100_000, "image_size": 4096})
     with pytest.raises(UserError, match="batch of 100000"):
         model_file.read_facts(path)
 
 
 def test_records_of_earlier_versions_are_read(tmp_path):
-    first = {key: RECORD[key] for key in ("name", "classes", "image_size", "dataset", "backbone", "weights")}
-    facts = model_file.read_facts(_file(tmp_path / "m.keras", first))
+    oldest = {key: RECORD[key] for key in ("name", "classes", "image_size", "dataset", "backbone", "weights")}
+    facts = model_file.read_facts(_model_file(tmp_path / "m.keras", oldest))
     assert facts == Facts("cnn", ("a", "b"), 32, "drawn", "CNN", "random")
-    facts = model_file.read_facts(_file(tmp_path / "m.keras", first | {"temperature": 2, "classes": ["ü", "\x1b[0m"]}))
+    facts = model_file.read_facts(_model_file(tmp_path / "m.keras", oldest | {"temperature": 2, "classes": ["ü", "\x1b[0m"]}))
     assert facts.classes == ("ü", "\x1b[0m")
 
 
 @pytest.mark.parametrize("verb", ["info", "predict", "choose", "serve", "evaluate", "export"])
-def test_every_verb_refuses_an_unsound_record_in_two_lines(verb, tmp_path, monkeypatch):
+def test_every_verb_rejects_an_invalid_record_in_two_lines(verb, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = _file(tmp_path / "m.keras", RECORD | {"batch_size": 0})
+    path = _model_file(tmp_path / "m.keras", RECORD | {"batch_size": 0})
     colours.photo(tmp_path / "photos/a/red.png", colours.RED)
     colours.photo(tmp_path / "photos/b/blue.png", colours.BLUE)
-    about = {"serve": ["--port", 0, "--model", path], "export": ["--format", "saved_model", "--model", path]}
-    arguments = about.get(verb, ["photos", "--model", path] if verb != "info" else [path])
-    said = _refusal(verb, *arguments)
-    assert "must be a model that this pipeline saved" in said
-    assert "batch_size: Input should be greater than or equal to 1" in said
-    assert "Train it again" in said
+    arguments_by_verb = {"serve": ["--port", 0, "--model", path], "export": ["--format", "saved_model", "--model", path]}
+    arguments = arguments_by_verb.get(verb, ["photos", "--model", path] if verb != "info" else [path])
+    message = _error_message(verb, *arguments)
+    assert "must be a model that this pipeline saved" in message
+    assert "batch_size: Input should be greater than or equal to 1" in message
+    assert "Train it again" in message
 
 
-def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path):
+def test_a_zip_bomb_is_rejected(tmp_path):
     blanks = " " * (64 << 20)
-    path = _file(tmp_path / "m.keras", json.dumps(RECORD) + blanks, compression=zipfile.ZIP_DEFLATED)
+    path = _model_file(tmp_path / "m.keras", json.dumps(RECORD) + blanks, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 100_000
     with pytest.raises(UserError, match="unpacks to"):
         model_file.read_facts(path)
     with pytest.raises(UserError, match="unpacks to"):
-        model_file.read_facts(_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks))
+        model_file.read_facts(_model_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks))
     with pytest.raises(UserError, match=r"realwaste.json has 2,"):
-        model_file.read_facts(_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
+        model_file.read_facts(_model_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
-def test_a_pipe_and_a_device_are_no_model(tmp_path):
+def test_a_pipe_and_a_device_are_rejected(tmp_path):
     os.mkfifo(tmp_path / "pipe.keras")
     (tmp_path / "zero.keras").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
@@ -158,51 +158,51 @@ UNIT = np.eye(3, dtype=np.float16)
     ids=lambda _: "",
 )
 def test_damaged_novelty_is_two_lines(data, tmp_path):
-    path = _file(tmp_path / "m.keras", RECORD, novelty_npz=data)
-    assert "novelty.npz" in _refusal("info", path)
+    path = _model_file(tmp_path / "m.keras", RECORD, novelty_npz=data)
+    assert "novelty.npz" in _error_message("info", path)
 
 
-def test_compressed_novelty_that_unpacks_to_much_is_refused(tmp_path):
+def test_a_zip_bomb_in_the_novelty_is_rejected(tmp_path):
     data = io.BytesIO()
     np.savez_compressed(data, learned=np.zeros((4096, 40_000), np.float16), threshold=0.5)
-    path = _file(tmp_path / "m.keras", RECORD, novelty_npz=data.getvalue())
-    assert "unpacks to" in _refusal("info", path)
+    path = _model_file(tmp_path / "m.keras", RECORD, novelty_npz=data.getvalue())
+    assert "unpacks to" in _error_message("info", path)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"classes": ("a", "b")}, {"classes": ("a", "b", "c", "d")}, {"image_size": 16}, {"learned": 5}],
+    [{"classes": ("a", "b")}, {"classes": ("a", "b", "c", "d")}, {"image_size": 16}, {"features": 5}],
     ids=["few classes", "many classes", "size", "novelty"],
 )
-def test_a_record_of_another_network_is_refused_when_the_model_is_loaded(change, tmp_path):
+def test_a_record_of_another_network_is_rejected_on_load(change, tmp_path):
     from realwaste.models import cnn
     from realwaste.models.novelty import Novelty
 
     model = cnn.build(32, 3, batch_norm_momentum=0.9, head="gap")
-    width = change.pop("learned", model.layers[-1].input.shape[-1])
+    width = change.pop("features", model.layers[-1].input.shape[-1])
     facts = Facts("cnn", ("a", "b", "c"), 32, "drawn", "CNN", "random")
-    learned = Novelty(np.ones((3, width), np.float16), 0.5)
-    # A model that was saved as it should be is read.
+    fitted = Novelty(np.ones((3, width), np.float16), 0.5)
+    # A valid model is loaded.
     path = tmp_path / "m.keras"
-    good = Classifier(model, facts, Novelty(np.ones((3, model.layers[-1].input.shape[-1]), np.float16), 0.5))
-    model_file.save(path, good)
+    valid = Classifier(model, facts, Novelty(np.ones((3, model.layers[-1].input.shape[-1]), np.float16), 0.5))
+    model_file.save(path, valid)
     assert model_file.load(path).facts == facts
-    model_file.save(path, Classifier(model, Facts(**asdict(facts) | change), learned))
+    model_file.save(path, Classifier(model, Facts(**asdict(facts) | change), fitted))
     with pytest.raises(UserError, match="must be a whole Keras model") as raised:
         model_file.load(path)
     assert len(str(raised.value).splitlines()) == 2
 
 
-def test_a_card_and_scores_beside_a_model_may_hold_anything(tmp_path, monkeypatch):
+def test_model_cards_and_metrics_with_any_content_are_no_error(tmp_path, monkeypatch):
     colours.save(tmp_path / "models/cnn.keras")
     row = {"backbone": "Eye", "weights": "sharp", "val_accuracy": float("nan"), "test_accuracy": 10**400}
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/compare.json").write_text(json.dumps({"dataset": "colours", "cnn": row}))
     monkeypatch.chdir(tmp_path)
     for arguments in (["models"], ["models", "--json"], ["info", "cnn"], ["info", "cnn", "--json"]):
-        done = CliRunner().invoke(app, arguments)
-        assert done.exit_code == 0, (done.stderr, done.exception)
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, (result.stderr, result.exception)
     for block in ("tags: 3", "model-index: {results: 1}", "[" * 100_000, "a: &a [*a]", "- 1"):
         (registry.FOLDER / "cnn.md").write_text(f"---\n{block}\n---\ntext of the card\n")
-        done = CliRunner().invoke(app, ["info", "cnn"])
-        assert done.exit_code == 0, (block[:20], done.stderr, done.exception)
+        result = CliRunner().invoke(app, ["info", "cnn"])
+        assert result.exit_code == 0, (block[:20], result.stderr, result.exception)

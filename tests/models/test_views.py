@@ -29,23 +29,23 @@ MIRRORED: dict[str, list[tuple[slice, ...]]] = {
 }
 
 
-def middle(pictures):
-    """Of sixteen pixels a side the twelve in the middle, enlarged."""
-    cut = pictures[:, 2:14, 2:14].astype(np.float32)
-    return np.stack([np.rint(cv2.resize(one, (16, 16))) for one in cut]).astype(np.uint8)
+def enlarge_middle(images):
+    """The middle 12 of 16 pixels per side, enlarged."""
+    cropped = images[:, 2:14, 2:14].astype(np.float32)
+    return np.stack([np.rint(cv2.resize(image, (16, 16))) for image in cropped]).astype(np.uint8)
 
 
 @pytest.mark.parametrize(("flips", "crops"), [("horizontal", "none"), ("both", "none"), ("none", "middle"), ALL])
-def test_the_answer_is_the_mean_over_the_views_and_a_picture_and_its_mirror_image_get_the_same(
+def test_probabilities_are_the_mean_over_the_views_and_equal_for_mirror_images(
     classifier, pixels, flips, crops, tmp_path
 ):
-    whole = test_time_augmentation.average_views(classifier, flips, crops)
-    whole.save(tmp_path / "m.keras")
+    averaged = test_time_augmentation.average_views(classifier, flips, crops)
+    averaged.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
-    shown = [pixels] if crops == "none" else [pixels, middle(pixels)]
-    seen = [own for one in shown for own in (one, *(one[view] for view in MIRRORED[flips]))]
-    expected = np.mean([classifier.predict_on_batch(view) for view in seen], axis=0)
-    for model in (whole, loaded):
+    crops_of_image = [pixels] if crops == "none" else [pixels, enlarge_middle(pixels)]
+    views = [view for image in crops_of_image for view in (image, *(image[mirror] for mirror in MIRRORED[flips]))]
+    expected = np.mean([classifier.predict_on_batch(view) for view in views], axis=0)
+    for model in (averaged, loaded):
         np.testing.assert_allclose(model.predict_on_batch(pixels), expected, atol=1e-6)
         if flips != "none":
             np.testing.assert_allclose(model.predict_on_batch(pixels[:, :, ::-1]), expected, atol=1e-6)
@@ -54,18 +54,18 @@ def test_the_answer_is_the_mean_over_the_views_and_a_picture_and_its_mirror_imag
 
 
 @pytest.mark.parametrize("size", [15, 16, 17, 224, 260])
-def test_the_middle_of_pictures_of_any_size_has_their_size_and_no_fractions(size):
+def test_the_enlarged_middle_has_the_size_of_the_image_and_integer_pixels(size):
     image = keras.Input((size, size, 3), dtype="float32")
     pooled = layers.GlobalAveragePooling2D()(image)
     views = test_time_augmentation.views_model(test_time_augmentation.average_views(keras.Model(image, pooled), "none", "middle"))
     line = np.arange(size, dtype=np.float32) / size * 250
     pictures = np.repeat(np.broadcast_to(np.rint(line), (1, size, size))[..., np.newaxis], 3, axis=-1)
-    whole, seen = views.predict_on_batch(pictures)
-    np.testing.assert_array_equal(whole, pictures)
-    assert seen.shape == pictures.shape
-    np.testing.assert_array_equal(seen, np.rint(seen))
-    assert seen[0, :, 0].min() == pytest.approx(250 / 8, abs=250 / size + 1)
-    assert seen[0, :, -1].max() == pytest.approx(250 * 7 / 8, abs=2 * 250 / size + 1)
+    unchanged, enlarged = views.predict_on_batch(pictures)
+    np.testing.assert_array_equal(unchanged, pictures)
+    assert enlarged.shape == pictures.shape
+    np.testing.assert_array_equal(enlarged, np.rint(enlarged))
+    assert enlarged[0, :, 0].min() == pytest.approx(250 / 8, abs=250 / size + 1)
+    assert enlarged[0, :, -1].max() == pytest.approx(250 * 7 / 8, abs=2 * 250 / size + 1)
 
 
 def test_none_is_the_classifier_itself(classifier):
@@ -73,22 +73,22 @@ def test_none_is_the_classifier_itself(classifier):
     assert test_time_augmentation.single_view_model(classifier) is classifier
 
 
-def test_what_looks_inside_finds_the_classifier_of_one_view(classifier, pixels):
+def test_grad_cam_uses_the_classifier_of_a_single_view(classifier, pixels):
     heat = grad_cam.GradCam(test_time_augmentation.average_views(classifier, *ALL)).heat(pixels, np.zeros(5, np.int64))
     np.testing.assert_array_equal(heat, grad_cam.GradCam(classifier).heat(pixels, np.zeros(5, np.int64)))
 
 
-def test_a_head_with_its_backbone_too(pixels):
+def test_a_backbone_with_a_head_is_averaged_too(pixels):
     image = keras.Input((16, 16, 3), dtype="float32", name="image")
     backbone = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image)), name="backbone")
     joined = head.join(backbone, head.build(4, 8, 3))
-    answer = test_time_augmentation.average_views(joined, "horizontal").predict_on_batch(pixels)
+    probabilities = test_time_augmentation.average_views(joined, "horizontal").predict_on_batch(pixels)
     both = joined.predict_on_batch(pixels), joined.predict_on_batch(pixels[:, :, ::-1])
-    np.testing.assert_allclose(answer, np.mean(both, axis=0), atol=1e-5)
+    np.testing.assert_allclose(probabilities, np.mean(both, axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize(("flips", "pictures"), [("none", 8), ("horizontal", 4), ("both", 2)])
-def test_a_batch_of_pictures_has_no_more_views_than_the_memory_was_shown_to_hold(flips, pictures):
+def test_a_batch_has_no_more_views_than_fit_in_memory(flips, pictures):
     assert test_time_augmentation.batch_size(8, flips) == pictures
     assert test_time_augmentation.batch_size(8, flips, "middle") == pictures // 2
     assert test_time_augmentation.batch_size(1, flips) == 1

@@ -126,7 +126,7 @@ def test_every_number_and_picture_is_there(done):
     assert len(list(done.glob("plots/*.png"))) == 13
     page = (done / "plots/report.html").read_text(encoding="utf-8")
     assert "generated, not photographs" in page
-    assert "What they cannot know, in outside" in page
+    assert "Images of other classes, in outside" in page
     for model in ("cnn", "irv2", "densenet"):
         assert "Trained on generated pictures" in (done / f"models/{model}.md").read_text(encoding="utf-8")
         facts = model_file.read_facts(done / f"models/{model}.keras")

@@ -166,7 +166,8 @@ def tell(tmp_path: Path):
         shown = {"label_probability": 0.02, "picture": "p.webp", "overlay": "p.webp"}
         sweep_table = pd.concat([_history(3).assign(learning_rate=rate, diverged=False) for rate in (0.001, 0.1)])
         sweep_table.loc[sweep_table["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
-        split_counts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size().rename("images").reset_index()
+        split_counts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size()
+        split_counts = split_counts.rename("images").reset_index()
         return html_report.ReportData(
             fetched={
                 "dataset": dataset,
@@ -322,11 +323,11 @@ def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(shown, width):
     assert external_sets == []
     first = drawings.first
     assert first.get_attribute("aria-label") == "Architecture of CNN"
-    assert "33.6 M parameters, learned" in first.inner_html()
+    assert "33.6 M parameters, trained" in first.inner_html()
     second = drawings.nth(1).inner_html()
     assert "Inception-ResNet-A × 10" in second
     assert "1.23 M parameters, frozen" in second
-    assert "9 k parameters, in part" in second
+    assert "9 k parameters, partly trained" in second
 
 
 @needs_browser
@@ -376,7 +377,7 @@ def test_the_verdict_is_the_first_that_shows_and_nothing_is_behind_a_scroll_bar(
 @needs_browser
 def test_the_contents_name_each_section_that_is_there_in_its_order(shown):
     ends = ["test", "errors", "calibration", "comparison"], ["data", "labels", "architectures", "trainings", "rates"]
-    full = ["result", "outside", "shortcuts", *ends[0], "fewer", *ends[1]]
+    full = ["result", "external", "shortcuts", *ends[0], "fewer", *ends[1]]
     least = ["result", *ends[0], *ends[1], "unmeasured"]
     off = {"curves": False, "shortcuts": SHORTCUTS | {"backbone": registry.OFF}}
     for told, expected in (({"external": _external()}, full), (off, least)):
@@ -432,23 +433,23 @@ def test_each_model_stands_at_home_and_outside(shown, width):
     page = opened_page.page
     assert opened_page.problems == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    said = " ".join(page.locator("#outside").inner_text().split())
+    said = " ".join(page.locator("#external").inner_text().split())
     assert "t <n>: 85 photographs, 3 rejected" in said
-    assert "80 are of classes that the models know (Food Organics, a|b\"c'</script>)" in said
-    assert "Shown to be right less often outside: CNN; DenseNet121" in said
+    assert "80 are of the models' classes (Food Organics, a|b\"c'</script>)" in said
+    assert "Shown to be less accurate than in-domain: CNN; DenseNet121" in said
     change = _external()["t <n>"]["models"]["cnn"]["change"]
     low, high = (100 * change[f"difference_{end}"] for end in ("low", "high"))
-    assert f"outside -50.0 points ({low:+.1f} to {high:+.1f})" in said
-    assert "at home – – –" in said, "no test image of these classes"
+    assert f"external -50.0 points ({low:+.1f} to {high:+.1f})" in said
+    assert "in-domain – – –" in said, "no test image of these classes"
     assert said.count("Food Organics 5") == 3
-    # Of the model without images at home one point alone.
-    assert page.locator("[data-chart=outside_0] .mark-symbol path").count() >= 5
+    # The model without in-domain images has a single point.
+    assert page.locator("[data-chart=external_0] .mark-symbol path").count() >= 5
 
 
 def test_a_page_without_photographs_from_elsewhere_says_how_to_name_some(tell):
     page = html_report.render_page(tell())
     assert "evaluate.external=[/path/to/photos]" in page
-    assert "What they cannot know" not in page
+    assert "Images of other classes" not in page
 
 
 @needs_browser
@@ -478,7 +479,7 @@ def test_nothing_is_warned_of_without_a_reason(tell):
     page = html_report.render_page(tell())
     assert 'class="warning" role="note"' not in page
     assert len(page.encode()) < 5_000_000
-    assert "runs of photographs shot one after the other on one side, in 12 groups" in page
+    assert "runs of the capture order in one part, in 12 groups" in page
     assert "sorted as\ntext (neighbours by text alone are more alike than those by number alone, p 0.0002)" in page
     assert "0.8123 ± 0.0100" in page
     assert "normalized margin" in page
@@ -579,14 +580,14 @@ def test_a_card_shows_every_name_as_it_is(tell):
 def test_a_card_says_how_its_split_was_made(tell):
     story = tell()
     grouped = _said(_card(story, "cnn"))
-    assert "near-duplicates and runs of photographs shot one after the other on one side" in grouped
-    assert "Of the test images 1 have their double and 2 a near-duplicate elsewhere, and 30 % the photograph" in grouped
-    assert "The split kept neighbours and look-alikes on one side" in grouped
+    assert "near-duplicates and runs of the capture order in one part each" in grouped
+    assert "Of the test images 1 have an exact duplicate and 2 a near-duplicate in another part, and 30 % a neigh" in grouped
+    assert "The split kept neighbours and near-duplicates in one part" in grouped
     assert "random split" not in grouped
     stratified = _said(_card(dataclasses.replace(story, split=story.split | {"strategy": "stratified"}), "cnn"))
     assert "at random, stratified by class" in stratified
-    assert "The random split put such photos on both sides" in stratified
-    assert "on one side" not in stratified
+    assert "The random split put such photos in several parts" in stratified
+    assert "in one part" not in stratified
 
 
 def test_page_and_card_say_that_the_split_came_with_the_images_and_what_it_leaks(tell):
@@ -596,21 +597,21 @@ def test_page_and_card_say_that_the_split_came_with_the_images_and_what_it_leaks
     assert "as the images came, into 96 for training" in _said(_card(own, "cnn"))
     page = " ".join(html_report.render_page(own).split())
     assert (
-        "The split is the one that the images came with: 7 images of its test look like one in training, 3 of" in page
+        "The split is the one that the images came with: 7 of its test images are near-duplicates of training" in page
     )
 
 
 def test_a_card_says_what_was_measured_outside_or_that_nothing_was(tell):
     nowhere = _said(_card(tell(), "cnn"))
     assert "Photos with other backgrounds, light or cameras were not tested." in nowhere
-    assert "outside" not in nowhere
+    assert "external" not in nowhere
     card = _said(_card(tell(external=_external()), "cnn"))
     assert "were not tested" not in card
-    assert "those of t &lt;n&gt; were tested" in card
+    assert "tested only on t &lt;n&gt;," in card
     low, high = (_external()["t <n>"]["models"]["cnn"]["outside"][f"accuracy_{end}"] for end in ("low", "high"))
     assert f"80 images of 2 of its classes | 0.5000 (95 % interval {low:.4f} to {high:.4f})" in card
     assert "on the 20 test images of these classes | 1.0000" in card
-    assert "Of 5 images of other things in t &lt;n&gt; (&lt;i&gt;g\\|ass&lt;/i&gt;) it was 0.70 sure" in card
+    assert "On 5 images of other classes in t &lt;n&gt; (&lt;i&gt;g\\|ass&lt;/i&gt;) its mean confidence was 0.70." in card
     assert "test images of these classes" not in _said(_card(tell(external=_external()), "irv2"))
 
 
@@ -625,20 +626,20 @@ OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "color": 0.0}
             "Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs in batches of 32, shuffled in",
         ),
         ({"weight_decay": 0.01}, "AdamW with a weight decay of 0.01, a learning rate of 0.001, sparse"),
-        ({"decay": "cosine"}, "a learning rate of 0.001 that falls to 0 along half a cosine, sparse"),
+        ({"decay": "cosine"}, "a learning rate of 0.001 with cosine decay to 0, sparse"),
         ({"label_smoothing": 0.1}, "0.001, crossentropy with labels smoothed by 0.1, 12 epochs"),
-        ({"class_weights": True}, "in each epoch, each class counting as if it had as many images as the mean class."),
-        ({"shuffle": False}, "in batches of 32, in one order in all epochs, drawn once."),
+        ({"class_weights": True}, "in each epoch, classes weighted as if each had as many images as the mean class."),
+        ({"shuffle": False}, "in batches of 32, in one random order for all epochs."),
         ({"optimizer": "sgd"}, "SGD, a learning rate of 0.001, sparse"),
         ({"optimizer": "sgd_momentum", "weight_decay": 0.1}, "SGD with a momentum of 0.9 and a weight decay of 0.1, a"),
         ({"dropout": 0.5}, "in each epoch, dropout of 0.5."),
-        ({"patience": 8}, "ended early after 8 epochs without a lower validation loss, the best epoch's weights kept."),
+        ({"patience": 8}, "stopped early after 8 epochs without a lower validation loss, with the best epoch's weights."),
         (
             {"augment": OFF | {"flip": True, "rotate": 0.1}},
-            "its pictures mirrored each way and turned by up to 0.1 of a",
+            "pictures flipped in both directions and rotated by up to 0.1 of a",
         ),
         ({"augment": OFF | {"zoom": 0.2, "color": 0.3}}, "zoomed by up to 0.2 and changed in colour by up to 0.3 at"),
-        ({"test_flips": "both"}, "mean of what it says of a picture and of its mirror images"),
+        ({"test_flips": "both"}, "mean over a picture and its mirror images"),
     ],
 )
 def test_a_card_says_how_the_cnn_was_trained(tell, changes, expected):
@@ -652,19 +653,19 @@ def test_a_card_says_how_the_cnn_was_trained(tell, changes, expected):
 def test_a_card_says_how_each_phase_of_a_fine_tuning_went(tell):
     plain = _said(_card(tell(), "irv2"))
     assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in plain
-    assert "end of the backbone:" not in plain
+    assert "last layers of the backbone:" not in plain
     assert "unfrozen" not in plain
     assert "view" not in plain
     varied = _said(_card(tell(), "irv2", views={"count": 2, "crop": 0.5}))
-    assert "shuffled in each epoch, on each photograph and 2 changed views of it" in varied
+    assert "shuffled in each epoch, on each photograph and 2 augmented views of it" in varied
     assert "| views.crop | 0.5 |" in varied
     end = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-5, "decay": "cosine", "augment": OFF | {"flip": True}}
     tuned = _said(_card(tell(), "irv2", unfreeze=10, unfrozen=end))
     assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in tuned
     assert (
-        "The head and the end of the backbone: Adam, a learning rate of 1e-05 that falls to 0 along half a cosine, "
-        "sparse categorical crossentropy, 1 epoch in batches of 16, shuffled in each epoch, its pictures "
-        "mirrored each way at random."
+        "The head and the last layers of the backbone: Adam, a learning rate of 1e-05 with cosine decay to 0, "
+        "sparse categorical crossentropy, 1 epoch in batches of 16, shuffled in each epoch, pictures "
+        "flipped in both directions at random."
     ) in tuned
     assert "| unfrozen.augment.flip | True |" in tuned
     assert "| Accuracy over 3 seeds | 0.8123 ± 0.0100" in tuned
@@ -693,9 +694,9 @@ def test_a_card_says_what_learned_and_what_is_asked(tell):
     assert "mirror images" not in plain
     assert "middle" not in plain
     tuned = " ".join(_card(tell(), "irv2", unfreeze="block8_10", test_flips="both", test_crops="middle").split())
-    assert "frozen at first; its end (block8_10) learned too" in tuned
-    assert "mean of what it says of a picture and of its mirror images" in tuned
-    assert "mean of what it says of a picture and of its middle three quarters" in tuned
+    assert "frozen at first; its last layers (block8_10) were fine-tuned" in tuned
+    assert "mean over a picture and its mirror images" in tuned
+    assert "mean over a picture and its middle three quarters" in tuned
 
 
 def test_a_set_that_is_only_called_realwaste_has_neither_its_licence_nor_its_figures(tell):

@@ -106,7 +106,7 @@ def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(both, t
 def test_without_predictions_the_difference_has_an_interval_and_no_verdict(both, tmp_path):
     (tmp_path / "other/data/predictions.csv").unlink()
     page = two_runs.render_page(both[0], report_runs.load_folder(tmp_path / "other", "other"))
-    assert "No paired test was possible: data/predictions.csv of other is not at hand." in page
+    assert "No paired test was possible: data/predictions.csv of other is missing." in page
     assert page.count("<strong>not tested in pairs</strong>") == 3
     assert "+45.0 points" in page
     # Newcombe's, from two intervals of 0.1 to each side.

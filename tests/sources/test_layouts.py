@@ -218,8 +218,8 @@ def test_without_val_it_is_taken_from_train(images, tmp_path, monkeypatch, caplo
 
 
 def test_a_split_that_is_not_there_or_lacks_a_part_is_refused(images, tmp_path, monkeypatch):
-    assert split.chosen("auto", {}) == split.chosen("stratified", {}) == "stratified"
-    assert split.chosen("grouped", {"a": "train"}) == "grouped"
+    assert split.resolve_strategy("auto", {}) == split.resolve_strategy("stratified", {}) == "stratified"
+    assert split.resolve_strategy("grouped", {"a": "train"}) == "grouped"
     root = images(inside="set/train", glass=5, metal=5)
     with pytest.raises(UserError, match=r"needs images that came as train/ and test/.*images without a split"):
         _run(tmp_path, monkeypatch, root, strategy="given")

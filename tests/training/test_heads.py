@@ -16,7 +16,7 @@ from realwaste.models import model_file, session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.runtime.fused_layers import HEAD
 from realwaste.training import finetune, head, head_cross_validation
-from realwaste.training.finetune import HeadTrainer, Parts
+from realwaste.training.finetune import HeadTrainer, TrainVal
 from realwaste.training.finetune_recipe import FinetuneRecipe, LastLayers
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
@@ -31,7 +31,7 @@ def parts():
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
     vectors = (rng.normal(size=(60, 12)) + labels[:, np.newaxis] * 0.8).astype(np.float32)
-    return Parts(Samples(vectors[:40], labels[:40]), Samples(vectors[40:], labels[40:]))
+    return TrainVal(Samples(vectors[:40], labels[:40]), Samples(vectors[40:], labels[40:]))
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def test_the_answer_is_the_mean_of_heads_as_they_are_alone(parts, fitted):
 def test_a_trainer_fits_each_data_set_as_a_new_network_does(parts, recipe):
     """Bit for bit, after data of another size and after a training that diverged."""
     trainer = HeadTrainer(recipe)
-    smaller = Parts(Samples(parts.train.inputs[:25], parts.train.labels[:25]), parts.val)
-    infinite = Parts(Samples(np.full_like(parts.train.inputs, np.inf), parts.train.labels), parts.val)
+    smaller = TrainVal(Samples(parts.train.inputs[:25], parts.train.labels[:25]), parts.val)
+    infinite = TrainVal(Samples(np.full_like(parts.train.inputs, np.inf), parts.train.labels), parts.val)
     for vectors, seed in ((parts, 3), (smaller, 4), (infinite, 5), (parts, 6)):
         model, trained = trainer.fit(vectors, seed, silent=True)
         expected_model, expected = finetune.fit_head(vectors, recipe, seed, silent=True)
@@ -91,14 +91,14 @@ def test_where_one_diverges_all_have(parts):
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_it_is_saved_and_answers_by_vectors_and_by_pictures_alike(policy, tmp_path):
     extractor = lively.extractor("MobileNetV2", 64)
-    whole = head.join(extractor, head.mean_of([lively.head_of(extractor, 2) for _ in range(3)]))
+    whole = head.join(extractor, head.average_heads([lively.head_of(extractor, 2) for _ in range(3)]))
     file = tmp_path / "m.keras"
     about = Facts("irv2", ("a", "b"), 64, "drawn", "MobileNetV2", "random", precision=policy)
     model_file.save(file, Classifier(whole, about))
     pixels = np.stack([picture(number, 64, 64) for number in range(3)])
     asked = session.open_session(file, inference="openvino", batch_size=3)
     answers, features = asked(pixels)
-    assert head.is_enough(model_file.load(file).model)
+    assert head.can_use_cached_vectors(model_file.load(file).model)
     np.testing.assert_array_equal(asked.classify(features), answers)
     if policy == "float32":
         np.testing.assert_allclose(answers, whole.predict_on_batch(pixels.astype(np.float32)), atol=1e-4)
@@ -113,7 +113,7 @@ def test_heat_is_of_the_scores_before_each_softmax():
     plain = grad_cam.GradCam(head.join(backbone, one)).heat(pixels, classes)
     assert plain.max() == 1
     # Of three that are the same head, the heat is that of one.
-    same = head.mean_of([one, one, one])
+    same = head.average_heads([one, one, one])
     np.testing.assert_allclose(grad_cam.GradCam(head.join(backbone, same)).heat(pixels, classes), plain, atol=1e-4)
 
 
@@ -121,15 +121,15 @@ def test_the_repeats_of_a_mean_come_back(parts, fitted, tmp_path):
     (mean, _), _ = fitted
     other, _ = finetune.fit_head(parts, THREE, 8, silent=True)
     expected = other.predict_on_batch(parts.val.inputs)
-    head.save_trained(tmp_path / "h.npz", [other])
-    found = [model.predict_on_batch(parts.val.inputs) for model in head.with_trained(mean, Path(tmp_path / "h.npz"))]
+    head.save_trainable_weights(tmp_path / "h.npz", [other])
+    found = [model.predict_on_batch(parts.val.inputs) for model in head.load_each_trained(mean, Path(tmp_path / "h.npz"))]
     np.testing.assert_allclose(found, [expected], atol=1e-6)
 
 
 def test_folds_are_asked_of_the_mean(parts):
     vectors, labels = parts.train.inputs, parts.train.labels
     one, three = (
-        head_cross_validation.repeated(vectors, labels, np.arange(40), HeadTrainer(recipe), folds=4, repeats=1)
+        head_cross_validation.cross_validate(vectors, labels, np.arange(40), HeadTrainer(recipe), folds=4, repeats=1)
         for recipe in (ONE, THREE)
     )
     assert one != three
@@ -148,7 +148,7 @@ def test_its_backbones_end_may_learn_on(tmp_path):
     vectors = backbone().predict_on_batch(pixels)
     samples = [Samples(own, labels) for own in (vectors, pixels)]
     recipe = replace(THREE, last_layers=LastLayers(1, Schedule(2, 8, 0.001, True, 3), Augment()))
-    vectors_parts, pictures = (Parts(own, own) for own in samples)
+    vectors_parts, pictures = (TrainVal(own, own) for own in samples)
     whole, trained = finetune.fit(
         recipe, vectors_parts, 3, pictures=pictures, build_backbone=backbone, checkpoint_dir=tmp_path
     )

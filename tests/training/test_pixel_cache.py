@@ -29,12 +29,12 @@ GB = 10**9
     ],
 )
 def test_the_rule(wanted, needed, memory, disk, used):
-    assert pixel_cache.choose_by_room(wanted, needed, memory=memory, disk=disk) == used
+    assert pixel_cache.choose_cache_by_space(wanted, needed, memory=memory, disk=disk) == used
 
 
 def test_falling_back_is_said(caplog, monkeypatch):
     monkeypatch.setattr(logger, "propagate", True)
-    pixel_cache.choose_by_room("memory", 4 * GB, memory=GB, disk=80 * GB)
+    pixel_cache.choose_cache_by_space("memory", 4 * GB, memory=GB, disk=80 * GB)
     assert "4.0 GB of decoded pictures do not fit in cache: memory" in caplog.text
     assert caplog.text.strip().endswith("used: disk")
 
@@ -52,7 +52,7 @@ def files(tmp_path):
 def test_the_same_pixels_in_each(cache, files, tmp_path, monkeypatch):
     monkeypatch.setattr(pixel_cache, "_AT_ONCE", 3)
     there = sorted(tmp_path.iterdir())
-    pictures = pixel_cache.decoded(files, 16, cache, tmp_path)
+    pictures = pixel_cache.decode_all(files, 16, cache, tmp_path)
     assert pictures.shape == (20, 16, 16, 3)
     assert pictures.dtype == np.uint8
     index = np.array([7, 0, 7, 19])
@@ -73,7 +73,7 @@ def test_each_picture_is_decoded_once_unless_nothing_is_kept(files, tmp_path, mo
     weights = {}
     for cache in ("memory", "disk", "none"):
         read.clear()
-        train = Samples(pixel_cache.decoded(files, 16, cache, tmp_path), labels)
+        train = Samples(pixel_cache.decode_all(files, 16, cache, tmp_path), labels)
         determinism.make_repeatable(1, deterministic=True)
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
         training_loop.fit(model, train, train, Schedule(2, 8, 0.001, True, 1))
@@ -91,7 +91,7 @@ def test_pictures_of_the_split_and_the_cache_that_was_used(images, tmp_path, mon
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
     splits = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "split": ["train", "val", "test"] * 2})
     monkeypatch.setattr(machine, "free_memory", lambda: 1000)
-    train, val, used = samples.pictures(splits, root, 16, "memory")
+    train, val, used = samples.load_pictures(splits, root, 16, "memory")
     assert used == "disk"
     assert train.inputs.shape == val.inputs.shape == (2, 16, 16, 3)
     assert train.labels.tolist() == [0, 1]

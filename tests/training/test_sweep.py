@@ -25,27 +25,27 @@ def _table(**losses_of):
 
 
 def test_the_lowest_validation_loss_wins_whichever_epoch_it_came_in():
-    choice = sweep_table.best(_table(**{"r0.1": [3, 2, 1.5], "r0.01": [2, 1.0, 4], "r0.001": [2, 1.9, 1.2]}))
+    choice = sweep_table.choose_best(_table(**{"r0.1": [3, 2, 1.5], "r0.01": [2, 1.0, 4], "r0.001": [2, 1.9, 1.2]}))
     assert (choice.rate, choice.epoch, choice.val_loss) == (0.01, 2, 1.0)
 
 
 def test_rates_that_are_near_each_other_keep_their_names_apart():
     near = [0.001, 0.0010000001, 0.00100000010, 1e-05, 1.0]
-    assert [sweep_table.named(rate) for rate in near] == ["0.001", "0.0010000001", "0.0010000001", "1e-05", "1"]
+    assert [sweep_table.rate_name(rate) for rate in near] == ["0.001", "0.0010000001", "0.0010000001", "1e-05", "1"]
     table = _table(**{"r0.001": [2.0], "r0.0010000001": [1.0]})
-    assert list(sweep_table.summary(table, sweep_table.best(table))["rates"]) == ["0_001", "0_0010000001"]
+    assert list(sweep_table.summary(table, sweep_table.choose_best(table))["rates"]) == ["0_001", "0_0010000001"]
     kept = Path("kept")
-    assert sweep_trials.finished(kept, 0.001) != sweep_trials.finished(kept, 0.0010000001)
-    assert sweep_trials.checkpoint(kept, 0.001) != sweep_trials.checkpoint(kept, 0.0010000001)
+    assert sweep_trials.result_file(kept, 0.001) != sweep_trials.result_file(kept, 0.0010000001)
+    assert sweep_trials.checkpoint_file(kept, 0.001) != sweep_trials.checkpoint_file(kept, 0.0010000001)
 
 
 def test_of_equals_the_smaller_rate():
-    assert sweep_table.best(_table(**{"r0.1": [1.0], "r0.01": [1.0]})).rate == 0.01
+    assert sweep_table.choose_best(_table(**{"r0.1": [1.0], "r0.01": [1.0]})).rate == 0.01
 
 
 def test_a_diverged_rate_is_never_best_however_low_it_was_before():
     table = _table(**{"r0.1": [0.1, None], "r0.01": [2, 1.9]})
-    choice = sweep_table.best(table)
+    choice = sweep_table.choose_best(table)
     assert choice.rate == 0.01
     said = sweep_table.summary(table, choice)["rates"]
     assert said["0_1"] == {"diverged": True, "diverged_epoch": 2}
@@ -54,7 +54,7 @@ def test_a_diverged_rate_is_never_best_however_low_it_was_before():
 
 def test_all_diverged_is_an_error():
     with pytest.raises(DivergedError, match=r"without diverging.*\[0\.1, 1\.0\]"):
-        sweep_table.best(_table(**{"r0.1": [None], "r1": [None]}))
+        sweep_table.choose_best(_table(**{"r0.1": [None], "r1": [None]}))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_rate_learns_what_it_learns_alone_whatever_was_tried_before_it(optimiz
     splits = pd.DataFrame({"path": map(str, range(12)), "label": labels.astype(str), "split": "train"})
     job = sweep_trials.Sweep([], splits, tmp_path, CnnRecipe(CnnArchitecture(16, 0.9), schedule), True)
     own = sweep_trials.Trials(job, train, train)
-    found = [own.fit(rate, checkpoint=tmp_path / sweep_table.named(rate)) for rate in (1e30, 0.01, 0.001)]
+    found = [own.fit(rate, checkpoint=tmp_path / sweep_table.rate_name(rate)) for rate in (1e30, 0.01, 0.001)]
 
     keras.utils.clear_session()
     determinism.make_repeatable(3, deterministic=True)

@@ -9,11 +9,11 @@ from realwaste.images.augment import Augment
 from realwaste.models import feature_extractor
 from realwaste.runtime import determinism, fused_layers
 from realwaste.training import finetune, head, training_history, training_loop
-from realwaste.training.finetune import Parts
+from realwaste.training.finetune import TrainVal
 from realwaste.training.finetune_recipe import FinetuneRecipe, LastLayers
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
-from realwaste.training.unfreezing import unfreeze
+from realwaste.training.unfreezing import unfreeze_last_layers
 
 SIZE = 32
 
@@ -54,7 +54,7 @@ def _trainable(model):
     ],
 )
 def test_a_number_or_a_name_says_where_the_end_begins_and_batch_norm_never_learns(network, end, names):
-    assert unfreeze(network, end) == len(names)
+    assert unfreeze_last_layers(network, end) == len(names)
     assert _trainable(network) == names
 
 
@@ -65,7 +65,7 @@ def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy)
     classifiers = [head.join(network, head.build(8, 4, 3)) for network in (ours, theirs)]
     classifiers[1].set_weights(classifiers[0].get_weights())
     for network in (ours, theirs):
-        unfreeze(network, 3)
+        unfreeze_last_layers(network, 3)
     learning = fused_layers.fuse(classifiers[0], policy, for_training=True)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
     training_loop.compile_for_training(learning, Schedule(1, 4, 0.001, True, 1), 1)
@@ -88,15 +88,15 @@ def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy)
 
 
 def test_all_layers_may_learn_and_not_one_more(network):
-    every = unfreeze(network, "Conv1")
-    assert unfreeze(network, every) == every == 52
+    every = unfreeze_last_layers(network, "Conv1")
+    assert unfreeze_last_layers(network, every) == every == 52
     with pytest.raises(UserError, match=r"52 with weights to learn\. Received: 53"):
-        unfreeze(network, every + 1)
+        unfreeze_last_layers(network, every + 1)
 
 
 def test_an_unknown_name_is_told_what_there_is(network):
     with pytest.raises(UserError, match=r"(?s)Received: 'block_61'.*block_16_\w+"):
-        unfreeze(network, "block_61")
+        unfreeze_last_layers(network, "block_61")
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +110,8 @@ def parts():
     vectors = _backbone().predict_on_batch(pixels)
     cut = [slice(0, 16), slice(16, 24)]
     return (
-        Parts(*(Samples(vectors[part], labels[part]) for part in cut)),
-        Parts(*(Samples(pixels[part], labels[part]) for part in cut)),
+        TrainVal(*(Samples(vectors[part], labels[part]) for part in cut)),
+        TrainVal(*(Samples(pixels[part], labels[part]) for part in cut)),
     )
 
 
@@ -126,7 +126,7 @@ def _fit(parts, *, epochs=3, policy="float32", checkpoint=None, seed=1):
     second = Schedule(epochs, 8, 0.0005, True, seed, policy)
     last_layers = LastLayers("second", second, Augment(flip=True, color=0.2))
     whole, trained = finetune.fit_last_layers(classifier, network, pictures, last_layers, checkpoint=checkpoint)
-    return whole, training_history.joined(first, trained)
+    return whole, training_history.join_phases(first, trained)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -162,18 +162,18 @@ def test_the_epochs_of_both_phases_are_one_history(parts):
     assert len(trained.history) == trained.kept_epoch == 5
     assert trained.summary()["epochs"] == 5
     broken = training_history.Training(trained.history.head(2), 2, 1.0, 2)
-    assert training_history.joined(broken, trained).diverged_epoch == 2
-    assert training_history.joined(trained, broken).diverged_epoch == 7
+    assert training_history.join_phases(broken, trained).diverged_epoch == 2
+    assert training_history.join_phases(trained, broken).diverged_epoch == 7
 
 
 def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
     first, second = (_fit(parts, epochs=1, seed=seed)[0] for seed in (1, 2))
-    head.save_trained(tmp_path / "w.npz", [first, second])
+    head.save_trainable_weights(tmp_path / "w.npz", [first, second])
     pixels = parts[1].val.inputs
     again = keras.models.clone_model(first)
     again.set_weights(first.get_weights())
     before = again.predict_on_batch(pixels)
-    found = [model.predict_on_batch(pixels) for model in head.with_trained(again, tmp_path / "w.npz")]
+    found = [model.predict_on_batch(pixels) for model in head.load_each_trained(again, tmp_path / "w.npz")]
     np.testing.assert_array_equal(again.predict_on_batch(pixels), before)
     np.testing.assert_allclose(found[0], first.predict_on_batch(pixels), atol=1e-6)
     np.testing.assert_allclose(found[1], second.predict_on_batch(pixels), atol=1e-6)

@@ -1,9 +1,9 @@
-"""In which order photographs were shot, as far as the numbers in their names tell.
+"""The capture order of photographs, derived from the numbers in their file names.
 
-RealWaste's numbers are its shooting order, sorted as text and numbered again: in a class of n files, file p was shot as
-number sorted(range(1, n + 1), key=str)[p - 1], so that Metal_2, 13, 24 and 35 follow each other. Other sets may be
-numbered so too, or simply one after the other. Photographs that follow each other show like scenes, and so both are
-tried: where neighbours by the one order alone look more alike than those by the other, that one it is.
+RealWaste's files were sorted as text by their capture numbers and then numbered again: in a class of n files, file p
+was captured as number sorted(range(1, n + 1), key=str)[p - 1], so that Metal_2, 13, 24 and 35 are consecutive. Other
+sets may be numbered in the same way ("text"), or simply in capture order ("numeric"). Consecutive photographs show
+similar scenes, so both orders are tried, and a test decides whose neighbors look more alike.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,95 +16,102 @@ from numpy.typing import NDArray
 
 NUMERIC, TEXT = "numeric", "text"
 PUBLISHED = "published"
-SHOWN = 0.05
-SPARSE = 20
+SIGNIFICANCE_LEVEL = 0.05
+MAX_NUMBERS_PER_FILE = 20
 _PERMUTATIONS = 9_999
-_MOST_PAIRS = 10_000  # of each kind, drawn: more would show nothing new, and take hours on millions of photographs
+_MAX_PAIRS = 10_000  # sampled for each order: more would change nothing, and take hours for millions of photographs
 
 
 @dataclass(frozen=True)
-class Order:
-    """Places in the order of shooting, and why they are taken for it.
+class CaptureOrder:
+    """The capture order of some photographs, and the evidence for it.
 
     Attributes:
-        shot: a number a row, in its series; missing where a file has none.
-        evidence: for metrics: the order's name, by what it was chosen, and the test's numbers.
+        positions: each row's position in its series; missing if the file name has no number.
+        evidence: for metrics: the order's name, how it was chosen, and the results of the test.
     """
 
-    shot: pd.Series
+    positions: pd.Series
     evidence: dict[str, Any]
 
 
-def published(files: pd.DataFrame, counts: Mapping[str, int]) -> Order:
-    """The order of RealWaste's own files, of which the rule is known.
+def published_order(files: pd.DataFrame, counts: Mapping[str, int]) -> CaptureOrder:
+    """The capture order of RealWaste's published files, whose rule is known.
 
     Args:
-        files: label, series and number.
-        counts: published images of each class; the rule needs them also where only a part of the files is there.
+        files: columns label, series and number.
+        counts: the published number of images of each class; the rule needs them even if files are missing.
     """
-    return Order(_as_text(files, files["label"].map(counts)), {"order": TEXT, "chosen_by": PUBLISHED})
+    return CaptureOrder(_text_order(files, files["label"].map(counts)), {"order": TEXT, "chosen_by": PUBLISHED})
 
 
-def by_likeness(files: pd.DataFrame, likeness: Callable[[Any, Any], float], seed: int = 0) -> Order:
-    """Of the numbers themselves and the order as text, the one whose neighbours are more alike.
+def order_by_similarity(files: pd.DataFrame, similarity: Callable[[Any, Any], float], seed: int = 0) -> CaptureOrder:
+    """Choose the numeric or the text order, whichever has more similar neighbors.
 
-    That is the numbers, unless a permutation test of the pairs that are neighbours by one of the orders alone says at
-    0.05 that those by text are more alike. n of a series is its largest number; series in which that is more than
-    SPARSE times their files, as where names hold a time of day, are not numbered one after the other at all.
+    The text order is chosen if a permutation test at SIGNIFICANCE_LEVEL shows that its neighbors are more similar. The
+    test compares the pairs that are neighbors in only one of the two orders. The n of a series is its largest number.
+    A series whose largest number exceeds MAX_NUMBERS_PER_FILE times its number of files is not numbered consecutively
+    (its names may hold a time of day), and keeps the numeric order.
 
     Args:
-        files: series and number; rows are known by their index.
-        likeness: of two rows, by their index; the higher, the more alike.
+        files: columns series and number.
+        similarity: a function of two index labels of `files`; higher means more similar.
     """
     series = files.groupby("series")["number"]
     largest, sizes = series.transform("max"), series.transform("size")
-    text = _as_text(files, largest.where(largest <= SPARSE * sizes)).fillna(files["number"])
+    text = _text_order(files, largest.where(largest <= MAX_NUMBERS_PER_FILE * sizes)).fillna(files["number"])
     by_number, by_text = (
-        {(min(pair), max(pair)) for pair in before(files["series"], order)} for order in (files["number"], text)
+        {(min(pair), max(pair)) for pair in neighbor_pairs(files["series"], order)} for order in (files["number"], text)
     )
-    chance = np.random.default_rng(seed)
-    apart = [_likenesses(pairs, likeness, chance) for pairs in (by_text - by_number, by_number - by_text)]
-    p = _greater(apart[0], apart[1], chance)
-    chosen = TEXT if p is not None and p < SHOWN else NUMERIC
-    facts: dict[str, Any] = {"order": chosen, "chosen_by": "likeness of neighbours", "p": p}
-    for name, values in zip((TEXT, NUMERIC), apart, strict=True):
+    rng = np.random.default_rng(seed)
+    similarities = [_similarities(pairs, similarity, rng) for pairs in (by_text - by_number, by_number - by_text)]
+    p = _permutation_p_value(similarities[0], similarities[1], rng)
+    order_name = TEXT if p is not None and p < SIGNIFICANCE_LEVEL else NUMERIC
+    facts: dict[str, Any] = {"order": order_name, "chosen_by": "likeness of neighbours", "p": p}
+    for name, values in zip((TEXT, NUMERIC), similarities, strict=True):
         facts |= {f"{name}_alone_pairs": len(values)}
         facts |= {f"{name}_alone_likeness": round(float(values.mean()), 4)} if len(values) else {}
-    return Order(text if chosen == TEXT else files["number"], facts)
+    return CaptureOrder(text if order_name == TEXT else files["number"], facts)
 
 
-def before(series: pd.Series, shot: pd.Series, step: int = 1) -> list[tuple[Any, Any]]:
-    """Each row that has one shot `step` places before it in its series, with that one; rows by their index."""
-    known = pd.DataFrame({"series": series, "shot": shot}).dropna()
-    at = {(own, place): index for index, own, place in known.itertuples(name=None)}
-    return [(index, at[own, place - step]) for (own, place), index in at.items() if (own, place - step) in at]
+def neighbor_pairs(series: pd.Series, positions: pd.Series, step: int = 1) -> list[tuple[Any, Any]]:
+    """Pairs of index labels (row, earlier row) that are `step` positions apart in one series."""
+    placed = pd.DataFrame({"series": series, "shot": positions}).dropna()
+    index_at = {(series_name, position): index for index, series_name, position in placed.itertuples(name=None)}
+    return [
+        (index, index_at[series_name, position - step])
+        for (series_name, position), index in index_at.items()
+        if (series_name, position - step) in index_at
+    ]
 
 
-def _likenesses(
-    pairs: set[tuple[Any, Any]], likeness: Callable[[Any, Any], float], chance: np.random.Generator
+def _similarities(
+    pairs: set[tuple[Any, Any]], similarity: Callable[[Any, Any], float], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     ordered = sorted(pairs)
-    if len(ordered) > _MOST_PAIRS:
-        ordered = [ordered[place] for place in chance.choice(len(ordered), _MOST_PAIRS, replace=False)]
-    return np.array([likeness(*pair) for pair in ordered])
+    if len(ordered) > _MAX_PAIRS:
+        ordered = [ordered[row] for row in rng.choice(len(ordered), _MAX_PAIRS, replace=False)]
+    return np.array([similarity(*pair) for pair in ordered])
 
 
-def _as_text(files: pd.DataFrame, counts: pd.Series) -> pd.Series:
-    """The place of each number among the numbers from 1 to its count, sorted as text."""
-    shot = pd.Series(pd.NA, index=files.index, dtype="Int64")
-    for count, own in files["number"].groupby(counts):
-        place = np.array(sorted(range(1, int(count) + 1), key=str))
-        inside = own[(own >= 1) & (own <= count)]
-        shot[inside.index] = place[inside.to_numpy(np.int64) - 1]
-    return shot
+def _text_order(files: pd.DataFrame, counts: pd.Series) -> pd.Series:
+    """The position of each number p: the p-th of the numbers from 1 to its count sorted as text."""
+    positions = pd.Series(pd.NA, index=files.index, dtype="Int64")
+    for count, numbers in files["number"].groupby(counts):
+        position_of_number = np.array(sorted(range(1, int(count) + 1), key=str))
+        valid = numbers[(numbers >= 1) & (numbers <= count)]
+        positions[valid.index] = position_of_number[valid.to_numpy(np.int64) - 1]
+    return positions
 
 
-def _greater(first: NDArray[np.float64], second: NDArray[np.float64], chance: np.random.Generator) -> float | None:
-    """The p-value of the first mean being greater by chance, by permutation; None where nothing is to be tested."""
+def _permutation_p_value(
+    first: NDArray[np.float64], second: NDArray[np.float64], rng: np.random.Generator
+) -> float | None:
+    """The p-value of a one-sided permutation test that the first mean is greater; None without values."""
     if not len(first) or not len(second):
         return None
-    both, measured = np.concatenate([first, second]), first.mean() - second.mean()
-    total, count = both.sum(), len(first)
-    drawn = np.array([chance.permutation(both)[:count].sum() for _ in range(_PERMUTATIONS)])
-    differences = drawn / count - (total - drawn) / len(second)
-    return float((1 + np.sum(differences >= measured - 1e-12)) / (1 + _PERMUTATIONS))
+    pooled, observed = np.concatenate([first, second]), first.mean() - second.mean()
+    total, count = pooled.sum(), len(first)
+    permuted_sums = np.array([rng.permutation(pooled)[:count].sum() for _ in range(_PERMUTATIONS)])
+    differences = permuted_sums / count - (total - permuted_sums) / len(second)
+    return float((1 + np.sum(differences >= observed - 1e-12)) / (1 + _PERMUTATIONS))

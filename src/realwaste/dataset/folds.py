@@ -1,4 +1,4 @@
-"""Folds of a cross-validation: stratified, with the images of one group in one fold."""
+"""Cross-validation folds: stratified, with all images of a group in one fold."""
 
 import warnings
 
@@ -12,20 +12,23 @@ Rows = NDArray[np.int64]
 def split_by_groups(
     labels: NDArray[np.integer], groups: NDArray[np.integer], folds: int, seed: int
 ) -> list[tuple[Rows, Rows]]:
-    """The rows to learn from and those to test on, a pair a fold.
+    """The training rows and the test rows of each fold.
 
-    There are at most as many folds as groups, and as images of the rarest class, but two if another class has two
-    images; none where no class has two, or all images are one group.
+    The number of folds is limited by the number of groups and by the images of the rarest class, but is at least two
+    if another class has two images. There are no folds if no class has two images, or if all images are one group.
 
     Args:
-        labels: (n,), class numbers; groups: (n,).
+        labels: class numbers, (n,).
+        groups: group numbers, (n,).
+        folds: the wanted number of folds.
+        seed: of the shuffling.
     """
     counts = np.bincount(labels)
     count = min(folds, len(np.unique(groups)), max(2, int(counts[counts > 0].min())))
     if count < 2 or counts.max() < 2:
         return []
-    with warnings.catch_warnings():  # of a class with one image, which is in one fold alone
+    with warnings.catch_warnings():  # for a class with one image, which can be in one fold only
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        parts = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(labels, labels, groups)
-        pairs = [(learned, tested) for learned, tested in parts if len(learned) and len(tested)]
+        splits = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(labels, labels, groups)
+        pairs = [(train_rows, test_rows) for train_rows, test_rows in splits if len(train_rows) and len(test_rows)]
     return pairs if len(pairs) > 1 else []

@@ -1,4 +1,4 @@
-"""Labels of the images in a table: the classes and their numbers, and the part of the split that each image is in."""
+"""Labels of the images in a split table: class names, class numbers, and paths of each part."""
 
 import numpy as np
 import pandas as pd
@@ -8,31 +8,31 @@ PARTS = ("train", "val", "test")
 
 
 def classes_of(splits: pd.DataFrame) -> list[str]:
-    """Class names in the order of their numbers: sorted. `splits` has a column label, a row an image."""
+    """The sorted class names, whose positions are the class numbers. `splits` has a row an image and a column label."""
     return sorted(splits["label"].unique())
 
 
 def labels_of(splits: pd.DataFrame, part: str) -> NDArray[np.int64]:
-    """Class numbers (n,) of the images in one of PARTS, in the order of their rows."""
-    own = splits.loc[splits["split"] == part, "label"]
-    return pd.Index(classes_of(splits)).get_indexer_for(own).astype(np.int64)
+    """Class numbers (n,) of the images in one of PARTS, in row order."""
+    part_labels = splits.loc[splits["split"] == part, "label"]
+    return pd.Index(classes_of(splits)).get_indexer_for(part_labels).astype(np.int64)
 
 
 def paths_of(splits: pd.DataFrame, part: str) -> list[str]:
-    """Paths of the images in one of PARTS, in the order of their rows."""
+    """Paths of the images in one of PARTS, in row order."""
     return splits.loc[splits["split"] == part, "path"].tolist()
 
 
-def sample(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """At most `most` rows, drawn at random, of each class its share; one at least, where `most` is that large.
+def sample_rows(labels: NDArray[np.int64], max_rows: int, seed: int) -> NDArray[np.int64]:
+    """Draw a stratified random sample of at most `max_rows` row numbers, sorted.
 
-    In their order.
+    Every class has at least one row if `max_rows` is at least the number of classes.
     """
-    if len(labels) <= most:
+    if len(labels) <= max_rows:
         return np.arange(len(labels))
-    drawn = np.random.default_rng(seed).permutation(len(labels))
-    classes = [drawn[labels[drawn] == label] for label in np.unique(labels)]
-    sizes = np.array([max(1, round(most * len(own) / len(labels))) for own in classes])
-    for _ in range(sizes.sum() - most):  # what rounding up has added
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    classes = [shuffled[labels[shuffled] == label] for label in np.unique(labels)]
+    sizes = np.array([max(1, round(max_rows * len(class_rows) / len(labels))) for class_rows in classes])
+    for _ in range(sizes.sum() - max_rows):  # rounding may have added rows
         sizes[sizes.argmax()] -= 1
-    return np.sort(np.concatenate([own[:size] for own, size in zip(classes, sizes, strict=True)]))
+    return np.sort(np.concatenate([class_rows[:size] for class_rows, size in zip(classes, sizes, strict=True)]))

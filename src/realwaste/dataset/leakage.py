@@ -1,7 +1,7 @@
-"""How much a test set knows of its training set: the same file, nearly the same picture, the next photograph.
+"""Leakage between the parts of a split: duplicates, near-duplicates, and neighbors in capture order.
 
-RealWaste photographs an object several times, one photograph after the other. A random split puts them on both sides,
-and a test then asks in part for what was learned by heart.
+RealWaste has several consecutive photographs of each object. A random split puts them into different parts, so that
+test scores partly measure memorization.
 """
 
 import re
@@ -13,82 +13,88 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-NEAR = 6
-"""Bits of 64 by which the perceptual hashes of near-duplicates differ at most."""
-LARGEST = 0.05
-"""Share of a class that near-duplicates may bring together in one group."""
-_AT_ONCE = 2048
+MAX_HASH_DISTANCE = 6
+"""The perceptual hashes of near-duplicates differ in at most this many of 64 bits."""
+MAX_GROUP_SHARE = 0.05
+"""Near-duplicates may join at most this share of a class in one group."""
+_BATCH_ROWS = 2048
 
 
-def numbered(paths: pd.Series) -> pd.DataFrame:
-    """series (folder and name before the last number) and number of each file name; both missing where it has none."""
+def parse_file_numbers(paths: pd.Series) -> pd.DataFrame:
+    """series (folder and name before the last number) and number of each file name; both missing without a number."""
     names = [path.rpartition("/") for path in paths]
-    found = [re.fullmatch(r"(.*?)(\d{1,15})(\D*)", name.rpartition(".")[0]) for _, _, name in names]
-    # What stands behind the number keeps `1_front` and `1_back` apart.
+    matches = [re.fullmatch(r"(.*?)(\d{1,15})(\D*)", name.rpartition(".")[0]) for _, _, name in names]
+    # The text after the number distinguishes `1_front` from `1_back`.
     series = [
-        f"{folder}/{match[1]}*{match[3]}" if match else None for (folder, _, _), match in zip(names, found, strict=True)
+        f"{folder}/{match[1]}*{match[3]}" if match else None
+        for (folder, _, _), match in zip(names, matches, strict=True)
     ]
-    numbers = pd.array([int(match[2]) if match else None for match in found], dtype="Int64")
+    numbers = pd.array([int(match[2]) if match else None for match in matches], dtype="Int64")
     return pd.DataFrame({"series": pd.Series(series, dtype=object), "number": numbers}).set_index(paths.index)
 
 
-def near_duplicates(manifest: pd.DataFrame, most: int = NEAR) -> NDArray[np.int64]:
-    """Pairs (n, 2) of rows whose hashes differ by `most` bits at most, one of them mirrored or not.
+def find_near_duplicates(manifest: pd.DataFrame, max_distance: int = MAX_HASH_DISTANCE) -> NDArray[np.int64]:
+    """Pairs of row numbers (n, 2) whose hashes, or whose hash and mirrored hash, differ in at most `max_distance` bits.
 
     Args:
-        manifest: with phash and phash_mirrored. The time grows with the square of its rows: 0.2 s for RealWaste's.
+        manifest: with phash and phash_mirrored. The time grows with the square of the rows: 0.2 s for RealWaste.
     """
-    plain, mirrored = _hashes(manifest)
+    hashes, mirrored = _hashes(manifest)
     pairs = []
-    for start in range(0, len(plain), _AT_ONCE):
-        part = plain[start : start + _AT_ONCE, np.newaxis]
-        rows, columns = np.nonzero(_apart(part, plain, mirrored) <= most)
+    for start in range(0, len(hashes), _BATCH_ROWS):
+        batch = hashes[start : start + _BATCH_ROWS, np.newaxis]
+        rows, columns = np.nonzero(_hash_distance(batch, hashes, mirrored) <= max_distance)
         pairs.append(np.stack([rows + start, columns], axis=1))
-    found = np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
-    return found[found[:, 0] < found[:, 1]]
+    rows_of_pairs = np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
+    return rows_of_pairs[rows_of_pairs[:, 0] < rows_of_pairs[:, 1]]
 
 
-def groups(manifest: pd.DataFrame, block: int, near: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """A group number for each row: what may not be on two sides of a split has the same.
+def assign_groups(
+    manifest: pd.DataFrame, block: int, near_duplicates: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Number the near-duplicate groups: rows with the same number must be in one part of a split.
 
-    Joined are the same bytes, and runs of photographs that were shot one after the other, of about `block` each. A run
-    is cut where the photographs on both sides look least alike, so that an object's photographs stay together if that
-    shows. Near-duplicates join runs too, the nearest first, but for those that would make a group of more than LARGEST
-    of a class: over a uniform background one would lead to the next, without end. A group never spans
-    classes, by the folders: a label mended by hand leaves a photograph among those of its object.
+    A group joins files with the same bytes, and runs of about `block` photographs that are consecutive in capture
+    order. Runs are cut between the least similar photographs, so that those of one object tend to stay together.
+    Near-duplicates then join runs, the nearest first, unless the group would exceed MAX_GROUP_SHARE of a class: on a
+    uniform background chains of near-duplicates would join everything. A group never contains two class folders; a
+    label corrected by hand does not separate a photograph from those of its object.
 
     Args:
         manifest: path, label, sha256, phash, phash_mirrored, series, shot, likeness, likeness_second.
-        near: its near_duplicates, where they are known.
+        block: the mean number of photographs in a run.
+        near_duplicates: the result of find_near_duplicates, if it was computed already.
     """
-    near = near_duplicates(manifest) if near is None else near
+    near_duplicates = find_near_duplicates(manifest) if near_duplicates is None else near_duplicates
     folder = manifest["path"].str.rpartition("/")[0].to_numpy()
-    near = near[folder[near[:, 0]] == folder[near[:, 1]]]
-    same = manifest.groupby(["sha256", folder], sort=False).ngroup().to_numpy()
+    near_duplicates = near_duplicates[folder[near_duplicates[:, 0]] == folder[near_duplicates[:, 1]]]
+    identical = manifest.groupby(["sha256", folder], sort=False).ngroup().to_numpy()
     runs = _runs(manifest, block)
     count = len(manifest)
-    ends = np.arange(2 * count) % count, np.concatenate([_first(same), _first(runs)])
-    joined = coo_array((np.ones(2 * count, np.int8), ends), shape=(count, count))
-    _, group = connected_components(joined, directed=False)
+    edges = np.arange(2 * count) % count, np.concatenate([_first_row(identical), _first_row(runs)])
+    graph = coo_array((np.ones(2 * count, np.int8), edges), shape=(count, count))
+    _, group = connected_components(graph, directed=False)
     classes = manifest.groupby("label")["label"].transform("size").to_numpy()
-    most = np.maximum(block + block // 2, LARGEST * classes)
-    (plain, mirrored), (first, second) = _hashes(manifest), near.T
-    distances = _apart(plain[first], plain[second], mirrored[second])
-    # Lists of rows, since many pictures that are all alike are as many pairs as their square.
+    max_group_size = np.maximum(block + block // 2, MAX_GROUP_SHARE * classes)
+    (hashes, mirrored), (first, second) = _hashes(manifest), near_duplicates.T
+    distances = _hash_distance(hashes[first], hashes[second], mirrored[second])
+    # Lists of rows are fast even if all images are alike, when the number of pairs is quadratic.
     members: list[list[int]] = [[] for _ in range(group.max() + 1)]
     for row, number in enumerate(group.tolist()):
         members[number].append(row)
-    for one, other in near[np.argsort(distances, kind="stable")].tolist():
-        into, taken = group[one], group[other]
-        if into != taken and len(members[into]) + len(members[taken]) <= min(most[one], most[other]):
-            group[members[taken]] = into
-            members[into] += members[taken]
-            members[taken] = []
+    for first_row, second_row in near_duplicates[np.argsort(distances, kind="stable")].tolist():
+        target, merged = group[first_row], group[second_row]
+        if target != merged and len(members[target]) + len(members[merged]) <= min(
+            max_group_size[first_row], max_group_size[second_row]
+        ):
+            group[members[merged]] = target
+            members[target] += members[merged]
+            members[merged] = []
     return np.unique(group, return_inverse=True)[1].astype(np.int64)
 
 
-def group_sizes(manifest: pd.DataFrame, group: NDArray[np.int64]) -> dict[str, Any]:
-    """How many groups there are, the images of the largest, and the largest share that one has of a class."""
+def summarize_groups(manifest: pd.DataFrame, group: NDArray[np.int64]) -> dict[str, Any]:
+    """The number of groups, the images in the largest, and the largest share of a class in one group."""
     table = pd.crosstab(group, manifest["label"].to_numpy())
     return {
         "groups": len(table),
@@ -97,91 +103,97 @@ def group_sizes(manifest: pd.DataFrame, group: NDArray[np.int64]) -> dict[str, A
     }
 
 
-def exposure(splits: pd.DataFrame, near: NDArray[np.int64]) -> dict[str, Any]:
-    """Test images that training has in some form, as counts, and as shares of the test images where neighbours count.
+def measure_exposure(splits: pd.DataFrame, near_duplicates: NDArray[np.int64]) -> dict[str, Any]:
+    """How much of the test part the model has seen in some form.
+
+    Returns:
+        Counts of test images with a duplicate or near-duplicate outside of the test part, and shares of test images
+        with a neighbor in capture order in the training part, for a distance of one and of two.
 
     Args:
-        splits: the manifest with `split`.
-        near: its near_duplicates.
+        splits: the manifest with a column `split`.
+        near_duplicates: the result of find_near_duplicates.
     """
     part = splits["split"].to_numpy()
     test, train = part == "test", part == "train"
-    shown = pd.Series(part != "test").groupby(splits["sha256"].to_numpy()).transform("any").to_numpy()
-    across = near[test[near[:, 0]] != test[near[:, 1]]]
-    ends = across.ravel()
+    elsewhere = pd.Series(part != "test").groupby(splits["sha256"].to_numpy()).transform("any").to_numpy()
+    across = near_duplicates[test[near_duplicates[:, 0]] != test[near_duplicates[:, 1]]]
+    paired_rows = across.ravel()
     facts: dict[str, Any] = {
-        "exact_duplicates": int((test & shown).sum()),
-        "near_duplicates": len(np.unique(ends[test[ends]])),
+        "exact_duplicates": int((test & elsewhere).sum()),
+        "near_duplicates": len(np.unique(paired_rows[test[paired_rows]])),
     }
     numbers = splits[["series", "shot"]]
-    known = set(numbers[train].dropna().itertuples(index=False, name=None))
-    tested = list(numbers[test].dropna().itertuples(index=False, name=None))
-    for reach in (1, 2):
-        beside = [
-            any((series, number + step) in known for step in range(-reach, reach + 1) if step)
-            for series, number in tested
+    train_positions = set(numbers[train].dropna().itertuples(index=False, name=None))
+    test_positions = list(numbers[test].dropna().itertuples(index=False, name=None))
+    for distance in (1, 2):
+        neighbors = [
+            any((series, number + step) in train_positions for step in range(-distance, distance + 1) if step)
+            for series, number in test_positions
         ]
-        facts[f"neighbour_within_{reach}"] = round(sum(beside) / max(1, int(test.sum())), 4)
+        facts[f"neighbour_within_{distance}"] = round(sum(neighbors) / max(1, int(test.sum())), 4)
     return facts
 
 
-def between(splits: pd.DataFrame, near: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """Of each two parts, images of the second that the first has to the byte, and that are near-duplicates of its own.
+def count_shared_images(splits: pd.DataFrame, near_duplicates: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+    """For each pair of parts, count images of the second with a duplicate or near-duplicate in the first.
 
-    Args:
-        splits, near: as of `exposure`.
+    For the arguments see `measure_exposure`.
     """
     part, digest = splits["split"].to_numpy(), splits["sha256"].to_numpy()
-    both = np.concatenate([near, near[:, ::-1]])
-    found = {}
+    ordered_pairs = np.concatenate([near_duplicates, near_duplicates[:, ::-1]])
+    counts = {}
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
-        across = both[(part[both[:, 0]] == first) & (part[both[:, 1]] == second)]
-        same = np.isin(digest[part == second], digest[part == first])
-        found[f"{first}_{second}"] = {
-            "exact_duplicates": int(same.sum()),
+        across = ordered_pairs[(part[ordered_pairs[:, 0]] == first) & (part[ordered_pairs[:, 1]] == second)]
+        identical = np.isin(digest[part == second], digest[part == first])
+        counts[f"{first}_{second}"] = {
+            "exact_duplicates": int(identical.sum()),
             "near_duplicates": len(np.unique(across[:, 1])),
         }
-    return found
+    return counts
 
 
-def _first(numbers: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The first row with the same number, for each row."""
+def _first_row(numbers: NDArray[np.integer]) -> NDArray[np.int64]:
+    """For each row, the first row with the same number."""
     return pd.Series(range(len(numbers))).groupby(numbers).transform("min").to_numpy(np.int64)
 
 
 def _runs(manifest: pd.DataFrame, block: int) -> NDArray[np.int64]:
-    runs = np.arange(len(manifest)) + len(manifest)  # a file without a place is alone
-    known = manifest.assign(row=range(len(manifest))).dropna(subset=["series", "shot"])
-    for number, (_, own) in enumerate(known.groupby("series", sort=True)):
-        ordered = own.sort_values("shot")
-        first, second = (ordered[column].to_numpy(np.float64) for column in ("likeness", "likeness_second"))
-        cuts = _cuts(np.nan_to_num(first), np.nan_to_num(second), block)
-        piece = np.searchsorted(cuts, np.arange(len(own)), side="right")
-        runs[ordered["row"].to_numpy()] = 2 * len(manifest) * (number + 1) + piece
+    runs = np.arange(len(manifest)) + len(manifest)  # a file without a position is a run of its own
+    placed = manifest.assign(row=range(len(manifest))).dropna(subset=["series", "shot"])
+    for number, (_, photographs) in enumerate(placed.groupby("series", sort=True)):
+        ordered = photographs.sort_values("shot")
+        similarity, similarity_second = (
+            ordered[column].to_numpy(np.float64) for column in ("likeness", "likeness_second")
+        )
+        cuts = _cuts(np.nan_to_num(similarity), np.nan_to_num(similarity_second), block)
+        run = np.searchsorted(cuts, np.arange(len(photographs)), side="right")
+        runs[ordered["row"].to_numpy()] = 2 * len(manifest) * (number + 1) + run
     return runs
 
 
 def _cuts(first: NDArray[np.float64], second: NDArray[np.float64], block: int) -> list[int]:
-    """The first photographs of a series' runs, such that what is alike across the cuts is least in all.
+    """The positions where the runs of a series start, so that the similarity across the cuts is minimal in total.
 
-    By dynamic programming: of `block` photographs in the mean, and of half to less than one and a half of it each.
+    Runs have `block` photographs on average, and each has between half of that and less than one and a half times that.
+    Solved by dynamic programming.
 
     Args:
-        first, second: likeness of each photograph to the one shot before it, and to the one before that.
+        first, second: the similarity of each photograph to the previous one in capture order, and to the one before it.
     """
-    count, least = len(first), max(1, block // 2)
-    runs = round(count / block)
-    lengths = np.arange(least, block + least)
-    if runs < 2 or runs * lengths[-1] < count:
+    count, min_length = len(first), max(1, block // 2)
+    run_count = round(count / block)
+    lengths = np.arange(min_length, block + min_length)
+    if run_count < 2 or run_count * lengths[-1] < count:
         return [0]
-    # To the fourth power: one pair that is the same object weighs more than several that share a background.
+    # The fourth power makes one pair of the same object weigh more than several pairs with the same background.
     across = np.append(first**4 + second**4 + np.append(second[1:], 0) ** 4, 0)
-    cost = np.where(np.arange(count + 1) == 0, 0.0, np.inf)  # of the least cuts up to each place
+    cost = np.where(np.arange(count + 1) == 0, 0.0, np.inf)  # of the best cuts up to each position
     starts = []
-    for _ in range(runs):
-        before = np.arange(count + 1)[:, np.newaxis] - lengths
-        costs = np.where(before >= 0, cost[before], np.inf)
-        starts.append(np.take_along_axis(before, costs.argmin(axis=1)[:, np.newaxis], axis=1)[:, 0])
+    for _ in range(run_count):
+        start_positions = np.arange(count + 1)[:, np.newaxis] - lengths
+        costs = np.where(start_positions >= 0, cost[start_positions], np.inf)
+        starts.append(np.take_along_axis(start_positions, costs.argmin(axis=1)[:, np.newaxis], axis=1)[:, 0])
         cost = costs.min(axis=1) + across
     cuts = [count]
     for start in reversed(starts):
@@ -189,13 +201,15 @@ def _cuts(first: NDArray[np.float64], second: NDArray[np.float64], block: int) -
     return cuts[:0:-1]
 
 
-def _apart(one: NDArray[np.uint64], other: NDArray[np.uint64], mirrored: NDArray[np.uint64]) -> NDArray[np.integer]:
-    """Bits by which hashes differ, those of `other` mirrored or not, whichever is less."""
-    return np.minimum(np.bitwise_count(one ^ other), np.bitwise_count(one ^ mirrored))
+def _hash_distance(
+    first: NDArray[np.uint64], second: NDArray[np.uint64], second_mirrored: NDArray[np.uint64]
+) -> NDArray[np.integer]:
+    """The number of differing bits, to the second hash or to its mirrored hash, whichever is smaller."""
+    return np.minimum(np.bitwise_count(first ^ second), np.bitwise_count(first ^ second_mirrored))
 
 
 def _hashes(manifest: pd.DataFrame) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Of the pictures as they are, and mirrored."""
+    """The perceptual hashes of all images, and of their mirror images."""
     columns = manifest["phash"], manifest["phash_mirrored"]
-    plain, mirrored = (np.array([int(value, 16) for value in hashes], np.uint64) for hashes in columns)
-    return plain, mirrored
+    hashes, mirrored = (np.array([int(value, 16) for value in column], np.uint64) for column in columns)
+    return hashes, mirrored

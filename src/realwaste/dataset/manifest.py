@@ -1,4 +1,4 @@
-"""What images there are: one row a file that can be read, one row a file that cannot, with the reason."""
+"""The manifest: one row for each readable image, and a table of rejected files with the reasons."""
 
 import hashlib
 from collections.abc import Mapping
@@ -32,16 +32,15 @@ COLUMNS = [
 
 
 class Scan(NamedTuple):
-    """What `scan` found.
+    """The result of `scan`.
 
     Attributes:
-        manifest: COLUMNS, a row an image, sorted by path, which is relative to the folder. phash and phash_mirrored are
-            perceptual hashes; series and number are read from the file's name, and shot is the place in the order of
-            shooting, see realwaste.dataset.capture_order. likeness and likeness_second, 0 to 1, are those of the
-            colours to the photograph that was shot before it, and to the one before that. They are missing where
-            there is none.
-        rejected: path and reason, a row a file that is no image.
-        order: the evidence for the order of shooting, for metrics.
+        manifest: COLUMNS, one row an image, sorted by path, which is relative to the folder. phash and phash_mirrored
+            are perceptual hashes. series and number come from the file name; shot is the position in capture order, see
+            realwaste.dataset.capture_order. likeness and likeness_second, 0 to 1, are the similarities of the colours
+            to the previous photograph in capture order and to the one before it; missing if there is none.
+        rejected: path and reason, one row for each file that is not an image.
+        order: the evidence for the capture order, for metrics.
     """
 
     manifest: pd.DataFrame
@@ -53,73 +52,74 @@ def scan(root: Path, published: Mapping[str, int] | None = None) -> Scan:
     """Decode and hash every file of root/<Class>/ on all cores.
 
     Args:
-        published: images of each class in RealWaste, where the files are RealWaste's; their order is then known.
+        published: the number of images of each class in RealWaste, if the files are RealWaste's, whose capture order
+            is known.
     """
-    return of(read(root).assign(dropped=False), published)
+    return build_manifest(read_files(root).assign(dropped=False), published)
 
 
-def read(root: Path) -> pd.DataFrame:
-    """A row for each file of root/<Class>/, sorted by path: what a manifest is made of, and the reason if it is none.
+def read_files(root: Path) -> pd.DataFrame:
+    """One row for each file of root/<Class>/, sorted by path, with its image's data or the reason why it is rejected.
 
-    Path, label (the folder) and, of what is a file, sha256 are always there.
+    path and label (the folder's name) are always set; sha256 is set if the file can be read.
     """
     files = sorted(path for path in root.glob("*/*") if not path.name.startswith("."))
     with ThreadPoolExecutor(machine.available_cpus()) as pool:
-        rows = list(pool.map(lambda file: _row(root, file), files))
+        rows = list(pool.map(lambda file: _read_row(root, file), files))
     return pd.DataFrame(rows, columns=[*COLUMNS, "colors", "reason"])
 
 
-def of(table: pd.DataFrame, published: Mapping[str, int] | None = None) -> Scan:
-    """The manifest of what `read` found, with the labels that hold; what is `dropped` is in neither table.
+def build_manifest(table: pd.DataFrame, published: Mapping[str, int] | None = None) -> Scan:
+    """Build the manifest from the rows of `read_files`. Rows that are `dropped` are in neither table.
 
-    The order of shooting is that of the folders, whatever the labels: who was shot after whom does not change.
+    The capture order follows the folders, even if labels were corrected.
 
     Args:
-        table: as `read` gives it, with a column `dropped`.
-        published: as of `scan`.
+        table: the rows of `read_files`, with corrected labels and a boolean column `dropped`.
+        published: see `scan`.
     """
     table = table.astype({"reason": object})
     _reject_conflicts(table)
     rejected = table["reason"].notna()
-    order = _add_neighbours(table, ~rejected, published)
-    whole = {"height": int, "width": int, "channels": int, "bytes": int}
-    manifest = table.loc[~rejected & ~table["dropped"], COLUMNS].astype(whole)
-    others = table.loc[rejected & ~table["dropped"], ["path", "reason"]].reset_index(drop=True)
-    return Scan(manifest.reset_index(drop=True), others, order)
+    order = _add_neighbors(table, ~rejected, published)
+    integer_columns = {"height": int, "width": int, "channels": int, "bytes": int}
+    manifest = table.loc[~rejected & ~table["dropped"], COLUMNS].astype(integer_columns)
+    rejected_rows = table.loc[rejected & ~table["dropped"], ["path", "reason"]].reset_index(drop=True)
+    return Scan(manifest.reset_index(drop=True), rejected_rows, order)
 
 
 def _reject_conflicts(table: pd.DataFrame) -> None:
-    """The same bytes in two classes: one of the labels is wrong, and nobody knows which."""
+    """Reject files with the same bytes in two classes: one of the labels must be wrong."""
     readable = table[table["reason"].isna() & ~table["dropped"]]
-    for _, same in readable.groupby("sha256"):
-        if same["label"].nunique() > 1:
-            for row in same.itertuples():
-                others = " and ".join(same.loc[same["label"] != row.label, "path"])
-                table.loc[row.Index, "reason"] = f"label conflict: the same bytes as {others}"
+    for _, duplicates in readable.groupby("sha256"):
+        if duplicates["label"].nunique() > 1:
+            for row in duplicates.itertuples():
+                conflicting = " and ".join(duplicates.loc[duplicates["label"] != row.label, "path"])
+                table.loc[row.Index, "reason"] = f"label conflict: the same bytes as {conflicting}"
 
 
-def _add_neighbours(
+def _add_neighbors(
     table: pd.DataFrame, accepted: "pd.Series[bool]", published: Mapping[str, int] | None
 ) -> dict[str, Any]:
-    """series, number, shot and likenesses of the accepted rows, in place; the evidence for the order."""
-    table[["series", "number"]] = leakage.numbered(table["path"])
-    own = table[accepted].assign(label=table["path"].str.split("/").str[0])
+    """Set series, number, shot and the likeness columns of the accepted rows; return the evidence for the order."""
+    table[["series", "number"]] = leakage.parse_file_numbers(table["path"])
+    photographs = table[accepted].assign(label=table["path"].str.split("/").str[0])
 
-    def alike(one: int, other: int) -> float:
-        return perceptual_hash.likeness(own.at[one, "colors"], own.at[other, "colors"])
+    def similarity(first: int, second: int) -> float:
+        return perceptual_hash.color_similarity(photographs.at[first, "colors"], photographs.at[second, "colors"])
 
-    if published is not None and set(own["label"]) <= set(published):
-        order = capture_order.published(own, published)
+    if published is not None and set(photographs["label"]) <= set(published):
+        order = capture_order.published_order(photographs, published)
     else:
-        order = capture_order.by_likeness(own, alike)
-    table["shot"] = order.shot
+        order = capture_order.order_by_similarity(photographs, similarity)
+    table["shot"] = order.positions
     for column, step in (("likeness", 1), ("likeness_second", 2)):
-        pairs = capture_order.before(own["series"], order.shot, step)
-        table[column] = pd.Series({one: round(alike(one, other), 3) for one, other in pairs}, dtype=float)
+        pairs = capture_order.neighbor_pairs(photographs["series"], order.positions, step)
+        table[column] = pd.Series({first: round(similarity(first, second), 3) for first, second in pairs}, dtype=float)
     return order.evidence
 
 
-def _row(root: Path, file: Path) -> dict[str, object]:
+def _read_row(root: Path, file: Path) -> dict[str, object]:
     row: dict[str, object] = {"path": file.relative_to(root).as_posix(), "label": file.parent.name}
     try:
         data = read_bytes(file)
@@ -131,42 +131,42 @@ def _row(root: Path, file: Path) -> dict[str, object]:
         return row | {"reason": f"cannot be opened: {error.strerror}"}
     height, width, channels = pixels.shape
     size = {"height": height, "width": width, "channels": channels, "bytes": len(data)}
-    seen = perceptual_hash.of(pixels)
-    looks = {"phash": seen.phash, "phash_mirrored": seen.mirrored, "colors": seen.colors}
-    return row | size | looks
+    fingerprint = perceptual_hash.compute_fingerprint(pixels)
+    hashes = {"phash": fingerprint.phash, "phash_mirrored": fingerprint.mirrored, "colors": fingerprint.colors}
+    return row | size | hashes
 
 
 def refuse_rejected(rejected: pd.DataFrame) -> None:
-    """The rule of `on_reject: fail`."""
+    """Raise UserError if there are rejected files, for `on_reject: fail`."""
     if len(rejected):
-        named = [f"{row.path} ({row.reason})" for row in rejected.head(5).itertuples()]
+        examples = [f"{row.path} ({row.reason})" for row in rejected.head(5).itertuples()]
         raise UserError(
-            f"Every file in data/raw must be a readable image; {len(rejected)} is not: {', '.join(named)}."
+            f"Every file in data/raw must be a readable image; {len(rejected)} is not: {', '.join(examples)}."
             if len(rejected) == 1
-            else f"Every file in data/raw must be a readable image; {len(rejected)} are not: {', '.join(named)}.",
-            "Mend or remove them at the source and run `dvc repro -f fetch`, or go on without them: "
+            else f"Every file in data/raw must be a readable image; {len(rejected)} are not: {', '.join(examples)}.",
+            "Repair or remove them at the source and run `dvc repro -f fetch`, or continue without them: "
             "-S validate_images.on_reject=drop.",
         )
 
 
-def refuse_emptied(manifest: pd.DataFrame, rejected: pd.DataFrame) -> None:
-    """A class may not vanish because all its files were rejected."""
-    gone = {Path(path).parts[0] for path in rejected["path"]} - set(manifest["label"])
-    if gone:
+def refuse_empty_classes(manifest: pd.DataFrame, rejected: pd.DataFrame) -> None:
+    """Raise UserError if all files of a class were rejected."""
+    emptied = {Path(path).parts[0] for path in rejected["path"]} - set(manifest["label"])
+    if emptied:
         raise UserError(
             "Every class must keep at least one readable image.",
-            "Mend the files, or leave the class out.",
-            sorted(gone),
+            "Repair the files, or leave the class out.",
+            sorted(emptied),
         )
 
 
-def summary(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, object]:
-    """Counts (duplicates: images whose very bytes were there before), and section 1.4: have all the same size?"""
+def summarize(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, object]:
+    """Counts for metrics (duplicates have the bytes of an earlier image), and whether all sizes agree (section 1.4)."""
     sizes = manifest[["height", "width"]].drop_duplicates()
     return {
         "images": len(manifest),
         "rejected": len(rejected),
-        "classes": class_counts(manifest),
+        "classes": count_classes(manifest),
         "duplicates": int(manifest["sha256"].duplicated().sum()),
         "same_size": len(sizes) == 1,
         "height": {"min": int(manifest["height"].min()), "max": int(manifest["height"].max())},
@@ -175,6 +175,7 @@ def summary(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, object]
     }
 
 
-def class_counts(table: pd.DataFrame) -> dict[str, int]:
+def count_classes(table: pd.DataFrame) -> dict[str, int]:
+    """The number of rows of each label, sorted by label."""
     counts = table["label"].value_counts().sort_index()
     return {str(label): int(count) for label, count in counts.items()}

@@ -1,4 +1,4 @@
-"""What an image looks like, in a few bytes: to find it again, or its object photographed again."""
+"""Fingerprints of images, to find near-duplicates and further photographs of the same object."""
 
 from dataclasses import dataclass
 
@@ -14,18 +14,18 @@ _SIDE = 64
 _LEVELS = (5, 6, 6)  # brightness, red against green, blue against green
 _LOW = np.array([-1.2, -0.6, -0.6], np.float32)
 _HIGH = np.array([1.0, 0.6, 0.6], np.float32)
-_RINGS = (14, 24)  # pixels from the middle of _SIDE; what lies further out is the third ring
+_RINGS = (14, 24)  # distances from the centre in pixels; beyond them is the third ring
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Of one image.
+    """The fingerprint of one image.
 
     Attributes:
-        phash: 64 bits as 16 hexadecimal digits; few bits differ where an image was scaled or compressed anew.
-        mirrored: the same of the image seen in a mirror.
-        colors: (540,), unit length: the share of each colour in the middle, around it and at the edge, after light and
-            colour cast are taken out. It hardly changes when a scene is turned, flipped or moved a little.
+        phash: 64 bits as 16 hexadecimal digits. Few bits change when an image is scaled or compressed again.
+        mirrored: the same for the mirror image.
+        colors: (540,), unit length: the share of each colour in the centre, around it and at the edge, after removal
+            of exposure and colour cast. It hardly changes when a scene is rotated, flipped or moved a little.
     """
 
     phash: str
@@ -33,14 +33,14 @@ class Fingerprint:
     colors: Colors
 
 
-def of(pixels: Pixels) -> Fingerprint:
+def compute_fingerprint(pixels: Pixels) -> Fingerprint:
     """The fingerprint of RGB uint8 (height, width, 3)."""
     small = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     grey = cv2.resize(small.mean(axis=2), (32, 32), interpolation=cv2.INTER_AREA)
     return Fingerprint(_hash(grey), _hash(np.ascontiguousarray(grey[:, ::-1])), _colors(small))
 
 
-def likeness(first: Colors, second: Colors) -> float:
+def color_similarity(first: Colors, second: Colors) -> float:
     """Bhattacharyya coefficient of two images' colours, 0 to 1."""
     return float(first @ second)
 
@@ -52,13 +52,13 @@ def _hash(grey: NDArray[np.float32]) -> str:
 
 
 def _colors(small: NDArray[np.float32]) -> Colors:
-    # Divided by each channel's mean (a grey world), so that neither lamp nor exposure counts.
+    # Divided by each channel's mean (grey-world assumption), so that illuminant and exposure have no effect.
     light = np.log((small + 1) / (small + 1).mean(axis=(0, 1)))
     red, green, blue = light[..., 0], light[..., 1], light[..., 2]
-    measured = np.stack([light.mean(axis=2), red - green, blue - green], axis=-1)
-    level = ((measured - _LOW) / (_HIGH - _LOW) * _LEVELS).astype(np.int64).clip(0, np.array(_LEVELS) - 1)
-    cell = np.ravel_multi_index((_RING, level[..., 0], level[..., 1], level[..., 2]), (3, *_LEVELS))
-    counts = np.bincount(cell.ravel(), minlength=3 * int(np.prod(_LEVELS))).reshape(3, -1)
+    channels = np.stack([light.mean(axis=2), red - green, blue - green], axis=-1)
+    levels = ((channels - _LOW) / (_HIGH - _LOW) * _LEVELS).astype(np.int64).clip(0, np.array(_LEVELS) - 1)
+    cells = np.ravel_multi_index((_RING, levels[..., 0], levels[..., 1], levels[..., 2]), (3, *_LEVELS))
+    counts = np.bincount(cells.ravel(), minlength=3 * int(np.prod(_LEVELS))).reshape(3, -1)
     return np.sqrt(counts / counts.sum(axis=1, keepdims=True) / 3).ravel().astype(np.float32)
 
 

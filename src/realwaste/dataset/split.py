@@ -1,4 +1,4 @@
-"""Train, validation and test: one split, drawn or given, that every model answers for (report, section 1.5)."""
+"""The split into train, val and test that all models share: random, grouped or predefined (report, section 1.5)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,31 +9,26 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from realwaste.core.errors import UserError
+from realwaste.dataset import leakage
+from realwaste.dataset.group_assignment import assign_groups
 from realwaste.dataset.labels import PARTS
 
-MOST_OFF = 0.02
-"""Of its share, by which a part may be off without a remark."""
-# By hand, since folds of scikit-learn's StratifiedGroupKFold, three for train and one each for val and test, leave a
-# class out of a part in sets of 40 images a class in runs of ten (with 20 seeds of 20; this with none), and RealWaste's
-# classes 1.0 point off their shares (this 0.2).
-# What a class that a part lacks, and the part's size, weigh beside the share of one class.
-_ABSENT, _SIZE = 1000, 12
-_ROUNDS, _AT_ONCE = 50, 300  # of changes, and the groups that may change places with each other in one
+MAX_DEVIATION = 0.02
+"""A part may deviate from its share by this much without a warning."""
 
 
 def stratified(manifest: pd.DataFrame, *, train: float, val: float, test: float, seed: int) -> pd.DataFrame:
-    """The manifest with a column `split`, rows in the manifest's order.
+    """A random stratified split: the manifest with a column `split`, rows in the manifest's order.
 
-    Two `train_test_split` calls, test first, as the report's listing has them: on RealWaste's class counts they give
-    2850/951/951.
+    Two calls of `train_test_split`, test first, as in the report's listing; RealWaste is split into 2850/951/951.
 
     Raises:
-        UserError: a class too small to be in all three parts.
+        UserError: a class is too small to be in all three parts.
     """
     _refuse_small(manifest)
     try:
-        rest, tested = train_test_split(manifest, test_size=test, stratify=manifest["label"], random_state=seed)
-        trained, validated = train_test_split(
+        rest, test_rows = train_test_split(manifest, test_size=test, stratify=manifest["label"], random_state=seed)
+        train_rows, val_rows = train_test_split(
             rest, test_size=val / (train + val), stratify=rest["label"], random_state=seed
         )
     except ValueError as error:
@@ -42,7 +37,7 @@ def stratified(manifest: pd.DataFrame, *, train: float, val: float, test: float,
             "Add images, or make the small parts of `split` larger.",
             {"images": len(manifest), "classes": manifest["label"].nunique()},
         ) from error
-    parts = zip((trained, validated, tested), PARTS, strict=True)
+    parts = zip((train_rows, val_rows, test_rows), PARTS, strict=True)
     splits = pd.concat([part.assign(split=name) for part, name in parts]).sort_index()
     _refuse_small_parts(splits)
     return splits
@@ -51,150 +46,129 @@ def stratified(manifest: pd.DataFrame, *, train: float, val: float, test: float,
 def grouped(
     manifest: pd.DataFrame, group: NDArray[np.int64], *, train: float, val: float, test: float, seed: int
 ) -> pd.DataFrame:
-    """As `stratified`, but a group is in one part whole: parts and classes come out as near as that allows.
+    """Like `stratified`, but all images of a group are in one part; shares are met as closely as that allows.
 
     Args:
-        group: a number from 0 on for each image, as of leakage.groups.
+        group: the group number of each image, from 0, as leakage.assign_groups returns them.
 
     Raises:
-        UserError: a class with too few groups to be in all three parts.
+        UserError: a class has too few groups to be in all three parts.
     """
     _refuse_small(manifest)
     labels, classes = pd.factorize(manifest["label"], sort=True)
     counts = np.zeros((group.max() + 1, len(classes) + 1))
     np.add.at(counts, (group, labels), 1)
     counts[:, -1] = counts.sum(axis=1)
-    part = _placed(counts, np.outer((train, val, test), counts.sum(axis=0)), np.random.default_rng(seed))
-    splits = manifest.assign(split=np.array(PARTS)[part[group]])
+    part_of_group = assign_groups(counts, np.outer((train, val, test), counts.sum(axis=0)), np.random.default_rng(seed))
+    splits = manifest.assign(split=np.array(PARTS)[part_of_group[group]])
     _refuse_small_parts(splits)
     return splits
 
 
-def chosen(strategy: str, given: Mapping[str, str]) -> str:
-    """`stratified`, `grouped` or `given`: what `auto` means is that the split that the images came with is taken.
+def grouped_in_runs(
+    manifest: pd.DataFrame, group: NDArray[np.int64], block: int, near_duplicates: NDArray[np.int64], **options: Any
+) -> pd.DataFrame:
+    """Like `grouped`; if it fails, the error's remedy names a block for which it succeeds.
 
     Args:
-        strategy: one of the three, or auto.
-        given: the part of each path; empty where the images came without a split.
+        group: the groups that leakage.assign_groups made from `block` and `near_duplicates`.
+        options: the other arguments of `grouped`.
+    """
+    try:
+        return grouped(manifest, group, **options)
+    except UserError as error:
+        smaller = find_smaller_block(manifest, block, near_duplicates, **options)
+        if smaller is None:
+            raise
+        remedy = f"Take shorter runs of photographs, -S split.block={smaller}, or add images."
+        raise UserError(error.rule, remedy, error.received) from None
+
+
+def find_smaller_block(
+    manifest: pd.DataFrame, block: int, near_duplicates: NDArray[np.int64], max_deviation: float = 1.0, **options: Any
+) -> int | None:
+    """The largest block below `block` for which `grouped` succeeds and no part deviates by over `max_deviation`."""
+    smallest_class = int(manifest["label"].value_counts().min())
+    for smaller in range(min(block, smallest_class) - 1, 1, -1):
+        try:
+            splits = grouped(manifest, leakage.assign_groups(manifest, smaller, near_duplicates), **options)
+        except UserError:
+            continue
+        if max_share_deviation(splits, options) <= max_deviation:
+            return smaller
+    return None
+
+
+def resolve_strategy(strategy: str, predefined_parts: Mapping[str, str]) -> str:
+    """Resolve `auto` to `given` if the images came with a split, else to `stratified`.
+
+    Args:
+        strategy: auto, stratified, grouped or given.
+        predefined_parts: the part of each path; empty if the images came without a split.
 
     Raises:
-        UserError: `given` where there is none, or one without train or test.
+        UserError: the strategy is `given`, but the images came without a split, or without train or test.
     """
     if strategy == "auto":
-        strategy = "given" if given else "stratified"
-    parts = set(given.values())
+        strategy = "given" if predefined_parts else "stratified"
+    parts = set(predefined_parts.values())
     if strategy == "given" and not {"train", "test"} <= parts:
         raise UserError(
             "split.strategy=given needs images that came as train/ and test/, or a table with these in a column split.",
-            "Name the folders so, as docs/layouts.md has it, or take another: -S split.strategy=stratified.",
+            "Name the folders so (docs/layouts.md), or take another strategy: -S split.strategy=stratified.",
             sorted(parts) or "images without a split",
         )
     return strategy
 
 
-def given(manifest: pd.DataFrame, parts: Mapping[str, str], *, train: float, val: float, seed: int) -> pd.DataFrame:
-    """The manifest with the column `split` that the images came with; without a val, it is taken from train at random.
+def predefined(
+    manifest: pd.DataFrame, parts: Mapping[str, str], *, train: float, val: float, seed: int
+) -> pd.DataFrame:
+    """The split that the images came with, as a column `split`; without a val, it is drawn from train at random.
 
     Args:
-        parts: of each path, `train`, `val` or `test`.
-        train, val: their shares; only the proportion counts, and only where val is to be taken.
+        parts: `train`, `val` or `test` for each path.
+        train, val: their shares. Only their ratio matters, and only if val is drawn from train.
 
     Raises:
-        UserError: a class that is not in all three parts, or too small in train to be parted.
+        UserError: a class is not in all three parts, or has too few images in train to draw val from them.
     """
     splits = manifest.assign(split=manifest["path"].map(parts))
     if "val" not in set(parts.values()):
-        trained = splits[splits["split"] == "train"]
+        train_rows = splits[splits["split"] == "train"]
         try:
-            _, taken = train_test_split(
-                trained, test_size=val / (train + val), stratify=trained["label"], random_state=seed
+            _, val_rows = train_test_split(
+                train_rows, test_size=val / (train + val), stratify=train_rows["label"], random_state=seed
             )
         except ValueError as error:
             rule = "The images in train must be enough to take every class's part of val from them."
-            counts = {str(label): int(count) for label, count in trained["label"].value_counts().items()}
+            counts = {str(label): int(count) for label, count in train_rows["label"].value_counts().items()}
             raise UserError(rule, "Give val too, or more images.", counts) from error
-        splits.loc[taken.index, "split"] = "val"
+        splits.loc[val_rows.index, "split"] = "val"
     _refuse_small_parts(splits, "Add images of it there, or take another split: -S split.strategy=stratified.")
     return splits
 
 
-def remark(splits: pd.DataFrame, wanted: Mapping[str, float], smaller: Callable[[float], int | None]) -> str | None:
-    """What to say of a split whose parts are far from the shares they were to have; None where they are near.
+def describe_deviation(
+    splits: pd.DataFrame, ratios: Mapping[str, float], find_block: Callable[[float], int | None]
+) -> str | None:
+    """A warning if a part deviates from its share by more than MAX_DEVIATION, else None.
 
     Args:
-        smaller: gives a block by which the parts are at most so far off.
+        ratios: the wanted share of each part.
+        find_block: returns a block for which no part deviates by more than its argument, or None.
     """
-    off = share_off(splits, wanted)
-    if off <= MOST_OFF:
+    deviation = max_share_deviation(splits, ratios)
+    if deviation <= MAX_DEVIATION:
         return None
-    block = smaller(MOST_OFF) or smaller(off - 1e-9)
-    nearer = f"split.block={block} comes nearer" if block else "with so few images none comes nearer"
-    return f"a part is {100 * off:.1f} points off its share; {nearer}"
+    block = find_block(MAX_DEVIATION) or find_block(deviation - 1e-9)
+    advice = f"split.block={block} comes nearer" if block else "with so few images none comes nearer"
+    return f"a part is {100 * deviation:.1f} points off its share; {advice}"
 
 
-def share_off(splits: pd.DataFrame, wanted: Mapping[str, float]) -> float:
-    """By how much the part that is farthest from its share is off."""
-    return max(abs(float((splits["split"] == part).mean()) - wanted[part]) for part in PARTS)
-
-
-def _cost(placed: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far a part that has so many images of each class, and in the last column of all (…, classes + 1), is off."""
-    off = (placed - wanted) ** 2 / wanted
-    off[..., :-1] += (placed[..., :-1] == 0) * _ABSENT * wanted[:-1]
-    off[..., -1] *= _SIZE
-    return np.asarray(off.sum(axis=-1))
-
-
-def _placed(counts: NDArray[np.float64], wanted: NDArray[np.float64], chance: np.random.Generator) -> NDArray[np.int64]:
-    """A part for each group, so that the parts' costs together are small.
-
-    The largest groups are placed first, each where it does most for that, as scikit-learn's StratifiedGroupKFold does
-    for folds of one size; then groups move, or change places, as long as that helps.
-
-    Args:
-        counts: images of each class and of all, a group (groups, classes + 1).
-        wanted: the same, a part (parts, classes + 1).
-    """
-    parts = range(len(wanted))
-    order = chance.permutation(len(counts))
-    order = order[np.argsort(-counts[order, -1], kind="stable")]
-    placed, part = np.zeros_like(wanted), np.empty(len(counts), np.int64)
-    for number in order:
-        part[number] = np.argmin(
-            [_cost(placed[p] + counts[number], wanted[p]) - _cost(placed[p], wanted[p]) for p in parts]
-        )
-        placed[part[number]] += counts[number]
-    for _ in range(_ROUNDS):
-        some = chance.permutation(len(counts))[:_AT_ONCE]
-        changes = [_improved(counts, wanted, (placed, part), one, some) for one in some]
-        if not any(changes):
-            break
-    return part
-
-
-def _improved(
-    counts: NDArray[np.float64],
-    wanted: NDArray[np.float64],
-    now: tuple[NDArray[np.float64], NDArray[np.int64]],
-    one: int,
-    some: NDArray[np.int64],
-) -> bool:
-    """Move group `one` to another part, or against one of `some` that is there, if that lowers the cost; in `now`."""
-    placed, part = now
-    here = int(part[one])
-    for there in set(range(len(placed))) - {here}:
-        others = some[part[some] == there]
-        back = np.vstack([np.zeros(counts.shape[1]), counts[others]]) - counts[one]
-        after = _cost(placed[here] + back, wanted[here]) + _cost(placed[there] - back, wanted[there])
-        best = int(after.argmin())
-        if after[best] < _cost(placed[here], wanted[here]) + _cost(placed[there], wanted[there]) - 1e-9:
-            placed[here] += back[best]
-            placed[there] -= back[best]
-            part[one] = there
-            if best:
-                part[others[best - 1]] = here
-            return True
-    return False
+def max_share_deviation(splits: pd.DataFrame, ratios: Mapping[str, float]) -> float:
+    """The largest deviation of a part from its share in `ratios`."""
+    return max(abs(float((splits["split"] == part).mean()) - ratios[part]) for part in PARTS)
 
 
 def _refuse_small(manifest: pd.DataFrame) -> None:
@@ -222,8 +196,8 @@ def _refuse_small_parts(
             )
 
 
-def summary(splits: pd.DataFrame) -> dict[str, Any]:
-    """Images a part, and the same a class."""
+def summarize(splits: pd.DataFrame) -> dict[str, Any]:
+    """The number of images in each part, and of each class in each part."""
     counts = pd.crosstab(splits["split"], splits["label"])
     sizes: dict[str, Any] = {part: int((splits["split"] == part).sum()) for part in PARTS}
     return sizes | {"classes": {part: {str(k): int(v) for k, v in counts.loc[part].items()} for part in PARTS}}

@@ -79,7 +79,7 @@ def open_external_set(source: str, classes: Sequence[str]) -> Iterator[ExternalS
                 list(labelled.folders),
             )
         scan = manifest.scan(labelled.root)
-        group = leakage.groups(scan.manifest, _RUN_LENGTH)
+        group = leakage.assign_groups(scan.manifest, _RUN_LENGTH)
         images = scan.manifest.assign(group=group)
         external_set = ExternalSet(
             labelled.name, labelled.source, labelled.root, class_of_folder, images, scan.rejected

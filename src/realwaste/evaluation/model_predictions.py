@@ -75,10 +75,10 @@ def evaluate_repeats(
 def _predict_with_repeats(
     classifier: Classifier, heads: Path, files: Sequence[Path], features: CachedFeatures | None, inference: str
 ) -> Iterator[Probabilities]:
-    for model in head.with_trained(classifier.model, heads):
+    for model in head.load_each_trained(classifier.model, heads):
         if features is None:
             yield session.from_classifier(replace(classifier, model=model), inference=inference).predict_files(files)[0]
         else:
-            yield inference_engine.compile_network(head.of(model), len(files), policy="float32", engine="tensorflow")(
+            yield inference_engine.compile_network(head.get_head(model), len(files), policy="float32", engine="tensorflow")(
                 features[:]
             )

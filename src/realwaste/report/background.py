@@ -33,27 +33,20 @@ def describe_shortcuts(metrics: Mapping[str, Any]) -> str:
     frame, whole, percent = metrics["heads"]["frame"], metrics["heads"]["whole"], _percent
     random_note = " with RANDOM weights" if metrics["weights"] == "random" else ""
     return (
-        f"{percent(frame['accuracy'])} of the pictures' classes can be told from the outer frame alone "
+        f"From the outer frame alone, {percent(frame['accuracy'])} of the pictures are classified correctly "
         f"({percent(frame['accuracy_low'])} to {percent(frame['accuracy_high'])}; chance is "
-        f"{percent(metrics['chance'])}, the whole picture gives {percent(whole['accuracy'])}): by a linear head on "
-        f"{metrics['backbone']}{random_note}, of {metrics['images']:,} pictures of {metrics['image_size']} pixels a side."
+        f"{percent(metrics['chance'])}, the whole picture gives {percent(whole['accuracy'])}), by a linear head on "
+        f"{metrics['backbone']}{random_note} and {metrics['images']:,} pictures of {metrics['image_size']} pixels."
     )
 
 
 def view_accuracies(metrics: Mapping[str, Any]) -> pd.DataFrame:
     """sees (the view in words), accuracy, low, high: a row for each probe view, for charts.shortcuts."""
-    scores_by_view = ((_PROBE_VIEWS[view], scores) for view, scores in metrics["heads"].items())
-    return pd.DataFrame(
-        [
-            {
-                "sees": view,
-                "accuracy": scores["accuracy"],
-                "low": scores["accuracy_low"],
-                "high": scores["accuracy_high"],
-            }
-            for view, scores in scores_by_view
-        ]
-    )
+    rows = [
+        (_PROBE_VIEWS[view], scores["accuracy"], scores["accuracy_low"], scores["accuracy_high"])
+        for view, scores in metrics["heads"].items()
+    ]
+    return pd.DataFrame(rows, columns=["sees", "accuracy", "low", "high"])
 
 
 def swapped_view_table(metrics: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
@@ -63,8 +56,7 @@ def swapped_view_table(metrics: Mapping[str, Any], names: Mapping[str, str]) -> 
     """
     columns = {}
     for model, scores_by_view in metrics["models"].items():
-        scores_by_view = {view: scores_by_view[view] for view in _SWAPPED_VIEWS}
-        columns[names[model]] = [_format_cell(view, scores) for view, scores in scores_by_view.items()]
+        columns[names[model]] = [_format_cell(view, scores_by_view[view]) for view in _SWAPPED_VIEWS]
     return pd.DataFrame(columns, index=list(_SWAPPED_VIEWS.values()))
 
 
@@ -74,8 +66,5 @@ def _percent(share: float) -> str:
 
 def _format_cell(view: str, scores: Mapping[str, Any]) -> str:
     accuracy = f"{scores['accuracy']:.2f} ({scores['accuracy_low']:.2f} to {scores['accuracy_high']:.2f})"
-    return (
-        f"{accuracy}; the other\u2019s class {_percent(scores['other_class'])}"
-        if view.endswith("swapped")
-        else accuracy
-    )
+    other_class = f"; the other\u2019s class {_percent(scores['other_class'])}" if view.endswith("swapped") else ""
+    return accuracy + other_class

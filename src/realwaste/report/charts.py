@@ -1,4 +1,4 @@
-"""The report's charts as Vega-Lite, to hover over: each a single view that fills the width it is given."""
+"""The report page's interactive charts as Vega-Lite specifications; each is as wide as its container."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,10 @@ import altair as alt
 import pandas as pd
 
 from realwaste.dataset.labels import PARTS
+from realwaste.report.figures import MODEL_COLORS
 
 Spec = dict[str, Any]
-_PLAIN = "#5b93c4"  # to be seen on light and on dark
+_NEUTRAL_COLOR = "#5b93c4"  # visible on light and on dark backgrounds
 
 
 def class_counts(counts: Mapping[str, int]) -> Spec:
@@ -18,11 +19,11 @@ def class_counts(counts: Mapping[str, int]) -> Spec:
     base = alt.Chart(rows).encode(
         y=alt.Y("class:N", sort=None, title=None), x=alt.X("images:Q"), tooltip=["class:N", "images:Q"]
     )
-    return spec(base.mark_bar() + base.mark_text(align="left", dx=4).encode(text="images:Q"), step=24)
+    return _to_spec(base.mark_bar() + base.mark_text(align="left", dx=4).encode(text="images:Q"), step=24)
 
 
 def split_counts(counts: pd.DataFrame) -> Spec:
-    """Images a class and part, stacked.
+    """Stacked bars: the number of images of each class in each part.
 
     Args:
         counts: split, label, images.
@@ -40,43 +41,39 @@ def split_counts(counts: pd.DataFrame) -> Spec:
             tooltip=["class:N", "part:N", "images:Q"],
         )
     )
-    return spec(chart, step=24)
+    return _to_spec(chart, step=24)
 
 
 def curve(history: pd.DataFrame, measure: str, domain: list[float] | None = None) -> Spec:
-    """Train and validation `measure` (loss or accuracy) an epoch, within `domain`; what diverged is left out."""
-    named = history.rename(columns={measure: "train", f"val_{measure}": "validation"})
-    rows = named.melt("epoch", ["train", "validation"], "images", measure).dropna()
+    """Lines: training and validation `measure` (loss or accuracy) per epoch, without NaN; `domain` fixes the y axis."""
+    renamed = history.rename(columns={measure: "train", f"val_{measure}": "validation"})
+    rows = renamed.melt("epoch", ["train", "validation"], "images", measure).dropna()
     chart = (
         alt.Chart(rows)
         .mark_line(point=True)
         .encode(
-            x=_epochs(rows),
+            x=_epoch_axis(rows),
             y=alt.Y(f"{measure}:Q", scale=alt.Scale(zero=False, domain=domain or alt.Undefined)),
             color=alt.Color("images:N", legend=alt.Legend(orient="top", title=None)),
             tooltip=["epoch:Q", "images:N", alt.Tooltip(f"{measure}:Q", format=".4f")],
         )
     )
-    return spec(chart, height=190)
+    return _to_spec(chart, height=190)
 
 
-def learning_rates(table: pd.DataFrame, measure: str, title: str) -> Spec:
-    """`measure` an epoch for each learning rate, on a log scale, since large rates explode."""
-    rows = table[["learning_rate", "epoch", measure]].dropna()
+def learning_rates(sweep_table: pd.DataFrame, measure: str, title: str) -> Spec:
+    """Lines: `measure` per epoch for each learning rate, on a log scale because large rates diverge."""
+    rows = sweep_table[["learning_rate", "epoch", measure]].dropna()
     rows = rows[rows[measure] > 0].assign(rate=rows["learning_rate"].map("{:g}".format))
-    order = [f"{rate:g}" for rate in sorted(table["learning_rate"].unique())]
+    rate_names = [f"{rate:g}" for rate in sorted(sweep_table["learning_rate"].unique())]
+    legend = alt.Legend(orient="top", title="learning rate")
     chart = (
         alt.Chart(rows)
         .mark_line(point=True)
         .encode(
-            x=_epochs(rows),
+            x=_epoch_axis(rows),
             y=alt.Y(f"{measure}:Q", title=title, scale=alt.Scale(type="log"), axis=alt.Axis(gridOpacity=0.4)),
-            color=alt.Color(
-                "rate:N",
-                sort=order,
-                scale=alt.Scale(scheme="viridis"),
-                legend=alt.Legend(orient="top", title="learning rate"),
-            ),
+            color=alt.Color("rate:N", sort=rate_names, scale=alt.Scale(scheme="viridis"), legend=legend),
             tooltip=[
                 alt.Tooltip("rate:N", title="learning rate"),
                 "epoch:Q",
@@ -84,77 +81,86 @@ def learning_rates(table: pd.DataFrame, measure: str, title: str) -> Spec:
             ],
         )
     )
-    return spec(chart, height=230)
+    return _to_spec(chart, height=230)
 
 
 def accuracies(rows: pd.DataFrame) -> Spec:
-    """Test accuracy a model with its 95 % interval.
+    """Points: the test accuracy of each model with its 95 % interval.
 
     Args:
-        rows: model (as shown), accuracy, low, high, images.
+        rows: model (display name), accuracy, low, high, color.
     """
     base = alt.Chart(rows).encode(
         y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelExpr="split(datum.label, ', ')", labelLimit=170)),
-        tooltip=["model:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("accuracy", "low", "high"))],
+        tooltip=["model:N", *_number_tooltips("accuracy", "low", "high")],
     )
-    domain = alt.Scale(domain=[0, 1])
-    interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", scale=domain, title="test accuracy, 95 % interval"), x2="high:Q", color=by_model(rows)
-    )
-    point = base.mark_point(filled=True, size=130, opacity=1).encode(x="accuracy:Q", color=by_model(rows))
+    interval = _interval(base, "test accuracy, 95 % interval").encode(color=_model_color(rows))
+    point = base.mark_point(filled=True, size=130, opacity=1).encode(x="accuracy:Q", color=_model_color(rows))
     text = base.mark_text(dy=-13, fontWeight="bold").encode(x="accuracy:Q", text=alt.Text("accuracy:Q", format=".3f"))
-    return spec(interval + point + text, step=46)
+    return _to_spec(interval + point + text, step=46)
 
 
 def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
-    """Accuracy of a head that sees a part of each picture, with its 95 % interval; chance as a dashed line.
+    """Points: the accuracy of the probe on each view with its 95 % interval; chance is a dashed line.
 
     Args:
         rows: sees, accuracy, low, high.
     """
-    domain = alt.Scale(domain=[0, 1])
     base = alt.Chart(rows).encode(
         y=alt.Y("sees:N", sort=None, title=None, axis=alt.Axis(labelLimit=170)),
-        tooltip=["sees:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("accuracy", "low", "high"))],
+        tooltip=["sees:N", *_number_tooltips("accuracy", "low", "high")],
     )
-    interval = base.mark_rule(strokeWidth=3, color=_PLAIN).encode(
-        x=alt.X("low:Q", scale=domain, title="accuracy"), x2="high:Q"
-    )
-    point = base.mark_point(filled=True, size=110, opacity=1, color=_PLAIN).encode(x="accuracy:Q")
+    interval = _interval(base, "accuracy", color=_NEUTRAL_COLOR)
+    point = base.mark_point(filled=True, size=110, opacity=1, color=_NEUTRAL_COLOR).encode(x="accuracy:Q")
     text = base.mark_text(dy=-12).encode(x="accuracy:Q", text=alt.Text("accuracy:Q", format=".2f"))
-    line = alt.Chart(pd.DataFrame({"chance": [chance]})).mark_rule(strokeDash=[4, 4], color="#8a949c")
-    return spec(
-        line.encode(x="chance:Q", tooltip=[alt.Tooltip("chance:Q", format=".2f")]) + interval + point + text, step=36
-    )
+    chance_rule = alt.Chart(pd.DataFrame({"chance": [chance]})).mark_rule(strokeDash=[4, 4], color="#8a949c")
+    chance_rule = chance_rule.encode(x="chance:Q", tooltip=[alt.Tooltip("chance:Q", format=".2f")])
+    return _to_spec(chance_rule + interval + point + text, step=36)
 
 
 def grouped_accuracies(rows: pd.DataFrame) -> Spec:
-    """Accuracy with its 95 % interval, a line for each model and place.
+    """Points: accuracy with its 95 % interval for each model and series (a test set or a run).
 
     Args:
-        rows: model (as shown), place, images, accuracy, low, high.
+        rows: model (display name), series, images, accuracy, low, high.
     """
-    places = rows["place"].drop_duplicates().tolist()
+    series_names = rows["series"].drop_duplicates().tolist()
     base = alt.Chart(rows).encode(
         y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelExpr="split(datum.label, ', ')", labelLimit=170)),
-        yOffset=alt.YOffset("place:N", sort=places),
-        color=alt.Color("place:N", sort=places, legend=alt.Legend(orient="top", title=None)),
-        tooltip=["model:N", "place:N", "images:Q"]
-        + [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("accuracy", "low", "high")],
-    )
-    domain = alt.Scale(domain=[0, 1])
-    interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", scale=domain, title="accuracy, 95 % interval"), x2="high:Q"
+        yOffset=alt.YOffset("series:N", sort=series_names),
+        color=alt.Color("series:N", sort=series_names, legend=alt.Legend(orient="top", title=None)),
+        tooltip=["model:N", "series:N", "images:Q", *_number_tooltips("accuracy", "low", "high")],
     )
     point = base.mark_point(filled=True, size=110, opacity=1).encode(x="accuracy:Q")
-    return spec(interval + point, step=26)
+    return _to_spec(_interval(base, "accuracy, 95 % interval") + point, step=26)
+
+
+def learning_curve(table: pd.DataFrame, names: Mapping[str, str]) -> Spec:
+    """Lines: test accuracy with its 95 % interval against the number of training images, for each model.
+
+    Args:
+        table: from evaluation.learning_curve.curve_table.
+        names: display name of each model.
+    """
+    rows = table.assign(model=table["model"].map(names), color=table["model"].map(MODEL_COLORS))
+    legend = alt.Legend(orient="top", title=None, columns=1, labelLimit=300)
+    axis = alt.Axis(format="d", tickMinStep=1, tickCount=6)
+    scale = alt.Scale(zero=False, nice=False, padding=12)
+    base = alt.Chart(rows).encode(
+        x=alt.X("images:Q", title="training images", scale=scale, axis=axis),
+        color=_model_color(rows.drop_duplicates("model"), legend),
+        tooltip=["model:N", "images:Q", "percent:Q", *_number_tooltips("accuracy", "accuracy_low", "accuracy_high")],
+    )
+    y = alt.Y("accuracy:Q", title="test accuracy, 95 % interval", scale=alt.Scale(domain=[0, 1]))
+    interval = base.mark_rule(strokeWidth=3, opacity=0.5).encode(y=alt.Y("accuracy_low:Q"), y2="accuracy_high:Q")
+    return _to_spec(base.mark_line(point=True).encode(y=y) + interval, height=240)
 
 
 def class_scores(rows: pd.DataFrame) -> Spec:
-    """F1 a class and model, coloured; precision, recall and the number of images to hover for.
+    """Heat map: F1 of each class and model, with precision, recall and the number of images in the tooltip.
 
     Args:
-        rows: model, name (as shown), label, precision, recall, f1, support.
+        rows: model, name (display name), label, precision, recall, f1, support.
     """
     base = alt.Chart(rows).encode(
         y=alt.Y("label:N", title=None),
@@ -162,78 +168,83 @@ def class_scores(rows: pd.DataFrame) -> Spec:
         tooltip=[
             alt.Tooltip("name:N", title="model"),
             alt.Tooltip("label:N", title="class"),
-            *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("precision", "recall", "f1")),
+            *_number_tooltips("precision", "recall", "f1"),
             alt.Tooltip("support:Q", title="test images"),
         ],
     )
-    return spec(_heat(base, "f1", "F1", ".2f"), step=26)
+    return _to_spec(_heat_map(base, "f1", "F1", ".2f"), step=26)
 
 
 def confusion(counts: pd.DataFrame) -> Spec:
-    """Counts of actual against predicted test images, coloured by the share of the actual class.
+    """Heat map: the confusion matrix, coloured by the share of the actual class.
 
     Args:
-        counts: actual, predicted, images: every pair of classes.
+        counts: actual, predicted, images for every pair of classes.
     """
-    whole = counts.groupby("actual")["images"].transform("sum").clip(lower=1)
-    rows = counts.assign(share=counts["images"] / whole)
+    class_totals = counts.groupby("actual")["images"].transform("sum").clip(lower=1)
+    rows = counts.assign(share=counts["images"] / class_totals)
     base = alt.Chart(rows).encode(
         x=alt.X("predicted:N", axis=alt.Axis(labelAngle=-45, labelLimit=90)),
         y=alt.Y("actual:N", axis=alt.Axis(labelLimit=90)),
         tooltip=["actual:N", "predicted:N", "images:Q", alt.Tooltip("share:Q", format=".0%")],
     )
-    return spec(_heat(base, "share", "share of the actual class", None), step=26)
+    return _to_spec(_heat_map(base, "share", "share of the actual class", None), step=26)
 
 
 def reliability(table: pd.DataFrame) -> Spec:
-    """Accuracy of the answers of each confidence, before and after calibration; on the diagonal all is as it says.
+    """Reliability diagram: accuracy against confidence, before and after calibration (Guo et al., 2017, fig. 1).
 
     Args:
-        table: probabilities (as they are, calibrated), confidence, accuracy, images.
+        table: probabilities ("as they are" or "calibrated"), confidence, accuracy, images.
     """
-    line = alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]})).mark_line(strokeDash=[4, 4])
-    unit = alt.Scale(domain=[0, 1])
+    diagonal_rows = alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]})).mark_line(strokeDash=[4, 4])
+    unit_scale = alt.Scale(domain=[0, 1])
     chart = alt.Chart(table).encode(
-        x=alt.X("confidence:Q", scale=unit, title="confidence of the answers"),
-        y=alt.Y("accuracy:Q", scale=unit, title="their accuracy"),
+        x=alt.X("confidence:Q", scale=unit_scale, title="confidence of the predictions"),
+        y=alt.Y("accuracy:Q", scale=unit_scale, title="their accuracy"),
         color=alt.Color("probabilities:N", sort=None, legend=alt.Legend(orient="top", title=None)),
-        tooltip=[
-            "probabilities:N",
-            alt.Tooltip("confidence:Q", format=".3f"),
-            alt.Tooltip("accuracy:Q", format=".3f"),
-            "images:Q",
-        ],
+        tooltip=["probabilities:N", *_number_tooltips("confidence", "accuracy"), "images:Q"],
     )
     points = chart.mark_circle(opacity=0.85).encode(size=alt.Size("images:Q", legend=None))
-    diagonal = line.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8a949c"))
-    return spec(diagonal + chart.mark_line(strokeWidth=1, opacity=0.4) + points, height=220)
+    diagonal = diagonal_rows.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8a949c"))
+    return _to_spec(diagonal + chart.mark_line(strokeWidth=1, opacity=0.4) + points, height=220)
 
 
-def _heat(base: Any, field: str, title: str, text_format: str | None) -> Any:
-    """Cells coloured by `field` in 0..1, with its number, or the number of images, inside."""
+def _heat_map(base: Any, field: str, title: str, text_format: str | None) -> Any:
+    """Cells coloured by `field` from 0 to 1, with its value inside, or without `text_format` the number of images."""
     color = alt.Color(f"{field}:Q", title=title, legend=None, scale=alt.Scale(scheme="blues", domain=[0, 1]))
     text = alt.Text(f"{field}:Q", format=text_format) if text_format else alt.Text("images:Q")
     ink = alt.when(f"datum.{field} > 0.55").then(alt.value("#ffffff")).otherwise(alt.value("#1c2733"))
     return base.mark_rect().encode(color=color) + base.mark_text(fontSize=11).encode(text=text, color=ink)
 
 
-def _epochs(rows: pd.DataFrame) -> Any:
-    """Whole epochs, at most ten of them named: left to itself Vega names epoch 2.5."""
-    last = int(rows["epoch"].max()) if len(rows) else 1
-    named = list(range(1, last + 1, -(-last // 10)))
-    return alt.X("epoch:Q", axis=alt.Axis(values=named, format="d", grid=False))
+def _epoch_axis(rows: pd.DataFrame) -> Any:
+    """An x axis with at most ten ticks at whole epochs; Vega's default has ticks such as 2.5."""
+    last_epoch = int(rows["epoch"].max()) if len(rows) else 1
+    ticks = list(range(1, last_epoch + 1, -(-last_epoch // 10)))
+    return alt.X("epoch:Q", axis=alt.Axis(values=ticks, format="d", grid=False))
 
 
-def by_model(rows: pd.DataFrame, legend: Any = None) -> Any:
-    """Each model in its colour; rows: model, color, a row a model."""
+def _number_tooltips(*fields: str) -> list[Any]:
+    return [alt.Tooltip(f"{field}:Q", format=".3f") for field in fields]
+
+
+def _interval(base: Any, title: str, **mark: Any) -> Any:
+    """A line from the field low to the field high on an x axis from 0 to 1."""
+    x = alt.X("low:Q", scale=alt.Scale(domain=[0, 1]), title=title)
+    return base.mark_rule(strokeWidth=3, **mark).encode(x=x, x2="high:Q")
+
+
+def _model_color(rows: pd.DataFrame, legend: Any = None) -> Any:
+    """A colour scale from rows with model and color."""
     scale = alt.Scale(domain=rows["model"].tolist(), range=rows["color"].tolist())
     return alt.Color("model:N", scale=scale, legend=legend)
 
 
-def spec(chart: Any, *, height: int | None = None, step: int | None = None) -> Spec:
-    """As wide as its place; as high as said, or `step` pixels for each bar."""
+def _to_spec(chart: Any, *, height: int | None = None, step: int | None = None) -> Spec:
+    """The specification, as wide as its container and `height` pixels high, or `step` pixels for each bar."""
     size = alt.Step(step) if step is not None else height
-    spec: Spec = chart.properties(width="container", height=size).to_dict()
-    # The page gives it colours for light and dark.
-    spec.pop("config", None)
-    return spec
+    specification: Spec = chart.properties(width="container", height=size).to_dict()
+    # The page sets the colours for its light and dark scheme.
+    specification.pop("config", None)
+    return specification

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from realwaste.report.architecture_diagram import format_count
-from realwaste.report.metrics import REPORT
+from realwaste.report.figures import REPORT
 
 Row = Mapping[str, Any]
 MetricFormatters = dict[str, Callable[[Row], str]]
@@ -18,7 +18,7 @@ _ABSENT = "–"
 
 
 def external_keys(names: Iterable[str]) -> dict[str, str]:
-    """A unique prefix for each external set's metrics in a row of Table 1; names that clean to the same get a number."""
+    """A unique prefix for each external set's metrics in a row of Table 1; a number tells equal prefixes apart."""
     keys: dict[str, str] = {}
     for name in names:
         key = "outside_" + re.sub(r"\W+", "_", name).strip("_")
@@ -84,21 +84,21 @@ def _build_metrics(keys: Mapping[str, None], external_sets: list[str]) -> dict[s
     export_sizes = {title: _format_number(key, "{:.1f} MB") for key, title in EXPORTS.items() if key in keys}
     return {
         "Performance": {"macro F1": _format_with_interval("macro_f1"), "test loss": _format_number("test_loss")},
-        "Training Time": {"training, with vectors": _format_number("training_seconds", "{:.0f} s")},
+        "Training Time": {"training, with embedding": _format_number("training_seconds", "{:.0f} s")},
         "Computational Resources": {
             "parameters": _format_number("parameters", "{:.2f} M", 1e6),
-            "of them trained": _format_number("trainable_parameters", "{:.2f} M", 1e6),
+            "trained parameters": _format_number("trainable_parameters", "{:.2f} M", 1e6),
             "multiply-adds an image": lambda row: (
                 format_count(row["multiply_adds"]) if "multiply_adds" in row else _ABSENT
             ),
         },
         "Flexibility": {
-            "layers that learned": _format_layers,
-            "weights it began with": lambda row: str(row["weights"]),
+            "trained layers": _format_layers,
+            "initial weights": lambda row: str(row["weights"]),
         },
         "Overfitting/Underfitting": {
             "train accuracy": _format_number("train_accuracy"),
-            "less validation accuracy": _format_number("train_val_gap", "{:+.3f}"),
+            "minus validation accuracy": _format_number("train_val_gap", "{:+.3f}"),
             "calibration error": _format_calibration,
         },
         "Generalization": _generalization_metrics(external_sets),
@@ -112,9 +112,9 @@ def _build_metrics(keys: Mapping[str, None], external_sets: list[str]) -> dict[s
             "one image": _format_number("latency_ms", "{:.0f} ms"),
         },
         "Data Dependency": {
-            f"test accuracy, {_point_percent(point)} % learned": _format_curve_point(point) for point in curve_points
+            f"test accuracy, {_point_percent(point)} % of images": _format_curve_point(point) for point in curve_points
         }
-        or {"test accuracy by images learned": lambda _: "not measured"},
+        or {"test accuracy by images": lambda _: "not measured"},
     }
 
 
@@ -130,7 +130,7 @@ def _generalization_metrics(external_sets: list[str]) -> MetricFormatters:
             if "other_splits_accuracy" in row
             else _ABSENT
         ),
-        **(external_metrics or {"on photographs from elsewhere": lambda _: "not measured"}),
+        **(external_metrics or {"on external test sets": lambda _: "not measured"}),
     }
 
 

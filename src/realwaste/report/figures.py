@@ -149,25 +149,6 @@ def plot_model_scores(
     writer.save(figure, path, "Test accuracy and loss")
 
 
-def plot_reliability(writer: FigureWriter, path: Path, table: pd.DataFrame, names: Mapping[str, str]) -> None:
-    """Accuracy of the answers of each confidence, before and after calibration (Guo et al., 2017, fig. 1)."""
-    figure, panels = _subplots(1, len(names), figsize=(4 * len(names), 4.4), layout="constrained", sharey=True)
-    for axes, (model, name) in zip(panels, names.items(), strict=True):
-        axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")
-        own = table[table["model"] == model]
-        for (said, rows), color in zip(
-            own.groupby("probabilities", sort=False), (writer.color, "#c2703d"), strict=True
-        ):
-            sizes = 20 + 180 * rows["images"] / rows["images"].sum()
-            axes.plot(rows["confidence"], rows["accuracy"], color=color, label=said)
-            axes.scatter(rows["confidence"], rows["accuracy"], s=sizes, color=color, alpha=0.8)
-        axes.set(xlabel="confidence of the answers", title=name, xlim=(0, 1.02), ylim=(-0.02, 1.02))
-        _tidy(axes, [])
-    panels[0].set_ylabel("accuracy of the answers")
-    panels[0].legend(frameon=False, loc="upper left")
-    writer.save(figure, path, "Reliability, test images")
-
-
 def plot_class_scores(
     writer: FigureWriter, path: Path, scores: pd.DataFrame, names: Mapping[str, str], note: str = ""
 ) -> None:

@@ -73,7 +73,7 @@ def render_page(data: ReportData) -> str:
         "report.html",
         _charts(data, names),
         filters={"picture": lambda name: _data_uri(data.pictures / name)},
-        story=data,
+        data=data,
         names=names,
         classes_shown=comparison.class_limit_note(len(data.validated["classes"])),
         made_on=machine.describe(machine.merge_records(data.machines)),
@@ -92,13 +92,15 @@ def render_page(data: ReportData) -> str:
         },
         rejected=data.rejected.head(REJECTED_SHOWN).to_dict("records"),
         examples=_group_by_class(data.explanations["examples"]),
-        outside=external_results.external_sections(data.external, names),
+        external_sets=external_results.external_sections(data.external, names),
         confused={
             model: mistakes.most_confused_pairs(table, PAIRS_SHOWN).to_dict("records")
             for model, table in data.confusions.groupby("model", sort=False)
         },
         shortcut=None if background.is_off(data.shortcuts) else background.describe_shortcuts(data.shortcuts),
-        changed=None if background.is_off(data.shortcuts) else background.swapped_view_table(data.shortcuts, names),
+        swapped_views=None
+        if background.is_off(data.shortcuts)
+        else background.swapped_view_table(data.shortcuts, names),
         unmeasured=_missing_measurements(data),
     )
 
@@ -115,19 +117,19 @@ def _warnings(data: ReportData) -> list[str]:
         lines.append(f"{', '.join(random_backbones)} had random weights, not pretrained ones.")
     diverged = [model for model, facts in data.trainings.items() if facts["diverged"]]
     if diverged:
-        lines.append(f"The training of {', '.join(diverged)} diverged: its answers are worth nothing.")
+        lines.append(f"The training of {', '.join(diverged)} diverged: its predictions are useless.")
     return lines
 
 
 def _missing_measurements(data: ReportData) -> list[dict[str, str]]:
     """Optional measurements that this run does not have, each with the parameter that enables it."""
     measurements = {
-        "The models on photographs from elsewhere": (data.external, "evaluate.external=[/path/to/photos]"),
-        "What tells the classes apart beside the objects": (
+        "Accuracy on external test sets": (data.external, "evaluate.external=[/path/to/photos]"),
+        "How predictive of the class the background is": (
             not background.is_off(data.shortcuts),
             "shortcuts.backbone=densenet",
         ),
-        "Test accuracy with fewer images to learn from": (
+        "Test accuracy with fewer training images": (
             len(data.learning_curve),
             "evaluate.learning_curve.percents=[10,25,50,100]",
         ),
@@ -137,7 +139,7 @@ def _missing_measurements(data: ReportData) -> list[dict[str, str]]:
         ),
     }
     return [
-        {"what": title, "how": f"dvc exp run -S '{override}'"}
+        {"title": title, "command": f"dvc exp run -S '{override}'"}
         for title, (is_measured, override) in measurements.items()
         if not is_measured
     ]
@@ -158,7 +160,7 @@ def _describe_pairs(data: ReportData) -> list[dict[str, Any]]:
 def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The Vega-Lite specification of each chart in the template."""
     # Imported here because importing Altair takes 0.4 s.
-    from realwaste.report import charts, learning_curves  # noqa: PLC0415
+    from realwaste.report import charts  # noqa: PLC0415
 
     specs = {
         "classes": charts.class_counts(data.validated["classes"]),
@@ -171,7 +173,7 @@ def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, A
         "rates_loss": charts.learning_rates(data.sweep_table, "loss", "train loss"),
     }
     if len(data.learning_curve):
-        specs["learning_curve"] = learning_curves.chart(data.learning_curve, names)
+        specs["learning_curve"] = charts.learning_curve(data.learning_curve, names)
     if not background.is_off(data.shortcuts):
         specs["shortcuts"] = charts.shortcuts(background.view_accuracies(data.shortcuts), data.shortcuts["chance"])
     for model, history in data.histories.items():

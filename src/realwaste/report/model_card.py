@@ -1,7 +1,4 @@
-"""What a person who is handed a model must know: models/<name>.md, a model card (Mitchell et al., 2019).
-
-The metadata block is that of the Hugging Face Hub, whose pages and tools read it.
-"""
+"""Model cards (Mitchell et al., 2019): models/<name>.md, with the metadata block of the Hugging Face Hub."""
 
 import html
 import re
@@ -27,17 +24,17 @@ OFF_CARD = "This model is off: give it a backbone in params.yaml, and `dvc repro
 
 @dataclass(frozen=True)
 class CardData:
-    """The model that a card is about.
+    """What a card says about its model.
 
     Attributes:
         name: cnn, irv2, densenet or edge.
         fetched, split: the metrics of the fetch and split stages.
         row: its row of table1.build_rows.
-        evaluated: its test figures, with `per_class`.
+        evaluated: its test metrics, with `per_class`.
         training: the metrics of its training.
-        machine: machine.record of what it was trained and tested on.
-        parameters: the section of params.yaml that it was trained with, and `seed`.
-        recipe: what that section states.
+        machine: machine.record of its training and test.
+        parameters: its section of params.yaml, and `seed`.
+        recipe: parsed from that section.
         pairs: comparison.compare_pairs.
         external: `sets` of metrics/external.json.
     """
@@ -55,103 +52,104 @@ class CardData:
     external: Mapping[str, Mapping[str, Any]]
 
 
-def render_card(subject: CardData) -> str:
-    """The card as Markdown behind its YAML block."""
+def render_card(card: CardData) -> str:
+    """The card: a YAML block and Markdown."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("realwaste.report"),
         autoescape=False,  # noqa: S701 - Markdown, whose own escapes `finalize` makes of whatever is filled in
-        finalize=_escaped,
+        finalize=_escape_markdown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     body = environment.get_template("model_card.md").render(
-        subject=subject,
-        made_on=machine.describe(subject.machine),
-        realwaste=subject.fetched["origin"] in REALWASTE,
-        correction=comparison.describe_correction(subject.pairs),
-        standing=_standing(subject),
-        outside={name: facts["models"][subject.name] for name, facts in subject.external.items()},
-        parameters=dict(_named("", subject.parameters)),
-        phases=_phases(subject),
+        subject=card,
+        made_on=machine.describe(card.machine),
+        realwaste=card.fetched["origin"] in REALWASTE,
+        correction=comparison.describe_correction(card.pairs),
+        comparisons=_describe_comparisons(card),
+        external_sets={name: facts["models"][card.name] for name, facts in card.external.items()},
+        parameters=dict(_list_parameters("", card.parameters)),
+        phases=_phases(card),
     )
-    block = yaml.safe_dump(_metadata(subject), sort_keys=False, allow_unicode=True, width=1000)
+    block = yaml.safe_dump(_metadata(card), sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{block}---\n\n{body}"
 
 
-def _escaped(value: object) -> str:
-    """Text that Markdown and HTML show as it is, on one line: names of folders are anything."""
+def _escape_markdown(value: object) -> str:
+    """Text on one line that Markdown and HTML show unchanged: folder names may contain any character."""
     plain = html.escape(" ".join(str(value).split()), quote=False)
-    # An underscore inside a word means nothing.
+    # An underscore inside a word is no markup.
     return re.sub(r"([\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", plain)
 
 
-def _standing(subject: CardData) -> str:
-    """What the tests of its pairs show of it."""
-    found: dict[str, list[str]] = {"better than": [], "worse than": [], "no difference shown to": []}
-    for pair, facts in subject.pairs.items():
-        both = pair.split("_vs_")
-        if subject.name in both:
-            (other,) = set(both) - {subject.name}
-            shown = {subject.name: "better than", other: "worse than", None: "no difference shown to"}
-            found[shown[differences.find_better(facts, *both)]].append(other)
-    return "; ".join(f"{words} {', '.join(others)}" for words, others in found.items() if others)
+def _describe_comparisons(card: CardData) -> str:
+    """The verdicts of the comparisons with the other models, in words."""
+    others_by_verdict: dict[str, list[str]] = {"better than": [], "worse than": [], "no difference shown to": []}
+    for pair, test in card.pairs.items():
+        models = pair.split("_vs_")
+        if card.name in models:
+            (other,) = set(models) - {card.name}
+            verdict_of_winner = {card.name: "better than", other: "worse than", None: "no difference shown to"}
+            others_by_verdict[verdict_of_winner[differences.find_better(test, *models)]].append(other)
+    return "; ".join(f"{verdict} {', '.join(others)}" for verdict, others in others_by_verdict.items() if others)
 
 
-def _named(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The parameters that this training had, named as `-S` names them below their section."""
+def _list_parameters(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The parameters that affect this training, named as in `-S` without the section."""
     for name, value in values.items():
         off = (name == "unfrozen" and not values["unfreeze"]) or (name == "views" and not value["count"])
         if off or name in {"cache", "embed_batch_size"}:
             continue
         if isinstance(value, Mapping):
-            yield from _named(f"{section}{name}.", value)
+            yield from _list_parameters(f"{section}{name}.", value)
         else:
-            # Of a file its name alone: cards are sent around.
+            # Only the file name, since cards are shared.
             yield f"{section}{name}", PurePath(value).name if name in {"backbone", "weights"} and value else value
 
 
-def _phases(subject: CardData) -> list[str]:
-    """How it was fitted, a sentence without its end for each phase."""
-    recipe = subject.recipe
+def _phases(card: CardData) -> list[str]:
+    """How the model was trained: for each phase a sentence without its full stop."""
+    recipe = card.recipe
     if isinstance(recipe, CnnRecipe):
-        return [_phase(recipe.schedule, dropout=recipe.architecture.dropout, augment=recipe.architecture.augment)]
-    head = _phase(recipe.schedule, dropout=recipe.dropout, heads=recipe.heads)
-    phases = [f"The head: {head}" + _views(subject.parameters["views"]["count"])]
+        return [
+            _describe_phase(recipe.schedule, dropout=recipe.architecture.dropout, augment=recipe.architecture.augment)
+        ]
+    head = _describe_phase(recipe.schedule, dropout=recipe.dropout, heads=recipe.heads)
+    phases = [f"The head: {head}" + _describe_views(card.parameters["views"]["count"])]
     if recipe.last_layers:
-        second = _phase(recipe.last_layers.schedule, augment=recipe.last_layers.augment)
-        phases.append(f"The head and the end of the backbone: {second}")
+        second = _describe_phase(recipe.last_layers.schedule, augment=recipe.last_layers.augment)
+        phases.append(f"The head and the last layers of the backbone: {second}")
     return phases
 
 
-def _views(count: int) -> str:
-    return f", on each photograph and {count} changed {'view' if count == 1 else 'views'} of it" if count else ""
+def _describe_views(count: int) -> str:
+    return f", on each photograph and {count} augmented {'view' if count == 1 else 'views'} of it" if count else ""
 
 
-def _phase(schedule: Schedule, *, dropout: float = 0.0, heads: int = 1, augment: Augment | None = None) -> str:
-    said = [
+def _describe_phase(schedule: Schedule, *, dropout: float = 0.0, heads: int = 1, augment: Augment | None = None) -> str:
+    phrases = [
         _optimizer(schedule),
         f"a learning rate of {schedule.learning_rate:g}"
-        + (" that falls to 0 along half a cosine" if schedule.decay == "cosine" else ""),
+        + (" with cosine decay to 0" if schedule.decay == "cosine" else ""),
         f"crossentropy with labels smoothed by {schedule.label_smoothing:g}"
         if schedule.label_smoothing
         else "sparse categorical crossentropy",
         f"{schedule.epochs} {'epoch' if schedule.epochs == 1 else 'epochs'} in batches of {schedule.batch_size}",
-        "shuffled in each epoch" if schedule.shuffle else "in one order in all epochs, drawn once",
+        "shuffled in each epoch" if schedule.shuffle else "in one random order for all epochs",
     ]
     if schedule.class_weights:
-        said.append("each class counting as if it had as many images as the mean class")
+        phrases.append("classes weighted as if each had as many images as the mean class")
     if dropout:
-        said.append(f"dropout of {dropout:g}")
+        phrases.append(f"dropout of {dropout:g}")
     if heads > 1:
-        said.append(f"the answer being the mean of {heads} heads trained so")
-    if changes := _changes(augment):
-        said.append(f"its pictures {' and '.join(changes)} at random")
+        phrases.append(f"predictions averaged over {heads} heads")
+    if changes := _describe_augmentation(augment):
+        phrases.append(f"pictures {' and '.join(changes)} at random")
     if schedule.patience:
-        said.append(
-            f"ended early after {schedule.patience} epochs without a lower validation loss, the best epoch's weights kept"
-        )
-    return ", ".join(said)
+        stopped = f"stopped early after {schedule.patience} epochs without a lower validation loss"
+        phrases.append(f"{stopped}, with the best epoch's weights")
+    return ", ".join(phrases)
 
 
 def _optimizer(schedule: Schedule) -> str:
@@ -162,38 +160,38 @@ def _optimizer(schedule: Schedule) -> str:
     return f"{decaying}{' and' if ' with ' in decaying else ' with'} a weight decay of {schedule.weight_decay:g}"
 
 
-def _changes(augment: Augment | None) -> list[str]:
-    words = {
-        "flip": "mirrored each way",
-        "rotate": "turned by up to {:g} of a turn",
+def _describe_augmentation(augment: Augment | None) -> list[str]:
+    templates = {
+        "flip": "flipped in both directions",
+        "rotate": "rotated by up to {:g} of a turn",
         "zoom": "zoomed by up to {:g}",
         "color": "changed in colour by up to {:g}",
     }
     shares = vars(augment or Augment())
-    return [said.format(shares[name]) for name, said in words.items() if shares[name]]
+    return [template.format(shares[name]) for name, template in templates.items() if shares[name]]
 
 
-def _metadata(subject: CardData) -> dict[str, Any]:
-    dataset = subject.fetched["dataset"]
-    measured = {"accuracy": "Accuracy", "f1": "Macro F1", "loss": "Crossentropy"}
+def _metadata(card: CardData) -> dict[str, Any]:
+    dataset = card.fetched["dataset"]
+    metric_names = {"accuracy": "Accuracy", "f1": "Macro F1", "loss": "Crossentropy"}
     keys = {"accuracy": "test_accuracy", "f1": "macro_f1", "loss": "test_loss"}
     return {
         "library_name": "keras",
         "pipeline_tag": "image-classification",
-        # The stricter of the two that are stated.
-        "license": "cc-by-nc-sa-4.0" if subject.fetched["origin"] in REALWASTE else "unknown",
-        "tags": ["image-classification", "waste", "keras", subject.row["backbone"]],
+        # The stricter of the two stated licences.
+        "license": "cc-by-nc-sa-4.0" if card.fetched["origin"] in REALWASTE else "unknown",
+        "tags": ["image-classification", "waste", "keras", card.row["backbone"]],
         "metrics": ["accuracy", "f1"],
         "model-index": [
             {
-                "name": f"realwaste-{subject.name}",
+                "name": f"realwaste-{card.name}",
                 "results": [
                     {
                         "task": {"type": "image-classification"},
                         "dataset": {"name": dataset, "type": dataset.lower(), "split": "test"},
                         "metrics": [
-                            {"type": kind, "name": name, "value": round(float(subject.row[keys[kind]]), 4)}
-                            for kind, name in measured.items()
+                            {"type": kind, "name": name, "value": round(float(card.row[keys[kind]]), 4)}
+                            for kind, name in metric_names.items()
                         ],
                     }
                 ],

@@ -63,21 +63,17 @@ def compare_paired(first: Run, second: Run) -> PairedComparison:
     """Tests each model of the first run against the same model of the second, on the common test images."""
     missing = [run.name for run in (first, second) if run.test_predictions is None]
     if first.test_predictions is None or second.test_predictions is None:
-        return PairedComparison(0, f"data/predictions.csv of {' and of '.join(missing)} is not at hand", {})
-    correct_tables = [
-        _correctness_table(run, table)
-        for run, table in ((first, first.test_predictions), (second, second.test_predictions))
-    ]
-    shared = correct_tables[0].index.intersection(correct_tables[1].index)
+        return PairedComparison(0, f"data/predictions.csv of {' and of '.join(missing)} is missing", {})
+    first_table = _correctness_table(first, first.test_predictions)
+    second_table = _correctness_table(second, second.test_predictions)
+    shared = first_table.index.intersection(second_table.index)
     if shared.empty:
         return PairedComparison(0, "the two runs have no test image in common", {})
     groups = first.test_predictions.drop_duplicates(IMAGE_KEY).set_index(IMAGE_KEY)["group"].loc[shared].to_numpy()
-    first_table, second_table = (correct_by_model.loc[shared] for correct_by_model in correct_tables)
-    models = [
-        model for model in first_table.columns if all(model in rows for rows in (second_table, first.rows, second.rows))
-    ]
     correct_by_model = {
-        model: (first_table[model].to_numpy(bool), second_table[model].to_numpy(bool)) for model in models
+        model: (first_table.loc[shared, model].to_numpy(bool), second_table.loc[shared, model].to_numpy(bool))
+        for model in first_table.columns
+        if all(model in models for models in (second_table, first.rows, second.rows))
     }
     return PairedComparison(len(shared), "", differences.compare_accuracies(correct_by_model, groups))
 
@@ -88,9 +84,7 @@ def changed_parameters(first: Run, second: Run) -> list[tuple[str, str, str]] | 
         return None
     names = dict.fromkeys([*first.parameters, *second.parameters])
     pairs = ((name, *(_format_parameter(run.parameters, name) for run in (first, second))) for name in names)
-    return [
-        (name, first_value, second_value) for name, first_value, second_value in pairs if first_value != second_value
-    ]
+    return [(name, before, after) for name, before, after in pairs if before != after]
 
 
 def _correctness_table(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -100,10 +94,9 @@ def _correctness_table(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:
         predictions = pd.concat(
             [predictions, comparison.ensemble_predictions(predictions, temperatures)], ignore_index=True
         )
-    table = predictions.assign(right=predictions["label"] == prediction_table.predicted_classes(predictions))
-    return table.pivot(index=IMAGE_KEY, columns="model", values="right")[
-        predictions["model"].drop_duplicates().tolist()
-    ]
+    table = predictions.assign(correct=predictions["label"] == prediction_table.predicted_classes(predictions))
+    models = predictions["model"].drop_duplicates().tolist()
+    return table.pivot(index=IMAGE_KEY, columns="model", values="correct")[models]
 
 
 def _format_parameter(parameters: Mapping[str, Any] | None, name: str) -> str:

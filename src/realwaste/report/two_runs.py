@@ -19,7 +19,7 @@ _METRICS = {
     "test loss": ("test_loss", "{:.3f}"),
     "calibration error": ("ece_calibrated", "{:.3f}"),
     "train accuracy": ("train_accuracy", "{:.3f}"),
-    "training, with vectors": ("training_seconds", "{:.0f} s"),
+    "training, with embedding": ("training_seconds", "{:.0f} s"),
     "one image": ("latency_ms", "{:.1f} ms"),
     "file size": ("file_mb", "{:.1f} MB"),
 }
@@ -39,8 +39,8 @@ def render_page(first: Run, second: Run) -> str:
         runs=(first, second),
         names=names,
         warnings=_warnings(first, second),
-        about=_run_summaries(first, second),
-        found=paired,
+        summaries=_run_summaries(first, second),
+        paired=paired,
         correction=comparison.describe_correction(paired.models),
         verdicts=_verdicts(first, second, names, paired),
         figures=_metric_rows(first, second, names),
@@ -75,11 +75,11 @@ def _warnings(first: Run, second: Run) -> list[str]:
     return lines
 
 
-def _run_summaries(first: Run, second: Run) -> dict[str, tuple[str, str]]:
+def _run_summaries(first: Run, second: Run) -> dict[str, list[str]]:
     def images(run: Run) -> str:
         return " / ".join(str(run.split.get(part, "–")) for part in ("train", "val", "test"))
 
-    values = {
+    return {
         "data set": [str(run.compared.get("dataset", "–")) for run in (first, second)],
         "split": [str(run.split.get("strategy", "–")) for run in (first, second)],
         "images: train / validation / test": [images(run) for run in (first, second)],
@@ -87,7 +87,6 @@ def _run_summaries(first: Run, second: Run) -> dict[str, tuple[str, str]]:
             machine.describe(run.compared["machine"]) if "machine" in run.compared else "–" for run in (first, second)
         ],
     }
-    return {title: (first_value, second_value) for title, (first_value, second_value) in values.items()}
 
 
 def _verdicts(first: Run, second: Run, names: Mapping[str, str], paired: PairedComparison) -> list[dict[str, Any]]:
@@ -96,12 +95,12 @@ def _verdicts(first: Run, second: Run, names: Mapping[str, str], paired: PairedC
     for model in names:
         if not (model in first.rows and model in second.rows):
             continue
-        comparison = paired.models.get(model)
-        if comparison:
-            verdict = differences.describe_verdict(differences.find_better(comparison, first.name, second.name))
+        test = paired.models.get(model)
+        if test:
+            verdict = differences.describe_verdict(differences.find_better(test, first.name, second.name))
         else:
-            verdict, comparison = "not tested in pairs", _unpaired_difference(first.rows[model], second.rows[model])
-        records.append({"model": model, "verdict": verdict, **comparison})
+            verdict, test = "not tested in pairs", _unpaired_difference(first.rows[model], second.rows[model])
+        records.append({"model": model, "verdict": verdict, **test})
     return records
 
 
@@ -134,7 +133,7 @@ def _metric_rows(first: Run, second: Run, names: Mapping[str, str]) -> dict[str,
 def _charts(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The Vega-Lite specification of each chart in the template; charts side by side have a common scale."""
     # Imported here because importing Altair takes 0.4 s.
-    from realwaste.report import charts, learning_curves  # noqa: PLC0415
+    from realwaste.report import charts  # noqa: PLC0415
 
     runs = (first, second)
     specs = {"accuracies": charts.grouped_accuracies(_accuracy_rows(runs, names))}
@@ -148,7 +147,7 @@ def _charts(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, dict
         for model, counts in run.confusions.groupby("model", sort=False):
             specs[f"confusion_{model}_{number}"] = charts.confusion(comparison.hardest_classes(counts))
         if len(run.learning_curve):
-            specs[f"learning_curve_{number}"] = learning_curves.chart(run.learning_curve, names)
+            specs[f"learning_curve_{number}"] = charts.learning_curve(run.learning_curve, names)
     return specs
 
 

@@ -43,7 +43,7 @@ def ordered(samples: Samples, *, batch_size: int) -> tf.data.Dataset:
 
 
 def steps(count: int, batch_size: int) -> int:
-    """The number of batches of so many rows; the last one may be smaller."""
+    """The number of batches for `count` samples; the last one may be smaller."""
     return -(-count // batch_size)
 
 
@@ -51,7 +51,7 @@ def _load_batches(samples: Samples, indices: tf.data.Dataset) -> tf.data.Dataset
     inputs, labels = samples.inputs, samples.labels
 
     def rows(index: NDArray[np.integer]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        # Taken from the array itself, wherever it is: a tensor of the whole set would be a second copy in memory.
+        # From the array itself, in memory or not: a tensor of the whole set would be a second copy in memory.
         return inputs[index], labels[index]
 
     def take(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -60,8 +60,8 @@ def _load_batches(samples: Samples, indices: tf.data.Dataset) -> tf.data.Dataset
         targets.set_shape([None])
         return features, targets
 
-    # With autotuning on, TensorFlow 2.21 ends some epochs only when its timer does, at 10 ms x (2^n - 1): epochs with
-    # 1.4 s of work then last 2.4 to 2.6 s, and never with it off. docs/results.md has the measurement.
+    # With autotuning, TensorFlow 2.21 ends some epochs only when a timer fires, at 10 ms x (2^n - 1): an epoch of 1.4 s
+    # then takes 2.4 to 2.6 s (measured in docs/results.md).
     options = tf.data.Options()
     options.autotune.enabled = False
     return indices.map(take, num_parallel_calls=1).prefetch(2).with_options(options)

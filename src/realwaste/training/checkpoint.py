@@ -1,4 +1,4 @@
-"""The state of a training between its epochs, in two files that are written in turn."""
+"""The state of a training after each epoch, in two files that are written alternately."""
 
 import itertools
 import time
@@ -15,17 +15,17 @@ from realwaste.runtime import array_file
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """A Keras callback that writes weights, optimizer and history after every epoch, and brings them back.
+    """A Keras callback that saves weights, optimizer state and history after every epoch, and restores them.
 
-    It writes over the older of two files, so that a process killed while writing leaves the epoch before.
+    It overwrites the older of two files, so a process that is killed while writing leaves the previous epoch intact.
 
-    With an order of batches that depends on the epoch alone (realwaste.training.batches), a training that goes on from
-    here ends bit for bit as one that was never stopped. Keras' BackupAndRestore does not: it knows no order of batches,
-    and EarlyStopping forgets its state.
+    The order of batches depends only on seed and epoch (realwaste.training.batches), so a resumed training ends bit for
+    bit as one that was never interrupted. With Keras' BackupAndRestore it would not: that does not restore the order of
+    batches, and EarlyStopping loses its state.
 
     Attributes:
-        rows: one an epoch, in the order of `names`.
-        seconds: spent on those epochs, by all runs together.
+        rows: the history, one row for each epoch, in the order of `names`.
+        seconds: the time spent on those epochs, by all runs together.
         patience: epochs without a lower validation loss after which the training ends; None for no end.
     """
 
@@ -37,10 +37,10 @@ class Checkpoint(keras.callbacks.Callback):
         self._best: array_file.Arrays = []
 
     def restore(self, model: keras.Model) -> int:
-        """Bring `model`, which is compiled, to the last epoch that was kept; return the number of epochs done."""
-        if not model.optimizer.built:  # that of Keras which scales losses makes its variables each time it is asked
+        """Restore the compiled `model` to the last saved epoch; return the number of epochs done."""
+        if not model.optimizer.built:  # Keras' LossScaleOptimizer would create its variables again
             model.optimizer.build(model.trainable_variables)
-        stored = max(self._stored(), key=lambda found: len(found[0]), default=None)
+        stored = max(self._stored(), key=lambda arrays: len(arrays[0]), default=None)
         if stored is not None:
             variables = _variables(model)
             for variable, value in zip(variables, stored[1:], strict=False):
@@ -50,21 +50,21 @@ class Checkpoint(keras.callbacks.Callback):
         return len(self.rows)
 
     def best_epoch(self) -> int:
-        """The epoch of the lowest validation loss, from 1, the first of equals; the last where there is no patience."""
+        """The epoch with the lowest validation loss, counted from 1, the first of equals; without patience, the last."""
         if self.patience is None:
             return len(self.rows)
         return int(np.argmin([row[self.names.index("val_loss")] for row in self.rows])) + 1
 
     def has_diverged(self) -> bool:
-        """Whether a loss or accuracy, of training or validation, is no finite number."""
+        """Whether any loss or accuracy, of training or validation, is not finite."""
         return not np.isfinite(self.rows).all()
 
     def is_out_of_patience(self) -> bool:
-        """Whether the training has gone on for `patience` epochs without a lower validation loss."""
+        """Whether the last `patience` epochs brought no lower validation loss."""
         return self.patience is not None and bool(self.rows) and len(self.rows) - self.best_epoch() >= self.patience
 
-    def take_best(self, model: keras.Model) -> None:
-        """Give `model` the weights of the best epoch, where that is not the last."""
+    def restore_best(self, model: keras.Model) -> None:
+        """Set the weights of `model` to those of the best epoch, if that is not the last."""
         if self._best and self.best_epoch() < len(self.rows) and not self.has_diverged():
             model.set_weights(self._best)
 
@@ -85,14 +85,14 @@ class Checkpoint(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _stored(self) -> list[array_file.Arrays]:
-        """What the files hold that are whole."""
+        """The contents of the undamaged files."""
         if self.path is None:
             return []
         files = [file for file in self._files(self.path) if file.is_file()]
-        whole = [stored for stored in map(array_file.read, files) if stored]
-        if files and not whole:
-            logger.warning("%s is damaged: the training starts anew", self.path)
-        return whole
+        undamaged = [stored for stored in map(array_file.read, files) if stored]
+        if files and not undamaged:
+            logger.warning("%s is damaged: the training starts from the first epoch", self.path)
+        return undamaged
 
     @staticmethod
     def _files(path: Path) -> tuple[Path, Path]:
@@ -100,7 +100,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def _values(variable: keras.Variable) -> NDArray[Any]:
-    """Where they are in memory: a copy of the CNN's 0.4 GB takes as long as writing them."""
+    """A view on the values: copying the CNN's 0.4 GB takes as long as writing them."""
     tensor = tf.convert_to_tensor(variable.value)
     return np.asarray(memoryview(tensor)) if tensor.device.endswith("CPU:0") else tensor.numpy()
 

@@ -1,4 +1,4 @@
-"""Fine-tuning (report, section 2.3): a head on cached vectors, and then, if wished, the backbone's end with it."""
+"""Fine-tuning (report, section 2.3): a head on cached vectors; then, optionally, the backbone's last layers too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,34 +24,34 @@ _DERIVED = 2**31  # no seed of params.yaml is as large
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The same images to learn from and to validate with: vectors of the frozen backbone, or pictures."""
+class TrainVal:
+    """Training and validation samples: vectors of the frozen backbone, or pictures."""
 
     train: Samples
     val: Samples
 
 
-def vectors_of(splits: pd.DataFrame, vectors: Embeddings, views: Sequence[Embeddings] = ()) -> Parts:
-    """Cached vectors of the images in `splits`; to learn from, those of their views too, all in memory then."""
+def select_vectors(splits: pd.DataFrame, vectors: Embeddings, views: Sequence[Embeddings] = ()) -> TrainVal:
+    """Cached vectors of the images in `splits`. With augmented views, all training vectors are in memory."""
     train, val = (Samples(vectors.select(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val"))
     if views:
-        inputs = np.concatenate([found.select(paths_of(splits, "train"))[:] for found in (vectors, *views)])
+        inputs = np.concatenate([embedding.select(paths_of(splits, "train"))[:] for embedding in (vectors, *views)])
         train = Samples(inputs, np.tile(train.labels, 1 + len(views)))
-    return Parts(train, val)
+    return TrainVal(train, val)
 
 
-def pictures_of(splits: pd.DataFrame, root: Path, size: int) -> Parts:
-    """The pictures themselves, root/<path>, decoded in memory."""
-    train, val, _ = samples.pictures(splits, root, size, "memory")
-    return Parts(train, val)
+def load_pictures(splits: pd.DataFrame, root: Path, size: int) -> TrainVal:
+    """The pictures root/<path>, decoded in memory."""
+    train, val, _ = samples.load_pictures(splits, root, size, "memory")
+    return TrainVal(train, val)
 
 
 def fit(
     recipe: FinetuneRecipe,
-    vectors: Parts,
+    vectors: TrainVal,
     seed: int,
     *,
-    pictures: Parts | None = None,
+    pictures: TrainVal | None = None,
     build_backbone: Callable[[], keras.Model] | None = None,
     checkpoint_dir: Path | None = None,
 ) -> tuple[keras.Model, Training]:
@@ -67,13 +67,13 @@ def fit(
     last_layers = replace(recipe.last_layers, schedule=replace(recipe.last_layers.schedule, seed=seed))
     checkpoint = checkpoint_dir and checkpoint_dir / f"seed_{seed}"
     classifier, second = fit_last_layers(fitted, build_backbone(), pictures, last_layers, checkpoint=checkpoint)
-    return classifier, training_history.joined(first, second)
+    return classifier, training_history.join_phases(first, second)
 
 
 def fit_head(
-    vectors: Parts, recipe: FinetuneRecipe, seed: int, *, silent: bool = False
+    vectors: TrainVal, recipe: FinetuneRecipe, seed: int, *, silent: bool = False
 ) -> tuple[keras.Model, Training]:
-    """The first phase: a new head, fitted to vectors; of several, their mean, and the mean of their figures."""
+    """The first phase: a new head, fitted to vectors. Several heads are averaged, and their histories too."""
     return HeadTrainer(recipe).fit(vectors, seed, silent=silent)
 
 
@@ -88,23 +88,23 @@ class HeadTrainer:
         self.recipe = recipe
         self._compiled: CompiledTraining | None = None
 
-    def fit(self, vectors: Parts, seed: int, *, silent: bool = False) -> tuple[keras.Model, Training]:
+    def fit(self, vectors: TrainVal, seed: int, *, silent: bool = False) -> tuple[keras.Model, Training]:
         """As fit_head."""
-        heads, trained = [], []
+        heads, trainings = [], []
         for number in range(self.recipe.heads):
             schedule = replace(self.recipe.schedule, seed=seed_of_head(seed, number))
             heads.append(self._start(vectors, schedule))
             twin = self._twin
-            trained.append(training_loop.fit_twin(twin, vectors.train, vectors.val, schedule, silent=silent))
+            trainings.append(training_loop.fit_twin(twin, vectors.train, vectors.val, schedule, silent=silent))
             heads[-1].set_weights(twin.get_weights())
-        return head.mean_of(heads), training_history.mean_of(trained)
+        return head.average_heads(heads), training_history.average_trainings(trainings)
 
     @property
     def _twin(self) -> keras.Model:
         assert self._compiled is not None  # noqa: S101 - set by _start
         return self._compiled.twin
 
-    def _start(self, vectors: Parts, schedule: Schedule) -> keras.Model:
+    def _start(self, vectors: TrainVal, schedule: Schedule) -> keras.Model:
         """A new head, and the compiled network in the state that a twin of it would have."""
         recipe, width = self.recipe, vectors.train.inputs.shape[1]
         make_repeatable(schedule.seed, deterministic=recipe.deterministic)
@@ -118,7 +118,7 @@ class HeadTrainer:
 
 
 def seed_of_head(seed: int, number: int) -> int:
-    """The seed of one of the heads of a mean: of the first, the training's; of each other, one that no training has."""
+    """The seed of a head: the first has the seed of the training, each other one a seed that no training has."""
     if number == 0:
         return seed
     return _DERIVED + int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % _DERIVED
@@ -127,7 +127,7 @@ def seed_of_head(seed: int, number: int) -> int:
 def fit_last_layers(
     fitted: keras.Model,
     backbone: keras.Model,
-    pictures: Parts,
+    pictures: TrainVal,
     last_layers: LastLayers,
     *,
     checkpoint: Path | None = None,
@@ -140,7 +140,7 @@ def fit_last_layers(
         fitted: the head after the first phase.
         checkpoint: as of training_loop.fit.
     """
-    unfreezing.unfreeze(backbone, last_layers.unfreeze)
+    unfreezing.unfreeze_last_layers(backbone, last_layers.unfreeze)
     classifier = head.join(backbone, fitted)
     changing = add_augmentation(classifier, last_layers.augment)
     schedule = last_layers.schedule

@@ -12,7 +12,7 @@ class LastLayers:
     """The second phase of fine-tuning, which trains the head and the last layers of the backbone together.
 
     Attributes:
-        unfreeze: which layers, as of unfreezing.unfreeze.
+        unfreeze: which layers, as of unfreezing.unfreeze_last_layers.
         schedule: of this phase; fit_last_layers is given its seed apart.
     """
 

@@ -38,19 +38,19 @@ def build(width: int, dense_units: int, classes: int, dropout: float = 0.0) -> k
     )
 
 
-def mean_of(heads: Sequence[keras.Model]) -> keras.Model:
-    """One head that answers with the mean of several, or the one there is (Lakshminarayanan et al., 2017)."""
+def average_heads(heads: Sequence[keras.Model]) -> keras.Model:
+    """One head that predicts the mean of several (Lakshminarayanan et al., 2017); a single head as it is."""
     if len(heads) == 1:
         return heads[0]
-    vector, answers = keras.Input(heads[0].input_shape[1:]), []
+    vector, outputs = keras.Input(heads[0].input_shape[1:]), []
     for number, head in enumerate(heads):
-        answer = vector
+        output = vector
         for place, layer in enumerate(head.layers):
-            own = type(layer).from_config(layer.get_config() | {"name": f"head_{number}_{place}"})
-            answer = own(answer)
-            own.set_weights(layer.get_weights())
-        answers.append(answer)
-    return keras.Model(vector, layers.average(answers), name=HEAD)
+            copy = type(layer).from_config(layer.get_config() | {"name": f"head_{number}_{place}"})
+            output = copy(output)
+            copy.set_weights(layer.get_weights())
+        outputs.append(output)
+    return keras.Model(vector, layers.average(outputs), name=HEAD)
 
 
 def join(backbone: keras.Model, head: keras.Model) -> keras.Model:
@@ -58,24 +58,24 @@ def join(backbone: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(backbone.input, head(backbone(backbone.input, training=False)), name="classifier")
 
 
-def save_trained(path: Path, models: Sequence[keras.Model]) -> None:
-    """What models of one kind learned, heads or whole classifiers: their trainable weights, the first model's first.
+def save_trainable_weights(path: Path, models: Sequence[keras.Model]) -> None:
+    """Save the trainable weights of several models of the same architecture, heads or whole classifiers.
 
-    An .npz file; its arrays are named by the model's number and Keras' path of the weight, 0/head/dense/kernel.
+    The arrays of the .npz file are named by the number of the model and Keras' path of the weight: 0/head/dense/kernel.
     """
-    learned = {
+    weights = {
         f"{number}/{weight.path}": weight.numpy()
         for number, model in enumerate(models)
         for weight in model.trainable_weights
     }
     with atomic_replace(path) as temporary:
-        np.savez(temporary, **learned)
+        np.savez(temporary, **weights)
 
 
-def with_trained(model: keras.Model, path: Path) -> Iterator[keras.Model]:
-    """`model` with what each of those learned that `save_trained` wrote, one after the other; at the end as it was."""
+def load_each_trained(model: keras.Model, path: Path) -> Iterator[keras.Model]:
+    """`model` with the weights of each model in a file of save_trainable_weights in turn; restored at the end."""
     weights = model.trainable_weights
-    own = [weight.numpy() for weight in weights]
+    original = [weight.numpy() for weight in weights]
     with np.load(path, allow_pickle=False) as stored:
         values = [stored[name] for name in stored.files]
     try:
@@ -83,7 +83,7 @@ def with_trained(model: keras.Model, path: Path) -> Iterator[keras.Model]:
             _assign(weights, values[start : start + len(weights)])
             yield model
     finally:
-        _assign(weights, own)
+        _assign(weights, original)
 
 
 def _assign(weights: Sequence[keras.Variable], values: Sequence[NDArray[np.float32]]) -> None:
@@ -91,51 +91,52 @@ def _assign(weights: Sequence[keras.Variable], values: Sequence[NDArray[np.float
         weight.assign(value)
 
 
-def of(classifier: keras.Model) -> keras.Model:
-    """The head of a joined model, to be fed cached vectors."""
+def get_head(classifier: keras.Model) -> keras.Model:
+    """The head of a joined model, which takes cached vectors."""
     return classifier.get_layer(HEAD)
 
 
-def is_enough(classifier: keras.Model) -> bool:
-    """Whether the head, given vectors of the backbone that was fetched, answers as the classifier does, given pictures.
+def can_use_cached_vectors(classifier: keras.Model) -> bool:
+    """Whether the head, given the cached vectors of images, predicts the same as the classifier, given the images.
 
-    Not so where the backbone has learned, or where the classifier looks at several views; and the CNN has no head.
+    It does not if the last layers of the backbone were fine-tuned, or if the classifier averages several views. The CNN
+    has no head.
     """
     parts = {layer.name: layer for layer in classifier.layers}
     return HEAD in parts and not parts["backbone"].trainable_weights
 
 
-def measured(
-    classifier: Classifier, asked: Session, vectors: Embeddings, root: Path, splits: pd.DataFrame
+def add_temperature_and_novelty(
+    classifier: Classifier, session: Session, vectors: Embeddings, root: Path, splits: pd.DataFrame
 ) -> Classifier:
-    """The classifier with its temperature and its novelty, by what it says of images root/<path>.
+    """The classifier with its temperature and novelty score, fitted to validation and training images root/<path>.
 
     Args:
-        asked: a session of it.
-        vectors: cached ones, by which it is asked where the head is enough.
+        session: of this classifier.
+        vectors: cached ones, which replace the images where can_use_cached_vectors allows it.
     """
     paths = paths_of(splits, "val")
-    known = vectors.select(paths) if is_enough(classifier.model) else None
-    answers, _ = asked.predict_files([root / path for path in paths], known)
-    temperature = fit_temperature(labels_of(splits, "val"), answers)
-    found = novelty_of(classifier.model, asked, vectors, root, splits)
-    return replace(classifier, facts=replace(classifier.facts, temperature=temperature), novelty=found)
+    val_vectors = vectors.select(paths) if can_use_cached_vectors(classifier.model) else None
+    probabilities, _ = session.predict_files([root / path for path in paths], val_vectors)
+    temperature = fit_temperature(labels_of(splits, "val"), probabilities)
+    fitted = fit_novelty(classifier.model, session, vectors, root, splits)
+    return replace(classifier, facts=replace(classifier.facts, temperature=temperature), novelty=fitted)
 
 
-def novelty_of(
-    model: keras.Model, asked: Session, vectors: Embeddings, root: Path, splits: pd.DataFrame
+def fit_novelty(
+    model: keras.Model, session: Session, vectors: Embeddings, root: Path, splits: pd.DataFrame
 ) -> Novelty | None:
-    """By which a picture is strange to the classifier `model`, from its training and validation images root/<path>.
+    """The novelty score of the classifier `model`, fitted to its training and validation images root/<path>.
 
-    Their cached vectors are its features unless its backbone has learned.
+    Cached vectors are its features, unless the last layers of its backbone were fine-tuned.
     """
-    frozen = is_enough(test_time_augmentation.single_view_model(model))
+    is_frozen = can_use_cached_vectors(test_time_augmentation.single_view_model(model))
 
     def features(part: str) -> NDArray[np.float32]:
         paths = paths_of(splits, part)
-        chosen = [paths[row] for row in novelty.sample_indices(len(paths))]
-        if frozen:
-            return np.asarray(vectors.select(chosen)[:])
-        return asked.predict_files([root / path for path in chosen])[1]
+        sample = [paths[index] for index in novelty.sample_indices(len(paths))]
+        if is_frozen:
+            return np.asarray(vectors.select(sample)[:])
+        return session.predict_files([root / path for path in sample])[1]
 
     return novelty.fit(features("train"), features("val"))

@@ -1,7 +1,6 @@
-"""Heads fitted anew on other splits of the same vectors: how much a test accuracy owes to its split.
+"""Cross-validation of heads on the vectors of all images: how much a test accuracy depends on the split.
 
-All images are in turn learned from and asked about, so nothing may be chosen by these figures. Views that a head may
-learn from beside the photographs are left out.
+Every image is in a test fold once, so no parameter may be chosen by these figures. Augmented views are left out.
 """
 
 from typing import Any
@@ -12,11 +11,11 @@ from numpy.typing import NDArray
 from realwaste.dataset.folds import split_by_groups
 from realwaste.embedding.embeddings import Vectors
 from realwaste.images.array_shards import Shards
-from realwaste.training.finetune import HeadTrainer, Parts
+from realwaste.training.finetune import HeadTrainer, TrainVal
 from realwaste.training.samples import Samples
 
 
-def repeated(
+def cross_validate(
     vectors: Vectors | Shards,
     labels: NDArray[np.int64],
     groups: NDArray[np.integer],
@@ -29,8 +28,8 @@ def repeated(
 
     Args:
         vectors: (n, width), of a frozen backbone; labels: (n,), class numbers.
-        groups: (n,); those of one group are in one fold.
-        folds: at most, as of split_by_groups; nothing where that gives none.
+        groups: (n,); images of one group are in one fold.
+        folds: the most folds, as of split_by_groups; the result is empty where that gives none.
         trainer: of the head; the backbone stays frozen here.
     """
     accuracies, fitted_folds = [], 0
@@ -38,13 +37,14 @@ def repeated(
         seed = trainer.recipe.schedule.seed + repeat
         parts = split_by_groups(labels, groups, folds, seed)
         fitted_folds = max(fitted_folds, len(parts))
-        for learned, asked in parts:
-            own = Parts(*(Samples(vectors[rows], labels[rows]) for rows in (learned, asked)))
-            # The asked fold only watches: the last epoch is kept, so its accuracy chooses nothing.
-            fitted, _ = trainer.fit(own, seed, silent=True)
-            answer = np.asarray(fitted(vectors[asked]))
-            right = np.isfinite(answer).all(axis=1) & (answer.argmax(axis=1) == labels[asked])
-            accuracies.append(float(right.mean()))
+        for train_rows, test_rows in parts:
+            # The test fold stands in for validation. It decides nothing: the weights of the last epoch are used.
+            samples = TrainVal(*(Samples(vectors[rows], labels[rows]) for rows in (train_rows, test_rows)))
+            head, _ = trainer.fit(samples, seed, silent=True)
+            probabilities = np.asarray(head(vectors[test_rows]))
+            is_finite = np.isfinite(probabilities).all(axis=1)
+            is_correct = is_finite & (probabilities.argmax(axis=1) == labels[test_rows])
+            accuracies.append(float(is_correct.mean()))
     if not accuracies:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""Where the decoded pictures of a training wait for their next epoch: in memory, in a file, or nowhere."""
+"""Where decoded pictures are kept between the epochs of a training: in memory, in a file, or nowhere."""
 
 import shutil
 import tempfile
@@ -13,11 +13,11 @@ from realwaste.core.log import logger
 from realwaste.images.reader import Pixels, read_images
 
 RULE = "memory if the decoded pictures take at most half of what is free there, else disk by the same rule, else none"
-_AT_ONCE = 256  # pictures decoded before they are written
+_CHUNK = 256  # pictures that are decoded before they are written
 
 
 class DecodedOnRead:
-    """Pictures decoded whenever they are asked for, indexed as an array (n, size, size, 3) uint8 is."""
+    """Pictures that are decoded at every access; indexed like an array (n, size, size, 3) uint8."""
 
     def __init__(self, files: Sequence[Path], size: int) -> None:
         self.files, self.size = files, size
@@ -28,7 +28,7 @@ class DecodedOnRead:
         return read_images([self.files[number] for number in index], self.size)
 
 
-def choose_by_room(wanted: str, needed: int, *, memory: int, disk: int) -> str:
+def choose_cache_by_space(wanted: str, needed: int, *, memory: int, disk: int) -> str:
     """The cache to use by RULE: `wanted`, or the next that fits.
 
     Args:
@@ -37,30 +37,30 @@ def choose_by_room(wanted: str, needed: int, *, memory: int, disk: int) -> str:
     """
     order = ["memory", "disk", "none"]
     room = {"memory": memory // 2, "disk": disk // 2, "none": needed}
-    used = next(cache for cache in order[order.index(wanted) :] if needed <= room[cache])
-    if used != wanted:
+    chosen = next(cache for cache in order[order.index(wanted) :] if needed <= room[cache])
+    if chosen != wanted:
         logger.warning(
-            "%.1f GB of decoded pictures do not fit in cache: %s (%s); used: %s", needed / 1e9, wanted, RULE, used
+            "%.1f GB of decoded pictures do not fit in cache: %s (%s); used: %s", needed / 1e9, wanted, RULE, chosen
         )
-    return used
+    return chosen
 
 
-def choose(wanted: str, pictures: int, size: int, folder: Path) -> str:
-    """The cache to use for so many pictures of `size` pixels a side on this machine, a file cache being in `folder`."""
+def choose_cache(wanted: str, pictures: int, size: int, folder: Path) -> str:
+    """The cache to use on this machine for `pictures` of `size` pixels a side; the file of `disk` is in `folder`."""
     needed = pictures * size * size * 3
-    return choose_by_room(wanted, needed, memory=machine.free_memory(), disk=shutil.disk_usage(folder).free)
+    return choose_cache_by_space(wanted, needed, memory=machine.free_memory(), disk=shutil.disk_usage(folder).free)
 
 
-def decoded(files: Sequence[Path], size: int, cache: str, folder: Path) -> Pixels | DecodedOnRead:
-    """Every picture (n, size, size, 3) uint8, kept as `cache` says; each is decoded once unless that is none."""
+def decode_all(files: Sequence[Path], size: int, cache: str, folder: Path) -> Pixels | DecodedOnRead:
+    """All pictures, (n, size, size, 3) uint8, in the given cache; unless that is none, each is decoded only once."""
     if cache == "none":
         return DecodedOnRead(files, size)
     if cache == "memory":
         return read_images(files, size)
-    # Without a name: it is gone when the process is, however that ends.
+    # The file has no name, so it is gone when the process ends, even if it is killed.
     with tempfile.TemporaryFile(dir=folder) as file:
         pixels = np.memmap(file, np.uint8, "w+", shape=(len(files), size, size, 3))
-    for start in range(0, len(files), _AT_ONCE):
-        part = files[start : start + _AT_ONCE]
+    for start in range(0, len(files), _CHUNK):
+        part = files[start : start + _CHUNK]
         pixels[start : start + len(part)] = read_images(part, size)
     return pixels

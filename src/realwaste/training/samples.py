@@ -1,4 +1,4 @@
-"""What a network is fitted to: pictures for the CNN, vectors for a head, with a class number each."""
+"""What a network is trained on: pictures for the CNN, vectors for a head, each with a class number."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,20 +22,20 @@ class Samples:
     labels: NDArray[np.int64]
 
 
-def pictures(
+def load_pictures(
     splits: pd.DataFrame, root: Path, size: int, cache: str, *, side_by_side: int = 1
 ) -> tuple[Samples, Samples, str]:
-    """Train and validation pictures, (n, size, size, 3) uint8, and the cache they are in.
+    """Training and validation pictures, (n, size, size, 3) uint8, and the cache that holds them.
 
     Args:
-        cache: memory, disk or none; the next one where it does not fit, see realwaste.training.pixel_cache. A file is
-            made beside `root`.
-        side_by_side: processes of this machine that each keep as many.
+        cache: memory, disk or none; the next one if it is too small, see realwaste.training.pixel_cache. The file of
+            `disk` is beside `root`.
+        side_by_side: the number of processes on this machine that each hold the same pictures.
     """
     files = {part: [root / path for path in paths_of(splits, part)] for part in ("train", "val")}
-    used = pixel_cache.choose(cache, side_by_side * sum(map(len, files.values())), size, root.parent)
+    chosen_cache = pixel_cache.choose_cache(cache, side_by_side * sum(map(len, files.values())), size, root.parent)
     train, val = (
-        Samples(pixel_cache.decoded(own, size, used, root.parent), labels_of(splits, part))
-        for part, own in files.items()
+        Samples(pixel_cache.decode_all(paths, size, chosen_cache, root.parent), labels_of(splits, part))
+        for part, paths in files.items()
     )
-    return train, val, used
+    return train, val, chosen_cache

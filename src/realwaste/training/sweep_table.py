@@ -13,31 +13,31 @@ RULE = "lowest validation loss at any epoch; of equals the smaller rate; never o
 
 @dataclass(frozen=True)
 class Choice:
-    """The rate that RULE picks, with the epoch and the validation loss that it is picked for."""
+    """The rate that RULE picks, with the epoch and the validation loss that decided."""
 
     rate: float
     epoch: int
     val_loss: float
 
 
-def named(rate: float) -> str:
-    """The shortest text that reads back as this rate, 0.001 or 1e-05: no two rates share it."""
+def rate_name(rate: float) -> str:
+    """The shortest text for this rate, such as 0.001 or 1e-05; different rates have different names."""
     return repr(rate).removesuffix(".0")
 
 
-def rows(rate: float, history: pd.DataFrame) -> pd.DataFrame:
+def rate_rows(rate: float, history: pd.DataFrame) -> pd.DataFrame:
     """The table's rows (COLUMNS) of one rate, from the history of its training."""
     return history.assign(learning_rate=rate, diverged=history.isna().any(axis=None))
 
 
-def best(table: pd.DataFrame) -> Choice:
+def choose_best(table: pd.DataFrame) -> Choice:
     """The rate that RULE picks.
 
     Args:
-        table: learning_rate, epoch, val_loss and `diverged`, true in every row of a rate that diverged.
+        table: learning_rate, epoch, val_loss and diverged, which is true in all rows of a rate that diverged.
 
     Raises:
-        DivergedError: when every rate diverged.
+        DivergedError: every rate diverged.
     """
     usable = table[~table["diverged"]]
     if usable.empty:
@@ -51,15 +51,15 @@ def best(table: pd.DataFrame) -> Choice:
 
 
 def summary(table: pd.DataFrame, choice: Choice) -> dict[str, Any]:
-    """For metrics/lr_sweep.json: the choice, and each rate's lowest validation loss or when it diverged."""
+    """For metrics/lr_sweep.json: the choice; for each rate its lowest validation loss, or the epoch of divergence."""
     rates: dict[str, dict[str, object]] = {}
-    for rate, own in table.groupby("learning_rate"):
-        # A dot would read as one more level in `dvc metrics`.
-        key = named(float(rate)).replace(".", "_")
-        if own["diverged"].any():
-            rates[key] = {"diverged": True, "diverged_epoch": int(own["epoch"].iloc[-1])}
+    for rate, rate_table in table.groupby("learning_rate"):
+        # `dvc metrics` would take a dot for another level.
+        key = rate_name(float(rate)).replace(".", "_")
+        if rate_table["diverged"].any():
+            rates[key] = {"diverged": True, "diverged_epoch": int(rate_table["epoch"].iloc[-1])}
         else:
-            rates[key] = {"diverged": False, "lowest_val_loss": float(own["val_loss"].min())}
+            rates[key] = {"diverged": False, "lowest_val_loss": float(rate_table["val_loss"].min())}
     return {
         "best_learning_rate": choice.rate,
         "best_epoch": choice.epoch,

@@ -14,18 +14,18 @@ from realwaste.runtime import determinism, fused_layers
 from realwaste.training import batches, training_history, training_loop
 from realwaste.training.cnn_recipe import CnnRecipe
 from realwaste.training.samples import Samples
-from realwaste.training.sweep_table import named
+from realwaste.training.sweep_table import rate_name
 from realwaste.training.training_loop import CompiledTraining
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep tries.
+    """A learning-rate sweep.
 
     Attributes:
         splits: path, label and split of each image under `root`.
         recipe: of every trial, but for its learning rate.
-        prune: end rates early that fall behind.
+        prune: stop rates early whose validation loss falls behind.
     """
 
     rates: Sequence[float]
@@ -37,12 +37,12 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What came of a sweep.
+class SweepResult:
+    """The result of a sweep.
 
     Attributes:
-        table: rates.COLUMNS and `seconds` of the rate, in the order of the rates.
-        cache: where the decoded pictures waited.
+        table: sweep_table.COLUMNS and the `seconds` of the rate, in the order of the rates.
+        cache: of the decoded pictures.
     """
 
     table: pd.DataFrame
@@ -50,10 +50,7 @@ class Tried:
 
 
 class Trials:
-    """Trials in one process, one after the other: one network, which each rate trains from the same weights.
-
-    See CompiledTraining for the reason.
-    """
+    """Trials in one process, one after the other. All use one compiled network: see CompiledTraining for the reason."""
 
     def __init__(self, sweep: Sweep, train: Samples, val: Samples) -> None:
         self.sweep, self.train, self.val = sweep, train, val
@@ -75,23 +72,23 @@ class Trials:
 
     @cached_property
     def _compiled(self) -> CompiledTraining:
-        keras.utils.clear_session()  # of a trial that this process may have had before
+        keras.utils.clear_session()  # this process may have run a trial before
         schedule = self.sweep.recipe.schedule
         twin = fused_layers.fuse(self._draw(), schedule.dtype_policy, for_training=True)
         return CompiledTraining(twin, schedule, batches.steps(len(self.train.labels), schedule.batch_size))
 
 
-def finished(kept: Path, rate: float) -> Path:
-    """The file in which the table of a rate that is done waits for the others."""
-    return kept / f"rate_{named(rate)}.csv"
+def result_file(checkpoint_dir: Path, rate: float) -> Path:
+    """The file with the rows of a finished rate."""
+    return checkpoint_dir / f"rate_{rate_name(rate)}.csv"
 
 
-def checkpoint(kept: Path, rate: float) -> Path:
-    """The checkpoint of a rate that is being tried."""
-    return kept / f"epochs_{named(rate)}"
+def checkpoint_file(checkpoint_dir: Path, rate: float) -> Path:
+    """The checkpoint of an unfinished rate."""
+    return checkpoint_dir / f"epochs_{rate_name(rate)}"
 
 
-def clear(kept: Path, rate: float) -> None:
-    """Delete the checkpoints of a rate that is done: 0.8 GB of the CNN at 256 px."""
-    for old in kept.glob(f"{checkpoint(kept, rate).name}.*"):
+def delete_checkpoints(checkpoint_dir: Path, rate: float) -> None:
+    """Delete the checkpoints of a finished rate: 0.8 GB for the CNN at 256 px."""
+    for old in checkpoint_dir.glob(f"{checkpoint_file(checkpoint_dir, rate).name}.*"):
         old.unlink()

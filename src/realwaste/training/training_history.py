@@ -1,4 +1,4 @@
-"""What came of a training: the table of what happened, epoch by epoch (report, section 2.3)."""
+"""The result of a training: its history, epoch by epoch, and a summary (report, section 2.3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ METRICS = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
 @dataclass(frozen=True)
 class Training:
-    """What came of a training.
+    """The result of a training.
 
     Attributes:
-        history: one row an epoch: epoch (from 1) and METRICS, a number that is not finite left empty.
+        history: a row for each epoch: epoch (from 1) and METRICS; a value that is not finite is missing.
         kept_epoch: the epoch whose weights the model has.
     """
 
@@ -24,7 +24,7 @@ class Training:
     kept_epoch: int
 
     def summary(self) -> dict[str, object]:
-        """The figures of the epoch that was kept, or when it diverged; strict JSON either way."""
+        """For metrics JSON: the metrics of the kept epoch, or the epoch in which the training diverged."""
         facts: dict[str, object] = {"diverged": self.diverged_epoch is not None, "epochs": len(self.history)}
         if self.diverged_epoch is not None:
             facts["diverged_epoch"] = self.diverged_epoch
@@ -33,18 +33,18 @@ class Training:
         facts |= {name: round(float(last[name]), 6) for name in METRICS if pd.notna(last[name])}
         return facts | {"seconds": round(self.seconds, 2)}
 
-    def line(self) -> str:
-        """What came of it, in one line for people."""
+    def describe(self) -> str:
+        """One line for the log."""
         if self.diverged_epoch is not None:
             return f"diverged in epoch {self.diverged_epoch}"
         last = self.history.iloc[self.kept_epoch - 1]
-        shown = ", ".join(f"{name} {last[name]:.4f}" for name in METRICS)
+        metrics = ", ".join(f"{name} {last[name]:.4f}" for name in METRICS)
         best = "" if self.kept_epoch == len(self.history) else f" of epoch {self.kept_epoch}"
-        return f"{len(self.history)} epochs in {self.seconds:.0f} s: {shown}{best}"
+        return f"{len(self.history)} epochs in {self.seconds:.0f} s: {metrics}{best}"
 
 
-def joined(first: Training, second: Training) -> Training:
-    """Two phases of one training, the epochs of the second after those of the first."""
+def join_phases(first: Training, second: Training) -> Training:
+    """Two phases of one training, with the epochs of the second after those of the first."""
     before = len(first.history)
     later = second.history.assign(epoch=second.history["epoch"] + before)
     diverged = second.diverged_epoch and second.diverged_epoch + before
@@ -56,29 +56,29 @@ def joined(first: Training, second: Training) -> Training:
     )
 
 
-def mean_of(trainings: Sequence[Training]) -> Training:
-    """The mean figures of trainings side by side, of as many epochs; diverged if one did; their seconds together."""
+def average_trainings(trainings: Sequence[Training]) -> Training:
+    """The mean of trainings with equally many epochs; diverged if one did. The seconds are the sum."""
     if len(trainings) == 1:
         return trainings[0]
-    histories = pd.concat([one.history for one in trainings])
-    diverged = [one.diverged_epoch for one in trainings if one.diverged_epoch is not None]
-    history = histories.groupby("epoch", as_index=False).agg(lambda own: own.mean(skipna=False))
+    histories = pd.concat([training.history for training in trainings])
+    diverged = [training.diverged_epoch for training in trainings if training.diverged_epoch is not None]
+    history = histories.groupby("epoch", as_index=False).agg(lambda column: column.mean(skipna=False))
     if diverged:
         history = history.iloc[: min(diverged)]
-    seconds = sum(one.seconds for one in trainings)
+    seconds = sum(training.seconds for training in trainings)
     return Training(history, min(diverged, default=None), seconds, len(history))
 
 
-def history_of(rows: list[list[float]]) -> pd.DataFrame:
-    """The history as in Training, from one row an epoch in the order of METRICS."""
+def history_table(rows: list[list[float]]) -> pd.DataFrame:
+    """The history as in Training, from a row for each epoch in the order of METRICS."""
     history = pd.DataFrame(rows, columns=METRICS).replace([np.inf, -np.inf], np.nan)
     history.insert(0, "epoch", range(1, len(history) + 1))
     return history
 
 
-def training_of(rows: list[list[float]], seconds: float, best_epoch: int) -> Training:
-    """What came of a training, from one row an epoch in the order of METRICS."""
-    history = history_of(rows)
+def build_training(rows: list[list[float]], seconds: float, best_epoch: int) -> Training:
+    """A Training from a row for each epoch in the order of METRICS."""
+    history = history_table(rows)
     wrong = history.loc[history[METRICS].isna().any(axis=1), "epoch"]
     diverged = int(wrong.iloc[0]) if len(wrong) else None
     return Training(history, diverged, seconds, best_epoch if diverged is None else len(history))

@@ -17,7 +17,7 @@ from realwaste.training import batches
 from realwaste.training.checkpoint import Checkpoint
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
-from realwaste.training.training_history import METRICS, Training, history_of, training_of
+from realwaste.training.training_history import METRICS, Training, build_training, history_table
 
 
 def fit(
@@ -30,19 +30,19 @@ def fit(
     live: Callable[[pd.DataFrame], None] | None = None,
     silent: bool = False,
 ) -> Training:
-    """Fit `model` in place, by way of its twin. A loss that is not finite, in training or validation, ends it there.
+    """Fit `model` in place, by training its twin. The training ends early when a loss is not finite.
 
     Args:
-        checkpoint: a file to keep the state after each epoch in, and to go on from if it is there.
-        live: is given the history, as in Training, after each epoch.
-        silent: without Keras' progress.
+        checkpoint: where the state is saved after each epoch; the training resumes from it if it exists.
+        live: called with the history, as in Training, after each epoch.
+        silent: without Keras' progress bar.
     """
     twin = fused_layers.fuse(model, schedule.dtype_policy, for_training=True)
     compile_for_training(twin, schedule, batches.steps(len(train.labels), schedule.batch_size))
     trained = fit_twin(twin, train, val, schedule, checkpoint=checkpoint, live=live, silent=silent)
-    # One by one: all at once they are twice more in memory, 0.3 GB of the CNN at 256 px.
-    for own, found in zip(model.weights, twin.weights, strict=True):
-        own.assign(found.value)
+    # One by one: get_weights and set_weights would hold two more copies, 0.3 GB of the CNN at 256 px.
+    for weight, trained_weight in zip(model.weights, twin.weights, strict=True):
+        weight.assign(trained_weight.value)
     return trained
 
 
@@ -56,57 +56,59 @@ def fit_twin(
     live: Callable[[pd.DataFrame], None] | None = None,
     silent: bool = False,
 ) -> Training:
-    """`fit` of a twin that compile_for_training has seen; it ends with the weights that are kept."""
-    kept = Checkpoint(checkpoint, METRICS, schedule.patience)
-    tell = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(history_of(kept.rows))) if live else None
-    done = kept.restore(twin)
-    if not _is_over(kept, schedule):
+    """As `fit`, of a twin that compile_for_training has compiled."""
+    saved = Checkpoint(checkpoint, METRICS, schedule.patience)
+    report_epoch = (
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(history_table(saved.rows))) if live else None
+    )
+    epochs_done = saved.restore(twin)
+    if not _is_finished(saved, schedule):
         twin.fit(
-            _epochs(train, schedule, done),
+            _epochs(train, schedule, epochs_done),
             steps_per_epoch=batches.steps(len(train.labels), schedule.batch_size),
             class_weight=class_weights(train.labels) if schedule.class_weights else None,
-            initial_epoch=done,
+            initial_epoch=epochs_done,
             epochs=schedule.epochs,
             validation_data=batches.ordered(val, batch_size=schedule.batch_size),
-            # The order is the data set's own, see realwaste.training.batches.
+            # realwaste.training.batches shuffles already.
             shuffle=False,
-            callbacks=[keras.callbacks.TerminateOnNaN(), kept, *([tell] if tell else [])],
+            callbacks=[keras.callbacks.TerminateOnNaN(), saved, *([report_epoch] if report_epoch else [])],
             verbose=0 if silent else _verbosity(),
         )
-    kept.take_best(twin)
-    return training_of(kept.rows, kept.seconds, kept.best_epoch())
+    saved.restore_best(twin)
+    return build_training(saved.rows, saved.seconds, saved.best_epoch())
 
 
-def _epochs(train: Samples, schedule: Schedule, done: int) -> tf.data.Dataset:
+def _epochs(train: Samples, schedule: Schedule, epochs_done: int) -> tf.data.Dataset:
     return batches.shuffled(
         train,
         batch_size=schedule.batch_size,
         epochs=schedule.epochs,
         seed=schedule.seed,
         shuffle=schedule.shuffle,
-        start_epoch=done,
+        start_epoch=epochs_done,
     )
 
 
 def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> None:
-    """Compile `twin` to be trained by `schedule`, an epoch having `steps` batches."""
+    """Compile `twin` for `schedule`, with `steps` batches in each epoch."""
     optimizer = _optimizer(schedule, steps)
     if schedule.dtype_policy == "mixed_float16":
-        # Gradients below 6e-8 are 0 in float16. Keras adds this itself only where the policy is global, and begins
-        # at 2^15, which costs a small training its first steps: each that overflows is left out.
+        # Gradients below 6e-8 are 0 in float16. Keras adds this itself only for a global policy, and starts at 2^15:
+        # steps that overflow are skipped, and a small training would lose its first ones.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0**10)
     twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=["accuracy"])
 
 
 class CompiledTraining:
-    """A compiled twin that is trained several times, each time as if it were new.
+    """A compiled twin that can be trained several times, each time as if it were new.
 
-    Tracing the training step again takes longer than a head's whole training, and a new network does not fit into the
-    memory that TensorFlow 2.21 keeps from the last one: 0.3 GB more for each CNN at 256 px.
+    Tracing the training step again takes longer than the whole training of a head. And TensorFlow 2.21 does not reuse
+    the memory of the previous network for a new one: 0.3 GB more for each CNN at 256 px.
     """
 
     def __init__(self, twin: keras.Model, schedule: Schedule, steps: int) -> None:
-        """Compile `twin` to be trained by `schedule`, an epoch having `steps` batches."""
+        """Compile `twin` for `schedule`, with `steps` batches in each epoch."""
         compile_for_training(twin, schedule, steps)
         twin.optimizer.build(twin.trainable_variables)
         self.twin = twin
@@ -121,13 +123,13 @@ class CompiledTraining:
             variable.assign(keras.ops.zeros_like(variable) if scalar is None else scalar)
 
 
-def _is_over(kept: Checkpoint, schedule: Schedule) -> bool:
-    """Whether what is kept is a training's end: all epochs, no more patience, or a loss that is no number."""
-    return len(kept.rows) >= schedule.epochs or kept.has_diverged() or kept.is_out_of_patience()
+def _is_finished(saved: Checkpoint, schedule: Schedule) -> bool:
+    """Whether the training has ended: after all epochs, out of patience, or diverged."""
+    return len(saved.rows) >= schedule.epochs or saved.has_diverged() or saved.is_out_of_patience()
 
 
 def _optimizer(schedule: Schedule, steps: int) -> keras.optimizers.Optimizer:
-    # Keras takes weight_decay=0 for a wish, and makes a pass over all weights of it.
+    # With weight_decay=0 instead of None, Keras still makes a pass over all weights.
     rate, weight_decay = _learning_rate(schedule, steps), schedule.weight_decay or None
     if schedule.optimizer == "adam":
         return fused_layers.Adam(rate, weight_decay=weight_decay)
@@ -142,12 +144,12 @@ def _learning_rate(schedule: Schedule, steps: int) -> float | keras.optimizers.s
 
 
 def _loss(schedule: Schedule) -> Any:
-    # By its name, Keras compiles it with the accuracy that belongs to class numbers.
+    # Given the loss by name, Keras chooses the accuracy for class numbers.
     return row_losses(schedule) if schedule.label_smoothing else "sparse_categorical_crossentropy"
 
 
 def row_losses(schedule: Schedule) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Labels (n,) and probabilities (n, classes) to n losses, before class weights."""
+    """The loss function: labels (n,) and probabilities (n, classes) to n losses, before class weights."""
     if not schedule.label_smoothing:
         return keras.losses.sparse_categorical_crossentropy
     share = schedule.label_smoothing
@@ -160,13 +162,13 @@ def row_losses(schedule: Schedule) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor
 
 
 def class_weights(labels: NDArray[np.int64]) -> dict[int, float]:
-    """The weight by which each class that occurs counts as much as the mean class."""
+    """Weights for the classes that occur, such that each counts as much as the mean class."""
     counts = np.bincount(labels)
     return {label: float(counts.mean() / count) for label, count in enumerate(counts) if count}
 
 
 def _verbosity() -> int | str:
-    """Keras' progress bar where somebody looks on, else a line an epoch; nothing in a quiet run."""
+    """Keras' progress bar in a terminal, otherwise a line for each epoch; nothing in a quiet run."""
     if is_quiet():
         return 0
     return "auto" if sys.stdout.isatty() else 2

@@ -1,4 +1,4 @@
-"""relabel.yaml: what a person decided of single photographs, and what the pipeline makes of it."""
+"""relabel.yaml: a person's decisions on photographs, and how the pipeline applies them."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ SHA = hashlib.sha256(b"").hexdigest()
 
 @pytest.fixture
 def checkout(images, tmp_path, monkeypatch):
-    """Twelve photographs of each of three classes, fetched; the present folder."""
+    """The working directory with twelve fetched photographs of each of three classes."""
     images(inside="checkout/data/raw", glass=12, metal=12, paper=12)
     monkeypatch.chdir(tmp_path / "checkout")
     write_json(Path("data/dataset.json"), {"dataset": "drawn", "origin": "given"})
@@ -38,13 +38,13 @@ def _hash(path):
 
 
 def _decide(**answers):
-    """relabel.yaml with glass_2="metal" for glass/glass_2.jpg."""
-    decided = {}
-    for name, said in answers.items():
+    """Write relabel.yaml: glass_2="metal" corrects glass/glass_2.jpg."""
+    decisions = {}
+    for name, answer in answers.items():
         path = f"{name.split('_')[0]}/{name}.jpg"
-        verb = said in {KEEP, DROP}
-        decided[path] = Decision(_hash(path), said if verb else None, None if verb else said)
-    label_corrections.save(decided)
+        is_verb = answer in {KEEP, DROP}
+        decisions[path] = Decision(_hash(path), answer if is_verb else None, None if is_verb else answer)
+    label_corrections.save(decisions)
 
 
 def _validate():
@@ -52,22 +52,22 @@ def _validate():
     return read_csv(Path("data/manifest.csv")), read_json(Path("metrics/validate_images.json"))
 
 
-def test_decisions_are_a_line_each_sorted_and_read_back_as_they_were(tmp_path):
+def test_decisions_are_written_one_a_line_and_read_back_unchanged(tmp_path):
     file = tmp_path / "relabel.yaml"
-    made = {
+    decisions = {
         "Paper/b: 1 #.jpg": Decision(SHA, label="no"),
         "Glass/é.jpg": Decision("1" * 64, DROP),
         "Glass/" + "x" * 150 + ".jpg": Decision(SHA, KEEP),
         "1/1.jpg": Decision(SHA, label="1"),
         "keep/drop.jpg": Decision(SHA, label="keep"),
     }
-    label_corrections.save(made, file)
-    assert label_corrections.load(file) == made
+    label_corrections.save(decisions, file)
+    assert label_corrections.load(file) == decisions
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith(("#", "?", ":"))]
     assert [line.split(": {")[0] for line in lines] == ["1/1.jpg", "Glass/é.jpg", "'Paper/b: 1 #.jpg'", "keep/drop.jpg"]
 
 
-def test_the_comment_that_a_file_begins_with_stays(tmp_path):
+def test_the_comment_at_the_top_of_the_file_stays(tmp_path):
     file = tmp_path / "relabel.yaml"
     label_corrections.save({}, file)
     committed = ROOT / FILE
@@ -81,7 +81,7 @@ def test_the_comment_that_a_file_begins_with_stays(tmp_path):
     assert text.count("jpg: {a") == 1
 
 
-def test_no_file_is_no_decision(tmp_path):
+def test_a_missing_file_has_no_decisions(tmp_path):
     assert label_corrections.load(tmp_path / "relabel.yaml") == {}
 
 
@@ -100,41 +100,41 @@ def test_no_file_is_no_decision(tmp_path):
         ("? [a]\n: 1", "line 1: a line begins with"),
         ("a.jpg: &a {class: b, sha256: 0}\nb.jpg: *a", "line 2: a photograph has"),
         ("a.jpg: {class: b, sha256: 0}\n---\nb", "more than one document"),
-        ("a.jpg: {class: b, sha256: 0}\na.jpg: {class: c, sha256: 0}", "line 2: .* stands there once"),
+        ("a.jpg: {class: b, sha256: 0}\na.jpg: {class: c, sha256: 0}", "line 2: .* may have one line only"),
     ],
 )
-def test_what_is_no_decision_is_said_by_its_line(text, rule, tmp_path):
+def test_an_invalid_entry_is_named_by_its_line(text, rule, tmp_path):
     file = tmp_path / "relabel.yaml"
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=rule):
         label_corrections.load(file)
 
 
-BRACKETS = """
+LOAD_FILES = """
 import sys
 from pathlib import Path
 from realwaste.core.errors import UserError
-from realwaste.dataset import relabelling
+from realwaste.dataset import label_corrections
 for name in sys.argv[1:]:
     try:
-        relabelling.load(Path(name))
+        label_corrections.load(Path(name))
     except UserError as error:
         print(error)
 """
 
 
-def test_many_brackets_are_two_lines_and_no_crash(tmp_path):
-    """In a process of its own: PyYAML's loader ended it by signal 11."""
+def test_deeply_nested_brackets_are_an_error_and_no_crash(tmp_path):
+    """In another process, which PyYAML's loader once crashed with signal 11."""
     for number, text in enumerate(("[" * 100_000, "a.jpg: " + "{a: " * 100_000, "? " * 100_000)):
         (tmp_path / f"{number}.yaml").write_text(text)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-c", BRACKETS, *map(str, sorted(tmp_path.glob("*.yaml")))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("must be a YAML file that can be read") == 3
+    command = [sys.executable, "-c", LOAD_FILES, *map(str, sorted(tmp_path.glob("*.yaml")))]
+    completed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.count("must be a YAML file that can be read") == 3
 
 
-def test_what_was_written_by_hand_stays_as_it_is_where_it_is_not_changed(tmp_path):
+def test_unchanged_lines_written_by_hand_stay_as_they_are(tmp_path):
     file = tmp_path / "relabel.yaml"
     lines = [
         f"a/ü𝄞.jpg:   {{class: 'Metal', sha256: '{SHA}'}}\n",
@@ -143,7 +143,7 @@ def test_what_was_written_by_hand_stays_as_it_is_where_it_is_not_changed(tmp_pat
         f"d.jpg: {{answer: drop, sha256: {SHA}}}\n",
     ]
     file.write_text("\ufeff# top\n" + "".join(lines), encoding="utf-8")
-    with label_corrections.editing(file) as decisions:
+    with label_corrections.open_for_editing(file) as decisions:
         before = dict(decisions)
         decisions["d.jpg"] = Decision(SHA, KEEP)
     text = file.read_text(encoding="utf-8-sig")
@@ -153,19 +153,19 @@ def test_what_was_written_by_hand_stays_as_it_is_where_it_is_not_changed(tmp_pat
         f"c.jpg: {{class: Glass, sha256: {SHA}}}\nd.jpg: {{answer: keep, sha256: {SHA}}}\n"
     )
     file.write_text(f"{{b.jpg: {{answer: drop, sha256: {SHA}}}, a.jpg: {{answer: keep, sha256: {SHA}}}}}")
-    with label_corrections.editing(file) as decisions:
+    with label_corrections.open_for_editing(file) as decisions:
         del decisions["b.jpg"]
     assert label_corrections.load(file) == {"a.jpg": Decision(SHA, KEEP)}
 
 
-def test_labels_are_mended_files_are_not(checkout, caplog):
+def test_labels_are_corrected_and_files_do_not_change(checkout, caplog):
     before, _ = _validate()
     files = {path: path.read_bytes() for path in Path("data/raw").rglob("*.jpg")}
     embedded = Path("data/images.csv").read_bytes()
     _decide(glass_2="metal", paper_1=DROP, metal_1=KEEP, metal_2="metal")
     decided = label_corrections.load()
-    changed, gone = Decision(SHA, label="no such class"), Decision(SHA, DROP)
-    label_corrections.save(decided | {"glass/glass_3.jpg": changed, "paper/paper_99.jpg": gone})
+    changed, missing = Decision(SHA, label="no such class"), Decision(SHA, DROP)
+    label_corrections.save(decided | {"glass/glass_3.jpg": changed, "paper/paper_99.jpg": missing})
     after, metrics = _validate()
     counts = {"kept": 2, "relabelled": 1, "dropped": 1, "file_changed": 1, "file_gone": 1}
     assert metrics["by_hand"] == counts
@@ -174,10 +174,10 @@ def test_labels_are_mended_files_are_not(checkout, caplog):
     labels = after.set_index("path")["label"]
     assert labels["glass/glass_2.jpg"] == "metal"
     assert "paper/paper_1.jpg" not in labels
-    rest = before["path"].isin(labels.index) & (before["path"] != "glass/glass_2.jpg")
-    assert labels[before.loc[rest, "path"]].tolist() == before.loc[rest, "label"].tolist()
-    own = before[before["path"] != "paper/paper_1.jpg"].reset_index(drop=True)
-    assert after.drop(columns="label").equals(own.drop(columns="label")), "who was shot after whom stays"
+    unchanged = before["path"].isin(labels.index) & (before["path"] != "glass/glass_2.jpg")
+    assert labels[before.loc[unchanged, "path"]].tolist() == before.loc[unchanged, "label"].tolist()
+    expected = before[before["path"] != "paper/paper_1.jpg"].reset_index(drop=True)
+    assert after.drop(columns="label").equals(expected.drop(columns="label")), "the capture order stays"
     assert read_csv(Path("data/rejected.csv")).empty
     assert Path("data/images.csv").read_bytes() == embedded
     assert {path: path.read_bytes() for path in files} == files
@@ -186,34 +186,34 @@ def test_labels_are_mended_files_are_not(checkout, caplog):
     assert "paper/paper_99.jpg: there is no such file" in caplog.text
 
 
-def test_a_picture_is_trained_and_tested_with_its_new_label_beside_the_next_of_its_object(checkout):
+def test_a_corrected_image_has_its_new_label_and_stays_in_the_group_of_its_object(checkout):
     _decide(glass_2="metal", glass_7="paper")
     table, _ = _validate()
-    groups = leakage.groups(table, 3)
+    groups = leakage.assign_groups(table, 3)
     splits = split.grouped(table, groups, train=0.5, val=0.25, test=0.25, seed=0)
     for name, label in {"glass_2": "metal", "glass_7": "paper"}.items():
         row = splits.index[splits["path"] == f"glass/{name}.jpg"][0]
         part = splits.at[row, "split"]
-        place = (splits.index[splits["split"] == part] == row).argmax()
-        assert labels_of(splits, part)[place] == classes_of(splits).index(label)
+        position = (splits.index[splits["split"] == part] == row).argmax()
+        assert labels_of(splits, part)[position] == classes_of(splits).index(label)
         assert set(splits.loc[groups == groups[row], "split"]) == {part}
         assert (splits.loc[groups == groups[row], "path"].str.startswith("glass/")).sum() > 1
 
 
-def test_a_class_that_no_folder_has_is_a_mistake(checkout):
+def test_an_unknown_class_is_refused(checkout):
     _decide(glass_2="Metal")
     with pytest.raises(UserError, match=r"glass/glass_2\.jpg has 'Metal'\.\nName one of them: glass, metal, paper"):
         _validate()
 
 
-def test_no_class_is_emptied_by_hand(checkout):
+def test_a_correction_may_not_empty_a_class(checkout):
     _decide(**{f"glass_{number}": DROP if number % 2 else "metal" for number in range(1, 13)})
     with pytest.raises(UserError, match=r"Every class must keep an image; relabel\.yaml leaves none of glass"):
         _validate()
 
 
 @pytest.mark.parametrize("answer", ["metal", DROP])
-def test_a_label_conflict_is_solved_by_hand(answer, checkout):
+def test_a_correction_solves_a_label_conflict(answer, checkout):
     shutil.copy("data/raw/metal/metal_1.jpg", "data/raw/glass/glass_99.jpg")
     with pytest.raises(UserError, match="label conflict: the same bytes as metal/metal_1"):
         _validate()
@@ -223,7 +223,7 @@ def test_a_label_conflict_is_solved_by_hand(answer, checkout):
     assert set(table.loc[table["path"].str.contains("_99|metal_1.jpg"), "label"]) == {"metal"}
 
 
-def test_a_file_that_cannot_be_read_is_dropped_by_hand(checkout):
+def test_an_unreadable_file_may_be_dropped(checkout):
     Path("data/raw/glass/glass_99.jpg").write_text("words")
     with pytest.raises(UserError, match="not an image"):
         _validate()
@@ -233,13 +233,13 @@ def test_a_file_that_cannot_be_read_is_dropped_by_hand(checkout):
     assert "glass/glass_99.jpg" not in set(read_csv(Path("data/images.csv"))["path"])
 
 
-def test_nobody_is_asked_again_what_was_decided(checkout):
+def test_decided_images_are_not_listed_again(checkout):
     table, _ = _validate()
-    groups = leakage.groups(table, 3)
+    groups = leakage.assign_groups(table, 3)
     write_csv(Path("data/groups.csv"), table[["path"]].assign(group=groups))
-    chance = np.random.default_rng(0)
-    own = chance.normal(size=(36, 8)).astype(np.float32) + 2 * np.eye(8, dtype=np.float32)[np.arange(36) // 12]
-    embeddings.save(Path("data/embeddings/irv2"), embeddings.Embeddings(table["path"].to_numpy(str), own))
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(36, 8)).astype(np.float32) + 2 * np.eye(8, dtype=np.float32)[np.arange(36) // 12]
+    embeddings.save(Path("data/embeddings/irv2"), embeddings.Embeddings(table["path"].to_numpy(str), vectors))
     registry.mark_off(Path("data/embeddings/densenet"), Path("data/embeddings/edge"))
     _decide(glass_1=KEEP, glass_2="metal", paper_3=DROP)
     label_corrections.save(label_corrections.load() | {"paper/paper_4.jpg": Decision(SHA, KEEP)})
@@ -247,7 +247,7 @@ def test_nobody_is_asked_again_what_was_decided(checkout):
     suspects.main(PARAMS)
     listed = set(read_csv(Path("data/suspects.csv"))["path"])
     assert listed == set(table["path"]) - {"glass/glass_1.jpg", "glass/glass_2.jpg"}
-    assert "paper/paper_4.jpg" in listed, "the file is another now, so that it is asked again"
+    assert "paper/paper_4.jpg" in listed, "the file has changed, so it is listed again"
     assert read_json(Path("metrics/suspects.json"))["decided"] == 2
     _decide(**{f"{name}_{number}": KEEP for name in ("glass", "metal", "paper") for number in range(1, 13)})
     suspects.main(PARAMS)

@@ -1,0 +1,109 @@
+"""The capture order by file numbers: the numbers themselves (numeric), or sorted as text and numbered again (text)."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from realwaste.dataset import capture_order, leakage, manifest
+from realwaste.sources import synthetic
+from realwaste.sources.realwaste_files import COUNTS
+
+
+def _files(paths: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame({"path": paths, "label": [path.split("/")[0] for path in paths]})
+    table[["series", "number"]] = leakage.parse_file_numbers(table["path"])
+    return table
+
+
+def test_realwaste_is_numbered_in_text_order():
+    """Metal_2, 13, 24, 35, 46 … 90 were captured as 10, 11, 12, 13, 14 … 18."""
+    numbers = (2, 13, 24, 35, 46, 57, 68, 79, 90)
+    files = _files([f"Metal/Metal_{number}.jpg" for number in numbers])
+    order = capture_order.published_order(files, COUNTS)
+    assert order.positions.tolist() == list(range(10, 19))
+    assert order.evidence == {"order": "text", "chosen_by": "published"}
+    all_files = _files([f"Metal/Metal_{number}.jpg" for number in range(1, COUNTS["Metal"] + 1)])
+    positions = capture_order.published_order(all_files, COUNTS).positions
+    assert sorted(positions) == list(range(1, COUNTS["Metal"] + 1))
+    # Positions do not change if files are missing.
+    part_of_files = all_files.iloc[[0, 4, 700]]
+    assert (
+        capture_order.published_order(part_of_files, COUNTS).positions.tolist() == positions.iloc[[0, 4, 700]].tolist()
+    )
+
+
+def test_a_file_beyond_the_published_numbers_has_no_position():
+    files = _files(["a/a_1.jpg", "a/a_3.jpg", "a/none.jpg"])
+    assert capture_order.published_order(files, {"a": 2}).positions.isna().tolist() == [False, True, True]
+
+
+@pytest.fixture
+def similarity_of_positions():
+    """A function of two capture positions whose similarity decreases with their distance, as a scene changes slowly."""
+    steps = np.random.default_rng(5).normal(size=(2, 400)).cumsum(axis=1)
+    return lambda first, second: float(np.exp(-np.abs(steps[:, first] - steps[:, second]).sum()))
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_the_order_with_more_similar_neighbors_is_chosen(similarity_of_positions, as_text):
+    files = _files([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(1, 151)])
+    text = capture_order.published_order(files, {"a": 150, "b": 150}).positions
+    true_order = text if as_text else files["number"]
+    order = capture_order.order_by_similarity(
+        files, lambda first, second: similarity_of_positions(true_order[first], true_order[second])
+    )
+    assert order.positions.tolist() == true_order.tolist()
+    assert order.evidence["order"] == ("text" if as_text else "numeric")
+    assert (order.evidence["p"] < 0.05) == as_text
+    chosen, rejected = ("text", "numeric") if as_text else ("numeric", "text")
+    assert order.evidence[f"{chosen}_alone_likeness"] > order.evidence[f"{rejected}_alone_likeness"]
+    assert order.evidence["text_alone_pairs"] == order.evidence["numeric_alone_pairs"] > 50
+
+
+def test_without_a_difference_the_numeric_order_is_chosen():
+    """Of 40 random sets, the test takes about one in twenty for the text order."""
+    files = _files([f"a/a_{number}.jpg" for number in range(1, 61)])
+    orders = []
+    for seed in range(40):
+        noise = np.random.default_rng(seed).random((60, 60))
+        order = capture_order.order_by_similarity(files, lambda first, second: float(noise[first, second]))  # noqa: B023 - at once
+        orders.append(order.evidence["order"])
+    assert orders.count("text") <= 6
+
+
+def test_both_orders_of_a_few_files_are_equal_and_there_is_no_test():
+    order = capture_order.order_by_similarity(_files([f"a/a_{number}.jpg" for number in range(1, 10)]), lambda *_: 0.5)
+    assert order.evidence["p"] is None
+    assert order.positions.tolist() == list(range(1, 10))
+
+
+def test_times_of_day_in_names_keep_the_numeric_order():
+    names = [f"a/IMG_{20241124_000000000 + 1000 * number}.jpg" for number in range(30)]
+    files = _files([*names, *(f"b/b_{number}.jpg" for number in range(1, 91))])
+    order = capture_order.order_by_similarity(files, lambda *_: 0.5)
+    assert order.positions.tolist() == files["number"].tolist()
+    assert order.evidence["text_alone_pairs"] > 10, "those of b"
+
+
+def test_many_pairs_are_sampled(monkeypatch):
+    monkeypatch.setattr(capture_order, "_MAX_PAIRS", 20)
+    order = capture_order.order_by_similarity(_files([f"a/a_{number}.jpg" for number in range(1, 200)]), lambda *_: 0.5)
+    assert order.evidence["text_alone_pairs"] == order.evidence["numeric_alone_pairs"] == 20
+
+
+def test_a_set_numbered_as_text_is_grouped_by_capture_order(tmp_path):
+    """The synthetic set, renamed as RealWaste's files were: sorted as text and numbered again."""
+    unordered, root = tmp_path / "made", tmp_path / "root"
+    synthetic.generate(unordered, images_per_class=40, seed=3)
+    by_text = sorted(range(1, 41), key=str)
+    for folder in unordered.iterdir():
+        (root / folder.name).mkdir(parents=True)
+        for number, shot in enumerate(by_text, start=1):
+            (folder / f"{folder.name}_{shot}.jpg").rename(root / folder.name / f"{folder.name}_{number}.jpg")
+    table, _, order = manifest.scan(root)
+    assert (order["order"], order["p"] < 0.01) == ("text", True)
+    assert [by_text[number - 1] for number in table["number"]] == table["shot"].tolist()
+    objects_of_class = {name: synthetic.reshot_groups(3, index, 40) for index, name in enumerate(synthetic.CLASSES)}
+    objects = pd.Series([f"{row.label} {objects_of_class[row.label][row.shot - 1]}" for row in table.itertuples()])
+    groups = leakage.assign_groups(table, 10)
+    assert (objects.groupby(objects).apply(lambda rows: len(set(groups[rows.index]))) == 1).mean() > 0.9
