@@ -1,6 +1,6 @@
-"""`python -m stages NAME`: check params.yaml, then run the stage. A user's mistake is two lines and exit status 1.
+"""`python -m stages NAME`: check params.yaml, then run the stage. User errors are two lines, with exit status 1.
 
-A stage that there is once a backbone has the backbone behind its name: `python -m stages finetune irv2`.
+A stage that exists once for each backbone takes its slot as a second word: `python -m stages finetune irv2`.
 """
 
 import errno
@@ -33,13 +33,13 @@ def main() -> int:
     module, *backbone = sys.argv[1:] or [""]
     name = "_".join([module, *backbone])  # in dvc.yaml
     library_settings.silence_tensorflow()
-    # It warns of retracing when several models are loaded one after the other, as evaluate does.
+    # TensorFlow warns of retracing when several models are loaded one after the other, as in evaluate.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     log.setup()
     try:
         process.end_with_dvc()
-        log.setup(_level())
-        _check(" ".join([module, *backbone]))
+        log.setup(_log_level())
+        _check_stage(" ".join([module, *backbone]))
         values = params_file.load(name)
         with process.alone(name) as killed_before:
             if killed_before:
@@ -48,35 +48,37 @@ def main() -> int:
                 stage = importlib.import_module(f"stages.{module}")
             stage.main(values, *backbone)
     except Exception as error:
-        mistake = error if isinstance(error, UserError) else environment.explain_error(error) or _shortage(error, name)
-        if mistake is None:
+        user_error = (
+            error if isinstance(error, UserError) else environment.explain_error(error) or _resource_error(error, name)
+        )
+        if user_error is None:
             raise
-        log.logger.error("%s: %s", name, mistake)
+        log.logger.error("%s: %s", name, user_error)
         return 1
     return 0
 
 
-def _check(asked: str) -> None:
+def _check_stage(words: str) -> None:
     stages = params_file.read_yaml(params_file.PIPELINE)["stages"]
-    known = [params_file.stage_of(stage["cmd"]) for stage in stages.values()]
-    if asked not in known:
-        raise UserError("`python -m stages` must be given a stage.", f"There are: {', '.join(known)}.", asked)
+    names = [params_file.stage_of(stage["cmd"]) for stage in stages.values()]
+    if words not in names:
+        raise UserError("`python -m stages` must be given a stage.", f"There are: {', '.join(names)}.", words)
 
 
-def _level() -> int:
-    asked = os.environ.get("REALWASTE_LOG") or ("WARNING" if process.is_quiet() else "INFO")
+def _log_level() -> int:
+    level = os.environ.get("REALWASTE_LOG") or ("WARNING" if process.is_quiet() else "INFO")
     levels = logging.getLevelNamesMapping()
-    if asked.upper() not in levels:
-        raise UserError("REALWASTE_LOG must be a level of logging.", f"One of {', '.join(levels)}.", asked)
-    return levels[asked.upper()]
+    if level.upper() not in levels:
+        raise UserError("REALWASTE_LOG must be a logging level.", f"One of {', '.join(levels)}.", level)
+    return levels[level.upper()]
 
 
-_FEWER_PROGRAMS = "Run with fewer other programs at work, or on a machine with more memory."
-# What each stage that may need much memory has to need less of it.
+_FEWER_PROGRAMS = "Close other programs, or use a machine with more memory."
+# How to reduce the memory of a stage that may need much.
 _LESS_MEMORY = {
     "train_cnn": "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk.",
     "lr_sweep": "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk.",
-    "evaluate": "Lower train_cnn.batch_size, or embed_batch_size of finetune_…, by which models were made.",
+    "evaluate": "Lower train_cnn.batch_size, or the embed_batch_size of the finetune_… section.",
 }
 for _name in (f"finetune_{backbone}" for backbone in registry.BACKBONES):
     _LESS_MEMORY[_name.replace("finetune", "embed")] = f"Lower {_name}.embed_batch_size or {_name}.image_size."
@@ -88,23 +90,23 @@ def _warn_of_memory(stage: str) -> None:
     log.logger.warning(text, stage, _LESS_MEMORY.get(stage, _FEWER_PROGRAMS))
 
 
-def _shortage(error: Exception, stage: str) -> UserError | None:
-    """What the machine has too little of, or does not allow; None where the program is to blame."""
+def _resource_error(error: Exception, stage: str) -> UserError | None:
+    """The user error for a full disk, a missing permission or too little memory; None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
-    where = (isinstance(error, OSError) and error.filename) or "the checkout, or its temporary folder"
+    path = (isinstance(error, OSError) and error.filename) or "the checkout, or its temporary folder"
     if number in {errno.ENOSPC, errno.EDQUOT}:
         free = shutil.disk_usage(".").free
         return UserError(
-            f"There must be room on the disk to write {where}.",
+            f"There must be room on the disk to write {path}.",
             "Free some: `dvc gc --workspace` drops results of other runs from DVC's cache. Then run again.",
             f"{free / 1e9:.1f} GB free here",
         )
     if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return UserError(f"{where} must be writable.", "Allow it, or run in a folder of yours.", os.strerror(number))
-    # TensorFlow's own class for it, which this module need not wait for.
+        return UserError(f"{path} must be writable.", "Allow it, or run in a folder of yours.", os.strerror(number))
+    # TensorFlow's class by its name: this module must not import TensorFlow.
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return UserError(
-            "There must be enough memory for a batch and its network.",
+            "There must be enough memory for the network and a batch.",
             _LESS_MEMORY.get(stage, _FEWER_PROGRAMS),
             str(error).split("\n")[0][:200] or type(error).__name__,
         )

@@ -1,4 +1,4 @@
-"""What the report shows of single images: examples of each class, and each model's surest mistakes with Grad-CAM."""
+"""Single images for the report: examples of each class, and each model's most confident mistakes with Grad-CAM."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,20 +15,22 @@ RAW = Path("data/raw")
 
 
 def main(params: "Params") -> None:
-    own = params.explain
+    section = params.explain
     predicted = read_csv(Path("data/predictions.csv"))
     tested = predicted[predicted["split"] == "test"]
     with atomic_replace(Path("data/explanations"), is_stage_output) as folder:
         folder.mkdir()
-        table = gallery.select_examples(read_csv(Path("data/splits.csv")), own.examples_per_class)
-        examples = gallery.write_pictures(folder, RAW, table, "example", own.picture_size)
-        found = {}
+        table = gallery.select_examples(read_csv(Path("data/splits.csv")), section.examples_per_class)
+        examples = gallery.write_pictures(folder, RAW, table, "example", section.picture_size)
+        mistakes_by_model = {}
         for name in registry.enabled_models():
             classifier = model_file.load(registry.model_path(name))
-            surest = mistakes.most_confident_mistakes(tested[tested["model"] == name], own.mistakes)
-            found[name] = gallery.write_mistakes(folder, RAW, surest, classifier, own.picture_size)
-        doubted = read_csv(Path("data/suspects.csv")).head(own.suspects)
-        suspects = gallery.write_pictures(folder, RAW, doubted, "suspect", own.picture_size)
-        write_json(folder / "explanations.json", {"examples": examples, "mistakes": found, "suspects": suspects})
-    shown = ", ".join(f"{name} {len(rows)}" for name, rows in found.items())
-    logger.info("%d examples; mistakes shown: %s", len(examples), shown)
+            surest = mistakes.most_confident_mistakes(tested[tested["model"] == name], section.mistakes)
+            mistakes_by_model[name] = gallery.write_mistakes(folder, RAW, surest, classifier, section.picture_size)
+        doubted = read_csv(Path("data/suspects.csv")).head(section.suspects)
+        suspects = gallery.write_pictures(folder, RAW, doubted, "suspect", section.picture_size)
+        write_json(
+            folder / "explanations.json", {"examples": examples, "mistakes": mistakes_by_model, "suspects": suspects}
+        )
+    counts = ", ".join(f"{name} {len(rows)}" for name, rows in mistakes_by_model.items())
+    logger.info("%d examples; mistakes shown: %s", len(examples), counts)

@@ -1,4 +1,4 @@
-"""Images to data/raw, the split they came in to data/given.csv, weights to data/weights; a record of all as metrics."""
+"""Fetch images to data/raw, their predefined split to data/given.csv, and backbone weights to data/weights."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -68,12 +68,12 @@ def main(params: "Params") -> None:
     stand_ins.say()
     # Beside the metrics, without the weights: a new backbone must not touch what depends on the images alone.
     record = asdict(fetched)
-    given = pd.DataFrame(sorted(record.pop("parts").items()), columns=["path", "split"])
-    write_csv(Path("data/given.csv"), given)
+    predefined = pd.DataFrame(sorted(record.pop("parts").items()), columns=["path", "split"])
+    write_csv(Path("data/given.csv"), predefined)
     write_json(Path("data/dataset.json"), record)
     write_json(Path("metrics/fetch.json"), record | {name: asdict(record) for name, record in records.items()})
-    used = ", ".join(f"{record.backbone}: {record.weights} weights" for record in records.values())
-    logger.info("%s: %d images of %d classes; %s", fetched.dataset, fetched.images, fetched.classes, used)
+    weights = ", ".join(f"{record.backbone}: {record.weights} weights" for record in records.values())
+    logger.info("%s: %d images of %d classes; %s", fetched.dataset, fetched.images, fetched.classes, weights)
 
 
 def _refuse_outputs_as_sources(source: str, sections: "dict[str, FinetuneEdge | FinetuneReport]") -> None:

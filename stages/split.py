@@ -24,17 +24,17 @@ PARAMS = ["base.seed", "split", "plots"]
 
 def main(params: "Params") -> None:
     manifest, section = read_csv(Path("data/manifest.csv")), params.split
-    given = read_csv(Path("data/given.csv")).set_index("path")["split"].to_dict()
-    near, strategy = leakage.find_near_duplicates(manifest), split.resolve_strategy(section.strategy, given)
+    split_of_path = read_csv(Path("data/given.csv")).set_index("path")["split"].to_dict()
+    near, strategy = leakage.find_near_duplicates(manifest), split.resolve_strategy(section.strategy, split_of_path)
     about: dict[str, Any] = {"shooting_order": read_json(Path("metrics/validate_images.json"))["shooting_order"]}
     groups = leakage.assign_groups(manifest, section.block, near)
     if strategy == "given":
-        splits = split.predefined(manifest, given, train=section.train, val=section.val, seed=params.base.seed)
+        splits = split.predefined(manifest, split_of_path, train=section.train, val=section.val, seed=params.base.seed)
         about["leakage"] = leakage.count_shared_images(splits, near)
-        _log_given(given, about["leakage"])
+        _log_given(split_of_path, about["leakage"])
     else:
         splits = _draw(params, manifest, strategy, groups, near)
-        if given:
+        if split_of_path:
             remedy = "split.strategy=given takes them"
             logger.warning("split: the train and test that the images came as are not used; %s", remedy)
     exposed, summary = leakage.measure_exposure(splits, near), split.summarize(splits)
@@ -82,10 +82,10 @@ def _draw(
     return splits
 
 
-def _log_given(given: dict[str, str], leaked: dict[str, dict[str, int]]) -> None:
+def _log_given(split_of_path: dict[str, str], leaked: dict[str, dict[str, int]]) -> None:
     """Where the split comes from, and what its parts have in common."""
-    taken = "" if "val" in given.values() else "; val, which was not among them, is taken from train"
-    logger.info("split: the parts are those that the images came in%s", taken)
+    note = "" if "val" in split_of_path.values() else "; val, which was not among them, is drawn from train"
+    logger.info("split: the parts are those that the images came in%s", note)
     for parts, counts in leaked.items():
         if counts["near_duplicates"]:
             first, second = parts.split("_")

@@ -1,6 +1,6 @@
-"""data/suspects.csv: every image that nobody has decided on, the most doubtful label first.
+"""data/suspects.csv: every image whose label nobody has confirmed or corrected, the most doubtful label first.
 
-By models that did not learn from it.
+Each image is predicted by models that were not trained on it.
 """
 
 from pathlib import Path
@@ -26,19 +26,19 @@ def main(params: "Params") -> None:
     classes = classes_of(manifest)
     labels = np.searchsorted(classes, manifest["label"])
     groups = read_csv(Path("data/groups.csv")).set_index("path").loc[manifest["path"], "group"].to_numpy()
-    answers = {}
+    probabilities = {}
     for name in registry.BACKBONES:
         stored = Path(f"data/embeddings/{name}")
         if registry.is_off(stored):
             continue
         vectors = embeddings.load(stored).select(manifest["path"].tolist())
-        answers[name] = linear_probe.predict_out_of_sample(vectors, labels, groups, params.suspects.folds)
-    table = label_errors.rank_label_errors(manifest, classes, list(answers.values()))
+        probabilities[name] = linear_probe.predict_out_of_sample(vectors, labels, groups, params.suspects.folds)
+    table = label_errors.rank_label_errors(manifest, classes, list(probabilities.values()))
     decided = manifest.loc[label_corrections.find_decided_rows(manifest, label_corrections.load()), "path"]
     table = table[~table["path"].isin(decided)]
-    doubted = int((table["models_disagreeing"] == len(answers)).sum())
+    doubted = int((table["models_disagreeing"] == len(probabilities)).sum())
     write_csv(Path("data/suspects.csv"), table)
-    about = {"dataset": dataset, "machine": machine.record("float32"), "models": len(answers)}
+    about = {"dataset": dataset, "machine": machine.record("float32"), "models": len(probabilities)}
     about |= {"images": len(table), "decided": len(decided), "doubted_by_all": doubted}
     write_json(Path("metrics/suspects.json"), about)
     first = f"; the most doubtful: {table['path'].iloc[0]}" if len(table) else ""

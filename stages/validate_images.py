@@ -20,11 +20,11 @@ _NAMED = 5  # of lines that are not applied
 
 def main(params: "Params") -> None:
     fetched = read_json(Path("data/dataset.json"))
-    known = realwaste_files.COUNTS if fetched["origin"] in {"realwaste", "realwaste-part"} else None
+    expected_counts = realwaste_files.COUNTS if fetched["origin"] in {"realwaste", "realwaste-part"} else None
     read = manifest.read_files(Path("data/raw"))
     decided = label_corrections.apply(read, label_corrections.load())
     say_unapplied(decided.unapplied)
-    accepted, rejected, order = manifest.build_manifest(decided.table, known)
+    accepted, rejected, order = manifest.build_manifest(decided.table, expected_counts)
     if params.validate_images.on_reject == "fail":
         manifest.refuse_rejected(rejected)
     manifest.refuse_empty_classes(accepted, rejected)

@@ -1,4 +1,4 @@
-"""A stage as a process: one of its name at a time in a checkout, and none that outlives the DVC that started it."""
+"""The process of a stage: only one for each stage in a checkout, and none outlives the DVC that started it."""
 
 import os
 import threading
@@ -22,10 +22,10 @@ _RUNNING = ".running"
 
 @contextmanager
 def alone(stage: str, wait_s: float = 30) -> Iterator[bool]:
-    """Hold the stage's lock, which the system frees whatever way this process ends.
+    """Hold the stage's lock. The operating system releases it however this process ends.
 
     Yields:
-        Whether the run before was killed, as the system does where memory is short: it left its note behind.
+        Whether the previous run was killed, as happens when memory is short: its note is still there.
 
     Raises:
         UserError: another process has held it for `wait_s` seconds. An orphan of a killed DVC ends within one. Or the
@@ -45,19 +45,19 @@ def alone(stage: str, wait_s: float = 30) -> Iterator[bool]:
         if error.errno in environment.NO_LOCK_ERRNOS:
             raise environment.missing_locks_error(error) from None
         raise
-    left = list(LOCKS.glob(f"{stage}.*{_RUNNING}"))
-    for other in left:
-        other.unlink()
+    old_notes = list(LOCKS.glob(f"{stage}.*{_RUNNING}"))
+    for old_note in old_notes:
+        old_note.unlink()
     note.touch()
     try:
-        yield bool(left)
+        yield bool(old_notes)
     finally:
         note.unlink(missing_ok=True)
         lock.release()
 
 
 def _leave() -> NoReturn:
-    """End at once: the next run takes over what lies there, and must not meet a writer."""
+    """End at once: the next run continues with these files, and nothing else may write to them."""
     for note in LOCKS.glob(f"*.{os.getpid()}{_RUNNING}"):
         note.unlink(missing_ok=True)
     os._exit(ENDED_WITH_DVC)
