@@ -48,7 +48,9 @@ def run_export(kind, path, pixels, output="probabilities"):
 def read_metadata(kind, path):
     if kind == "onnx":
         metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-        return metadata | {key: json.loads(metadata[key]) for key in ("classes", "image_size", "temperature", "batch_size")}
+        return metadata | {
+            key: json.loads(metadata[key]) for key in ("classes", "image_size", "temperature", "batch_size")
+        }
     if kind == "litert":
         return json.loads(zipfile.ZipFile(path).read("realwaste.json"))
     return json.loads((path / "realwaste.json").read_text(encoding="utf-8"))
@@ -266,9 +268,7 @@ def test_the_documented_programs_run(exported, tmp_path):
     (latency,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/deploy.md").read_text("utf-8"), re.DOTALL)
     command = [sys.executable, "-c", latency, "models/cnn.tflite", "photo.jpg"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert re.fullmatch(r"network only: [\d.]+ ms .*\nfrom a photo's file: [\d.]+ ms .*\n", done.stdout), (
-        done.stderr
-    )
+    assert re.fullmatch(r"network only: [\d.]+ ms .*\nfrom a photo's file: [\d.]+ ms .*\n", done.stdout), done.stderr
 
 
 @pytest.mark.parametrize(("kind", "package"), [("onnx", "tf2onnx"), ("onnx", "onnx"), ("litert", "ai_edge_litert")])

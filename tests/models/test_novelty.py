@@ -160,7 +160,7 @@ def test_a_head_uses_cached_vectors_unless_the_backbone_was_fine_tuned(flips, un
     cached = Embeddings(np.array(paths), np.asarray(vectors) if not unfrozen else np.zeros_like(vectors))
     classifier = _classifier(test_time_augmentation.average_views(plain, flips))
     splits = pd.DataFrame({"path": paths, "split": ["train"] * 6 + ["val"] * 2})
-    known = head.fit_novelty(classifier.model, session.from_classifier(classifier), cached, tmp_path, splits)
+    fitted = head.fit_novelty(classifier.model, session.from_classifier(classifier), cached, tmp_path, splits)
     expected = novelty.fit(vectors[:6], vectors[6:])
     assert fitted is not None
     assert expected is not None

@@ -92,7 +92,9 @@ def test_records_of_earlier_versions_are_read(tmp_path):
     oldest = {key: RECORD[key] for key in ("name", "classes", "image_size", "dataset", "backbone", "weights")}
     facts = model_file.read_facts(_model_file(tmp_path / "m.keras", oldest))
     assert facts == Facts("cnn", ("a", "b"), 32, "drawn", "CNN", "random")
-    facts = model_file.read_facts(_model_file(tmp_path / "m.keras", oldest | {"temperature": 2, "classes": ["ü", "\x1b[0m"]}))
+    facts = model_file.read_facts(
+        _model_file(tmp_path / "m.keras", oldest | {"temperature": 2, "classes": ["ü", "\x1b[0m"]})
+    )
     assert facts.classes == ("ü", "\x1b[0m")
 
 
@@ -102,7 +104,10 @@ def test_every_verb_rejects_an_invalid_record_in_two_lines(verb, tmp_path, monke
     path = _model_file(tmp_path / "m.keras", RECORD | {"batch_size": 0})
     colours.photo(tmp_path / "photos/a/red.png", colours.RED)
     colours.photo(tmp_path / "photos/b/blue.png", colours.BLUE)
-    arguments_by_verb = {"serve": ["--port", 0, "--model", path], "export": ["--format", "saved_model", "--model", path]}
+    arguments_by_verb = {
+        "serve": ["--port", 0, "--model", path],
+        "export": ["--format", "saved_model", "--model", path],
+    }
     arguments = arguments_by_verb.get(verb, ["photos", "--model", path] if verb != "info" else [path])
     message = _error_message(verb, *arguments)
     assert "must be a model that this pipeline saved" in message
@@ -117,7 +122,9 @@ def test_a_zip_bomb_is_rejected(tmp_path):
     with pytest.raises(UserError, match="unpacks to"):
         model_file.read_facts(path)
     with pytest.raises(UserError, match="unpacks to"):
-        model_file.read_facts(_model_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks))
+        model_file.read_facts(
+            _model_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks)
+        )
     with pytest.raises(UserError, match=r"realwaste.json has 2,"):
         model_file.read_facts(_model_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
 

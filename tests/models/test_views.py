@@ -57,7 +57,9 @@ def test_probabilities_are_the_mean_over_the_views_and_equal_for_mirror_images(
 def test_the_enlarged_middle_has_the_size_of_the_image_and_integer_pixels(size):
     image = keras.Input((size, size, 3), dtype="float32")
     pooled = layers.GlobalAveragePooling2D()(image)
-    views = test_time_augmentation.views_model(test_time_augmentation.average_views(keras.Model(image, pooled), "none", "middle"))
+    views = test_time_augmentation.views_model(
+        test_time_augmentation.average_views(keras.Model(image, pooled), "none", "middle")
+    )
     line = np.arange(size, dtype=np.float32) / size * 250
     pictures = np.repeat(np.broadcast_to(np.rint(line), (1, size, size))[..., np.newaxis], 3, axis=-1)
     unchanged, enlarged = views.predict_on_batch(pictures)

@@ -118,9 +118,7 @@ def test_an_older_model_that_mirrors_along_two_axes_at_once_works(extractor, pix
     core = keras.Model(plain.inputs, plain.outputs[0], name="one_view")
     mirrored = [keras.ops.flip(image, axes) for axes in (1, 2, (1, 2))]
     by_view = keras.ops.reshape(core(keras.layers.Concatenate(axis=0)([image, *mirrored])), (4, -1, 3))
-    older = Classifier(
-        keras.Model(image, keras.ops.mean(by_view, axis=0)), Facts("irv2", CLASSES, SIDE, "d", "M", "r")
-    )
+    older = Classifier(keras.Model(image, keras.ops.mean(by_view, axis=0)), Facts("irv2", CLASSES, SIDE, "d", "M", "r"))
     probabilities, _ = session.from_classifier(older, inference="openvino")(pixels)
     np.testing.assert_allclose(probabilities, older.model.predict_on_batch(pixels), atol=1e-4)
 
@@ -226,9 +224,7 @@ def test_a_saved_network_is_loaded_unchanged(extractor, pixels, tmp_path):
     converted = openvino_network.convert(extractor)
     openvino_network.save(tmp_path / "n.xml", converted)
     loaded = openvino_network.load(tmp_path / "n.xml")
-    before, after = (
-        openvino_network.compile_network(network, 4, "float32")(pixels) for network in (converted, loaded)
-    )
+    before, after = (openvino_network.compile_network(network, 4, "float32")(pixels) for network in (converted, loaded))
     np.testing.assert_array_equal(before, after)
 
 

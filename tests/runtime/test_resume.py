@@ -94,9 +94,7 @@ def test_a_diverged_training_is_not_resumed(tmp_path):
 
 
 @pytest.mark.parametrize("patience", [None, 3])
-def test_a_validation_loss_of_nan_ends_a_training_also_after_a_stop(
-    tmp_path, stop_after, patience
-):
+def test_a_validation_loss_of_nan_ends_a_training_also_after_a_stop(tmp_path, stop_after, patience):
     def run(path):
         determinism.make_repeatable(3, deterministic=True)
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])

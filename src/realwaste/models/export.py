@@ -82,7 +82,9 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
         tested, _ = session.from_classifier(classifier)(pixels.astype(np.uint8))
         difference = np.max(np.abs(outputs[OUTPUT] - tested))
         logger.info(
-            "tested in %s, exported in float32: probabilities differ by up to %.2g", classifier.facts.precision, difference
+            "tested in %s, exported in float32: probabilities differ by up to %.2g",
+            classifier.facts.precision,
+            difference,
         )
     return target
 
