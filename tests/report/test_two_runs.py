@@ -248,7 +248,7 @@ def test_a_page_takes_the_place_of_an_earlier_page_and_of_nothing_else(checkout)
         assert (done.exit_code, done.output) == (0, "page.html\n")
     (checkout / "page.html").write_text("<p>mine")
     refused = CliRunner().invoke(app, arguments)
-    assert "--output must name a new file, or an earlier page of it." in " ".join(refused.stderr.split())
+    assert "--output must name a new file, or an earlier comparison page." in " ".join(refused.stderr.split())
     assert (checkout / "page.html").read_text() == "<p>mine"
 
 

@@ -63,7 +63,7 @@ def render_card(card: CardData) -> str:
         lstrip_blocks=True,
     )
     body = environment.get_template("model_card.md").render(
-        subject=card,
+        card=card,
         made_on=machine.describe(card.machine),
         realwaste=card.fetched["origin"] in REALWASTE,
         correction=comparison.describe_correction(card.pairs),
