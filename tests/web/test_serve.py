@@ -534,7 +534,7 @@ def test_a_folder_in_place_of_a_model_is_reported(tmp_path, monkeypatch):
     (tmp_path / "folder.keras").mkdir()
     refused = CliRunner().invoke(command.app, ["serve", "--port", "0", "--model", "folder.keras"])
     assert refused.exit_code == 1
-    assert "folder.keras must be a file that can be read. Received: 'Is a directory'." in refused.stderr
+    assert "A model must be a regular file, and folder.keras is a folder, a pipe or a device." in refused.stderr
     assert "Train it again" not in refused.stderr
 
 

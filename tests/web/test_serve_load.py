@@ -135,7 +135,7 @@ def decoding(monkeypatch):
             assert state.go_on.wait(20)
         return decode_image(data)
 
-    monkeypatch.setattr("realwaste.web.predictor.decode", wait_if_slow)
+    monkeypatch.setattr("realwaste.web.predictor.decode_image", wait_if_slow)
     return state
 
 

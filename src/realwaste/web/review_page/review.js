@@ -211,7 +211,7 @@ function showClasses() {
 }
 
 async function start() {
-  const response = await fetchJson(`/queue?window=${browserWindow}`);
+  const response = await fetchJson(`queue?window=${browserWindow}`);
   ({ decided, can_undo: canUndo } = response);
   queue = response;
   showClasses();
