@@ -9,7 +9,7 @@ RUN python -m venv /opt/realwaste && /opt/realwaste/bin/pip install --no-cache-d
 COPY requirements-dev.txt ./
 # What `serve` imports (tests/test_image.py holds the list against the code), in the versions that are pinned.
 RUN /opt/realwaste/bin/uv pip install --no-cache --python /opt/realwaste/bin/python --constraint requirements-dev.txt \
-    fastapi h11 keras numpy opencv-python-headless openvino pi-heif pillow platformdirs psutil pydantic \
+    fastapi filelock h11 keras numpy opencv-python-headless openvino pi-heif pillow platformdirs psutil pydantic \
     python-multipart rich scipy starlette tensorflow typer uvicorn
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src

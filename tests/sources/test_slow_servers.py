@@ -60,7 +60,7 @@ ACTS = [_bytes_one_by_one, _coded_bytes_one_by_one, trickled_chunk_head(0.1), _h
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__qualname__)
 def test_the_limit_of_the_whole_holds(act, server, monkeypatch):
-    monkeypatch.setattr(predict_download, "_WHOLE_S", LIMIT_S)
+    monkeypatch.setattr(predict_download, "_MAX_DURATION_S", LIMIT_S)
     server.always("photo", act)
     began = time.monotonic()
     done = CliRunner().invoke(app, ["predict", server.url("photo"), "-m", "cnn", "--json"])

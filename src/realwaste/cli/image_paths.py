@@ -8,9 +8,16 @@ from pathlib import Path
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
-from realwaste.sources.image_files import SUFFIXES, Problem, is_file, is_image, is_system, walk
+from realwaste.sources.image_files import (
+    IMAGE_SUFFIXES,
+    OnProblem,
+    is_accessible_file,
+    is_image,
+    is_system,
+    walk_folders,
+)
 
-_SUFFIX_LIST = ", ".join(sorted(SUFFIXES))
+_SUFFIX_LIST = ", ".join(sorted(IMAGE_SUFFIXES))
 
 
 def warn_skipped(path: Path, reason: str) -> None:
@@ -66,7 +73,7 @@ def _matching(pattern: str) -> Iterator[Path]:
         if _is_folder(match):
             paths = images_in_folder(match)
         else:
-            paths = iter([match] if is_image(match) and is_file(match, warn_skipped) else [])
+            paths = iter([match] if is_image(match) and is_accessible_file(match, warn_skipped) else [])
         for path in paths:
             place = os.path.realpath(path.parent), path.name
             if place not in visited:
@@ -78,7 +85,7 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - returns False in a folder without permission, where Path.is_dir raises
 
 
-def images_in_folder(folder: Path, problem: Problem = warn_skipped) -> Iterator[Path]:
+def images_in_folder(folder: Path, problem: OnProblem = warn_skipped) -> Iterator[Path]:
     """The images in a folder at every depth, sorted by name; links are followed."""
-    for _, files in walk(folder, problem):
+    for _, files in walk_folders(folder, problem):
         yield from filter(is_image, files)

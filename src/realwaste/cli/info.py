@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -150,6 +149,8 @@ def _split_card(card: Path) -> tuple[Mapping[str, Any] | None, str]:
         text = file.read(_MAX_CARD_CHARACTERS)
     if not text.startswith(_FENCE) or text.count(_FENCE) < 2:
         return None, text
+    import yaml  # noqa: PLC0415 - which the image of `serve` does not have
+
     _, block, body = text.split(_FENCE, 2)
     try:
         metadata = yaml.safe_load(block)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
-from realwaste.sources.image_files import is_image, walk
+from realwaste.sources.image_files import is_image, walk_folders
 
 _PROBE = bytes(1 << 16)
 _MAX_NAME_BYTES = 255  # of a file name, on common file systems
@@ -130,7 +130,7 @@ def _is_searched(place: Path, argument: str) -> bool:
     """Whether an input argument matches the image at `place`, or images in the folder at `place`."""
     source = Path(argument)
     if source.exists() or not glob.has_magic(argument):
-        return any(place.is_relative_to(folder.resolve()) for folder, _ in walk(source, lambda *_: None))
+        return any(place.is_relative_to(folder.resolve()) for folder, _ in walk_folders(source, lambda *_: None))
     fixed_parts = list(takewhile(lambda part: not glob.has_magic(part), source.parts))
     fixed = Path(*fixed_parts).resolve()
     if not place.is_relative_to(fixed):
