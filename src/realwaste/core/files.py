@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import platformdirs
 import psutil
+from filelock import FileLock, Timeout
 
 from realwaste.core.errors import UserError
 
@@ -86,8 +87,6 @@ def exclusive_lock(path: Path, wait_s: float, remedy: str) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock_file = path.with_name(f".tmp-lock-{_short_name(path)}")
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - the image of `serve` does not have it
-
     lock = FileLock(lock_file)
     try:
         lock.acquire(timeout=wait_s)
