@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import growth, pages, tables
+from benchmarks.parts import pages, tables
 from benchmarks.parts.child import ROOT, measure
 from benchmarks.parts.peers import environment, jobs
 from realwaste.core import log
@@ -66,7 +66,7 @@ def _images(workdir: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     raw = workdir / "data/raw"
     stand_ins = StandIns()
     fetched = image_source.fetch(arguments.photos, raw, sha256=None, seed=42, images_per_class=40, stand_ins=stand_ins)
-    stand_ins.say()
+    stand_ins.show_banner()
     accepted, *_ = manifest.scan(raw)
     splits = split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=42)
     write_csv(workdir / "data/splits.csv", splits)
@@ -112,7 +112,7 @@ def _embedding(workdir: Path, arguments: argparse.Namespace, images: int) -> lis
         backbones.append((arguments.extractor, arguments.extractor_size, images))
     return [
         measure(
-            "parts.limits.embedding_rate",
+            "parts.embedding_speed.time_embedding",
             work=str(workdir),
             name=name,
             size=size,
@@ -124,22 +124,6 @@ def _embedding(workdir: Path, arguments: argparse.Namespace, images: int) -> lis
         for name, size, count in backbones
         for policy in ("float32", "auto")
     ]
-
-
-def _validation(workdir: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    return measure("parts.limits.validation_rate", work=str(workdir), repeats=5)
-
-
-def _growth(workdir: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
-    return [growth.run_stages(str(workdir), count) | {"shown": growth.GROWING} for count in (500, 2000, 8000)]
-
-
-def _start(workdir: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    return {
-        "nothing_to_do": growth.repro_without_changes(str(workdir), arguments.repeats)["seconds"],
-        "stages": growth.start_up_seconds(arguments.repeats)["stages"],
-        "head": growth.train_head(str(workdir)),
-    }
 
 
 def _waiting(workdir: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
@@ -160,9 +144,6 @@ def _peers(workdir: Path, arguments: argparse.Namespace, images: int) -> dict[st
 SECTIONS = {
     "jobs": _jobs,
     "embedding": _embedding,
-    "validation": _validation,
-    "growth": _growth,
-    "start": _start,
     "waiting": _waiting,
     "peers": _peers,
 }

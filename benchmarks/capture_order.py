@@ -6,6 +6,7 @@ neighbours in the training split?
 """
 
 import argparse
+import itertools
 import statistics
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ def _neighbours_across_parts(
     table: pd.DataFrame, group: NDArray[np.int64], unit_vectors: NDArray[np.float32]
 ) -> dict[str, Any]:
     """The share of similar neighbours in capture order that are in different parts, for each split of SPLITS."""
-    neighbour_pairs = [pair for step in (1, 2) for pair in capture_order.neighbor_pairs(table["series"], table["shot"], step)]
+    pairs_by_step = (capture_order.neighbor_pairs(table["series"], table["shot"], step) for step in (1, 2))
+    neighbour_pairs = list(itertools.chain.from_iterable(pairs_by_step))
     similar = np.array([pair for pair in neighbour_pairs if unit_vectors[pair[0]] @ unit_vectors[pair[1]] > SIMILAR])
     shares: dict[str, list[float]] = {"random": [], "grouped": []}
     deviations = []
@@ -104,7 +106,8 @@ def _neighbours_across_parts(
             shares[strategy].append(float(np.mean(part[similar[:, 0]] != part[similar[:, 1]])))
         shares_of_parts = pd.crosstab(table["label"], splits["grouped"]["split"], normalize="index")[list(RATIOS)]
         deviations.append(float((shares_of_parts - list(RATIOS.values())).abs().to_numpy().max()))
-    return {"alike": len(similar), "shares": shares, "classes_off": max(deviations)} | leakage.summarize_groups(table, group)
+    result = {"alike": len(similar), "shares": shares, "classes_off": max(deviations)}
+    return result | leakage.summarize_groups(table, group)
 
 
 def _runs(

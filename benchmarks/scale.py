@@ -133,7 +133,7 @@ def _prepare(photos: str, name: str, size: int, threads: int | None) -> tuple[An
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     root = Path(photos)
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in image_files.SUFFIXES)
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in image_files.IMAGE_SUFFIXES)
     return (
         feature_extractor.build(name, size, None, seed=1),
         root,

@@ -5,17 +5,25 @@ accuracy. Results of finished stages are in the user's cache, by commit, so that
 """
 
 import argparse
+import os
 import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import growth, pages
+import yaml
+
+from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import copy_checkout, set_params
 from realwaste.core import log
 from realwaste.core.files import cache_folder, read_json, write_json
 
 RESULTS, PAGE, COMMAND = ROOT / "benchmarks/whole.json", ROOT / "docs/scale.md", "python -m benchmarks.whole"
+BIN = Path(sys.executable).parent
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PER_CLASS = 528  # of nine classes: the 4,752 pictures of RealWaste
 
 
@@ -29,9 +37,9 @@ def main() -> None:
     progress_file = root / "benchmark.json"
     results = read_json(progress_file) if progress_file.is_file() else {"stages": {}}
     results |= {"images": 9 * arguments.per_class, "beside": arguments.beside, "machine": pages.this_machine()}
-    for name in growth.STAGES:
+    for name in STAGES:
         if name not in results["stages"]:
-            results["stages"][name] = growth.run_stage(root, name)
+            results["stages"][name] = run_stage(root, name)
             write_json(progress_file, results)
             log.logger.info("%s: %s", name, results["stages"][name])
     write_json(RESULTS, results)
@@ -49,14 +57,32 @@ def _workspace(per_class: int) -> Path:
     return root
 
 
+def run_stage(root: Path, name: str) -> dict[str, Any]:
+    """Seconds and peak memory (MB) of a stage as a process, in the checkout at `root`."""
+    command = [sys.executable, *STAGES[name]["cmd"].split()[1:]]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    environment["REALWASTE_CACHE"] = f"{tempfile.gettempdir()}/realwaste-benchmark"
+    with tempfile.TemporaryFile() as log:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)  # noqa: S603
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            log.seek(0)
+            raise RuntimeError(f"{command} failed:\n{log.read()[-3000:].decode(errors='replace')}")
+    return {"seconds": round(seconds, 2), "peak_mb": round(usage.ru_maxrss / 1000)}
+
+
 def table(results: dict[str, Any]) -> str:
     """Seconds and memory of each stage that takes at least a second, and the total."""
     stages = {name: run for name, run in results["stages"].items() if run["seconds"] >= 1}
     rows = [[name, f"{run['seconds']:.0f}", f"{run['peak_mb'] / 1000:.1f}"] for name, run in stages.items()]
     minutes = sum(run["seconds"] for run in results["stages"].values()) / 60
     peak = max(run["peak_mb"] for run in results["stages"].values()) / 1000
-    rows.append(["**the whole**", f"**{minutes:.0f} min**", f"**{peak:.1f}**"])
-    setup = f"{results['images']:,} drawn pictures, {results['machine']}; beside it {results['beside']}."
+    rows.append(["**total**", f"**{minutes:.0f} min**", f"**{peak:.1f}**"])
+    setup = f"{results['images']:,} generated pictures, {results['machine']}; other load: {results['beside']}."
     return f"{setup}\n\n" + pages.table(["stage", "seconds", "peak memory, GB"], rows)
 
 

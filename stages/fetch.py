@@ -64,8 +64,8 @@ def main(params: "Params") -> None:
             stand_ins=stand_ins,
         )
         # Before the images are in their place: files that are there and not in the list count as added by a person.
-        write_csv(FETCHED, output_protection.listing(images))
-    stand_ins.say()
+        write_csv(FETCHED, output_protection.list_files(images))
+    stand_ins.show_banner()
     # Beside the metrics, without the weights: a new backbone must not touch what depends on the images alone.
     record = asdict(fetched)
     predefined = pd.DataFrame(sorted(record.pop("parts").items()), columns=["path", "split"])
@@ -91,7 +91,7 @@ def _keep_added_files() -> None:
     # Without the list, as after an update of the code, the manifest names what was fetched.
     lists = [path for path in (FETCHED, Path("data/manifest.csv")) if path.exists()]
     fetched = read_csv(lists[0]) if lists else pd.DataFrame(columns=["path", "bytes"])
-    moved = output_protection.move_added(RAW, fetched, Path("data/added"))
+    moved = output_protection.move_added_files(RAW, fetched, Path("data/added"))
     if moved:
         names = ", ".join(printable(path) for path in moved[:_SHOWN])
         rest = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""

@@ -29,7 +29,7 @@ OLD_DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
 
 
 @dataclass(frozen=True)
-class Seen:
+class Request:
     """A request as it came."""
 
     name: str
@@ -44,7 +44,7 @@ class Seen:
 class Exchange:
     """One request and the means to answer it, rightly or wrongly."""
 
-    seen: Seen
+    request: Request
     content: bytes
     handler: BaseHTTPRequestHandler
     stopping: threading.Event
@@ -53,8 +53,8 @@ class Exchange:
     def start(self, code: int, length: int | None, **headers: str) -> None:
         """Status line and headers; `length` None leaves the body open-ended. Underscores in names become dashes."""
         self.handler.send_response(code)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        for name, value in {**self.headers, **named, "Connection": "close"}.items():
+        named_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        for name, value in {**self.headers, **named_headers, "Connection": "close"}.items():
             if value:
                 self.handler.send_header(name, value)
         if length is not None:
@@ -70,18 +70,18 @@ class Exchange:
     def etag(self) -> str:
         return f'"{hashlib.sha256(self.content).hexdigest()[:16]}"'
 
-    def asked(self) -> int:
+    def requested_offset(self) -> int:
         """The first byte to send: what the Range header asks for, if If-Range agrees."""
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.seen.range or "")
+        match = re.fullmatch(r"bytes=(\d+)-", self.request.range or "")
         version = self.headers.get("ETag") or self.headers.get("Last-Modified", "")
-        agreed = self.seen.headers.get("if-range", version) == version
-        return int(wanted[1]) if wanted and agreed else 0
+        is_same_version = self.request.headers.get("if-range", version) == version
+        return int(match[1]) if match and is_same_version else 0
 
     def begin(self) -> bytes:
         """Answer as a good server does, up to the headers; the body that is due."""
         self.headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"} | self.headers
         self.headers.setdefault("ETag", self.etag())
-        start, length = self.asked(), len(self.content)
+        start, length = self.requested_offset(), len(self.content)
         if start >= length > 0:
             self.start(416, 0, Content_Range=f"bytes */{length}")
             return b""
@@ -147,7 +147,7 @@ def stall(after: int) -> Act:
     return act
 
 
-def held(after: int, until: threading.Event) -> Act:
+def hold(after: int, until: threading.Event) -> Act:
     """Sends `after` bytes of the body, and the rest once the test says so."""
 
     def act(exchange: Exchange) -> None:
@@ -242,7 +242,7 @@ def wrong_range(by: int) -> Act:
 
     def act(exchange: Exchange) -> None:
         length = len(exchange.content)
-        start = exchange.asked() + by
+        start = exchange.requested_offset() + by
         body = exchange.content[start:]
         exchange.start(206, len(body), Content_Range=f"bytes {start}-{length - 1}/{length}", ETag=exchange.etag())
         exchange.send(body)
@@ -250,11 +250,11 @@ def wrong_range(by: int) -> Act:
     return act
 
 
-def blind_range(etag: str) -> Act:
+def unconditional_range(etag: str) -> Act:
     """Grants the range although If-Range named another version than this `etag`."""
 
     def act(exchange: Exchange) -> None:
-        exchange.seen.headers.pop("if-range", None)
+        exchange.request.headers.pop("if-range", None)
         exchange.headers["ETag"] = etag
         exchange.send(exchange.begin())
 
@@ -292,7 +292,7 @@ class PlayServer:
     """Starts on creation; a context manager that stops it. Names are paths without the leading slash."""
 
     def __init__(self, certificate: Path | None = None) -> None:
-        self.requests: list[Seen] = []
+        self.requests: list[Request] = []
         self._lock = threading.Lock()
         self._content: dict[str, bytes] = {}
         self._scripts: dict[str, list[Act]] = {}
@@ -345,14 +345,14 @@ class PlayServer:
     def ranges(self, name: str) -> list[str | None]:
         """The Range header of each request of `name`."""
         with self._lock:
-            return [seen.range for seen in self.requests if seen.name == name]
+            return [request.range for request in self.requests if request.name == name]
 
-    def _act(self, seen: Seen) -> tuple[Act, bytes]:
+    def _act(self, request: Request) -> tuple[Act, bytes]:
         with self._lock:
-            self.requests.append(seen)
-            content = self._content.get(seen.name)
-            fallback = self._always.get(seen.name, ok() if content is not None else status(404))
-            acts = self._scripts.get(seen.name)
+            self.requests.append(request)
+            content = self._content.get(request.name)
+            fallback = self._always.get(request.name, ok() if content is not None else status(404))
+            acts = self._scripts.get(request.name)
             return (acts.pop(0) if acts else fallback), content or b""
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -364,10 +364,10 @@ class PlayServer:
 
             def do_GET(self) -> None:
                 name = unquote(urlsplit(self.path).path).removeprefix("/")
-                seen = Seen(name, {key.lower(): value for key, value in self.headers.items()})
-                act, content = play._act(seen)
+                request = Request(name, {key.lower(): value for key, value in self.headers.items()})
+                act, content = play._act(request)
                 self.close_connection = True
-                act(Exchange(seen, content, self, play._stopping))
+                act(Exchange(request, content, self, play._stopping))
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
                 """Tests have no use for an access log."""

@@ -17,7 +17,7 @@ def results(measurements: Measurements) -> str:
         "# Measured by `make bench`",
         "Seconds of jobs are the median of their runs with the lowest and highest. Each run is a separate process; the "
         "report's and the pipeline's runs alternate. The ratio is the median of the ratios run by run; only ratios are "
-        "comparable between machines. Imports are included only in start-up and command times. Backbone weights are "
+        "comparable between machines. Imports are included only in the times of commands. Backbone weights are "
         "random except for an extractor from a file, which does not change the time.",
     ]
     last_origin = None
@@ -113,37 +113,6 @@ def _embedding(runs: Runs) -> str:
     return "## Embedding, images/s\n\n" + pages.table(heads, rows)
 
 
-def _validation(run: dict[str, Any]) -> str:
-    rates = {key: run["images"] / run[f"{key}_seconds"] for key in ("bare", "pipeline")}
-    return (
-        f"## validate_images\n\n{rates['pipeline']:.0f} images/s, including hashes; decoding alone on all cores "
-        f"{rates['bare']:.0f} images/s: {rates['pipeline'] / rates['bare']:.0%}."
-    )
-
-
-def _growth(runs: Runs) -> str:
-    stages = list(runs[0]["shown"])
-    rows = [[stage, *(_seconds_and_memory(run["stages"][stage]) for run in runs)] for stage in stages]
-    return (
-        "## Growth\n\nWhole processes including start-up; generated pictures of 64 px, MobileNetV2.\n\n"
-        + pages.table(["stage", *(f"{run['images']:,} images" for run in runs)], rows)
-    )
-
-
-def _seconds_and_memory(run: dict[str, Any]) -> str:
-    return f"{run['seconds']:.1f} s, {run['peak_mb'] / 1000:.2f} GB"
-
-
-def _start(run: dict[str, Any]) -> str:
-    rows = [["`dvc repro` with nothing to do", f"{run['nothing_to_do']:.1f} s"]]
-    rows += [[f"{name}, until it starts its work", f"{seconds:.1f} s"] for name, seconds in run["stages"].items()]
-    head_run = run["head"]
-    rows.append(
-        [f"a head of 10 epochs on {head_run['vectors']:,} vectors, whole process", f"{head_run['seconds']:.1f} s"]
-    )
-    return "## Start-up\n\n" + pages.table(["", "seconds"], rows)
-
-
 def _waiting(runs: Runs) -> str:
     keys = ("predict_first_seconds", "predict_seconds", "serve_seconds", "evaluate_seconds")
     rows = [
@@ -161,9 +130,6 @@ def _waiting(runs: Runs) -> str:
 SECTIONS: dict[str, Callable[[Any], str]] = {
     "jobs": _jobs,
     "embedding": _embedding,
-    "validation": _validation,
-    "growth": _growth,
-    "start": _start,
     "waiting": _waiting,
     "peers": peer_tables.section,
 }

@@ -142,20 +142,20 @@ def test_peers_are_measured_only_on_request():
     everything = list(benchmark.SECTIONS)
     assert sections(None, True) == everything
     assert sections(None, False) == [name for name in everything if name != "peers"]
-    assert sections(["growth"], False) == ["growth"]
+    assert sections(["waiting"], False) == ["waiting"]
     assert sections([], True) == sections(["peers"], True) == sections(["peers"], False) == ["peers"]
 
 
 def test_sections_of_different_runs_state_their_origin():
     origin = {"dataset": "A", "images": 7, "repeats": 3, "machine": "M"}
-    validation = {"images": 7, "bare_seconds": 1, "pipeline_seconds": 2}
-    start = {"nothing_to_do": 1, "stages": {}, "head": {"vectors": 8, "seconds": 1}}
+    run = {"name": "N", "size": 1, "precision": "float32", "images": 1, "keras_seconds": 1, "tensorflow_seconds": 1}
+    embedding = [run | {"bare_seconds": 1, "pipeline_seconds": 2}]
     measurements: dict[str, Any] = {
-        "origins": {"validation": origin, "start": origin},
-        "validation": validation,
-        "start": start,
+        "origins": {"embedding": origin, "jobs": origin},
+        "embedding": embedding,
+        "jobs": {},
     }
     assert tables.results(measurements).count("7 images (A), 3 runs, M") == 1
-    measurements["origins"]["validation"] = origin | {"dataset": "B"}
+    measurements["origins"]["embedding"] = origin | {"dataset": "B"}
     text = tables.results(measurements)
-    assert text.index("(B)") < text.index("validate_images") < text.index("(A)") < text.index("Start-up")
+    assert text.index("(A)") < text.index("(B)") < text.index("## Embedding")

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import capture_order, claims, report_claims, scale, whole
 from benchmarks.parts import (
     claim_tables,
-    limits,
+    embedding_speed,
     pages,
     pipeline,
     report,
@@ -55,10 +55,11 @@ def test_the_report_and_the_pipeline_fine_tune(work):
     assert measured["probability_difference"] < 1e-4
 
 
-def test_the_limits_of_the_machine(work):
-    seconds = limits.embedding_rate(work=work, name="MobileNetV2", size=32, policy="float32", images=16, repeats=1)
+def test_embedding_is_timed(work):
+    seconds = embedding_speed.time_embedding(
+        work=work, name="MobileNetV2", size=32, policy="float32", images=16, repeats=1
+    )
     assert {"keras_seconds", "bare_seconds", "pipeline_seconds"} <= set(seconds)
-    assert limits.validation_rate(work, 1)["images"] == 20
 
 
 def test_the_ratio_is_the_median_over_pairs():

@@ -103,7 +103,7 @@ def test_a_set_numbered_as_text_is_grouped_by_capture_order(tmp_path):
     table, _, order = manifest.scan(root)
     assert (order["order"], order["p"] < 0.01) == ("text", True)
     assert [by_text[number - 1] for number in table["number"]] == table["shot"].tolist()
-    objects_of_class = {name: synthetic.reshot_groups(3, index, 40) for index, name in enumerate(synthetic.CLASSES)}
+    objects_of_class = {name: synthetic.object_numbers(3, index, 40) for index, name in enumerate(synthetic.CLASSES)}
     objects = pd.Series([f"{row.label} {objects_of_class[row.label][row.shot - 1]}" for row in table.itertuples()])
     groups = leakage.assign_groups(table, 10)
     assert (objects.groupby(objects).apply(lambda rows: len(set(groups[rows.index]))) == 1).mean() > 0.9

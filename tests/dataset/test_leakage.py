@@ -40,7 +40,7 @@ def synthetic_set(tmp_path_factory):
     synthetic.generate(root, images_per_class=40, seed=3)
     table, rejected, _ = manifest.scan(root)
     assert rejected.empty
-    objects_of_class = {name: synthetic.reshot_groups(3, index, 40) for index, name in enumerate(synthetic.CLASSES)}
+    objects_of_class = {name: synthetic.object_numbers(3, index, 40) for index, name in enumerate(synthetic.CLASSES)}
     objects = [f"{row.label} {objects_of_class[row.label][row.number - 1]}" for row in table.itertuples()]
     return table, pd.Series(objects)
 

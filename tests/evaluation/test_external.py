@@ -286,7 +286,7 @@ def test_sets_of_one_name_keep_apart_and_are_gone_when_done(images, tmp_path):
 def test_a_home_folder_is_found(images, tmp_path, monkeypatch):
     images(glass=1)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with labelled_images.opened("~/set") as found:
+    with labelled_images.open_labelled_images("~/set") as found:
         assert found.folders == ("glass",)
 
 

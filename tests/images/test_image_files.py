@@ -20,7 +20,7 @@ def warnings(monkeypatch, caplog):
 
 
 def _find_names(root: Path, learned: bool = True) -> dict[str, list[str]]:
-    class_folders_found = class_folders.find(root, learned=learned)
+    class_folders_found = class_folders.find(root, for_training=learned)
     return {label: [file.name for file in files] for label, files in class_folders_found.files.items()}
 
 
@@ -81,7 +81,7 @@ def test_system_files_are_neither_classes_nor_photographs(images, with_pictures,
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "Icon\r", "glass/Icon\r", "glass/Thumbs.db", "glass/._1.jpg"):
         (root / name).write_bytes(b"x")
     assert _find_names(root) == _find_names(root, learned=False) == expected
-    with labelled_images.opened(str(root)) as labelled:
+    with labelled_images.open_labelled_images(str(root)) as labelled:
         assert labelled.folders == ("glass", "metal")
     assert _find_for_prediction(root) == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
     assert len(image_paths.find_images([f"{root}/**"])) == 3

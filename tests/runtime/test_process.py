@@ -1,4 +1,4 @@
-"""One run of a stage at a time, and no stage without the DVC that started it."""
+"""A stage runs once at a time, and ends with the DVC process that started it."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def _stage(wait: float = 0, name: str = "s") -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
-def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock():
+def test_a_second_run_is_rejected_and_a_killed_one_leaves_no_lock():
     with _stage() as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "at work\n"
@@ -54,10 +54,10 @@ def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock():
     with pytest.raises(KeyboardInterrupt), process.alone("s"):
         raise KeyboardInterrupt
     with process.alone("s", wait_s=0.2) as killed_before:
-        assert not killed_before, "Ctrl-C is no kill"
+        assert not killed_before, "Ctrl-C does not count as a kill"
 
 
-def test_the_run_after_a_killed_one_names_what_to_lower(monkeypatch, capsys):
+def test_the_run_after_a_kill_names_parameters_that_reduce_memory(monkeypatch, capsys):
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copyfile(ROOT / name, name)
     with _stage(name="train_cnn") as killed:
@@ -67,19 +67,19 @@ def test_the_run_after_a_killed_one_names_what_to_lower(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["stages", "train_cnn"])
     monkeypatch.setattr("stages.__main__.importlib.import_module", lambda _: SimpleNamespace(main=lambda *_: None))
     assert launcher.main() == 0
-    told = " ".join(capsys.readouterr().err.split())
-    assert "The run of train_cnn before this one was killed. If nobody did that, memory was short." in told
-    assert "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk" in told
+    message = " ".join(capsys.readouterr().err.split())
+    assert "The run of train_cnn before this one was killed. If nobody did that, memory was short." in message
+    assert "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk" in message
     assert launcher.main() == 0
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
-def test_a_file_system_without_locks_is_named(number, monkeypatch):
-    def refuse(*_):
+def test_a_file_system_without_locks_is_reported(number, monkeypatch):
+    def fail(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr("fcntl.flock", fail)
     with pytest.raises(UserError, match=r"must have file locks \(flock\)"), process.alone("s"):
         pass
 
@@ -95,12 +95,12 @@ def test_a_file_system_without_locks_is_named(number, monkeypatch):
         (["mkdir -p logs", "python -m stages split"], "split"),
     ],
 )
-def test_a_stage_may_have_a_wrapper_in_its_cmd(command, stage):
+def test_the_stage_is_found_behind_a_wrapper_in_cmd(command, stage):
     assert params_file.stage_of(command) == stage
 
 
-def test_another_python_is_told_to_make_way():
-    command = [sys.executable, "-S", "-m", "stages", "split"]  # as one in which the packages are not installed
+def test_another_python_is_rejected():
+    command = [sys.executable, "-S", "-m", "stages", "split"]  # like a Python without the packages
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2
@@ -122,12 +122,12 @@ def test_a_second_run_waits_for_the_first():
 
 @pytest.mark.parametrize("wrapper", [[], ["sh", "-c"], ["bash", "-c"], ["timeout", "100"], ["sh", "-c", "timeout 100"]])
 def test_a_stage_ends_when_its_dvc_is_killed(wrapper, tmp_path):
-    """The DVC here is a process that starts a stage as DVC does, directly or with a shell or a wrapper between."""
+    """A process in place of DVC starts the stage as DVC does, directly or through a shell or a wrapper."""
     stage = STAGE.format(root=str(ROOT), wait=0)
     (tmp_path / "stage.py").write_text(stage)
     command = [*wrapper, sys.executable, "stage.py"]
     if "-c" in wrapper:
-        # The second command keeps the shell from making way for the first.
+        # With a second command the shell does not replace itself by the first.
         command = [*wrapper[:2], f"{' '.join([*wrapper[2:], sys.executable])} stage.py; true"]
     code = f"import subprocess; subprocess.run({command!r})"
     environment = os.environ | {"DVC_STAGE": "s"}
@@ -143,18 +143,18 @@ def test_a_stage_ends_when_its_dvc_is_killed(wrapper, tmp_path):
         assert not killed_before, "DVC was killed; memory was not short"
 
 
-def test_a_stage_whose_dvc_was_killed_before_it_looked_does_nothing():
+def test_a_stage_does_nothing_if_its_dvc_was_killed_at_once():
     stage = "import time\ntime.sleep(1)\n" + STAGE.format(root=str(ROOT), wait=0)
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stage!r}])"
     environment = os.environ | {"DVC_STAGE": "s"}
-    began = time.monotonic()
+    start = time.monotonic()
     command, stdout, stderr = [sys.executable, "-c", code], subprocess.PIPE, subprocess.STDOUT
     with subprocess.Popen(command, text=True, env=environment, stdout=stdout, stderr=stderr) as dvc:
         assert dvc.stdout is not None
-        told = dvc.stdout.read()  # the stage has this open until it ends
-    assert "DVC must be among the processes that started the stage" in told
-    assert "at work" not in told
-    assert time.monotonic() - began < 30
+        output = dvc.stdout.read()  # the stage keeps this pipe open until it ends
+    assert "DVC must be among the processes that started the stage" in output
+    assert "at work" not in output
+    assert time.monotonic() - start < 30
 
 
 def test_a_stage_started_by_hand_needs_no_parent(monkeypatch):
@@ -165,6 +165,8 @@ def test_a_stage_started_by_hand_needs_no_parent(monkeypatch):
         assert parent.stdout.readline() == "at work\n"
     time.sleep(1.2)
     (stage,) = [
-        one for one in psutil.process_iter(["cmdline"]) if "stages.launcher import process" in str(one.info["cmdline"])
+        candidate
+        for candidate in psutil.process_iter(["cmdline"])
+        if "stages.launcher import process" in str(candidate.info["cmdline"])
     ]
     stage.kill()

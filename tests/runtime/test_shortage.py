@@ -1,4 +1,4 @@
-"""No room, no permission, no memory: two lines that say what to free, and earlier results as they were."""
+"""No disk space, no permission, no memory: an error of two lines, and earlier results stay unchanged."""
 
 import errno
 import re
@@ -18,7 +18,7 @@ from stages.launcher import params_file
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "models/cnn.keras"),
@@ -31,30 +31,30 @@ from stages.launcher import params_file
         (type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor\nmore"), "OOM when allocating"),
     ],
 )
-def test_what_is_short_is_said(error, said):
-    assert said.replace("\\", "") in str(launcher._shortage(error, "train_cnn")).replace("\\", "")
+def test_a_shortage_is_reported(error, message):
+    assert message.replace("\\", "") in str(launcher._shortage(error, "train_cnn")).replace("\\", "")
 
 
 @pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
-def test_too_little_memory_names_parameters_of_the_stage_or_of_what_made_its_models(stage):
+def test_too_little_memory_names_parameters_of_the_stage(stage):
     values = params_file.read_yaml(ROOT / "params.yaml")
-    named = re.findall(r"[a-z]\w+\.[a-z_.]*[a-z]", str(launcher._shortage(MemoryError(), stage)))
-    for key in named:
+    keys = re.findall(r"[a-z]\w+\.[a-z_.]*[a-z]", str(launcher._shortage(MemoryError(), stage)))
+    for key in keys:
         value = values
         for part in key.split("."):
             value = value[part]
-        own = "train_cnn" if stage == "lr_sweep" else stage.removeprefix("embed_")
-        assert stage == "evaluate" or key.split(".")[0].endswith(own)
+        section = "train_cnn" if stage == "lr_sweep" else stage.removeprefix("embed_")
+        assert stage == "evaluate" or key.split(".")[0].endswith(section)
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("x"), OSError("no number"), FileNotFoundError(errno.ENOENT, "x"), KeyError(1)]
 )
-def test_a_fault_of_the_program_keeps_its_traceback(error):
+def test_other_exceptions_keep_their_traceback(error):
     assert launcher._shortage(error, "fetch") is None
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+def test_a_failed_write_leaves_the_old_file(tmp_path):
     (tmp_path / "a.json").write_text("before")
 
     def write() -> None:
@@ -68,31 +68,31 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     assert (tmp_path / "a.json").read_text() == "before"
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
+def test_the_next_write_deletes_the_temporary_file_of_a_killed_writer(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()
     (tmp_path / f".tmp-{dead.pid}-a.json").write_text("half")
-    (tmp_path / f".tmp-{dead.pid}-b.json").write_text("another's")
-    (tmp_path / ".tmp-1-a.json").write_text("a writer that lives")
+    (tmp_path / f".tmp-{dead.pid}-b.json").write_text("of another file")
+    (tmp_path / ".tmp-1-a.json").write_text("of a running writer")
     with atomic_replace(tmp_path / "a.json") as temporary:
         temporary.write_text("whole")
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == sorted([".tmp-1-a.json", f".tmp-{dead.pid}-b.json", "a.json"])
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted([".tmp-1-a.json", f".tmp-{dead.pid}-b.json", "a.json"])
 
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(place)], check=False)
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(folder)], check=False)
     if mounted.returncode:
         pytest.skip("needs the right to mount a small disk")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_on_a_real_one(small_disk, tmp_path, images):
-    """validate_images on 400 kB: the pictures fit in, the tables and charts of it do not."""
+def test_a_real_full_disk_is_reported(small_disk, tmp_path, images):
+    """validate_images on a disk of 400 kB: the images fit, the tables and charts do not."""
     root = images(glass=8, metal=8, inside="raw")
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copyfile(ROOT / name, tmp_path / name)

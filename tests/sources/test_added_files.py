@@ -15,7 +15,7 @@ def _contents(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def _source(clone: Path, source: str) -> None:
+def _set_source(clone: Path, source: str) -> None:
     set_params(clone, fetch__source=source)
 
 
@@ -24,7 +24,7 @@ def test_a_source_inside_an_output_is_refused_and_stays(clone):
     shutil.rmtree(raw, ignore_errors=True)
     shutil.copytree(clone / "outside", raw)
     before = _contents(raw)
-    _source(clone, "data/raw")
+    _set_source(clone, "data/raw")
     output = run(clone, "dvc", "repro", "fetch", ok=False)
     assert "fetch.source must lie outside of what stages write" in output
     assert "Traceback" not in output
@@ -34,7 +34,7 @@ def test_a_source_inside_an_output_is_refused_and_stays(clone):
 def test_added_files_are_moved_by_a_plain_repro_and_overwrite_nothing(clone):
     shutil.rmtree(clone / "data", ignore_errors=True)
     raw, added = clone / "data/raw", clone / "data/added"
-    _source(clone, "synthetic")
+    _set_source(clone, "synthetic")
     run(clone, "dvc", "repro", "fetch")
     fetched = _contents(raw)
     changed = next(name for name in fetched if name.startswith("Glass/"))
@@ -57,29 +57,29 @@ def test_photographs_in_data_raw_survive_dvc(clone):
     raw, added = clone / "data/raw", clone / "data/added"
     shutil.copytree(clone / "outside", raw)
     before = _contents(raw)
-    _source(clone, "synthetic")
+    _set_source(clone, "synthetic")
     assert "6 files in data/raw were not from fetch" in run(clone, "dvc", "repro", "fetch")
     assert _contents(added) == before
-    made = _contents(raw)
-    assert len(made) == 54
+    generated = _contents(raw)
+    assert len(generated) == 54
     for source in ("data/raw", "data/raw/Glass", str(raw), "data/explanations/x", "data"):
-        _source(clone, source)
+        _set_source(clone, source)
         assert "fetch.source must lie outside" in run(clone, "dvc", "repro", "fetch", ok=False)
-        assert _contents(raw) == made
-    _source(clone, "outside")
+        assert _contents(raw) == generated
+    _set_source(clone, "outside")
     run(clone, "dvc", "repro", "fetch")
     (raw / "shoes/mine.jpg").write_bytes(b"mine")
-    _source(clone, "synthetic")
+    _set_source(clone, "synthetic")
     run(clone, "dvc", "repro", "fetch")
     assert (added / "shoes/mine.jpg").read_bytes() == b"mine"
-    assert _contents(raw) == made
+    assert _contents(raw) == generated
 
 
-def _refused(source: Path | str, outputs: list[Path]) -> str:
-    with pytest.raises(UserError, match=r"fetch\.source must lie outside") as refused:
+def _error_for(source: Path | str, outputs: list[Path]) -> str:
+    with pytest.raises(UserError, match=r"fetch\.source must lie outside") as error:
         output_protection.refuse_source_inside("fetch.source", str(source), outputs)
-    assert len(str(refused.value).splitlines()) == 2
-    return str(refused.value)
+    assert len(str(error.value).splitlines()) == 2
+    return str(error.value)
 
 
 def test_no_link_and_no_table_leads_into_an_output(images, tmp_path):
@@ -97,23 +97,23 @@ def test_no_link_and_no_table_leads_into_an_output(images, tmp_path):
         tmp_path / "data",
         tmp_path / "models/cnn.keras",
     ):
-        _refused(inside, outputs)
+        _error_for(inside, outputs)
     table = tmp_path / "labels.csv"
     table.write_text("path,label\nphotos/glass/glass_1.jpg,a\nlink/glass_2.jpg,b\n")
-    assert "data/raw/glass/glass_2.jpg" in _refused(table, outputs)
+    assert "data/raw/glass/glass_2.jpg" in _error_for(table, outputs)
     (photos / "paper").symlink_to(raw / "metal")
-    assert "data/raw" in _refused(photos, outputs)
+    assert "data/raw" in _error_for(photos, outputs)
     (photos / "paper").unlink()
     (photos / "glass/linked.jpg").symlink_to(raw / "metal/metal_1.jpg")
-    _refused(photos, outputs)
+    _error_for(photos, outputs)
 
 
 def test_a_linked_file_is_not_taken_out(images, tmp_path):
     """As DVC's own, where its cache is linked to; of a person's link the file stays where it is."""
     raw = images(inside="raw", glass=2)
-    known = output_protection.listing(raw)
-    assert list(known["path"]) == ["glass/glass_1.jpg", "glass/glass_2.jpg"]
+    fetched = output_protection.list_files(raw)
+    assert list(fetched["path"]) == ["glass/glass_1.jpg", "glass/glass_2.jpg"]
     (raw / "glass/linked.jpg").symlink_to(raw / "glass/glass_1.jpg")
-    assert output_protection.move_added(raw, known, tmp_path / "added") == []
-    assert output_protection.move_added(tmp_path / "missing", known, tmp_path / "added") == []
+    assert output_protection.move_added_files(raw, fetched, tmp_path / "added") == []
+    assert output_protection.move_added_files(tmp_path / "missing", fetched, tmp_path / "added") == []
     assert not (tmp_path / "added").exists()

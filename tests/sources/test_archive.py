@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 
 from realwaste.core.errors import UserError
 from realwaste.sources.archive import extract
-from realwaste.sources.archive_entries import Limits
+from realwaste.sources.archive_entries import ArchiveLimits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")  # zipfile's, when it writes what we want to refuse
-TIGHT = Limits(max_entries=50, max_total_bytes=4 << 20, max_ratio=100, ratio_from_bytes=1 << 20)
+TIGHT = ArchiveLimits(max_entries=50, max_total_bytes=4 << 20, max_ratio=100, ratio_from_bytes=1 << 20)
 UTF8 = 0x800
 
 
-def noise(seed, length):
+def random_bytes(seed, length):
     """Bytes that no packer makes smaller."""
     return hashlib.shake_256(b"%d" % seed).digest(length)
 
@@ -61,7 +61,7 @@ def build(*members, end_count=None, directory_size=None):
     return body.getvalue() + listing + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, size, body.tell(), 0)
 
 
-def plain(**files):
+def make_zip(**files):
     """A well-made zip by Python's own writer."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as bundle:
@@ -70,14 +70,14 @@ def plain(**files):
     return target.getvalue()
 
 
-def named(*names):
+def zip_with_names(*names):
     return build(*[member(name.encode(), flags=UTF8) for name in names])
 
 
 def kernel_bomb():
     """Entries that share the same packed bytes: small on disk, and by each entry's own numbers not even dense."""
-    one = member(b"0.bin", noise(1, 300_000), flags=UTF8)
-    return build(one, *[one | {"name": b"%d.bin" % index, "offset": 0} for index in range(1, 9)])
+    first = member(b"0.bin", random_bytes(1, 300_000), flags=UTF8)
+    return build(first, *[first | {"name": b"%d.bin" % index, "offset": 0} for index in range(1, 9)])
 
 
 def quoting_bomb():
@@ -95,52 +95,52 @@ def end_of_directory_lie():
 
 HOSTILE = {
     # name: (the archive's bytes, words of the refusal)
-    "parent": (named("a", "../evil"), "stay inside"),
-    "parent deep": (named("a/b/../../../evil"), "stay inside"),
-    "parent that comes back": (named("a/../b"), "stay inside"),
-    "parent alone": (named(".."), "stay inside"),
-    "parent folder": (named("a", "../evil/"), "stay inside"),
-    "parent in a skipped folder": (named("a", "__MACOSX/../../evil"), "stay inside"),
-    "absolute": (named("/etc/evil"), "not absolute"),
-    "absolute folder": (named("a", "/etc/"), "not absolute"),
-    "two slashes": (named("//server/share"), "not absolute"),
-    "drive": (named("C:/evil"), "drive letter"),
-    "drive, relative": (named("c:evil"), "drive letter"),
-    "drive inside": (named("a/C:/evil"), "drive letter"),
-    "backslash": (named("..\\evil"), "stay inside"),
-    "backslash inside": (named("a\\..\\..\\b"), "stay inside"),
-    "backslash and slash": (named("a\\b", "a/b"), "more than case"),
-    "drive, with a backslash": (named("C:\\evil"), "drive letter"),
-    "network share": (named("\\\\server\\share"), "not absolute"),
-    "carriage return": (named("Icon\r.jpg"), "control characters"),
-    "an icon's folder": (named("Icon\r/x.jpg"), "control characters"),
-    "parent of an icon": (named("../Icon\r"), "stay inside"),
-    "the set twice": (named("DATASET/TRAIN/a/1.jpg", "dataset/a/1.jpg"), "it is in it twice"),
-    "empty name": (named(""), "without a name"),
-    "only a dot": (named("."), "without a name"),
-    "NUL": (named("good.jpg\0/../../evil"), "control characters"),
-    "newline": (named("a\nb"), "control characters"),
-    "escape": (named("a\x1b[2Jb"), "control characters"),
-    "C1 control": (named("a\x9bb"), "control characters"),
-    "line separator": (named("a\u2028b"), "control characters"),
-    "long part": (named("x" * 256), "255 bytes"),
-    "long part in UTF-8": (named("ä" * 128), "255 bytes"),
-    "deep": (named("a/" * 33 + "b"), "parts"),
+    "parent": (zip_with_names("a", "../evil"), "stay inside"),
+    "parent deep": (zip_with_names("a/b/../../../evil"), "stay inside"),
+    "parent that comes back": (zip_with_names("a/../b"), "stay inside"),
+    "parent alone": (zip_with_names(".."), "stay inside"),
+    "parent folder": (zip_with_names("a", "../evil/"), "stay inside"),
+    "parent in a skipped folder": (zip_with_names("a", "__MACOSX/../../evil"), "stay inside"),
+    "absolute": (zip_with_names("/etc/evil"), "not absolute"),
+    "absolute folder": (zip_with_names("a", "/etc/"), "not absolute"),
+    "two slashes": (zip_with_names("//server/share"), "not absolute"),
+    "drive": (zip_with_names("C:/evil"), "drive letter"),
+    "drive, relative": (zip_with_names("c:evil"), "drive letter"),
+    "drive inside": (zip_with_names("a/C:/evil"), "drive letter"),
+    "backslash": (zip_with_names("..\\evil"), "stay inside"),
+    "backslash inside": (zip_with_names("a\\..\\..\\b"), "stay inside"),
+    "backslash and slash": (zip_with_names("a\\b", "a/b"), "more than case"),
+    "drive, with a backslash": (zip_with_names("C:\\evil"), "drive letter"),
+    "network share": (zip_with_names("\\\\server\\share"), "not absolute"),
+    "carriage return": (zip_with_names("Icon\r.jpg"), "control characters"),
+    "an icon's folder": (zip_with_names("Icon\r/x.jpg"), "control characters"),
+    "parent of an icon": (zip_with_names("../Icon\r"), "stay inside"),
+    "the set twice": (zip_with_names("DATASET/TRAIN/a/1.jpg", "dataset/a/1.jpg"), "it is in it twice"),
+    "empty name": (zip_with_names(""), "without a name"),
+    "only a dot": (zip_with_names("."), "without a name"),
+    "NUL": (zip_with_names("good.jpg\0/../../evil"), "control characters"),
+    "newline": (zip_with_names("a\nb"), "control characters"),
+    "escape": (zip_with_names("a\x1b[2Jb"), "control characters"),
+    "C1 control": (zip_with_names("a\x9bb"), "control characters"),
+    "line separator": (zip_with_names("a\u2028b"), "control characters"),
+    "long part": (zip_with_names("x" * 256), "255 bytes"),
+    "long part in UTF-8": (zip_with_names("ä" * 128), "255 bytes"),
+    "deep": (zip_with_names("a/" * 33 + "b"), "parts"),
     "latin-1": (build(member("Müll.jpg".encode("latin-1"))), "names in UTF-8"),
     "cp437": (build(member("Müll.jpg".encode("cp437"))), "names in UTF-8"),
     "shift-jis": (build(member("ごみ.jpg".encode("shift-jis"))), "names in UTF-8"),
     "said to be UTF-8": (build(member(b"M\xfcll.jpg", flags=UTF8)), "names in UTF-8"),
     "overlong slash": (build(member(b"..\xc0\xafevil", flags=UTF8)), "names in UTF-8"),
     "surrogate": (build(member(b"\xed\xa0\x80", flags=UTF8)), "names in UTF-8"),
-    "same name twice": (named("a", "a"), "more than case"),
-    "same by a dot": (named("a/b", "a/./b"), "more than case"),
-    "case": (named("Glass/1.jpg", "Glass/1.JPG"), "more than case"),
-    "case of a folder": (named("Glass/1.jpg", "glass/2.jpg"), "more than case"),
-    "case beyond ASCII": (named("MÜLL", "müll"), "more than case"),
-    "sharp s": (named("straße", "STRASSE"), "more than case"),
-    "Unicode form": (named("M\u00fcll", "Mu\u0308ll"), "more than case"),
-    "file and folder": (named("a", "a/b"), "more than case"),
-    "folder and file": (named("a/b", "A"), "more than case"),
+    "same name twice": (zip_with_names("a", "a"), "more than case"),
+    "same by a dot": (zip_with_names("a/b", "a/./b"), "more than case"),
+    "case": (zip_with_names("Glass/1.jpg", "Glass/1.JPG"), "more than case"),
+    "case of a folder": (zip_with_names("Glass/1.jpg", "glass/2.jpg"), "more than case"),
+    "case beyond ASCII": (zip_with_names("MÜLL", "müll"), "more than case"),
+    "sharp s": (zip_with_names("straße", "STRASSE"), "more than case"),
+    "Unicode form": (zip_with_names("M\u00fcll", "Mu\u0308ll"), "more than case"),
+    "file and folder": (zip_with_names("a", "a/b"), "more than case"),
+    "folder and file": (zip_with_names("a/b", "A"), "more than case"),
     "symlink": (build(member(b"link", b"/etc/passwd", mode=stat.S_IFLNK | 0o777)), "no links"),
     "symlink, packed by DOS": (build(member(b"link", b"x", mode=stat.S_IFLNK, system=0)), "no links"),
     "symlink as folder": (build(member(b"link/", b"/etc", mode=stat.S_IFLNK | 0o777)), "no links"),
@@ -157,11 +157,11 @@ HOSTILE = {
     "lzma": (build(member(method=14)), "methods store or deflate"),
     "unknown method": (build(member(method=99)), "methods store or deflate"),
     "future version": (build(member(version=99)), "whole zip"),
-    "too many entries": (named(*[f"{index}" for index in range(51)]), "at most 50 entries"),
-    "too many folders": (named("a", *[f"{index}/" for index in range(50)]), "at most 50 entries"),
-    "large in all": (build(*[member(b"%d" % i, noise(i, 1 << 20)) for i in range(5)]), "4,194,304"),
-    "dense file": (plain(bomb=bytes(2 << 20)), "times its packed size"),
-    "dense in all": (plain(**{f"{index}": bytes(900_000) for index in range(4)}), "in all"),
+    "too many entries": (zip_with_names(*[f"{index}" for index in range(51)]), "at most 50 entries"),
+    "too many folders": (zip_with_names("a", *[f"{index}/" for index in range(50)]), "at most 50 entries"),
+    "large in all": (build(*[member(b"%d" % i, random_bytes(i, 1 << 20)) for i in range(5)]), "4,194,304"),
+    "dense file": (make_zip(bomb=bytes(2 << 20)), "times its packed size"),
+    "dense in all": (make_zip(**{f"{index}": bytes(900_000) for index in range(4)}), "in all"),
     "declared dense": (build(member(size=3 << 20)), "times its packed size"),
     "declared huge": (build(member(size=0xFFFFFFF0)), "4,194,304"),
     "bomb that declares little": (build(member(data=bytes(50 << 20), size=100)), "undamaged|declares"),
@@ -184,11 +184,11 @@ HOSTILE = {
     "cut stream": (build(member(data=bytes(range(256)) * 9, packed_size=30)), "not overlap|declares|undamaged"),
     "second file is bad": (build(member(b"a"), member(b"b", crc=1)), "b: "),
     "end record lies": (end_of_directory_lie(), "whole zip"),
-    "truncated": (plain(a=noise(3, 9999))[:5000], "whole zip"),
-    "no end": (plain(a=b"1")[:-22], "whole zip"),
+    "truncated": (make_zip(a=random_bytes(3, 9999))[:5000], "whole zip"),
+    "no end": (make_zip(a=b"1")[:-22], "whole zip"),
     "empty file": (b"", "an empty file"),
-    "empty zip": (plain(), "at least one file"),
-    "nothing but folders": (named("a/", "a/b/", "__MACOSX/x"), "at least one file"),
+    "empty zip": (make_zip(), "at least one file"),
+    "nothing but folders": (zip_with_names("a/", "a/b/", "__MACOSX/x"), "at least one file"),
     "HTML": (b"\xef\xbb\xbf\n <!DOCTYPE HTML><html>log in</html>", "web page"),
     "HTML fragment": (b"<html><body>404</body></html>", "web page"),
     "tar": (b"a.txt" + bytes(2000), "be a zip"),
@@ -204,7 +204,7 @@ def folder(tmp_path):
     return tmp_path / "inner"
 
 
-def refused(archive, target, limits=TIGHT):
+def _catch_error(archive, target, limits=TIGHT):
     with pytest.raises(UserError) as caught:
         extract(archive, target, limits=limits)
     return str(caught.value)
@@ -218,7 +218,7 @@ def listing(folder):
 def test_refused(folder, content, words):
     archive = folder / "bad.zip"
     archive.write_bytes(content)
-    message = refused(archive, folder / "out")
+    message = _catch_error(archive, folder / "out")
     assert any(word in message for word in words.split("|")), message
     assert "bad.zip" in message
     assert listing(folder.parent) == ["inner", "inner/bad.zip", "precious"]
@@ -226,10 +226,10 @@ def test_refused(folder, content, words):
 
 @pytest.mark.parametrize("content", [HOSTILE["parent"][0], HOSTILE["wrong CRC"][0]], ids=["before", "while unpacking"])
 def test_a_refusal_leaves_the_earlier_folder(folder, content):
-    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    (folder / "good.zip").write_bytes(make_zip(a=b"1"))
     (folder / "bad.zip").write_bytes(content)
     extract(folder / "good.zip", folder / "out")
-    refused(folder / "bad.zip", folder / "out")
+    _catch_error(folder / "bad.zip", folder / "out")
     assert listing(folder) == ["bad.zip", "good.zip", "out", "out/a"]
 
 
@@ -237,7 +237,7 @@ def test_a_lying_size_costs_neither_memory_nor_disk(folder):
     (folder / "bad.zip").write_bytes(HOSTILE["bomb that declares little"][0])
     tracemalloc.start()
     try:
-        refused(folder / "bad.zip", folder / "out")
+        _catch_error(folder / "bad.zip", folder / "out")
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
@@ -250,7 +250,7 @@ def test_a_huge_entry_list_is_not_read(folder):
         file.write(struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, 1 << 30, 0, 0))
     tracemalloc.start()
     try:
-        message = refused(archive, folder / "out")
+        message = _catch_error(archive, folder / "out")
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
@@ -259,30 +259,39 @@ def test_a_huge_entry_list_is_not_read(folder):
 
 GOOD = {
     # name: (archive, files that come out)
-    "plain": (plain(**{"Glass/1.jpg": b"1", "Metal/2.jpg": b"2"}), {"Glass/1.jpg": b"1", "Metal/2.jpg": b"2"}),
+    "plain": (make_zip(**{"Glass/1.jpg": b"1", "Metal/2.jpg": b"2"}), {"Glass/1.jpg": b"1", "Metal/2.jpg": b"2"}),
     "stored": (build(member(method=0)), {"a.txt": b"data"}),
-    "folder entries": (named("a/", "a/b", "c/"), {"a/b": b"data"}),
+    "folder entries": (zip_with_names("a/", "a/b", "c/"), {"a/b": b"data"}),
     "OS files": (
-        named("x/.DS_Store", "x/Thumbs.db", "thumbs.DB", "__MACOSX/x/._1.jpg", "x/1.jpg", "x/__macosx/2"),
+        zip_with_names("x/.DS_Store", "x/Thumbs.db", "thumbs.DB", "__MACOSX/x/._1.jpg", "x/1.jpg", "x/__macosx/2"),
         {"x/1.jpg": b"data"},
     ),
     "as PowerShell 5 packs": (
-        named("x\\", "x\\Glass\\1.jpg", "x\\Metal\\2.jpg"),
+        zip_with_names("x\\", "x\\Glass\\1.jpg", "x\\Metal\\2.jpg"),
         dict.fromkeys(["x/Glass/1.jpg", "x/Metal/2.jpg"], b"data"),
     ),
-    "a folder's icon": (named("Icon\r", "x/Icon\r", "__MACOSX/x/._Icon\r", "x/1.jpg"), {"x/1.jpg": b"data"}),
-    "OS files that collide": (named("a", "Thumbs.db", "thumbs.db"), {"a": b"data"}),
+    "a folder's icon": (zip_with_names("Icon\r", "x/Icon\r", "__MACOSX/x/._Icon\r", "x/1.jpg"), {"x/1.jpg": b"data"}),
+    "OS files that collide": (zip_with_names("a", "Thumbs.db", "thumbs.db"), {"a": b"data"}),
     "every script": (
-        named("垃圾/1.jpg", "мусор/2", "نفايات/۳", "🗑️/4", "n\u0303/5"),
+        zip_with_names("垃圾/1.jpg", "мусор/2", "نفايات/۳", "🗑️/4", "n\u0303/5"),
         dict.fromkeys(["垃圾/1.jpg", "мусор/2", "نفايات/۳", "🗑️/4", "n\u0303/5"], b"data"),
     ),
     "UTF-8 without its flag, as macOS writes": (build(member("Müll.jpg".encode())), {"Müll.jpg": b"data"}),
-    "spaces, quotes, commas, colons": (named("a b/'c', \"d\"; 10:30.jpg"), {"a b/'c', \"d\"; 10:30.jpg": b"data"}),
-    "dots": (named("./a", "b//c", "...", "..d", "e.."), dict.fromkeys(["a", "b/c", "...", "..d", "e.."], b"data")),
-    "names almost alike": (named("a1", "a2", "A/b", "A/c"), dict.fromkeys(["a1", "a2", "A/b", "A/c"], b"data")),
-    "an empty file": (plain(a=b""), {"a": b""}),
-    "dense but small": (plain(white=bytes(900_000)), {"white": bytes(900_000)}),
-    "something in front": (b"#!/bin/sh\n" + plain(a=b"1"), {"a": b"1"}),
+    "spaces, quotes, commas, colons": (
+        zip_with_names("a b/'c', \"d\"; 10:30.jpg"),
+        {"a b/'c', \"d\"; 10:30.jpg": b"data"},
+    ),
+    "dots": (
+        zip_with_names("./a", "b//c", "...", "..d", "e.."),
+        dict.fromkeys(["a", "b/c", "...", "..d", "e.."], b"data"),
+    ),
+    "names almost alike": (
+        zip_with_names("a1", "a2", "A/b", "A/c"),
+        dict.fromkeys(["a1", "a2", "A/b", "A/c"], b"data"),
+    ),
+    "an empty file": (make_zip(a=b""), {"a": b""}),
+    "dense but small": (make_zip(white=bytes(900_000)), {"white": bytes(900_000)}),
+    "something in front": (b"#!/bin/sh\n" + make_zip(a=b"1"), {"a": b"1"}),
     "the mode of a program": (build(member(mode=stat.S_IFREG | 0o4777)), {"a.txt": b"data"}),
 }
 
@@ -291,11 +300,11 @@ GOOD = {
 def test_unpacked(folder, content, files):
     archive, target = folder / "good.zip", folder / "deep" / "out"
     archive.write_bytes(content)
-    found = extract(archive, target, limits=TIGHT)
-    assert found == sorted(target / name for name in files)
-    assert {str(path.relative_to(target)): path.read_bytes() for path in found} == files
-    assert sorted(path for path in target.rglob("*") if path.is_file()) == found
-    assert not any(path.stat().st_mode & 0o7111 for path in found)
+    files_written = extract(archive, target, limits=TIGHT)
+    assert files_written == sorted(target / name for name in files)
+    assert {str(path.relative_to(target)): path.read_bytes() for path in files_written} == files
+    assert sorted(path for path in target.rglob("*") if path.is_file()) == files_written
+    assert not any(path.stat().st_mode & 0o7111 for path in files_written)
     assert list((folder / "deep").iterdir()) == [target]
 
 
@@ -330,7 +339,7 @@ def test_zip64(folder):
 def test_the_target_is_replaced_whole(folder):
     (folder / "out").mkdir()
     (folder / "out" / "stale").write_text("x")
-    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    (folder / "good.zip").write_bytes(make_zip(a=b"1"))
     extract(folder / "good.zip", folder / "out")
     assert listing(folder) == ["good.zip", "out", "out/a"]
 
@@ -339,41 +348,41 @@ def test_a_leftover_of_a_killed_process_of_the_same_number(folder):
     leftover = folder / f".tmp-{os.getpid()}-out"
     leftover.mkdir()
     (leftover / "half").write_text("x")
-    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    (folder / "good.zip").write_bytes(make_zip(a=b"1"))
     extract(folder / "good.zip", folder / "out")
     assert listing(folder) == ["good.zip", "out", "out/a"]
 
 
 def test_the_disk_is_looked_at_first(folder, monkeypatch):
-    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    (folder / "good.zip").write_bytes(make_zip(a=b"1"))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=8191))
-    assert "must have 8,192 bytes free" in refused(folder / "good.zip", folder / "no" / "such" / "out")
+    assert "must have 8,192 bytes free" in _catch_error(folder / "good.zip", folder / "no" / "such" / "out")
     assert listing(folder) == ["good.zip"]
 
 
 def test_a_disk_that_fills_up(folder, monkeypatch):
-    (folder / "good.zip").write_bytes(plain(a=b"1", b=b"2"))
-    true_open = Path.open
+    (folder / "good.zip").write_bytes(make_zip(a=b"1", b=b"2"))
+    original_open = Path.open
 
-    def full(path, mode="r", *rest, **named):
+    def open_on_full_disk(path, mode="r", *rest, **zip_with_names):
         if path.name == "b":
             raise OSError(errno.ENOSPC, "No space left on device")
-        return true_open(path, mode, *rest, **named)
+        return original_open(path, mode, *rest, **zip_with_names)
 
-    monkeypatch.setattr(Path, "open", full)
-    assert "disk have room" in refused(folder / "good.zip", folder / "out")
+    monkeypatch.setattr(Path, "open", open_on_full_disk)
+    assert "disk have room" in _catch_error(folder / "good.zip", folder / "out")
     assert listing(folder) == ["good.zip"]
 
 
 @pytest.mark.parametrize("name", ["missing.zip", "."])
 def test_no_archive(folder, name):
-    assert "must be readable" in refused(folder / name, folder / "out")
+    assert "must be readable" in _catch_error(folder / name, folder / "out")
 
 
 def test_a_file_where_the_folder_should_be(folder):
-    (folder / "good.zip").write_bytes(plain(a=b"1"))
+    (folder / "good.zip").write_bytes(make_zip(a=b"1"))
     (folder / "file").write_text("mine")
-    assert "writable" in refused(folder / "good.zip", folder / "file" / "out")
+    assert "writable" in _catch_error(folder / "good.zip", folder / "file" / "out")
     assert (folder / "file").read_text() == "mine"
 
 
@@ -415,31 +424,34 @@ def test_no_name_leads_outside(entries):
         (folder / "precious").write_text("mine")
         (folder / "x.zip").write_bytes(build(*[member(name, mode=mode, flags=flags) for name, mode, flags in entries]))
         try:
-            found = extract(folder / "x.zip", folder / "in" / "out")
+            files_written = extract(folder / "x.zip", folder / "in" / "out")
         except UserError:
             assert listing(folder) in (["precious", "x.zip"], ["in", "precious", "x.zip"])
             return
-        kept = {path for path in folder.rglob("*") if not path.is_dir()} - {folder / "precious", folder / "x.zip"}
-        assert kept == set(found)
-        assert all(path.resolve().is_relative_to(folder.resolve() / "in" / "out") for path in found)
-        assert len({unicodedata.normalize("NFC", str(path)).casefold() for path in found}) == len(found)
+        files_on_disk = {path for path in folder.rglob("*") if not path.is_dir()} - {
+            folder / "precious",
+            folder / "x.zip",
+        }
+        assert files_on_disk == set(files_written)
+        assert all(path.resolve().is_relative_to(folder.resolve() / "in" / "out") for path in files_written)
+        assert len({unicodedata.normalize("NFC", str(path)).casefold() for path in files_written}) == len(files_written)
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     base=st.sampled_from(
-        [plain(**{"Glass/1.jpg": b"1" * 500, "b": b"2"}), GOOD["every script"][0], kernel_bomb()[-600:]]
+        [make_zip(**{"Glass/1.jpg": b"1" * 500, "b": b"2"}), GOOD["every script"][0], kernel_bomb()[-600:]]
     ),
     edits=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6),
     cut=st.integers(0, 40),
 )
 def test_no_damage_ends_in_a_traceback(base, edits, cut):
-    spoilt = bytearray(base)
-    for place, value in edits:
-        spoilt[place % len(spoilt)] = value
+    damaged = bytearray(base)
+    for position, value in edits:
+        damaged[position % len(damaged)] = value
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "x.zip").write_bytes(spoilt[: len(spoilt) - cut])
+        (folder / "x.zip").write_bytes(damaged[: len(damaged) - cut])
         try:
             extract(folder / "x.zip", folder / "out", limits=TIGHT)
         except UserError:

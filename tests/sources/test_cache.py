@@ -21,7 +21,7 @@ from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.files import cache_folder
 from realwaste.core.log import logger
 from realwaste.sources import download_cache
-from realwaste.sources.download import Policy
+from realwaste.sources.download import RetryPolicy
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -34,7 +34,7 @@ sys.stdout.write(fetch_cached(sys.argv[1], check=lambda path: None).sha256)
 """
 
 
-def is_long(path):
+def check_is_long(path):
     """What only the reader of a file can tell."""
     if path.stat().st_size < 2:
         raise UserError(f"{path} must be long.", "Get it again.")
@@ -42,8 +42,8 @@ def is_long(path):
 
 fetch_cached = partial(
     download_cache.fetch_cached,
-    check=is_long,
-    policy=Policy(stall_timeout_s=1, attempts=2, backoff_s=0.01),
+    check=check_is_long,
+    policy=RetryPolicy(stall_timeout_s=1, attempts=2, backoff_s=0.01),
     patience_s=0.3,
 )
 
@@ -87,13 +87,13 @@ def files(folder):
 
 
 def wait_for(condition, seconds=15.0):
-    end = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
 
 
-def hundred_kilobytes_came(folder):
+def has_100_kilobytes(folder):
     return any(part.stat().st_size >= 100_000 for part in folder.glob("*/.part"))
 
 
@@ -134,7 +134,7 @@ def test_any_address_makes_a_file_inside_the_folder(server, folder, name):
     assert not cached.path.name.startswith(".")
 
 
-SPOILT = {
+DAMAGES = {
     "content": lambda cached, note: cached.path.write_bytes(CONTENT[:-1] + b"?"),
     "length": lambda cached, note: cached.path.write_bytes(CONTENT[:-1]),
     "no content": lambda cached, note: cached.path.unlink(),
@@ -143,10 +143,10 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
-def test_a_damaged_entry_is_fetched_again(server, url, spoil):
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_entry_is_fetched_again(server, url, damage):
     cached = fetch_cached(url)
-    spoil(cached, cached.path.with_name(".sha256"))
+    damage(cached, cached.path.with_name(".sha256"))
     assert fetch_cached(url) == cached
     assert cached.path.read_bytes() == CONTENT
     assert server.count("a/data.zip") == 2
@@ -229,7 +229,7 @@ def test_a_holder_that_gets_no_further_is_not_waited_for_for_ever(url, caplog, m
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level("INFO")
     cached = fetch_cached(url)
-    with FileLock(cached.path.with_name(".lock")), pytest.raises(UserError, match="other process"):
+    with FileLock(cached.path.with_name(".lock")), pytest.raises(UserError, match="process that fetches"):
         fetch_cached(url)
     assert "waiting for it" in caplog.text
 
@@ -237,19 +237,19 @@ def test_a_holder_that_gets_no_further_is_not_waited_for_for_ever(url, caplog, m
 def test_a_holder_that_gets_further_is_waited_for(server, url, folder, start_fetch):
     server.script("a/data.zip", play.trickle(60_000, 0.15))  # 2.5 s in all
     start_fetch(url)
-    wait_for(lambda: hundred_kilobytes_came(folder))
+    wait_for(lambda: has_100_kilobytes(folder))
     assert fetch_cached(url, patience_s=0.5).sha256 == SHA256
     assert server.ranges("a/data.zip") == [None]
 
 
 def test_two_processes_fetch_once(server, url, tmp_path, start_fetch):
-    one_waits = threading.Event()
-    server.script("a/data.zip", play.held(1000, until=one_waits))
-    both = [start_fetch(url, log) for log in ("log1", "log2")]
+    second_waits = threading.Event()
+    server.script("a/data.zip", play.hold(1000, until=second_waits))
+    processes = [start_fetch(url, log) for log in ("log1", "log2")]
     logs = [tmp_path / "log1", tmp_path / "log2"]
     wait_for(lambda: any("another process is fetching" in log.read_text() for log in logs))
-    one_waits.set()
-    assert [process.communicate(timeout=20)[0] for process in both] == [SHA256] * 2
+    second_waits.set()
+    assert [process.communicate(timeout=20)[0] for process in processes] == [SHA256] * 2
     assert server.ranges("a/data.zip") == [None]
     assert sum("another process is fetching" in log.read_text() for log in logs) == 1
 
@@ -257,21 +257,21 @@ def test_two_processes_fetch_once(server, url, tmp_path, start_fetch):
 def test_killed_and_resumed(server, url, folder, start_fetch):
     server.script("a/data.zip", play.trickle(20_000, 0.05))
     process = start_fetch(url)
-    wait_for(lambda: hundred_kilobytes_came(folder))
+    wait_for(lambda: has_100_kilobytes(folder))
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=10)
     (part,) = folder.glob("*/.part")
-    kept = part.stat().st_size
-    assert 100_000 <= kept < len(CONTENT)
+    part_size = part.stat().st_size
+    assert 100_000 <= part_size < len(CONTENT)
     assert fetch_cached(url).path.read_bytes() == CONTENT
-    assert server.ranges("a/data.zip") == [None, f"bytes={kept}-"]
+    assert server.ranges("a/data.zip") == [None, f"bytes={part_size}-"]
     assert files(folder) == [".lock", ".sha256", "data.zip"]
 
 
 def test_the_one_who_waits_takes_over_from_a_killed_one(server, url, folder, start_fetch):
     server.script("a/data.zip", play.trickle(20_000, 0.05))
     process = start_fetch(url)
-    wait_for(lambda: hundred_kilobytes_came(folder))
+    wait_for(lambda: has_100_kilobytes(folder))
     killer = threading.Timer(0.2, process.kill)
     killer.start()
     try:

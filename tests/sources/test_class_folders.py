@@ -15,9 +15,9 @@ def test_classes_are_found_at_any_depth(images, inside):
     (root / "__MACOSX").mkdir()
     (root / "__MACOSX/x.jpg").write_bytes(b"x")
     (root / ".hidden").mkdir()
-    found = class_folders.find(root)
-    assert {label: len(files) for label, files in found.files.items()} == {"glass": 3, "metal": 2}
-    assert found.images == 5
+    class_images = class_folders.find(root)
+    assert {label: len(files) for label, files in class_images.files.items()} == {"glass": 3, "metal": 2}
+    assert class_images.image_count == 5
 
 
 @pytest.mark.parametrize("inside", ["set", "set/train"])
@@ -27,14 +27,14 @@ def test_the_first_level_is_the_class_where_the_second_says_how_it_was_shot(imag
     images(inside=inside, glass=1)
     if inside != "set":
         images(inside="set/test", cans=1, glass=1, paper=1)
-    found = class_folders.find(root)
-    more = int(bool(found.parts))
-    assert {label: len(files) for label, files in found.files.items()} == {
-        "cans": 3 + more,
-        "glass": 1 + more,
-        "paper": 3 + more,
+    class_images = class_folders.find(root)
+    extra = int(bool(class_images.parts))
+    assert {label: len(files) for label, files in class_images.files.items()} == {
+        "cans": 3 + extra,
+        "glass": 1 + extra,
+        "paper": 3 + extra,
     }
-    assert len(set(found.places().values())) == found.images
+    assert len(set(class_images.target_paths().values())) == class_images.image_count
 
 
 @pytest.mark.parametrize("inside", ["set", "set/train", "set/only"])
@@ -85,15 +85,15 @@ def test_what_is_passed_over_is_said(images, caplog, monkeypatch):
         (root / name).write_bytes(b"x")
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level("INFO")
-    assert class_folders.find(root).images == 3
-    assert "7 files passed over: 3 .xyz, 2 .png, 1 .txt, 1 without a suffix" in caplog.text
+    assert class_folders.find(root).image_count == 3
+    assert "7 files skipped: 3 .xyz, 2 .png, 1 .txt, 1 without a suffix" in caplog.text
 
 
 @pytest.mark.parametrize("lost", ["y/c", "x/a/inner"])
 def test_images_that_would_be_lost_are_refused(images, lost):
     images(inside="set/x", a=2, b=1)
-    outside, _, name = lost.rpartition("/")
-    root = images(inside=f"set/{outside}", **{name: 1})
+    folder, _, name = lost.rpartition("/")
+    root = images(inside=f"set/{folder}", **{name: 1})
     with pytest.raises(UserError, match=rf"no folders of images outside of it.*\['{lost}'\]"):
         class_folders.find(root)
 

@@ -24,22 +24,22 @@ NOWHERE = "http://127.0.0.1:9/realwaste.zip"  # the discard port: nobody listens
 
 @pytest.fixture
 def server():
-    with PlayServer() as running:
-        yield running
+    with PlayServer() as server:
+        yield server
 
 
-def _fetch(source, target, **changed):
+def _fetch(source, target, **overrides):
     values = {
         "sha256": None,
         "seed": 1,
         "images_per_class": 2,
         "realwaste_url": NOWHERE,
         "stand_ins": StandIns(),
-    } | changed
+    } | overrides
     return image_source.fetch(str(source), target, **values)
 
 
-def _zipped(root: Path) -> Path:
+def _zip_folder(root: Path) -> Path:
     path = root.with_suffix(".zip")
     with zipfile.ZipFile(path, "w") as bundle:
         for file in sorted(root.rglob("*.jpg")):
@@ -47,39 +47,41 @@ def _zipped(root: Path) -> Path:
     return path
 
 
-def _names(target: Path) -> list[str]:
+def _list_files(target: Path) -> list[str]:
     return sorted(path.relative_to(target).as_posix() for path in target.rglob("*.*"))
 
 
 def test_a_folder(images, tmp_path):
     fetched = _fetch(images(glass=2, metal=1), tmp_path / "raw")
     assert fetched == image_source.Dataset("set", "given", "set", 3, 2, None)
-    assert _names(tmp_path / "raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
+    assert _list_files(tmp_path / "raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
 
 
 def test_a_zip_and_its_checksum(images, tmp_path):
-    archive = _zipped(images(inside="set/deep/er", glass=2, metal=1))
-    good = hashlib.sha256(archive.read_bytes()).hexdigest()
-    fetched = _fetch(archive, tmp_path / "raw", sha256=good.upper())
-    assert (fetched.dataset, fetched.images, fetched.sha256) == ("set", 3, good)
-    assert _names(tmp_path / "raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
+    archive = _zip_folder(images(inside="set/deep/er", glass=2, metal=1))
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    fetched = _fetch(archive, tmp_path / "raw", sha256=digest.upper())
+    assert (fetched.dataset, fetched.images, fetched.sha256) == ("set", 3, digest)
+    assert _list_files(tmp_path / "raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
     with pytest.raises(UserError, match=r"must have the sha256 of fetch\.sha256"):
         _fetch(archive, tmp_path / "other", sha256="0" * 64)
     assert not (tmp_path / "other").exists()
 
 
 def test_a_url_is_downloaded_once(images, tmp_path, server):
-    server.serve("mine.zip", _zipped(images(glass=2, metal=1)).read_bytes())
+    server.serve("mine.zip", _zip_folder(images(glass=2, metal=1)).read_bytes())
     first = _fetch(server.url("mine.zip"), tmp_path / "raw")
-    again = _fetch(server.url("mine.zip"), tmp_path / "again")
-    assert first == again
+    second = _fetch(server.url("mine.zip"), tmp_path / "again")
+    assert first == second
     assert first.dataset == "mine"
     assert len(server.ranges("mine.zip")) == 1
-    assert _names(tmp_path / "again") == _names(tmp_path / "raw")
+    assert _list_files(tmp_path / "again") == _list_files(tmp_path / "raw")
 
 
 def test_realwaste_by_name_needs_its_published_counts(images, tmp_path, server, monkeypatch):
-    server.serve("realwaste.zip", _zipped(images(inside="set/realwaste-main/RealWaste", Glass=2, Metal=1)).read_bytes())
+    server.serve(
+        "realwaste.zip", _zip_folder(images(inside="set/realwaste-main/RealWaste", Glass=2, Metal=1)).read_bytes()
+    )
     url = server.url("realwaste.zip")
     with pytest.raises(UserError, match="published 4752 images in 9 classes"):
         _fetch("realwaste", tmp_path / "raw", realwaste_url=url)
@@ -112,36 +114,36 @@ def test_files_are_known_by_their_bytes_and_a_class_that_differs_is_named(images
     (folder / "Glass/Glass_3.jpg").write_bytes((folder / "Metal/Metal_1.jpg").read_bytes())
     other = _fetch(folder, tmp_path / "raw")
     assert (other.origin, other.published, other.differing) == ("given", "other", "Glass")
-    assert "these classes have others too: Glass" in caplog.text
+    assert "these classes have other files too: Glass" in caplog.text
 
 
 def test_the_published_files_are_known_one_by_one():
     """Name and SHA-256 of 47 files as published, three to ten of each class, whose bytes were at hand."""
-    known = realwaste_files._classes(realwaste_files.COUNTS, realwaste_files.FILES.read_bytes())
-    assert len(known) == sum(realwaste_files.COUNTS.values()) == 4752
+    class_of_digest = realwaste_files._class_of_digest(realwaste_files.COUNTS, realwaste_files.DIGEST_FILE.read_bytes())
+    assert len(class_of_digest) == sum(realwaste_files.COUNTS.values()) == 4752
     rows = (ROOT / "tests/realwaste_originals.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 47
-    order = list(known)
+    order = list(class_of_digest)
     for row in rows:
         name, sha256 = row.split(",")
         label, _, number = name.removesuffix(".jpg").rpartition("_")
         digest = bytes.fromhex(sha256)[: realwaste_files.WIDTH]
-        assert known[digest] == label
-        before = sum(count for other, count in realwaste_files.COUNTS.items() if other < label)
-        assert order.index(digest) == before + int(number) - 1
+        assert class_of_digest[digest] == label
+        offset = sum(count for other, count in realwaste_files.COUNTS.items() if other < label)
+        assert order.index(digest) == offset + int(number) - 1
 
 
 def test_without_a_network_auto_is_synthetic_and_noted(tmp_path):
-    noted = StandIns()
-    fetched = _fetch("auto", tmp_path / "raw", stand_ins=noted)
+    stand_ins = StandIns()
+    fetched = _fetch("auto", tmp_path / "raw", stand_ins=stand_ins)
     assert (fetched.dataset, fetched.origin, fetched.images) == ("synthetic", "synthetic", 18)
-    assert [setting for _, setting, _ in noted.found] == ["fetch.source=realwaste"]
+    assert [setting for _, setting, _ in stand_ins.entries] == ["fetch.source=realwaste"]
 
 
 @pytest.mark.parametrize("name", ["RealWaste", "synthetic"])
 def test_what_a_person_gives_is_given_whatever_its_name(name, images, tmp_path):
     folder = images(inside=name, glass=2, metal=1)
-    for source in (folder, _zipped(folder)):
+    for source in (folder, _zip_folder(folder)):
         fetched = _fetch(source, tmp_path / "raw")
         assert (fetched.dataset, fetched.origin) == (name, "given")
 
@@ -151,27 +153,27 @@ def test_the_place_of_a_source_is_not_told(images, tmp_path, monkeypatch):
     folder = images(glass=2, metal=1)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _fetch("~/set", tmp_path / "raw").source == "set"
-    assert _fetch(_zipped(folder), tmp_path / "raw").source == "set.zip"
+    assert _fetch(_zip_folder(folder), tmp_path / "raw").source == "set.zip"
     with PlayServer() as server:
-        url = server.serve("set.zip", _zipped(folder).read_bytes()).replace("//", "//me:geheim@")
+        url = server.serve("set.zip", _zip_folder(folder).read_bytes()).replace("//", "//me:geheim@")
         assert _fetch(f"{url}?token=geheim", tmp_path / "raw").source == server.url("set.zip")
 
 
-@pytest.mark.parametrize("end", ["..", "a/..", "%2e%2e", "..%2f..", "."])
-def test_no_address_names_a_set_so_that_it_leaves_its_place(end, images, tmp_path, server, monkeypatch):
+@pytest.mark.parametrize("suffix", ["..", "a/..", "%2e%2e", "..%2f..", "."])
+def test_no_address_names_a_set_so_that_it_leaves_its_place(suffix, images, tmp_path, server, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/mine").write_text("")
-    content = _zipped(images(glass=2, metal=1)).read_bytes()
-    monkeypatch.setattr(server, "_act", lambda seen: (ok(), content))
-    fetched = _fetch(server.url() + end, tmp_path / "data/raw")
+    content = _zip_folder(images(glass=2, metal=1)).read_bytes()
+    monkeypatch.setattr(server, "_act", lambda request: (ok(), content))
+    fetched = _fetch(server.url() + suffix, tmp_path / "data/raw")
     assert fetched.dataset.strip(".")
-    assert _names(tmp_path / "data/raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
+    assert _list_files(tmp_path / "data/raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
     assert (tmp_path / "data/mine").exists()
 
 
 def test_half_a_zip_does_not_stay_in_the_cache(images, tmp_path, server):
     """Without a length, HTTP cannot tell that it is half."""
-    content = _zipped(images(glass=2, metal=1)).read_bytes()
+    content = _zip_folder(images(glass=2, metal=1)).read_bytes()
     url = server.serve("mine.zip", content)
     server.script("mine.zip", no_length(len(content) // 2))
     with pytest.raises(UserError, match=rf"The archive {tmp_path}/cache/\w+/mine.zip must be a whole zip"):
@@ -181,15 +183,15 @@ def test_half_a_zip_does_not_stay_in_the_cache(images, tmp_path, server):
 
 
 def test_a_zip_with_damaged_entries_does_not_stay_in_the_cache_and_ones_own_stays(images, tmp_path, server):
-    path = _zipped(images(glass=2, metal=1))
-    whole = path.read_bytes()
-    path.write_bytes(whole[:200] + bytes(50) + whole[250:])
+    path = _zip_folder(images(glass=2, metal=1))
+    intact = path.read_bytes()
+    path.write_bytes(intact[:200] + bytes(50) + intact[250:])
     server.serve("mine.zip", path.read_bytes())
     for source in (path, server.url("mine.zip")):
         with pytest.raises(UserError, match="be undamaged"):
             _fetch(source, tmp_path / "raw")
     assert path.exists()
-    server.serve("mine.zip", whole)
+    server.serve("mine.zip", intact)
     assert _fetch(server.url("mine.zip"), tmp_path / "raw").images == 3
 
 
@@ -200,15 +202,15 @@ def test_killed_while_it_unpacks_it_leaves_nothing_that_stays(tmp_path):
     script = f"""
 from pathlib import Path
 from realwaste.core.log import logger
-from realwaste.sources import dataset, published
+from realwaste.sources import image_source
 from realwaste.sources.stand_ins import StandIns
-dataset.fetch({str(tmp_path / "large.zip")!r}, Path({str(tmp_path / "data/raw")!r}), sha256=None, seed=1,
-              images_per_class=2, stand_ins=StandIns())
+image_source.fetch({str(tmp_path / "large.zip")!r}, Path({str(tmp_path / "data/raw")!r}), sha256=None, seed=1,
+                   images_per_class=2, stand_ins=StandIns())
 """
     process = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(SRC)})
-    end = time.monotonic() + 20
+    suffix = time.monotonic() + 20
     while not list(tmp_path.glob("data/.tmp-*-raw/**/*.jpg")):
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < suffix, "waited in vain"
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert [path.name for path in (tmp_path / "data").iterdir()] == [f".tmp-{process.pid}-raw"]

@@ -18,11 +18,11 @@ from servers import PlayServer
 
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.sources import download as module
-from realwaste.sources.download import Policy, downloader
+from realwaste.sources.download import RetryPolicy, make_downloader
 
 CONTENT = bytes(range(256)) * 1200
-QUICK = Policy(connect_timeout_s=2, stall_timeout_s=0.5, attempts=3, backoff_s=0.01)
-HASTY = Policy(connect_timeout_s=0.2, stall_timeout_s=0.2, attempts=2, backoff_s=0.01)
+QUICK = RetryPolicy(connect_timeout_s=2, stall_timeout_s=0.5, attempts=3, backoff_s=0.01)
+HASTY = RetryPolicy(connect_timeout_s=0.2, stall_timeout_s=0.2, attempts=2, backoff_s=0.01)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def target(tmp_path):
 
 
 def download(url, target, policy=QUICK):
-    downloader(target.with_name(".part"), policy)(url, str(target), None)
+    make_downloader(target.with_name(".part"), policy)(url, str(target), None)
     return target.read_bytes()
 
 
@@ -51,7 +51,7 @@ def parts(target):
     return sorted(path.name for path in target.parent.glob(".part*"))
 
 
-def refused(fetch, *arguments):
+def _catch_error(fetch, *arguments):
     """The plain UserError: a server that answers is never one that cannot be reached."""
     with pytest.raises(UserError) as caught:
         fetch(*arguments)
@@ -79,7 +79,7 @@ RECOVERED = {
     "no ETag": ([play.truncated(100, ETag="", Last_Modified=play.OLD_DATE)], [None, None]),
     "other version": ([play.truncated(100, ETag='"old"')], [None, "bytes=100-"]),
     "other version, range granted": (
-        [play.truncated(100, ETag='"old"'), play.blind_range('"new"')],
+        [play.truncated(100, ETag='"old"'), play.unconditional_range('"new"')],
         [None, "bytes=100-", None],
     ),
     "another range than asked for": ([play.truncated(100), play.wrong_range(-1)], [None, "bytes=100-", None]),
@@ -137,7 +137,7 @@ FATAL = {
 def test_a_download_ends_with_a_clear_error(server, fetch, target, case):
     act, words, requests = case
     server.always("f.zip", act)
-    assert words in refused(fetch)
+    assert words in _catch_error(fetch)
     assert server.count("f.zip") == requests
     assert not target.exists()
 
@@ -154,9 +154,9 @@ SILENT = {
 def test_a_silence_is_limited(server, target, case):
     act, words = case
     server.always("f.zip", act)
-    began = time.monotonic()
-    assert words in refused(download, server.url("f.zip"), target, HASTY)
-    assert time.monotonic() - began < 4
+    start_s = time.monotonic()
+    assert words in _catch_error(download, server.url("f.zip"), target, HASTY)
+    assert time.monotonic() - start_s < 4
     assert not target.exists()
 
 
@@ -169,15 +169,15 @@ def test_attempts_that_get_further_are_no_failures_in_a_row(server, target):
 
 def test_retry_after_is_honoured(server, fetch):
     server.script("f.zip", play.status(503, Retry_After="1"))
-    began = time.monotonic()
+    start_s = time.monotonic()
     assert fetch() == CONTENT
-    assert 1 <= time.monotonic() - began < 3
+    assert 1 <= time.monotonic() - start_s < 3
 
 
 def test_a_long_retry_after_as_a_date(server, fetch):
-    late = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
-    server.always("f.zip", play.status(503, Retry_After=late))
-    assert "asks to wait 7" in refused(fetch)
+    retry_date = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
+    server.always("f.zip", play.status(503, Retry_After=retry_date))
+    assert "asks to wait 7" in _catch_error(fetch)
 
 
 def test_an_empty_file(server, target):
@@ -191,7 +191,7 @@ def test_an_empty_file(server, target):
 def interrupted(server, fetch, target):
     """A part of 1,000 bytes, as a killed run leaves it."""
     server.script("f.zip", play.truncated(1000), play.status(404))
-    refused(fetch)
+    _catch_error(fetch)
     server.requests.clear()
     assert parts(target) == [".part", ".part.etag"]
 
@@ -226,7 +226,7 @@ def test_a_damaged_note_means_starting_over(server, fetch, target, etag):
 @pytest.mark.usefixtures("interrupted")
 def test_a_web_page_in_between_costs_nothing(server, fetch):
     server.script("f.zip", play.html())
-    assert "web page" in refused(fetch)
+    assert "web page" in _catch_error(fetch)
     assert fetch() == CONTENT
     assert server.ranges("f.zip") == ["bytes=1000-", "bytes=1000-"]
 
@@ -234,28 +234,28 @@ def test_a_web_page_in_between_costs_nothing(server, fetch):
 # What is no answer at all, and what only looks like it
 
 
-def closed_port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
+def unused_port():
+    with socket.socket() as socket_:
+        socket_.bind(("127.0.0.1", 0))
+        return socket_.getsockname()[1]
 
 
 def test_a_port_where_nobody_listens(target):
-    with pytest.raises(UnreachableError, match="none took the connection"):
-        download(f"http://127.0.0.1:{closed_port()}/x", target)
+    with pytest.raises(UnreachableError, match="none accepted the connection"):
+        download(f"http://127.0.0.1:{unused_port()}/x", target)
 
 
 def test_a_name_that_is_not_found(target, monkeypatch):
-    asked = []
+    hosts_resolved = []
 
-    def unknown(host, *_, **__):  # the machine's resolver may take its time, or know every name
-        asked.append(host)
+    def failing_getaddrinfo(host, *_, **__):  # the machine's resolver may take its time, or know every name
+        hosts_resolved.append(host)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", failing_getaddrinfo)
     with pytest.raises(UnreachableError, match=r"no-such-host\.invalid: .*not known"):
         download("http://no-such-host.invalid/x", target)
-    assert asked == ["no-such-host.invalid"] * 2
+    assert hosts_resolved == ["no-such-host.invalid"] * 2
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".x"])
@@ -266,31 +266,31 @@ def test_a_name_that_cannot_be(target, host):
 
 def test_a_look_up_without_end(target, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2))
-    began = time.monotonic()
+    start_s = time.monotonic()
     with pytest.raises(UnreachableError, match="no connection within"):
         download("http://example.invalid/x", target, HASTY)
-    assert time.monotonic() - began < 1.9
+    assert time.monotonic() - start_s < 1.9
 
 
 def test_a_connection_that_nobody_takes(target):
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
         with socket.socket() as first, socket.socket() as second:  # fill the backlog: the next ones get no reply
-            for waiting in (first, second):
-                waiting.setblocking(False)
-                assert waiting.connect_ex(full.getsockname()) in (0, errno.EINPROGRESS)
+            for client in (first, second):
+                client.setblocking(False)
+                assert client.connect_ex(listener.getsockname()) in (0, errno.EINPROGRESS)
             with pytest.raises(UnreachableError, match="no connection within"):
-                download(f"http://127.0.0.1:{full.getsockname()[1]}/x", target, HASTY)
+                download(f"http://127.0.0.1:{listener.getsockname()[1]}/x", target, HASTY)
 
 
 def test_a_redirect_to_nobody_is_an_answer(server, target):
-    server.always("gone", play.redirect(f"http://127.0.0.1:{closed_port()}/x"))
-    assert "attempts" in refused(download, server.url("gone"), target)
+    server.always("gone", play.redirect(f"http://127.0.0.1:{unused_port()}/x"))
+    assert "attempts" in _catch_error(download, server.url("gone"), target)
 
 
 def test_tls_with_a_server_that_speaks_none(server, target):
-    assert "certificate" in refused(download, server.url("f.zip").replace("http://", "https://"), target)
+    assert "certificate" in _catch_error(download, server.url("f.zip").replace("http://", "https://"), target)
     assert server.requests == []
 
 
@@ -299,11 +299,11 @@ def test_tls_with_a_certificate_of_nobody(tmp_path, target, monkeypatch):
     pem, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
     subprocess.run([*make.split(), "-keyout", key, "-out", pem], check=True, capture_output=True)
-    both = tmp_path / "both.pem"
-    both.write_bytes(key.read_bytes() + pem.read_bytes())
-    with PlayServer(certificate=both) as server:
+    combined_pem = tmp_path / "both.pem"
+    combined_pem.write_bytes(key.read_bytes() + pem.read_bytes())
+    with PlayServer(certificate=combined_pem) as server:
         url = server.serve("f.zip", CONTENT)
-        assert "CERTIFICATE_VERIFY_FAILED" in refused(download, url, target)
+        assert "CERTIFICATE_VERIFY_FAILED" in _catch_error(download, url, target)
         assert server.requests == []
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))
         server.script("f.zip", play.truncated(500))
@@ -327,24 +327,24 @@ def test_a_proxy_looks_names_up_itself(target):
 def test_a_proxy_that_refuses_is_named_and_the_server_unreachable(server, target):
     with pytest.raises(UnreachableError) as caught:  # the server here knows no CONNECT, and answers 501
         download("https://far-away.invalid/f.zip", target)
-    said = str(caught.value)
-    assert f"the proxy {server.url().rstrip('/')} let nothing through" in said
-    assert "HTTPS_PROXY" in said
-    assert "501" in said
-    assert "geheim" not in said
+    message = str(caught.value)
+    assert f"the proxy {server.url().rstrip('/')} refused it" in message
+    assert "HTTPS_PROXY" in message
+    assert "501" in message
+    assert "geheim" not in message
 
 
 def test_a_proxy_that_is_not_there(target, monkeypatch):
     monkeypatch.setenv("no_proxy", "")
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
-    with pytest.raises(UnreachableError, match="let nothing through"):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
+    with pytest.raises(UnreachableError, match=r"the proxy .* refused it"):
         download("http://far-away.invalid/f.zip", target)
 
 
 def test_a_proxy_that_cannot_be(target, monkeypatch):
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", "gopher://127.0.0.1:1")
-    assert "proxy" in refused(download, "http://far-away.invalid/f.zip", target)
+    assert "proxy" in _catch_error(download, "http://far-away.invalid/f.zip", target)
 
 
 # Secrets, disk, display
@@ -353,10 +353,10 @@ def test_a_proxy_that_cannot_be(target, monkeypatch):
 def test_secrets_of_an_address_are_not_shown_or_kept(server, target, caplog):
     url = server.url("f.zip").replace("http://", "http://me:geheim@") + "?token=geheim"
     server.script("f.zip", play.truncated(10), play.status(500), play.status(404))
-    assert "geheim" not in refused(download, url, target)
-    dead = f"http://me:geheim@127.0.0.1:{closed_port()}/?token=geheim"
+    assert "geheim" not in _catch_error(download, url, target)
+    dead = f"http://me:geheim@127.0.0.1:{unused_port()}/?token=geheim"
     server.always("gone", play.redirect(dead))
-    assert "geheim" not in refused(download, server.url("gone"), target)
+    assert "geheim" not in _catch_error(download, server.url("gone"), target)
     with pytest.raises(UnreachableError) as caught:
         download(dead, target)
     assert "geheim" not in str(caught.value)
@@ -365,15 +365,15 @@ def test_secrets_of_an_address_are_not_shown_or_kept(server, target, caplog):
 
 def test_the_disk_is_looked_at_first(fetch, target, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-    assert "bytes free for the download" in refused(fetch)
+    assert "bytes free for the download" in _catch_error(fetch)
     assert not target.exists()
 
 
 @pytest.fixture
 def screen(monkeypatch):
-    shown = io.StringIO()
-    monkeypatch.setattr(module, "console", Console(file=shown, force_terminal=True, width=80))
-    return shown
+    output = io.StringIO()
+    monkeypatch.setattr(module, "console", Console(file=output, force_terminal=True, width=80))
+    return output
 
 
 @pytest.mark.parametrize("act", [play.ok(), play.no_length()], ids=["known", "unknown"])
@@ -387,9 +387,9 @@ def test_the_progress_bar_shows_name_and_bytes(server, fetch, screen, act):
 def test_there_is_no_bar_before_a_byte_and_no_line_a_try(server, fetch, screen, target, caplog):
     caplog.set_level("INFO", logger="realwaste")
     server.always("f.zip", play.status(500))
-    refused(fetch)
+    _catch_error(fetch)
     with pytest.raises(UnreachableError):
-        download(f"http://127.0.0.1:{closed_port()}/x", target)
+        download(f"http://127.0.0.1:{unused_port()}/x", target)
     assert screen.getvalue() == caplog.text == ""
 
 

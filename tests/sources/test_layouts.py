@@ -6,7 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from sources.test_dataset import _fetch, _names, _zipped
+from sources.test_dataset import _fetch, _list_files, _zip_folder
 
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
@@ -20,7 +20,7 @@ from stages import validate_images as validate_stage
 from stages.launcher import params_file
 
 
-def _three(images, **names):
+def _write_three_parts(images, **names):
     """set/deep/train, valid, test with the same two classes; train's file names are those of the others too."""
     for name, count in (names or {"Train": 4, "valid": 2, "testing": 2}).items():
         root = images(inside=f"set/deep/{name}", glass=count, metal=count + 1)
@@ -28,22 +28,22 @@ def _three(images, **names):
 
 
 def test_folders_of_parts_are_a_split(images):
-    found = class_folders.find(_three(images))
-    assert {label: len(files) for label, files in found.files.items()} == {"glass": 8, "metal": 11}
-    told = {file.relative_to(found.root).as_posix(): part for file, part in found.parts.items()}
-    assert told["Train/glass/glass_1.jpg"] == "train"
-    assert told["valid/metal/metal_3.jpg"] == "val"
-    assert told["testing/glass/glass_2.jpg"] == "test"
-    assert sorted(told.values()) == ["test"] * 5 + ["train"] * 9 + ["val"] * 5
+    class_images = class_folders.find(_write_three_parts(images))
+    assert {label: len(files) for label, files in class_images.files.items()} == {"glass": 8, "metal": 11}
+    part_of_file = {file.relative_to(class_images.root).as_posix(): part for file, part in class_images.parts.items()}
+    assert part_of_file["Train/glass/glass_1.jpg"] == "train"
+    assert part_of_file["valid/metal/metal_3.jpg"] == "val"
+    assert part_of_file["testing/glass/glass_2.jpg"] == "test"
+    assert sorted(part_of_file.values()) == ["test"] * 5 + ["train"] * 9 + ["val"] * 5
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_files_that_are_called_alike_in_two_parts_both_come(images, tmp_path, packed):
-    root = _three(images)
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_files_that_are_called_alike_in_two_parts_both_come(images, tmp_path, as_zip):
+    root = _write_three_parts(images)
     before = (root / "deep/testing/glass/glass_1.jpg").read_bytes()
-    fetched = _fetch(_zipped(root) if packed else root, tmp_path / "raw")
+    fetched = _fetch(_zip_folder(root) if as_zip else root, tmp_path / "raw")
     assert (fetched.images, fetched.classes) == (19, 2)
-    assert set(fetched.parts) == set(_names(tmp_path / "raw"))
+    assert set(fetched.parts) == set(_list_files(tmp_path / "raw"))
     assert fetched.parts["glass/testing-glass-glass_1.jpg"] == "test"
     assert (tmp_path / "raw/glass/testing-glass-glass_1.jpg").read_bytes() == before
 
@@ -60,7 +60,7 @@ def test_files_whose_names_differ_keep_them(images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("folders", "said"),
+    ("folders", "message"),
     [
         (["train", "test"], "one folder of images a class"),  # without classes in them
         (["val/a", "valid/a", "val/b", "valid/b"], "in one place"),  # which is val?
@@ -70,12 +70,12 @@ def test_files_whose_names_differ_keep_them(images, tmp_path):
         (["train/a", "train/b", "test/A", "test/b"], "letter case"),
     ],
 )
-def test_folders_that_could_mean_several_things_are_refused(images, tmp_path, folders, said):
+def test_folders_that_could_mean_several_things_are_refused(images, tmp_path, folders, message):
     for folder in folders:
         images(inside=str(Path("set", folder).parent), **{Path(folder).name: 2})
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=message) as error:
         class_folders.find(tmp_path / "set")
-    assert len(str(refused.value).splitlines()) == 2
+    assert len(str(error.value).splitlines()) == 2
 
 
 def _table(folder, text, encoding="utf-8"):
@@ -94,7 +94,7 @@ def test_a_table_names_files_labels_and_parts(images, tmp_path):
     assert (fetched.dataset, fetched.source, fetched.images, fetched.classes) == ("labels", "labels.csv", 4, 2)
     parts = {"Glass/a_1.jpg": "train", "Glass/a_2.jpg": "test", "NA/b_1.jpg": "train", "NA/b_2.jpg": "test"}
     assert fetched.parts == parts
-    assert _names(tmp_path / "raw") == sorted(parts)
+    assert _list_files(tmp_path / "raw") == sorted(parts)
     assert (tmp_path / "raw/NA/b_2.jpg").read_bytes() == (folder / "b/b_2.jpg").read_bytes()
     with pytest.raises(UserError, match=r"sha256 of fetch\.sha256"):
         _fetch(table, tmp_path / "raw", sha256="0" * 64)
@@ -106,29 +106,29 @@ def test_a_table_s_files_may_be_called_alike_and_it_can_be_asked_about(images, t
         (tmp_path / f"set/{name}/{name}_1.jpg").rename(tmp_path / f"set/{name}/1.jpg")
     table = _table(tmp_path, "label,path\nx,set/one/1.jpg\nx,set/two/1.jpg\ny,set/two/two_2.jpg\n")
     assert _fetch(table, tmp_path / "raw").parts == {}
-    assert _names(tmp_path / "raw") == ["x/one-1.jpg", "x/two-1.jpg", "y/two-two_2.jpg"]
-    with labelled_images.opened(str(table)) as opened:
-        assert (opened.name, opened.source, opened.folders) == ("labels", "labels.csv", ("x", "y"))
-        assert sorted(path.name for path in (opened.root / "x").iterdir()) == ["one-1.jpg", "two-1.jpg"]
+    assert _list_files(tmp_path / "raw") == ["x/one-1.jpg", "x/two-1.jpg", "y/two-two_2.jpg"]
+    with labelled_images.open_labelled_images(str(table)) as labelled:
+        assert (labelled.name, labelled.source, labelled.folders) == ("labels", "labels.csv", ("x", "y"))
+        assert sorted(path.name for path in (labelled.root / "x").iterdir()) == ["one-1.jpg", "two-1.jpg"]
 
 
-@pytest.mark.parametrize(("written", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_a_table_may_have_another_unicode_form_than_the_files(images, tmp_path, written, stored):
+@pytest.mark.parametrize(("form_in_table", "form_on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_table_may_have_another_unicode_form_than_the_files(images, tmp_path, form_in_table, form_on_disk):
     folder = images(a=2, b=1)
-    (folder / "a").rename(folder / unicodedata.normalize(stored, "Müll"))
-    (folder / "b/b_1.jpg").rename(folder / "b" / unicodedata.normalize(stored, "é.jpg"))
+    (folder / "a").rename(folder / unicodedata.normalize(form_on_disk, "Müll"))
+    (folder / "b/b_1.jpg").rename(folder / "b" / unicodedata.normalize(form_on_disk, "é.jpg"))
     rows = [("set/Müll/a_1.jpg", "x"), ("set/Müll/a_2.jpg", "x"), ("set/b/é.jpg", "y")]
-    text = "".join(f"{unicodedata.normalize(written, path)},{label}\n" for path, label in rows)
-    found = label_table.find(_table(tmp_path, "path,label\n" + text))
-    assert {label: len(files) for label, files in found.files.items()} == {"x": 2, "y": 1}
-    assert all(file.is_file() for files in found.files.values() for file in files)
+    text = "".join(f"{unicodedata.normalize(form_in_table, path)},{label}\n" for path, label in rows)
+    class_images = label_table.find(_table(tmp_path, "path,label\n" + text))
+    assert {label: len(files) for label, files in class_images.files.items()} == {"x": 2, "y": 1}
+    assert all(file.is_file() for files in class_images.files.values() for file in files)
 
 
 HEAD = "path,label\nset/a/a_1.jpg,a\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "must name the columns path, label"),
         ("file,class\nset/a/a_1.jpg,a\n", r"must name the columns path, label.*\['file', 'class'\]"),
@@ -151,11 +151,11 @@ HEAD = "path,label\nset/a/a_1.jpg,a\n"
         ("path,label,split\nset/a/a_1.jpg,a,train\nset/a/a_1.jpg,a,test\n", "one label and one part"),
     ],
 )
-def test_a_table_that_is_wrong_is_refused_in_two_lines(images, tmp_path, text, said):
+def test_a_table_that_is_wrong_is_refused_in_two_lines(images, tmp_path, text, message):
     images(a=2, b=2)
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=message) as error:
         label_table.find(_table(tmp_path, text))
-    assert len(str(refused.value).splitlines()) == 2
+    assert len(str(error.value).splitlines()) == 2
 
 
 def test_a_table_that_is_no_text_is_refused(tmp_path):
@@ -163,13 +163,13 @@ def test_a_table_that_is_no_text_is_refused(tmp_path):
         label_table.find(_table(tmp_path, "path,label\nü,b\n", "latin-1"))
 
 
-def _run(root, monkeypatch, source, **chosen):
+def _run(root, monkeypatch, source, **split_params):
     """fetch, validate_images and split in `root`; what they leave."""
     (root / "work").mkdir(exist_ok=True)
     monkeypatch.chdir(root / "work")
     values = params_file.read_yaml(ROOT / "params.yaml")
     values["fetch"]["source"] = str(source)
-    values["split"] |= chosen
+    values["split"] |= split_params
     for name in ("finetune_irv2", "finetune_densenet"):
         values[name] |= {"backbone": "MobileNetV2", "weights": "random"}
     params = params_file.check(values)
@@ -182,24 +182,24 @@ def test_the_split_that_images_came_in_is_taken_and_its_leakage_counted(images, 
     """conftest draws the files of one class and number alike in each part: the smaller parts are in train whole."""
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level("INFO")
-    root = _three(images)
-    splits, told = _run(tmp_path, monkeypatch, root)
+    root = _write_three_parts(images)
+    splits, metrics = _run(tmp_path, monkeypatch, root)
     assert dict(splits.groupby("split").size()) == {"train": 9, "val": 5, "test": 5}
     assert (
         splits["split"]
         == splits["path"].str.extract(r"/(\w+)-")[0].map({"Train": "train", "valid": "val", "testing": "test"})
     ).all()
-    assert told["strategy"] == "given"
-    alike = {"exact_duplicates": 5, "near_duplicates": 5}
-    assert told["leakage"] == {"train_val": alike, "train_test": alike, "val_test": alike}
-    assert told["exposure"]["exact_duplicates"] == 5
+    assert metrics["strategy"] == "given"
+    overlap = {"exact_duplicates": 5, "near_duplicates": 5}
+    assert metrics["leakage"] == {"train_val": overlap, "train_test": overlap, "val_test": overlap}
+    assert metrics["exposure"]["exact_duplicates"] == 5
     assert "split: the parts are those that the images came in\n" in caplog.text
     assert "5 of the images in test look like one in train, 5 of them to the byte" in caplog.text
 
     caplog.clear()
-    splits, told = _run(tmp_path, monkeypatch, root, strategy="stratified")
-    assert told["strategy"] == "stratified"
-    assert "leakage" not in told
+    splits, metrics = _run(tmp_path, monkeypatch, root, strategy="stratified")
+    assert metrics["strategy"] == "stratified"
+    assert "leakage" not in metrics
     assert "that the images came as are not used" in caplog.text
 
 
@@ -208,10 +208,10 @@ def test_without_val_it_is_taken_from_train(images, tmp_path, monkeypatch, caplo
     caplog.set_level("INFO")
     root = images(inside="set/train", glass=12, metal=8)
     images(inside="set/test", glass=3, metal=3)
-    splits, told = _run(tmp_path, monkeypatch, root)
-    assert told["classes"]["val"] == {"glass": 3, "metal": 2}, "0.2 / (0.6 + 0.2) of train, class by class"
-    tested = splits[splits["split"] == "test"]["path"]
-    assert sorted(tested) == sorted(
+    splits, metrics = _run(tmp_path, monkeypatch, root)
+    assert metrics["classes"]["val"] == {"glass": 3, "metal": 2}, "0.2 / (0.6 + 0.2) of train, class by class"
+    test_paths = splits[splits["split"] == "test"]["path"]
+    assert sorted(test_paths) == sorted(
         f"{name}/test-{name}-{name}_{n}.jpg" for name in ("glass", "metal") for n in (1, 2, 3)
     )
     assert "val, which was not among them, is taken from train" in caplog.text
@@ -227,6 +227,6 @@ def test_a_split_that_is_not_there_or_lacks_a_part_is_refused(images, tmp_path, 
     with pytest.raises(UserError, match=r"\['train', 'val'\]"):
         _run(tmp_path, monkeypatch, root)
     images(inside="set/test", glass=2)
-    with pytest.raises(UserError, match="'metal' has no image in test") as refused:
+    with pytest.raises(UserError, match="'metal' has no image in test") as error:
         _run(tmp_path, monkeypatch, root)
-    assert "-S split.strategy=stratified" in str(refused.value)
+    assert "-S split.strategy=stratified" in str(error.value)

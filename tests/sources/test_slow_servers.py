@@ -34,7 +34,7 @@ def _headers_one_by_one(exchange):
     _trickle(exchange, lambda: exchange.send(b"A: b\r\n"))
 
 
-def _nothing(exchange):
+def _send_nothing(exchange):
     exchange.start(200, 10_000)
     _trickle(exchange, lambda: None)
 
@@ -51,23 +51,23 @@ def server(tmp_path, monkeypatch):
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
     colours.save(tmp_path / "models/cnn.keras")
-    with PlayServer() as playing:
-        yield playing
+    with PlayServer() as server:
+        yield server
 
 
-ACTS = [_bytes_one_by_one, _coded_bytes_one_by_one, trickled_chunk_head(0.1), _headers_one_by_one, _nothing]
+ACTS = [_bytes_one_by_one, _coded_bytes_one_by_one, trickled_chunk_head(0.1), _headers_one_by_one, _send_nothing]
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__qualname__)
 def test_the_limit_of_the_whole_holds(act, server, monkeypatch):
     monkeypatch.setattr(predict_download, "_MAX_DURATION_S", LIMIT_S)
     server.always("photo", act)
-    began = time.monotonic()
-    done = CliRunner().invoke(app, ["predict", server.url("photo"), "-m", "cnn", "--json"])
-    assert time.monotonic() - began < PATIENCE_S
-    assert done.exit_code == 1, done.stderr
-    (answer,) = json.loads(done.stdout)["answers"]
-    assert answer["error"] == "cannot be fetched: the server is too slow"
+    start_s = time.monotonic()
+    result = CliRunner().invoke(app, ["predict", server.url("photo"), "-m", "cnn", "--json"])
+    assert time.monotonic() - start_s < PATIENCE_S
+    assert result.exit_code == 1, result.stderr
+    (prediction,) = json.loads(result.stdout)["answers"]
+    assert prediction["error"] == "cannot be fetched: the server is too slow"
 
 
 @pytest.mark.parametrize("options", [[], ["--all-models"]], ids=["one model", "all models"])
@@ -79,10 +79,10 @@ def test_the_first_ctrl_c_ends_the_run(act, options, server):
     try:
         timer = threading.Timer(1.0, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
         timer.start()
-        began = time.monotonic()
-        done = CliRunner().invoke(app, ["predict", server.url("photo"), *(options or ["-m", "cnn"])])
-        assert time.monotonic() - began < PATIENCE_S
+        start_s = time.monotonic()
+        result = CliRunner().invoke(app, ["predict", server.url("photo"), *(options or ["-m", "cnn"])])
+        assert time.monotonic() - start_s < PATIENCE_S
     finally:
         timer.cancel()
         signal.signal(signal.SIGINT, before)
-    assert done.exit_code == 130, (done.stderr, done.exception)
+    assert result.exit_code == 130, (result.stderr, result.exception)

@@ -14,7 +14,7 @@ OTHER = UnreachableError("A server must answer at https://b.example/w.h5, and no
 
 
 @pytest.fixture
-def noted():
+def stand_ins():
     stand_ins = StandIns()
     stand_ins.add("random weights in InceptionResNetV2 instead of ImageNet's", "finetune_irv2.weights=imagenet", OTHER)
     stand_ins.add("generated pictures instead of RealWaste's photographs", "fetch.source=realwaste", REASON)
@@ -22,22 +22,22 @@ def noted():
 
 
 @pytest.mark.parametrize(("terminal", "width"), [(True, 80), (False, 160)])
-def test_one_banner_names_all_and_the_command(noted, monkeypatch, terminal, width):
+def test_one_banner_names_all_and_the_command(stand_ins, monkeypatch, terminal, width):
     screen = io.StringIO()
     monkeypatch.setattr(log, "console", Console(file=screen, force_terminal=terminal, width=width, no_color=True))
-    noted.say()
-    said = screen.getvalue()
-    assert said.count("STAND-INS") == 1
-    assert said.count("Check the network.") == 1  # one reason where the remedy is one
-    inside = [line.strip("│ ") for line in said.splitlines()]
-    assert "- random weights in InceptionResNetV2 instead of ImageNet's" in inside
-    assert "- generated pictures instead of RealWaste's photographs" in inside
-    first = inside.index("dvc exp run \\")
-    assert inside[first + 1 : first + 3] == ["-S finetune_irv2.weights=imagenet \\", "-S fetch.source=realwaste"]
+    stand_ins.show_banner()
+    output = screen.getvalue()
+    assert output.count("STAND-INS") == 1
+    assert output.count("Check the network.") == 1  # one reason where the remedy is one
+    lines = [line.strip("│ ") for line in output.splitlines()]
+    assert "- random weights in InceptionResNetV2 instead of ImageNet's" in lines
+    assert "- generated pictures instead of RealWaste's photographs" in lines
+    first = lines.index("dvc exp run \\")
+    assert lines[first + 1 : first + 3] == ["-S finetune_irv2.weights=imagenet \\", "-S fetch.source=realwaste"]
 
 
 def test_nothing_is_said_where_all_is_real(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(log, "console", Console(file=screen))
-    StandIns().say()
+    StandIns().show_banner()
     assert screen.getvalue() == ""

@@ -60,22 +60,22 @@ def test_a_smaller_set_is_the_beginning_of_a_larger_one(generated, tmp_path):
 
 def test_files_are_what_render_gives_for_their_object_and_shot(generated):
     for index, name in enumerate(synthetic.CLASSES):
-        groups = synthetic.reshot_groups(42, index, 3)
+        groups = synthetic.object_numbers(42, index, 3)
         rendered = synthetic.render(42, index, groups[2], groups[:2].count(groups[2]))
-        read = decode_image((generated / name / f"{name}_3.jpg").read_bytes())
-        assert np.abs(read.astype(int) - rendered).mean() < 6  # what JPEG loses
+        decoded = decode_image((generated / name / f"{name}_3.jpg").read_bytes())
+        assert np.abs(decoded.astype(int) - rendered).mean() < 6  # what JPEG loses
 
 
 def test_no_two_files_are_equal(generated):
-    found = hashes(generated)
-    assert len(set(found.values())) == len(found)
+    hashes_of_files = hashes(generated)
+    assert len(set(hashes_of_files.values())) == len(hashes_of_files)
 
 
 def test_each_number_of_the_key_changes_the_picture():
     keys = [(1, 2, 3, 0), (2, 2, 3, 0), (1, 3, 3, 0), (1, 2, 4, 0), (1, 2, 3, 1)]
-    base, *others = [synthetic.render(*key, 64) for key in keys]
+    base, *other_pictures = [synthetic.render(*key, 64) for key in keys]
     assert np.array_equal(base, synthetic.render(*keys[0], 64))
-    assert not any(np.array_equal(base, other) for other in others)
+    assert not any(np.array_equal(base, other) for other in other_pictures)
 
 
 def test_size_changes_the_resolution_and_nothing_else():
@@ -87,7 +87,7 @@ def test_size_changes_the_resolution_and_nothing_else():
 
 
 def test_about_half_of_the_neighbours_are_reshots():
-    groups = [synthetic.reshot_groups(42, index, 100) for index in range(9)]
+    groups = [synthetic.object_numbers(42, index, 100) for index in range(9)]
     shares = [np.mean([a == b for a, b in pairwise(numbers)]) for numbers in groups]
     assert 0.45 < np.mean(shares) < 0.55
     assert all(0.3 < share < 0.7 for share in shares)
@@ -95,32 +95,34 @@ def test_about_half_of_the_neighbours_are_reshots():
 
 @pytest.mark.parametrize("seed", [0, 1, 42])
 def test_runs_are_short_and_objects_are_numbered_in_order(seed):
-    numbers = synthetic.reshot_groups(seed, 4, 500)
+    numbers = synthetic.object_numbers(seed, 4, 500)
     assert numbers[0] == 0
     assert {b - a for a, b in pairwise(numbers)} == {0, 1}
     assert np.bincount(numbers).max() == synthetic.LONGEST_RUN
-    assert synthetic.reshot_groups(seed, 4, 20) == numbers[:20]
-    assert synthetic.reshot_groups(seed, 4, 0) == []
-    assert synthetic.reshot_groups(seed, 5, 500) != numbers
+    assert synthetic.object_numbers(seed, 4, 20) == numbers[:20]
+    assert synthetic.object_numbers(seed, 4, 0) == []
+    assert synthetic.object_numbers(seed, 5, 500) != numbers
 
 
 def test_reshots_are_closer_than_other_objects_of_the_class():
     closer = []
     for index in range(9):
-        first = [histogram(synthetic.render(7, index, thing, 0, size=96)) for thing in range(5)]
-        again = [histogram(synthetic.render(7, index, thing, 1, size=96)) for thing in range(5)]
-        distance = np.array([[np.abs(a - b).sum() for b in again] for a in first])
+        first = [histogram(synthetic.render(7, index, object_number, 0, size=96)) for object_number in range(5)]
+        second = [histogram(synthetic.render(7, index, object_number, 1, size=96)) for object_number in range(5)]
+        distance = np.array([[np.abs(a - b).sum() for b in second] for a in first])
         closer += [distance[i, i] < np.median(np.delete(distance[i], i)) for i in range(5)]
     assert np.mean(closer) > 0.8
 
 
 def test_colours_alone_tell_classes_apart_better_than_chance_but_not_perfectly():
-    objects, learnt = 14, 9
-    looks = np.array([[histogram(synthetic.render(42, c, o, 0, size=96)) for o in range(objects)] for c in range(9)])
+    objects, train_objects = 14, 9
+    histograms = np.array(
+        [[histogram(synthetic.render(42, c, o, 0, size=96)) for o in range(objects)] for c in range(9)]
+    )
     labels = np.repeat(np.arange(9), objects).reshape(9, objects)
     forest = RandomForestClassifier(n_estimators=60, random_state=0)
-    forest.fit(looks[:, :learnt].reshape(-1, 216), labels[:, :learnt].ravel())
-    accuracy = forest.score(looks[:, learnt:].reshape(-1, 216), labels[:, learnt:].ravel())
+    forest.fit(histograms[:, :train_objects].reshape(-1, 216), labels[:, :train_objects].ravel())
+    accuracy = forest.score(histograms[:, train_objects:].reshape(-1, 216), labels[:, train_objects:].ravel())
     assert 0.25 < accuracy < 0.9
 
 

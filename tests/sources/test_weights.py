@@ -16,10 +16,10 @@ from realwaste.models.applications import application
 from realwaste.sources import backbone_weights
 from realwaste.sources.stand_ins import StandIns
 
-_file = io.BytesIO()
-with h5py.File(_file, "w") as _weights:
+_buffer = io.BytesIO()
+with h5py.File(_buffer, "w") as _weights:
     _weights["kernel"] = range(1000)
-PAYLOAD = _file.getvalue()
+PAYLOAD = _buffer.getvalue()
 fetch = partial(backbone_weights.fetch, seed=3, parameter="x.weights", stand_ins=StandIns())
 
 
@@ -72,11 +72,11 @@ def test_a_file_that_was_cut_is_found_out_without_a_hash(imagenet, tmp_path, mon
 def test_without_a_network_auto_is_random_and_noted_and_imagenet_an_error(tmp_path, monkeypatch):
     row = dataclasses.replace(application("DenseNet121"), url="http://127.0.0.1:9/w.h5")
     monkeypatch.setattr(backbone_weights, "application", lambda name: row)
-    noted = StandIns()
-    record = fetch("DenseNet121", "auto", tmp_path / "w", stand_ins=noted)
+    stand_ins = StandIns()
+    record = fetch("DenseNet121", "auto", tmp_path / "w", stand_ins=stand_ins)
     assert (record.weights, record.seed, record.weights_file(tmp_path / "w")) == ("random", 3, None)
-    ((used, setting, _),) = noted.found
-    assert (used, setting) == ("random weights in DenseNet121 instead of ImageNet's", "x.weights=imagenet")
+    ((substitute, setting, _),) = stand_ins.entries
+    assert (substitute, setting) == ("random weights in DenseNet121 instead of ImageNet's", "x.weights=imagenet")
     with pytest.raises(UnreachableError):
         fetch("DenseNet121", "imagenet", tmp_path / "w")
 

@@ -70,7 +70,7 @@ def open_external_set(source: str, classes: Sequence[str]) -> Iterator[ExternalS
     Raises:
         UserError: `source` cannot be read, or no folder with a readable image matches one of the classes.
     """
-    with labelled_images.opened(source) as labelled:
+    with labelled_images.open_labelled_images(source) as labelled:
         class_of_folder = external.match_folders(labelled.folders, classes)
         if not class_of_folder:
             raise UserError(

@@ -1,6 +1,6 @@
-"""A zip from a stranger, unpacked: all entries are checked before a byte is written, and again while they inflate.
+"""Unpacks untrusted zip files: all entries are checked before a byte is written, and again during decompression.
 
-Modes and dates of the entries are not taken over.
+Modes and dates of the entries are ignored.
 """
 
 import copy
@@ -15,33 +15,41 @@ from pathlib import Path
 
 from realwaste.core.errors import UserError
 from realwaste.core.files import atomic_replace, is_stage_output
-from realwaste.sources.archive_entries import DEFAULT_LIMITS, ArchiveError, Entry, Limits, checked, refusal
+from realwaste.sources.archive_entries import (
+    DEFAULT_LIMITS,
+    ArchiveError,
+    ArchiveLimits,
+    Entry,
+    archive_error,
+    check_entries,
+)
 
 CHUNK = 1 << 20
-BLOCK = 4096  # what a small file takes on disk
-# What zipfile and zlib raise for bytes that are no sound archive.
+BLOCK = 4096  # bytes that a small file takes on disk
+# Exceptions of zipfile and zlib for invalid archives.
 BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
-def check(archive: Path, *, limits: Limits = DEFAULT_LIMITS) -> None:
-    """ArchiveError unless all that `archive` says of its entries is sound; none of them is unpacked."""
-    with _refusing(archive), _opened(archive, limits) as (file, bundle):
-        checked(file, bundle, archive, limits)
+def check(archive: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> None:
+    """Raise ArchiveError unless the headers of all entries are valid; nothing is unpacked."""
+    with _translate_errors(archive), _open_archive(archive, limits) as (file, bundle):
+        check_entries(file, bundle, archive, limits)
 
 
-def extract(archive: Path, target: Path, *, limits: Limits = DEFAULT_LIMITS) -> list[Path]:
-    """Unpack `archive` as the folder `target`, which is replaced whole if it exists; return its files, sorted.
+def extract(archive: Path, target: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> list[Path]:
+    """Unpack `archive` to the folder `target`, which is replaced if it exists, and return the sorted files.
+
+    After an error nothing is left: files are written to a temporary folder beside `target`, which is removed.
 
     Raises:
-        ArchiveError: the archive is unsound, hostile or too large; it names the archive and the entry.
-        UserError: the disk is full, or a folder not writable.
-        Nothing has then been written outside a temporary sibling of `target`, and that is gone.
+        ArchiveError: the archive is invalid, hostile or too large; the message names the archive and the entry.
+        UserError: the disk is full, or a folder is not writable.
     """
-    with _refusing(archive, target), _opened(archive, limits) as (file, bundle):
-        entries = checked(file, bundle, archive, limits)
+    with _translate_errors(archive, target), _open_archive(archive, limits) as (file, bundle):
+        entries = check_entries(file, bundle, archive, limits)
         _check_room(target, entries)
         with atomic_replace(target, is_stage_output) as temporary:
-            shutil.rmtree(temporary, ignore_errors=True)  # a killed process of the same number left it
+            shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process with the same id
             temporary.mkdir()
             for entry in entries:
                 _unpack(bundle, entry, temporary, archive)
@@ -49,22 +57,22 @@ def extract(archive: Path, target: Path, *, limits: Limits = DEFAULT_LIMITS) -> 
 
 
 @contextmanager
-def _refusing(archive: Path, target: Path | None = None) -> Iterator[None]:
-    """What zipfile, zlib and the disk raise, as the errors a person sees."""
+def _translate_errors(archive: Path, target: Path | None = None) -> Iterator[None]:
+    """Translate exceptions of zipfile, zlib and the file system into user errors."""
     try:
         yield
     except UnicodeDecodeError as error:
-        raise refusal(archive, "have names in UTF-8 where it says so", error.object[:200]) from error
+        raise archive_error(archive, "have names in UTF-8 where it says so", error.object[:200]) from error
     except BROKEN as error:
-        raise _unsound(archive, error) from error
+        raise _describe_unsound(archive, error) from error
     except OSError as error:
-        written = f", {target.parent} writable and its disk have room for the files" if target else ""
-        remedy = "Free space or mend the permissions, then run again."
-        raise UserError(f"{archive} must be readable{written}.", remedy, error) from error
+        target_rule = f", {target.parent} writable and its disk have room for the files" if target else ""
+        remedy = "Free space or correct the permissions, then run again."
+        raise UserError(f"{archive} must be readable{target_rule}.", remedy, error) from error
 
 
 class _BoundedFile(io.FileIO):
-    """Refuses to be read in one huge piece: zipfile takes the whole list of entries into memory, however long."""
+    """A file that refuses very large reads, because zipfile reads the whole list of entries into memory."""
 
     longest_read = 0
 
@@ -75,7 +83,7 @@ class _BoundedFile(io.FileIO):
 
 
 @contextmanager
-def _opened(archive: Path, limits: Limits) -> Iterator[tuple[_BoundedFile, zipfile.ZipFile]]:
+def _open_archive(archive: Path, limits: ArchiveLimits) -> Iterator[tuple[_BoundedFile, zipfile.ZipFile]]:
     with _BoundedFile(archive) as file:
         file.longest_read = max(4 << 20, 512 * limits.max_entries)
         with zipfile.ZipFile(file) as bundle:
@@ -97,7 +105,7 @@ def _check_room(target: Path, entries: list[Entry]) -> None:
 def _unpack(bundle: zipfile.ZipFile, entry: Entry, root: Path, archive: Path) -> None:
     destination = root / entry.path
     destination.parent.mkdir(parents=True, exist_ok=True)
-    # zipfile stops at the declared size without a word; one byte more lets a longer stream show itself.
+    # zipfile silently stops at the declared size; declaring one byte more reveals a longer stream.
     probe = copy.copy(entry.info)
     probe.file_size += 1
     size = 0
@@ -107,25 +115,25 @@ def _unpack(bundle: zipfile.ZipFile, entry: Entry, root: Path, archive: Path) ->
                 size += len(chunk)
                 sink.write(chunk)
     except BROKEN as error:
-        raise refusal(archive, "be undamaged", f"{entry.path}: {error}", _AGAIN) from error
+        raise archive_error(archive, "be undamaged", f"{entry.path}: {error}", _DOWNLOAD_AGAIN) from error
     if size != entry.info.file_size:
         declared = f"{entry.path}: declared {entry.info.file_size:,} bytes, unpacked {size:,} or more"
-        raise refusal(archive, "hold as many bytes as it declares", declared)
+        raise archive_error(archive, "hold as many bytes as it declares", declared)
 
 
-_AGAIN = "Get it again: it was cut off or damaged on the way."
+_DOWNLOAD_AGAIN = "Get it again: it was cut off or damaged on the way."
 
 
-def _unsound(archive: Path, error: BaseException) -> ArchiveError:
-    """What stands there in place of a zip, told by its first bytes."""
+def _describe_unsound(archive: Path, error: BaseException) -> ArchiveError:
+    """The error for a file that is not a valid zip, with what its first bytes are."""
     with archive.open("rb") as file:
         head = file.read(1024)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not head:
-        return refusal(archive, "be a zip", "an empty file", _AGAIN)
+        return archive_error(archive, "be a zip", "an empty file", _DOWNLOAD_AGAIN)
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<body", b"<?xml", b"<script")):
         remedy = "Open its address in a browser: a login page, a consent page or a moved file is likely."
-        return refusal(archive, "be a zip, and it is a web page (HTML)", head[:80], remedy)
+        return archive_error(archive, "be a zip, and it is a web page (HTML)", head[:80], remedy)
     if head.startswith(b"PK\x03\x04"):
-        return refusal(archive, "be a whole zip", str(error), _AGAIN)
-    return refusal(archive, "be a zip", head[:40], "Give a zip, or a folder with the files.")
+        return archive_error(archive, "be a whole zip", str(error), _DOWNLOAD_AGAIN)
+    return archive_error(archive, "be a zip", head[:40], "Give a zip, or a folder with the files.")

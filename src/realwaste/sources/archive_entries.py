@@ -1,11 +1,9 @@
-"""The entries of a zip from a stranger, all checked before one of them is unpacked.
+"""Checks all entries of an untrusted zip file before any of them is unpacked.
 
-Skipped without a word: folder entries (folders come with their files) and what systems leave (image_files.LITTER).
-A backslash separates folders, as packers on Windows have it (PowerShell 5); every rule is held against the name after
-that.
-Names must be UTF-8: flagged so, or plain ASCII, or, as macOS writes them, unflagged bytes that are valid UTF-8. Any
-other name without the flag is refused rather than read as cp437, which the standard asks for and hardly any packer
-means.
+Folder entries (folders are created with their files) and system files (image_files.SYSTEM_NAMES) are skipped silently.
+A backslash separates folders, as in archives of PowerShell 5; all rules apply to the name after this replacement.
+Names must be UTF-8: with the UTF-8 flag, as ASCII, or, as macOS writes them, as valid UTF-8 without the flag. Other
+names are refused: by the standard they would be cp437, but hardly any archiver means that.
 """
 
 import re
@@ -25,16 +23,16 @@ from realwaste.sources.image_files import is_system
 FILE_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 MAX_DEPTH = 32
 UTF8_FLAG, ENCRYPTED_FLAGS = 0x800, 0x1 | 0x40 | 0x2000
-_ICON = re.compile(r"(?i)((?:^|/)(?:\._)?icon)\r$")  # macOS: a folder's own icon
+_ICON = re.compile(r"(?i)((?:^|/)(?:\._)?icon)\r$")  # macOS: the icon of a folder
 
 
 class ArchiveError(UserError):
-    """The archive itself is unsound, hostile or too large; the disk and its folders are not to blame."""
+    """The archive itself is invalid, hostile or too large, as opposed to errors of the file system."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What an archive may ask for. Files up to `ratio_from_bytes` may shrink as they like, as a white picture does."""
+class ArchiveLimits:
+    """Limits on archives. The compression ratio is checked from `ratio_from_bytes` on: small images may be uniform."""
 
     max_entries: int = 200_000
     max_total_bytes: int = 32 << 30
@@ -42,22 +40,22 @@ class Limits:
     ratio_from_bytes: int = 16 << 20
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ArchiveLimits()
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of the archive, and where it goes below the folder that is unpacked to."""
+    """A file of the archive, and its path below the target folder."""
 
     info: zipfile.ZipInfo
     path: PurePosixPath
 
 
-def checked(file: BinaryIO, bundle: zipfile.ZipFile, archive: Path, limits: Limits) -> list[Entry]:
-    """The entries to write, when every entry of the archive is sound."""
+def check_entries(file: BinaryIO, bundle: zipfile.ZipFile, archive: Path, limits: ArchiveLimits) -> list[Entry]:
+    """Return the files to unpack if every entry is valid; raise ArchiveError otherwise."""
     infos = bundle.infolist()
     if len(infos) > limits.max_entries:
-        raise refusal(archive, f"have at most {limits.max_entries:,} entries", len(infos))
+        raise archive_error(archive, f"have at most {limits.max_entries:,} entries", len(infos))
     entries = []
     for info in infos:
         name = _name(info, archive)
@@ -69,22 +67,22 @@ def checked(file: BinaryIO, bundle: zipfile.ZipFile, archive: Path, limits: Limi
     _check_collisions(entries, archive)
     _check_sizes(entries, archive, limits)
     if not entries:
-        raise refusal(archive, "hold at least one file", f"{len(infos)} entries, none of them a file to keep")
+        raise archive_error(archive, "hold at least one file", f"{len(infos)} entries, none of them a file to keep")
     return entries
 
 
 def _name(info: zipfile.ZipInfo, archive: Path) -> str:
-    # orig_filename: `filename` ends at the first NUL, a trick to show one name and check another.
+    # Not `filename`, which ends at the first NUL: a trick to show one name and check another.
     name = info.orig_filename.replace("\\", "/")
     if info.flag_bits & UTF8_FLAG or name.isascii():
         return name
     try:
         return name.encode("cp437").decode("utf-8")
     except UnicodeDecodeError:
-        raise refusal(archive, "have names in UTF-8", name.encode("cp437")) from None
+        raise archive_error(archive, "have names in UTF-8", name.encode("cp437")) from None
 
 
-def _leaves(name: str) -> bool:
+def _leaves_folder(name: str) -> bool:
     return ".." in name.split("/")
 
 
@@ -105,88 +103,88 @@ _NAME_RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
     (_has_control, "have names without control characters and line breaks"),
     (lambda name: name.startswith("/"), "have names that are relative, not absolute"),
     (_has_drive, "have names without a drive letter"),
-    (_leaves, "have names that stay inside the folder"),
+    (_leaves_folder, "have names that stay inside the folder"),
     (_is_long, f"have names of at most {MAX_DEPTH} parts of 255 bytes"),
     (lambda name: not PurePosixPath(name).parts and not name.endswith("/"), "have no entry without a name"),
 )
 
 
 def _path(name: str, archive: Path) -> PurePosixPath:
-    """The name as a relative path; a "." and a doubled slash in it mean nothing."""
+    """The name as a relative path, without "." and doubled slashes."""
     for is_broken, rule in _NAME_RULES:
         if is_broken(name):
-            raise refusal(archive, rule, name)
+            raise archive_error(archive, rule, name)
     return PurePosixPath(name)
 
 
 def _check_kind(info: zipfile.ZipInfo, name: str, archive: Path) -> None:
     if info.flag_bits & ENCRYPTED_FLAGS:
-        raise refusal(archive, "not be encrypted", name, "Unpack it with its password and give the folder.")
+        raise archive_error(archive, "not be encrypted", name, "Unpack it with its password and give the folder.")
     kind = stat.S_IFMT(
         info.external_attr >> 16
     )  # whatever the system that packed it: readers differ in whom they trust
     if kind not in ((0, stat.S_IFREG, stat.S_IFDIR) if name.endswith("/") else (0, stat.S_IFREG)):
-        raise refusal(archive, "hold plain files only, no links or devices", name)
-    # bzip2 and lzma inflate without a bound a call, so that one read may fill the memory.
+        raise archive_error(archive, "hold plain files only, no links or devices", name)
+    # bzip2 and lzma have no limit on the output of one read, which may fill the memory.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         remedy = "Pack the files again in the usual way (deflate)."
-        raise refusal(
+        raise archive_error(
             archive, "be packed by the methods store or deflate", f"{name}, method {info.compress_type}", remedy
         )
 
 
 def _check_overlap(file: BinaryIO, bundle: zipfile.ZipFile, archive: Path) -> None:
-    """Each entry must have its own bytes. A bomb that shares one kernel among all entries passes any other check."""
+    """Entries must not share bytes: a zip bomb whose entries share one kernel passes all other checks."""
     end = 0
     for info in sorted(bundle.infolist(), key=lambda info: info.header_offset):
         if info.header_offset < end:
-            raise refusal(archive, "have entries that do not overlap", info.orig_filename)
+            raise archive_error(archive, "have entries that do not overlap", info.orig_filename)
         file.seek(info.header_offset)
         signature, name_length, extra_length = FILE_HEADER.unpack(file.read(FILE_HEADER.size))
         if signature != b"PK\x03\x04":
             raise zipfile.BadZipFile(f"no file header where {info.orig_filename!r} should begin")
         end = info.header_offset + FILE_HEADER.size + name_length + extra_length + info.compress_size
     if end > bundle.start_dir:
-        raise refusal(archive, "have entries that do not overlap with the list of entries", f"ends at {end}")
+        raise archive_error(archive, "have entries that do not overlap with the list of entries", f"ends at {end}")
 
 
 def _check_collisions(entries: list[Entry], archive: Path) -> None:
-    """No two names may meet where case or Unicode form does not count, nor a file be another's folder."""
+    """Names must differ in more than letter case and Unicode form, and no file may be another file's folder."""
     rule = "have names that differ by more than case or Unicode form, and no file that is a folder too"
     folders: dict[str, str] = {}
     for folder in sorted({str(folder) for entry in entries for folder in entry.path.parents}):
         if (other := folders.setdefault(fold_name(folder), folder)) != folder:
             if _contents(entries, other) == _contents(entries, folder):
                 remedy = "Unpack it, and give one of the two folders."
-                raise refusal(archive, "hold a set once; it is in it twice", [other, folder], remedy)
-            raise refusal(archive, rule, [other, folder])
-    taken = dict(folders)
+                raise archive_error(archive, "hold a set once; it is in it twice", [other, folder], remedy)
+            raise archive_error(archive, rule, [other, folder])
+    names = dict(folders)
     for entry in entries:
         name, key = str(entry.path), fold_name(str(entry.path))
-        if key in taken:
-            raise refusal(archive, rule, [taken[key], name])
-        taken[key] = name
+        if key in names:
+            raise archive_error(archive, rule, [names[key], name])
+        names[key] = name
 
 
 def _contents(entries: list[Entry], folder: str) -> set[tuple[str, int, int]]:
-    """Names, checksums and sizes of the files under a folder, at whatever depth."""
+    """Names, checksums and sizes of all files under a folder."""
     inside = (entry for entry in entries if entry.path.is_relative_to(folder))
     return {(entry.path.name, entry.info.CRC, entry.info.file_size) for entry in inside}
 
 
-def _check_sizes(entries: list[Entry], archive: Path, limits: Limits) -> None:
-    """By what the archive declares; `_unpack` holds every entry to its declaration."""
+def _check_sizes(entries: list[Entry], archive: Path, limits: ArchiveLimits) -> None:
+    """Check the declared sizes; `archive.extract` checks that entries keep them."""
     total = sum(entry.info.file_size for entry in entries)
     if total > limits.max_total_bytes:
-        raise refusal(archive, f"unpack to at most {limits.max_total_bytes:,} bytes", f"{total:,} bytes")
+        raise archive_error(archive, f"unpack to at most {limits.max_total_bytes:,} bytes", f"{total:,} bytes")
     claims = [(str(entry.path), entry.info.file_size, entry.info.compress_size) for entry in entries]
     for name, size, packed in [*claims, ("in all", total, archive.stat().st_size)]:
         if size > limits.ratio_from_bytes and size > limits.max_ratio * packed:
             rule = f"unpack to at most {limits.max_ratio:g} times its packed size"
-            raise refusal(archive, rule, f"{name}: {packed:,} bytes packed, {size:,} unpacked")
+            raise archive_error(archive, rule, f"{name}: {packed:,} bytes packed, {size:,} unpacked")
 
 
-def refusal(archive: Path, rule: str, received: object, remedy: str = "") -> ArchiveError:
-    """The error for an archive that does not keep a rule, which completes "must …"."""
+def archive_error(archive: Path, rule: str, received: object, remedy: str = "") -> ArchiveError:
+    """The error for an archive that breaks a rule; `rule` completes "The archive must …"."""
     remedy = remedy or "Take it from a source you trust, or pack the files again."
     return ArchiveError(f"The archive {archive} must {rule}.", remedy, received)

@@ -1,4 +1,4 @@
-"""Backbone weights as files: fetched once, so that later stages need no network."""
+"""Fetches backbone weights as files, so that later stages need no network."""
 
 import shutil
 from dataclasses import asdict
@@ -16,19 +16,21 @@ from realwaste.sources.download_cache import fetch_cached
 from realwaste.sources.stand_ins import StandIns
 
 
-def fetch(backbone: str, weights: str, target: Path, *, seed: int, parameter: str, stand_ins: StandIns) -> WeightsRecord:
-    """Leave the files of `backbone` in `target`, with their record.
+def fetch(
+    backbone: str, weights: str, target: Path, *, seed: int, parameter: str, stand_ins: StandIns
+) -> WeightsRecord:
+    """Write the weights of `backbone` and their record to the folder `target`.
 
     Args:
-        backbone: a constructor of keras.applications, or the path of a `.keras` feature extractor.
-        weights: `auto`, `imagenet`, `random`, or the path of a no-top weights file. `auto` means ImageNet, or random
-            weights when there is no network; for a `.keras` extractor, what it holds.
+        backbone: the name of a model in keras.applications, or the path of a `.keras` feature extractor.
+        weights: `auto`, `imagenet`, `random`, or the path of a weights file without the top. `auto` means ImageNet, or
+            random weights without a network; for a `.keras` extractor, the weights in that file.
         seed: of random weights.
-        parameter: what the person calls `weights`.
-        stand_ins: where random weights in place of ImageNet's are noted, with how to get the real ones.
+        parameter: the name of the parameter for `weights`, for messages.
+        stand_ins: records random weights that replace ImageNet's.
 
     Raises:
-        UserError: unknown backbone, missing file, wrong checksum, or no network where `imagenet` was asked for.
+        UserError: unknown backbone, missing file, wrong checksum, or no network although `imagenet` was requested.
     """
     with atomic_replace(target, is_stage_output) as folder:
         folder.mkdir()
@@ -48,13 +50,13 @@ def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> Weights
         if weights != "auto":
             raise UserError(f"{backbone} holds its own weights.", "Set its `weights` to auto.", weights)
         source = Path(backbone).expanduser()
-        return _given(source.name, source, folder)
+        return _copy_weights_file(source.name, source, folder)
     table_row = application(backbone)
     if weights == "random":
         return WeightsRecord(backbone, "random", None, None, seed)
     if weights in ("imagenet", "auto"):
         return _imagenet(table_row, folder)
-    return _given(backbone, Path(weights).expanduser(), folder)
+    return _copy_weights_file(backbone, Path(weights).expanduser(), folder)
 
 
 def _imagenet(row: Application, folder: Path) -> WeightsRecord:
@@ -66,7 +68,7 @@ def _imagenet(row: Application, folder: Path) -> WeightsRecord:
 
 
 def _check_hdf5(path: Path) -> None:
-    """UserError unless the file is as long as it says: not every weights file has a published hash."""
+    """Raise UserError if the HDF5 file is truncated; not every weights file has a published hash."""
     try:
         h5py.File(path).close()
     except OSError as error:
@@ -74,7 +76,7 @@ def _check_hdf5(path: Path) -> None:
         raise UserError(rule, remedy, first_line(error)) from error
 
 
-def _given(backbone: str, source: Path, folder: Path) -> WeightsRecord:
+def _copy_weights_file(backbone: str, source: Path, folder: Path) -> WeightsRecord:
     if not source.is_file():
         raise UserError(
             "`backbone` and `weights` may name a file, which must exist.",

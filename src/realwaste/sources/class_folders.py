@@ -1,4 +1,4 @@
-"""A folder-per-class image set, or train/ and test/ of such folders, at whatever depth it lies in what was given."""
+"""Finds class folders of images at any depth of a folder, or train/ and test/ folders with class folders in them."""
 
 import re
 from collections import Counter, defaultdict
@@ -9,11 +9,14 @@ from pathlib import Path
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import fold_name, printable, to_unicode
 from realwaste.core.log import logger
-from realwaste.sources.image_files import SUFFIXES, is_image, is_litter, refuse, walk
-from realwaste.sources.split_names import part_of
+from realwaste.dataset.labels import PARTS
+from realwaste.sources.image_files import IMAGE_SUFFIXES, is_hidden_or_system, is_image, refuse_problem, walk_folders
 
-# Folders inside of class folders that say where their pictures come from.
-_KIND = re.compile(r"default|real[ _-]?(world|life)|studio|original|augmented|synthetic|images", re.IGNORECASE)
+# Names of folders inside class folders that state how their images were made.
+_CAPTURE_KIND = re.compile(r"default|real[ _-]?(world|life)|studio|original|augmented|synthetic|images", re.IGNORECASE)
+_SYNONYMS = {"train": ("training",), "val": ("valid", "validation", "dev"), "test": ("testing",)}
+_PART_OF_NAME = {name: part for part in PARTS for name in (part, *_SYNONYMS[part])}
+PART_NAMES = f"{', '.join(PARTS)} (or {', '.join(name for name in _PART_OF_NAME if name not in PARTS)})"
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,9 @@ class ClassFolders:
     """Images by class.
 
     Attributes:
-        root: the folder that all of them are in.
+        root: the folder that contains all of them.
         files: class name → its image files, both sorted.
-        parts: of each file, its part of the split that the images came with; empty where they came without one.
+        parts: the part of the split that each file came in; empty if the images came without a split.
     """
 
     root: Path
@@ -31,155 +34,177 @@ class ClassFolders:
     parts: dict[Path, str] = field(default_factory=dict)
 
     @property
-    def images(self) -> int:
-        """How many images there are in all classes."""
+    def image_count(self) -> int:
+        """The number of images in all classes."""
         return sum(len(files) for files in self.files.values())
 
-    def places(self) -> dict[Path, str]:
-        """Of each file, <Class>/<file>: a path for it among class folders, by its own name.
+    def target_paths(self) -> dict[Path, str]:
+        """The path <Class>/<file> of each file below a target folder.
 
-        Where two files of a class have one name, all begin with that of their folders: `test-Glass-1.jpg`.
+        If two files of a class have the same name, folder names are put in front of all names: `test-Glass-1.jpg`.
 
         Raises:
-            UserError: two that are still called alike.
+            UserError: two files would still have the same path.
         """
-        alike = any(len({file.name for file in own}) < len(own) for own in self.files.values())
-        places = {
-            file: f"{label}/{'-'.join(file.relative_to(self.root).parts) if alike else file.name}"
-            for label, own in self.files.items()
-            for file in own
+        has_equal_names = any(
+            len({file.name for file in class_files}) < len(class_files) for class_files in self.files.values()
+        )
+        target_paths = {
+            file: f"{label}/{'-'.join(file.relative_to(self.root).parts) if has_equal_names else file.name}"
+            for label, class_files in self.files.items()
+            for file in class_files
         }
-        for place, count in Counter(places.values()).items():
+        for target, count in Counter(target_paths.values()).items():
             if count > 1:
                 rule = "Images of a class must differ in more than a hyphen in place of a folder."
-                raise UserError(rule, "Rename one of them.", [str(file) for file in places if places[file] == place])
-        return places
+                files = [str(file) for file in target_paths if target_paths[file] == target]
+                raise UserError(rule, "Rename one of them.", files)
+        return target_paths
 
 
-def find(root: Path, shown: Path | None = None, *, learned: bool = True) -> ClassFolders:
-    """The folders under `root` that hold image files directly, all with one parent, or with parents as train and test.
+def parse_part(name: str) -> str | None:
+    """The part (train, val or test) that a folder or table means by this name, in any letter case; else None."""
+    return _PART_OF_NAME.get(name.strip().casefold())
 
-    Hidden files, what systems leave behind (image_files.LITTER) and files without an image's suffix are passed over,
-    and so are images beside or above the class folders; how many is said. Links are followed. No bytes are looked at.
+
+def find(root: Path, display_path: Path | None = None, *, for_training: bool = True) -> ClassFolders:
+    """Find the folders under `root` that directly contain images: siblings, or in sibling folders train, val and test.
+
+    Skipped are hidden files, system files (image_files.SYSTEM_NAMES), files without an image's suffix, and images
+    beside or above the class folders; the log counts them. Links are followed. File contents are not read.
 
     Args:
-        shown: what the errors call `root`, where that is a temporary folder.
-        learned: whether a model is to learn from it. Else one class is enough, names that differ by letter case alone
-            are for the caller to join, and the classes must have one parent.
+        display_path: the name of `root` in errors, if `root` is a temporary folder.
+        for_training: False accepts a single class and class names that differ only in letter case, which the caller
+            merges, but no split into train and test.
 
     Raises:
-        UserError: too few class folders, other folders of images, a class without any, or names alike or no text.
+        UserError: too few class folders, images in other folders, an empty class, or similar or invalid names.
     """
-    shown = shown or root
-    images, others = _scanned(root)
-    images = _without_kinds(images)
-    holders: dict[Path, list[Path]] = defaultdict(list)
+    display_path = display_path or root
+    images, skipped = _scan(root)
+    images = _merge_capture_kinds(images)
+    by_parent: dict[Path, list[Path]] = defaultdict(list)
     for folder in images.keys() - {root}:
-        holders[folder.parent].append(folder)
-    parts = _parts(holders) if learned else {}
-    parents = list(parts) or [parent for parent, own in holders.items() if len(own) > (1 if learned else 0)]
-    own = {folder for parent in parents for folder in holders[parent]}
-    above = {place for parent in parents for place in (parent, *parent.parents)}
-    outside = parents if len(parents) > 1 and not parts else images.keys() - above - own
-    _check_layout(root, shown, own, set(outside), learned=learned)
-    files = {folder: images[folder] for folder in sorted(own)}
-    _check_names(files, alike=not learned)
+        by_parent[folder.parent].append(folder)
+    parts = _split_folders(by_parent) if for_training else {}
+    parents = list(parts) or [
+        parent for parent, class_folders in by_parent.items() if len(class_folders) > (1 if for_training else 0)
+    ]
+    class_folders = {folder for parent in parents for folder in by_parent[parent]}
+    folders_above = {folder for parent in parents for folder in (parent, *parent.parents)}
+    stray_folders = parents if len(parents) > 1 and not parts else images.keys() - folders_above - class_folders
+    _check_layout(root, display_path, class_folders, set(stray_folders), for_training=for_training)
+    files = {folder: images[folder] for folder in sorted(class_folders)}
+    _check_names(files, allow_similar=not for_training)
     for parent in parents:
-        _refuse_empty(parent, own)
-    others.update(path.suffix.lower() for folder in images.keys() & above for path in images[folder])
-    _say_passed_over(others)
-    return _joined(parents[0].parent if parts else parents[0], files, parts)
+        _refuse_empty(parent, class_folders)
+    skipped.update(path.suffix.lower() for folder in images.keys() & folders_above for path in images[folder])
+    _log_skipped(skipped)
+    return _join(parents[0].parent if parts else parents[0], files, parts)
 
 
-def _without_kinds(images: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
-    """<Class>/default and <Class>/real_world, of two classes at least, as <Class>: these names say how, not what."""
-    inside = {folder: folder.parent for folder in images if _KIND.fullmatch(folder.name)}
-    classes = {parent for parent in inside.values() if part_of(parent.name) is None}
-    joined: dict[Path, list[Path]] = defaultdict(list)
+def _merge_capture_kinds(images: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
+    """Merge <Class>/default, <Class>/real_world and the like into <Class>, if at least two classes have them."""
+    parent_of_kind = {folder: folder.parent for folder in images if _CAPTURE_KIND.fullmatch(folder.name)}
+    class_folders = {parent for parent in parent_of_kind.values() if parse_part(parent.name) is None}
+    merged: dict[Path, list[Path]] = defaultdict(list)
     for folder, files in images.items():
-        parent = inside.get(folder)
-        beside = {other for other in classes if parent in classes and other.parent == folder.parent.parent}
-        joined[folder.parent if len(beside) > 1 else folder] += files
-    if names := {folder.name for folder in images.keys() - joined.keys()}:
-        logger.info("folders called %s count as the class that they are in", ", ".join(sorted(names)))
-    return {folder: sorted(files) for folder, files in joined.items()}
+        parent = parent_of_kind.get(folder)
+        sibling_classes = {
+            sibling for sibling in class_folders if parent in class_folders and sibling.parent == folder.parent.parent
+        }
+        merged[folder.parent if len(sibling_classes) > 1 else folder] += files
+    if kind_names := {folder.name for folder in images.keys() - merged.keys()}:
+        logger.info("folders called %s count as the class that they are in", ", ".join(sorted(kind_names)))
+    return {folder: sorted(files) for folder, files in merged.items()}
 
 
-def _check_layout(root: Path, shown: Path, own: set[Path], outside: set[Path], *, learned: bool) -> None:
-    """Of class folders, and of folders of images that are none; where only train and test are left, there are none."""
-    names = {folder.name for folder in own}
-    if len(names) < (2 if learned else 1) or (learned and all(part_of(name) is not None for name in names)):
+def _check_layout(
+    root: Path, display_path: Path, class_folders: set[Path], stray_folders: set[Path], *, for_training: bool
+) -> None:
+    """Raise UserError for too few classes (folders train and test are none), or for images in stray folders."""
+    names = {folder.name for folder in class_folders}
+    if len(names) < (2 if for_training else 1) or (
+        for_training and all(parse_part(name) is not None for name in names)
+    ):
         raise UserError(
-            f"{shown} must hold one folder of images a class{', two classes at least' if learned else ''}.",
+            f"{display_path} must hold one folder of images a class{', two classes at least' if for_training else ''}.",
             "Lay the images out as <Class>/<image>.jpg, or as train/<Class>/<image>.jpg and test/<Class>/<image>.jpg, "
             "and give the folder that holds these."
-            if learned
+            if for_training
             else "Lay the images out as <Class>/<image>.jpg, and give the folder that holds the classes.",
             sorted(str(path.relative_to(root)) for path in root.iterdir())[:8],
         )
-    if outside:
+    if stray_folders:
         raise UserError(
-            f"{shown} must hold its class folders in one place, and no folders of images outside of it.",
+            f"{display_path} must hold its class folders in one place, and no folders of images outside of it.",
             "Give the folder that holds the classes, or that of train, test and perhaps val with the classes in each."
-            if learned
+            if for_training
             else "Give the folder that holds the classes.",
-            sorted(str(path.relative_to(root)) for path in outside)[:8],
+            sorted(str(path.relative_to(root)) for path in stray_folders)[:8],
         )
 
 
-def _parts(holders: dict[Path, list[Path]]) -> dict[Path, str]:
-    """The folders of a split that was given, train and test or more of them beside each other, and their parts."""
-    found = {parent: part for parent in holders if (part := part_of(parent.name)) is not None}
-    beside = len({parent.parent for parent in found}) == 1
-    return found if beside and 1 < len(found) == len(set(found.values())) else {}
+def _split_folders(by_parent: dict[Path, list[Path]]) -> dict[Path, str]:
+    """The part of each folder if sibling folders are at least two of train, val and test, each once; else empty."""
+    parts = {parent: part for parent in by_parent if (part := parse_part(parent.name)) is not None}
+    are_siblings = len({parent.parent for parent in parts}) == 1
+    return parts if are_siblings and 1 < len(parts) == len(set(parts.values())) else {}
 
 
-def _joined(root: Path, images: dict[Path, list[Path]], parts: dict[Path, str]) -> ClassFolders:
+def _join(root: Path, images: dict[Path, list[Path]], parts: dict[Path, str]) -> ClassFolders:
     files: dict[str, list[Path]] = {name: [] for name in sorted({folder.name for folder in images})}
-    for folder, own in images.items():
-        files[folder.name] += own
-    split = {file: parts[folder.parent] for folder, own in images.items() for file in own} if parts else {}
+    for folder, folder_files in images.items():
+        files[folder.name] += folder_files
+    split = (
+        {file: parts[folder.parent] for folder, folder_files in images.items() for file in folder_files}
+        if parts
+        else {}
+    )
     return ClassFolders(root, files, split)
 
 
-def _scanned(root: Path) -> tuple[dict[Path, list[Path]], Counter[str]]:
-    """The images of each folder that directly holds any, and how many other files there are of each suffix."""
+def _scan(root: Path) -> tuple[dict[Path, list[Path]], Counter[str]]:
+    """The images in each folder, and the number of other files by suffix."""
     images: dict[Path, list[Path]] = {}
-    others: Counter[str] = Counter()
-    for folder, files in walk(root, refuse):
-        if own := [path for path in files if is_image(path)]:
-            images[folder] = own
-        others.update(path.suffix.lower() or "without a suffix" for path in files if not is_image(path))
-    return images, others
+    skipped: Counter[str] = Counter()
+    for folder, files in walk_folders(root, refuse_problem):
+        if folder_images := [path for path in files if is_image(path)]:
+            images[folder] = folder_images
+        skipped.update(path.suffix.lower() or "without a suffix" for path in files if not is_image(path))
+    return images, skipped
 
 
-def _say_passed_over(others: Counter[str]) -> None:
-    if others:
-        count = ", ".join(f"{number} {printable(suffix)}" for suffix, number in others.most_common())
-        logger.info("%d files passed over: %s", others.total(), count)
+def _log_skipped(skipped: Counter[str]) -> None:
+    if skipped:
+        count = ", ".join(f"{number} {printable(suffix)}" for suffix, number in skipped.most_common())
+        logger.info("%d files skipped: %s", skipped.total(), count)
 
 
-def lay_out(folders: ClassFolders, target: Path, put: Callable[[Path, Path], object]) -> dict[str, str]:
-    """Bring the images to target/<Class>/<file> by `put`: shutil.copyfile, or os.replace where they may be moved.
+def lay_out(folders: ClassFolders, target: Path, transfer: Callable[[Path, Path], object]) -> dict[str, str]:
+    """Copy or move the images to target/<Class>/<file>.
 
-    A link would let DVC's cache alter the originals.
+    Args:
+        transfer: called with a source file and its target: shutil.copyfile, or os.replace to move files. In an output
+            of a stage it must not link, because DVC's cache would then change the originals.
 
     Returns:
-        What `folders.parts` says, by the paths below `target`.
+        `folders.parts`, with paths relative to `target`.
     """
-    places = folders.places()
+    targets = folders.target_paths()
     for label in folders.files:
         (target / label).mkdir(parents=True)
-    for file, place in places.items():
+    for file, target_path in targets.items():
         try:
-            put(file, target / place)
+            transfer(file, target / target_path)
         except PermissionError as error:
             raise UserError(f"{file} must be readable.", "Run chmod u+r on it, or move it out.") from error
-    return {places[file]: part for file, part in folders.parts.items()}
+    return {targets[file]: part for file, part in folders.parts.items()}
 
 
-def _check_names(folders: dict[Path, list[Path]], *, alike: bool) -> None:
-    known: dict[str, str] = {}
+def _check_names(folders: dict[Path, list[Path]], *, allow_similar: bool) -> None:
+    names: dict[str, str] = {}
     for folder, files in folders.items():
         for path in (folder, *files):
             if to_unicode(path.name) != path.name:
@@ -188,17 +213,17 @@ def _check_names(folders: dict[Path, list[Path]], *, alike: bool) -> None:
                     "Rename it.",
                     printable(path.relative_to(folder.parent)),
                 )
-        if not alike:
-            refuse_alike(known, folder.name)
+        if not allow_similar:
+            refuse_similar_names(names, folder.name)
 
 
-def refuse_alike(known: dict[str, str], label: str) -> None:
-    """Raise UserError where `known` has a class of another name that is the same but for letter case or Unicode form.
+def refuse_similar_names(names: dict[str, str], label: str) -> None:
+    """Raise UserError if `label` differs from an earlier name only in letter case or Unicode normalization.
 
     Args:
-        known: the names so far, by their folded forms; `label` is added to them.
+        names: earlier names by their folded forms; `label` is added.
     """
-    if (other := known.setdefault(fold_name(label), label)) != label:
+    if (other := names.setdefault(fold_name(label), label)) != label:
         raise UserError(
             "Names of classes must differ by more than letter case or Unicode form.",
             "Put the images of both in one folder, or rename one.",
@@ -208,8 +233,8 @@ def refuse_alike(known: dict[str, str], label: str) -> None:
 
 def _refuse_empty(parent: Path, classes: set[Path]) -> None:
     for folder in sorted(parent.iterdir()):
-        if folder.is_dir() and folder not in classes and not is_litter(folder.name):
+        if folder.is_dir() and folder not in classes and not is_hidden_or_system(folder.name):
             raise UserError(
                 f"Every class folder must hold images, and {folder.name!r} holds none.",
-                f"Put images ({', '.join(sorted(SUFFIXES))}) in it, or move the folder out of {parent}.",
+                f"Put images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it, or move the folder out of {parent}.",
             )

@@ -1,7 +1,7 @@
-"""Downloads kept for the user, not for one checkout: experiments side by side fetch a file once.
+"""The user's download cache: all checkouts and parallel experiments share a file that is fetched once.
 
-Each address has a folder with the file and `.sha256`, the note that the file was found whole. The server of a noted
-file is not asked again: to get a newer version, delete it. pooch checks the digest and puts the file in its place.
+Each URL has a folder with the file and `.sha256`, which records that the file is complete. A complete file is not
+fetched again; delete it to get a newer version. pooch checks the digest and moves the file into place.
 """
 
 import hashlib
@@ -17,25 +17,25 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import CACHE_VARIABLE, cache_folder, write_text
 from realwaste.core.log import logger
 from realwaste.sources import urls
-from realwaste.sources.download import DEFAULT_POLICY, Policy, downloader
+from realwaste.sources.download import DEFAULT_POLICY, RetryPolicy, make_downloader
 
-# Longer than the process that downloads may rightly be silent: its tries, and their pauses.
-PATIENCE_S = 900.0
+# Longer than a healthy download may make no progress: its attempts and the pauses between them.
+MAX_WAIT_S = 900.0
 NOTE, LOCK, PART = ".sha256", ".lock", ".part"
 
-pooch.get_logger().setLevel("WARNING")  # its other lines write out the address with its tokens
+pooch.get_logger().setLevel("WARNING")  # its other lines contain the URL with its secrets
 
 
 @dataclass(frozen=True)
 class CachedFile:
-    """A whole file in the cache, which others share: read it, never write to it."""
+    """A complete file in the cache. It is shared: do not write to it."""
 
     path: Path
     sha256: str
 
     def discard(self) -> None:
-        """Take it out of the cache: whoever read it found it damaged."""
-        _drop(self.path)
+        """Remove the file from the cache because it is damaged."""
+        _remove_entry(self.path)
 
 
 def fetch_cached(
@@ -43,43 +43,43 @@ def fetch_cached(
     *,
     check: Callable[[Path], None],
     digest: str | None = None,
-    policy: Policy = DEFAULT_POLICY,
-    patience_s: float = PATIENCE_S,
+    policy: RetryPolicy = DEFAULT_POLICY,
+    patience_s: float = MAX_WAIT_S,
 ) -> CachedFile:
-    """The file at `url`, from the cache if it is there whole, else downloaded to it.
+    """Return the file at `url` from the cache, after downloading it if necessary.
 
     Args:
         url: http or https.
-        check: raises UserError for a file that is not whole. A body without a length that broke off looks whole to
-            HTTP; only who can read the file finds it out, and what it refuses does not stay.
-        digest: "sha256:<hex>" or "md5:<hex>", which the file must have. A cached file with another one is fetched
-            once more: the publisher may have replaced it.
-        policy: of the download.
-        patience_s: how long to wait for another process that fetches the same file and gets no further.
+        check: raises UserError for an incomplete file, which is then removed. HTTP cannot detect a truncated body
+            without a length; a reader of the file format can.
+        digest: "sha256:<hex>" or "md5:<hex>", which the file must have. A cached file with another digest is fetched
+            again, since the publisher may have replaced it.
+        policy: timeouts and retries of the download.
+        patience_s: how long to wait for another process that fetches the same file without progress.
 
     Raises:
-        UnreachableError: not in the cache, and no server answered.
-        UserError: the download failed, the file is not whole, or the cache's folder cannot be written.
+        UnreachableError: the file is not in the cache, and no server answered.
+        UserError: the download failed, the file is incomplete, or the cache folder is not writable.
     """
     urls.check(url)
     path = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16] / urls.file_name(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path, url, patience_s):
+        with _hold_entry(path, url, patience_s):
             return _fetch(url, path, check, digest, policy)
     except OSError as error:
         rule = f"The download cache {path.parent} must be writable, and its disk have room for the file."
-        remedy = f"Free space or mend the permissions, or set {CACHE_VARIABLE} to another folder."
+        remedy = f"Free space or correct the permissions, or set {CACHE_VARIABLE} to another folder."
         raise UserError(rule, remedy, error) from error
 
 
-def _fetch(url: str, path: Path, check: Callable[[Path], None], digest: str | None, policy: Policy) -> CachedFile:
-    cached = _noted(path)
+def _fetch(url: str, path: Path, check: Callable[[Path], None], digest: str | None, policy: RetryPolicy) -> CachedFile:
+    cached = _read_cached(path)
     if cached is not None and _has_digest(cached, digest):
         logger.info("%s is in the cache: %s", path.name, path.parent)
         return cached
     try:
-        pooch.retrieve(url, digest, path.name, path.parent, downloader=downloader(path.with_name(PART), policy))
+        pooch.retrieve(url, digest, path.name, path.parent, downloader=make_downloader(path.with_name(PART), policy))
     except ValueError as error:
         raise UserError(
             f"The download {path.name} must have the checksum {digest}.",
@@ -96,18 +96,18 @@ def _fetch(url: str, path: Path, check: Callable[[Path], None], digest: str | No
     return new
 
 
-def _noted(path: Path) -> CachedFile | None:
-    """The file if it is what was once found whole. What else lies there goes, but for a part to go on from."""
-    kept = {path.name, NOTE, LOCK, PART, f"{PART}.etag"}
+def _read_cached(path: Path) -> CachedFile | None:
+    """The cached file if it is complete. Other files in its folder are removed, except a part that can be resumed."""
+    valid_names = {path.name, NOTE, LOCK, PART, f"{PART}.etag"}
     for leftover in path.parent.iterdir():
-        if leftover.name not in kept:
-            leftover.unlink()  # of a killed process: only the holder of the lock writes here
+        if leftover.name not in valid_names:
+            leftover.unlink()  # from a killed process: only the holder of the lock writes here
     note = path.with_name(NOTE)
     if path.is_file() and note.is_file() and (sha256 := pooch.file_hash(str(path))) == note.read_text(errors="replace"):
         return CachedFile(path, sha256)
     if path.is_file():
         logger.warning("the cached %s is damaged and is fetched again", path)
-    _drop(path)
+    _remove_entry(path)
     return None
 
 
@@ -115,34 +115,34 @@ def _has_digest(cached: CachedFile, digest: str | None) -> bool:
     if digest is None:
         return True
     algorithm, _, wanted = digest.lower().partition(":")
-    found = cached.sha256 if algorithm == "sha256" else pooch.file_hash(str(cached.path), alg=algorithm)
-    if found != wanted:
-        logger.warning("the cached %s has %s %s, not %s; fetching it again", cached.path, algorithm, found, wanted)
-    return found == wanted
+    actual = cached.sha256 if algorithm == "sha256" else pooch.file_hash(str(cached.path), alg=algorithm)
+    if actual != wanted:
+        logger.warning("the cached %s has %s %s, not %s; fetching it again", cached.path, algorithm, actual, wanted)
+    return actual == wanted
 
 
-def _drop(path: Path) -> None:
+def _remove_entry(path: Path) -> None:
     path.with_name(NOTE).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
 
 @contextmanager
-def _alone(path: Path, url: str, patience_s: float) -> Iterator[None]:
-    """Hold the entry's lock, waiting for the process that has it. The system frees the lock of a killed one."""
+def _hold_entry(path: Path, url: str, patience_s: float) -> Iterator[None]:
+    """Hold the lock of a cache entry, waiting for another holder. The system frees the lock of a killed process."""
     lock, part = FileLock(path.with_name(LOCK)), path.with_name(PART)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        logger.info("another process is fetching %s: waiting for it", urls.shown(url))
+        logger.info("another process is fetching %s: waiting for it", urls.without_secrets(url))
     while not lock.is_locked:
-        came = part.stat().st_size if part.is_file() else 0
+        bytes_before = part.stat().st_size if part.is_file() else 0
         try:
             lock.acquire(timeout=patience_s, poll_interval=0.1)
         except Timeout:
-            if came != (part.stat().st_size if part.is_file() else 0):
+            if bytes_before != (part.stat().st_size if part.is_file() else 0):
                 continue
             raise UserError(
-                f"The other process that fetches {urls.shown(url)} must get further within {patience_s:g} s.",
+                f"The other process that fetches {urls.without_secrets(url)} must make progress within {patience_s:g} s.",
                 "Look for a run that hangs and end it, then run again.",
                 lock.lock_file,
             ) from None

@@ -1,4 +1,4 @@
-"""Images and their labels from a CSV: path, label and, if it has one, split."""
+"""Reads images and labels from a CSV file with the columns path, label and optionally split."""
 
 import csv
 import os
@@ -10,13 +10,12 @@ from pathlib import Path
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
-from realwaste.sources.class_folders import ClassFolders, refuse_alike
-from realwaste.sources.image_files import is_litter
-from realwaste.sources.split_names import SAID, part_of
+from realwaste.sources.class_folders import PART_NAMES, ClassFolders, parse_part, refuse_similar_names
+from realwaste.sources.image_files import is_hidden_or_system
 
 SUFFIX = ".csv"
 _COLUMNS = ("path", "label", "split")
-_SHOWN = 5
+_MAX_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -28,59 +27,59 @@ class _Row:
 
     @property
     def part(self) -> str | None:
-        """The part of the split that is meant."""
-        return part_of(self.split or "")
+        """The part that the column `split` names."""
+        return parse_part(self.split or "")
 
 
-def find(table: Path, *, learned: bool = True) -> ClassFolders:
-    """The images that a table names, whose paths begin at its folder; further columns are passed over.
+def find(table: Path, *, for_training: bool = True) -> ClassFolders:
+    """The images that a table names. Paths are relative to the table's folder; other columns are ignored.
 
     Args:
-        table: in UTF-8, with commas, and a header that names `path`, `label` and perhaps `split`.
-        learned: as of class_folders.find.
+        table: a file in UTF-8, with commas, and a header with `path`, `label` and optionally `split`.
+        for_training: see class_folders.find.
 
     Raises:
-        UserError: no such table, files that are not there, one with two labels or parts, a label that can name no
-            folder or is like another, or one class alone.
+        UserError: the table is invalid, a file does not exist, a file has two labels or parts, a label cannot be a
+            folder name or is similar to another, or there is only one class.
     """
-    rows = list(_rows(table))
-    _check(table, rows)
-    said: dict[Path, _Row] = {}
-    others = []
+    rows = list(_read_rows(table))
+    _check_rows(table, rows)
+    row_of_file: dict[Path, _Row] = {}
+    conflicting = []
     for row in rows:
-        first = said.setdefault(Path(os.path.normpath(_file(table, row).absolute())), row)
-        if (first.label, first.part) != (row.label, row.part):
-            others.append(row)
-    _refuse(table, others, "file must have one label and one part; these have another further up", "path")
-    if len(said) < len(rows):
-        logger.info("%d rows of %s name a file a second time, and count once", len(rows) - len(said), table.name)
-    labels = sorted({row.label for row in said.values()})
-    if len(labels) < (2 if learned else 1):
-        rule = f"{table} must name images of {'two classes at least' if learned else 'a class'}."
+        first_row = row_of_file.setdefault(Path(os.path.normpath(_resolve_file(table, row).absolute())), row)
+        if (first_row.label, first_row.part) != (row.label, row.part):
+            conflicting.append(row)
+    _refuse(table, conflicting, "file must have one label and one part; these have another further up", "path")
+    if len(row_of_file) < len(rows):
+        logger.info("%d rows of %s name a file a second time, and count once", len(rows) - len(row_of_file), table.name)
+    labels = sorted({row.label for row in row_of_file.values()})
+    if len(labels) < (2 if for_training else 1):
+        rule = f"{table} must name images of {'two classes at least' if for_training else 'a class'}."
         raise UserError(rule, "Add rows, one an image.", labels)
-    known: dict[str, str] = {}
-    for label in labels if learned else ():
-        refuse_alike(known, label)
-    files = {label: sorted(file for file, row in said.items() if row.label == label) for label in labels}
-    parts = {file: row.part for file, row in said.items() if row.part is not None}
-    return ClassFolders(Path(os.path.commonpath([file.parent for file in said])), files, parts)
+    class_names: dict[str, str] = {}
+    for label in labels if for_training else ():
+        refuse_similar_names(class_names, label)
+    files = {label: sorted(file for file, row in row_of_file.items() if row.label == label) for label in labels}
+    parts = {file: row.part for file, row in row_of_file.items() if row.part is not None}
+    return ClassFolders(Path(os.path.commonpath([file.parent for file in row_of_file])), files, parts)
 
 
-def files(table: Path) -> list[Path]:
-    """What a table names, whether it is there or not; see find."""
-    return [_file(table, row) for row in _rows(table)]
+def named_files(table: Path) -> list[Path]:
+    """The files that a table names, whether or not they exist; see `find`."""
+    return [_resolve_file(table, row) for row in _read_rows(table)]
 
 
-def _check(table: Path, rows: list[_Row]) -> None:
-    """Each row for itself."""
-    named = (row for row in rows if not _is_folder_name(row.label))
-    _refuse(table, named, "label must be able to name a folder", "label")
+def _check_rows(table: Path, rows: list[_Row]) -> None:
+    """Raise UserError for rows that are invalid by themselves."""
+    bad_labels = (row for row in rows if not _is_folder_name(row.label))
+    _refuse(table, bad_labels, "label must be able to name a folder", "label")
     _refuse(table, (row for row in rows if not _is_there(table, row)), "path must be a file that is there", "path")
-    split = (row for row in rows if row.split is not None and row.part is None)
-    _refuse(table, split, f"split must be {SAID}", "split")
+    bad_parts = (row for row in rows if row.split is not None and row.part is None)
+    _refuse(table, bad_parts, f"split must be {PART_NAMES}", "split")
 
 
-def _rows(table: Path) -> Iterator[_Row]:
+def _read_rows(table: Path) -> Iterator[_Row]:
     remedy = "Write it as UTF-8 with commas, and a line such as `photos/1.jpg,Glass` an image."
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
@@ -101,25 +100,29 @@ def _rows(table: Path) -> Iterator[_Row]:
 
 
 def _is_folder_name(label: str) -> bool:
-    return label.isprintable() and bool(label) and not is_litter(label) and not {"/", "\\"} & set(label)
+    return label.isprintable() and bool(label) and not is_hidden_or_system(label) and not {"/", "\\"} & set(label)
 
 
-def _file(table: Path, row: _Row) -> Path:
-    """The file that is meant: macOS writes names in another Unicode form (NFD) than most editors do (NFC)."""
-    names = (row.path, *(unicodedata.normalize(form, row.path) for form in ("NFC", "NFD")))
-    paths = [table.parent / name for name in names]
+def _resolve_file(table: Path, row: _Row) -> Path:
+    """The existing file of a row, in either Unicode form: macOS uses NFD for file names, most editors NFC."""
+    spellings = (row.path, *(unicodedata.normalize(form, row.path) for form in ("NFC", "NFD")))
+    paths = [table.parent / name for name in spellings]
     return next((path for path in paths if os.path.isfile(path)), paths[0])  # noqa: PTH113 - False for a NUL
 
 
 def _is_there(table: Path, row: _Row) -> bool:
-    path = _file(table, row)
-    return "\0" not in row.path and path.is_file() and not is_litter(path.name)
+    path = _resolve_file(table, row)
+    return "\0" not in row.path and path.is_file() and not is_hidden_or_system(path.name)
 
 
 def _refuse(table: Path, rows: Iterable[_Row], rule: str, column: str) -> None:
-    """Raise UserError where there are rows, naming the first few."""
-    wrong = list(rows)
-    if wrong:
-        shown = ", ".join(f"{printable(str(getattr(row, column)))!r} in line {row.number}" for row in wrong[:_SHOWN])
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise UserError(f"In {table} each {rule}: {shown}{more}.", "Correct the table; paths begin at its own folder.")
+    """Raise UserError if there are any rows; the message names the first few."""
+    bad_rows = list(rows)
+    if bad_rows:
+        examples = ", ".join(
+            f"{printable(str(getattr(row, column)))!r} in line {row.number}" for row in bad_rows[:_MAX_EXAMPLES]
+        )
+        more = f" and {len(bad_rows) - _MAX_EXAMPLES} more" if len(bad_rows) > _MAX_EXAMPLES else ""
+        raise UserError(
+            f"In {table} each {rule}: {examples}{more}.", "Correct the table; paths begin at its own folder."
+        )

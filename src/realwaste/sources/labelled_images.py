@@ -1,4 +1,4 @@
-"""Photographs with labels of which a model is only asked: a folder, a zip or the address of one, or a table."""
+"""Labelled images for evaluation only: a folder, a zip file, the URL of a zip file, or a table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ from realwaste.sources.download_cache import fetch_cached
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """A set as long as it is open.
+class LabelledImages:
+    """A set of labelled images while it is open.
 
     Attributes:
         name: of the folder, or of the zip or table without its suffix.
-        source: fit to be sent around: an address without secrets, the name alone of a path.
+        source: safe to publish: a URL without secrets, or only the name of a path.
         root: a temporary folder with the images as root/<folder>/<file>.
-        folders: the names of its folders, sorted.
+        folders: the sorted names of the folders in `root`.
     """
 
     name: str
@@ -32,48 +32,48 @@ class Labelled:
 
 
 @contextmanager
-def opened(source: str) -> Iterator[Labelled]:
-    """The images of `source` until the block ends; a folder's are linked to, a zip's unpacked, an address's cached.
+def open_labelled_images(source: str) -> Iterator[LabelledImages]:
+    """Open the images of `source` until the block ends: linked, unpacked from a zip, or from the download cache.
 
     Raises:
-        UserError: nothing there, no sound archive, no folder of images a class, or a folder without one.
+        UserError: the source does not exist, the archive is invalid, or it has no class folders with images.
     """
     with TemporaryDirectory(prefix="realwaste-") as temporary:
         unpacked, root = Path(temporary, "unpacked"), Path(temporary, "images")
         if "://" in source:
-            shown, found = urls.shown(source), _downloaded(source, unpacked)
+            display_name, folders = urls.without_secrets(source), _download(source, unpacked)
             name = Path(urls.file_name(source)).stem
         else:
             path = Path(source).expanduser()
-            shown, found = safe_file_name(path.resolve().name) or "images", _local(source, path, unpacked)
-            name = Path(shown).stem if path.is_file() else shown
-        class_folders.lay_out(found, root, lambda file, link: link.symlink_to(file.absolute()))
-        yield Labelled(name, shown, root, tuple(found.files))
+            display_name, folders = safe_file_name(path.resolve().name) or "images", _find_local(source, path, unpacked)
+            name = Path(display_name).stem if path.is_file() else display_name
+        class_folders.lay_out(folders, root, lambda file, link: link.symlink_to(file.absolute()))
+        yield LabelledImages(name, display_name, root, tuple(folders.files))
 
 
-def _downloaded(url: str, unpacked: Path) -> ClassFolders:
+def _download(url: str, unpacked: Path) -> ClassFolders:
     urls.check(url)
     cached = fetch_cached(url, check=archive.check)
     try:
-        return _unzipped(cached.path, unpacked)
+        return _unzip(cached.path, unpacked)
     except ArchiveError:
-        cached.discard()  # else every later run would trust it
+        cached.discard()  # otherwise later runs would use it
         raise
 
 
-def _local(source: str, path: Path, unpacked: Path) -> ClassFolders:
-    if source and path.is_dir():  # an empty name is an unset variable, not this folder
-        return class_folders.find(path, learned=False)
+def _find_local(source: str, path: Path, unpacked: Path) -> ClassFolders:
+    if source and path.is_dir():  # an empty source comes from an unset variable and is not this folder
+        return class_folders.find(path, for_training=False)
     if path.is_file():
         is_table = path.suffix.lower() == label_table.SUFFIX
-        return label_table.find(path, learned=False) if is_table else _unzipped(path, unpacked)
+        return label_table.find(path, for_training=False) if is_table else _unzip(path, unpacked)
     raise UserError(
-        "Labelled photographs must be a folder, a zip, the http(s) URL of a zip, or a CSV, that is there.",
+        "Labelled photographs must be an existing folder, zip or CSV, or the http(s) URL of a zip.",
         f"Check the name: from here it is {path.absolute()}. Queued and --temp experiments need an absolute one.",
         source,
     )
 
 
-def _unzipped(path: Path, unpacked: Path) -> ClassFolders:
+def _unzip(path: Path, unpacked: Path) -> ClassFolders:
     archive.extract(path, unpacked)
-    return class_folders.find(unpacked, path, learned=False)
+    return class_folders.find(unpacked, path, for_training=False)

@@ -1,4 +1,5 @@
-"""What DVC deletes before a stage runs: no source may lie in it, and files that a person added to it are moved out."""
+"""Protects the user's files from DVC, which deletes outputs before a stage runs: sources there are refused, and added
+files are moved out."""
 
 import os
 import shutil
@@ -9,20 +10,20 @@ import pandas as pd
 
 from realwaste.core.errors import UserError
 from realwaste.sources import label_table
-from realwaste.sources.image_files import is_image, is_litter, walk
+from realwaste.sources.image_files import is_hidden_or_system, is_image, walk_folders
 
 
 def refuse_source_inside(parameter: str, source: str, outputs: Iterable[Path]) -> None:
-    """Raise UserError where a file of `source` lies in an output of a stage, be it by a link or by a table's path.
+    """Raise UserError if a file of `source` is in an output of a stage, directly, by a link, or by a table's path.
 
     Args:
-        parameter: that has the source as its value.
-        source: a folder, file or table; a word or an address is nowhere.
-        outputs: files and folders.
+        parameter: the parameter whose value is the source.
+        source: a folder, file or table. Other values, such as `auto` or a URL, are accepted.
+        outputs: files and folders that stages write.
     """
     deleted = {Path(os.path.realpath(output)) for output in outputs}
-    for path in _places(Path(source).expanduser()):
-        output = next((place for place in (path, *path.parents) if place in deleted), None)
+    for path in _source_paths(Path(source).expanduser()):
+        output = next((parent for parent in (path, *path.parents) if parent in deleted), None)
         if output:
             rule = f"{parameter} must lie outside of what stages write: DVC deletes that before a stage runs."
             remedy = f"Move the files out of {os.path.relpath(output)} to a folder of yours, and give that folder."
@@ -31,43 +32,43 @@ def refuse_source_inside(parameter: str, source: str, outputs: Iterable[Path]) -
             )
 
 
-def _places(source: Path) -> Iterator[Path]:
-    """Without links: the source, its folders of images, and images that are links or named by a table."""
+def _source_paths(source: Path) -> Iterator[Path]:
+    """The resolved paths of the source, its folders with images, and images that are links or named by a table."""
     yield Path(os.path.realpath(source))
     if source.is_dir():
-        for folder, files in walk(source, lambda *_: None):
+        for folder, files in walk_folders(source, lambda *_: None):
             images = [file for file in files if is_image(file)]
             yield from [Path(os.path.realpath(folder))] if images else []
             yield from (Path(os.path.realpath(file)) for file in images if file.is_symlink())
     elif source.is_file() and source.suffix.lower() == label_table.SUFFIX:
-        yield from (Path(os.path.realpath(file)) for file in label_table.files(source))
+        yield from (Path(os.path.realpath(file)) for file in label_table.named_files(source))
 
 
-def listing(root: Path) -> pd.DataFrame:
-    """Path and bytes of each file under `root` but litter; a link, of which nothing is lost, is left out."""
+def list_files(root: Path) -> pd.DataFrame:
+    """Path and size of each file under `root`, without hidden and system files, and without links."""
     files = sorted(
-        path for path in root.rglob("*") if path.is_file() and not (path.is_symlink() or is_litter(path.name))
+        path for path in root.rglob("*") if path.is_file() and not (path.is_symlink() or is_hidden_or_system(path.name))
     )
     rows = [(file.relative_to(root).as_posix(), file.stat().st_size) for file in files]
     return pd.DataFrame(rows, columns=["path", "bytes"])
 
 
-def move_added(root: Path, fetched: pd.DataFrame, target: Path) -> list[Path]:
+def move_added_files(root: Path, fetched: pd.DataFrame, target: Path) -> list[Path]:
     """Move the files under `root` that `fetched`, a `listing`, lacks, or has with another size, to `target`."""
-    known = set(fetched[["path", "bytes"]].itertuples(index=False, name=None))
+    fetched_files = set(fetched[["path", "bytes"]].itertuples(index=False, name=None))
     moved = []
-    for name, size in listing(root).itertuples(index=False, name=None):
-        if (name, size) not in known:
-            place = _free(target / name)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(root / name, place)
-            moved.append(place)
+    for name, size in list_files(root).itertuples(index=False, name=None):
+        if (name, size) not in fetched_files:
+            destination = _unused_path(target / name)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(root / name, destination)
+            moved.append(destination)
     return moved
 
 
-def _free(path: Path) -> Path:
+def _unused_path(path: Path) -> Path:
     number = 2
-    place = path
-    while os.path.lexists(place):
-        place, number = path.with_stem(f"{path.stem}_{number}"), number + 1
-    return place
+    candidate = path
+    while os.path.lexists(candidate):
+        candidate, number = path.with_stem(f"{path.stem}_{number}"), number + 1
+    return candidate

@@ -1,8 +1,7 @@
-"""RealWaste's published files, known by their bytes.
+"""Recognizes RealWaste's published files by their hashes.
 
-realwaste_files.bin holds the first WIDTH bytes of the SHA-256 of each of the 4,752 files, class by class in the order
-of COUNTS, in each by the file's number: 28.5 kB in place of a list of 400. Another file has one of them with a chance
-of 2 in 10^11.
+realwaste_files.bin has the first WIDTH bytes of the SHA-256 of each of the 4,752 files, by class in the order of COUNTS
+and by file number: 28.5 kB instead of 400 kB as text. Another file matches one of them with probability 2 in 10^11.
 """
 
 import hashlib
@@ -25,19 +24,19 @@ COUNTS = {
     "Vegetation": 436,
 }
 WIDTH = 6
-FILES = Path(__file__).with_name("realwaste_files.bin")
+DIGEST_FILE = Path(__file__).with_name("realwaste_files.bin")
 COMPLETE, OTHER = "complete", "other"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a folder of images has of the published files.
+    """A comparison of a folder of images with the published files.
 
     Attributes:
-        files: how many of them are there, in the folder of their class.
-        state: `complete`: all, and nothing else | `part (n of 4,752)`: some, and nothing else | `other`.
-        differing: of a set that is `other`, the classes with files that were published and with files that were not, or
-            with the published number of files of which none was.
+        files: the number of published files in the folder of their class.
+        state: `complete`: all of them and no others; `part (n of 4,752)`: some of them and no others; or `other`.
+        differing: if the state is `other`, the classes that mix published and other files, or that have the published
+            number of files, but none of the published ones.
     """
 
     files: int
@@ -46,32 +45,39 @@ class Comparison:
 
 
 def compare(root: Path, counts: dict[str, int] = COUNTS, digests: bytes | None = None) -> Comparison:
-    """Hold the images of root/<Class>/ against the published files.
+    """Compare the images of root/<Class>/ with the published files.
 
     Args:
-        counts, digests: those of another set, for tests.
+        counts, digests: of another set, for tests.
     """
-    known = _classes(counts, FILES.read_bytes() if digests is None else digests)
+    class_of_digest = _class_of_digest(counts, DIGEST_FILE.read_bytes() if digests is None else digests)
     files = sorted(path for path in root.glob("*/*") if path.is_file())
     with ThreadPoolExecutor(machine.available_cpus()) as pool:
-        found = list(pool.map(_digest, files))
-    here = Counter(path.parent.name for path in files)
-    theirs = Counter(
-        path.parent.name for path, one in zip(files, found, strict=True) if known.get(one) == path.parent.name
+        digests_found = list(pool.map(_digest, files))
+    counts_here = Counter(path.parent.name for path in files)
+    counts_published = Counter(
+        path.parent.name
+        for path, digest in zip(files, digests_found, strict=True)
+        if class_of_digest.get(digest) == path.parent.name
     )
-    total, all_published = theirs.total(), sum(counts.values())
-    if total and total == len(files):
-        return Comparison(total, COMPLETE if total == all_published else f"part ({total:,} of {all_published:,})")
+    matching, published_total = counts_published.total(), sum(counts.values())
+    if matching and matching == len(files):
+        return Comparison(
+            matching, COMPLETE if matching == published_total else f"part ({matching:,} of {published_total:,})"
+        )
     differing = [
-        name for name in here if 0 < theirs[name] < here[name] or (not theirs[name] and here[name] == counts.get(name))
+        name
+        for name in counts_here
+        if 0 < counts_published[name] < counts_here[name]
+        or (not counts_published[name] and counts_here[name] == counts.get(name))
     ]
-    return Comparison(total, OTHER, tuple(differing))
+    return Comparison(matching, OTHER, tuple(differing))
 
 
-def _classes(counts: dict[str, int], digests: bytes) -> dict[bytes, str]:
-    """The class of each published file, by the first bytes of its hash."""
+def _class_of_digest(counts: dict[str, int], digests: bytes) -> dict[bytes, str]:
+    """The class of each published file by the first WIDTH bytes of its hash."""
     labels = [label for label, count in counts.items() for _ in range(count)]
-    return {digests[place * WIDTH : (place + 1) * WIDTH]: label for place, label in enumerate(labels)}
+    return {digests[number * WIDTH : (number + 1) * WIDTH]: label for number, label in enumerate(labels)}
 
 
 def _digest(path: Path) -> bytes:

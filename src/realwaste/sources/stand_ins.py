@@ -1,4 +1,4 @@
-"""What a run used in place of what was asked for, because nothing answered; said once, when all of it is known."""
+"""Stand-ins: generated images or random weights used because no server answered; reported in one banner."""
 
 from dataclasses import dataclass, field
 
@@ -8,30 +8,30 @@ from realwaste.core.log import banner
 
 @dataclass
 class StandIns:
-    """Filled by the fetches of one run: (what is used instead, the setting that insists, why)."""
+    """The stand-ins of one run: (substitute, the setting that forbids it, the reason)."""
 
-    found: list[tuple[str, str, UnreachableError]] = field(default_factory=list)
+    entries: list[tuple[str, str, UnreachableError]] = field(default_factory=list)
 
-    def add(self, used: str, setting: str, reason: UnreachableError) -> None:
-        """Note one.
+    def add(self, substitute: str, setting: str, reason: UnreachableError) -> None:
+        """Record a stand-in.
 
         Args:
-            used: "random weights in DenseNet121", say.
-            setting: the `key=value` with which the real thing is fetched or the run ends in an error.
-            reason: that nothing answered, and what helps.
+            substitute: a description, such as "random weights in DenseNet121".
+            setting: the `key=value` that makes the run fetch the real data or fail.
+            reason: the error of the failed download.
         """
-        self.found.append((used, setting, reason))
+        self.entries.append((substitute, setting, reason))
 
-    def say(self) -> None:
-        """One banner, and none where there is nothing to say; each line of the command fits in 80 columns."""
-        if not self.found:
+    def show_banner(self) -> None:
+        """Print one banner if there are stand-ins; each line of its command fits in 80 columns."""
+        if not self.entries:
             return
-        reasons = {reason.remedy: reason.rule for _, _, reason in self.found}
+        reasons = {reason.remedy: reason.rule for _, _, reason in self.entries}
         banner(
             "STAND-INS: THESE SCORES MEAN NOTHING",
-            *(f"- {used}" for used, _, _ in self.found),
+            *(f"- {substitute}" for substitute, _, _ in self.entries),
             *(f"Why: {rule}\n{remedy}" for remedy, rule in reasons.items()),
             "For the real thing:",
             "    dvc exp run \\",
-            " \\\n".join(f"      -S {setting}" for _, setting, _ in self.found),
+            " \\\n".join(f"      -S {setting}" for _, setting, _ in self.entries),
         )

@@ -1,4 +1,4 @@
-"""A stand-in for the RealWaste data set where there is no network: same classes, layout and kind of trouble."""
+"""Generates a synthetic stand-in for RealWaste with the same classes and layout, and several images of each object."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -26,58 +26,63 @@ CLASSES: tuple[str, ...] = (
 
 JPEG_QUALITY = 90
 LONGEST_RUN = 4
-"""Most pictures of one object."""
+"""The maximal number of consecutive images of one object."""
 
 _FRAME = 262  # pixels along each side while drawing; half of RealWaste's 524, at a quarter of the cost
 _SHADOW = np.array([[1.0, 0.0, 4.0], [0.0, 1.0, 5.0]])  # pixels to the right and down
-_AGAIN = 0.55  # chance that the next file shows the same object; with runs cut at LONGEST_RUN, 0.50 of neighbours do
+_RESHOT_CHANCE = (
+    0.55  # chance that the next file shows the same object; with runs cut at LONGEST_RUN, 0.50 of neighbours do
+)
 
-# The last number of a random stream's key: what it settles. NumPy pads keys with zeros, so that 0 must not be one.
-_GROUPS, _OBJECT, _SHOT = 1, 2, 3
+# The last number of a random stream's key: what it determines. Not 0, because NumPy pads keys with zeros.
+_GROUPS, _OBJECT, _VIEW = 1, 2, 3
 
 
 def _rng(*key: int) -> np.random.Generator:
     return np.random.default_rng(key)
 
 
-def reshot_groups(seed: int, class_index: int, count: int) -> list[int]:
-    """The object that each of a class's first `count` files shows, file number 1 first.
+def object_numbers(seed: int, class_index: int, count: int) -> list[int]:
+    """The number of the object in each of a class's first `count` files.
 
-    Objects are numbered from 0 in the order of their files; about half of the neighbouring files show the same object,
-    LONGEST_RUN files at most. A larger count continues the list of a smaller one.
+    Objects are numbered from 0 in file order. About half of neighboring files show the same object, in runs of at most
+    LONGEST_RUN files. A larger count continues the list of a smaller one.
     """
-    again = _rng(seed, class_index, _GROUPS).random(count) < _AGAIN
+    random = _rng(seed, class_index, _GROUPS).random(count) < _RESHOT_CHANCE
     objects, run = [0][:count], 1
-    for same in again[1:]:
-        run = run + 1 if same and run < LONGEST_RUN else 1
+    for value in random[1:]:
+        run = run + 1 if value and run < LONGEST_RUN else 1
         objects.append(objects[-1] + (run == 1))
     return objects
 
 
 def render(seed: int, class_index: int, object_number: int, shot_number: int, size: int = 524) -> Array:
-    """One picture, (size, size, 3) uint8 RGB.
+    """Render one image, (size, size, 3) uint8 RGB, which depends only on the arguments.
 
-    Seed, class and object settle the piece of waste, the clutter around it and the kind of ground; the shot settles how
-    they were moved, turned or flipped, the light, the ground's detail and the camera's noise. No other picture matters.
+    Seed, class and object determine the piece of waste, the clutter around it and the kind of background. The shot
+    number determines how they are moved, rotated or flipped, the light, the background's detail and the camera noise.
     """
-    thing = _rng(seed, class_index, object_number, _OBJECT)
-    shot = _rng(seed, class_index, object_number, shot_number, _SHOT)
-    picture = _ground(thing, shot)
-    moved = _moved(shot)
-    for piece, place in _scene(thing, class_index):
-        picture = _laid_on(picture, piece, moved @ np.vstack([place, (0, 0, 1)]))
-    how = cv2.INTER_CUBIC if size > _FRAME else cv2.INTER_AREA
-    return cv2.resize(_photographed(picture, shot), (size, size), interpolation=how)
+    object_rng = _rng(seed, class_index, object_number, _OBJECT)
+    shot_rng = _rng(seed, class_index, object_number, shot_number, _VIEW)
+    picture = _draw_background(object_rng, shot_rng)
+    transform = _shot_transform(shot_rng)
+    for piece, placement in _draw_pieces(object_rng, class_index):
+        picture = _composite(picture, piece, transform @ np.vstack([placement, (0, 0, 1)]))
+    interpolation = cv2.INTER_CUBIC if size > _FRAME else cv2.INTER_AREA
+    return cv2.resize(_apply_camera(picture, shot_rng), (size, size), interpolation=interpolation)
 
 
 def generate(target: Path, *, images_per_class: int, seed: int, workers: int | None = None) -> int:
-    """Write `target/<Class>/<Class>_<n>.jpg`, n from 1, 524x524, and return how many there are.
+    """Write `target/<Class>/<Class>_<n>.jpg`, n from 1, 524x524, and return the number of images.
 
-    The files' bytes depend on the seed alone: not on `workers` (threads; None means one a core), nor on how many
-    pictures are asked for. Files of the same names are overwritten; others that lie in `target` stay.
+    The bytes of each file depend only on the seed, not on the number of images. Files of the same names are
+    overwritten; other files in `target` stay.
+
+    Args:
+        workers: the number of threads; None means one a core.
 
     Raises:
-        UserError: if `images_per_class` is below 1.
+        UserError: `images_per_class` is below 1.
     """
     if images_per_class < 1:
         raise UserError(
@@ -87,78 +92,87 @@ def generate(target: Path, *, images_per_class: int, seed: int, workers: int | N
         )
     for name in CLASSES:
         (target / name).mkdir(parents=True, exist_ok=True)
-    groups = [reshot_groups(seed, index, images_per_class) for index in range(len(CLASSES))]
+    groups = [object_numbers(seed, index, images_per_class) for index in range(len(CLASSES))]
 
     def write(where: tuple[int, int]) -> None:
         index, number = where
         name, members = CLASSES[index], groups[index]
         picture = render(seed, index, members[number], number - members.index(members[number]))
-        (target / name / f"{name}_{number + 1}.jpg").write_bytes(_jpeg(picture))
+        (target / name / f"{name}_{number + 1}.jpg").write_bytes(_encode_jpeg(picture))
 
     with ThreadPoolExecutor(workers or machine.available_cpus()) as pool:
         return len(list(pool.map(write, product(range(len(CLASSES)), range(images_per_class)))))
 
 
-def _jpeg(rgb: Array) -> bytes:
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
+def _encode_jpeg(rgb: Array) -> bytes:
+    succeeded, encoded = cv2.imencode(
+        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not succeeded:
         raise RuntimeError("OpenCV could not encode a JPEG.")
     return encoded.tobytes()
 
 
-def _ground(thing: np.random.Generator, shot: np.random.Generator) -> Array:
-    """Belt, concrete or soil without anything on it, (_FRAME, _FRAME, 3) float32."""
+def _draw_background(object_rng: np.random.Generator, shot_rng: np.random.Generator) -> Array:
+    """An empty conveyor belt, concrete or soil, (_FRAME, _FRAME, 3) float32."""
     tones = ((96, 94, 92), (128, 120, 108), (104, 84, 64), (70, 72, 76))
-    tone = np.array(tones[thing.integers(len(tones))]) + thing.normal(0, 4, 3) + thing.normal(0, 8)
-    pebbles = thing.uniform(0.02, 0.08)
-    light = 1 + 0.08 * field(shot, 5, _FRAME) + pebbles * field(shot, 70, _FRAME) + 0.05 * field(shot, 22, _FRAME)
-    if thing.random() < 0.4:  # a belt's ribs
-        ribs = np.sin(np.arange(_FRAME, dtype=np.float32) * thing.uniform(0.15, 0.4) + shot.uniform(0, 6))
+    tone = np.array(tones[object_rng.integers(len(tones))]) + object_rng.normal(0, 4, 3) + object_rng.normal(0, 8)
+    pebbles = object_rng.uniform(0.02, 0.08)
+    light = (
+        1
+        + 0.08 * field(shot_rng, 5, _FRAME)
+        + pebbles * field(shot_rng, 70, _FRAME)
+        + 0.05 * field(shot_rng, 22, _FRAME)
+    )
+    if object_rng.random() < 0.4:  # a belt's ribs
+        ribs = np.sin(np.arange(_FRAME, dtype=np.float32) * object_rng.uniform(0.15, 0.4) + shot_rng.uniform(0, 6))
         light += 0.08 * (ribs > 0.8)[:, None]
     return (light[..., None] * tone).astype(np.float32)
 
 
-def _scene(thing: np.random.Generator, class_index: int) -> list[tuple[CutOut, Array]]:
+def _draw_pieces(object_rng: np.random.Generator, class_index: int) -> list[tuple[CutOut, Array]]:
     """The pieces from the lowest to the highest, each with its `_place`; one piece of clutter lies on the main one."""
     clutter = []
-    for _ in range(thing.integers(1, 5)):
-        piece = cut_out(int(thing.integers(len(CLASSES))), thing)
-        clutter.append((piece, _place(thing.normal(0, 90, 2), thing.uniform(0.25, 0.5), thing.uniform(0, 360))))
-    place = _place(thing.normal(0, 14, 2), thing.uniform(1.6, 2.2), thing.normal(0, 30))
-    return [*clutter[1:], (cut_out(class_index, thing), place), clutter[0]]
+    for _ in range(object_rng.integers(1, 5)):
+        piece = cut_out(int(object_rng.integers(len(CLASSES))), object_rng)
+        clutter.append(
+            (piece, _placement(object_rng.normal(0, 90, 2), object_rng.uniform(0.25, 0.5), object_rng.uniform(0, 360)))
+        )
+    placement = _placement(object_rng.normal(0, 14, 2), object_rng.uniform(1.6, 2.2), object_rng.normal(0, 30))
+    return [*clutter[1:], (cut_out(class_index, object_rng), placement), clutter[0]]
 
 
-def _place(offset: Array, scale: float, angle: float) -> Array:
+def _placement(offset: Array, scale: float, angle: float) -> Array:
     """The 2x3 matrix that takes a cut-out's pixels to the frame's; `offset` from the middle in pixels, degrees."""
     matrix: Array = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), angle, scale)
     matrix[:, 2] += offset + (_FRAME - SIDE) / 2
     return matrix
 
 
-def _moved(shot: np.random.Generator) -> Array:
+def _shot_transform(shot_rng: np.random.Generator) -> Array:
     """The 2x3 matrix by which the whole scene differs from shot to shot: turned, shifted, every other time flipped."""
-    matrix: Array = cv2.getRotationMatrix2D((_FRAME / 2, _FRAME / 2), shot.normal(0, 8), 1.0)
-    matrix[:, 2] += shot.normal(0, 8, 2)
-    if shot.random() < 0.5:
+    matrix: Array = cv2.getRotationMatrix2D((_FRAME / 2, _FRAME / 2), shot_rng.normal(0, 8), 1.0)
+    matrix[:, 2] += shot_rng.normal(0, 8, 2)
+    if shot_rng.random() < 0.5:
         matrix[0] = (0, 0, _FRAME) - matrix[0]
     return matrix
 
 
-def _laid_on(picture: Array, piece: CutOut, place: Array) -> Array:
+def _composite(picture: Array, piece: CutOut, placement: Array) -> Array:
     """`picture` with the piece and its shadow on it."""
-    rgb = cv2.warpAffine(piece.rgb, place, (_FRAME, _FRAME))
-    alpha = cv2.warpAffine(piece.alpha, place, (_FRAME, _FRAME))
+    rgb = cv2.warpAffine(piece.rgb, placement, (_FRAME, _FRAME))
+    alpha = cv2.warpAffine(piece.alpha, placement, (_FRAME, _FRAME))
     shadow = cv2.blur(cv2.warpAffine(alpha, _SHADOW, (_FRAME, _FRAME)), (13, 13))
-    kept = (1 - alpha) * (1 - 0.45 * shadow)
-    return cv2.multiply(picture, cv2.merge([kept] * 3)) + cv2.multiply(rgb, cv2.merge([alpha] * 3))
+    visible = (1 - alpha) * (1 - 0.45 * shadow)
+    return cv2.multiply(picture, cv2.merge([visible] * 3)) + cv2.multiply(rgb, cv2.merge([alpha] * 3))
 
 
-def _photographed(picture: Array, shot: np.random.Generator) -> Array:
+def _apply_camera(picture: Array, shot_rng: np.random.Generator) -> Array:
     """The scene as a camera saw it, uint8: brightness, colour cast, light falling off to one side, noise."""
-    gain = shot.uniform(0.8, 1.15) * (1 + shot.normal(0, 0.025, 3))
-    slope = shot.uniform(-0.18, 0.18, 2)
+    gain = shot_rng.uniform(0.8, 1.15) * (1 + shot_rng.normal(0, 0.025, 3))
+    slope = shot_rng.uniform(-0.18, 0.18, 2)
     axis = np.linspace(-1, 1, _FRAME)
     light = 1 + slope[0] * axis[:, None] + slope[1] * axis[None, :]
-    noise = shot.standard_normal((_FRAME, _FRAME), np.float32) * shot.uniform(1, 4)
+    noise = shot_rng.standard_normal((_FRAME, _FRAME), np.float32) * shot_rng.uniform(1, 4)
     lit = picture * (light[..., None] * gain).astype(np.float32) + noise[..., None].astype(np.float32)
     return np.clip(lit, 0, 255).astype(np.uint8)

@@ -51,8 +51,8 @@ def cut_out(class_index: int, rng: np.random.Generator) -> CutOut:
 
 def _colour(rng: np.random.Generator, palette: bytes, jitter: float = 9) -> Array:
     """An RGB colour near one of the palette's, (3,) float32."""
-    chosen = rng.choice(np.frombuffer(palette, np.uint8).reshape(-1, 3))
-    return np.clip(chosen + rng.normal(0, jitter, 3) + rng.normal(0, jitter), 8, 250).astype(np.float32)
+    base_colour = rng.choice(np.frombuffer(palette, np.uint8).reshape(-1, 3))
+    return np.clip(base_colour + rng.normal(0, jitter, 3) + rng.normal(0, jitter), 8, 250).astype(np.float32)
 
 
 def _outline(rng: np.random.Generator, corners: int, rough: float, aspect: float = 1.0) -> Array:
@@ -91,7 +91,7 @@ def _tinted(rgb: Array, weight: Array, colour: Array | float) -> Array:
     return rgb + weight[..., None] * (colour - rgb)
 
 
-def _over(below: CutOut, above: CutOut) -> CutOut:
+def _composite(below: CutOut, above: CutOut) -> CutOut:
     return CutOut(_tinted(below.rgb, above.alpha, above.rgb), np.maximum(below.alpha, above.alpha))
 
 
@@ -218,9 +218,12 @@ def _paper(rng: np.random.Generator) -> CutOut:
     aspect = rng.uniform(0.6, 1.0)
     if rng.random() < 0.8:
         rows = np.arange(-0.7, 0.7, rng.uniform(0.07, 0.13)) * aspect
-        left, ends = rng.uniform(-0.62, -0.4), rng.uniform(0.0, 0.6, len(rows))
+        left_edge, line_ends = rng.uniform(-0.62, -0.4), rng.uniform(0.0, 0.6, len(rows))
         bend = rng.uniform(-0.06, 0.06)
-        lines = [np.array([(left, y), ((left + x) / 2, y + bend), (x, y)]) for x, y in zip(ends, rows, strict=True)]
+        lines = [
+            np.array([(left_edge, y), ((left_edge + x) / 2, y + bend), (x, y)])
+            for x, y in zip(line_ends, rows, strict=True)
+        ]
         ink = _strokes(lines, int(rng.integers(1, 3))) * (np.sin(_X * rng.uniform(50, 80)) > -0.6)
         rgb = _tinted(rgb, 0.65 * ink, _colour(rng, _INKS))
     if rng.random() < 0.35:  # a picture or a logo
@@ -288,16 +291,16 @@ def _vegetation(rng: np.random.Generator) -> CutOut:
 
 
 def _miscellaneous(rng: np.random.Generator) -> CutOut:
-    others = [draw for draw in _DRAW if draw is not _miscellaneous]
+    single_shapes = [draw for draw in _DRAW if draw is not _miscellaneous]
     pile = CutOut(np.zeros((SIDE, SIDE, 3), np.float32), np.zeros((SIDE, SIDE), np.float32))
     for _ in range(rng.integers(4, 7)):
-        piece = others[rng.integers(len(others))](rng)
+        piece = single_shapes[rng.integers(len(single_shapes))](rng)
         x, y = rng.normal(0, 0.35 * _HALF, 2)
         matrix = cv2.getRotationMatrix2D((_HALF, _HALF), rng.uniform(0, 360), rng.uniform(0.4, 0.75))
         matrix[:, 2] += (x, y)
         torn = piece.alpha * _filled(_outline(rng, 7, 0.5))
         rgb = cv2.warpAffine(piece.rgb.astype(np.float32), matrix, (SIDE, SIDE))
-        pile = _over(pile, CutOut(rgb, cv2.warpAffine(torn.astype(np.float32), matrix, (SIDE, SIDE))))
+        pile = _composite(pile, CutOut(rgb, cv2.warpAffine(torn.astype(np.float32), matrix, (SIDE, SIDE))))
     return pile
 
 

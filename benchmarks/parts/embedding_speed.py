@@ -1,9 +1,8 @@
-"""How close the pipeline comes to the limits of the machine: the backbone alone, and decoding alone."""
+"""How close the pipeline comes to the speed of the backbone alone."""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from realwaste.core import machine
 from realwaste.core.files import read_csv
-from realwaste.dataset import manifest
 from realwaste.embedding import local_extraction
-from realwaste.images.reader import decode_image, read_images
+from realwaste.images.reader import read_images
 from realwaste.models import feature_extractor
 from realwaste.runtime import determinism, device, fused_layers, inference_engine
 from realwaste.runtime.openvino_network import openvino
 
 
-def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int, repeats: int) -> dict[str, Any]:
+def time_embedding(*, work: str, name: str, size: int, policy: str, images: int, repeats: int) -> dict[str, Any]:
     """Seconds for the same images with four networks, in alternating rounds.
 
     Three predict one batch in memory in a loop: Keras' network, as in the report; its fused copy in TensorFlow; and
@@ -31,11 +28,8 @@ def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int,
     policy = device.resolve_precision(policy)
     determinism.make_repeatable(42, deterministic=True)
     keras_network = feature_extractor.build(name, size, None, seed=42)
-    fused_network, root, engine = (
-        fused_layers.fuse(keras_network, policy),
-        Path(work) / "data/raw",
-        inference_engine.resolve_engine("auto", policy),
-    )
+    fused_network, root = fused_layers.fuse(keras_network, policy), Path(work) / "data/raw"
+    engine = inference_engine.resolve_engine("auto", policy)
     network = inference_engine.compile_network(keras_network, 8, policy=policy, engine=engine)
     paths = read_csv(Path(work) / "data/splits.csv")["path"].tolist()[:images]
     batch = read_images([root / path for path in paths[:8]], size)
@@ -50,7 +44,7 @@ def embedding_rate(*, work: str, name: str, size: int, policy: str, images: int,
         "bare": loop(_openvino_alone(keras_network, policy, batch.astype(np.float32))),
         "pipeline": lambda: local_extraction.embed(network, root, paths[: rounds * 8], image_size=size),
     }
-    return {"precision": policy, "inference": engine, "images": rounds * 8} | _medians(jobs, repeats)
+    return {"precision": policy, "inference": engine, "images": rounds * 8} | _median_seconds(jobs, repeats)
 
 
 def _openvino_alone(model: keras.Model, policy: str, batch: NDArray[np.float32]) -> Callable[[Any], object]:
@@ -65,30 +59,12 @@ def _openvino_alone(model: keras.Model, policy: str, batch: NDArray[np.float32])
     return lambda _: request.infer([batch])
 
 
-def validation_rate(work: str, repeats: int) -> dict[str, Any]:
-    """Seconds of the scan of validate_images, which also hashes, and of decoding alone on all cores."""
-    root = Path(work) / "data/raw"
-    files = sorted(root.glob("*/*"))
-
-    def decode_all() -> None:
-        with ThreadPoolExecutor(machine.available_cpus()) as pool:
-            for _ in pool.map(lambda file: decode_image(file.read_bytes()), files):
-                pass
-
-    seconds = _medians({"bare": decode_all, "pipeline": lambda: manifest.scan(root)}, repeats)
-    return {"images": len(files)} | seconds
-
-
-def _medians(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    return {f"{name}_seconds": statistics.median(runs) for name, runs in _in_turn(jobs, repeats).items()}
-
-
-def _in_turn(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each run of each job, in alternating rounds; the first round, which builds graphs, is not counted."""
+def _median_seconds(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each job, in alternating rounds; the first round, which builds graphs, is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(repeats + 1):
         for name, job in jobs.items():
             started = time.perf_counter()
             job()
             seconds[name].append(time.perf_counter() - started)
-    return {name: values[1:] for name, values in seconds.items()}
+    return {f"{name}_seconds": statistics.median(values[1:]) for name, values in seconds.items()}
