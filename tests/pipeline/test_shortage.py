@@ -32,13 +32,13 @@ from stages.launcher import params_file
     ],
 )
 def test_a_shortage_is_reported(error, message):
-    assert message.replace("\\", "") in str(launcher._shortage(error, "train_cnn")).replace("\\", "")
+    assert message.replace("\\", "") in str(launcher._resource_error(error, "train_cnn")).replace("\\", "")
 
 
 @pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 def test_too_little_memory_names_parameters_of_the_stage(stage):
     values = params_file.read_yaml(ROOT / "params.yaml")
-    keys = re.findall(r"[a-z]\w+\.[a-z_.]*[a-z]", str(launcher._shortage(MemoryError(), stage)))
+    keys = re.findall(r"[a-z]\w+\.[a-z_.]*[a-z]", str(launcher._resource_error(MemoryError(), stage)))
     for key in keys:
         value = values
         for part in key.split("."):
@@ -51,7 +51,7 @@ def test_too_little_memory_names_parameters_of_the_stage(stage):
     "error", [ValueError("x"), OSError("no number"), FileNotFoundError(errno.ENOENT, "x"), KeyError(1)]
 )
 def test_other_exceptions_keep_their_traceback(error):
-    assert launcher._shortage(error, "fetch") is None
+    assert launcher._resource_error(error, "fetch") is None
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -75,7 +75,7 @@ def test_an_error_is_printed_in_a_quiet_run(ready_to_train):
 def test_an_unknown_log_level_is_rejected(monkeypatch):
     monkeypatch.setenv("REALWASTE_LOG", "loud")
     with pytest.raises(UserError, match=r"REALWASTE_LOG must be .*\n.*WARNING"):
-        launcher._level()
+        launcher._log_level()
 
 
 def test_a_stand_in_is_reported_in_a_quiet_run(capsys, monkeypatch):
