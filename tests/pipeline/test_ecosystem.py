@@ -43,6 +43,6 @@ def test_the_columns_that_are_named_are_there():
     for columns, file in rows:
         values = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
         for column in re.findall(r"`([\w.]+)`", columns):
-            found = reduce(lambda inside, key: inside[key], column.split("."), values)
-            assert found is not None
-            assert not isinstance(found, Mapping), "a value, which is a column"
+            value = reduce(lambda inside, key: inside[key], column.split("."), values)
+            assert value is not None
+            assert not isinstance(value, Mapping), "a value, which is a column"

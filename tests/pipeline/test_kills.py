@@ -45,13 +45,13 @@ def pipeline(clone: Path) -> Path:
 def _results(root: Path, stage: str) -> dict[str, object]:
     """What a stage leaves, without the times that were measured."""
     entries = [entry for key in ("outs", "metrics") for entry in ORDER[stage].get(key, [])]
-    found = {}
+    contents = {}
     for place in (next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries):
         path = root / place
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
-                found[str(file.relative_to(root))] = _content(file)
-    return found
+                contents[str(file.relative_to(root))] = _content(file)
+    return contents
 
 
 def _content(file: Path) -> object:

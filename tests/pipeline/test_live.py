@@ -17,8 +17,10 @@ def training(ready_to_train):
     root = ready_to_train
     set_params(root, train_cnn__epochs=100_000)
     (root / "plots/data/history_cnn.csv").unlink()  # of the committed run; DVC deletes it too
-    with (root / "said").open("wb") as said:
-        dvc = subprocess.Popen([BIN / "dvc", "repro", "-q", "-s", "train_cnn"], cwd=root, stdout=said, stderr=said)
+    with (root / "said").open("wb") as log_file:
+        dvc = subprocess.Popen(
+            [BIN / "dvc", "repro", "-q", "-s", "train_cnn"], cwd=root, stdout=log_file, stderr=log_file
+        )
         yield root, dvc
         stages = psutil.Process(dvc.pid).children(recursive=True)
         dvc.kill()

@@ -23,7 +23,7 @@ def test_the_committed_file_passes_and_comes_out_as_it_went_in():
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("train_cnn.epochs", "ten", "valid integer"),
         ("train_cnn.epochs", 0, "greater than or equal to 1"),
@@ -68,7 +68,7 @@ def test_the_committed_file_passes_and_comes_out_as_it_went_in():
         ("plots", "x", "valid dictionary"),
     ],
 )
-def test_an_impossible_value_is_refused_by_name(key, value, said):
+def test_an_impossible_value_is_refused_by_name(key, value, message):
     values = _with(key, value)
     with pytest.raises(UserError) as refusal:
         params_file.check(values)
@@ -77,12 +77,12 @@ def test_an_impossible_value_is_refused_by_name(key, value, said):
     assert named is not None
     assert key.startswith(named[1].rstrip(".0123456789"))
     assert "more after" not in text
-    assert said in text
+    assert message in text
     assert "Received" in text
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"lr_sweep.prune": True}, "lr_sweep.prune needs rates that are tried side by side"),
         ({"shortcuts.backbone": "edge"}, "shortcuts.backbone must be that of a model that is on"),
@@ -92,11 +92,11 @@ def test_an_impossible_value_is_refused_by_name(key, value, said):
         ({"finetune_edge.backbone": "my.keras", "finetune_edge.weights": "imagenet"}, "edge.weights must be auto"),
     ],
 )
-def test_parameters_that_cannot_be_together_are_refused_whatever_stage_runs(changes, said, tmp_path):
+def test_parameters_that_cannot_be_together_are_refused_whatever_stage_runs(changes, message, tmp_path):
     values = _with_all(changes)
     with pytest.raises(UserError) as refusal:
         params_file.check(values)
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     with pytest.raises(UserError):
         params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
@@ -116,18 +116,18 @@ def test_those_that_can_be_together_pass(changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "package", "said"),
+    ("changes", "package", "message"),
     [
         ({"base.engine": "ray"}, "ray", "base.engine=ray needs Ray"),
         ({"evaluate.exports": ["saved_model", "onnx"]}, "tf2onnx", "exports=onnx needs packages .*: tf2onnx"),
         ({"evaluate.external": ["nowhere/photos"]}, None, r"external must name .*\n.*nowhere/photos"),
     ],
 )
-def test_what_this_machine_lacks_is_said_before_a_stage_runs(changes, package, said, tmp_path, monkeypatch):
+def test_what_this_machine_lacks_is_said_before_a_stage_runs(changes, package, message, tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(combinations, "find_spec", lambda name: None if name == package else find(name))
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(_with_all(changes)), encoding="utf-8")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
 
 
@@ -140,13 +140,22 @@ def test_an_external_set_may_be_an_address(tmp_path):
 def test_the_packages_of_exports_are_those_that_export_asks_for():
     from realwaste.models import export
 
-    assert {kind: own.packages for kind, own in export._EXPORTERS.items()} == combinations._EXPORT_PACKAGES
+    assert {kind: exporter.packages for kind, exporter in export._EXPORTERS.items()} == combinations._EXPORT_PACKAGES
 
 
 def test_an_unknown_key_names_the_one_that_was_meant():
     values = _with("train_cnn.epoch", 3)
     del values["train_cnn"]["epochs"]
     with pytest.raises(UserError, match=r"train_cnn\.epoch is no known parameter.*\nDid you mean epochs\?"):
+        params_file.check(values)
+
+
+def test_a_renamed_key_names_the_new_one():
+    values = copy.deepcopy(GOOD)
+    values["shortcuts"]["asked"] = values["shortcuts"].pop("val_fraction")
+    with pytest.raises(
+        UserError, match=r"^params.yaml: shortcuts\.asked is now called shortcuts\.val_fraction\.\nRename it"
+    ):
         params_file.check(values)
 
 

@@ -35,8 +35,8 @@ def test_embedding_and_sweep_by_either_engine(clone, monkeypatch):
 
 def _ray_processes(folder: str) -> list[str]:
     """What Ray has left running that works in `folder`."""
-    found = []
+    command_lines = []
     for process in psutil.process_iter(["cwd", "cmdline"]):
         if (process.info["cwd"] or "").startswith(folder):
-            found.append(" ".join(process.info["cmdline"] or []))
-    return found
+            command_lines.append(" ".join(process.info["cmdline"] or []))
+    return command_lines

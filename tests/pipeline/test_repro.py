@@ -24,15 +24,15 @@ from realwaste.runtime import device
 @pytest.fixture(scope="module")
 def done(clone) -> Path:
     """The clone after one whole run; what it said is in run.log beside it."""
-    said = run(clone, "sh", "-c", "dvc repro 2>&1")
-    (clone.parent / "run.log").write_text(said, encoding="utf-8")
-    assert set(ran(said)) == set(ORDER)
+    log = run(clone, "sh", "-c", "dvc repro 2>&1")
+    (clone.parent / "run.log").write_text(log, encoding="utf-8")
+    assert set(ran(log)) == set(ORDER)
     return clone
 
 
 def test_a_stage_ends_with_one_line(done):
-    said = (done.parent / "run.log").read_text(encoding="utf-8")
-    for stage in said.split("Running stage '")[1:]:
+    log = (done.parent / "run.log").read_text(encoding="utf-8")
+    for stage in log.split("Running stage '")[1:]:
         name, _, lines = stage.partition("'")
         infos = [line for line in lines.splitlines() if " INFO " in line]
         trains = name == "train_cnn" or name.endswith(("_irv2", "_densenet"))
@@ -40,7 +40,7 @@ def test_a_stage_ends_with_one_line(done):
         assert len(infos) == (4 if name == "lr_sweep" else 2 if trains else 1), lines
         assert ("computes on" in infos[0]) == (len(infos) > 1)
         assert not re.search("absl|oneDNN|cuda", lines)
-    assert said.count("RANDOM weights") == 2
+    assert log.count("RANDOM weights") == 2
 
 
 @pytest.mark.parametrize("model", ["cnn", "irv2", "densenet"])
@@ -50,11 +50,11 @@ def test_what_was_tested_is_what_predict_answers(done, model):
     assert classifier.facts.precision == device.resolve_precision("auto")
     table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
     tested = apply_temperature(prediction_table.probabilities_of(table), classifier.facts.temperature)
-    told = list(image_predictions.predict_images(classifier, [done / "data/raw" / path for path in table["path"]]))
-    by_name = [{one.name: one.probability for one in answer.predictions} for answer in told]
-    found = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])
-    np.testing.assert_allclose(found, tested, atol=1e-4)
-    unlike = np.array([answer.is_novel for answer in told], float)
+    answers = list(image_predictions.predict_images(classifier, [done / "data/raw" / path for path in table["path"]]))
+    by_name = [{one.name: one.probability for one in answer.predictions} for answer in answers]
+    probabilities = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])
+    np.testing.assert_allclose(probabilities, tested, atol=1e-4)
+    unlike = np.array([answer.is_novel for answer in answers], float)
     shares = {
         split: (unlike[table["split"] == split].mean(), (table["split"] == split).sum()) for split in ("val", "test")
     }
@@ -94,19 +94,19 @@ def test_every_number_and_picture_is_there(done):
         assert facts.get("other_splits", {}).get("folds") == (None if model == "cnn" else 2)
         assert metrics["shortcuts"]["models"][model]["frame_swapped"]["accuracy"] <= 1
     assert metrics["external"]["sets"].keys() == {"outside"}
-    asked = metrics["external"]["sets"]["outside"]
-    assert (asked["source"], asked["images"], asked["rejected"]) == ("outside", 6, 0)
+    external = metrics["external"]["sets"]["outside"]
+    assert (external["source"], external["images"], external["rejected"]) == ("outside", 6, 0)
     for model in ("cnn", "irv2", "densenet"):
-        own = asked["models"][model]
-        assert set(own["outside"]["per_class"]) == {"Food Organics", "Metal"}
+        model_metrics = external["models"][model]
+        assert set(model_metrics["outside"]["per_class"]) == {"Food Organics", "Metal"}
         tested = metrics["split"]["classes"]["test"]
-        assert own["home"]["images"] == tested["Food Organics"] + tested["Metal"]
-        assert own["outside"]["images"] == 4
-        assert own["outside"]["unknown"]["folders"]["shoes"]["images"] == 2
-    made = {name: own["machine"] for name, own in metrics.items() if "machine" in own}
-    assert made.keys() == metrics.keys() - {"fetch", "validate_images", "split", "embed_edge", "finetune_edge"}
-    assert len({tuple(record[key] for key in ("processor", "cores", "gpu")) for record in made.values()}) == 1
-    assert all(list(record)[: len(machine.KEYS)] == list(machine.KEYS) for record in made.values())
+        assert model_metrics["home"]["images"] == tested["Food Organics"] + tested["Metal"]
+        assert model_metrics["outside"]["images"] == 4
+        assert model_metrics["outside"]["unknown"]["folders"]["shoes"]["images"] == 2
+    machines = {name: model_metrics["machine"] for name, model_metrics in metrics.items() if "machine" in model_metrics}
+    assert machines.keys() == metrics.keys() - {"fetch", "validate_images", "split", "embed_edge", "finetune_edge"}
+    assert len({tuple(record[key] for key in ("processor", "cores", "gpu")) for record in machines.values()}) == 1
+    assert all(list(record)[: len(machine.KEYS)] == list(machine.KEYS) for record in machines.values())
     assert metrics["finetune_edge"] == metrics["embed_edge"] == {"dataset": "synthetic", "backbone": "off"}
     assert "edge" not in metrics["evaluate"].keys() | metrics["compare"].keys()
     structures = pd.read_csv(done / "plots/data/architecture.csv").groupby("model")["parameters"].sum()
@@ -114,7 +114,7 @@ def test_every_number_and_picture_is_there(done):
         row, curve = metrics["compare"][model], metrics["evaluate"][model]["learning_curve"]
         assert row["images_at_50"] < row["images_at_100"] == curve["at_100"]["images"] == metrics["split"]["train"]
         assert row["train_test_gap_low"] <= row["train_test_gap"] <= row["train_test_gap_high"]
-        assert row["outside_outside_accuracy"] == asked["models"][model]["outside"]["accuracy"]
+        assert row["outside_outside_accuracy"] == external["models"][model]["outside"]["accuracy"]
         assert structures[model] == row["parameters"] > 0 < row["multiply_adds"]
     assert metrics["compare"]["cnn"]["trained_layers"] == 7
     assert len(pd.read_csv(done / "plots/data/learning_curve.csv")) == 3 * 2
@@ -138,15 +138,15 @@ def test_every_number_and_picture_is_there(done):
 def test_the_notebook_explores_what_a_run_left(done, monkeypatch):
     monkeypatch.chdir(done / "docs")
     plt.switch_backend("agg")
-    names, (split, validated, confusion, told, _) = notebook.executed()
+    names, (split, validated, confusion, answers, _) = notebook.executed()
     plt.close("all")
     assert split.to_numpy().sum() == 54
     assert list(validated.columns) == ["train", "val"], "the test is not looked at"
     assert confusion.to_numpy().sum() == len(names["own"]) == 11
-    assert len(told) == len(names["wrong"]) > 0
+    assert len(answers) == len(names["wrong"]) > 0
     # What the model says now is what was written of it then; where two classes are as likely, one of them.
     for row in names["wrong"].itertuples():
-        likely = told.loc[Path(row.path).name].drop("unlike").astype(float)
+        likely = answers.loc[Path(row.path).name].drop("unlike").astype(float)
         assert likely[row.said] > likely.max() - 1e-3
 
 
@@ -204,9 +204,9 @@ def test_a_third_backbone_leaves_images_and_the_other_models_alone(done):
 def test_a_layer_that_is_not_there_is_refused_before_anything_is_trained(done):
     for wrong in ("no_such_layer", 99_999):
         set_params(done, finetune_irv2__unfreeze=wrong)
-        said = run(done, sys.executable, "-m", "stages", "finetune", "irv2", ok=False)
-        assert "unfreeze must" in said
-        assert "Epoch" not in said
+        log = run(done, sys.executable, "-m", "stages", "finetune", "irv2", ok=False)
+        assert "unfreeze must" in log
+        assert "Epoch" not in log
     set_params(done, finetune_irv2__unfreeze=0)
 
 
@@ -230,7 +230,7 @@ def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
 
 
 @pytest.mark.parametrize(
-    ("stage", "values", "said"),
+    ("stage", "values", "message"),
     [
         ("fetch", {"fetch__source": "no/such/folder"}, r"existing folder, zip or CSV\. Received: 'no/such/folder'"),
         ("fetch", {"fetch__source": "empty_class"}, r"'metal' holds none"),
@@ -242,7 +242,7 @@ def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
         ("finetune_irv2", {}, r"must be given a stage.*'finetune_irv2'.*finetune irv2, finetune densenet"),
     ],
 )
-def test_a_mistake_gets_two_lines_and_status_one(clone, tmp_path, stage, values, said):
+def test_a_mistake_gets_two_lines_and_status_one(clone, tmp_path, stage, values, message):
     root = tmp_path / "bad"
     shutil.copytree(clone, root, ignore=shutil.ignore_patterns("data", "models", "cache", ".git"))
     for folder in ("empty_class/glass", "empty_class/metal", "empty_class/paper", "one_class/glass"):
@@ -251,7 +251,7 @@ def test_a_mistake_gets_two_lines_and_status_one(clone, tmp_path, stage, values,
             (root / folder / "a.jpg").write_bytes(b"x")
     set_params(root, **values)
     output = run(root, sys.executable, "-m", "stages", stage, ok=False)
-    assert re.search(said, re.sub(r"\s+", " ", output))
+    assert re.search(message, re.sub(r"\s+", " ", output))
     assert "Traceback" not in output
     assert len(output.strip().splitlines()) <= 4
     assert not (root / "data/raw").exists()

@@ -22,12 +22,12 @@ SETS = sets.load(ROOT / "sets.yaml")
 def _merged(name: str) -> dict[str, Any]:
     values = params_file.read_yaml(ROOT / "params.yaml")
     for key, value in SETS[name].params.items():
-        *above, own = key.split(".")
+        *above, name = key.split(".")
         section = values
         for part in above:
             section = section[part]
-        assert own in section, key
-        section[own] = value
+        assert name in section, key
+        section[name] = value
     return values
 
 
@@ -66,15 +66,15 @@ def test_an_unknown_set_is_two_lines_and_dvc_does_not_go_on_without_it(clone):
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2
     assert "Did you mean quick?" in done.stderr
-    said = run(clone, "sh", "-c", f"dvc exp run $({sys.executable} -m tools.sets quik)", ok=False)
-    assert "unrecognized arguments: --unknown-set" in said
+    output = run(clone, "sh", "-c", f"dvc exp run $({sys.executable} -m tools.sets quik)", ok=False)
+    assert "unrecognized arguments: --unknown-set" in output
 
 
 @pytest.mark.slow
 def test_the_quick_set_runs(clone):
     quick = f"$({sys.executable} -m tools.sets quick)"
-    said = run(clone, "sh", "-c", f"dvc exp run -n quick {quick} -S train_cnn.epochs=3")
-    assert set(ran(said)) == set(ORDER)
+    output = run(clone, "sh", "-c", f"dvc exp run -n quick {quick} -S train_cnn.epochs=3")
+    assert set(ran(output)) == set(ORDER)
     assert params_file.read_yaml(clone / "params.yaml")["train_cnn"]["epochs"] == 3, "an option after the set wins"
     rows = json.loads((clone / "metrics/compare.json").read_text())
     assert [rows[name]["backbone"] for name in ("cnn", "irv2", "densenet")] == [

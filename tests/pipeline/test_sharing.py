@@ -126,10 +126,10 @@ def test_what_the_remote_lacks_fails_the_pull_though_push_says_nothing(origin, f
     with _own_index(origin):
         assert "up to date" in run(origin, "dvc", "push")
         assert "in sync" in run(origin, "dvc", "status", "--cloud")
-    said = run(fresh, "dvc", "pull", ok=False)
-    assert f"failed to transfer '{files[0]}'" in said
-    assert "key does not exist" in said
-    assert "Traceback" not in said
+    output = run(fresh, "dvc", "pull", ok=False)
+    assert f"failed to transfer '{files[0]}'" in output
+    assert "key does not exist" in output
+    assert "Traceback" not in output
     # The way out that docs/sharing.md gives: without the folder's list, push looks at each file again.
     _delete(remote, folder)
     with _own_index(origin):

@@ -20,11 +20,11 @@ pytestmark = pytest.mark.slow
 def zip_url(images, tmp_path):
     """A zip of drawn pictures on the loopback, and how often it was asked for."""
     shutil.make_archive(str(tmp_path / "served/set"), "zip", images(glass=12, metal=12, paper=12))
-    asked = []
+    requests = []
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requests.append(self.path)
             time.sleep(0.5)
             super().do_GET()
 
@@ -33,7 +33,7 @@ def zip_url(images, tmp_path):
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path / "served")) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/set.zip", asked
+        yield f"http://127.0.0.1:{server.server_port}/set.zip", requests
         server.shutdown()
 
 
@@ -45,7 +45,7 @@ def _accuracies(root, names):
 
 
 def test_a_queue_of_two_workers(clone, zip_url):
-    url, asked = zip_url
+    url, requests = zip_url
     set_params(clone, fetch__source=url)
     subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "url"], cwd=clone, check=True)
     for name, epochs in (("one", 1), ("two", 2)):
@@ -56,7 +56,7 @@ def test_a_queue_of_two_workers(clone, zip_url):
         assert time.monotonic() < deadline, status
         time.sleep(2)
     assert status.count("Success") == 2, status
-    assert len(asked) == 1, "the second waited for the first one's download"
+    assert len(requests) == 1, "the second waited for the first one's download"
     for name, epochs in (("one", 1), ("two", 2)):
         run(clone, "dvc", "exp", "apply", name)
         assert json.loads((clone / "metrics/train_cnn.json").read_text())["epochs"] == epochs
@@ -64,7 +64,7 @@ def test_a_queue_of_two_workers(clone, zip_url):
 
 
 def test_two_temporary_ones_at_once(clone, zip_url):
-    url, asked = zip_url
+    url, requests = zip_url
     run(clone, "git", "checkout", "-q", "-f", "HEAD")
     temporary = [str(BIN / "dvc"), "exp", "run", "--temp"]
     processes = [
@@ -80,5 +80,5 @@ def test_two_temporary_ones_at_once(clone, zip_url):
     for process in processes:
         output, _ = process.communicate(timeout=290)
         assert process.returncode == 0, output
-    assert len(asked) == 1
+    assert len(requests) == 1
     _accuracies(clone, ["three", "four"])

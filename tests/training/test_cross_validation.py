@@ -21,18 +21,24 @@ def objects():
 
 def test_objects_that_were_not_learned_from_are_guessed_and_the_same_twice(objects):
     vectors, labels, group = objects
-    found = head_cross_validation.cross_validate(vectors, labels, group, HeadTrainer(RECIPE), folds=2, repeats=1)
-    assert (found["folds"], found["repeats"]) == (2, 1)
-    assert 0.2 < found["accuracy_mean"] < 0.8
-    assert found["accuracy_least"] <= found["accuracy_mean"] <= found["accuracy_most"]
-    assert found == head_cross_validation.cross_validate(vectors, labels, group, HeadTrainer(RECIPE), folds=2, repeats=1)
-    alone = head_cross_validation.cross_validate(vectors, labels, np.arange(80), HeadTrainer(RECIPE), folds=4, repeats=1)
+    metrics = head_cross_validation.cross_validate(vectors, labels, group, HeadTrainer(RECIPE), folds=2, repeats=1)
+    assert (metrics["folds"], metrics["repeats"]) == (2, 1)
+    assert 0.2 < metrics["accuracy_mean"] < 0.8
+    assert metrics["accuracy_least"] <= metrics["accuracy_mean"] <= metrics["accuracy_most"]
+    assert metrics == head_cross_validation.cross_validate(
+        vectors, labels, group, HeadTrainer(RECIPE), folds=2, repeats=1
+    )
+    alone = head_cross_validation.cross_validate(
+        vectors, labels, np.arange(80), HeadTrainer(RECIPE), folds=4, repeats=1
+    )
     assert alone["accuracy_mean"] >= 0.95, "their other photographs give them away"
 
 
 def test_one_group_has_no_folds(objects):
     vectors, labels, _ = objects
     assert (
-        head_cross_validation.cross_validate(vectors, labels, np.zeros(80, int), HeadTrainer(RECIPE), folds=4, repeats=1)
+        head_cross_validation.cross_validate(
+            vectors, labels, np.zeros(80, int), HeadTrainer(RECIPE), folds=4, repeats=1
+        )
         == {}
     )

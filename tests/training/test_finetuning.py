@@ -40,12 +40,15 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, ext
     about = Facts("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
     model_file.save(tmp_path / "whole.keras", Classifier(head.join(extractor, classifier), about))
     whole = model_file.load(tmp_path / "whole.keras")
-    asked = session.open_session(tmp_path / "whole.keras", inference=engine, batch_size=2)
+    classifier_session = session.open_session(tmp_path / "whole.keras", inference=engine, batch_size=2)
     files = [root / path for path in paths]
-    (by_vectors, _), (by_pictures, _) = asked.predict_files(files, vectors.select(paths)), asked.predict_files(files)
+    (by_vectors, _), (by_pictures, _) = (
+        classifier_session.predict_files(files, vectors.select(paths)),
+        classifier_session.predict_files(files),
+    )
     assert np.ptp(by_vectors, axis=0).max() > 0.02, "answers that are all alike prove nothing"
     np.testing.assert_array_equal(by_vectors, by_pictures)
-    facts = measure_cost(whole.model, asked, tmp_path / "whole.keras", root / paths[0], repeats=2)
+    facts = measure_cost(whole.model, classifier_session, tmp_path / "whole.keras", root / paths[0], repeats=2)
     assert facts["trainable_parameters"] == 1280 * 16 + 16 + 16 * 2 + 2
     assert facts["latency_ms"] > 0
 

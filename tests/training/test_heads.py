@@ -43,9 +43,9 @@ def fitted(parts):
 
 def test_the_answer_is_the_mean_of_heads_as_they_are_alone(parts, fitted):
     (mean, _), alone = fitted
-    answers = [model.predict_on_batch(parts.val.inputs) for model, _ in alone]
-    assert np.ptp(answers, axis=0).max() > 0.02, "heads that are all alike prove nothing"
-    np.testing.assert_allclose(mean.predict_on_batch(parts.val.inputs), np.mean(answers, axis=0), atol=1e-6)
+    probabilities = [model.predict_on_batch(parts.val.inputs) for model, _ in alone]
+    assert np.ptp(probabilities, axis=0).max() > 0.02, "heads that are all alike prove nothing"
+    np.testing.assert_allclose(mean.predict_on_batch(parts.val.inputs), np.mean(probabilities, axis=0), atol=1e-6)
     assert mean.name == HEAD
     assert mean.count_params() == 3 * alone[0][0].count_params()
 
@@ -96,12 +96,12 @@ def test_it_is_saved_and_answers_by_vectors_and_by_pictures_alike(policy, tmp_pa
     about = Facts("irv2", ("a", "b"), 64, "drawn", "MobileNetV2", "random", precision=policy)
     model_file.save(file, Classifier(whole, about))
     pixels = np.stack([picture(number, 64, 64) for number in range(3)])
-    asked = session.open_session(file, inference="openvino", batch_size=3)
-    answers, features = asked(pixels)
+    classifier_session = session.open_session(file, inference="openvino", batch_size=3)
+    probabilities, features = classifier_session(pixels)
     assert head.can_use_cached_vectors(model_file.load(file).model)
-    np.testing.assert_array_equal(asked.classify(features), answers)
+    np.testing.assert_array_equal(classifier_session.classify(features), probabilities)
     if policy == "float32":
-        np.testing.assert_allclose(answers, whole.predict_on_batch(pixels.astype(np.float32)), atol=1e-4)
+        np.testing.assert_allclose(probabilities, whole.predict_on_batch(pixels.astype(np.float32)), atol=1e-4)
 
 
 def test_heat_is_of_the_scores_before_each_softmax():
@@ -122,8 +122,10 @@ def test_the_repeats_of_a_mean_come_back(parts, fitted, tmp_path):
     other, _ = finetune.fit_head(parts, THREE, 8, silent=True)
     expected = other.predict_on_batch(parts.val.inputs)
     head.save_trainable_weights(tmp_path / "h.npz", [other])
-    found = [model.predict_on_batch(parts.val.inputs) for model in head.load_each_trained(mean, Path(tmp_path / "h.npz"))]
-    np.testing.assert_allclose(found, [expected], atol=1e-6)
+    predictions = [
+        model.predict_on_batch(parts.val.inputs) for model in head.load_each_trained(mean, Path(tmp_path / "h.npz"))
+    ]
+    np.testing.assert_allclose(predictions, [expected], atol=1e-6)
 
 
 def test_folds_are_asked_of_the_mean(parts):
@@ -146,9 +148,9 @@ def test_its_backbones_end_may_learn_on(tmp_path):
         return keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3)(image)))
 
     vectors = backbone().predict_on_batch(pixels)
-    samples = [Samples(own, labels) for own in (vectors, pixels)]
+    samples = [Samples(inputs, labels) for inputs in (vectors, pixels)]
     recipe = replace(THREE, last_layers=LastLayers(1, Schedule(2, 8, 0.001, True, 3), Augment()))
-    vectors_parts, pictures = (TrainVal(own, own) for own in samples)
+    vectors_parts, pictures = (TrainVal(inputs, inputs) for inputs in samples)
     whole, trained = finetune.fit(
         recipe, vectors_parts, 3, pictures=pictures, build_backbone=backbone, checkpoint_dir=tmp_path
     )

@@ -29,8 +29,8 @@ def folder(tmp_path_factory):
         for index in range(40):
             pixels = picture(1000 * number + index, 64, 64) // 2 + 40 * number
             cv2.imwrite(str(folder / f"pictures/{label}/{label}_{index}.jpg"), pixels)
-    status, said = _finished(_start("local", folder, TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1"), folder)
-    assert status == 0, said
+    status, output = _finished(_start("local", folder, TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1"), folder)
+    assert status == 0, output
     return folder
 
 
@@ -51,8 +51,8 @@ _start = partial(start, "sweep_job.py")
 
 
 def _finished(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
-    status, said = finished(job, folder, LIMIT_S)
-    return status, " ".join(said.split())
+    status, output = finished(job, folder, LIMIT_S)
+    return status, " ".join(output.split())
 
 
 def _table(folder: Path, engine: str) -> pd.DataFrame:
@@ -68,9 +68,9 @@ def _wait_for_an_epoch(job: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def test_rates_are_tried_on_both_nodes_with_the_table_of_one_process(fresh, nodes):
-    status, said = _finished(_start("ray", fresh, nodes.address), fresh)
-    assert status == 0, said
-    places = dict(re.findall(r"(\S+) ([0-9a-f]{8})\b", said.rpartition("rates on nodes:")[2]))
+    status, output = _finished(_start("ray", fresh, nodes.address), fresh)
+    assert status == 0, output
+    places = dict(re.findall(r"(\S+) ([0-9a-f]{8})\b", output.rpartition("rates on nodes:")[2]))
     assert set(map(float, places)) == set(RATES)
     assert len(set(places.values())) == 2
     pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
@@ -82,9 +82,9 @@ def test_a_node_that_is_killed_costs_no_epoch(fresh, nodes):
     job = _start("ray", fresh, nodes.address)
     _wait_for_an_epoch(job, fresh)
     nodes.kill(-1)
-    status, said = _finished(job, fresh)
+    status, output = _finished(job, fresh)
     nodes.add()
-    assert status == 0, said
+    assert status == 0, output
     pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
 
 
@@ -93,14 +93,14 @@ def test_a_job_that_is_killed_goes_on(fresh, nodes):
     _wait_for_an_epoch(job, fresh)
     job.kill()
     job.wait()
-    status, said = _finished(_start("ray", fresh, nodes.address), fresh)
-    assert status == 0, said
+    status, output = _finished(_start("ray", fresh, nodes.address), fresh)
+    assert status == 0, output
     pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
 
 
 def test_pruned_rates_have_the_epochs_that_they_had(fresh, nodes):
-    status, said = _finished(_start("ray", fresh, nodes.address, "--prune"), fresh)
-    assert status == 0, said
+    status, output = _finished(_start("ray", fresh, nodes.address, "--prune"), fresh)
+    assert status == 0, output
     ours, theirs = _table(fresh, "ray"), _table(fresh, "local")
     assert ours["learning_rate"].unique().tolist() == RATES
     assert len(ours) < len(theirs)

@@ -34,9 +34,11 @@ def test_rates_that_are_near_each_other_keep_their_names_apart():
     assert [sweep_table.rate_name(rate) for rate in near] == ["0.001", "0.0010000001", "0.0010000001", "1e-05", "1"]
     table = _table(**{"r0.001": [2.0], "r0.0010000001": [1.0]})
     assert list(sweep_table.summary(table, sweep_table.choose_best(table))["rates"]) == ["0_001", "0_0010000001"]
-    kept = Path("kept")
-    assert sweep_trials.result_file(kept, 0.001) != sweep_trials.result_file(kept, 0.0010000001)
-    assert sweep_trials.checkpoint_file(kept, 0.001) != sweep_trials.checkpoint_file(kept, 0.0010000001)
+    checkpoint_dir = Path("kept")
+    assert sweep_trials.result_file(checkpoint_dir, 0.001) != sweep_trials.result_file(checkpoint_dir, 0.0010000001)
+    assert sweep_trials.checkpoint_file(checkpoint_dir, 0.001) != sweep_trials.checkpoint_file(
+        checkpoint_dir, 0.0010000001
+    )
 
 
 def test_of_equals_the_smaller_rate():
@@ -47,9 +49,9 @@ def test_a_diverged_rate_is_never_best_however_low_it_was_before():
     table = _table(**{"r0.1": [0.1, None], "r0.01": [2, 1.9]})
     choice = sweep_table.choose_best(table)
     assert choice.rate == 0.01
-    said = sweep_table.summary(table, choice)["rates"]
-    assert said["0_1"] == {"diverged": True, "diverged_epoch": 2}
-    assert said["0_01"] == {"diverged": False, "lowest_val_loss": 1.9}
+    rates = sweep_table.summary(table, choice)["rates"]
+    assert rates["0_1"] == {"diverged": True, "diverged_epoch": 2}
+    assert rates["0_01"] == {"diverged": False, "lowest_val_loss": 1.9}
 
 
 def test_all_diverged_is_an_error():
@@ -67,12 +69,12 @@ def test_a_rate_learns_what_it_learns_alone_whatever_was_tried_before_it(optimiz
     schedule = Schedule(2, 4, 0.0, True, 3, dtype_policy=policy, optimizer=optimizer)
     splits = pd.DataFrame({"path": map(str, range(12)), "label": labels.astype(str), "split": "train"})
     job = sweep_trials.Sweep([], splits, tmp_path, CnnRecipe(CnnArchitecture(16, 0.9), schedule), True)
-    own = sweep_trials.Trials(job, train, train)
-    found = [own.fit(rate, checkpoint=tmp_path / sweep_table.rate_name(rate)) for rate in (1e30, 0.01, 0.001)]
+    trials = sweep_trials.Trials(job, train, train)
+    trainings = [trials.fit(rate, checkpoint=tmp_path / sweep_table.rate_name(rate)) for rate in (1e30, 0.01, 0.001)]
 
     keras.utils.clear_session()
     determinism.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
     alone = training_loop.fit(model, train, train, replace(schedule, learning_rate=0.001))
-    pd.testing.assert_frame_equal(found[2].history, alone.history, check_exact=True)
-    assert not found[1].history.equals(alone.history)
+    pd.testing.assert_frame_equal(trainings[2].history, alone.history, check_exact=True)
+    assert not trainings[1].history.equals(alone.history)

@@ -50,7 +50,7 @@ class Checkpoint(keras.callbacks.Callback):
         return len(self.rows)
 
     def best_epoch(self) -> int:
-        """The epoch with the lowest validation loss, counted from 1, the first of equals; without patience, the last."""
+        """The epoch (from 1) with the lowest validation loss, the first of equals; without patience, the last."""
         if self.patience is None:
             return len(self.rows)
         return int(np.argmin([row[self.names.index("val_loss")] for row in self.rows])) + 1

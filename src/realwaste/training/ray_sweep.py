@@ -44,7 +44,7 @@ def run_sweep(job: Sweep, *, checkpoint_dir: Path, live: Callable[[pd.DataFrame]
     """A realwaste.training.sweep.SweepRunner. job.root and `checkpoint_dir` must be the same folders on every node.
 
     A trial has one core, or its share of the cores if there are more cores than rates. With `prune`, asynchronous
-    successive halving (ASHA, Li et al., 2020) stops some rates early, and the table has fewer epochs of them. Which ones
+    successive halving (ASHA, Li et al., 2020) stops some rates early; the table has fewer epochs of them. Which ones
     depends on the order in which trials finish.
 
     Raises:
@@ -130,7 +130,7 @@ def _run(work: Work, untried: list[float], callback: Callable[[TrialReport], Non
         message = str(results.errors[0]).strip().splitlines()[-1]
         raise UserError(
             f"Every learning rate must be tried; {len(results.errors)} failed {_MAX_FAILURES + 1} times.",
-            "Run again: finished rates and epochs are kept. If a node is lost each time, look for memory errors in its log.",
+            "Run again: finished rates and epochs are kept. If a node is lost each time, check its memory.",
             message,
         )
 
