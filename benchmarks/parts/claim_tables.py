@@ -64,7 +64,7 @@ _PHOTOGRAPHS = (
     "finetune_densenet.unfrozen.augment.flip=true",
 )
 _EXTERNAL = "evaluate.external=[OUTSIDE]"
-_REALWASTE_4 = (*(one for one in _PHOTOGRAPHS if one != _SEEDS), GROUPED, _EXTERNAL)
+_REALWASTE_4 = (*(param for param in _PHOTOGRAPHS if param != _SEEDS), GROUPED, _EXTERNAL)
 _FIELD = (
     "fetch.source=PHOTOS",
     "finetune_irv2.backbone=EXTRACTOR",

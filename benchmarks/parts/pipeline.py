@@ -27,8 +27,8 @@ def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any
     fitted, val, _ = samples.load_pictures(splits, root / "data/raw", size, "memory")
     model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
     schedule = Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
-    with tempfile.TemporaryDirectory(dir=root) as kept:
-        training_loop.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        training_loop.fit(model, fitted, val, schedule, checkpoint=Path(folder) / "training")
     test_paths = [root / "data/raw" / path for path in paths_of(splits, "test")]
     predict = inference_engine.compile_network(
         model, 32, policy=policy, engine=inference_engine.resolve_engine("auto", policy)
@@ -48,8 +48,8 @@ def sweep(work: str, epochs: int, rates: list[float], policy: str, size: int = 2
         determinism.make_repeatable(42, deterministic=True)
         model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
         schedule = Schedule(epochs, 32, rate, True, 42, dtype_policy=policy)
-        with tempfile.TemporaryDirectory(dir=root) as kept:
-            training_loop.fit(model, fitted, val, schedule, checkpoint=Path(kept) / "training")
+        with tempfile.TemporaryDirectory(dir=root) as folder:
+            training_loop.fit(model, fitted, val, schedule, checkpoint=Path(folder) / "training")
     return {"seconds": time.perf_counter() - started, "precision": policy}
 
 

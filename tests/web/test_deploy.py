@@ -16,7 +16,7 @@ from realwaste.web.connection import ConnectionLimits
 
 PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"```(nginx|ini|python)\n(.*?)```", PAGE, re.DOTALL))
-DEFAULTS = {name: one.default for name, one in inspect.signature(serve).parameters.items()}
+DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(serve).parameters.items()}
 
 
 def test_documented_options_and_limits_are_those_of_serve():

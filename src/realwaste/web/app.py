@@ -78,21 +78,11 @@ def build(
 
     Args:
         predictor: closed when the application ends.
-        allowed_hosts: host names that requests may address, see `RequestGuard`; None for any.
-        max_requests: requests in progress, see `RequestGuard`.
+        allowed_hosts, max_requests: see `RequestGuard`.
         write_access_log: called with each line of the AccessLog; None for no access log.
     """
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        predictor.close()
-
-    # No docs pages: FastAPI's load their scripts from another site.
-    description = package_description or ""
-    app = FastAPI(title="realwaste", description=description, docs_url=None, redoc_url=None, lifespan=lifespan)
-    # Behind a proxy with TLS a redirect would lead to http://, and the photograph would be sent unencrypted.
-    app.router.redirect_slashes = False
+    app = _create_app(predictor)
     app.add_middleware(
         RequestGuard,
         max_body_bytes=upload_limits.photo_bytes,
@@ -109,6 +99,20 @@ def build(
     if write_access_log is not None:
         paths = [route.path for route in app.routes if isinstance(route, Route)]
         app.add_middleware(AccessLog, write=write_access_log, paths=paths)
+    return app
+
+
+def _create_app(predictor: Predictor) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        predictor.close()
+
+    # No docs pages: FastAPI's load their scripts from another site.
+    description = package_description or ""
+    app = FastAPI(title="realwaste", description=description, docs_url=None, redoc_url=None, lifespan=lifespan)
+    # Behind a proxy with TLS a redirect would lead to http://, and the photograph would be sent unencrypted.
+    app.router.redirect_slashes = False
     return app
 
 

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import uvicorn
 from starlette.responses import JSONResponse
@@ -39,14 +40,13 @@ def run(
     Args:
         open_session: opens the model for prediction; meanwhile the server reports that it is not ready.
         load_classifier: see Predictor.
-        listening_socket: from `address.bind_socket`; closed at the end.
-        allowed_hosts: from `address.allowed_hosts`.
+        listening_socket, allowed_hosts: from realwaste.web.address; the socket is closed at the end.
         access_log: whether to write one line per request to standard output.
 
     Raises:
         UserError: the model cannot be opened, or its output is NaN or infinite.
     """
-    limits, write_access_log = ConnectionLimits(), stdout_writer() if access_log else None
+    limits = ConnectionLimits()
     start_up_app = StartUpApp(limits.max_requests)
     with (
         contextlib.suppress(KeyboardInterrupt),
@@ -55,14 +55,13 @@ def run(
         contextlib.ExitStack() as after_last_response,
         _run_in_background(start_up_app, limits, listening_socket) as server_ended,
     ):
-        predictor = _create_predictor(open_session(), load_classifier)
-        after_last_response.callback(predictor.close)
+        predictor = after_last_response.enter_context(closing(_create_predictor(open_session(), load_classifier)))
         start_up_app.app = build(
             predictor,
             upload_limits=upload_limits,
             allowed_hosts=allowed_hosts,
             max_requests=limits.max_requests,
-            write_access_log=write_access_log,
+            write_access_log=stdout_writer() if access_log else None,
         )
         _log_address(listening_socket, predictor.facts.name)
         predictor.prepare_grad_cam()
