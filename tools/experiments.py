@@ -36,8 +36,10 @@ def table(rows: Sequence[Row]) -> Table:
     shown = Table(caption=_caution(rows), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("experiment", "data set"):
         shown.add_column(heading, no_wrap=True)
-    known = {model for model in registry.MODELS for row in rows if _metric(row, f"{model}.test_accuracy") is not None}
-    models = [model for model in registry.MODELS if model in known]
+    evaluated = {
+        model for model in registry.MODELS for row in rows if _metric(row, f"{model}.test_accuracy") is not None
+    }
+    models = [model for model in registry.MODELS if model in evaluated]
     for model in models:
         shown.add_column(f"{model}\naccuracy", justify="right", no_wrap=True)
         shown.add_column("\nmacro F1", justify="right", no_wrap=True)

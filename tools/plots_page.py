@@ -74,7 +74,7 @@ def page(major: int) -> str:
 def _major(templates: Path) -> int:
     """The version of Vega-Lite that the templates are written in, all of them."""
     texts = [path.read_text(encoding="utf-8") for path in sorted(templates.glob("*.json"))]
-    (major,) = {int(found) for text in texts for found in re.findall(r"schema/vega-lite/v(\d+)\.json", text)}
+    (major,) = {int(version) for text in texts for version in re.findall(r"schema/vega-lite/v(\d+)\.json", text)}
     return major
 
 

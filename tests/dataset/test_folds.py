@@ -11,10 +11,10 @@ from realwaste.dataset.labels import sample_rows
 from realwaste.evaluation import linear_probe
 from realwaste.training import head_cross_validation
 from realwaste.training.finetune import HeadTrainer
-from realwaste.training.finetune_recipe import FinetuneRecipe
+from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture
 from realwaste.training.schedule import Schedule
 
-RECIPE = FinetuneRecipe(2, 4, Schedule(1, 8, 0.02, True, 3), deterministic=True)
+RECIPE = FinetuneRecipe(2, HeadArchitecture(4), Schedule(1, 8, 0.02, True, 3), deterministic=True)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -14,7 +14,7 @@ from realwaste.images import reader
 from realwaste.images.augmented_views import AugmentedView, ViewConfig
 from realwaste.runtime import determinism, inference_engine
 from realwaste.training import finetune, head
-from realwaste.training.finetune_recipe import FinetuneRecipe
+from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture
 from realwaste.training.schedule import Schedule
 
 ALL = ViewConfig(crop=0.5, stretch=0.5, color=0.4, background=0.5, degrade=0.5)
@@ -134,7 +134,9 @@ def test_a_head_is_trained_on_views_and_validated_on_photographs(tmp_path):
         parts = finetune.select_vectors(splits, stored, *view_sets)
         assert len(parts.train.labels) == 16 * (1 + len(view_sets and view_sets[0]))
         np.testing.assert_array_equal(parts.val.inputs, plain[part == "val"])
-        fitted, _ = finetune.fit_head(parts, FinetuneRecipe(2, 16, Schedule(30, 8, 0.02, True, 1), True), 1)
+        fitted, _ = finetune.fit_head(
+            parts, FinetuneRecipe(2, HeadArchitecture(16), Schedule(30, 8, 0.02, True, 1), True), 1
+        )
         return np.mean(fitted.predict_on_batch(shifted).argmax(axis=1) == labels)
 
     assert accuracy() < 0.7

@@ -22,12 +22,12 @@ SETS = sets.load(ROOT / "sets.yaml")
 def _merged(name: str) -> dict[str, Any]:
     values = params_file.read_yaml(ROOT / "params.yaml")
     for key, value in SETS[name].params.items():
-        *above, name = key.split(".")
+        *above, leaf = key.split(".")
         section = values
         for part in above:
             section = section[part]
-        assert name in section, key
-        section[name] = value
+        assert leaf in section, key
+        section[leaf] = value
     return values
 
 

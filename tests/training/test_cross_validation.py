@@ -3,10 +3,10 @@ import pytest
 
 from realwaste.training import head_cross_validation
 from realwaste.training.finetune import HeadTrainer
-from realwaste.training.finetune_recipe import FinetuneRecipe
+from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture
 from realwaste.training.schedule import Schedule
 
-RECIPE = FinetuneRecipe(2, 8, Schedule(12, 8, 0.02, True, 3), deterministic=True)
+RECIPE = FinetuneRecipe(2, HeadArchitecture(8), Schedule(12, 8, 0.02, True, 3), deterministic=True)
 
 
 @pytest.fixture(scope="module")

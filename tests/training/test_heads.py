@@ -17,12 +17,12 @@ from realwaste.models.model_file import Classifier, Facts
 from realwaste.runtime.fused_layers import HEAD
 from realwaste.training import finetune, head, head_cross_validation
 from realwaste.training.finetune import HeadTrainer, TrainVal
-from realwaste.training.finetune_recipe import FinetuneRecipe, LastLayers
+from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture, LastLayers
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
 from realwaste.training.training_history import METRICS
 
-ONE = FinetuneRecipe(2, 8, Schedule(4, 8, 0.02, True, 3), deterministic=True, dropout=0.2)
+ONE = FinetuneRecipe(2, HeadArchitecture(8, dropout=0.2), Schedule(4, 8, 0.02, True, 3), deterministic=True)
 THREE = replace(ONE, heads=3)
 
 

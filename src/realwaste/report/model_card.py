@@ -92,7 +92,9 @@ def _describe_comparisons(card: CardData) -> str:
             (other,) = set(models) - {card.name}
             verdict_of_winner = {card.name: "better than", other: "worse than", None: "no difference shown to"}
             others_by_verdict[verdict_of_winner[differences.find_better(test, *models)]].append(other)
-    return "; ".join(f"{verdict} {', '.join(others)}" for verdict, others in others_by_verdict.items() if others)
+    return "; ".join(
+        f"{verdict} {', '.join(other_models)}" for verdict, other_models in others_by_verdict.items() if other_models
+    )
 
 
 def _list_parameters(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -115,7 +117,7 @@ def _phases(card: CardData) -> list[str]:
         return [
             _describe_phase(recipe.schedule, dropout=recipe.architecture.dropout, augment=recipe.architecture.augment)
         ]
-    head = _describe_phase(recipe.schedule, dropout=recipe.dropout, heads=recipe.heads)
+    head = _describe_phase(recipe.schedule, dropout=recipe.head.dropout, heads=recipe.heads)
     phases = [f"The head: {head}" + _describe_views(card.parameters["views"]["count"])]
     if recipe.last_layers:
         second = _describe_phase(recipe.last_layers.schedule, augment=recipe.last_layers.augment)

@@ -108,7 +108,7 @@ class HeadTrainer:
         """A new head, and the compiled network in the state that a twin of it would have."""
         recipe, width = self.recipe, vectors.train.inputs.shape[1]
         make_repeatable(schedule.seed, deterministic=recipe.deterministic)
-        new = head.build(width, recipe.dense_units, recipe.classes, recipe.dropout)
+        new = head.build(width, classes=recipe.classes, **vars(recipe.head))
         twin = fused_layers.fuse(new, schedule.dtype_policy, for_training=True)
         if self._compiled is None:
             steps = batches.steps(len(vectors.train.labels), schedule.batch_size)

@@ -8,6 +8,14 @@ from realwaste.training.schedule import Schedule, values_of
 
 
 @dataclass(frozen=True)
+class HeadArchitecture:
+    """The keyword arguments of realwaste.training.head.build, which explains them."""
+
+    dense_units: int
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
 class LastLayers:
     """The second phase of fine-tuning, which trains the head and the last layers of the backbone together.
 
@@ -28,17 +36,15 @@ class FinetuneRecipe:
     Attributes:
         schedule: of the head.
         deterministic: as of realwaste.runtime.determinism.
-        dropout: of the head, as of head.build.
         heads: the number of heads whose mean is the prediction; each has its own initial weights and batch order.
         last_layers: the second phase; None for none.
         test_flips, test_crops: as of realwaste.models.test_time_augmentation.
     """
 
     classes: int
-    dense_units: int
+    head: HeadArchitecture
     schedule: Schedule
     deterministic: bool = True
-    dropout: float = 0.0
     heads: int = 1
     last_layers: LastLayers | None = None
     test_flips: str = "none"
@@ -61,6 +67,7 @@ class FinetuneRecipe:
             last_layers = LastLayers(finetune.unfreeze, schedule, Augment(**unfrozen.augment.model_dump()))
         return cls(
             classes=classes,
+            head=HeadArchitecture(**values_of(HeadArchitecture, finetune)),
             schedule=Schedule.from_params(finetune, seed=seed),
             deterministic=deterministic,
             last_layers=last_layers,
