@@ -16,8 +16,10 @@ from realwaste.training.finetune_recipe import FinetuneRecipe
 if TYPE_CHECKING:
     from stages.launcher.params import Params
 
-PARAMS = ["base.seed", "train_cnn", "finetune_irv2", "finetune_densenet", "finetune_edge", "plots"]
+PARAMS = ["base.seed", "train_cnn", "finetune_{slot}", "plots"]
 METRICS, PLOTS = Path("metrics"), Path("plots")
+# DVC requires every output. A slot that may be off has its curves and confusion matrix on the report page only.
+_WITH_FIGURES = ("cnn", "irv2", "densenet")
 
 
 def main(params: "Params") -> None:
@@ -131,7 +133,7 @@ def _draw(studio: figures.FigureWriter, report: html_report.ReportData, names: d
     models = {model: name for model, name in names.items() if model in report.trainings}
     note = comparison.class_limit_note(len(report.validated["classes"]))
     for model, name in comparison.single_line_names(models).items():
-        if model == "edge":  # DVC's outputs must exist, and it may be off: its curves and confusions are in the report
+        if model not in _WITH_FIGURES:
             continue
         figures.plot_training_curves(studio, PLOTS / f"training_{model}.png", name, report.histories[model])
         confusion = comparison.hardest_classes(report.confusions[report.confusions["model"] == model])

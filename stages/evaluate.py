@@ -39,16 +39,7 @@ from stages import learning_curves
 if TYPE_CHECKING:
     from stages.launcher.params import Evaluate, Params
 
-PARAMS = [
-    "base.seed",
-    "base.deterministic",
-    "base.inference",
-    "evaluate",
-    "train_cnn",
-    "finetune_irv2",
-    "finetune_densenet",
-    "finetune_edge",
-]
+PARAMS = ["base.seed", "base.deterministic", "base.inference", "evaluate", "train_cnn", "finetune_{slot}"]
 RAW = Path("data/raw")
 
 

@@ -22,25 +22,14 @@ RAW, FETCHED = Path("data/raw"), Path("data/fetched.csv")
 _SHOWN = 5  # moved files that the warning names
 
 
-PARAMS = [
-    "base.seed",
-    "fetch",
-    "finetune_irv2.backbone",
-    "finetune_irv2.weights",
-    "finetune_densenet.backbone",
-    "finetune_densenet.weights",
-    "finetune_edge.backbone",
-    "finetune_edge.weights",
-]
+PARAMS = ["base.seed", "fetch", "finetune_{slot}.backbone", "finetune_{slot}.weights"]
 
 
 def main(params: "Params") -> None:
     seed = params.base.seed
     # Weights first: a misspelt backbone is found before anything large is downloaded.
     sections: dict[str, FinetuneEdge | FinetuneReport] = {
-        "irv2": params.finetune_irv2,
-        "densenet": params.finetune_densenet,
-        "edge": params.finetune_edge,
+        name: getattr(params, f"finetune_{name}") for name in registry.BACKBONES
     }
     _refuse_outputs_as_sources(params.fetch.source, sections)
     _keep_added_files()

@@ -11,6 +11,7 @@ import re
 import sys
 import textwrap
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # As in stages/__main__.py: each checkout reads its own code.
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from realwaste.models.registry import BACKBONES  # noqa: E402 - from the checkout
 from stages.launcher.params_file import stage_of  # noqa: E402 - from the checkout
 
 PIPELINE = ROOT / "dvc.yaml"
@@ -68,12 +70,13 @@ def code_deps(module: str) -> list[str]:
     return sorted(deps)
 
 
-def declared_params(module: str, slot: str) -> list[str] | None:
-    """The constant PARAMS of a stage's file, with `{slot}` filled in; None if the file has none."""
+def declared_params(module: str, slots: Iterable[str]) -> list[str] | None:
+    """The constant PARAMS of a stage's file, with `{slot}` replaced by each slot; None if the file has none."""
     path = ROOT / f"{module.replace('.', '/')}.py"
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PARAMS":
-            return [name.format(slot=slot) for name in ast.literal_eval(node.value)]
+            names = [name.format(slot=slot) for name in ast.literal_eval(node.value) for slot in slots]
+            return list(dict.fromkeys(names))
     return None
 
 
@@ -107,7 +110,7 @@ def _entries(stage: dict[str, Any]) -> dict[str, list[str]]:
     module = f"stages.{name}"
     data = [dep for dep in stage["deps"] if not dep.startswith(("src/", "stages/"))]
     entries = {"deps": data + code_deps(module)}
-    params = declared_params(module, *slot or [""])
+    params = declared_params(module, slot or BACKBONES)
     return entries if params is None else entries | {"params": params}
 
 

@@ -40,9 +40,14 @@ def test_parameters_come_from_the_stage_s_file(tmp_path, monkeypatch):
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages/finetune.py").write_text('PARAMS = ["base.seed", "finetune_{slot}.epochs"]\n')
     monkeypatch.setattr(deps, "ROOT", tmp_path)
-    assert deps.declared_params("stages.finetune", "irv2") == ["base.seed", "finetune_irv2.epochs"]
+    assert deps.declared_params("stages.finetune", ["irv2"]) == ["base.seed", "finetune_irv2.epochs"]
+    assert deps.declared_params("stages.finetune", ["a", "b"]) == [
+        "base.seed",
+        "finetune_a.epochs",
+        "finetune_b.epochs",
+    ]
     (tmp_path / "stages/split.py").write_text("import os\n")
-    assert deps.declared_params("stages.split", "") is None
+    assert deps.declared_params("stages.split", []) is None
 
 
 def test_a_change_in_logging_or_another_training_leaves_the_cnn_alone():
@@ -54,6 +59,6 @@ def test_a_change_in_logging_or_another_training_leaves_the_cnn_alone():
 
 def test_files_that_modules_read_are_named():
     """Whatever lies in a package that a stage uses and is no code."""
-    read = {str(path.relative_to(ROOT)) for path in ROOT.glob("src/realwaste/*/*") if path.name != "__pycache__"}
+    read = {str(path.relative_to(ROOT)) for path in ROOT.glob("src/realwaste/*/*") if "__pycache__" not in str(path)}
     data = {path for path in read if not path.endswith(".py") and "/web/" not in path}
     assert data == set(deps.DATA.values())

@@ -188,7 +188,7 @@ def test_a_stage_can_read_what_it_declares_and_nothing_else():
 @pytest.mark.parametrize("text", ["a: [1", "? [a]\n: 1\n"])
 def test_not_yaml_is_one_clear_line(tmp_path, text):
     (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="must be YAML"):
+    with pytest.raises(UserError, match="must be valid YAML"):
         params_file.read_yaml(tmp_path / "p.yaml")
 
 
