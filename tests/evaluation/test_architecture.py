@@ -14,28 +14,28 @@ from realwaste.report import architecture_diagram
 from realwaste.training import head
 
 
-def _table(backbone: str, size: int):
+def _layer_table(backbone: str, size: int):
     built = feature_extractor.build(backbone, size, None, seed=0)
     classifier = head.join(built, head.build(built.output_shape[-1], 128, 9))
-    told = architecture.layer_table(classifier)
-    assert told["parameters"].sum() == classifier.count_params()
-    assert told["trained_parameters"].sum() == told["parameters"].tail(2).sum()
-    assert told["block"].tolist()[-2:] == ["Dense", "Dense"]
-    return told.set_index("block")
+    table = architecture.layer_table(classifier)
+    assert table["parameters"].sum() == classifier.count_params()
+    assert table["trained_parameters"].sum() == table["parameters"].tail(2).sum()
+    assert table["block"].tolist()[-2:] == ["Dense", "Dense"]
+    return table.set_index("block")
 
 
 def test_the_report_s_cnn_layer_by_layer():
     """Section 1.7, and listing 5's summary: 33.6 M parameters at nine classes, 33.5 M of them in one layer."""
-    told = architecture.layer_table(cnn.build(256, 9, batch_norm_momentum=0.9))
+    table = architecture.layer_table(cnn.build(256, 9, batch_norm_momentum=0.9))
     block = ["Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D"]
-    assert told["block"].tolist() == [*block, *block, "Flatten", "Dense", "Dense", "Dense"]
-    assert told["parameters"].sum() == 33_583_177
-    assert told["parameters"].max() == told["parameters"][9] == 262_144 * 128 + 128
-    assert told["output"].tolist()[::4] == ["256 × 256 × 32", "128 × 128 × 64", "262144"]
+    assert table["block"].tolist() == [*block, *block, "Flatten", "Dense", "Dense", "Dense"]
+    assert table["parameters"].sum() == 33_583_177
+    assert table["parameters"].max() == table["parameters"][9] == 262_144 * 128 + 128
+    assert table["output"].tolist()[::4] == ["256 × 256 × 32", "128 × 128 × 64", "262144"]
     # Places times numbers in a kernel: 3 x 3 x 3 x 32 at 256 x 256, 3 x 3 x 32 x 64 at 128 x 128.
-    assert told["multiply_adds"].tolist()[:5] == [65_536 * 864, 0, 0, 0, 16_384 * 18_432]
-    assert told["multiply_adds"].tolist()[8:] == [0, 262_144 * 128, 128 * 64, 64 * 9]
-    assert architecture.total_costs(told) == {"layers": 12, "trained_layers": 7, "multiply_adds": 392_176_192}
+    assert table["multiply_adds"].tolist()[:5] == [65_536 * 864, 0, 0, 0, 16_384 * 18_432]
+    assert table["multiply_adds"].tolist()[8:] == [0, 262_144 * 128, 128 * 64, 64 * 9]
+    assert architecture.total_costs(table) == {"layers": 12, "trained_layers": 7, "multiply_adds": 392_176_192}
 
 
 def test_augmentation_and_mirror_images_change_nothing():
@@ -47,67 +47,67 @@ def test_augmentation_and_mirror_images_change_nothing():
 
 def test_densenet121_in_its_four_dense_blocks():
     """Huang et al. (2017), table 1; at 224 pixels 2.83 G multiply-adds."""
-    told = _table("DenseNet121", 224)
-    assert told.index.tolist()[:-2] == [
+    table = _layer_table("DenseNet121", 224)
+    assert table.index.tolist()[:-2] == [
         "Stem",
         *(name for n in (1, 2, 3) for name in (f"Dense block {n}", f"Transition {n}")),
         "Dense block 4",
         "Last normalization",
         "Global average pooling",
     ]
-    assert [told["units"][f"Dense block {n}"] for n in (1, 2, 3, 4)] == [6, 12, 24, 16]
-    assert told["output"][:8].tolist()[1::2] == ["56 × 56 × 256", "28 × 28 × 512", "14 × 14 × 1024", "7 × 7 × 1024"]
-    assert told["multiply_adds"]["Stem"] == 112 * 112 * 7 * 7 * 3 * 64
-    assert told["multiply_adds"].sum() == pytest.approx(2.83e9, rel=0.01)
+    assert [table["units"][f"Dense block {n}"] for n in (1, 2, 3, 4)] == [6, 12, 24, 16]
+    assert table["output"][:8].tolist()[1::2] == ["56 × 56 × 256", "28 × 28 × 512", "14 × 14 × 1024", "7 × 7 × 1024"]
+    assert table["multiply_adds"]["Stem"] == 112 * 112 * 7 * 7 * 3 * 64
+    assert table["multiply_adds"].sum() == pytest.approx(2.83e9, rel=0.01)
 
 
 def test_inception_resnet_v2_in_its_stem_a_b_c_and_reductions():
     """Szegedy et al. (2017), fig. 15; at 299 pixels 13.2 G multiply-adds."""
-    told = _table("InceptionResNetV2", 299)
+    table = _layer_table("InceptionResNetV2", 299)
     blocks_of = {"Inception-ResNet-A": 10, "Reduction-A": 1, "Inception-ResNet-B": 20, "Reduction-B": 1}
-    assert told["units"].to_dict() | blocks_of | {"Inception-ResNet-C": 10, "Stem": 1} == told["units"].to_dict()
+    assert table["units"].to_dict() | blocks_of | {"Inception-ResNet-C": 10, "Stem": 1} == table["units"].to_dict()
     sides = {"Stem": "35 × 35 × 192", "Reduction-A": "17 × 17 × 1088", "Reduction-B": "8 × 8 × 2080"}
-    assert {name: told["output"][name] for name in sides} == sides
-    assert told["multiply_adds"].sum() == pytest.approx(13.2e9, rel=0.01)
+    assert {name: table["output"][name] for name in sides} == sides
+    assert table["multiply_adds"].sum() == pytest.approx(13.2e9, rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "EfficientNetB0"])
-def test_any_other_backbone_by_the_size_of_its_maps(name):
-    told = _table(name, 64)
-    sides = [output.split(" × ")[0] for output in told["output"][:-3]]
+def test_other_backbones_are_grouped_by_the_size_of_their_feature_maps(name):
+    table = _layer_table(name, 64)
+    sides = [output.split(" × ")[0] for output in table["output"][:-3]]
     assert sides == ["32", "16", "8", "4", "2"]
-    assert all(block.startswith("From ") for block in told.index[:5])
-    assert told.index[5] == architecture.POOLING
+    assert all(block.startswith("From ") for block in table.index[:5])
+    assert table.index[5] == architecture.POOLING
 
 
 def test_a_depthwise_convolution_counts_each_channel_once():
     """At 224 pixels MobileNetV2 has 300 M (Sandler et al., 2018, table 4)."""
-    assert _table("MobileNetV2", 224)["multiply_adds"].sum() == pytest.approx(300e6, rel=0.01)
+    assert _layer_table("MobileNetV2", 224)["multiply_adds"].sum() == pytest.approx(300e6, rel=0.01)
 
 
-def test_a_file_that_takes_every_size_is_told_at_the_size_in_use(tmp_path):
+def test_a_backbone_of_variable_input_size_is_measured_at_the_size_in_use(tmp_path):
     image = keras.Input((None, None, 3))
     maps = layers.Conv2D(8, 3, strides=2, padding="same")(image)
     keras.Model(image, layers.SeparableConv2D(16, 3, padding="same", use_bias=False)(maps)).save(tmp_path / "e.keras")
-    told = _table(str(tmp_path / "e.keras"), 32)
-    assert told["output"].tolist()[0] == "16 × 16 × 16"
-    assert told["multiply_adds"].tolist()[0] == 256 * (27 * 8 + 9 * 8 + 8 * 16)
+    table = _layer_table(str(tmp_path / "e.keras"), 32)
+    assert table["output"].tolist()[0] == "16 × 16 × 16"
+    assert table["multiply_adds"].tolist()[0] == 256 * (27 * 8 + 9 * 8 + 8 * 16)
 
 
-def test_what_learns_in_part_is_called_so():
-    told = architecture.layer_table(cnn.build(16, 2, batch_norm_momentum=0.9))
-    assert [box.state for box in architecture_diagram.layout_boxes(told)][:4] == ["trained", "trained", "", ""]
-    frozen = told.assign(trained_parameters=0, trained_layers=0)
+def test_boxes_are_trained_partly_trained_or_frozen():
+    table = architecture.layer_table(cnn.build(16, 2, batch_norm_momentum=0.9))
+    assert [box.state for box in architecture_diagram.layout_boxes(table)][:4] == ["trained", "trained", "", ""]
+    frozen = table.assign(trained_parameters=0, trained_layers=0)
     assert {box.state for box in architecture_diagram.layout_boxes(frozen)} == {"frozen", ""}
-    few = told.assign(trained_parameters=1)
+    few = table.assign(trained_parameters=1)
     assert architecture_diagram.layout_boxes(few)[0].state == "partly trained"
-    boxes = architecture_diagram.layout_boxes(told)
-    assert all(one.top + one.height < other.top for one, other in pairwise(boxes))
+    boxes = architecture_diagram.layout_boxes(table)
+    assert all(box.top + box.height < next_box.top for box, next_box in pairwise(boxes))
     assert sum(box.share for box in boxes) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(0, "0"), (896, "896"), (18_496, "18.5 k"), (999_900, "1 M"), (13_154_455_776, "13.2 G")]
+    ("count", "expected"), [(0, "0"), (896, "896"), (18_496, "18.5 k"), (999_900, "1 M"), (13_154_455_776, "13.2 G")]
 )
-def test_large_numbers_are_short(count, said):
-    assert architecture_diagram.format_count(count) == said
+def test_large_counts_are_formatted_with_units(count, expected):
+    assert architecture_diagram.format_count(count) == expected

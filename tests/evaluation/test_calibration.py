@@ -9,18 +9,18 @@ from realwaste.models.probabilities import apply_temperature, fit_temperature, l
 
 
 @pytest.fixture
-def honest():
+def calibrated_logits():
     """Labels drawn with the very probabilities that are said: (labels, scores)."""
     rng = np.random.default_rng(0)
-    said = rng.normal(scale=2, size=(20_000, 4))
-    chosen = softmax(said, axis=1).cumsum(axis=1) > rng.random((20_000, 1))
-    return chosen.argmax(axis=1), said
+    logits = rng.normal(scale=2, size=(20_000, 4))
+    is_below = softmax(logits, axis=1).cumsum(axis=1) > rng.random((20_000, 1))
+    return is_below.argmax(axis=1), logits
 
 
 @pytest.mark.parametrize("times", [0.5, 1, 3])
-def test_the_temperature_undoes_what_was_done_to_the_scores(honest, times):
-    labels, said = honest
-    probabilities = softmax(said * times, axis=1)
+def test_the_fitted_temperature_is_the_factor_of_the_logits(calibrated_logits, times):
+    labels, logits = calibrated_logits
+    probabilities = softmax(logits * times, axis=1)
     temperature = fit_temperature(labels, probabilities)
     assert temperature == pytest.approx(times, rel=0.03)
     calibrated = apply_temperature(probabilities, temperature)
@@ -31,10 +31,10 @@ def test_the_temperature_undoes_what_was_done_to_the_scores(honest, times):
         assert calibration.expected_calibration_error(labels, probabilities) > 0.05
 
 
-def test_tempered_is_softmax_of_the_divided_scores():
-    said = np.random.default_rng(1).normal(size=(5, 3))
-    found = apply_temperature(softmax(said, axis=1).astype(np.float32), 2.5)
-    np.testing.assert_allclose(np.log(found), log_softmax(said / 2.5, axis=1), atol=1e-5)
+def test_temperature_scaling_is_softmax_of_the_divided_scores():
+    logits = np.random.default_rng(1).normal(size=(5, 3))
+    tempered = apply_temperature(softmax(logits, axis=1).astype(np.float32), 2.5)
+    np.testing.assert_allclose(np.log(tempered), log_softmax(logits / 2.5, axis=1), atol=1e-5)
     assert np.isfinite(apply_temperature(np.array([[1.0, 0.0]]), 0.01)).all()
 
 

@@ -10,7 +10,9 @@ SETS = 2_000
 RESAMPLES = 999
 
 
-def _drawn(rng: np.random.Generator, count: int, right: float, alike: float = 0.3) -> tuple[np.ndarray, ...]:
+def _draw_test_set(
+    rng: np.random.Generator, count: int, accuracy: float, correlation: float = 0.3
+) -> tuple[np.ndarray, ...]:
     """Labels, the answers of two models that are right equally often, and groups of 3 to 12 photographs of an object.
 
     Some objects are easy for a model, some are hard: two of its answers on one object correlate by `alike`.
@@ -19,38 +21,43 @@ def _drawn(rng: np.random.Generator, count: int, right: float, alike: float = 0.
     groups = np.repeat(np.arange(count), sizes)
     labels = (np.arange(count) % CLASSES)[groups]
 
-    def answers() -> np.ndarray:
-        easy = rng.beta(right * (1 / alike - 1), (1 - right) * (1 / alike - 1), count)[groups]
+    def draw_predictions() -> np.ndarray:
+        object_accuracy = rng.beta(accuracy * (1 / correlation - 1), (1 - accuracy) * (1 / correlation - 1), count)[
+            groups
+        ]
         wrong = (labels + rng.integers(1, CLASSES, len(labels))) % CLASSES
-        return np.where(rng.random(len(labels)) < easy, labels, wrong)
+        return np.where(rng.random(len(labels)) < object_accuracy, labels, wrong)
 
-    return labels, answers(), answers(), groups
+    return labels, draw_predictions(), draw_predictions(), groups
 
 
-@pytest.mark.parametrize(("count", "right"), [(30, 0.75), pytest.param(80, 0.85, marks=pytest.mark.slow)])
-def test_intervals_of_groups_hold_the_truth_as_often_as_they_say(count, right):
+@pytest.mark.parametrize(("count", "accuracy"), [(30, 0.75), pytest.param(80, 0.85, marks=pytest.mark.slow)])
+def test_group_intervals_have_their_nominal_coverage(count, accuracy):
     """In 93 to 97 of 100 test sets; those of images for themselves in some 70. And the test gives few false alarms."""
     rng = np.random.default_rng(count)
-    held = dict.fromkeys(("accuracy", "macro F1", "difference", "images alone"), 0)
-    alarms = 0
+    coverage = dict.fromkeys(("accuracy", "macro F1", "difference", "images alone"), 0)
+    false_positives = 0
     for _ in range(SETS):
-        labels, first, second, groups = _drawn(rng, count, right)
-        answers, both = np.eye(CLASSES)[first], (first == labels, second == labels)
+        labels, first, second, groups = _draw_test_set(rng, count, accuracy)
+        probabilities, correct = np.eye(CLASSES)[first], (first == labels, second == labels)
         # The F1 is that of the accuracy: classes are alike, and mistakes fall on the others evenly.
-        found = {
-            "accuracy": (right, cluster_bootstrap.accuracy_interval(both[0], groups, resamples=RESAMPLES)),
-            "macro F1": (right, cluster_bootstrap.macro_f1_interval(labels, answers, groups, resamples=RESAMPLES)),
-            "difference": (0.0, cluster_bootstrap.difference_interval(*both, groups, resamples=RESAMPLES)),
-            "images alone": (right, scores.accuracy_interval(labels, answers)),
+        intervals_by_metric = {
+            "accuracy": (accuracy, cluster_bootstrap.accuracy_interval(correct[0], groups, resamples=RESAMPLES)),
+            "macro F1": (
+                accuracy,
+                cluster_bootstrap.macro_f1_interval(labels, probabilities, groups, resamples=RESAMPLES),
+            ),
+            "difference": (0.0, cluster_bootstrap.difference_interval(*correct, groups, resamples=RESAMPLES)),
+            "images alone": (accuracy, scores.accuracy_interval(labels, probabilities)),
         }
-        for name, (truth, (low, high)) in found.items():
-            held[name] += low <= truth <= high
-        alarms += cluster_bootstrap.permutation_test(*both, groups) < 0.05
-    shares = {name: times / SETS for name, times in held.items()}
-    alone = shares.pop("images alone")
-    assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
-    assert alone < 0.8
-    assert 0.035 <= alarms / SETS <= 0.06
+        for name, (truth, (low, high)) in intervals_by_metric.items():
+            coverage[name] += low <= truth <= high
+        false_positives += cluster_bootstrap.permutation_test(*correct, groups) < 0.05
+    rates = {name: count / SETS for name, count in coverage.items()}
+    image_coverage = rates.pop("images alone")
+    assert all(0.93 <= share <= 0.97 for share in rates.values()), rates
+    assert image_coverage < 0.8
+    assert 0.035 <= false_positives / SETS <= 0.06
 
 
 def test_with_an_image_a_group_the_permutation_test_is_mcnemars():
@@ -71,7 +78,7 @@ def test_one_object_is_one_case():
     assert cluster_bootstrap.permutation_test(first, second, groups) == 1.0
 
 
-def test_where_nothing_shows_how_alike_the_photographs_of_an_object_are():
+def test_intervals_where_the_correlation_within_groups_is_unknown():
     right, groups = np.ones(60, bool), np.repeat(np.arange(5), 12)
     assert cluster_bootstrap.accuracy_interval(right, groups) == scores.wilson_interval(1.0, 5)
     assert cluster_bootstrap.accuracy_interval(np.arange(60) < 50, np.zeros(60, int)) == (0, 1)
@@ -80,18 +87,18 @@ def test_where_nothing_shows_how_alike_the_photographs_of_an_object_are():
     assert low < 1 <= high
 
 
-def test_the_wider_interval_leads():
-    told = intervals.combine_intervals("f", 0.3, (0.2, 0.4), (0.1, 0.5))
-    assert (told["f_low"], told["f_high"], told["f_by"]) == (0.1, 0.5, "groups")
+def test_the_wider_interval_is_reported_first():
+    record = intervals.combine_intervals("f", 0.3, (0.2, 0.4), (0.1, 0.5))
+    assert (record["f_low"], record["f_high"], record["f_by"]) == (0.1, 0.5, "groups")
     assert intervals.combine_intervals("f", 0.3, (0.1, 0.5), (0.2, 0.4))["f_by"] == "images"
-    assert told["f_intervals"]["images"] == {"low": 0.2, "high": 0.4}
+    assert record["f_intervals"]["images"] == {"low": 0.2, "high": 0.4}
 
 
 def test_groups_of_one_image_have_about_the_interval_of_images():
-    labels, answers, _, _ = _drawn(np.random.default_rng(0), 60, 0.8)
-    groups, said = np.arange(len(labels)), np.eye(CLASSES)[answers]
-    found = cluster_bootstrap.accuracy_interval(answers == labels, groups)
-    assert found == pytest.approx(scores.accuracy_interval(labels, said), abs=0.01)
-    assert cluster_bootstrap.macro_f1_interval(labels, said, groups) == pytest.approx(
-        scores.macro_f1_interval(labels, said), abs=0.01
+    labels, predicted, _, _ = _draw_test_set(np.random.default_rng(0), 60, 0.8)
+    groups, probabilities = np.arange(len(labels)), np.eye(CLASSES)[predicted]
+    interval = cluster_bootstrap.accuracy_interval(predicted == labels, groups)
+    assert interval == pytest.approx(scores.accuracy_interval(labels, probabilities), abs=0.01)
+    assert cluster_bootstrap.macro_f1_interval(labels, probabilities, groups) == pytest.approx(
+        scores.macro_f1_interval(labels, probabilities), abs=0.01
     )

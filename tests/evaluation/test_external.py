@@ -53,57 +53,59 @@ def test_a_name_that_two_classes_have_is_refused_where_a_folder_has_it():
         external.match_folders(["FOOD-organics"], classes)
 
 
-def _answers(*chosen, sure=0.7):
+def _probabilities(*predicted, confidence=0.7):
     """Probabilities whose most probable classes are these."""
-    return np.eye(3)[list(chosen)] * (sure - (1 - sure) / 2) + (1 - sure) / 2
+    return np.eye(3)[list(predicted)] * (confidence - (1 - confidence) / 2) + (1 - confidence) / 2
 
 
 def test_a_summary_by_hand():
     labels = ["Glass", "Glass", "Glass", "shoes", "Food Organics", "shoes"]
-    told = external.compute_metrics(labels, _answers(1, 1, 2, 0, 0, 2), CLASSES, np.arange(6))
-    assert (told["images"], told["accuracy"]) == (4, 0.75)
-    low, high = scores.accuracy_interval(np.array([1, 1, 1, 0]), _answers(1, 1, 2, 0))
-    assert told["accuracy_intervals"]["images"] == {"low": low, "high": high}
-    one_object = external.compute_metrics(labels, _answers(1, 1, 2, 0, 0, 2), CLASSES, np.zeros(6, int))
+    metrics = external.compute_metrics(labels, _probabilities(1, 1, 2, 0, 0, 2), CLASSES, np.arange(6))
+    assert (metrics["images"], metrics["accuracy"]) == (4, 0.75)
+    low, high = scores.accuracy_interval(np.array([1, 1, 1, 0]), _probabilities(1, 1, 2, 0))
+    assert metrics["accuracy_intervals"]["images"] == {"low": low, "high": high}
+    one_object = external.compute_metrics(labels, _probabilities(1, 1, 2, 0, 0, 2), CLASSES, np.zeros(6, int))
     assert (one_object["accuracy_low"], one_object["accuracy_high"], one_object["groups"]) == (0, 1, 1)
-    assert told["mean_confidence"] == pytest.approx(0.7)
-    assert told["mean_confidence_low"] == pytest.approx(0.7), "all are as sure"
-    assert told["ece"] == pytest.approx(0.05)
-    assert told["confusion"] == {
+    assert metrics["mean_confidence"] == pytest.approx(0.7)
+    assert metrics["mean_confidence_low"] == pytest.approx(0.7), "all are as sure"
+    assert metrics["ece"] == pytest.approx(0.05)
+    assert metrics["confusion"] == {
         "Food Organics": {"Food Organics": 1, "Glass": 0, "Ünrat": 0},
         "Glass": {"Food Organics": 0, "Glass": 2, "Ünrat": 1},
     }
-    assert set(told["per_class"]) == {"Food Organics", "Glass"}
-    glass = told["per_class"]["Glass"]
+    assert set(metrics["per_class"]) == {"Food Organics", "Glass"}
+    glass = metrics["per_class"]["Glass"]
     assert (glass["precision"], glass["support"]) == (1.0, 3)
     assert glass["recall"] == pytest.approx(2 / 3)
     assert glass["recall_low"] < 2 / 3 < glass["recall_high"]
-    assert told["unknown"]["images"] == 2
-    shoes = told["unknown"]["folders"]["shoes"]
+    assert metrics["unknown"]["images"] == 2
+    shoes = metrics["unknown"]["folders"]["shoes"]
     assert (shoes["images"], shoes["said"]) == (2, {"Food Organics": 1, "Glass": 0, "Ünrat": 1})
     assert shoes["mean_confidence"] == pytest.approx(0.7)
 
 
-def test_of_a_set_of_all_classes_it_says_what_the_test_at_home_says():
+def test_metrics_of_a_set_of_all_classes_equal_those_of_the_pipeline_s_test():
     rng = np.random.default_rng(0)
     labels, probabilities = rng.integers(0, 3, 200), rng.dirichlet(np.ones(3), 200)
-    told = external.compute_metrics([CLASSES[one] for one in labels], probabilities, CLASSES, np.arange(200) // 2)
-    home = classification.compute_test_metrics(labels, probabilities, CLASSES, np.arange(200) // 2)
-    assert told["accuracy"] == home["test_accuracy"]
-    assert told["accuracy_low"] == home["test_accuracy_low"]
-    assert told["ece"] == calibration.expected_calibration_error(labels, probabilities)
+    metrics = external.compute_metrics(
+        [CLASSES[label] for label in labels], probabilities, CLASSES, np.arange(200) // 2
+    )
+    in_domain = classification.compute_test_metrics(labels, probabilities, CLASSES, np.arange(200) // 2)
+    assert metrics["accuracy"] == in_domain["test_accuracy"]
+    assert metrics["accuracy_low"] == in_domain["test_accuracy_low"]
+    assert metrics["ece"] == calibration.expected_calibration_error(labels, probabilities)
     for name in CLASSES:
-        assert home["per_class"][name].items() <= told["per_class"][name].items()
-    assert told["unknown"] == {"images": 0, "folders": {}}
-    sure = probabilities.max(axis=1)
-    reach = 1.96 * sure.std(ddof=1) / math.sqrt(200)
-    assert told["mean_confidence_high"] - told["mean_confidence"] == pytest.approx(reach, rel=1e-4)
+        assert in_domain["per_class"][name].items() <= metrics["per_class"][name].items()
+    assert metrics["unknown"] == {"images": 0, "folders": {}}
+    confidence = probabilities.max(axis=1)
+    half_width = 1.96 * confidence.std(ddof=1) / math.sqrt(200)
+    assert metrics["mean_confidence_high"] - metrics["mean_confidence"] == pytest.approx(half_width, rel=1e-4)
 
 
 def test_one_image_has_every_number():
-    told = external.compute_metrics(["Glass"], _answers(1), CLASSES, np.zeros(1, int))
-    assert (told["mean_confidence_low"], told["mean_confidence_high"]) == (0, 1)
-    assert json.dumps(told, allow_nan=False)
+    metrics = external.compute_metrics(["Glass"], _probabilities(1), CLASSES, np.zeros(1, int))
+    assert (metrics["mean_confidence_low"], metrics["mean_confidence_high"]) == (0, 1)
+    assert json.dumps(metrics, allow_nan=False)
 
 
 def test_the_change_of_an_accuracy_by_newcombe():
@@ -140,7 +142,7 @@ def _evaluate(*arguments):
     return CliRunner().invoke(app, ["evaluate", "-m", "cnn", *map(str, arguments)])
 
 
-def _told(*arguments):
+def _evaluate_json(*arguments):
     done = _evaluate(*arguments, "--json")
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout, parse_constant=pytest.fail)
@@ -148,34 +150,34 @@ def _told(*arguments):
 
 def test_a_folder_is_measured_as_the_pipeline_measures(here, images):
     images(**{"food_ORGANICS": 5, "Food-Organics": 3, "glass": 6, "shoes": 4})
-    told = _told("set")
+    metrics = _evaluate_json("set")
     files = sorted((here / "set").glob("*/*.jpg"))
-    said = apply_temperature(session.open_session(here / "models/cnn.keras").predict_files(files)[0], 2.5)
+    probabilities = apply_temperature(session.open_session(here / "models/cnn.keras").predict_files(files)[0], 2.5)
     labels = [external.match_folders([file.parent.name], CLASSES).get(file.parent.name, "shoes") for file in files]
-    expected = external.compute_metrics(labels, said, CLASSES, np.arange(18))
-    assert told["confusion"] == expected["confusion"]
-    assert told["accuracy"] == expected["accuracy"]
-    assert told["mean_confidence"] == pytest.approx(expected["mean_confidence"], abs=1e-6)
-    assert told["unknown"]["folders"]["shoes"]["said"] == expected["unknown"]["folders"]["shoes"]["said"]
-    assert (told["images"], told["per_class"]["Food Organics"]["support"]) == (14, 8)
-    assert told["model"]["name"] == "cnn"
-    assert told["caution"] is None
-    assert (told["set"]["images"], told["set"]["rejected"]) == (18, [])
-    assert told["set"]["matched"]["food_ORGANICS"] == "Food Organics"
+    expected = external.compute_metrics(labels, probabilities, CLASSES, np.arange(18))
+    assert metrics["confusion"] == expected["confusion"]
+    assert metrics["accuracy"] == expected["accuracy"]
+    assert metrics["mean_confidence"] == pytest.approx(expected["mean_confidence"], abs=1e-6)
+    assert metrics["unknown"]["folders"]["shoes"]["said"] == expected["unknown"]["folders"]["shoes"]["said"]
+    assert (metrics["images"], metrics["per_class"]["Food Organics"]["support"]) == (14, 8)
+    assert metrics["model"]["name"] == "cnn"
+    assert metrics["caution"] is None
+    assert (metrics["set"]["images"], metrics["set"]["rejected"]) == (18, [])
+    assert metrics["set"]["matched"]["food_ORGANICS"] == "Food Organics"
     assert not list((here / "set").rglob(".*")), "nothing is written beside the photographs"
 
 
-def test_the_table(here, images):
+def test_the_printed_tables(here, images):
     images(glass=6, ünrat=2, shoes=4)
-    told, done = _told("set"), _evaluate("set")
+    metrics, done = _evaluate_json("set"), _evaluate("set")
     assert done.exit_code == 0
     lines = [line.split() for line in done.stdout.splitlines()]
-    interval = [f"{told['accuracy_low']:.3f}", "to", f"{told['accuracy_high']:.3f}"]
-    rest = [f"{told['mean_confidence']:.3f}", f"{told['ece']:.3f}"]
-    assert ["set", "8", f"{told['accuracy']:.3f}", *interval, *rest] in lines
-    assert ["Ünrat", *map(str, told["confusion"]["Ünrat"].values())] in lines
+    interval = [f"{metrics['accuracy_low']:.3f}", "to", f"{metrics['accuracy_high']:.3f}"]
+    rest = [f"{metrics['mean_confidence']:.3f}", f"{metrics['ece']:.3f}"]
+    assert ["set", "8", f"{metrics['accuracy']:.3f}", *interval, *rest] in lines
+    assert ["Ünrat", *map(str, metrics["confusion"]["Ünrat"].values())] in lines
     (shoes,) = [line for line in lines if line[:1] == ["shoes"]]
-    assert shoes[1:3] == ["4", f"{told['unknown']['folders']['shoes']['mean_confidence']:.3f}"]
+    assert shoes[1:3] == ["4", f"{metrics['unknown']['folders']['shoes']['mean_confidence']:.3f}"]
     images(inside="other", glass=2)
     assert "not a class of the model" not in _evaluate("other").stdout
 
@@ -185,12 +187,12 @@ def test_a_zip_gives_the_same_whatever_its_files_are_called(here, images):
     with zipfile.ZipFile(here / "photos.zip", "w") as bundle:
         for number, file in enumerate(sorted((here / "set").rglob("*.jpg"))):
             bundle.write(file, f"a/{file.parent.name}/{number}.jpg")
-    folder, zipped = _told("set"), _told("photos.zip")
+    folder, zipped = _evaluate_json("set"), _evaluate_json("photos.zip")
     assert (folder["set"]["name"], zipped["set"]["name"], zipped["set"]["source"]) == ("set", "photos", "photos.zip")
     assert folder["set"]["sha256"] == zipped["set"]["sha256"]
     assert folder["confusion"] == zipped["confusion"]
     (here / "set/deep/glass/glass_1.jpg").unlink()
-    assert _told("set")["set"]["sha256"] != folder["set"]["sha256"]
+    assert _evaluate_json("set")["set"]["sha256"] != folder["set"]["sha256"]
 
 
 def test_files_that_are_no_images_are_named_and_the_rest_is_measured(here, images):
@@ -200,15 +202,15 @@ def test_files_that_are_no_images_are_named_and_the_rest_is_measured(here, image
     done = _evaluate("set", "--json")
     assert done.exit_code == 1
     assert "2 of 5 files: glass/glass_1.jpg (not an image), shoes/shoes_1.jpg (empty file)" in done.stderr
-    told = json.loads(done.stdout)
-    assert (told["images"], told["unknown"]["images"]) == (2, 1)
-    assert told["set"]["rejected"] == [
+    metrics = json.loads(done.stdout)
+    assert (metrics["images"], metrics["unknown"]["images"]) == (2, 1)
+    assert metrics["set"]["rejected"] == [
         {"path": "glass/glass_1.jpg", "reason": "not an image"},
         {"path": "shoes/shoes_1.jpg", "reason": "empty file"},
     ]
 
 
-def test_the_caution_of_a_model_that_knows_nothing_is_said(here, images):
+def test_the_caution_of_a_stand_in_is_shown(here, images):
     images(glass=2)
     model = model_file.load(here / "models/cnn.keras").model
     facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
@@ -218,15 +220,15 @@ def test_the_caution_of_a_model_that_knows_nothing_is_said(here, images):
     assert "not photographs" in done.stderr
 
 
-def test_answers_that_are_no_numbers_are_counted(here, images):
+def test_undefined_predictions_are_counted(here, images):
     images(glass=2, shoes=1)
     classifier = model_file.load(here / "models/cnn.keras")
     classifier.model.set_weights([weight * np.nan for weight in classifier.model.get_weights()])
     model_file.save(here / "nan.keras", classifier)
     done = CliRunner().invoke(app, ["evaluate", "set", "-m", "nan.keras", "--json"])
-    told = json.loads(done.stdout, parse_constant=pytest.fail)
-    assert told["undefined_answers"] == 3
-    assert told["mean_confidence"] == pytest.approx(1 / 3)
+    metrics = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert metrics["undefined_answers"] == 3
+    assert metrics["mean_confidence"] == pytest.approx(1 / 3)
 
 
 MISTAKES = """
@@ -257,9 +259,9 @@ def test_mistakes_are_two_lines_before_tensorflow_is_imported(here, images):
     )
     assert done.stdout.split("\n") == ["1"] * 9 + [""]
     assert "Traceback" not in done.stderr
-    said = " ".join(word for line in done.stderr.splitlines() for word in line.split())
-    assert said.count("ERROR") == 9
-    assert said.count("that is there. Received") == 2
+    messages = " ".join(word for line in done.stderr.splitlines() for word in line.split())
+    assert messages.count("ERROR") == 9
+    assert messages.count("must be an existing folder, zip or CSV, or the http(s) URL of a zip. Received") == 2
     for words in (
         "empty must hold one folder of images a class. Received: [].",
         "flat must hold one folder of images a class. Received: ['a.jpg'].",
@@ -269,40 +271,40 @@ def test_mistakes_are_two_lines_before_tensorflow_is_imported(here, images):
         "words.zip",
         "must start with http:// or https://",
     ):
-        assert words in said
+        assert words in messages
 
 
-def test_sets_of_one_name_keep_apart_and_are_gone_when_done(images, tmp_path):
+def test_sets_of_one_name_are_numbered_and_removed_afterwards(images, tmp_path):
     images(inside="a/set", glass=1)
     images(inside="b/set", glass=2)
     with external_sets.open_external_sets([str(tmp_path / "a/set"), str(tmp_path / "b/set")], CLASSES) as sets:
-        assert {name: len(one.images) for name, one in sets.items()} == {"set": 1, "set (2)": 2}
-        places = [one.root for one in sets.values()]
-        assert all(file.is_file() for one in sets.values() for file in one.files)
+        assert {name: len(external_set.images) for name, external_set in sets.items()} == {"set": 1, "set (2)": 2}
+        places = [external_set.root for external_set in sets.values()]
+        assert all(file.is_file() for external_set in sets.values() for file in external_set.files)
     assert not any(place.exists() for place in places)
     assert len(list(tmp_path.rglob("*.jpg"))) == 3
 
 
-def test_a_home_folder_is_found(images, tmp_path, monkeypatch):
+def test_a_tilde_is_expanded(images, tmp_path, monkeypatch):
     images(glass=1)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with labelled_images.open_labelled_images("~/set") as found:
-        assert found.folders == ("glass",)
+    with labelled_images.open_labelled_images("~/set") as labelled:
+        assert labelled.folders == ("glass",)
 
 
-def test_home_is_the_test_images_of_the_same_classes(images):
+def test_the_in_domain_set_is_the_test_images_of_the_same_classes(images):
     root = images(glass=2, shoes=1)
     names = ["Food Organics", "Glass", "Glass", "Glass", "Ünrat"]
     splits = pd.DataFrame({"path": list("abcde"), "label": names, "split": "test", "group": range(5)})
-    probabilities = _answers(0, 1, 1, 2, 2)
+    probabilities = _probabilities(0, 1, 1, 2, 2)
     tested = prediction_table.build_rows(splits, "cnn", probabilities, CLASSES)
     facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.0)
-    with external_sets.open_external_set(str(root), CLASSES) as one:
-        told = external_sets.evaluate_in_domain_and_external(one, facts, _answers(1, 0, 2), tested)
+    with external_sets.open_external_set(str(root), CLASSES) as external_set:
+        metrics = external_sets.evaluate_in_domain_and_external(external_set, facts, _probabilities(1, 0, 2), tested)
         alone = external_sets.evaluate_in_domain_and_external(
-            one, facts, _answers(1, 0, 2), tested[tested["label"] == "Ünrat"]
+            external_set, facts, _probabilities(1, 0, 2), tested[tested["label"] == "Ünrat"]
         )
-    assert (told["home"]["images"], told["home"]["accuracy"]) == (3, pytest.approx(2 / 3))
-    assert (told["outside"]["images"], told["outside"]["accuracy"]) == (2, 0.5)
-    assert told["change"]["difference"] == pytest.approx(0.5 - 2 / 3)
+    assert (metrics["home"]["images"], metrics["home"]["accuracy"]) == (3, pytest.approx(2 / 3))
+    assert (metrics["outside"]["images"], metrics["outside"]["accuracy"]) == (2, 0.5)
+    assert metrics["change"]["difference"] == pytest.approx(0.5 - 2 / 3)
     assert (alone["home"], alone["change"]) == ({"images": 0}, {})

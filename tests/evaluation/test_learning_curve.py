@@ -20,30 +20,30 @@ def test_each_part_is_in_the_next_and_has_every_class_in_its_share():
 
 
 def test_each_training_sees_as_many_rows_and_another_subset():
-    asked = []
+    calls = []
 
-    def answer(rows, seed):
-        asked.append((rows, seed))
+    def train_and_test(rows, seed):
+        calls.append((rows, seed))
         return np.arange(20) < (10 if len(np.unique(rows)) < 20 else 15) + seed - 5
 
-    found = learning_curve.measure_learning_curve(answer, LABELS, GROUPS, [10, 100], repeats=2, seed=5)
-    assert [seed for _, seed in asked] == [5, 6, 5, 6]
-    assert {len(rows) for rows, _ in asked} == {len(LABELS)}
-    assert set(asked[0][0]) != set(asked[1][0])
-    assert np.bincount(asked[0][0]).max() - np.bincount(asked[0][0])[asked[0][0]].min() <= 1
-    assert found["at_10"]["images"] == 9
-    assert found["at_10"]["accuracy"] == pytest.approx(0.525)
-    assert found["at_100"]["accuracy"] == pytest.approx(0.775)
-    assert found["at_100"]["accuracy_std"] == pytest.approx(np.std([0.75, 0.8], ddof=1))
-    for own in (found["at_10"], found["at_100"]):
-        assert own["accuracy_low"] < own["accuracy"] < own["accuracy_high"]
+    curve = learning_curve.measure_learning_curve(train_and_test, LABELS, GROUPS, [10, 100], repeats=2, seed=5)
+    assert [seed for _, seed in calls] == [5, 6, 5, 6]
+    assert {len(rows) for rows, _ in calls} == {len(LABELS)}
+    assert set(calls[0][0]) != set(calls[1][0])
+    assert np.bincount(calls[0][0]).max() - np.bincount(calls[0][0])[calls[0][0]].min() <= 1
+    assert curve["at_10"]["images"] == 9
+    assert curve["at_10"]["accuracy"] == pytest.approx(0.525)
+    assert curve["at_100"]["accuracy"] == pytest.approx(0.775)
+    assert curve["at_100"]["accuracy_std"] == pytest.approx(np.std([0.75, 0.8], ddof=1))
+    for point in (curve["at_10"], curve["at_100"]):
+        assert point["accuracy_low"] < point["accuracy"] < point["accuracy_high"]
 
 
 def test_the_interval_of_one_training_is_that_of_its_groups():
     right = np.random.default_rng(0).random((1, 400)) < 0.7
     groups = np.arange(400) // 2
-    known = cluster_bootstrap.accuracy_interval(right[0], groups)
-    assert learning_curve.accuracy_interval(right, groups) == pytest.approx(known, abs=0.01)
+    expected = cluster_bootstrap.accuracy_interval(right[0], groups)
+    assert learning_curve.accuracy_interval(right, groups) == pytest.approx(expected, abs=0.01)
 
 
 def test_trainings_that_differ_widen_the_interval_and_photographs_of_one_object_too():
@@ -62,14 +62,14 @@ def test_trainings_that_differ_widen_the_interval_and_photographs_of_one_object_
 
 
 def test_the_table_has_a_row_for_each_part_and_is_empty_without_curves():
-    found = learning_curve.measure_learning_curve(
+    curve = learning_curve.measure_learning_curve(
         lambda rows, seed: np.arange(20) < 10, LABELS, GROUPS, [12.5, 100], repeats=1, seed=0
     )
-    told = learning_curve.curve_table({"irv2": found})
-    assert told["percent"].tolist() == [12.5, 100]
-    assert told["images"].tolist() == [11, 83]
+    table = learning_curve.curve_table({"irv2": curve})
+    assert table["percent"].tolist() == [12.5, 100]
+    assert table["images"].tolist() == [11, 83]
     assert len(learning_curve.curve_table({})) == 0
-    assert list(learning_curve.curve_table({})) == list(told)
+    assert list(learning_curve.curve_table({})) == list(table)
 
 
 def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_train, monkeypatch):
@@ -98,12 +98,13 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
     monkeypatch.setattr(training_loop, "fit", second_is_killed)
     with pytest.raises(KeyboardInterrupt):
         learning_curves.measure(params, "cnn", None, splits, "float32")
-    found = learning_curves.measure(params, "cnn", None, splits, "float32")["learning_curve"]
+    curve_metrics = learning_curves.measure(params, "cnn", None, splits, "float32")["learning_curve"]
     assert trained == [6, 12, 12]
-    assert (found["at_50"]["images"], found["at_100"]["images"]) == (6, 12)
-    assert 0 <= found["at_50"]["accuracy_low"] <= found["at_50"]["accuracy"] <= 1
+    assert (curve_metrics["at_50"]["images"], curve_metrics["at_100"]["images"]) == (6, 12)
+    assert 0 <= curve_metrics["at_50"]["accuracy_low"] <= curve_metrics["at_50"]["accuracy"] <= 1
     assert (
-        learning_curves.measure(params.model_copy(update={"evaluate": _off(params)}), "cnn", None, splits, "float32") == {}
+        learning_curves.measure(params.model_copy(update={"evaluate": _off(params)}), "cnn", None, splits, "float32")
+        == {}
     )
 
 
@@ -121,5 +122,5 @@ def test_sizes_of_exports_are_those_of_the_files(formats):
 
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
     sizes = evaluate._export_sizes(Classifier(model, Facts("cnn", ("a", "b"), 16, "x", "CNN", "w")), formats)
-    assert list(sizes) == [f"{one}_mb" for one in formats]
+    assert list(sizes) == [f"{format_name}_mb" for format_name in formats]
     assert all(4 * model.count_params() / 1e6 < size < 8 * model.count_params() / 1e6 + 1 for size in sizes.values())

@@ -10,8 +10,8 @@ CLASSES = ["a", "b", "c"]
 @pytest.fixture
 def table():
     splits = pd.DataFrame({"path": list("54321"), "label": list("abcab"), "split": "test", "group": range(5)})
-    answers = np.array([[0.9, 0.1, 0], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])
-    return prediction_table.build_rows(splits, "cnn", answers, CLASSES)
+    probabilities = np.array([[0.9, 0.1, 0], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])
+    return prediction_table.build_rows(splits, "cnn", probabilities, CLASSES)
 
 
 def test_the_surest_wrong_answers_come_first_and_equals_by_name(table):

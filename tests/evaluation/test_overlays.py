@@ -23,10 +23,10 @@ def test_without_heat_or_strength_the_picture_is_as_it_was():
 def test_the_colour_lies_where_the_heat_is_and_nowhere_else():
     pixels = picture(2, 80, 160)
     before = pixels.copy()
-    found = overlays.blend_heat(pixels, _spot(row=2, column=5))
+    blended = overlays.blend_heat(pixels, _spot(row=2, column=5))
     np.testing.assert_array_equal(pixels, before)
-    assert found.dtype == np.uint8
-    changed = np.abs(found.astype(int) - pixels).sum(axis=2)
+    assert blended.dtype == np.uint8
+    changed = np.abs(blended.astype(int) - pixels).sum(axis=2)
     row, column = np.unravel_index(changed.argmax(), changed.shape)
     assert 20 <= row < 30  # the third of eight rows
     assert 100 <= column < 120  # the sixth of eight columns
@@ -35,10 +35,10 @@ def test_the_colour_lies_where_the_heat_is_and_nowhere_else():
 
 
 def test_full_heat_at_full_strength_is_the_map_s_last_colour():
-    found = overlays.blend_heat(picture(3), np.ones((4, 4), np.float32), strength=1)
+    blended = overlays.blend_heat(picture(3), np.ones((4, 4), np.float32), strength=1)
     last = cv2.applyColorMap(np.full((1, 1), 255, np.uint8), cv2.COLORMAP_INFERNO)[0, 0, ::-1]
     assert last[0] > 200 > last[2], "red, green, blue: a light yellow"
-    np.testing.assert_array_equal(found, np.broadcast_to(last, found.shape))
+    np.testing.assert_array_equal(blended, np.broadcast_to(last, blended.shape))
 
 
 def test_more_heat_is_lighter_and_more_opaque():
@@ -60,8 +60,8 @@ def test_png_and_back(tmp_path):
     pixels = picture(5, 30, 20)
     np.testing.assert_array_equal(decode_image(overlays.encode_png(pixels)), pixels)
     layer = overlays.heat_layer(_spot(), 30, 20)
-    again = cv2.imdecode(np.frombuffer(overlays.encode_png(layer), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert again is not None
-    np.testing.assert_array_equal(cv2.cvtColor(again, cv2.COLOR_BGRA2RGBA), layer)
+    decoded = cv2.imdecode(np.frombuffer(overlays.encode_png(layer), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded is not None
+    np.testing.assert_array_equal(cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA), layer)
     overlays.write_png(tmp_path / "new/p.png", pixels)
     np.testing.assert_array_equal(decode_image((tmp_path / "new/p.png").read_bytes()), pixels)

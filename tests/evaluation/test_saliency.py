@@ -23,7 +23,7 @@ def _brightness_left_or_right() -> keras.Model:
     return model
 
 
-def test_it_is_warm_where_the_class_is():
+def test_the_heat_is_where_the_class_is():
     pixels = np.zeros((2, 32, 32, 3), np.uint8)
     pixels[:, :16, :16, 0] = 255
     pixels[:, 16:, 16:, 1] = 255
@@ -47,7 +47,7 @@ def test_a_score_common_to_all_classes_changes_nothing():
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", pytest.param("DenseNet121", marks=pytest.mark.release)])
-def test_a_joined_model_is_opened_without_changing_its_answers(name):
+def test_a_joined_model_is_split_without_changing_its_predictions(name):
     extractor = feature_extractor.build(name, 64, None, seed=1)
     model = head.join(extractor, head.build(extractor.output_shape[-1], 8, 3))
     pixels = np.stack([picture(n, 64, 64) for n in range(3)])
@@ -81,7 +81,9 @@ def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
     rows = gallery.write_mistakes(tmp_path, root, table, model_file.Classifier(model, facts), 48)
     assert [row["predicted"] for row in rows] == ["b", "a"]
     for row in rows:
-        shapes = [images_module.decode_image((tmp_path / row[kind]).read_bytes()).shape for kind in ("picture", "overlay")]
+        shapes = [
+            images_module.decode_image((tmp_path / row[kind]).read_bytes()).shape for kind in ("picture", "overlay")
+        ]
         assert shapes == [(48, 48, 3)] * 2
     splits = pd.DataFrame({"path": ["a/a_2.jpg", "a/a_1.jpg", "b/b_1.jpg"], "label": ["a", "a", "b"], "split": "train"})
     chosen = gallery.select_examples(splits, 1)
@@ -89,7 +91,7 @@ def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
     assert gallery.write_pictures(tmp_path, root, chosen, "example", 20)[1]["picture"] == "example_1.webp"
 
 
-def test_a_model_file_knows_its_classes_and_refuses_strangers(tmp_path):
+def test_a_model_file_stores_its_facts_and_other_files_are_refused(tmp_path):
     import zipfile
 
     from realwaste.core.errors import UserError
@@ -112,7 +114,7 @@ def test_a_model_file_knows_its_classes_and_refuses_strangers(tmp_path):
     for name in ("plain", "text", "odd"):
         with pytest.raises(UserError, match="that this pipeline saved"):
             model_file.load(tmp_path / f"{name}.keras")
-    with zipfile.ZipFile(tmp_path / "odd2.keras", "w") as odd, zipfile.ZipFile(path) as whole:
-        odd.writestr("realwaste.json", whole.read("realwaste.json"))
+    with zipfile.ZipFile(tmp_path / "odd2.keras", "w") as odd, zipfile.ZipFile(path) as complete:
+        odd.writestr("realwaste.json", complete.read("realwaste.json"))
     with pytest.raises(UserError, match="whole Keras model"):
         model_file.load(tmp_path / "odd2.keras")

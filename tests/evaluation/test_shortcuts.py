@@ -47,15 +47,15 @@ def test_grey_and_tiny_lose_what_they_name(pictures):
 def framed(tmp_path):
     """Photographs drawn so that a class shows in the outer frame alone: red, green or blue. The middle is noise."""
     rng = np.random.default_rng(0)
-    known = np.repeat(np.arange(3), 20)
-    drawn = rng.integers(0, 256, (60, SIZE, SIZE, 3), np.uint8)
-    coloured = np.zeros_like(drawn)
-    coloured[np.arange(60), :, :, known] = 220
-    pixels = background_views.swap_frame(drawn, coloured)
+    labels = np.repeat(np.arange(3), 20)
+    noise = rng.integers(0, 256, (60, SIZE, SIZE, 3), np.uint8)
+    coloured = np.zeros_like(noise)
+    coloured[np.arange(60), :, :, labels] = 220
+    pixels = background_views.swap_frame(noise, coloured)
     files = [tmp_path / f"{number}.png" for number in range(60)]
     for file, pixels_of_one in zip(files, pixels, strict=True):
         cv2.imwrite(str(file), pixels_of_one[..., ::-1])
-    return files, known
+    return files, labels
 
 
 @pytest.fixture
@@ -65,54 +65,56 @@ def extractor():
     return keras.Model(image, layers.Flatten()(layers.AveragePooling2D(SIZE // 8)(image / 255.0)))
 
 
-def test_a_class_that_shows_in_the_frame_alone_is_told_from_it(framed, extractor):
-    files, known = framed
-    found = background_tests.probe_accuracies(
+def test_a_probe_finds_a_class_that_shows_in_the_frame_alone(framed, extractor):
+    files, labels = framed
+    metrics = background_tests.probe_accuracies(
         background_tests.embed_views(
             inference_engine.compile_network(extractor, 16, policy="float32", engine="openvino"), files, SIZE
         ),
-        known,
+        labels,
         np.arange(60),
         5,
     )
-    assert found["frame"]["accuracy"] == found["whole"]["accuracy"] == 1
-    assert found["middle"]["accuracy"] < 0.6
-    assert found["grey"]["accuracy"] > found["middle"]["accuracy"], "red, green and blue differ in brightness"
-    assert found["middle"]["accuracy_low"] < found["middle"]["accuracy"] < found["middle"]["accuracy_high"]
+    assert metrics["frame"]["accuracy"] == metrics["whole"]["accuracy"] == 1
+    assert metrics["middle"]["accuracy"] < 0.6
+    assert metrics["grey"]["accuracy"] > metrics["middle"]["accuracy"], "red, green and blue differ in brightness"
+    assert metrics["middle"]["accuracy_low"] < metrics["middle"]["accuracy"] < metrics["middle"]["accuracy_high"]
 
 
-def test_a_model_that_goes_by_the_frame_says_the_class_of_the_frame(framed):
-    files, known = framed
+def test_a_model_that_uses_the_frame_predicts_the_class_of_the_frame(framed):
+    files, labels = framed
     image = keras.Input((SIZE, SIZE, 3))
     corner = image[:, 0, 0, :] / 20.0
     model = keras.Model(image, layers.Softmax()(corner))
     facts = Facts("cnn", ("r", "g", "b"), SIZE, "drawn", "CNN", "random", batch_size=7)
-    rows = background_tests.draw_other_class_rows(known, 1)
-    assert (known[rows] != known).all()
-    answers = background_tests.predict_swapped_views(
+    rows = background_tests.draw_other_class_rows(labels, 1)
+    assert (labels[rows] != labels).all()
+    predictions = background_tests.predict_swapped_views(
         session.from_classifier(Classifier(model, facts)), files, [files[row] for row in rows]
     )
-    found = background_tests.summarize_swapped_views(answers, known, known[rows], np.arange(60))
-    assert found["frame_swapped"]["accuracy"] == 0
-    assert found["frame_swapped"]["other_class"] == 1
-    assert found["middle_swapped"]["accuracy"] == found["middle_painted"]["accuracy"] == 1
-    assert found["frame_painted"]["accuracy"] == pytest.approx(1 / 3), "grey is nobody's colour"
+    metrics = background_tests.summarize_swapped_views(predictions, labels, labels[rows], np.arange(60))
+    assert metrics["frame_swapped"]["accuracy"] == 0
+    assert metrics["frame_swapped"]["other_class"] == 1
+    assert metrics["middle_swapped"]["accuracy"] == metrics["middle_painted"]["accuracy"] == 1
+    assert metrics["frame_painted"]["accuracy"] == pytest.approx(1 / 3), "grey is nobody's colour"
 
 
-def test_a_sample_has_of_each_class_its_share_and_the_same_twice():
-    known = np.repeat([0, 1, 2], [90, 9, 1])
-    rows = numbers.sample_rows(known, 20, 0)
-    assert np.bincount(known[rows]).tolist() == [17, 2, 1]
+def test_a_sample_is_stratified_and_repeatable():
+    labels = np.repeat([0, 1, 2], [90, 9, 1])
+    rows = numbers.sample_rows(labels, 20, 0)
+    assert np.bincount(labels[rows]).tolist() == [17, 2, 1]
     assert (np.diff(rows) > 0).all()
-    assert (rows == numbers.sample_rows(known, 20, 0)).all()
-    assert len(numbers.sample_rows(known, 100, 0)) == 100
+    assert (rows == numbers.sample_rows(labels, 20, 0)).all()
+    assert len(numbers.sample_rows(labels, 100, 0)) == 100
 
 
 def test_the_sentence_says_what_it_was_measured_on():
-    seen = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76}
-    facts = {"heads": {"frame": seen, "whole": seen | {"accuracy": 0.9}}, "chance": 0.25, "images": 1000}
+    scores = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76}
+    facts = {"heads": {"frame": scores, "whole": scores | {"accuracy": 0.9}}, "chance": 0.25, "images": 1000}
     facts |= {"image_size": 96, "backbone": "DenseNet121", "weights": "random"}
-    said = background.describe_shortcuts(facts).replace("\N{NO-BREAK SPACE}", " ")
-    assert said.startswith("From the outer frame alone, 73 % of the pictures are classified correctly (70 % to 76 %; chance")
-    assert "RANDOM weights" in said
-    assert "1,000 pictures of 96 pixels" in said
+    sentence = background.describe_shortcuts(facts).replace("\N{NO-BREAK SPACE}", " ")
+    assert sentence.startswith(
+        "From the outer frame alone, 73 % of the pictures are classified correctly (70 % to 76 %; chance"
+    )
+    assert "RANDOM weights" in sentence
+    assert "1,000 pictures of 96 pixels" in sentence

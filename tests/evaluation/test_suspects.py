@@ -24,12 +24,12 @@ def _planted(labels: np.ndarray, classes: int, seed: int) -> tuple[np.ndarray, n
     return moved, wrong
 
 
-def _found(vectors: list[np.ndarray], labels: np.ndarray, wrong: np.ndarray, groups: np.ndarray) -> float:
+def _share_found(feature_sets: list[np.ndarray], labels: np.ndarray, wrong: np.ndarray, groups: np.ndarray) -> float:
     """The share of the planted ones in the ranking's first tenth."""
     classes = [f"c{number}" for number in range(labels.max() + 1)]
     table = pd.DataFrame({"path": [f"{n:04}" for n in range(len(labels))], "label": np.array(classes)[labels]})
-    answers = [linear_probe.predict_out_of_sample(own, labels, groups, 5) for own in vectors]
-    first = label_errors.rank_label_errors(table, classes, answers)["path"].head(len(labels) // 10)
+    predictions = [linear_probe.predict_out_of_sample(features, labels, groups, 5) for features in feature_sets]
+    first = label_errors.rank_label_errors(table, classes, predictions)["path"].head(len(labels) // 10)
     return float(np.isin(wrong, first.astype(int)).mean())
 
 
@@ -38,7 +38,7 @@ def test_planted_wrong_labels_come_first():
     labels = np.arange(400) % 4
     vectors = [(rng.normal(size=(400, 16)) + 2 * np.eye(16)[labels]).astype(np.float32) for _ in range(2)]
     moved, wrong = _planted(labels, 4, seed=1)
-    assert _found(vectors, moved, wrong, np.arange(400)) >= 0.8
+    assert _share_found(vectors, moved, wrong, np.arange(400)) >= 0.8
 
 
 @pytest.mark.skipif(not (PHOTOS.is_dir() and LITE2.is_file()), reason="needs the shared photographs and backbone")
@@ -53,12 +53,12 @@ def test_planted_wrong_labels_among_photographs():
     shares = []
     for seed in (1, 2, 3):
         moved, wrong = _planted(labels, 6, seed)
-        shares.append(_found([vectors], moved, wrong, np.arange(len(labels))))
+        shares.append(_share_found([vectors], moved, wrong, np.arange(len(labels))))
     assert min(shares) >= 0.5, shares
     assert np.mean(shares) >= 0.6, shares
 
 
-def test_a_group_is_asked_by_models_that_saw_none_of_it():
+def test_no_probe_is_trained_on_a_group_that_it_predicts():
     """Each object's two photographs have one vector that no other has: with groups there is nothing to know it by."""
     rng = np.random.default_rng(0)
     objects = np.repeat(np.arange(60), 2)
@@ -66,8 +66,8 @@ def test_a_group_is_asked_by_models_that_saw_none_of_it():
     vectors = rng.normal(size=(60, 200))[objects].astype(np.float32)
     shares = []
     for groups in (objects, np.arange(120)):
-        answers = linear_probe.predict_out_of_sample(vectors, labels, groups, 5)
-        shares.append((answers.argmax(axis=1) == labels).mean())
+        probabilities = linear_probe.predict_out_of_sample(vectors, labels, groups, 5)
+        shares.append((probabilities.argmax(axis=1) == labels).mean())
     assert shares[0] < 0.5
     assert shares[1] > 0.7
 
@@ -75,10 +75,10 @@ def test_a_group_is_asked_by_models_that_saw_none_of_it():
 def test_the_ranking_by_hand():
     """The normalized margins: of x 0.8 - 0.2, of y 0.3 - 0.7, of z 0.5 - 0.5."""
     table = pd.DataFrame({"path": ["x", "y", "z"], "label": ["a", "b", "a"]})
-    one = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6]])
-    other = np.array([[0.7, 0.3], [0.6, 0.4], [0.6, 0.4]])
-    found = label_errors.rank_label_errors(table, ["a", "b"], [one, other])
-    assert found.to_dict("list") == {
+    first = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6]])
+    second = np.array([[0.7, 0.3], [0.6, 0.4], [0.6, 0.4]])
+    ranking = label_errors.rank_label_errors(table, ["a", "b"], [first, second])
+    assert ranking.to_dict("list") == {
         "path": ["y", "z", "x"],
         "label": ["b", "a", "a"],
         "suggested": ["a", "b", "b"],
@@ -90,9 +90,9 @@ def test_the_ranking_by_hand():
 
 @pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 @pytest.mark.parametrize("groups", [[0] * 8, [0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2, 3, 3]])
-def test_a_set_of_few_groups_is_asked_all_the_same(groups):
+def test_a_set_of_few_groups_is_predicted_too(groups):
     vectors = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    answers = linear_probe.predict_out_of_sample(vectors, labels, np.array(groups), 5)
-    assert answers.shape == (8, 2)
-    assert answers.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    probabilities = linear_probe.predict_out_of_sample(vectors, labels, np.array(groups), 5)
+    assert probabilities.shape == (8, 2)
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)

@@ -22,13 +22,13 @@ def predicted():
         }
     )
 
-    def answers(share: float) -> np.ndarray:
-        right = rng.random(120) < share
-        return np.eye(2)[np.where(right, labels, 1 - labels)] * 0.8 + 0.1
+    def draw_probabilities(accuracy: float) -> np.ndarray:
+        correct = rng.random(120) < accuracy
+        return np.eye(2)[np.where(correct, labels, 1 - labels)] * 0.8 + 0.1
 
     parts = [
-        prediction_table.build_rows(splits, model, answers(share), CLASSES)
-        for model, share in zip(MODELS, (0.5, 0.95, 0.95), strict=True)
+        prediction_table.build_rows(splits, model, draw_probabilities(accuracy), CLASSES)
+        for model, accuracy in zip(MODELS, (0.5, 0.95, 0.95), strict=True)
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -36,14 +36,14 @@ def predicted():
 @pytest.fixture
 def evaluated(predicted):
     cost = {"parameters": 1000, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
-    tested = predicted[predicted["split"] == "test"]
+    test_rows = predicted[predicted["split"] == "test"]
     cost |= {"ece": 0.2, "ece_calibrated": 0.1, "multiply_adds": 2_830_000_000, "layers": 12, "trained_layers": 7}
     return {
         model: classification.compute_test_metrics(
-            prediction_table.labels_of(own), prediction_table.probabilities_of(own), CLASSES, own["group"].to_numpy()
+            prediction_table.labels_of(rows), prediction_table.probabilities_of(rows), CLASSES, rows["group"].to_numpy()
         )
         | cost
-        for model, own in tested.groupby("model", sort=False)
+        for model, rows in test_rows.groupby("model", sort=False)
     }
 
 
@@ -57,8 +57,8 @@ SECONDS = {"cnn": 9.0, "irv2": 5.0, "densenet": 4.0}
 
 def test_table1_has_every_measured_factor(predicted, evaluated):
     row = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
-    own = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
-    assert row["train_accuracy"] == (prediction_table.predicted_classes(own) == own["label"]).mean()
+    train_rows = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
+    assert row["train_accuracy"] == (prediction_table.predicted_classes(train_rows) == train_rows["label"]).mean()
     assert row["train_test_gap"] == pytest.approx(row["train_accuracy"] - row["test_accuracy"])
     assert (row["weights"], row["training_seconds"], row["latency_ms"]) == ("random", 5.0, 2.5)
 
@@ -70,33 +70,33 @@ def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, e
         "other_splits": {"accuracy_mean": 0.6, "accuracy_std": 0.05},
         "litert_mb": 7.1,
     }
-    home = {"images": 9, "accuracy": 0.4, "accuracy_low": 0.2, "accuracy_high": 0.6}
-    asked = {"at a friend's": {"models": {model: {"outside": home} for model in MODELS}}}
-    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", external_sets=asked)
+    results = {"images": 9, "accuracy": 0.4, "accuracy_low": 0.2, "accuracy_high": 0.6}
+    external_sets = {"at a friend's": {"models": {model: {"outside": results} for model in MODELS}}}
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", external_sets=external_sets)
     assert all(isinstance(value, str | int | float) for row in rows.values() for value in row.values())
-    own = rows["irv2"]
-    assert (own["images_at_10"], own["accuracy_at_10"], own["accuracy_at_10_low"]) == (4, 0.5, 0.3)
-    assert own["outside_at_a_friend_s_accuracy_high"] == 0.6
-    assert own["train_test_gap_low"] < own["train_test_gap"] < own["train_test_gap_high"]
+    row = rows["irv2"]
+    assert (row["images_at_10"], row["accuracy_at_10"], row["accuracy_at_10_low"]) == (4, 0.5, 0.3)
+    assert row["outside_at_a_friend_s_accuracy_high"] == 0.6
+    assert row["train_test_gap_low"] < row["train_test_gap"] < row["train_test_gap_high"]
     names = comparison.display_names(rows)
-    told = factors.format_table1(rows, names, asked)
-    assert list(dict.fromkeys(told.index.get_level_values("factor"))) == list(factors.REPORT_CLAIMS)
-    assert told.loc[("Data Dependency", "the report"), "CNN"] == factors.REPORT_CLAIMS["Data Dependency"][0]
-    assert told.loc[("Data Dependency", "the report"), names["irv2"]] == factors.REPORT_CLAIMS["Data Dependency"][1]
-    shown = told[names["irv2"]]
-    assert shown["Data Dependency", "test accuracy, 10 % of images"] == "0.500 (0.300 to 0.700), 4 images"
-    assert shown["Generalization", "accuracy on at a friend's"] == "0.400 (0.200 to 0.600)"
-    assert shown["Generalization", "on other splits, ± deviation"] == "0.600 ± 0.050"
-    assert shown["Deployment", "as LiteRT"] == "7.1 MB"
-    assert shown["Flexibility", "trained layers"] == "7 of 12"
-    assert shown["Computational Resources", "multiply-adds an image"] == "2.83 G"
-    assert told.loc[("Data Dependency", "test accuracy, 10 % of images"), "CNN"] == "–"
+    table = factors.format_table1(rows, names, external_sets)
+    assert list(dict.fromkeys(table.index.get_level_values("factor"))) == list(factors.REPORT_CLAIMS)
+    assert table.loc[("Data Dependency", "the report"), "CNN"] == factors.REPORT_CLAIMS["Data Dependency"][0]
+    assert table.loc[("Data Dependency", "the report"), names["irv2"]] == factors.REPORT_CLAIMS["Data Dependency"][1]
+    cells = table[names["irv2"]]
+    assert cells["Data Dependency", "test accuracy, 10 % of images"] == "0.500 (0.300 to 0.700), 4 images"
+    assert cells["Generalization", "accuracy on at a friend's"] == "0.400 (0.200 to 0.600)"
+    assert cells["Generalization", "on other splits, ± deviation"] == "0.600 ± 0.050"
+    assert cells["Deployment", "as LiteRT"] == "7.1 MB"
+    assert cells["Flexibility", "trained layers"] == "7 of 12"
+    assert cells["Computational Resources", "multiply-adds an image"] == "2.83 G"
+    assert table.loc[("Data Dependency", "test accuracy, 10 % of images"), "CNN"] == "–"
 
 
-def test_sets_whose_names_differ_in_a_sign_alone_have_figures_of_their_own(predicted, evaluated):
+def test_external_sets_whose_names_differ_in_a_sign_have_separate_metrics(predicted, evaluated):
     """`a-b` and `a_b` had one key: the second set's figures stood for both."""
     names = ("a-b", "a_b", "a b 2", "a b", "!", "?")
-    asked = {
+    external_sets = {
         name: {
             "models": {
                 "irv2": {"outside": {"images": 9, "accuracy": n / 10, "accuracy_low": 0.0, "accuracy_high": 1.0}}
@@ -104,21 +104,23 @@ def test_sets_whose_names_differ_in_a_sign_alone_have_figures_of_their_own(predi
         }
         for n, name in enumerate(names)
     }
-    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", external_sets=asked)
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", external_sets=external_sets)
     assert (rows["irv2"]["outside_a_b_accuracy"], rows["irv2"]["outside_a_b_2_accuracy"]) == (0.0, 0.1)
-    shown = factors.format_table1(rows, comparison.display_names(rows), asked)[comparison.display_names(rows)["irv2"]]
-    told = [shown["Generalization", f"accuracy on {name}"] for name in names]
-    assert told == [f"{n / 10:.3f} (0.000 to 1.000)" for n in range(len(names))]
+    cells = factors.format_table1(rows, comparison.display_names(rows), external_sets)[
+        comparison.display_names(rows)["irv2"]
+    ]
+    accuracies = [cells["Generalization", f"accuracy on {name}"] for name in names]
+    assert accuracies == [f"{n / 10:.3f} (0.000 to 1.000)" for n in range(len(names))]
 
 
-def test_what_was_not_measured_is_called_so(predicted, evaluated):
+def test_missing_measurements_are_marked(predicted, evaluated):
     rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
-    told = factors.format_table1(rows, comparison.display_names(rows))
+    table = factors.format_table1(rows, comparison.display_names(rows))
     for figure in (
         ("Data Dependency", "test accuracy by images"),
         ("Generalization", "on external test sets"),
     ):
-        assert set(told.loc[figure]) == {"not measured"}
+        assert set(table.loc[figure]) == {"not measured"}
 
 
 def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
@@ -146,16 +148,18 @@ def test_a_difference_that_one_test_would_show_is_not_shown_among_six():
     """Four models; the first has 9 answers right that the second has wrong, and 1 the other way: p is 22 / 1024."""
     splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test", "group": range(60)})
     wrong = {"one": [9], "two": range(9), "three": range(20, 25), "four": range(21, 26)}
-    answers = [
-        prediction_table.build_rows(splits, model, np.eye(2)[np.isin(np.arange(60), list(own)).astype(int)], CLASSES)
-        for model, own in wrong.items()
+    tables = [
+        prediction_table.build_rows(
+            splits, model, np.eye(2)[np.isin(np.arange(60), list(wrong_rows)).astype(int)], CLASSES
+        )
+        for model, wrong_rows in wrong.items()
     ]
-    pairs = comparison.compare_pairs(pd.concat(answers, ignore_index=True))
+    pairs = comparison.compare_pairs(pd.concat(tables, ignore_index=True))
     assert pairs["one_vs_two"]["mcnemar_p"] == pytest.approx(22 / 1024)
     assert pairs["one_vs_two"]["p_holm"] == pytest.approx(6 * 22 / 1024)
     assert {facts["verdict"] for facts in pairs.values()} == {"no difference shown"}
     assert comparison.describe_correction(pairs) == "Holm's correction for 6 tests"
-    alone = comparison.compare_pairs(pd.concat(answers[:2], ignore_index=True))
+    alone = comparison.compare_pairs(pd.concat(tables[:2], ignore_index=True))
     assert alone["one_vs_two"]["verdict"] == "one is better"
     assert comparison.describe_correction(alone) == "Holm's correction for 1 test"
 
@@ -163,11 +167,12 @@ def test_a_difference_that_one_test_would_show_is_not_shown_among_six():
 def test_a_difference_on_one_object_is_no_difference():
     """All that the second model has wrong are photographs of one object, whose answers hang together."""
     splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test"})
-    answers = [np.eye(2)[np.zeros(60, int)], np.eye(2)[(np.arange(60) < 12).astype(int)]]
+    probabilities = [np.eye(2)[np.zeros(60, int)], np.eye(2)[(np.arange(60) < 12).astype(int)]]
     for size, verdict in ((12, "no difference shown"), (1, "one is better")):
         grouped = splits.assign(group=np.arange(60) // size)
         rows = [
-            prediction_table.build_rows(grouped, m, a, CLASSES) for m, a in zip(("one", "two"), answers, strict=True)
+            prediction_table.build_rows(grouped, m, p, CLASSES)
+            for m, p in zip(("one", "two"), probabilities, strict=True)
         ]
         facts = comparison.compare_pairs(pd.concat(rows, ignore_index=True))["one_vs_two"]
         assert facts["verdict"] == verdict
@@ -176,11 +181,11 @@ def test_a_difference_on_one_object_is_no_difference():
 
 def test_the_order_of_the_rows_changes_nothing(predicted):
     assert comparison.compare_pairs(predicted) == comparison.compare_pairs(
-        pd.concat([own.sample(frac=1, random_state=1) for _, own in predicted.groupby("model", sort=False)])
+        pd.concat([rows.sample(frac=1, random_state=1) for _, rows in predicted.groupby("model", sort=False)])
     )
 
 
-def test_names_say_which_weights_and_keep_twins_apart(predicted, evaluated):
+def test_display_names_include_the_weights_and_are_unique(predicted, evaluated):
     rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "x")
     assert list(comparison.display_names(rows).values()) == [
         "CNN",
@@ -210,7 +215,7 @@ def test_pictures_of_many_classes_show_the_worst_and_are_drawn_in_seconds(tmp_pa
     assert comparison.class_limit_note(figures.MOST_CLASSES) == ""
 
 
-def test_a_class_name_is_no_formula(tmp_path):
+def test_class_names_are_not_parsed_as_formulas(tmp_path):
     """`$_{$` was a ParseSyntaxException of Matplotlib, and `$x$` an italic x."""
     names = ["$_{$", "$x$ and more", "a"]
     studio = figures.FigureWriter("$_{$", "given", "#4c84b8", 60)
@@ -264,18 +269,20 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     row = predicted[predicted["path"] == "007.jpg"].set_index("model")[["p_a", "p_b"]].to_numpy()
     powers = np.array([[0.5], [1.0], [2.0]])
     tempered = row**powers / (row**powers).sum(axis=1, keepdims=True)
-    own = votes[votes["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
-    np.testing.assert_allclose(own, tempered.mean(axis=0), atol=1e-6)
-    figures_of_it = comparison.ensemble_metrics(votes, evaluated)
-    tested = votes[votes["split"] == "test"]
-    answered = prediction_table.labels_of(tested), prediction_table.probabilities_of(tested)
-    expected = classification.compute_test_metrics(*answered, CLASSES, tested["group"].to_numpy())
+    vote = votes[votes["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
+    np.testing.assert_allclose(vote, tempered.mean(axis=0), atol=1e-6)
+    metrics = comparison.ensemble_metrics(votes, evaluated)
+    test_rows = votes[votes["split"] == "test"]
+    labels_and_probabilities = prediction_table.labels_of(test_rows), prediction_table.probabilities_of(test_rows)
+    expected = classification.compute_test_metrics(*labels_and_probabilities, CLASSES, test_rows["group"].to_numpy())
     for key in ("test_accuracy", "test_loss", "macro_f1", "macro_f1_low"):
-        assert figures_of_it[key] == pytest.approx(expected[key]), key
-    assert figures_of_it["parameters"] == 3000
-    both = {"ensemble": figures_of_it} | evaluated
+        assert metrics[key] == pytest.approx(expected[key]), key
+    assert metrics["parameters"] == 3000
+    with_ensemble = {"ensemble": metrics} | evaluated
     trainings = {"ensemble": {"backbone": "Soft vote", "weights": "those of the three"}} | TRAININGS
-    table = table1.build_rows(both, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste")
+    table = table1.build_rows(
+        with_ensemble, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste"
+    )
     assert (
         factors.format_table1(table, comparison.display_names(table)).loc[
             ("Accuracy", "the report's accuracy"), "Soft vote"

@@ -17,53 +17,53 @@ LINES = [
 ]
 
 
-def _named(cell: str) -> list[str]:
+def _code_spans(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def _outputs() -> set[str]:
+def _pipeline_outputs() -> set[str]:
     """Files that a run leaves: a fresh clone may not have them."""
     entries = [entry for stage in PIPELINE.values() for entry in (*stage.get("outs", []), *stage.get("metrics", []))]
     return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
 
 
 def test_every_listing_figure_and_table_of_the_report_has_a_line():
-    whole = "\n".join(line[0] for line in LINES)
-    assert re.findall(r"Listing (\d)", whole) == ["1", "2", "3", "4", "5", "5", "6"]
-    found = set()
-    for several in re.findall(r"[Ff]igures? ([\d, and]+)", whole):
-        found |= set(map(int, re.findall(r"\d+", several)))
-    assert found == set(range(1, 15))
-    assert "Table 1" in whole
+    text = "\n".join(line[0] for line in LINES)
+    assert re.findall(r"Listing (\d)", text) == ["1", "2", "3", "4", "5", "5", "6"]
+    figures = set()
+    for several in re.findall(r"[Ff]igures? ([\d, and]+)", text):
+        figures |= set(map(int, re.findall(r"\d+", several)))
+    assert figures == set(range(1, 15))
+    assert "Table 1" in text
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line[0])
 def test_what_a_line_names_is_there(line):
     _, stages, files, parameters, differs = line
     assert differs
-    assert set(_named(stages)) <= PIPELINE.keys()
-    assert _named(files)
-    for file in _named(files):
-        assert file in _outputs() or (ROOT / file).is_file(), file
-    for parameter in _named(parameters):
+    assert set(_code_spans(stages)) <= PIPELINE.keys()
+    assert _code_spans(files)
+    for file in _code_spans(files):
+        assert file in _pipeline_outputs() or (ROOT / file).is_file(), file
+    for parameter in _code_spans(parameters):
         values = params_file.read_yaml(ROOT / "params.yaml")
         for part in parameter.split("."):
             assert part in values, parameter
             values = values[part]
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if _named(line[1])], ids=lambda line: line[0])
+@pytest.mark.parametrize("line", [line for line in LINES if _code_spans(line[1])], ids=lambda line: line[0])
 def test_a_line_s_stages_read_its_parameters(line):
     _, stages, _, parameters, _ = line
-    others = {"compare", "evaluate"} if "evaluate." in parameters else set()
-    declared = [key for stage in {*_named(stages), *others} for key in PIPELINE[stage].get("params", [])]
-    for parameter in _named(parameters):
+    reading_stages = {"compare", "evaluate"} if "evaluate." in parameters else set()
+    declared = [key for stage in {*_code_spans(stages), *reading_stages} for key in PIPELINE[stage].get("params", [])]
+    for parameter in _code_spans(parameters):
         assert any(f"{parameter}.".startswith(f"{key}.") for key in declared), parameter
 
 
 def test_the_factors_are_those_of_the_report_s_table():
     assert len(factors.REPORT_CLAIMS) == 9
-    assert all(len(both) == 2 and all(both) for both in factors.REPORT_CLAIMS.values())
+    assert all(len(claims) == 2 and all(claims) for claims in factors.REPORT_CLAIMS.values())
 
 
 def test_the_page_links_to_it_and_readme_too():

@@ -5,7 +5,7 @@ import os
 
 import pandas as pd
 import pytest
-from report.test_two_runs import ran
+from report.test_two_runs import write_run
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
@@ -78,24 +78,24 @@ CASES = [
 @pytest.mark.parametrize(("name", "damage"), CASES, ids=lambda value: value if isinstance(value, str) else "")
 @pytest.mark.parametrize("side", ["this run", "other"])
 def test_a_damaged_file_is_named_in_two_lines(name, damage, side, tmp_path, monkeypatch):
-    here, other = (ran(tmp_path / folder, right={"cnn": 20, "irv2": 20}) for folder in ("here", "other"))
+    here, other = (write_run(tmp_path / folder, correct={"cnn": 20, "irv2": 20}) for folder in ("here", "other"))
     damage((here if side == "this run" else other) / name)
     monkeypatch.chdir(here)
     done = CliRunner().invoke(app, ["report", "--against", str(other), "-o", "page.html"])
     assert done.exit_code == 1
     assert isinstance(done.exception, SystemExit), done.exception
-    said = " ".join(done.stderr.split())
+    message = " ".join(done.stderr.split())
     if (name, side, damage) == (SCORES, "other", os.unlink):  # such a folder is no run at all
-        assert "--against must name an experiment, a git revision, or a folder with metrics/ and plots/." in said
+        assert "--against must name an experiment, a git revision, or a folder with metrics/ and plots/." in message
     else:
-        assert f"A run must have a complete {name}" in said
-        assert f"{side}" in said
+        assert f"A run must have a complete {name}" in message
+        assert f"{side}" in message
     assert not (here / "page.html").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_a_pipe_in_place_of_a_file_is_no_file(tmp_path, monkeypatch):
-    here, other = (ran(tmp_path / folder, right={"cnn": 20, "irv2": 20}) for folder in ("here", "other"))
+    here, other = (write_run(tmp_path / folder, correct={"cnn": 20, "irv2": 20}) for folder in ("here", "other"))
     (other / HISTORY).unlink()
     os.mkfifo(other / HISTORY)
     monkeypatch.chdir(here)

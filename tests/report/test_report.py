@@ -40,7 +40,13 @@ CLASSES = ["Food Organics", "& <b>é</b>", "a|b\"c'</script>", "紙"]
 MODELS = ("cnn", "irv2", "densenet")
 
 
-_SEEN = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76, "accuracy_by": "groups", "other_class": 0.4}
+_VIEW_SCORES = {
+    "accuracy": 0.73,
+    "accuracy_low": 0.7,
+    "accuracy_high": 0.76,
+    "accuracy_by": "groups",
+    "other_class": 0.4,
+}
 SHORTCUTS = {
     "chance": 0.25,
     "backbone": "DenseNet121",
@@ -48,9 +54,9 @@ SHORTCUTS = {
     "image_size": 96,
     "images": 160,
     "groups": 80,
-    "heads": dict.fromkeys(("whole", "frame", "middle", "grey", "tiny"), _SEEN),
+    "heads": dict.fromkeys(("whole", "frame", "middle", "grey", "tiny"), _VIEW_SCORES),
     "models": {
-        model: {"images": 12} | dict.fromkeys(("whole", *background_views.SWAPPED_VIEWS), _SEEN)
+        model: {"images": 12} | dict.fromkeys(("whole", *background_views.SWAPPED_VIEWS), _VIEW_SCORES)
         for model in ("cnn", "irv2", "densenet")
     },
 }
@@ -85,11 +91,11 @@ def _predicted() -> pd.DataFrame:
     splits = pd.DataFrame(
         {"path": paths, "label": np.array(CLASSES)[labels], "split": parts, "group": np.arange(160) // 2}
     )
-    answers = []
-    for model, share in zip(MODELS, (0.4, 0.8, 0.9), strict=True):
-        chosen = np.where(rng.random(160) < share, labels, rng.integers(0, 4, 160))
-        answers.append(prediction_table.build_rows(splits, model, np.eye(4)[chosen] * 0.6 + 0.1, CLASSES))
-    return pd.concat(answers, ignore_index=True)
+    tables = []
+    for model, accuracy in zip(MODELS, (0.4, 0.8, 0.9), strict=True):
+        predicted = np.where(rng.random(160) < accuracy, labels, rng.integers(0, 4, 160))
+        tables.append(prediction_table.build_rows(splits, model, np.eye(4)[predicted] * 0.6 + 0.1, CLASSES))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _external() -> dict[str, Any]:
@@ -112,10 +118,10 @@ def _history(epochs: int) -> pd.DataFrame:
 
 
 @pytest.fixture
-def tell(tmp_path: Path):
+def make_data(tmp_path: Path):
     """tell(dataset=…, weights=…, diverged=…): a Story with a few pictures, or with full=True those of a default run."""
 
-    def story(
+    def build(
         dataset="RealWaste",
         origin="realwaste",
         weights="imagenet",
@@ -132,14 +138,14 @@ def tell(tmp_path: Path):
         cost = {"parameters": 33_583_177, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
         cost |= {"multiply_adds": 392_176_192, "layers": 12, "trained_layers": 7, "onnx_mb": 134.4}
         evaluated, reliability = {}, []
-        for model, own in tested.groupby("model", sort=False):
-            labels, raw = prediction_table.labels_of(own), prediction_table.probabilities_of(own)
+        for model, rows in tested.groupby("model", sort=False):
+            labels, raw = prediction_table.labels_of(rows), prediction_table.probabilities_of(rows)
             calibrated = apply_temperature(raw, 1.5)
-            scored = classification.compute_test_metrics(labels, raw, CLASSES, own["group"].to_numpy())
+            scored = classification.compute_test_metrics(labels, raw, CLASSES, rows["group"].to_numpy())
             evaluated[str(model)] = scored | calibration.compute_metrics(labels, raw, calibrated, 1.5) | cost
-            for said, answers in (("as they are", raw), ("calibrated", calibrated)):
-                table = calibration.reliability_table(labels, answers)
-                reliability.append(table.assign(model=model, probabilities=said))
+            for kind, probabilities in (("as they are", raw), ("calibrated", calibrated)):
+                table = calibration.reliability_table(labels, probabilities)
+                reliability.append(table.assign(model=model, probabilities=kind))
         for model in ("irv2", "densenet"):
             evaluated[model]["learning_curve"] = CURVE
         evaluated["irv2"]["repeats"] = {"runs": 3, "test_accuracy_mean": 0.81234, "test_accuracy_std": 0.01}
@@ -163,7 +169,7 @@ def tell(tmp_path: Path):
         pictures.mkdir(exist_ok=True)
         cv2.imwrite(str(pictures / "p.webp"), picture(1, 64, 64))
         mistake = {"path": "x/1.jpg", "label": CLASSES[1], "predicted": CLASSES[2], "probability": 0.934}
-        shown = {"label_probability": 0.02, "picture": "p.webp", "overlay": "p.webp"}
+        mistake_files = {"label_probability": 0.02, "picture": "p.webp", "overlay": "p.webp"}
         sweep_table = pd.concat([_history(3).assign(learning_rate=rate, diverged=False) for rate in (0.001, 0.1)])
         sweep_table.loc[sweep_table["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
         split_counts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size()
@@ -240,17 +246,17 @@ def tell(tmp_path: Path):
                     {"path": "y", "label": label, "picture": "p.webp"}
                     for label in ([f"Class {number}" for number in range(9)] * 4 if full else CLASSES)
                 ],
-                "suspects": [mistake | shown | {"suggested": CLASSES[0], "suggested_probability": 0.9}]
+                "suspects": [mistake | mistake_files | {"suggested": CLASSES[0], "suggested_probability": 0.9}]
                 * (16 if full else 1),
                 "mistakes": {
-                    model: [mistake | shown] * (8 if full else few)
+                    model: [mistake | mistake_files] * (8 if full else few)
                     for model, few in {"cnn": 3, "irv2": 0, "densenet": 1}.items()
                 },
             },
             pictures=pictures,
         )
 
-    return story
+    return build
 
 
 @pytest.fixture(scope="module")
@@ -260,12 +266,12 @@ def browser():
 
 
 @pytest.fixture
-def shown(tell, browser, tmp_path):
+def open_page(make_data, browser, tmp_path):
     """shown(width=…, dark=…, **story): the page in the browser, drawn."""
     stack = []
 
-    def show(width=1400, dark=False, **told):
-        (tmp_path / "report.html").write_text(html_report.render_page(tell(**told)), encoding="utf-8")
+    def show(width=1400, dark=False, **data_options):
+        (tmp_path / "report.html").write_text(html_report.render_page(make_data(**data_options)), encoding="utf-8")
         context = opened(browser, (tmp_path / "report.html").as_uri(), width=width, dark=dark)
         stack.append(context)
         page = context.__enter__()
@@ -280,8 +286,8 @@ def shown(tell, browser, tmp_path):
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_page_is_drawn_whole_and_legible(shown, width, dark):
-    opened_page = shown(width=width, dark=dark, rejected=2)
+def test_the_page_is_complete_and_legible(open_page, width, dark):
+    opened_page = open_page(width=width, dark=dark, rejected=2)
     page = opened_page.page
     assert opened_page.problems == []
     assert page.locator(".chart").count() == page.locator(".chart svg").count() == 8 + 2 * 3 + 3 + 3
@@ -306,8 +312,8 @@ def test_the_page_is_drawn_whole_and_legible(shown, width, dark):
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
-def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(shown, width):
-    page = shown(width=width).page
+def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(open_page, width):
+    page = open_page(width=width).page
     drawings = page.locator("svg.architecture")
     assert drawings.count() == 3
     assert [drawing.locator("rect.box").count() for drawing in drawings.all()] == [3, 3, 3]
@@ -332,8 +338,8 @@ def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(shown, width):
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
-def test_all_nine_factors_of_table_1_have_the_report_s_words_and_figures(shown, width):
-    page = shown(width=width, external=_external()).page
+def test_all_nine_factors_of_table_1_have_the_report_s_words_and_figures(open_page, width):
+    page = open_page(width=width, external=_external()).page
     factors = page.locator("#comparison .factor")
     assert factors.count() == 9
     assert factors.locator("h3").all_inner_texts() == list(REPORT_CLAIMS)
@@ -342,27 +348,27 @@ def test_all_nine_factors_of_table_1_have_the_report_s_words_and_figures(shown, 
         assert all(sentence in text for sentence in sentences)
         assert factor.locator("tbody tr").count() == 3
         assert factor.evaluate("card => card.scrollWidth <= card.clientWidth")
-    data = factors.last.inner_text()
-    assert data.count("0.610 (0.500 to 0.720), 96 images") == 2
+    data_dependency = factors.last.inner_text()
+    assert data_dependency.count("0.610 (0.500 to 0.720), 96 images") == 2
     assert "134.4 MB" in factors.nth(7).inner_text()
     assert factors.nth(5).locator('td[data-head="accuracy on t <n>"]').count() == 3
 
 
-def test_without_a_learning_curve_the_page_says_how_to_have_one(tell):
-    assert 'data-chart="learning_curve"' not in html_report.render_page(tell(curves=False))
-    assert "evaluate.learning_curve.cnn=true" in html_report.render_page(tell())
+def test_without_a_learning_curve_the_page_says_how_to_have_one(make_data):
+    assert 'data-chart="learning_curve"' not in html_report.render_page(make_data(curves=False))
+    assert "evaluate.learning_curve.cnn=true" in html_report.render_page(make_data())
 
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 800, 1400])
-def test_the_verdict_is_the_first_that_shows_and_nothing_is_behind_a_scroll_bar(shown, width):
-    page = shown(width=width, rejected=2, external=_external()).page
+def test_the_verdict_is_the_first_that_shows_and_nothing_is_behind_a_scroll_bar(open_page, width):
+    page = open_page(width=width, rejected=2, external=_external()).page
     rows = page.locator("#result tbody tr")
     assert rows.count() == 3
     for row in rows.all():
-        verdict, *others = row.locator("td").all()
+        verdict, *other_cells = row.locator("td").all()
         assert "is better" in verdict.inner_text() or "no difference shown" in verdict.inner_text()
-        first, *boxes = (cell.bounding_box() for cell in (verdict, *others))
+        first, *boxes = (cell.bounding_box() for cell in (verdict, *other_cells))
         assert all((first["y"], first["x"]) < (box["y"], box["x"]) for box in boxes)
         assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in (first, *boxes))
     assert page.locator("#result .fit").inner_text().count("(images ") == 3
@@ -375,15 +381,17 @@ def test_the_verdict_is_the_first_that_shows_and_nothing_is_behind_a_scroll_bar(
 
 
 @needs_browser
-def test_the_contents_name_each_section_that_is_there_in_its_order(shown):
+def test_the_contents_name_each_section_that_is_there_in_its_order(open_page):
     ends = ["test", "errors", "calibration", "comparison"], ["data", "labels", "architectures", "trainings", "rates"]
     full = ["result", "external", "shortcuts", *ends[0], "fewer", *ends[1]]
     least = ["result", *ends[0], *ends[1], "unmeasured"]
     off = {"curves": False, "shortcuts": SHORTCUTS | {"backbone": registry.OFF}}
-    for told, expected in (({"external": _external()}, full), (off, least)):
-        page = shown(**told).page
+    for options, expected in (({"external": _external()}, full), (off, least)):
+        page = open_page(**options).page
         assert page.locator("main section").evaluate_all("all => all.map(one => one.id)") == expected
-        assert [link.get_attribute("href") for link in page.locator("nav a").all()] == [f"#{one}" for one in expected]
+        assert [link.get_attribute("href") for link in page.locator("nav a").all()] == [
+            f"#{section}" for section in expected
+        ]
     assert page.locator("#unmeasured code").all_inner_texts() == [
         "dvc exp run -S 'evaluate.external=[/path/to/photos]'",
         "dvc exp run -S 'shortcuts.backbone=densenet'",
@@ -392,9 +400,9 @@ def test_the_contents_name_each_section_that_is_there_in_its_order(shown):
 
 
 @needs_browser
-def test_on_paper_it_has_eight_pages_at_most_and_no_chart_is_cut(shown, tmp_path):
+def test_on_paper_it_has_eight_pages_at_most_and_no_chart_is_cut(open_page, tmp_path):
     """With as much on it as a default run has, photographs from elsewhere, and more rejected files than it shows."""
-    page = shown(external=_external(), rejected=60, full=True, dark=True).page
+    page = open_page(external=_external(), rejected=60, full=True, dark=True).page
     assert 4 < printed(page.url, tmp_path / "report.pdf") <= 8
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -414,8 +422,8 @@ def test_on_paper_it_has_eight_pages_at_most_and_no_chart_is_cut(shown, tmp_path
 
 
 @needs_browser
-def test_charts_answer_to_the_pointer_and_the_overlay_can_be_taken_away(shown):
-    page = shown().page
+def test_charts_answer_to_the_pointer_and_the_overlay_can_be_taken_away(open_page):
+    page = open_page().page
     page.locator("[data-chart=accuracies] .mark-symbol path").first.hover()
     assert "CNN" in page.locator("#vg-tooltip-element").inner_text()
     over = page.locator("#errors .over").first
@@ -428,33 +436,33 @@ def test_charts_answer_to_the_pointer_and_the_overlay_can_be_taken_away(shown):
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
-def test_each_model_stands_at_home_and_outside(shown, width):
-    opened_page = shown(width=width, external=_external())
+def test_in_domain_and_external_results_of_each_model(open_page, width):
+    opened_page = open_page(width=width, external=_external())
     page = opened_page.page
     assert opened_page.problems == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    said = " ".join(page.locator("#external").inner_text().split())
-    assert "t <n>: 85 photographs, 3 rejected" in said
-    assert "80 are of the models' classes (Food Organics, a|b\"c'</script>)" in said
-    assert "Shown to be less accurate than in-domain: CNN; DenseNet121" in said
+    text = " ".join(page.locator("#external").inner_text().split())
+    assert "t <n>: 85 photographs, 3 rejected" in text
+    assert "80 are of the models' classes (Food Organics, a|b\"c'</script>)" in text
+    assert "Shown to be less accurate than in-domain: CNN; DenseNet121" in text
     change = _external()["t <n>"]["models"]["cnn"]["change"]
     low, high = (100 * change[f"difference_{end}"] for end in ("low", "high"))
-    assert f"external -50.0 points ({low:+.1f} to {high:+.1f})" in said
-    assert "in-domain – – –" in said, "no test image of these classes"
-    assert said.count("Food Organics 5") == 3
+    assert f"external -50.0 points ({low:+.1f} to {high:+.1f})" in text
+    assert "in-domain – – –" in text, "no test image of these classes"
+    assert text.count("Food Organics 5") == 3
     # The model without in-domain images has a single point.
     assert page.locator("[data-chart=external_0] .mark-symbol path").count() >= 5
 
 
-def test_a_page_without_photographs_from_elsewhere_says_how_to_name_some(tell):
-    page = html_report.render_page(tell())
+def test_a_page_without_photographs_from_elsewhere_says_how_to_name_some(make_data):
+    page = html_report.render_page(make_data())
     assert "evaluate.external=[/path/to/photos]" in page
     assert "Images of other classes" not in page
 
 
 @needs_browser
-def test_names_of_classes_are_text_wherever_they_stand(shown):
-    opened_page = shown()
+def test_names_of_classes_are_text_wherever_they_stand(open_page):
+    opened_page = open_page()
     text = opened_page.page.inner_text("main")
     for name in CLASSES:
         assert name in text
@@ -464,8 +472,8 @@ def test_names_of_classes_are_text_wherever_they_stand(shown):
 
 
 @needs_browser
-def test_what_may_not_be_missed_is_large_and_on_top(shown):
-    page = shown(dataset="synthetic", origin="synthetic", weights="random", diverged=True).page
+def test_warnings_are_large_and_on_top(open_page):
+    page = open_page(dataset="synthetic", origin="synthetic", weights="random", diverged=True).page
     warning = page.locator(".warning").first
     lines = warning.inner_text()
     assert "generated, not photographs" in lines
@@ -475,8 +483,8 @@ def test_what_may_not_be_missed_is_large_and_on_top(shown):
     assert warning.bounding_box()["y"] < 400
 
 
-def test_nothing_is_warned_of_without_a_reason(tell):
-    page = html_report.render_page(tell())
+def test_there_is_no_warning_without_a_reason(make_data):
+    page = html_report.render_page(make_data())
     assert 'class="warning" role="note"' not in page
     assert len(page.encode()) < 5_000_000
     assert "runs of the capture order in one part, in 12 groups" in page
@@ -486,36 +494,36 @@ def test_nothing_is_warned_of_without_a_reason(tell):
     assert "confident learning" not in page
 
 
-def test_the_page_and_the_cards_say_what_the_numbers_were_made_on(tell):
-    story = tell()
-    said = "NVIDIA &lt;H100&gt; (train_cnn) and none (finetune_irv2, evaluate)"
-    assert said in " ".join(html_report.render_page(story).split())
-    assert f"| {machine.describe(machine.record('float32'))} |" in _card(story, "cnn")
+def test_the_page_and_the_cards_name_the_machine(make_data):
+    data = make_data()
+    machine_text = "NVIDIA &lt;H100&gt; (train_cnn) and none (finetune_irv2, evaluate)"
+    assert machine_text in " ".join(html_report.render_page(data).split())
+    assert f"| {machine.describe(machine.record('float32'))} |" in _card(data, "cnn")
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_a_training_that_diverged_at_once_has_a_page_too(tell, epochs):
-    story = tell(diverged=True)
-    story.histories["cnn"][["loss", "val_loss"]] = np.nan
-    story = dataclasses.replace(story, histories=story.histories | {"cnn": story.histories["cnn"].head(epochs)})
-    assert "Diverged in epoch 2" in html_report.render_page(story)
+def test_a_training_that_diverged_at_once_has_a_page_too(make_data, epochs):
+    data = make_data(diverged=True)
+    data.histories["cnn"][["loss", "val_loss"]] = np.nan
+    data = dataclasses.replace(data, histories=data.histories | {"cnn": data.histories["cnn"].head(epochs)})
+    assert "Diverged in epoch 2" in html_report.render_page(data)
 
 
-def test_many_rejected_files_are_counted(tell):
-    page = html_report.render_page(tell(rejected=html_report.REJECTED_SHOWN + 7))
+def test_many_rejected_files_are_counted(make_data):
+    page = html_report.render_page(make_data(rejected=html_report.REJECTED_SHOWN + 7))
     assert page.count("truncated JPEG") == html_report.REJECTED_SHOWN
     assert "and 7 more in data/rejected.csv" in page
 
 
-def test_labels_mended_by_hand_are_counted(tell):
-    story = tell()
-    assert "By hand" not in html_report.render_page(story)
+def test_label_corrections_are_counted(make_data):
+    data = make_data()
+    assert "By hand" not in html_report.render_page(data)
     mended = {"kept": 5, "relabelled": 3, "dropped": 2}
-    page = html_report.render_page(dataclasses.replace(story, validated={**story.validated, "by_hand": mended}))
+    page = html_report.render_page(dataclasses.replace(data, validated={**data.validated, "by_hand": mended}))
     assert "By hand, in <code>relabel.yaml</code>: 3 relabelled, 2 dropped." in page
 
 
-def _card(story: html_report.ReportData, name: str, **changes: Any) -> str:
+def _card(data: html_report.ReportData, name: str, **changes: Any) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
     defaults = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12}
     views = {"views": defaults["views"] | changes.pop("views", {})} if "views" in defaults else {}
@@ -526,93 +534,100 @@ def _card(story: html_report.ReportData, name: str, **changes: Any) -> str:
         if name == "cnn"
         else FinetuneRecipe.from_params(parameters, classes=len(CLASSES), seed=42)
     )
-    facts = story.fetched, story.split, story.rows[name], story.evaluated[name], story.trainings[name]
-    made = story.machines["evaluate"]
+    facts = data.fetched, data.split, data.rows[name], data.evaluated[name], data.trainings[name]
+    made = data.machines["evaluate"]
     subject = model_card.CardData(
         name,
         *facts,
         machine=made,
         parameters=parameters.model_dump() | {"seed": 42},
         recipe=recipe,
-        pairs=story.pairs,
-        external=story.external,
+        pairs=data.pairs,
+        external=data.external,
     )
     return model_card.render_card(subject)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_card_is_read_by_the_hubs_own_reader(tell, name):
-    story = tell()
-    card = ModelCard(_card(story, name))
-    data = card.data.to_dict()
-    assert len(data["model-index"][0]["results"]) == 1
-    results = {metric["type"]: metric["value"] for metric in data["model-index"][0]["results"][0]["metrics"]}
-    assert results["accuracy"] == round(story.rows[name]["test_accuracy"], 4)
-    assert results["f1"] == round(story.rows[name]["macro_f1"], 4)
-    assert data["library_name"] == "keras"
-    assert data["license"] == "cc-by-nc-sa-4.0"
+def test_the_hub_s_reader_parses_a_card(make_data, name):
+    data = make_data()
+    card = ModelCard(_card(data, name))
+    metadata = card.data.to_dict()
+    assert len(metadata["model-index"][0]["results"]) == 1
+    results = {metric["type"]: metric["value"] for metric in metadata["model-index"][0]["results"][0]["metrics"]}
+    assert results["accuracy"] == round(data.rows[name]["test_accuracy"], 4)
+    assert results["f1"] == round(data.rows[name]["macro_f1"], 4)
+    assert metadata["library_name"] == "keras"
+    assert metadata["license"] == "cc-by-nc-sa-4.0"
     assert "CC BY 4.0" in card.text
     rows = [line for line in card.text.splitlines() if line.startswith("| ") and line.count(" | ") == 4]
     assert len(rows) == 1 + len(CLASSES), "a row a class, even of a class with a bar in its name"
     assert "not photographs" not in card.text
 
 
-def _said(card: str) -> str:
+def _normalize_space(card: str) -> str:
     return " ".join(card.split())
 
 
-def test_a_card_shows_every_name_as_it_is(tell):
+def test_a_card_shows_every_name_as_it_is(make_data):
     """Of classes, of the data set and of files; as a page that knows tables and lets HTML through would show it."""
-    story = tell(dataset="_a_ <script>alert(1)</script> `b` [c](d) *e*")
-    story.rows["irv2"]["backbone"] = "x|y_z.keras"
-    text = ModelCard(_card(story, "irv2", backbone="/home/me/x|y_z.keras", weights="/home/me/w.h5")).text
+    data = make_data(dataset="_a_ <script>alert(1)</script> `b` [c](d) *e*")
+    data.rows["irv2"]["backbone"] = "x|y_z.keras"
+    text = ModelCard(_card(data, "irv2", backbone="/home/me/x|y_z.keras", weights="/home/me/w.h5")).text
     page = MarkdownIt("commonmark").enable("table").render(text)
     cells = ElementTree.fromstring(f"<div>{page}</div>")  # noqa: S314 - our own
-    shown = "".join(cells.itertext())
-    for name in (*CLASSES, story.fetched["dataset"], "x|y_z.keras", "w.h5"):
-        assert name in shown
+    text_shown = "".join(cells.itertext())
+    for name in (*CLASSES, data.fetched["dataset"], "x|y_z.keras", "w.h5"):
+        assert name in text_shown
     assert {tag.tag for tag in cells.iter()} & {"b", "script", "em", "a"} == set()
     assert "/home/me" not in text
     firsts = [row[0].text for row in cells.iter("tr")]
     assert [first for first in firsts if first in CLASSES] == CLASSES
 
 
-def test_a_card_says_how_its_split_was_made(tell):
-    story = tell()
-    grouped = _said(_card(story, "cnn"))
+def test_a_card_says_how_its_split_was_made(make_data):
+    data = make_data()
+    grouped = _normalize_space(_card(data, "cnn"))
     assert "near-duplicates and runs of the capture order in one part each" in grouped
-    assert "Of the test images 1 have an exact duplicate and 2 a near-duplicate in another part, and 30 % a neigh" in grouped
+    assert (
+        "Of the test images 1 have an exact duplicate and 2 a near-duplicate in another part, and 30 % a neigh"
+        in grouped
+    )
     assert "The split kept neighbours and near-duplicates in one part" in grouped
     assert "random split" not in grouped
-    stratified = _said(_card(dataclasses.replace(story, split=story.split | {"strategy": "stratified"}), "cnn"))
+    stratified = _normalize_space(
+        _card(dataclasses.replace(data, split=data.split | {"strategy": "stratified"}), "cnn")
+    )
     assert "at random, stratified by class" in stratified
     assert "The random split put such photos in several parts" in stratified
     assert "in one part" not in stratified
 
 
-def test_page_and_card_say_that_the_split_came_with_the_images_and_what_it_leaks(tell):
-    story = tell()
+def test_page_and_card_say_that_the_split_came_with_the_images_and_what_it_leaks(make_data):
+    data = make_data()
     leaked = {parts: {"exact_duplicates": 3, "near_duplicates": 7} for parts in ("train_val", "train_test", "val_test")}
-    own = dataclasses.replace(story, split=story.split | {"strategy": "given", "leakage": leaked})
-    assert "as the images came, into 96 for training" in _said(_card(own, "cnn"))
-    page = " ".join(html_report.render_page(own).split())
+    with_given_split = dataclasses.replace(data, split=data.split | {"strategy": "given", "leakage": leaked})
+    assert "as the images came, into 96 for training" in _normalize_space(_card(with_given_split, "cnn"))
+    page = " ".join(html_report.render_page(with_given_split).split())
     assert (
         "The split is the one that the images came with: 7 of its test images are near-duplicates of training" in page
     )
 
 
-def test_a_card_says_what_was_measured_outside_or_that_nothing_was(tell):
-    nowhere = _said(_card(tell(), "cnn"))
+def test_a_card_says_what_was_measured_outside_or_that_nothing_was(make_data):
+    nowhere = _normalize_space(_card(make_data(), "cnn"))
     assert "Photos with other backgrounds, light or cameras were not tested." in nowhere
     assert "external" not in nowhere
-    card = _said(_card(tell(external=_external()), "cnn"))
+    card = _normalize_space(_card(make_data(external=_external()), "cnn"))
     assert "were not tested" not in card
     assert "tested only on t &lt;n&gt;," in card
     low, high = (_external()["t <n>"]["models"]["cnn"]["outside"][f"accuracy_{end}"] for end in ("low", "high"))
     assert f"80 images of 2 of its classes | 0.5000 (95 % interval {low:.4f} to {high:.4f})" in card
     assert "on the 20 test images of these classes | 1.0000" in card
-    assert "On 5 images of other classes in t &lt;n&gt; (&lt;i&gt;g\\|ass&lt;/i&gt;) its mean confidence was 0.70." in card
-    assert "test images of these classes" not in _said(_card(tell(external=_external()), "irv2"))
+    assert (
+        "On 5 images of other classes in t &lt;n&gt; (&lt;i&gt;g\\|ass&lt;/i&gt;) its mean confidence was 0.70." in card
+    )
+    assert "test images of these classes" not in _normalize_space(_card(make_data(external=_external()), "irv2"))
 
 
 OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "color": 0.0}
@@ -633,7 +648,10 @@ OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "color": 0.0}
         ({"optimizer": "sgd"}, "SGD, a learning rate of 0.001, sparse"),
         ({"optimizer": "sgd_momentum", "weight_decay": 0.1}, "SGD with a momentum of 0.9 and a weight decay of 0.1, a"),
         ({"dropout": 0.5}, "in each epoch, dropout of 0.5."),
-        ({"patience": 8}, "stopped early after 8 epochs without a lower validation loss, with the best epoch's weights."),
+        (
+            {"patience": 8},
+            "stopped early after 8 epochs without a lower validation loss, with the best epoch's weights.",
+        ),
         (
             {"augment": OFF | {"flip": True, "rotate": 0.1}},
             "pictures flipped in both directions and rotated by up to 0.1 of a",
@@ -642,25 +660,25 @@ OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "color": 0.0}
         ({"test_flips": "both"}, "mean over a picture and its mirror images"),
     ],
 )
-def test_a_card_says_how_the_cnn_was_trained(tell, changes, expected):
-    plain, changed = _said(_card(tell(), "cnn")), _said(_card(tell(), "cnn", **changes))
+def test_a_card_says_how_the_cnn_was_trained(make_data, changes, expected):
+    plain, changed = _normalize_space(_card(make_data(), "cnn")), _normalize_space(_card(make_data(), "cnn", **changes))
     assert expected in changed
     assert (expected in plain) == (not changes)
     assert "| seed | 42 |" in changed
     assert "| augment.rotate |" in changed
 
 
-def test_a_card_says_how_each_phase_of_a_fine_tuning_went(tell):
-    plain = _said(_card(tell(), "irv2"))
+def test_a_card_says_how_each_phase_of_a_fine_tuning_went(make_data):
+    plain = _normalize_space(_card(make_data(), "irv2"))
     assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in plain
     assert "last layers of the backbone:" not in plain
     assert "unfrozen" not in plain
     assert "view" not in plain
-    varied = _said(_card(tell(), "irv2", views={"count": 2, "crop": 0.5}))
+    varied = _normalize_space(_card(make_data(), "irv2", views={"count": 2, "crop": 0.5}))
     assert "shuffled in each epoch, on each photograph and 2 augmented views of it" in varied
     assert "| views.crop | 0.5 |" in varied
     end = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-5, "decay": "cosine", "augment": OFF | {"flip": True}}
-    tuned = _said(_card(tell(), "irv2", unfreeze=10, unfrozen=end))
+    tuned = _normalize_space(_card(make_data(), "irv2", unfreeze=10, unfrozen=end))
     assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in tuned
     assert (
         "The head and the last layers of the backbone: Adam, a learning rate of 1e-05 with cosine decay to 0, "
@@ -669,57 +687,59 @@ def test_a_card_says_how_each_phase_of_a_fine_tuning_went(tell):
     ) in tuned
     assert "| unfrozen.augment.flip | True |" in tuned
     assert "| Accuracy over 3 seeds | 0.8123 ± 0.0100" in tuned
-    assert "seeds |" not in _said(_card(tell(), "densenet"))
+    assert "seeds |" not in _normalize_space(_card(make_data(), "densenet"))
 
 
-def test_a_card_says_what_the_tests_against_the_others_show(tell):
-    story = tell()
+def test_a_card_says_what_the_tests_against_the_others_show(make_data):
+    data = make_data()
     # By the figures, whatever the verdict's words are.
-    shown = {"cnn_vs_irv2": (-0.2, 0.01), "cnn_vs_densenet": (-0.2, 0.06), "irv2_vs_densenet": (0.2, 0.01)}
-    for pair, (difference, p_holm) in shown.items():
-        story.pairs[pair] |= {"difference": difference, "p_holm": p_holm, "verdict": "as it may be put"}
-    assert [facts["verdict"] for facts in html_report._describe_pairs(story)] == [
+    results = {"cnn_vs_irv2": (-0.2, 0.01), "cnn_vs_densenet": (-0.2, 0.06), "irv2_vs_densenet": (0.2, 0.01)}
+    for pair, (difference, p_holm) in results.items():
+        data.pairs[pair] |= {"difference": difference, "p_holm": p_holm, "verdict": "as it may be put"}
+    assert [facts["verdict"] for facts in html_report._describe_pairs(data)] == [
         "InceptionResNetV2 is better",
         "no difference shown",
         "InceptionResNetV2 is better",
     ]
     after = "McNemar's of images and a permutation test of groups, after Holm's correction for 3 tests)"
-    assert f"{after}: better than cnn, densenet." in _said(_card(story, "irv2"))
-    assert f"{after}: worse than irv2; no difference shown to cnn." in _said(_card(story, "densenet"))
+    assert f"{after}: better than cnn, densenet." in _normalize_space(_card(data, "irv2"))
+    assert f"{after}: worse than irv2; no difference shown to cnn." in _normalize_space(_card(data, "densenet"))
 
 
-def test_a_card_says_what_learned_and_what_is_asked(tell):
-    plain = " ".join(_card(tell(), "irv2").split())
+def test_a_card_says_which_layers_were_trained_and_how_predictions_are_averaged(make_data):
+    plain = " ".join(_card(make_data(), "irv2").split())
     assert "The backbone was frozen." in plain
     assert "mirror images" not in plain
     assert "middle" not in plain
-    tuned = " ".join(_card(tell(), "irv2", unfreeze="block8_10", test_flips="both", test_crops="middle").split())
+    tuned = " ".join(_card(make_data(), "irv2", unfreeze="block8_10", test_flips="both", test_crops="middle").split())
     assert "frozen at first; its last layers (block8_10) were fine-tuned" in tuned
     assert "mean over a picture and its mirror images" in tuned
     assert "mean over a picture and its middle three quarters" in tuned
 
 
-def test_a_set_that_is_only_called_realwaste_has_neither_its_licence_nor_its_figures(tell):
-    card = ModelCard(_card(tell(dataset="RealWaste", origin="given"), "irv2"))
+def test_a_set_that_is_only_called_realwaste_has_neither_its_licence_nor_its_figures(make_data):
+    card = ModelCard(_card(make_data(dataset="RealWaste", origin="given"), "irv2"))
     assert card.data.to_dict()["license"] == "unknown"
     assert "UCI dataset 908" not in card.text
 
 
-@pytest.mark.parametrize(("origin", "said"), [("realwaste", "complete"), ("realwaste-part", "part (160 of 4,752)")])
-def test_realwastes_own_files_have_both_licences_that_are_stated(tell, origin, said):
-    card = ModelCard(_card(tell(origin=origin), "irv2"))
+@pytest.mark.parametrize(
+    ("origin", "published"), [("realwaste", "complete"), ("realwaste-part", "part (160 of 4,752)")]
+)
+def test_realwastes_own_files_have_both_licences_that_are_stated(make_data, origin, published):
+    card = ModelCard(_card(make_data(origin=origin), "irv2"))
     assert card.data.to_dict()["license"] == "cc-by-nc-sa-4.0"
     words = " ".join(card.text.split())
-    assert f"UCI dataset 908), {said}. UCI states CC BY 4.0, the authors' own page CC BY-NC-SA 4.0" in words
+    assert f"UCI dataset 908), {published}. UCI states CC BY 4.0, the authors' own page CC BY-NC-SA 4.0" in words
 
 
-def test_the_report_s_figures_stand_beside_the_complete_set_alone(tell):
-    rows = {origin: tell(origin=origin).rows["cnn"] for origin in ("realwaste", "realwaste-part", "given")}
+def test_the_report_s_figures_stand_beside_the_complete_set_alone(make_data):
+    rows = {origin: make_data(origin=origin).rows["cnn"] for origin in ("realwaste", "realwaste-part", "given")}
     assert {origin for origin, row in rows.items() if "reported_test_accuracy" in row} == {"realwaste"}
 
 
-def test_a_card_calls_a_stand_in_one(tell):
-    card = ModelCard(_card(tell(dataset="synthetic", origin="synthetic", weights="random"), "irv2"))
+def test_a_card_warns_of_stand_ins(make_data):
+    card = ModelCard(_card(make_data(dataset="synthetic", origin="synthetic", weights="random"), "irv2"))
     assert "Trained on generated pictures" in card.text
     assert "random weights" in card.text
     assert card.data.to_dict()["license"] == "unknown"

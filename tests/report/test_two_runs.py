@@ -25,20 +25,22 @@ CLASSES = ["glass & <b>", "paper"]
 IMAGES, TESTED = 60, 40
 
 
-def ran(root: Path, *, right: dict[str, int], epochs: int = 3, changes: dict[str, object] | None = None) -> Path:
+def write_run(
+    root: Path, *, correct: dict[str, int], epochs: int = 3, changes: dict[str, object] | None = None
+) -> Path:
     """A folder as a run leaves it; of each model's TESTED test answers the first `right` are right."""
     labels = np.arange(IMAGES) % 2
-    named = [CLASSES[label] for label in labels]
-    splits = pd.DataFrame({"path": [f"{number:02}.jpg" for number in range(IMAGES)], "label": named})
+    labels_by_name = [CLASSES[label] for label in labels]
+    splits = pd.DataFrame({"path": [f"{number:02}.jpg" for number in range(IMAGES)], "label": labels_by_name})
     splits["split"] = ["test"] * TESTED + ["train"] * (IMAGES - TESTED)
     splits["group"] = np.arange(IMAGES)
     write_csv(
         root / "data/manifest.csv", splits[["path", "label"]].assign(sha256=splits["path"].map("hash of {}".format))
     )
     tables, rows = [], {}
-    for model, count in right.items():
-        said = np.where(np.arange(IMAGES) < count, labels, 1 - labels)
-        tables.append(prediction_table.build_rows(splits, model, np.eye(2)[said] * 0.8 + 0.1, CLASSES))
+    for model, count in correct.items():
+        predicted = np.where(np.arange(IMAGES) < count, labels, 1 - labels)
+        tables.append(prediction_table.build_rows(splits, model, np.eye(2)[predicted] * 0.8 + 0.1, CLASSES))
         share = count / TESTED
         interval = {"test_accuracy": share, "test_accuracy_low": share - 0.1, "test_accuracy_high": share + 0.1}
         rows[model] = {"backbone": model.upper(), "weights": "imagenet", "macro_f1": share, "test_loss": 0.5} | interval
@@ -46,19 +48,19 @@ def ran(root: Path, *, right: dict[str, int], epochs: int = 3, changes: dict[str
     predicted = pd.concat(tables, ignore_index=True)
     write_csv(root / "data/predictions.csv", predicted)
     write_json(root / "metrics/compare.json", {"dataset": "photos", "origin": "given", **rows, "pairs": {}})
-    write_json(root / "metrics/evaluate.json", {model: {"temperature": 1.0} for model in right})
+    write_json(root / "metrics/evaluate.json", {model: {"temperature": 1.0} for model in correct})
     write_json(root / "metrics/split.json", {"strategy": "grouped", "train": 20, "val": 0, "test": TESTED})
     steps = np.arange(1, epochs + 1)
     curves = {"loss": 1 / steps, "accuracy": 1 - 1 / (steps + 1), "val_loss": 2 / steps, "val_accuracy": 0.5}
-    for model in right:
+    for model in correct:
         write_csv(root / f"plots/data/history_{model}.csv", pd.DataFrame({"epoch": steps, **curves}))
     write_csv(
         root / "plots/data/confusion.csv", prediction_table.count_confusions(predicted[predicted["split"] == "test"])
     )
-    used = {"epochs": epochs, "decay": {"kind": "cosine", "least": 1e-05}} | (changes or {})
+    parameters = {"epochs": epochs, "decay": {"kind": "cosine", "least": 1e-05}} | (changes or {})
     locked = {
         "fetch": {"params": {"params.yaml": {"base.seed": 42}}},
-        "train_cnn": {"params": {"params.yaml": {"train_cnn": used}}},
+        "train_cnn": {"params": {"params.yaml": {"train_cnn": parameters}}},
     }
     (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": locked}))
     # What was asked for since and did not run is no part of the run.
@@ -67,29 +69,29 @@ def ran(root: Path, *, right: dict[str, int], epochs: int = 3, changes: dict[str
 
 
 @pytest.fixture
-def both(tmp_path) -> tuple[run_results.Run, run_results.Run]:
-    here = ran(tmp_path / "here", right={"cnn": 38, "irv2": 30}, epochs=5)
-    other = ran(tmp_path / "other", right={"cnn": 20, "irv2": 31})
+def runs(tmp_path) -> tuple[run_results.Run, run_results.Run]:
+    here = write_run(tmp_path / "here", correct={"cnn": 38, "irv2": 30}, epochs=5)
+    other = write_run(tmp_path / "other", correct={"cnn": 20, "irv2": 31})
     return report_runs.load_folder(here, "this run"), report_runs.load_folder(other, "other")
 
 
-def test_each_model_is_tested_in_pairs_on_the_images_of_both(both):
-    found = run_results.compare_paired(*both)
-    assert (found.images, found.reason, list(found.models)) == (TESTED, "", ["cnn", "irv2", "ensemble"])
+def test_each_model_is_tested_in_pairs_on_the_images_of_both(runs):
+    paired = run_results.compare_paired(*runs)
+    assert (paired.images, paired.reason, list(paired.models)) == (TESTED, "", ["cnn", "irv2", "ensemble"])
     # 18 images that one run alone is right about: the chance that all fall to the same side, twice, of three tests.
-    cnn, irv2 = found.models["cnn"], found.models["irv2"]
+    cnn, irv2 = paired.models["cnn"], paired.models["irv2"]
     assert cnn["difference"] == pytest.approx(18 / 40)
     assert cnn["mcnemar_p"] == cnn["permutation_p"] == pytest.approx(2 * 0.5**18)
     assert cnn["p_holm"] == pytest.approx(3 * 2 * 0.5**18)
     assert irv2["p_holm"] == 1
-    said = two_runs.render_page(*both)
-    assert "<strong>this run is better</strong>" in said
-    assert "<strong>no difference shown</strong>" in said
-    assert "after Holm&#39;s correction for 3 tests" in said
+    page = two_runs.render_page(*runs)
+    assert "<strong>this run is better</strong>" in page
+    assert "<strong>no difference shown</strong>" in page
+    assert "after Holm&#39;s correction for 3 tests" in page
 
 
-def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(both, tmp_path):
-    first, _ = both
+def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(runs, tmp_path):
+    first, _ = runs
     manifest = pd.read_csv(tmp_path / "other/data/manifest.csv")
     manifest.loc[:9, "sha256"] = "of other pictures"
     manifest.to_csv(tmp_path / "other/data/manifest.csv", index=False)
@@ -103,9 +105,9 @@ def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(both, t
     assert "is better</strong>" not in page
 
 
-def test_without_predictions_the_difference_has_an_interval_and_no_verdict(both, tmp_path):
+def test_without_predictions_the_difference_has_an_interval_and_no_verdict(runs, tmp_path):
     (tmp_path / "other/data/predictions.csv").unlink()
-    page = two_runs.render_page(both[0], report_runs.load_folder(tmp_path / "other", "other"))
+    page = two_runs.render_page(runs[0], report_runs.load_folder(tmp_path / "other", "other"))
     assert "No paired test was possible: data/predictions.csv of other is missing." in page
     assert page.count("<strong>not tested in pairs</strong>") == 3
     assert "+45.0 points" in page
@@ -113,28 +115,28 @@ def test_without_predictions_the_difference_has_an_interval_and_no_verdict(both,
     assert "(+30.9 to +59.1)" in page
 
 
-def test_what_differs_is_what_the_stages_ran_with(both, tmp_path):
-    assert run_results.changed_parameters(*both) == [("train_cnn.epochs", "5", "3")]
-    deeper = ran(
-        tmp_path / "deeper", right={"cnn": 1}, changes={"decay": {"kind": "cosine", "least": 0.1}, "new": None}
+def test_what_differs_is_what_the_stages_ran_with(runs, tmp_path):
+    assert run_results.changed_parameters(*runs) == [("train_cnn.epochs", "5", "3")]
+    deeper = write_run(
+        tmp_path / "deeper", correct={"cnn": 1}, changes={"decay": {"kind": "cosine", "least": 0.1}, "new": None}
     )
-    assert run_results.changed_parameters(both[1], report_runs.load_folder(deeper, "deeper")) == [
+    assert run_results.changed_parameters(runs[1], report_runs.load_folder(deeper, "deeper")) == [
         ("train_cnn.decay.least", "1e-05", "0.1"),
         ("train_cnn.new", "–", "None"),
     ]
     (deeper / "dvc.lock").unlink()
     assert ("train_cnn.epochs", "3", "99") in (
-        run_results.changed_parameters(both[1], report_runs.load_folder(deeper, "deeper")) or []
+        run_results.changed_parameters(runs[1], report_runs.load_folder(deeper, "deeper")) or []
     )
     (deeper / "params.yaml").unlink()
-    assert run_results.changed_parameters(both[1], report_runs.load_folder(deeper, "deeper")) is None
+    assert run_results.changed_parameters(runs[1], report_runs.load_folder(deeper, "deeper")) is None
 
 
-def test_runs_of_other_data_are_said_to_be_no_comparison(both, tmp_path):
+def test_runs_of_other_data_are_said_to_be_no_comparison(runs, tmp_path):
     compared = json.loads((tmp_path / "other/metrics/compare.json").read_text()) | {"dataset": "<shoes>"}
     compared["irv2"]["weights"] = "random"
     write_json(tmp_path / "other/metrics/compare.json", compared)
-    page = two_runs.render_page(both[0], report_runs.load_folder(tmp_path / "other", "other"))
+    page = two_runs.render_page(runs[0], report_runs.load_folder(tmp_path / "other", "other"))
     assert "The runs are of different data, photos and &lt;shoes&gt;: their scores cannot be compared." in page
     assert "RANDOM backbone weights in other: irv2." in page
 
@@ -142,7 +144,7 @@ def test_runs_of_other_data_are_said_to_be_no_comparison(both, tmp_path):
 def test_a_run_of_before_has_what_it_had(tmp_path):
     """Of an older version of the pipeline: scores, and one model alone."""
     old = tmp_path / "old"
-    ran(old, right={"cnn": 20})
+    write_run(old, correct={"cnn": 20})
     for path in [
         *old.glob("data/*"),
         *old.glob("plots/data/*"),
@@ -150,7 +152,7 @@ def test_a_run_of_before_has_what_it_had(tmp_path):
         old / "metrics/split.json",
     ]:
         path.unlink()
-    here = report_runs.load_folder(ran(tmp_path / "here", right={"cnn": 20, "irv2": 31}), "this run")
+    here = report_runs.load_folder(write_run(tmp_path / "here", correct={"cnn": 20, "irv2": 31}), "this run")
     page = two_runs.render_page(here, report_runs.load_folder(old, "old"))
     assert 'data-chart="loss_irv2_0"' in page
     assert 'data-chart="loss_cnn_1"' not in page
@@ -164,12 +166,12 @@ def browser():
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
-def test_two_runs_stand_side_by_side_and_on_a_phone_one_under_the_other(both, browser, width, tmp_path):
-    (tmp_path / "page.html").write_text(two_runs.render_page(*both), encoding="utf-8")
-    with opened(browser, (tmp_path / "page.html").as_uri(), width=width) as seen:
-        page = seen.page
+def test_two_runs_stand_side_by_side_and_on_a_phone_one_under_the_other(runs, browser, width, tmp_path):
+    (tmp_path / "page.html").write_text(two_runs.render_page(*runs), encoding="utf-8")
+    with opened(browser, (tmp_path / "page.html").as_uri(), width=width) as opened_page:
+        page = opened_page.page
         page.wait_for_selector("body.drawn")
-        assert seen.problems == []
+        assert opened_page.problems == []
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.locator(".chart").count() == page.locator(".chart svg").count() == 1 + 2 * 2 * 2 + 2 * 2
         for key in ("loss_cnn", "accuracy_irv2", "confusion_cnn"):
@@ -197,7 +199,7 @@ def _git(root: Path, *words: str) -> None:
 @pytest.fixture
 def checkout(tmp_path, monkeypatch) -> Path:
     """A repository of git and DVC with a committed run, and another kept as the experiment `longer`."""
-    root = ran(tmp_path / "checkout", right={"cnn": 20, "irv2": 31})
+    root = write_run(tmp_path / "checkout", correct={"cnn": 20, "irv2": 31})
     monkeypatch.chdir(root)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     for role in ("AUTHOR", "COMMITTER"):
@@ -211,7 +213,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
         repo.add(["data/predictions.csv", "data/manifest.csv"])
         _git(root, "add", "-A")
         _git(root, "commit", "-qm", "t")
-        ran(root, right={"cnn": 38, "irv2": 31}, epochs=5)
+        write_run(root, correct={"cnn": 38, "irv2": 31}, epochs=5)
         (root / "dvc.lock").unlink()
         (root / "params.yaml").write_text("train_cnn: {epochs: 5}\n")
         repo.add(["data/predictions.csv"])
@@ -268,10 +270,10 @@ def test_the_report_of_the_pipeline_is_named_where_it_is(tmp_path, monkeypatch):
     assert missing.exit_code == 1
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots/report.html").touch()
-    found = CliRunner().invoke(app, ["report"])
-    assert (found.exit_code, found.output) == (0, "plots/report.html\n")
+    result = CliRunner().invoke(app, ["report"])
+    assert (result.exit_code, result.output) == (0, "plots/report.html\n")
     assert CliRunner().invoke(app, ["report", "-o", "x.html"]).exit_code == 1
-    opens: list[str] = []
-    monkeypatch.setattr("typer.launch", opens.append)
+    opened_pages: list[str] = []
+    monkeypatch.setattr("typer.launch", opened_pages.append)
     CliRunner().invoke(app, ["report", "--open"])
-    assert opens == [str(tmp_path / "plots/report.html")]
+    assert opened_pages == [str(tmp_path / "plots/report.html")]

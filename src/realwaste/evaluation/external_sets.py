@@ -75,7 +75,7 @@ def open_external_set(source: str, classes: Sequence[str]) -> Iterator[ExternalS
         if not class_of_folder:
             raise UserError(
                 f"{labelled.source} must have a folder of a class that the model knows: {', '.join(classes)}.",
-                "Name its folders so; upper and lower case, spaces, `_` and `-` are all the same.",
+                "Rename its folders to these names; case is ignored, and spaces, `_` and `-` are equivalent.",
                 list(labelled.folders),
             )
         scan = manifest.scan(labelled.root)
@@ -86,7 +86,7 @@ def open_external_set(source: str, classes: Sequence[str]) -> Iterator[ExternalS
         )
         if not external_set.images["label"].isin(class_of_folder).any():
             rule = f"{labelled.source} must have a readable image of a class that the model knows."
-            raise UserError(rule, "Mend its files.", external_set.rejection_message)
+            raise UserError(rule, "Replace the files that are not images.", external_set.rejection_message)
         yield external_set
 
 
@@ -101,7 +101,7 @@ def open_external_sets(sources: Sequence[str], classes: Sequence[str]) -> Iterat
             name = f"{external_set.name} ({same_name + 1})" if same_name else external_set.name
             sets[name] = external_set
             if len(external_set.rejected):
-                logger.warning("%s: no images, and left out: %s", name, external_set.rejection_message)
+                logger.warning("%s: left out, since they are not images: %s", name, external_set.rejection_message)
         yield sets
 
 

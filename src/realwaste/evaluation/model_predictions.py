@@ -79,6 +79,6 @@ def _predict_with_repeats(
         if features is None:
             yield session.from_classifier(replace(classifier, model=model), inference=inference).predict_files(files)[0]
         else:
-            yield inference_engine.compile_network(head.get_head(model), len(files), policy="float32", engine="tensorflow")(
-                features[:]
-            )
+            yield inference_engine.compile_network(
+                head.get_head(model), len(files), policy="float32", engine="tensorflow"
+            )(features[:])

@@ -30,12 +30,13 @@ def is_off(metrics: Mapping[str, Any]) -> bool:
 
 def describe_shortcuts(metrics: Mapping[str, Any]) -> str:
     """The main result in one sentence."""
-    frame, whole, percent = metrics["heads"]["frame"], metrics["heads"]["whole"], _percent
+    outer_frame, whole_picture, percent = metrics["heads"]["frame"], metrics["heads"]["whole"], _percent
     random_note = " with RANDOM weights" if metrics["weights"] == "random" else ""
     return (
-        f"From the outer frame alone, {percent(frame['accuracy'])} of the pictures are classified correctly "
-        f"({percent(frame['accuracy_low'])} to {percent(frame['accuracy_high'])}; chance is "
-        f"{percent(metrics['chance'])}, the whole picture gives {percent(whole['accuracy'])}), by a linear head on "
+        f"From the outer frame alone, {percent(outer_frame['accuracy'])} of the pictures are classified correctly "
+        f"({percent(outer_frame['accuracy_low'])} to {percent(outer_frame['accuracy_high'])}; chance is "
+        f"{percent(metrics['chance'])}, the whole picture gives "
+        f"{percent(whole_picture['accuracy'])}), by a linear head on "
         f"{metrics['backbone']}{random_note} and {metrics['images']:,} pictures of {metrics['image_size']} pixels."
     )
 
