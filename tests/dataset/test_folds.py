@@ -56,7 +56,7 @@ def test_one_image_a_class_allows_no_cross_validation():
         head_cross_validation.cross_validate(vectors, labels, np.arange(3), HeadTrainer(RECIPE), folds=5, repeats=1)
         == {}
     )
-    with pytest.raises(UserError, match="two images at least"):
+    with pytest.raises(UserError, match="must have two images"):
         linear_probe.predict_out_of_sample(vectors, labels, np.arange(3), 5)
 
 

@@ -55,9 +55,10 @@ def test_many_images_that_are_all_near_duplicates_are_grouped_in_seconds():
         "likeness": np.nan,
         "likeness_second": np.nan,
     }
-    table = pd.DataFrame({"label": np.arange(count) % 2, "sha256": [f"{n:064}" for n in range(count)]}).assign(
-        **constant_columns
-    )
+    paths = [f"{number % 2}/{number}.jpg" for number in range(count)]
+    hashes = [f"{number:064}" for number in range(count)]
+    table = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "sha256": hashes})
+    table = table.assign(**constant_columns)
     table["shot"] = pd.array([None] * count, dtype="Int64")
     sizes = np.bincount(leakage.assign_groups(table, 10))
     assert sizes.sum() == count

@@ -62,10 +62,10 @@ def test_a_deviating_part_is_reported_with_a_better_block():
     table = pd.DataFrame({"path": range(12), "label": list("aaaabbbbcccc")})
     splits = split.stratified(table, **RATIOS, seed=42)
     assert split.describe_deviation(splits, ratios, lambda _: None) == (
-        "a part is 10.0 points off its share; with so few images none comes nearer"
+        "a part deviates by 10.0 percentage points from its share; with so few images no split comes closer"
     )
-    assert "; split.block=4 comes nearer" in str(split.describe_deviation(splits, ratios, lambda _: 4))
-    assert "; split.block=2 comes nearer" in str(
+    assert "; split.block=4 comes closer" in str(split.describe_deviation(splits, ratios, lambda _: 4))
+    assert "; split.block=2 comes closer" in str(
         split.describe_deviation(
             splits, ratios, lambda max_deviation: None if max_deviation == split.MAX_DEVIATION else 2
         )

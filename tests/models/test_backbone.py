@@ -285,7 +285,7 @@ def test_shared_extractor():
 
 def test_extractor_takes_no_other_weights(tmp_path):
     save_extractor(tmp_path / "extractor.keras")
-    with pytest.raises(UserError, match=r"extractor\.keras carries its own weights"):
+    with pytest.raises(UserError, match=r"extractor\.keras contains its weights"):
         build(str(tmp_path / "extractor.keras"), 32, tmp_path / "some.h5", seed=0)
 
 

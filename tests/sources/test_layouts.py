@@ -167,6 +167,7 @@ def _run(root, monkeypatch, source, **split_params):
     """fetch, validate_images and split in `root`; what they leave."""
     (root / "work").mkdir(exist_ok=True)
     monkeypatch.chdir(root / "work")
+    shutil.copyfile(ROOT / "dvc.yaml", "dvc.yaml")
     values = params_file.read_yaml(ROOT / "params.yaml")
     values["fetch"]["source"] = str(source)
     values["split"] |= split_params
@@ -214,7 +215,7 @@ def test_without_val_it_is_taken_from_train(images, tmp_path, monkeypatch, caplo
     assert sorted(test_paths) == sorted(
         f"{name}/test-{name}-{name}_{n}.jpg" for name in ("glass", "metal") for n in (1, 2, 3)
     )
-    assert "val, which was not among them, is taken from train" in caplog.text
+    assert "val, which was not among them, is drawn from train" in caplog.text
 
 
 def test_a_split_that_is_not_there_or_lacks_a_part_is_refused(images, tmp_path, monkeypatch):

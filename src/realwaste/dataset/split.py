@@ -162,8 +162,8 @@ def describe_deviation(
     if deviation <= MAX_DEVIATION:
         return None
     block = find_block(MAX_DEVIATION) or find_block(deviation - 1e-9)
-    advice = f"split.block={block} comes nearer" if block else "with so few images none comes nearer"
-    return f"a part is {100 * deviation:.1f} points off its share; {advice}"
+    advice = f"split.block={block} comes closer" if block else "with so few images no split comes closer"
+    return f"a part deviates by {100 * deviation:.1f} percentage points from its share; {advice}"
 
 
 def max_share_deviation(splits: pd.DataFrame, ratios: Mapping[str, float]) -> float:

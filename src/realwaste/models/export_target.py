@@ -40,7 +40,7 @@ def check(format: Format, target: Path) -> None:  # noqa: A002 - as above
 
 
 def may_replace(format: Format, target: Path) -> bool:  # noqa: A002 - as above
-    """Whether an earlier export stands at `target`, as of realwaste.core.files.atomic_replace."""
+    """Whether `target` is an earlier export, which realwaste.core.files.atomic_replace may then replace."""
     if format == "saved_model":
         return is_saved_model(target)
     return target.is_file() and (_is_onnx(target) if format == "onnx" else _is_litert(target))

@@ -136,7 +136,7 @@ def _rescale_normalization(network: keras.Model) -> None:
 def _extractor(path: Path, image_size: int, weights: Path | None) -> keras.Model:
     if weights is not None:
         raise UserError(
-            f"{path} carries its own weights: no other file can be loaded into it.",
+            f"{path} contains its weights: no other file can be loaded into it.",
             "Leave weights at auto, or name a constructor of keras.applications as the backbone.",
             received=str(weights),
         )
@@ -150,7 +150,7 @@ def _extractor(path: Path, image_size: int, weights: Path | None) -> keras.Model
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # loading an arbitrary file may raise anything
         raise UserError(
-            f"{path} must be a Keras 3 model that loads in safe mode: no Lambda layers, no code of its own.",
+            f"{path} must be a Keras 3 model that loads in safe mode: without Lambda layers and custom code.",
             "Save the extractor again with Keras' layers only, or check that the file is complete.",
             received=first_line(error),
         ) from error

@@ -139,7 +139,7 @@ def read_facts(path: Path) -> Facts:
 def _validate(record: bytes) -> Facts:
     facts = TypeAdapter(Facts).validate_json(record, strict=True, extra="forbid")
     if facts.batch_size * facts.image_size**2 * 3 > _MAX_BATCH_BYTES:
-        raise ValueError(f"{_RECORD}: a batch of {facts.batch_size} pictures of {facts.image_size} pixels a side")
+        raise ValueError(f"{_RECORD}: a batch of {facts.batch_size} images of {facts.image_size} x {facts.image_size} pixels")
     return facts
 
 

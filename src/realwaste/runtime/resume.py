@@ -24,7 +24,7 @@ def progress_folder(stage: str, settings: Mapping[str, Any], inputs: Iterable[Pa
 
     Args:
         settings: parameters and what was resolved from them; JSON.
-        inputs: files that the result depends on, including code. A table with the hashes of images stands for the
+        inputs: files that the result depends on, including code. A table with the hashes of images represents the
             images.
     """
     folder = STATE / stage / _key(settings, inputs)

@@ -142,7 +142,7 @@ def _hold_entry(path: Path, url: str, patience_s: float) -> Iterator[None]:
             if bytes_before != (part.stat().st_size if part.is_file() else 0):
                 continue
             raise UserError(
-                f"The other process that fetches {urls.without_secrets(url)} must make progress within {patience_s:g} s.",
+                f"The process that fetches {urls.without_secrets(url)} must make progress within {patience_s:g} s.",
                 "Look for a run that hangs and end it, then run again.",
                 lock.lock_file,
             ) from None
