@@ -265,13 +265,22 @@ def browser():
         yield started
 
 
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    """The page for each set of data options: several tests look at the same one."""
+    return {}
+
+
 @pytest.fixture
-def open_page(make_data, browser, tmp_path):
-    """shown(width=…, dark=…, **story): the page in the browser, drawn."""
+def open_page(make_data, browser, pages, tmp_path):
+    """open_page(width=…, dark=…, **data_options): the page in the browser, drawn."""
     stack = []
 
     def show(width=1400, dark=False, **data_options):
-        (tmp_path / "report.html").write_text(html_report.render_page(make_data(**data_options)), encoding="utf-8")
+        key = repr(data_options)
+        if key not in pages:
+            pages[key] = html_report.render_page(make_data(**data_options))
+        (tmp_path / "report.html").write_text(pages[key], encoding="utf-8")
         context = opened(browser, (tmp_path / "report.html").as_uri(), width=width, dark=dark)
         stack.append(context)
         page = context.__enter__()
