@@ -67,19 +67,20 @@ def _model_card(name: str, params: "Params", report: html_report.ReportData) -> 
 def _collect() -> html_report.ReportData:
     metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
     tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
-    models = [name for name in registry.MODELS if name in metrics["cost"]]
-    backbones = [name for name in models if name in registry.BACKBONES]
-    evaluated = {name: metrics["evaluate"][name] | metrics["cost"][name] for name in models}
+    evaluated = {
+        name: metrics["evaluate"][name] | metrics["cost"][name] for name in registry.MODELS if name in metrics["cost"]
+    }
+    backbones = [name for name in evaluated if name in registry.BACKBONES]
     trainings = {"cnn": metrics["train_cnn"]} | {name: metrics[f"finetune_{name}"] for name in backbones}
     embeddings = {name: metrics[f"embed_{name}"] for name in backbones}
     computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in backbones), "evaluate"]
     predicted = read_csv(Path("data/predictions.csv"))
-    votes = comparison.ensemble_predictions(
-        predicted, {name: facts["temperature"] for name, facts in evaluated.items()}
-    )
+    temperatures = {name: facts["temperature"] for name, facts in evaluated.items()}
+    votes = comparison.ensemble_predictions(predicted, temperatures)
     with_ensemble = pd.concat([predicted, votes], ignore_index=True)
     measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_metrics(votes, evaluated)}
-    external = metrics["external"]["sets"]
+    external, origin = metrics["external"]["sets"], metrics["fetch"]["origin"]
+    rows = _table1(measured, trainings, embeddings, with_ensemble, origin, external_sets=external)
     return html_report.ReportData(
         fetched=metrics["fetch"],
         validated=metrics["validate_images"],
@@ -89,9 +90,7 @@ def _collect() -> html_report.ReportData:
         embeddings=embeddings,
         evaluated=evaluated,
         external=external,
-        rows=_table1(
-            measured, trainings, embeddings, with_ensemble, metrics["fetch"]["origin"], external_sets=external
-        ),
+        rows=rows,
         pairs=comparison.compare_pairs(with_ensemble),
         machines={stage: metrics[stage]["machine"] for stage in computing},
         rejected=read_csv(Path("data/rejected.csv")),

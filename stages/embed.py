@@ -54,15 +54,8 @@ def _embed(name: str, base: "Base", section: "Finetune", target: Path) -> dict[s
     backbone = feature_extractor.load_backbone(Path("data/weights") / name, section.image_size)
     embed = extraction.create_embedder(base.engine, backbone.model)
     paths = read_csv(Path("data/images.csv"))["path"].tolist()
-    job = local_extraction.Job(
-        Path("data/raw"),
-        paths,
-        policy,
-        engine,
-        section.image_size,
-        section.embed_batch_size,
-        deterministic=base.deterministic,
-    )
+    sizes = section.image_size, section.embed_batch_size
+    job = local_extraction.Job(Path("data/raw"), paths, policy, engine, *sizes, deterministic=base.deterministic)
     work = {"parameters": section.model_dump(), "base": vars(base), "precision": policy, "inference": engine}
     with resume.progress_folder(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as checkpoint_dir:
         embedding = embed(job, checkpoint_dir=checkpoint_dir)

@@ -14,6 +14,15 @@ from realwaste.models import registry
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import keras
+
+    from realwaste.embedding.embeddings import Embeddings
+    from realwaste.models.feature_extractor import FrozenBackbone
+    from realwaste.models.model_file import Classifier
+    from realwaste.training.finetune_recipe import FinetuneRecipe
+    from realwaste.training.training_history import Training
     from stages.launcher.params import Base, Finetune, Params
 
 PARAMS = [
@@ -62,18 +71,15 @@ def _finetune(
     # Imported here: a backbone that is off needs no TensorFlow.
     with library_settings.drop_import_logs():
         from realwaste.embedding import embeddings
-        from realwaste.models import feature_extractor, model_file, session, test_time_augmentation
-        from realwaste.models.model_file import Classifier, Facts
+        from realwaste.models import feature_extractor, model_file, session
         from realwaste.runtime import device, resume
-        from realwaste.training import finetune, head, unfreezing
+        from realwaste.training import head, unfreezing
         from realwaste.training.finetune_recipe import FinetuneRecipe
 
     splits, policy = read_csv(Path("data/splits.csv")), device.resolve_precision(base.precision)
-    classes, dataset, folder = tuple(classes_of(splits)), fetched["dataset"], Path("data/weights") / name
-    backbone, vectors = (
-        feature_extractor.load_backbone(folder, section.image_size),
-        embeddings.load(Path(f"data/embeddings/{name}")),
-    )
+    classes, folder = tuple(classes_of(splits)), Path("data/weights") / name
+    vectors = embeddings.load(Path(f"data/embeddings/{name}"))
+    backbone = feature_extractor.load_backbone(folder, section.image_size)
     if section.unfreeze:  # refuses an unknown layer before anything is trained
         unfreezing.unfreeze_last_layers(backbone.model, section.unfreeze)
     device_record = device.record(policy if section.unfreeze else "float32")
@@ -81,39 +87,68 @@ def _finetune(
     recipe = FinetuneRecipe.from_params(
         section, classes=len(classes), seed=base.seed, deterministic=base.deterministic, dtype_policy=policy
     )
-    cached = finetune.select_vectors(splits, vectors, embeddings.load_views(Path(f"data/embeddings/{name}")))
-    fit = partial(
-        finetune.fit,
-        recipe,
-        cached,
-        pictures=finetune.load_pictures(splits, RAW, section.image_size) if section.unfreeze else None,
-        build_backbone=lambda: feature_extractor.load_backbone(folder, section.image_size).model,
-    )
+    fit = _prepare_fit(name, recipe, section, splits, vectors)
     work = {"parameters": section.model_dump(), "base": vars(base), "precision": policy}
     with resume.progress_folder(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as checkpoint_dir:
         repeats = [fit(seed, checkpoint_dir=checkpoint_dir)[0] for seed in base.seeds]
         model, trained = fit(base.seed, checkpoint_dir=checkpoint_dir)
         if not section.unfreeze:
             model = head.join(backbone.model, model)
-        views = recipe.test_flips, recipe.test_crops
-        facts = Facts(
-            name=name,
-            classes=classes,
-            image_size=section.image_size,
-            dataset=dataset,
-            backbone=backbone.facts["backbone"],
-            weights=backbone.facts["weights"],
-            precision=policy,
-            batch_size=test_time_augmentation.batch_size(section.embed_batch_size, *views),
-            origin=fetched["origin"],
+        classifier = _build_classifier(
+            name, model, section=section, classes=classes, backbone=backbone, policy=policy, fetched=fetched
         )
-        classifier = Classifier(test_time_augmentation.average_views(model, *views), facts)
         inference_session = session.from_classifier(classifier, inference=base.inference)
         classifier = head.add_temperature_and_novelty(classifier, inference_session, vectors, RAW, splits)
         model_file.save(registry.model_path(name), classifier)
         head.save_trainable_weights(Path(f"models/{name}_heads.npz"), repeats)
-    logger.info("%s (%s weights): %s", facts.backbone, facts.weights, trained.describe())
-    metrics = (
-        {"machine": device_record} | backbone.facts | trained.summary() | {"temperature": classifier.facts.temperature}
+    logger.info("%s (%s weights): %s", classifier.facts.backbone, classifier.facts.weights, trained.describe())
+    metrics = {"machine": device_record} | backbone.facts | trained.summary()
+    history = trained.history.assign(dataset=fetched["dataset"])
+    return history, metrics | {"temperature": classifier.facts.temperature}
+
+
+def _prepare_fit(
+    name: str, recipe: "FinetuneRecipe", section: "Finetune", splits: pd.DataFrame, vectors: "Embeddings"
+) -> "Callable[..., tuple[keras.Model, Training]]":
+    """`finetune.fit` with everything but the seed and the folder for checkpoints."""
+    from realwaste.embedding import embeddings
+    from realwaste.models import feature_extractor
+    from realwaste.training import finetune
+
+    views = embeddings.load_views(Path(f"data/embeddings/{name}"))
+    return partial(
+        finetune.fit,
+        recipe,
+        finetune.select_vectors(splits, vectors, views),
+        pictures=finetune.load_pictures(splits, RAW, section.image_size) if section.unfreeze else None,
+        build_backbone=lambda: feature_extractor.load_backbone(Path("data/weights") / name, section.image_size).model,
     )
-    return trained.history.assign(dataset=dataset), metrics
+
+
+def _build_classifier(
+    name: str,
+    model: "keras.Model",
+    *,
+    section: "Finetune",
+    classes: tuple[str, ...],
+    backbone: "FrozenBackbone",
+    policy: str,
+    fetched: dict[str, Any],
+) -> "Classifier":
+    """The model with its test-time views and the facts that its file states."""
+    from realwaste.models import test_time_augmentation
+    from realwaste.models.model_file import Classifier, Facts
+
+    views = section.test_flips, section.test_crops
+    facts = Facts(
+        name=name,
+        classes=classes,
+        image_size=section.image_size,
+        dataset=fetched["dataset"],
+        backbone=backbone.facts["backbone"],
+        weights=backbone.facts["weights"],
+        precision=policy,
+        batch_size=test_time_augmentation.batch_size(section.embed_batch_size, *views),
+        origin=fetched["origin"],
+    )
+    return Classifier(test_time_augmentation.average_views(model, *views), facts)

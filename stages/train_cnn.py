@@ -63,14 +63,8 @@ def main(params: "Params") -> None:
         classifier = Classifier(test_time_augmentation.average_views(model, recipe.test_flips), facts)
         classifier = _add_temperature_and_novelty(classifier, train, val, base.inference)
         model_file.save(registry.model_path("cnn"), classifier)
-        metrics = {
-            "dataset": dataset,
-            "backbone": cnn.BACKBONE,
-            "weights": cnn.WEIGHTS,
-            "machine": device_record,
-            "cache": cache,
-        }
-        metrics |= trained.summary()
+        metrics = {"dataset": dataset, "backbone": cnn.BACKBONE, "weights": cnn.WEIGHTS}
+        metrics |= {"machine": device_record, "cache": cache} | trained.summary()
         write_json(Path("metrics/train_cnn.json"), metrics | {"temperature": classifier.facts.temperature})
     logger.info("CNN: %s", trained.describe())
 

@@ -54,11 +54,9 @@ def assign_groups(
 ) -> NDArray[np.int64]:
     """Number the near-duplicate groups: rows with the same number must be in one part of a split.
 
-    A group joins files with the same bytes, and runs of about `block` photographs that are consecutive in capture
-    order. Runs are cut between the least similar photographs, so that those of one object tend to stay together.
-    Near-duplicates then join runs, the nearest first, unless the group would exceed MAX_GROUP_SHARE of a class: on a
-    uniform background chains of near-duplicates would join everything. A group never contains two class folders; a
-    label corrected by hand does not separate a photograph from those of its object.
+    A group joins files with the same bytes and runs of about `block` photographs in capture order, cut between the
+    least similar ones. Near-duplicates then join runs, the nearest first, unless the group would exceed MAX_GROUP_SHARE
+    of a class. A group never contains two class folders; a label corrected by hand does not split a group.
 
     Args:
         manifest: path, label, sha256, phash, phash_mirrored, series, shot, likeness, likeness_second.

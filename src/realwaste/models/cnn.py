@@ -23,8 +23,7 @@ def build(
 ) -> keras.Model:
     """Uint8 RGB (image_size, image_size, 3) to `classes` probabilities; 33.6 M weights at 256 px and 9 classes.
 
-    Rescaling to 0..1 is part of the model, so that a saved model takes raw pixels. So is augmentation, which is active
-    in training only.
+    Rescaling to 0..1 is part of the model, so a saved model takes raw pixels. Augmentation is active in training only.
 
     Args:
         batch_norm_momentum: of the moving statistics that validation and test use. With Keras' 0.99 they converge

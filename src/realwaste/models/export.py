@@ -197,7 +197,6 @@ def _write_onnx(model: keras.Model, record: dict[str, Any], path: Path) -> None:
         proto.graph.input.remove(kernel_input)
     for tensor in (proto.graph.input[0], *proto.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
-    # Metadata values are text.
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in record.items()}
     onnx.helper.set_model_props(proto, texts)
     onnx.checker.check_model(proto)
