@@ -67,16 +67,14 @@ def _model_card(name: str, params: "Params", report: html_report.ReportData) -> 
 def _collect() -> html_report.ReportData:
     metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
     tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
-    evaluated = {
-        name: metrics["evaluate"][name] | metrics["cost"][name] for name in registry.MODELS if name in metrics["cost"]
-    }
-    backbones = [name for name in evaluated if name in registry.BACKBONES]
+    models = [name for name in registry.MODELS if name in metrics["cost"]]
+    evaluated = {name: metrics["evaluate"][name] | metrics["cost"][name] for name in models}
+    backbones = [name for name in models if name in registry.BACKBONES]
     trainings = {"cnn": metrics["train_cnn"]} | {name: metrics[f"finetune_{name}"] for name in backbones}
     embeddings = {name: metrics[f"embed_{name}"] for name in backbones}
     computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in backbones), "evaluate"]
     predicted = read_csv(Path("data/predictions.csv"))
-    temperatures = {name: facts["temperature"] for name, facts in evaluated.items()}
-    votes = comparison.ensemble_predictions(predicted, temperatures)
+    votes = comparison.ensemble_predictions(predicted, {name: evaluated[name]["temperature"] for name in models})
     with_ensemble = pd.concat([predicted, votes], ignore_index=True)
     measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_metrics(votes, evaluated)}
     external, origin = metrics["external"]["sets"], metrics["fetch"]["origin"]

@@ -77,9 +77,8 @@ def _finetune(
         from realwaste.training.finetune_recipe import FinetuneRecipe
 
     splits, policy = read_csv(Path("data/splits.csv")), device.resolve_precision(base.precision)
-    classes, folder = tuple(classes_of(splits)), Path("data/weights") / name
-    vectors = embeddings.load(Path(f"data/embeddings/{name}"))
-    backbone = feature_extractor.load_backbone(folder, section.image_size)
+    classes, vectors = tuple(classes_of(splits)), embeddings.load(Path(f"data/embeddings/{name}"))
+    backbone = feature_extractor.load_backbone(Path("data/weights") / name, section.image_size)
     if section.unfreeze:  # refuses an unknown layer before anything is trained
         unfreezing.unfreeze_last_layers(backbone.model, section.unfreeze)
     device_record = device.record(policy if section.unfreeze else "float32")
@@ -103,8 +102,8 @@ def _finetune(
         head.save_trainable_weights(Path(f"models/{name}_heads.npz"), repeats)
     logger.info("%s (%s weights): %s", classifier.facts.backbone, classifier.facts.weights, trained.describe())
     metrics = {"machine": device_record} | backbone.facts | trained.summary()
-    history = trained.history.assign(dataset=fetched["dataset"])
-    return history, metrics | {"temperature": classifier.facts.temperature}
+    metrics |= {"temperature": classifier.facts.temperature}
+    return trained.history.assign(dataset=fetched["dataset"]), metrics
 
 
 def _prepare_fit(
