@@ -51,12 +51,12 @@ def opened(browser: Browser, url: str, *, width: int = 1400, dark: bool = False)
         shown.problems.append(f"request to {request.url}")
         route.abort()
 
-    def said(message: ConsoleMessage) -> None:
+    def record_error(message: ConsoleMessage) -> None:
         if message.type == "error":
             shown.problems.append(message.text)
 
     context.route(lambda address: address.startswith("http") and "//127.0.0.1" not in address, refuse)
-    shown.page.on("console", said)
+    shown.page.on("console", record_error)
     shown.page.on("pageerror", lambda error: shown.problems.append(str(error)))
     shown.page.goto(url)
     try:

@@ -43,13 +43,13 @@ async def _client(port: int, request: bytes, *, keep_alive: bool, turns: Iterabl
             came[await asyncio.wait_for(_exchange(connection, request), _LONGEST_S)] += 1
         except (OSError, EOFError, TimeoutError):
             came[CUT] += 1
-            keep_alive, kept = False, keep_alive
+            keep_alive, next_keep_alive = False, keep_alive
         else:
-            kept = keep_alive
+            next_keep_alive = keep_alive
         if connection is not None and not keep_alive:
             connection[1].close()
             connection = None
-        keep_alive = kept
+        keep_alive = next_keep_alive
     if connection is not None:
         connection[1].close()
 

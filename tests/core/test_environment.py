@@ -26,9 +26,9 @@ NAMES = {"HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "REALWASTE_CACHE"}
 def _as_nobody(*arguments, cwd, **variables):
     """A process of a user id that has no name, as in a container that was started with one."""
     inherited = {name: text for name, text in os.environ.items() if name not in NAMES and not name.startswith("XDG_")}
-    told = inherited | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "COLUMNS": "300"} | variables
+    environment = inherited | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "COLUMNS": "300"} | variables
     command = [sys.executable, "-c", NOBODY, *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=told, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 2, done.stderr

@@ -28,15 +28,15 @@ def gpus(monkeypatch):
     return make
 
 
-@pytest.mark.parametrize(("text", "said"), [(X86, "AMD EPYC (family 25 model 17)"), (ARM, "arm"), (None, "arm")])
-def test_the_processors_name(text, said, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("text", "name"), [(X86, "AMD EPYC (family 25 model 17)"), (ARM, "arm"), (None, "arm")])
+def test_the_processors_name(text, name, tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr("platform.processor", lambda: "")
     monkeypatch.setattr("platform.machine", lambda: "arm")
     monkeypatch.setattr("sys.platform", "linux")
     if text is not None:
         machine.CPUINFO.write_text(text)
-    assert machine.processor() == said
+    assert machine.processor() == name
     assert machine.cpu_flags() == ({"fpu", "avx2"} if text == X86 else set())
 
 
@@ -98,7 +98,7 @@ def test_a_gpu_that_lies_idle_is_said(there, visible, seen, warned, idle):
 def idle(gpus, tmp_path, monkeypatch, caplog):
     """idle(there, visible, seen): what is said where a driver left this file, and TensorFlow sees these GPUs."""
 
-    def said(there: str, visible: str | None, seen: list[str]) -> list[str]:
+    def warnings(there: str, visible: str | None, seen: list[str]) -> list[str]:
         gpus(*seen)
         (tmp_path / there).touch()
         # log.setup, in whatever test, ends propagation; pytest then listens to this logger too, and would hear twice.
@@ -112,4 +112,4 @@ def idle(gpus, tmp_path, monkeypatch, caplog):
             device.log_device(device.record("float32"))
         return caplog.messages
 
-    return said
+    return warnings

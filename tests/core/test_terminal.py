@@ -79,9 +79,9 @@ def test_no_name_steers_the_terminal(status, arguments, here):
 
 
 def test_json_has_the_names_as_they_are(here):
-    told = json.loads(CliRunner().invoke(app, ["info", f"m{EVIL}", "--json"]).stdout)
-    assert told["name"] == f"m{EVIL}"
-    assert tuple(told["model"]["classes"]) == CLASSES
+    record = json.loads(CliRunner().invoke(app, ["info", f"m{EVIL}", "--json"]).stdout)
+    assert record["name"] == f"m{EVIL}"
+    assert tuple(record["model"]["classes"]) == CLASSES
 
 
 def test_a_console_on_a_terminal_has_its_own_colours_and_no_others():
@@ -95,8 +95,8 @@ def test_a_console_on_a_terminal_has_its_own_colours_and_no_others():
         list(bar.track([1, 2], description=EVIL))
     text = out.getvalue()
     assert "\x1b[1;31m" in text or "\x1b[31m" in text
-    own = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b\x07]*\x1b\\|[\r\n]")
-    assert _STEERS.findall(own.sub("", text)) == []
+    console_codes = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b\x07]*\x1b\\|[\r\n]")
+    assert _STEERS.findall(console_codes.sub("", text)) == []
     assert "\x1b[2J" not in text
     assert "owned\x07" not in text
 

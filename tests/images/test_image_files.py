@@ -19,8 +19,8 @@ def warnings(monkeypatch, caplog):
     return caplog
 
 
-def _find_names(root: Path, learned: bool = True) -> dict[str, list[str]]:
-    class_folders_found = class_folders.find(root, for_training=learned)
+def _find_names(root: Path, for_training: bool = True) -> dict[str, list[str]]:
+    class_folders_found = class_folders.find(root, for_training=for_training)
     return {label: [file.name for file in files] for label, files in class_folders_found.files.items()}
 
 
@@ -80,7 +80,7 @@ def test_system_files_are_neither_classes_nor_photographs(images, with_pictures,
             (root / name / "SYNOPHOTO_THUMB_M.jpg").write_bytes(b"x")
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "Icon\r", "glass/Icon\r", "glass/Thumbs.db", "glass/._1.jpg"):
         (root / name).write_bytes(b"x")
-    assert _find_names(root) == _find_names(root, learned=False) == expected
+    assert _find_names(root) == _find_names(root, for_training=False) == expected
     with labelled_images.open_labelled_images(str(root)) as labelled:
         assert labelled.folders == ("glass", "metal")
     assert _find_for_prediction(root) == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]

@@ -202,11 +202,11 @@ def test_patience_ends_a_training_and_keeps_its_best_epoch(monkeypatch):
     take = Checkpoint.on_epoch_end
     losses = iter([3.0, 2.0, 2.5, 2.0, 9.0, 9.0])
 
-    def told(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None):
         take(self, epoch, {**(logs or {}), "val_loss": next(losses)})
         seen.append(self.model.get_weights())
 
-    monkeypatch.setattr(Checkpoint, "on_epoch_end", told)
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", on_epoch_end)
     model, trained = _fit(Schedule(6, 8, 0.001, True, 1, patience=2))
     assert len(trained.history) == 4, "two epochs after the best, of equals the first"
     assert trained.kept_epoch == trained.summary()["kept_epoch"] == 2
@@ -237,9 +237,9 @@ def test_the_head_of_means_has_few_weights():
 def test_smoothed_loss_is_keras_and_rare_classes_count_as_much():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
     smoothed = training_loop.row_losses(Schedule(1, 1, 0.1, True, 1, label_smoothing=0.3))
-    found = smoothed(np.array([0, 1]), keras.ops.convert_to_tensor(probabilities)).numpy()
+    losses = smoothed(np.array([0, 1]), keras.ops.convert_to_tensor(probabilities)).numpy()
     targets = np.eye(3)[[0, 1]] * 0.7 + 0.1
-    np.testing.assert_allclose(found, -(targets * np.log(probabilities)).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(losses, -(targets * np.log(probabilities)).sum(axis=1), rtol=1e-5)
     weights = training_loop.class_weights(np.array([0, 0, 0, 0, 1, 2]))
     assert weights == {0: 0.5, 1: 2.0, 2: 2.0}
 

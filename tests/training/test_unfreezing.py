@@ -82,9 +82,9 @@ def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy)
         return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
 
     near = 1e-5 if policy == "float32" else 0.05  # of the largest
-    for own, keras_own in zip(gradients(learning), gradients(classifiers[1]), strict=True):
-        scale = float(tf.reduce_max(tf.abs(keras_own))) or 1.0
-        np.testing.assert_allclose(own, keras_own, atol=near * scale)
+    for gradient, keras_gradient in zip(gradients(learning), gradients(classifiers[1]), strict=True):
+        scale = float(tf.reduce_max(tf.abs(keras_gradient))) or 1.0
+        np.testing.assert_allclose(gradient, keras_gradient, atol=near * scale)
 
 
 def test_all_layers_may_learn_and_not_one_more(network):
@@ -173,10 +173,10 @@ def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
     again = keras.models.clone_model(first)
     again.set_weights(first.get_weights())
     before = again.predict_on_batch(pixels)
-    found = [model.predict_on_batch(pixels) for model in head.load_each_trained(again, tmp_path / "w.npz")]
+    predictions = [model.predict_on_batch(pixels) for model in head.load_each_trained(again, tmp_path / "w.npz")]
     np.testing.assert_array_equal(again.predict_on_batch(pixels), before)
-    np.testing.assert_allclose(found[0], first.predict_on_batch(pixels), atol=1e-6)
-    np.testing.assert_allclose(found[1], second.predict_on_batch(pixels), atol=1e-6)
+    np.testing.assert_allclose(predictions[0], first.predict_on_batch(pixels), atol=1e-6)
+    np.testing.assert_allclose(predictions[1], second.predict_on_batch(pixels), atol=1e-6)
 
 
 def test_the_twin_trains_the_same_part_and_answers_in_float32(parts):
