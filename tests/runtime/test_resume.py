@@ -197,7 +197,7 @@ def test_a_damaged_checkpoint_is_ignored(stopped, undisturbed, damaged, content,
         epochs: list[int] = []
         weights, _ = _fit(files / "t", live=lambda history: epochs.append(len(history)))
     assert epochs[0] == {("t.0",): 4, ("t.1",): 5, ("t.0", "t.1"): 1}[tuple(damaged)]
-    assert ("starts anew" in log_messages.text) == (len(damaged) == 2)
+    assert ("starts from the first epoch" in log_messages.text) == (len(damaged) == 2)
     for ours, theirs in zip(weights, undisturbed("float32")[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -50,7 +50,7 @@ def files(tmp_path):
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 def test_the_same_pixels_in_each(cache, files, tmp_path, monkeypatch):
-    monkeypatch.setattr(pixel_cache, "_AT_ONCE", 3)
+    monkeypatch.setattr(pixel_cache, "_CHUNK", 3)
     there = sorted(tmp_path.iterdir())
     pictures = pixel_cache.decode_all(files, 16, cache, tmp_path)
     assert pictures.shape == (20, 16, 16, 3)

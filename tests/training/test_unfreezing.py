@@ -90,7 +90,7 @@ def test_frozen_batch_norm_has_a_gradient_that_a_deterministic_gpu_takes(policy)
 def test_all_layers_may_learn_and_not_one_more(network):
     every = unfreeze_last_layers(network, "Conv1")
     assert unfreeze_last_layers(network, every) == every == 52
-    with pytest.raises(UserError, match=r"52 with weights to learn\. Received: 53"):
+    with pytest.raises(UserError, match=r"trainable weights: 52\. Received: 53"):
         unfreeze_last_layers(network, every + 1)
 
 

@@ -190,7 +190,7 @@ def test_without_support_for_a_class_there_is_no_heat_map(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
     predictor = _predictor(Classifier(model, classifier.facts))
-    prediction = asyncio.run(predictor.predict(io.BytesIO(_jpeg()), pixels=4800, saliency=True, target_class="Glass"))
+    prediction = asyncio.run(predictor.classify(io.BytesIO(_jpeg()), pixels=4800, saliency=True, target_class="Glass"))
     predictor.close()
     assert (prediction.saliency_of, prediction.saliency) == ("Glass", None)
 
@@ -371,7 +371,7 @@ def test_the_access_log_contains_no_queries_or_file_names(classifier):
 def test_a_failed_request_is_in_the_access_log(classifier, monkeypatch):
     lines: list[str] = []
     app = _app(classifier, max_requests=2, write_access_log=lines.append)
-    monkeypatch.setattr(Predictor, "predict", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(Predictor, "classify", lambda *_, **__: 1 / 0)
     with TestClient(app, raise_server_exceptions=False) as client:
         assert client.post("/predict", content=_jpeg()).status_code == 500
     assert [line.split(" ")[2:5] for line in lines] == [["POST", "/predict", "500"]]

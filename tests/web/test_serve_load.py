@@ -170,11 +170,11 @@ def test_other_photos_do_not_wait_for_a_large_one(classifier, decoding):
 
     async def predict_both(predictor):
         large = asyncio.create_task(
-            predictor.predict(io.BytesIO(decoding.slow), pixels=100_000_000, saliency=False, target_class=None)
+            predictor.classify(io.BytesIO(decoding.slow), pixels=100_000_000, saliency=False, target_class=None)
         )
         assert await asyncio.to_thread(decoding.began.wait, 20)
         await asyncio.wait_for(
-            predictor.predict(io.BytesIO(_jpeg(2)), pixels=4800, saliency=False, target_class=None), 20
+            predictor.classify(io.BytesIO(_jpeg(2)), pixels=4800, saliency=False, target_class=None), 20
         )
         assert not large.done()
         decoding.go_on.set()

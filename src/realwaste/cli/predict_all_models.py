@@ -54,7 +54,7 @@ class AllModels:
     top: int
     min_confidence: float | None
 
-    def predict(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[PhotoPredictions]:
+    def predict_paths(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[PhotoPredictions]:
         files = list(paths)
         streams = [
             image_predictions.apply_min_confidence(

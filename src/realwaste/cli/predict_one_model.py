@@ -37,7 +37,7 @@ class OneModel:
         """How many classes are shown: `top`, or all if the model has fewer."""
         return min(self.top, len(self.session.facts.classes))
 
-    def predict(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[ImagePrediction]:
+    def predict_paths(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[ImagePrediction]:
         predictions = image_predictions.predict_images(self.session, paths, remote)
         return image_predictions.apply_min_confidence(predictions, self.min_confidence)
 

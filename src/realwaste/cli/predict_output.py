@@ -30,7 +30,7 @@ T = TypeVar("T", bound=PhotoResult)
 class Predictor(Protocol[T]):
     """Predicts photographs and formats the results: predict_one_model.OneModel or predict_all_models.AllModels."""
 
-    def predict(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[T]:
+    def predict_paths(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[T]:
         """Yield a result per path, as soon as it is there."""
 
     def json_header(self) -> dict[str, Any]:

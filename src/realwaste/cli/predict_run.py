@@ -110,12 +110,12 @@ class PredictRun:
             files = model_loading.resolve_all_models()
             sessions = {file.stem: model_loading.open_session(file, max_images=max_images) for file in files}
             models = AllModels(sessions, self.top, self.min_confidence)
-            return models, chain.from_iterable(models.predict(paths, inputs.remote) for paths in batches)
+            return models, chain.from_iterable(models.predict_paths(paths, inputs.remote) for paths in batches)
         file = model_loading.resolve_model(self.model)
         # 0: a photograph that is unlike the training images is then "not sure", and is not copied into a class.
         min_confidence = 0.0 if self.sort_into and self.min_confidence is None else self.min_confidence
         model = OneModel(model_loading.open_session(file, max_images=max_images), self.top, min_confidence)
-        results = chain.from_iterable(model.predict(paths, inputs.remote) for paths in batches)
+        results = chain.from_iterable(model.predict_paths(paths, inputs.remote) for paths in batches)
         if self.overlay:
             return model, predict_overlays.with_overlays(results, self.overlay, model_loading.load_classifier(file))
         return model, results

@@ -177,7 +177,7 @@ async def _predict_photos(
     """The response to one photo, or to several with an `error` for each that cannot be predicted."""
     remaining_pixels = upload_limits.pixels
 
-    async def predict_photo(photo: UploadFile) -> dict[str, Any]:
+    async def classify(photo: UploadFile) -> dict[str, Any]:
         nonlocal remaining_pixels
         if (photo.size or 0) > upload_limits.photo_bytes:
             raise HTTPException(413, photo_too_large(upload_limits.photo_bytes))
@@ -185,15 +185,15 @@ async def _predict_photos(
         if remaining_pixels < pixels <= MAX_PIXELS:
             raise HTTPException(413, too_many_pixels(upload_limits.pixels))
         remaining_pixels -= pixels if pixels <= MAX_PIXELS else 0  # larger photos are refused before decoding
-        prediction = await predictor.predict(photo.file, pixels=pixels, saliency=saliency, target_class=target_class)
+        prediction = await predictor.classify(photo.file, pixels=pixels, saliency=saliency, target_class=target_class)
         return _prediction_record(prediction, saliency=saliency)
 
     if len(photos) == 1:
-        return {**predictor.model_info, **await predict_photo(photos[0])}
+        return {**predictor.model_info, **await classify(photos[0])}
     records = []
     for photo in photos:
         try:
-            record = {**await predict_photo(photo), "error": None}
+            record = {**await classify(photo), "error": None}
         except (HTTPException, UnreadableImageError, UndefinedPredictionError) as error:
             record = {"predictions": [], "strangeness": None, "unlike": None, "error": _error_message(error)}
         records.append({"file": photo.filename, **record})

@@ -78,7 +78,7 @@ class Predictor:
         nothing = PhotoPrediction(())
         self._grad_cam_thread.submit(self._add_saliency, self._black_picture(), nothing, self.facts.classes[0])
 
-    async def predict(
+    async def classify(
         self, file: BinaryIO, *, pixels: int, saliency: bool, target_class: str | None
     ) -> PhotoPrediction:
         """Predict the class of an image file.
