@@ -196,7 +196,7 @@ def test_a_third_backbone_leaves_images_and_the_other_models_alone(done):
     assert row["trainable_parameters"] == 1024 * 128 + 128 + 128 * 9 + 9 + 1024 * 1024
     assert "edge_vs_ensemble" in metrics["compare"]["pairs"]
     assert metrics["evaluate"]["edge"]["repeats"]["runs"] == 2
-    assert "its end (conv_pw_13) learned too" in " ".join((done / "models/edge.md").read_text().split())
+    assert "its last layers (conv_pw_13) were fine-tuned" in " ".join((done / "models/edge.md").read_text().split())
     assert len(pd.read_csv(done / "data/predictions.csv")) == 4 * 54
     assert len(pd.read_csv(done / "plots/data/history_edge.csv")) == 2 + 10
 
