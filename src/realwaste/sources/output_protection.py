@@ -1,5 +1,4 @@
-"""Protects the user's files from DVC, which deletes outputs before a stage runs: sources there are refused, and added
-files are moved out."""
+"""Protects a user's files in outputs, which stages replace whole: sources there are refused, added files moved out."""
 
 import os
 import shutil
@@ -54,7 +53,7 @@ def list_files(root: Path) -> pd.DataFrame:
 
 
 def move_added_files(root: Path, fetched: pd.DataFrame, target: Path) -> list[Path]:
-    """Move the files under `root` that `fetched`, a `listing`, lacks, or has with another size, to `target`."""
+    """Move the files under `root` that `fetched`, from list_files, lacks or has with another size, to `target`."""
     fetched_files = set(fetched[["path", "bytes"]].itertuples(index=False, name=None))
     moved = []
     for name, size in list_files(root).itertuples(index=False, name=None):
