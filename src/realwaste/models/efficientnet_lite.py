@@ -7,9 +7,11 @@ of fixed width. It takes RGB in 0..255; the scaling is part of the network.
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers
+from numpy.typing import NDArray
 
 from realwaste.models import torch_checkpoint
 
@@ -65,7 +67,7 @@ def load_torch_weights(network: keras.Model, path: Path) -> None:
     Raises:
         ValueError: the file cannot be read, or holds another network.
     """
-    modules: dict[str, list] = {}
+    modules: dict[str, list[NDArray[Any]]] = {}
     for key, tensor in torch_checkpoint.load_state_dict(path).items():
         module, _, kind = key.rpartition(".")
         if module != "_fc" and kind != "num_batches_tracked":
