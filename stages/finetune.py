@@ -99,7 +99,7 @@ def _finetune(
         inference_session = session.from_classifier(classifier, inference=base.inference)
         classifier = head.add_temperature_and_novelty(classifier, inference_session, vectors, RAW, splits)
         model_file.save(registry.model_path(name), classifier)
-        head.save_trainable_weights(Path(f"models/{name}_heads.npz"), repeats)
+        head.save_trained_weights(Path(f"models/{name}_heads.npz"), repeats)
     logger.info("%s (%s weights): %s", classifier.facts.backbone, classifier.facts.weights, trained.describe())
     metrics = {"machine": device_record} | backbone.facts | trained.summary()
     metrics |= {"temperature": classifier.facts.temperature}

@@ -27,6 +27,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+WeightDecay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ImageSize = Annotated[int, Field(ge=16, le=4096)]
 Cache = Literal["memory", "disk", "none"]
 Decay = Literal["constant", "cosine"]
@@ -80,9 +81,10 @@ class Split(Section):
 
 
 class Augment(Section):
-    flip: bool
+    flip: bool | Literal["horizontal"]
     rotate: Annotated[float, Field(ge=0, le=0.5)]
     zoom: Share
+    shift: Share
     color: Share
 
 
@@ -99,7 +101,7 @@ class TrainCnn(Section):
     head: Literal["flatten", "gap"]
     augment: Augment
     dropout: Share
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    weight_decay: WeightDecay
     label_smoothing: Share
     class_weights: bool
     decay: Decay
@@ -119,6 +121,12 @@ class Unfrozen(Section):
     batch_size: Count
     learning_rate: Rate
     decay: Decay
+    warmup: Share
+    weight_decay: WeightDecay
+    label_smoothing: Share
+    mixup: Annotated[float, Field(ge=0, le=10)]
+    batch_norm: Literal["frozen", "train"]
+    keep: Literal["last", "best"]
     augment: Augment
 
 

@@ -639,7 +639,7 @@ def test_a_card_says_what_was_measured_outside_or_that_nothing_was(make_data):
     assert "test images of these classes" not in _normalize_space(_card(make_data(external=_external()), "irv2"))
 
 
-OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "color": 0.0}
+OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "shift": 0.0, "color": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -686,7 +686,8 @@ def test_a_card_says_how_each_phase_of_a_fine_tuning_went(make_data):
     varied = _normalize_space(_card(make_data(), "irv2", views={"count": 2, "crop": 0.5}))
     assert "shuffled in each epoch, on each photograph and 2 augmented views of it" in varied
     assert "| views.crop | 0.5 |" in varied
-    end = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-5, "decay": "cosine", "augment": OFF | {"flip": True}}
+    defaults = params_file.read_yaml(ROOT / "params.yaml")["finetune_irv2"]["unfrozen"]
+    end = defaults | {"epochs": 1, "decay": "cosine", "augment": OFF | {"flip": True}}
     tuned = _normalize_space(_card(make_data(), "irv2", unfreeze=10, unfrozen=end))
     assert "The head: Adam, a learning rate of 0.001, sparse categorical crossentropy, 12 epochs" in tuned
     assert (
@@ -695,6 +696,15 @@ def test_a_card_says_how_each_phase_of_a_fine_tuning_went(make_data):
         "flipped in both directions at random."
     ) in tuned
     assert "| unfrozen.augment.flip | True |" in tuned
+    end |= {"warmup": 0.1, "mixup": 0.2, "batch_norm": "train", "keep": "best", "augment": OFF | {"flip": "horizontal"}}
+    whole = _normalize_space(_card(make_data(), "irv2", unfreeze="all", unfrozen=end))
+    assert "frozen at first; all its layers were fine-tuned" in whole
+    assert (
+        "The head and the whole backbone, batch normalisation included: Adam, a learning rate of 1e-05 after a warm-up "
+        "in 10% of the steps with cosine decay to 0, crossentropy, 1 epoch in batches of 16, shuffled in each epoch, "
+        "pictures flipped horizontally at random, mixup with alpha 0.2, with the weights of the epoch with the highest "
+        "validation accuracy."
+    ) in whole
     assert "| Accuracy over 3 seeds | 0.8123 ± 0.0100" in tuned
     assert "seeds |" not in _normalize_space(_card(make_data(), "densenet"))
 

@@ -121,7 +121,7 @@ def test_the_repeats_of_a_mean_come_back(parts, fitted, tmp_path):
     (mean, _), _ = fitted
     other, _ = finetune.fit_head(parts, THREE, 8, silent=True)
     expected = other.predict_on_batch(parts.val.inputs)
-    head.save_trainable_weights(tmp_path / "h.npz", [other])
+    head.save_trained_weights(tmp_path / "h.npz", [other])
     predictions = [
         model.predict_on_batch(parts.val.inputs) for model in head.load_each_trained(mean, Path(tmp_path / "h.npz"))
     ]

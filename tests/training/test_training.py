@@ -7,7 +7,7 @@ from conftest import picture
 
 from benchmarks.parts.child import ROOT
 from realwaste.images.augment import Augment
-from realwaste.models import cnn
+from realwaste.models import augmentation, cnn
 from realwaste.runtime import determinism, fused_layers
 from realwaste.training import batches, training_history, training_loop
 from realwaste.training.checkpoint import Checkpoint
@@ -215,6 +215,24 @@ def test_patience_ends_a_training_and_keeps_its_best_epoch(monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_epoch_with_the_highest_validation_accuracy_may_be_kept(monkeypatch):
+    seen = []
+    take = Checkpoint.on_epoch_end
+    metrics = iter([(0.5, 1.0), (0.9, 2.0), (0.9, 1.5), (0.9, 1.5), (0.8, 0.1)])
+
+    def on_epoch_end(self, epoch, logs=None):
+        accuracy, loss = next(metrics)
+        take(self, epoch, {**(logs or {}), "val_accuracy": accuracy, "val_loss": loss})
+        seen.append(self.model.get_weights())
+
+    monkeypatch.setattr(Checkpoint, "on_epoch_end", on_epoch_end)
+    model, trained = _fit(Schedule(5, 8, 0.001, True, 1, keep="best"))
+    assert len(trained.history) == 5, "no early end"
+    assert trained.kept_epoch == 3, "of equal accuracies the lowest loss, of equals the first"
+    for ours, theirs in zip(model.get_weights(), seen[2], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_augmentation_is_at_work_in_training_alone():
     keras.utils.set_random_seed(0)
     changed = cnn.build(32, 3, batch_norm_momentum=0.9, augment=Augment(flip=True, rotate=0.2, zoom=0.2, color=0.3))
@@ -248,3 +266,24 @@ def test_the_cosine_falls_to_nothing_over_all_steps():
     rate = training_loop._learning_rate(Schedule(5, 8, 0.01, True, 1, decay="cosine"), steps=4)
     assert callable(rate)
     assert [float(rate(step)) for step in (0, 10, 20)] == pytest.approx([0.01, 0.005, 0], abs=1e-8)
+
+
+@pytest.mark.parametrize(("decay", "later"), [("constant", [0.01, 0.01]), ("cosine", [0.005, 0])])
+def test_the_learning_rate_rises_to_its_value_in_the_warm_up(decay, later):
+    rate = training_loop._learning_rate(Schedule(5, 8, 0.01, True, 1, decay=decay, warmup=0.2), steps=4)
+    assert callable(rate)
+    rates = [float(rate(step)) for step in (0, 1, 2, 4, 12, 20)]
+    assert rates == pytest.approx([0, 0.0025, 0.005, 0.01, *later], abs=1e-8)
+
+
+def test_a_horizontal_flip_keeps_the_top_and_a_shift_moves_the_picture():
+    keras.utils.set_random_seed(0)
+    pixels = np.stack([picture(n, 32, 32) for n in range(8)]).astype(np.float32)
+    (flip,) = augmentation.augmentation_layers(Augment(flip="horizontal"), 255)
+    flipped = flip(pixels, training=True).numpy()
+    is_mirrored = [np.array_equal(after, before[:, ::-1]) for after, before in zip(flipped, pixels, strict=True)]
+    is_same = [np.array_equal(after, before) for after, before in zip(flipped, pixels, strict=True)]
+    assert any(is_mirrored)
+    assert all(one or other for one, other in zip(is_mirrored, is_same, strict=True))
+    (shift,) = augmentation.augmentation_layers(Augment(shift=0.25), 255)
+    assert np.abs(shift(pixels, training=True).numpy() - pixels).mean() > 2

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from realwaste.core.errors import UserError
 from realwaste.images.augment import Augment
 from realwaste.models import feature_extractor
 from realwaste.runtime import determinism, fused_layers
-from realwaste.training import finetune, head, training_history, training_loop
+from realwaste.training import finetune, head, mixup, training_history, training_loop
+from realwaste.training.checkpoint import Checkpoint
 from realwaste.training.finetune import TrainVal
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture, LastLayers
 from realwaste.training.samples import Samples
@@ -168,7 +171,7 @@ def test_the_epochs_of_both_phases_are_one_history(parts):
 
 def test_repeats_hold_what_was_learned_and_no_more(parts, tmp_path):
     first, second = (_fit(parts, epochs=1, seed=seed)[0] for seed in (1, 2))
-    head.save_trainable_weights(tmp_path / "w.npz", [first, second])
+    head.save_trained_weights(tmp_path / "w.npz", [first, second])
     pixels = parts[1].val.inputs
     again = keras.models.clone_model(first)
     again.set_weights(first.get_weights())
@@ -185,3 +188,100 @@ def test_the_twin_trains_the_same_part_and_answers_in_float32(parts):
     assert [weight.shape for weight in twin.trainable_weights] == [weight.shape for weight in whole.trainable_weights]
     assert twin(parts[1].val.inputs[:2]).dtype == "float32"
     assert twin.get_layer("head").layers[-1].compute_dtype == "float32"
+
+
+WHOLE = Schedule(
+    *(3, 8, 0.002, True, 1),
+    decay="cosine",
+    warmup=0.2,
+    weight_decay=0.01,
+    label_smoothing=0.1,
+    mixup=0.4,
+    keep="best",
+)
+
+
+def _fit_whole(parts, checkpoint=None, *, stop=None, policy="float32", **changes):
+    """The second phase with all layers, all options and trained batch normalisation."""
+    determinism.make_repeatable(1, deterministic=True)
+    schedule = replace(WHOLE, dtype_policy=policy, **changes)
+    augment = Augment("horizontal", rotate=0.02, zoom=0.1, color=0.2, shift=0.1)
+    fitted, network = head.build(8, 4, 2, 0.2), _backbone()
+    with pytest.MonkeyPatch.context() as patch:
+        if stop:
+            save = Checkpoint.on_epoch_end
+
+            def interrupt(self, epoch, logs=None):
+                save(self, epoch, logs)
+                if len(self.rows) == stop:
+                    raise InterruptedError
+
+            patch.setattr(Checkpoint, "on_epoch_end", interrupt)
+        last_layers = LastLayers("all", schedule, augment, batch_norm="train")
+        return finetune.fit_last_layers(fitted, network, parts[1], last_layers, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_the_whole_backbone_learns_with_its_statistics_and_resumes_bit_for_bit(parts, policy, tmp_path):
+    whole, trained = _fit_whole(parts, policy=policy)
+    learned = zip(whole.get_layer("backbone").weights, _backbone().weights, strict=True)
+    # A bias before a batch normalisation has no effect: the normalisation subtracts it again.
+    same = [now.path for now, before in learned if np.array_equal(now.numpy(), before.numpy())]
+    assert not [path for path in same if not path.endswith("bias")]
+    with pytest.raises(InterruptedError):
+        _fit_whole(parts, tmp_path / "t", stop=2, policy=policy)
+    resumed, again = _fit_whole(parts, tmp_path / "t", policy=policy)
+    assert again.history.equals(trained.history)
+    assert again.kept_epoch == trained.kept_epoch
+    for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    # Predictions use the moving statistics, whatever the other pictures are.
+    pixels = parts[1].val.inputs
+    together = whole.predict_on_batch(pixels)
+    np.testing.assert_allclose(whole.predict_on_batch(pixels[:1]), together[:1], atol=1e-5)
+
+
+def test_a_run_with_another_seed_keeps_its_own_statistics(parts, tmp_path):
+    first, second = (_fit_whole(parts, epochs=1, seed=seed)[0] for seed in (1, 2))
+    head.save_trained_weights(tmp_path / "w.npz", [second])
+    pixels = parts[1].val.inputs
+    (predictions,) = [model.predict_on_batch(pixels) for model in head.load_each_trained(first, tmp_path / "w.npz")]
+    np.testing.assert_array_equal(predictions, second.predict_on_batch(pixels))
+
+
+def test_batch_norm_learns_from_the_first_trained_layer_on(network):
+    assert unfreeze_last_layers(network, "all", batch_norm="train") == 52
+    assert len(_trainable(network)) == 52 + 2 * 52
+    assert unfreeze_last_layers(network, "block_16_project", batch_norm="train") == 2
+    assert _trainable(network) == ["block_16_project", *["block_16_project_BN"] * 2, "Conv_1", *["Conv_1_bn"] * 2]
+    assert unfreeze_last_layers(network, 1, batch_norm="train") == 1
+    assert _trainable(network) == ["Conv_1", *["Conv_1_bn"] * 2]
+
+
+def test_mixup_mixes_pictures_and_labels_by_the_same_shares(monkeypatch):
+    image = keras.Input((2, 2, 3))
+    classifier = keras.Model(image, layers.Dense(3, activation="softmax")(layers.Flatten()(image)))
+    mixing = mixup.MixupClassifier(classifier, [layers.Rescaling(1 / 255)], alpha=0.5, seed=3)
+    training_loop.compile_for_training(mixing, Schedule(1, 4, 0.01, True, 3, mixup=0.5), 1)
+    batches = []
+    monkeypatch.setattr(keras.Model, "train_step", lambda _, batch: batches.append(batch) or {})
+    pictures, labels = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 3), np.uint8), np.array([2, 0, 1, 1])
+    mixing.train_step((tf.constant(pictures), tf.constant(labels)))
+    ((mixed, targets),) = batches
+    share = mixup.draw_shares(4, 0.5, 3, 0).numpy()[:, np.newaxis]
+    once = np.eye(3)[labels]
+    np.testing.assert_allclose(targets, share * once + (1 - share) * np.roll(once, -1, axis=0), atol=1e-6)
+    values, share = pictures / 255, share[..., np.newaxis, np.newaxis]
+    np.testing.assert_allclose(mixed, share * values + (1 - share) * np.roll(values, -1, axis=0), atol=1e-6)
+
+
+def test_shares_follow_the_beta_distribution_and_depend_on_seed_and_step():
+    for alpha in (0.01, 0.2, 1.0):
+        shares = mixup.draw_shares(20_000, alpha, 1, 5).numpy()
+        drawn = np.random.default_rng(0).beta(alpha, alpha, 20_000)
+        assert shares.min() >= 0.5
+        assert shares.mean() == pytest.approx(np.maximum(drawn, 1 - drawn).mean(), abs=0.005)
+    first = mixup.draw_shares(8, 0.2, 1, 5)
+    np.testing.assert_array_equal(first, mixup.draw_shares(8, 0.2, 1, 5))
+    assert not np.array_equal(first, mixup.draw_shares(8, 0.2, 1, 6))
+    assert not np.array_equal(first, mixup.draw_shares(8, 0.2, 2, 5))

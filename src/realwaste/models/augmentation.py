@@ -14,11 +14,13 @@ def augmentation_layers(augment: Augment, max_value: float) -> list[keras.Layer]
     """
     added: list[keras.Layer] = []
     if augment.flip:
-        added.append(layers.RandomFlip("horizontal_and_vertical"))
+        added.append(layers.RandomFlip("horizontal" if augment.flip == "horizontal" else "horizontal_and_vertical"))
     if augment.rotate:
         added.append(layers.RandomRotation(augment.rotate, fill_mode="reflect"))
     if augment.zoom:
         added.append(layers.RandomZoom(augment.zoom, fill_mode="reflect"))
+    if augment.shift:
+        added.append(layers.RandomTranslation(augment.shift, augment.shift, fill_mode="reflect"))
     if augment.color:
         share = augment.color
         added.append(

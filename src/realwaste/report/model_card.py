@@ -121,7 +121,9 @@ def _phases(card: CardData) -> list[str]:
     phases = [f"The head: {head}" + _describe_views(card.parameters["views"]["count"])]
     if recipe.last_layers:
         second = _describe_phase(recipe.last_layers.schedule, augment=recipe.last_layers.augment)
-        phases.append(f"The head and the last layers of the backbone: {second}")
+        layers = "the whole backbone" if recipe.last_layers.unfreeze == "all" else "the last layers of the backbone"
+        learned = ", batch normalisation included" if recipe.last_layers.batch_norm == "train" else ""
+        phases.append(f"The head and {layers}{learned}: {second}")
     return phases
 
 
@@ -133,10 +135,11 @@ def _describe_phase(schedule: Schedule, *, dropout: float = 0.0, heads: int = 1,
     phrases = [
         _optimizer(schedule),
         f"a learning rate of {schedule.learning_rate:g}"
+        + (f" after a warm-up in {schedule.warmup:.0%} of the steps" if schedule.warmup else "")
         + (" with cosine decay to 0" if schedule.decay == "cosine" else ""),
         f"crossentropy with labels smoothed by {schedule.label_smoothing:g}"
         if schedule.label_smoothing
-        else "sparse categorical crossentropy",
+        else ("crossentropy" if schedule.mixup else "sparse categorical crossentropy"),
         f"{schedule.epochs} {'epoch' if schedule.epochs == 1 else 'epochs'} in batches of {schedule.batch_size}",
         "shuffled in each epoch" if schedule.shuffle else "in one random order for all epochs",
     ]
@@ -148,6 +151,10 @@ def _describe_phase(schedule: Schedule, *, dropout: float = 0.0, heads: int = 1,
         phrases.append(f"predictions averaged over {heads} heads")
     if changes := _describe_augmentation(augment):
         phrases.append(f"pictures {' and '.join(changes)} at random")
+    if schedule.mixup:
+        phrases.append(f"mixup with alpha {schedule.mixup:g}")
+    if schedule.keep == "best" and not schedule.patience:
+        phrases.append("with the weights of the epoch with the highest validation accuracy")
     if schedule.patience:
         stopped = f"stopped early after {schedule.patience} epochs without a lower validation loss"
         phrases.append(f"{stopped}, with the best epoch's weights")
@@ -163,13 +170,14 @@ def _optimizer(schedule: Schedule) -> str:
 
 
 def _describe_augmentation(augment: Augment | None) -> list[str]:
+    shares = vars(augment or Augment())
     templates = {
-        "flip": "flipped in both directions",
+        "flip": "flipped horizontally" if shares["flip"] == "horizontal" else "flipped in both directions",
         "rotate": "rotated by up to {:g} of a turn",
         "zoom": "zoomed by up to {:g}",
+        "shift": "shifted by up to {:g}",
         "color": "changed in colour by up to {:g}",
     }
-    shares = vars(augment or Augment())
     return [template.format(shares[name]) for name, template in templates.items() if shares[name]]
 
 

@@ -27,11 +27,12 @@ class Checkpoint(keras.callbacks.Callback):
         rows: the history, one row for each epoch, in the order of `names`.
         seconds: the time spent on those epochs, by all runs together.
         patience: epochs without a lower validation loss after which the training ends; None for no end.
+        keep: last or best, as of schedule.Schedule.
     """
 
-    def __init__(self, path: Path | None, names: list[str], patience: int | None = None) -> None:
+    def __init__(self, path: Path | None, names: list[str], patience: int | None = None, keep: str = "last") -> None:
         super().__init__()
-        self.path, self.names, self.patience = path, names, patience
+        self.path, self.names, self.patience, self.keep = path, names, patience, keep
         self.rows: list[list[float]] = []
         self.seconds = 0.0
         self._best: array_file.Arrays = []
@@ -50,10 +51,17 @@ class Checkpoint(keras.callbacks.Callback):
         return len(self.rows)
 
     def best_epoch(self) -> int:
-        """The epoch (from 1) with the lowest validation loss, the first of equals; without patience, the last."""
-        if self.patience is None:
+        """The epoch (from 1) whose weights the model gets, the first of equals: see Schedule's patience and keep."""
+        if not self._selects:
             return len(self.rows)
-        return int(np.argmin([row[self.names.index("val_loss")] for row in self.rows])) + 1
+        loss, accuracy = (self.names.index(name) for name in ("val_loss", "val_accuracy"))
+        ranks = [(0.0 if self.patience is not None else -row[accuracy], row[loss]) for row in self.rows]
+        return min(range(len(ranks)), key=ranks.__getitem__) + 1
+
+    @property
+    def _selects(self) -> bool:
+        """Whether the best epoch need not be the last."""
+        return self.patience is not None or self.keep == "best"
 
     def has_diverged(self) -> bool:
         """Whether any loss or accuracy, of training or validation, is not finite."""
@@ -74,7 +82,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.rows.append([float((logs or {})[name]) for name in self.names])
         self.seconds = time.perf_counter() - self._started
-        if self.patience is not None and self.best_epoch() == len(self.rows):
+        if self._selects and self.best_epoch() == len(self.rows):
             self._best = self.model.get_weights()
         if self.path is not None:
             history = np.array([[*row, self.seconds] for row in self.rows])

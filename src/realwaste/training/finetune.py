@@ -1,7 +1,8 @@
-"""Fine-tuning (report, section 2.3): a head on cached vectors; then, optionally, the backbone's last layers too."""
+"""Fine-tuning (report, section 2.3): a head on cached vectors; then, optionally, layers of the backbone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -10,11 +11,12 @@ import pandas as pd
 
 from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.models.augmentation import add_augmentation
+from realwaste.models.augmentation import add_augmentation, augmentation_layers
 from realwaste.runtime import fused_layers
 from realwaste.runtime.determinism import make_repeatable
 from realwaste.training import batches, head, samples, training_history, training_loop, unfreezing
 from realwaste.training.finetune_recipe import FinetuneRecipe, LastLayers
+from realwaste.training.mixup import MixupClassifier
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
 from realwaste.training.training_history import Training
@@ -140,8 +142,14 @@ def fit_last_layers(
         fitted: the head after the first phase.
         checkpoint: as of training_loop.fit.
     """
-    unfreezing.unfreeze_last_layers(backbone, last_layers.unfreeze)
-    classifier = head.join(backbone, fitted)
-    changing = add_augmentation(classifier, last_layers.augment)
-    schedule = last_layers.schedule
-    return classifier, training_loop.fit(changing, pictures.train, pictures.val, schedule, checkpoint=checkpoint)
+    unfreezing.unfreeze_last_layers(backbone, last_layers.unfreeze, batch_norm=last_layers.batch_norm)
+    classifier, schedule = head.join(backbone, fitted), last_layers.schedule
+    fuse = partial(fused_layers.fuse, dtype_policy=schedule.dtype_policy, for_training=True)
+    if schedule.mixup:
+        twin, changes = fuse(classifier), augmentation_layers(last_layers.augment, 255)
+        twin = MixupClassifier(twin, changes, alpha=schedule.mixup, seed=schedule.seed)
+    else:
+        twin = fuse(add_augmentation(classifier, last_layers.augment))
+    return classifier, training_loop.fit(
+        classifier, pictures.train, pictures.val, schedule, twin=twin, checkpoint=checkpoint
+    )

@@ -1,4 +1,4 @@
-"""Fine-tuning as a section finetune_… of params.yaml states it: the head, and the last layers of the backbone."""
+"""Fine-tuning as a section finetune_… of params.yaml states it: the head, and layers of the backbone."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -20,13 +20,14 @@ class LastLayers:
     """The second phase of fine-tuning, which trains the head and the last layers of the backbone together.
 
     Attributes:
-        unfreeze: which layers, as of unfreezing.unfreeze_last_layers.
+        unfreeze, batch_norm: which layers, as of unfreezing.unfreeze_last_layers.
         schedule: of this phase; fit_last_layers is given its seed apart.
     """
 
     unfreeze: int | str
     schedule: Schedule
     augment: Augment
+    batch_norm: str = "frozen"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class FinetuneRecipe:
         if finetune.unfreeze:
             unfrozen = finetune.unfrozen
             schedule = Schedule.from_params(unfrozen, shuffle=finetune.shuffle, seed=seed, dtype_policy=dtype_policy)
-            last_layers = LastLayers(finetune.unfreeze, schedule, Augment(**unfrozen.augment.model_dump()))
+            augment = Augment(**unfrozen.augment.model_dump())
+            last_layers = LastLayers(finetune.unfreeze, schedule, augment, unfrozen.batch_norm)
         return cls(
             classes=classes,
             head=HeadArchitecture(**values_of(HeadArchitecture, finetune)),

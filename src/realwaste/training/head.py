@@ -19,6 +19,7 @@ from realwaste.models.novelty import Novelty
 from realwaste.models.probabilities import fit_temperature
 from realwaste.models.session import Session
 from realwaste.runtime.fused_layers import HEAD
+from realwaste.training.unfreezing import list_trained_weights
 
 
 def build(width: int, dense_units: int, classes: int, dropout: float = 0.0) -> keras.Model:
@@ -58,23 +59,23 @@ def join(backbone: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(backbone.input, head(backbone(backbone.input, training=False)), name="classifier")
 
 
-def save_trainable_weights(path: Path, models: Sequence[keras.Model]) -> None:
-    """Save the trainable weights of several models of the same architecture, heads or whole classifiers.
+def save_trained_weights(path: Path, models: Sequence[keras.Model]) -> None:
+    """Save the weights that training changed of several models of the same architecture, heads or whole classifiers.
 
     The arrays of the .npz file are named by the number of the model and Keras' path of the weight: 0/head/dense/kernel.
     """
     weights = {
         f"{number}/{weight.path}": weight.numpy()
         for number, model in enumerate(models)
-        for weight in model.trainable_weights
+        for weight in list_trained_weights(model)
     }
     with atomic_replace(path) as temporary:
         np.savez(temporary, **weights)
 
 
 def load_each_trained(model: keras.Model, path: Path) -> Iterator[keras.Model]:
-    """`model` with the weights of each model in a file of save_trainable_weights in turn; restored at the end."""
-    weights = model.trainable_weights
+    """`model` with the weights of each model in a file of save_trained_weights in turn; restored at the end."""
+    weights = list_trained_weights(model)
     original = [weight.numpy() for weight in weights]
     with np.load(path, allow_pickle=False) as stored:
         values = [stored[name] for name in stored.files]

@@ -26,6 +26,7 @@ def fit(
     val: Samples,
     schedule: Schedule,
     *,
+    twin: keras.Model | None = None,
     checkpoint: Path | None = None,
     live: Callable[[pd.DataFrame], None] | None = None,
     silent: bool = False,
@@ -33,11 +34,12 @@ def fit(
     """Fit `model` in place, by training its twin. The training ends early when a loss is not finite.
 
     Args:
+        twin: has the same weights in the same order; by default, a fused copy.
         checkpoint: where the state is saved after each epoch; the training resumes from it if it exists.
         live: called with the history, as in Training, after each epoch.
         silent: without Keras' progress bar.
     """
-    twin = fused_layers.fuse(model, schedule.dtype_policy, for_training=True)
+    twin = twin or fused_layers.fuse(model, schedule.dtype_policy, for_training=True)
     compile_for_training(twin, schedule, batches.steps(len(train.labels), schedule.batch_size))
     trained = fit_twin(twin, train, val, schedule, checkpoint=checkpoint, live=live, silent=silent)
     # One by one: get_weights and set_weights would hold two more copies, 0.3 GB of the CNN at 256 px.
@@ -57,7 +59,7 @@ def fit_twin(
     silent: bool = False,
 ) -> Training:
     """As `fit`, of a twin that compile_for_training has compiled."""
-    saved = Checkpoint(checkpoint, METRICS, schedule.patience)
+    saved = Checkpoint(checkpoint, METRICS, schedule.patience, schedule.keep)
     report_epoch = (
         keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(history_table(saved.rows))) if live else None
     )
@@ -138,12 +140,18 @@ def _optimizer(schedule: Schedule, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _learning_rate(schedule: Schedule, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    rate, total = schedule.learning_rate, schedule.epochs * steps
+    warmup = max(1, round(schedule.warmup * total)) if schedule.warmup else 0
     if schedule.decay == "cosine":
-        return keras.optimizers.schedules.CosineDecay(schedule.learning_rate, schedule.epochs * steps)
-    return schedule.learning_rate
+        if not warmup:
+            return keras.optimizers.schedules.CosineDecay(rate, total)
+        return keras.optimizers.schedules.CosineDecay(0.0, total - warmup, warmup_target=rate, warmup_steps=warmup)
+    return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, end_learning_rate=rate) if warmup else rate
 
 
 def _loss(schedule: Schedule) -> Any:
+    if schedule.mixup:
+        return keras.losses.CategoricalCrossentropy(label_smoothing=schedule.label_smoothing)
     # Given the loss by name, Keras chooses the accuracy for class numbers.
     return row_losses(schedule) if schedule.label_smoothing else "sparse_categorical_crossentropy"
 

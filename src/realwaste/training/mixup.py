@@ -1,0 +1,58 @@
+"""Mixup (Zhang et al., 2018): training on mixtures of two pictures, with the mixture of their labels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class MixupClassifier(keras.Model):
+    """A classifier whose training step augments its pictures and mixes each with the next one of the batch.
+
+    Validation and prediction take pictures as they are. The larger share of a mixture belongs to the picture itself,
+    and the training accuracy counts its label. The shares depend only on seed and step, so a resumed training draws the
+    same ones. The loss is compared with a distribution over the classes in place of a label.
+    """
+
+    def __init__(self, network: keras.Model, augmentation: Sequence[keras.Layer], *, alpha: float, seed: int) -> None:
+        """Build the classifier from the layers and weights of `network`, a functional one.
+
+        Args:
+            augmentation: layers for pictures with values in 0..255.
+            alpha: parameter of the beta distribution of the shares; with a small one most pictures hardly change.
+            seed: of the shares.
+        """
+        super().__init__(network.inputs, network.outputs)
+        self.augmentation, self.alpha, self.seed = list(augmentation), alpha, seed
+        self.supports_jit = False  # XLA has no gamma distribution
+
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
+        """One step on a batch of pictures and labels."""
+        pictures, labels = tf.cast(data[0], tf.float32), self._one_hot(data[1])
+        for layer in self.augmentation:
+            pictures = layer(pictures, training=True)
+        shares = draw_shares(tf.shape(labels)[0], self.alpha, self.seed, self.optimizer.iterations)
+        return super().train_step((_mix(pictures, shares), _mix(labels, shares)))
+
+    def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
+        """The metrics of a batch of pictures and labels."""
+        return super().test_step((data[0], self._one_hot(data[1])))
+
+    def _one_hot(self, labels: tf.Tensor) -> tf.Tensor:
+        return tf.one_hot(labels, self.output_shape[-1])
+
+
+def draw_shares(count: int | tf.Tensor, alpha: float, seed: int, step: int | tf.Tensor) -> tf.Tensor:
+    """The shares of `count` pictures in their mixtures: draws of Beta(alpha, alpha), mirrored to 0.5..1."""
+    seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
+    first, second = tf.unstack(tf.random.stateless_gamma([2, count], seeds, alpha))
+    # With a small alpha both may be 0 in float32; the share is then 1.
+    share = tf.math.divide_no_nan(first, first + second)
+    return tf.maximum(share, 1 - share)
+
+
+def _mix(rows: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    """Each row of a batch (n, …) by its share (n,), plus the next row by the rest."""
+    share = tf.reshape(shares, [-1] + [1] * (len(rows.shape) - 1))
+    return share * rows + (1 - share) * tf.roll(rows, -1, axis=0)
