@@ -221,7 +221,7 @@ def _fit_whole(parts, checkpoint=None, *, stop=None, policy="float32", **changes
         return finetune.fit_last_layers(fitted, network, parts[1], last_layers, checkpoint=checkpoint)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_the_whole_backbone_learns_with_its_statistics_and_resumes_bit_for_bit(parts, policy, tmp_path):
     whole, trained = _fit_whole(parts, policy=policy)
     learned = zip(whole.get_layer("backbone").weights, _backbone().weights, strict=True)
@@ -264,7 +264,7 @@ def test_mixup_mixes_pictures_and_labels_by_the_same_shares(monkeypatch):
     mixing = mixup.MixupClassifier(classifier, [layers.Rescaling(1 / 255)], alpha=0.5, seed=3)
     training_loop.compile_for_training(mixing, Schedule(1, 4, 0.01, True, 3, mixup=0.5), 1)
     batches = []
-    monkeypatch.setattr(keras.Model, "train_step", lambda _, batch: batches.append(batch) or {})
+    monkeypatch.setattr(keras.Model, "train_step", lambda _, batch: batches.append(batch))
     pictures, labels = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 3), np.uint8), np.array([2, 0, 1, 1])
     mixing.train_step((tf.constant(pictures), tf.constant(labels)))
     ((mixed, targets),) = batches

@@ -46,10 +46,10 @@ class MixupClassifier(keras.Model):
 def draw_shares(count: int | tf.Tensor, alpha: float, seed: int, step: int | tf.Tensor) -> tf.Tensor:
     """The shares of `count` pictures in their mixtures: draws of Beta(alpha, alpha), mirrored to 0.5..1."""
     seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
-    first, second = tf.unstack(tf.random.stateless_gamma([2, count], seeds, alpha))
-    # With a small alpha both may be 0 in float32; the share is then 1.
+    # In float32, with a small alpha, both would often be 0. In float64 that is rare; the share is then 1.
+    first, second = tf.unstack(tf.random.stateless_gamma([2, count], seeds, alpha, dtype=tf.float64))
     share = tf.math.divide_no_nan(first, first + second)
-    return tf.maximum(share, 1 - share)
+    return tf.cast(tf.maximum(share, 1 - share), tf.float32)
 
 
 def _mix(rows: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
