@@ -46,7 +46,10 @@ def test_a_score_common_to_all_classes_changes_nothing():
     )
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", pytest.param("DenseNet121", marks=pytest.mark.release)])
+@pytest.mark.parametrize(
+    "name",
+    ["MobileNetV2", *(pytest.param(name, marks=pytest.mark.release) for name in ("DenseNet121", "EfficientNetLite0"))],
+)
 def test_a_joined_model_is_split_without_changing_its_predictions(name):
     extractor = feature_extractor.build(name, 64, None, seed=1)
     model = head.join(extractor, head.build(extractor.output_shape[-1], 8, 3))

@@ -13,6 +13,7 @@ from realwaste.core.errors import UserError
 from realwaste.models.applications import APPLICATIONS, application, is_file
 
 FEW = ("InceptionResNetV2", "DenseNet121", "MobileNetV2")
+OF_KERAS = [name for name, row in APPLICATIONS.items() if not row.requirement]
 
 # MobileNets warn that they have no weights for this size and load those for 224 pixels.
 pytestmark = pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
@@ -47,7 +48,8 @@ def table_row(name):
 
 def test_every_constructor_of_keras_is_in_the_table():
     constructors = {name for name, member in inspect.getmembers(keras.applications) if inspect.isfunction(member)}
-    assert set(APPLICATIONS) == constructors
+    assert set(OF_KERAS) == constructors
+    assert set(APPLICATIONS) - constructors == {"EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"}
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -56,7 +58,7 @@ def test_weights_and_features_equal_keras(name, keras_download):
 
 
 @pytest.mark.release
-@pytest.mark.parametrize("name", [name for name in APPLICATIONS if name not in FEW])
+@pytest.mark.parametrize("name", [name for name in OF_KERAS if name not in FEW])
 def test_weights_and_features_equal_keras_for_all_others(name, keras_download):
     assert table_row(name) == keras_download(name, application(name).min_size)
     keras.backend.clear_session()  # forty models are more than a small machine holds
@@ -81,7 +83,7 @@ def test_checksums_name_their_algorithm():
     assert [name for name, row in APPLICATIONS.items() if row.checksum is None] == ["MobileNet", "MobileNetV2"]
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", OF_KERAS)
 def test_mode_equals_preprocess_input_of_the_module(name):
     row = application(name)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype("float32")
@@ -93,7 +95,7 @@ def test_mode_equals_preprocess_input_of_the_module(name):
     np.testing.assert_array_equal(prepared, expected)
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", OF_KERAS)
 def test_keras_rejects_a_smaller_image(name):
     row = application(name)
     side = row.min_size - 1
@@ -104,8 +106,10 @@ def test_keras_rejects_a_smaller_image(name):
 def test_an_unknown_name_gets_suggestions():
     with pytest.raises(UserError, match=r"'Densenet121'[^$]*Did you mean DenseNet121"):
         application("Densenet121")
-    with pytest.raises(UserError, match=r"It knows ConvNeXtBase, .*Xception"):
+    with pytest.raises(UserError, match=r"It knows ConvNeXtBase, .*Xception, EfficientNetLite0, EfficientNetLite1, EfficientNetLite2"):
         application("zzz")
+    with pytest.raises(UserError, match="Did you mean EfficientNetLite"):
+        application("efficientnet-lite1")
 
 
 @pytest.mark.parametrize(

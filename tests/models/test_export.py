@@ -81,6 +81,7 @@ def backbone_with_head(name, image_size, weights="random"):
 MODELS: dict[str, Callable[[], Classifier]] = {
     "cnn": small_cnn,
     "mirrored cnn": mirrored_cnn,
+    "EfficientNetLite0": partial(backbone_with_head, "EfficientNetLite0", 64),
     "MobileNetV2": partial(backbone_with_head, "MobileNetV2", 64),
     "VGG16": partial(backbone_with_head, "VGG16", 32),  # its preprocessing, like DenseNet's, has constants
 }
@@ -91,7 +92,7 @@ MODELS: dict[str, Callable[[], Classifier]] = {
     params=[
         "cnn",
         "mirrored cnn",
-        *(pytest.param(name, marks=pytest.mark.release) for name in ("MobileNetV2", "VGG16")),
+        *(pytest.param(name, marks=pytest.mark.release) for name in ("EfficientNetLite0", "MobileNetV2", "VGG16")),
     ],
 )
 def classifier(request, tmp_path_factory):

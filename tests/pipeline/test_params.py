@@ -94,6 +94,10 @@ def test_an_impossible_value_is_refused_by_name(key, value, message):
         ({"shortcuts.backbone": "irv2", "shortcuts.image_size": 64}, "shortcuts.image_size must be at least 75"),
         ({"finetune_irv2.image_size": 64}, "finetune_irv2.image_size must be at least 75, which InceptionResNetV2"),
         ({"finetune_edge.backbone": "VGG99"}, "must name a constructor of keras.applications"),
+        (
+            {"finetune_edge.backbone": "EfficientNetLite0", "finetune_edge.image_size": 31},
+            "image_size must be at least 32",
+        ),
         ({"finetune_edge.backbone": "my.keras", "finetune_edge.weights": "imagenet"}, "edge.weights must be auto"),
     ],
 )

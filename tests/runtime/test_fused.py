@@ -28,7 +28,7 @@ def _trained_statistics(model: keras.Model) -> keras.Model:
 LARGE = [pytest.param(name, marks=pytest.mark.release) for name in ("InceptionResNetV2", "NASNetMobile")]
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121", "EfficientNetB0", *LARGE])
+@pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121", "EfficientNetB0", "EfficientNetLite0", *LARGE])
 def test_a_fused_backbone_gives_the_same_vectors(name):
     model = _trained_statistics(feature_extractor.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
     pixels = _pictures(2, model.input_shape[1])

