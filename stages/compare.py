@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 PARAMS = ["base.seed", "train_cnn", "finetune_{slot}", "plots"]
 METRICS, PLOTS = Path("metrics"), Path("plots")
-# DVC requires every output. A slot that may be off has its curves and confusion matrix on the report page only.
-_WITH_FIGURES = ("cnn", "irv2", "densenet")
 
 
 def main(params: "Params") -> None:
@@ -33,10 +31,10 @@ def main(params: "Params") -> None:
     _draw(figures.FigureWriter(dataset, origin, params.plots.color, params.plots.dpi), report, names)
     write_text(PLOTS / "report.html", html_report.render_page(report))
     for name in registry.MODELS:
-        card = _model_card(name, params, report) if name in report.trainings else model_card.OFF_CARD
-        write_text(Path(f"models/{name}.md"), card)
+        write_text(Path(f"models/{name}.md"), _model_card(name, params, report))
     verdicts = (f"{pair}: {test['verdict']} (p {test['p_holm']:.2g})" for pair, test in report.pairs.items())
-    logger.info("%s, after %s: %s", dataset, correction, "; ".join(verdicts))
+    stand_ins = comparison.describe_stand_ins(report.embeddings)
+    logger.info("%s, after %s: %s. %s", dataset, correction, "; ".join(verdicts), stand_ins)
 
 
 def _model_card(name: str, params: "Params", report: html_report.ReportData) -> str:
@@ -46,6 +44,8 @@ def _model_card(name: str, params: "Params", report: html_report.ReportData) -> 
         if name == "cnn"
         else FinetuneRecipe.from_params(section, classes=report.fetched["classes"], seed=seed)
     )
+    # A stand-in may have a smaller image size than its section.
+    image_size = report.embeddings.get(name, {"image_size": section.image_size})["image_size"]
     stages = {f"train_{name}", f"embed_{name}", f"finetune_{name}", "evaluate"}
     return model_card.render_card(
         model_card.CardData(
@@ -56,7 +56,7 @@ def _model_card(name: str, params: "Params", report: html_report.ReportData) -> 
             report.evaluated[name],
             report.trainings[name],
             machine=machine.merge_records({key: value for key, value in report.machines.items() if key in stages}),
-            parameters=section.model_dump() | {"seed": seed},
+            parameters=section.model_dump() | {"seed": seed, "image_size": image_size},
             recipe=recipe,
             pairs=report.pairs,
             external=report.external,
@@ -67,16 +67,15 @@ def _model_card(name: str, params: "Params", report: html_report.ReportData) -> 
 def _collect() -> html_report.ReportData:
     metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
     tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
-    models = [name for name in registry.MODELS if name in metrics["cost"]]
-    evaluated = {name: metrics["evaluate"][name] | metrics["cost"][name] for name in models}
-    backbones = [name for name in models if name in registry.BACKBONES]
-    trainings = {"cnn": metrics["train_cnn"]} | {name: metrics[f"finetune_{name}"] for name in backbones}
-    embeddings = {name: metrics[f"embed_{name}"] for name in backbones}
-    computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in backbones), "evaluate"]
+    evaluated = {name: metrics["evaluate"][name] | metrics["cost"][name] for name in registry.MODELS}
+    trainings = {"cnn": metrics["train_cnn"]} | {name: metrics[f"finetune_{name}"] for name in registry.BACKBONES}
+    embeddings = {name: metrics[f"embed_{name}"] for name in registry.BACKBONES}
+    computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in embeddings), "evaluate"]
     predicted = read_csv(Path("data/predictions.csv"))
-    votes = comparison.ensemble_predictions(predicted, {name: evaluated[name]["temperature"] for name in models})
+    members = {name: evaluated[name] for name in comparison.ensemble_members(trainings)}
+    votes = comparison.ensemble_predictions(predicted, {name: facts["temperature"] for name, facts in members.items()})
     with_ensemble = pd.concat([predicted, votes], ignore_index=True)
-    measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_metrics(votes, evaluated)}
+    measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_metrics(votes, members)}
     external, origin = metrics["external"]["sets"], metrics["fetch"]["origin"]
     rows = _table1(measured, trainings, embeddings, with_ensemble, origin, external_sets=external)
     return html_report.ReportData(
@@ -120,18 +119,19 @@ def _table1(
         name: round(training["seconds"] + embeddings.get(name, {"seconds": 0})["seconds"], 2)
         for name, training in trainings.items()
     }
-    ensemble = {"backbone": "Soft vote", "weights": f"those of the {len(trainings)}"}
+    members = comparison.ensemble_members(trainings)
+    ensemble = {"backbone": "Soft vote", "weights": f"those of the {len(members)}"}
     named = trainings | {comparison.ENSEMBLE: ensemble}
-    seconds[comparison.ENSEMBLE] = round(sum(seconds.values()), 2)
-    return table1.build_rows(measured, named, seconds, predicted, origin, external_sets=external_sets)
+    seconds[comparison.ENSEMBLE] = round(sum(seconds[name] for name in members), 2)
+    rows = table1.build_rows(measured, named, seconds, predicted, origin, external_sets=external_sets)
+    rows[comparison.ENSEMBLE]["members"] = ", ".join(members)
+    return rows
 
 
 def _draw(studio: figures.FigureWriter, report: html_report.ReportData, names: dict[str, str]) -> None:
     models = {model: name for model, name in names.items() if model in report.trainings}
     note = comparison.class_limit_note(len(report.validated["classes"]))
     for model, name in comparison.single_line_names(models).items():
-        if model not in _WITH_FIGURES:
-            continue
         figures.plot_training_curves(studio, PLOTS / f"training_{model}.png", name, report.histories[model])
         confusion = comparison.hardest_classes(report.confusions[report.confusions["model"] == model])
         counts = confusion.pivot(index="actual", columns="predicted", values="images")

@@ -4,10 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realwaste.core import library_settings
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
-from realwaste.models import registry
+from realwaste.embedding import embeddings, extraction, local_extraction
+from realwaste.images.augmented_views import AugmentedView, ViewConfig
+from realwaste.models import feature_extractor
+from realwaste.runtime import device, resume
+from realwaste.runtime.inference_engine import resolve_engine
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
@@ -27,26 +30,13 @@ PARAMS = [
 
 
 def main(params: "Params", name: str) -> None:
-    section, dataset = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))["dataset"]
-    metrics, vectors = Path(f"metrics/embed_{name}.json"), Path(f"data/embeddings/{name}")
-    if section.backbone is None:
-        registry.switch_off(metrics, dataset, vectors)
-        logger.info("finetune_%s.backbone is null: off", name)
-        return
-    facts = _embed(name, params.base, section, vectors)
-    write_json(metrics, {"dataset": dataset} | facts)
+    facts = _embed(name, params.base, getattr(params, f"finetune_{name}"), Path(f"data/embeddings/{name}"))
+    dataset = read_json(Path("data/dataset.json"))["dataset"]
+    write_json(Path(f"metrics/embed_{name}.json"), {"dataset": dataset} | facts)
 
 
 def _embed(name: str, base: "Base", section: "Finetune", target: Path) -> dict[str, object]:
     """Save the vectors to `target`; returns the metrics."""
-    # Imported here: a backbone that is off needs no TensorFlow.
-    with library_settings.drop_import_logs():
-        from realwaste.embedding import embeddings, extraction, local_extraction
-        from realwaste.images.augmented_views import AugmentedView, ViewConfig
-        from realwaste.models import feature_extractor
-        from realwaste.runtime import device, resume
-        from realwaste.runtime.inference_engine import resolve_engine
-
     policy = device.resolve_precision(base.precision)
     engine = resolve_engine(base.inference, policy)
     device_record = device.record(policy, base.engine, engine)
@@ -54,7 +44,7 @@ def _embed(name: str, base: "Base", section: "Finetune", target: Path) -> dict[s
     backbone = feature_extractor.load_backbone(Path("data/weights") / name, section.image_size)
     embed = extraction.create_embedder(base.engine, backbone.model)
     paths = read_csv(Path("data/images.csv"))["path"].tolist()
-    sizes = section.image_size, section.embed_batch_size
+    sizes = backbone.image_size, section.embed_batch_size
     job = local_extraction.Job(Path("data/raw"), paths, policy, engine, *sizes, deterministic=base.deterministic)
     work = {"parameters": section.model_dump(), "base": vars(base), "precision": policy, "inference": engine}
     with resume.progress_folder(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as checkpoint_dir:
@@ -70,7 +60,7 @@ def _embed(name: str, base: "Base", section: "Finetune", target: Path) -> dict[s
     logger.info("%s, %s: %d images in %.0f s", backbone.facts["backbone"], policy, len(paths), seconds)
     return backbone.facts | {
         "machine": device_record,
-        "image_size": section.image_size,
+        "image_size": backbone.image_size,
         "images": len(paths),
         "features": embedding.vectors.shape[1],
         "seconds": round(seconds, 2),

@@ -23,7 +23,7 @@ def main(params: "Params") -> None:
         table = gallery.select_examples(read_csv(Path("data/splits.csv")), section.examples_per_class)
         examples = gallery.write_pictures(folder, RAW, table, "example", section.picture_size)
         mistakes_by_model = {}
-        for name in registry.enabled_models():
+        for name in registry.MODELS:
             classifier = model_file.load(registry.model_path(name))
             surest = mistakes.most_confident_mistakes(tested[tested["model"] == name], section.mistakes)
             mistakes_by_model[name] = gallery.write_mistakes(folder, RAW, surest, classifier, section.picture_size)

@@ -15,7 +15,7 @@ from realwaste.sources.stand_ins import StandIns
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
-    from stages.launcher.params import FinetuneEdge, FinetuneReport, Params
+    from stages.launcher.params import Finetune, Params
 
 
 RAW, FETCHED = Path("data/raw"), Path("data/fetched.csv")
@@ -28,20 +28,18 @@ PARAMS = ["base.seed", "fetch", "finetune_{slot}.backbone", "finetune_{slot}.wei
 def main(params: "Params") -> None:
     seed = params.base.seed
     # Weights first: a misspelt backbone is found before anything large is downloaded.
-    sections: dict[str, FinetuneEdge | FinetuneReport] = {
-        name: getattr(params, f"finetune_{name}") for name in registry.BACKBONES
-    }
+    sections: dict[str, Finetune] = {name: getattr(params, f"finetune_{name}") for name in registry.BACKBONES}
     _refuse_outputs_as_sources(params.fetch.source, sections)
     _keep_added_files()
     records, stand_ins = {}, StandIns()
     for name, section in sections.items():
-        folder = Path("data/weights") / name
-        if section.backbone is None:
-            registry.mark_off(folder)
-            continue
-        parameter = f"finetune_{name}.weights"
         records[name] = backbone_weights.fetch(
-            section.backbone, section.weights, folder, seed=seed, parameter=parameter, stand_ins=stand_ins
+            section.backbone,
+            section.weights,
+            Path("data/weights") / name,
+            seed=seed,
+            parameter=f"finetune_{name}.weights",
+            stand_ins=stand_ins,
         )
     with atomic_replace(RAW, is_stage_output) as images:
         fetched = image_source.fetch(
@@ -65,14 +63,13 @@ def main(params: "Params") -> None:
     logger.info("%s: %d images of %d classes; %s", fetched.dataset, fetched.images, fetched.classes, weights)
 
 
-def _refuse_outputs_as_sources(source: str, sections: "dict[str, FinetuneEdge | FinetuneReport]") -> None:
+def _refuse_outputs_as_sources(source: str, sections: "dict[str, Finetune]") -> None:
     """Outputs are replaced whole, so images or weights in them would be lost."""
     sources = {"fetch.source": source}
     for name, section in sections.items():
-        sources |= {f"finetune_{name}.backbone": section.backbone or "", f"finetune_{name}.weights": section.weights}
+        sources |= {f"finetune_{name}.backbone": section.backbone, f"finetune_{name}.weights": section.weights}
     for parameter, value in sources.items():
-        if value:
-            output_protection.refuse_source_inside(parameter, value, dependencies.outputs())
+        output_protection.refuse_source_inside(parameter, value, dependencies.outputs())
 
 
 def _keep_added_files() -> None:

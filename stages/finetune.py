@@ -1,28 +1,28 @@
 """finetune_irv2, finetune_densenet, finetune_edge: fit a head to cached vectors, and save it with its backbone."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keras
 import pandas as pd
 
-from realwaste.core import library_settings
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of
-from realwaste.models import registry
+from realwaste.embedding import embeddings
+from realwaste.embedding.embeddings import Embeddings
+from realwaste.models import feature_extractor, model_file, registry, session, test_time_augmentation
+from realwaste.models.feature_extractor import FrozenBackbone
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.runtime import device, resume
+from realwaste.training import finetune, head, unfreezing
+from realwaste.training.finetune_recipe import FinetuneRecipe
+from realwaste.training.training_history import Training
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import keras
-
-    from realwaste.embedding.embeddings import Embeddings
-    from realwaste.models.feature_extractor import FrozenBackbone
-    from realwaste.models.model_file import Classifier
-    from realwaste.training.finetune_recipe import FinetuneRecipe
-    from realwaste.training.training_history import Training
     from stages.launcher.params import Base, Finetune, Params
 
 PARAMS = [
@@ -47,20 +47,12 @@ PARAMS = [
     "finetune_{slot}.test_crops",
 ]
 RAW = Path("data/raw")
-HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "dataset"]
 
 
 def main(params: "Params", name: str) -> None:
     section, fetched = getattr(params, f"finetune_{name}"), read_json(Path("data/dataset.json"))
-    metrics, dataset = Path(f"metrics/finetune_{name}.json"), fetched["dataset"]
-    if section.backbone is None:
-        registry.switch_off(metrics, dataset, registry.model_path(name), Path(f"models/{name}_heads.npz"))
-        # No epoch, but the titles of the charts need the data set's name.
-        history = pd.DataFrame([{"dataset": dataset}], columns=HISTORY)
-        logger.info("finetune_%s.backbone is null: off", name)
-    else:
-        history, facts = _finetune(name, params.base, section, fetched)
-        write_json(metrics, {"dataset": dataset} | facts)
+    history, facts = _finetune(name, params.base, section, fetched)
+    write_json(Path(f"metrics/finetune_{name}.json"), {"dataset": fetched["dataset"]} | facts)
     write_csv(Path(f"plots/data/history_{name}.csv"), history)
 
 
@@ -68,14 +60,6 @@ def _finetune(
     name: str, base: "Base", section: "Finetune", fetched: dict[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, object]]:
     """Train and save the model and its repeats with other seeds; returns its history and its metrics."""
-    # Imported here: a backbone that is off needs no TensorFlow.
-    with library_settings.drop_import_logs():
-        from realwaste.embedding import embeddings
-        from realwaste.models import feature_extractor, model_file, session
-        from realwaste.runtime import device, resume
-        from realwaste.training import head, unfreezing
-        from realwaste.training.finetune_recipe import FinetuneRecipe
-
     splits, policy = read_csv(Path("data/splits.csv")), device.resolve_precision(base.precision)
     classes, vectors = tuple(classes_of(splits)), embeddings.load(Path(f"data/embeddings/{name}"))
     backbone = feature_extractor.load_backbone(Path("data/weights") / name, section.image_size)
@@ -86,7 +70,7 @@ def _finetune(
     recipe = FinetuneRecipe.from_params(
         section, classes=len(classes), seed=base.seed, deterministic=base.deterministic, dtype_policy=policy
     )
-    fit = _prepare_fit(name, recipe, section, splits, vectors)
+    fit = _prepare_fit(name, recipe, backbone.image_size, splits, vectors)
     work = {"parameters": section.model_dump(), "base": vars(base), "precision": policy}
     with resume.progress_folder(f"finetune_{name}", work, dependencies.files(f"finetune_{name}")) as checkpoint_dir:
         repeats = [fit(seed, checkpoint_dir=checkpoint_dir)[0] for seed in base.seeds]
@@ -107,42 +91,35 @@ def _finetune(
 
 
 def _prepare_fit(
-    name: str, recipe: "FinetuneRecipe", section: "Finetune", splits: pd.DataFrame, vectors: "Embeddings"
-) -> "Callable[..., tuple[keras.Model, Training]]":
+    name: str, recipe: FinetuneRecipe, image_size: int, splits: pd.DataFrame, vectors: Embeddings
+) -> Callable[..., tuple[keras.Model, Training]]:
     """`finetune.fit` with everything but the seed and the folder for checkpoints."""
-    from realwaste.embedding import embeddings
-    from realwaste.models import feature_extractor
-    from realwaste.training import finetune
-
     views = embeddings.load_views(Path(f"data/embeddings/{name}"))
     return partial(
         finetune.fit,
         recipe,
         finetune.select_vectors(splits, vectors, views),
-        pictures=finetune.load_pictures(splits, RAW, section.image_size) if section.unfreeze else None,
-        build_backbone=lambda: feature_extractor.load_backbone(Path("data/weights") / name, section.image_size).model,
+        pictures=finetune.load_pictures(splits, RAW, image_size) if recipe.last_layers else None,
+        build_backbone=lambda: feature_extractor.load_backbone(Path("data/weights") / name, image_size).model,
     )
 
 
 def _build_classifier(
     name: str,
-    model: "keras.Model",
+    model: keras.Model,
     *,
     section: "Finetune",
     classes: tuple[str, ...],
-    backbone: "FrozenBackbone",
+    backbone: FrozenBackbone,
     policy: str,
     fetched: dict[str, Any],
-) -> "Classifier":
+) -> Classifier:
     """The model with its test-time views and the facts that its file states."""
-    from realwaste.models import test_time_augmentation
-    from realwaste.models.model_file import Classifier, Facts
-
     views = section.test_flips, section.test_crops
     facts = Facts(
         name=name,
         classes=classes,
-        image_size=section.image_size,
+        image_size=backbone.image_size,
         dataset=fetched["dataset"],
         backbone=backbone.facts["backbone"],
         weights=backbone.facts["weights"],

@@ -6,31 +6,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from realwaste.core import library_settings
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
-from realwaste.models import registry
+from realwaste.evaluation import background_tests, prediction_table
+from realwaste.models import feature_extractor, registry, session, weights_record
+from realwaste.runtime import determinism, device, inference_engine
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
 
 PARAMS = ["base.seed", "base.deterministic", "base.precision", "base.inference", "shortcuts"]
-RAW, METRICS = Path("data/raw"), Path("metrics/shortcuts.json")
+RAW, WEIGHTS = Path("data/raw"), Path("data/weights")
 
 
 def main(params: "Params") -> None:
-    section, dataset = params.shortcuts, read_json(Path("data/dataset.json"))["dataset"]
-    if section.backbone is None:
-        registry.switch_off(METRICS, dataset)
-        logger.info("shortcuts.backbone is null: off")
-        return
+    dataset, choice = read_json(Path("data/dataset.json"))["dataset"], params.shortcuts.backbone
+    slot = weights_record.preferred_backbones(WEIGHTS)[0] if choice == "auto" else choice
     splits = read_csv(Path("data/splits.csv")).merge(read_csv(Path("data/groups.csv")), on="path")
     splits["number"] = np.searchsorted(labels.classes_of(splits), splits["label"])
     facts = {"dataset": dataset, "chance": float(splits["label"].value_counts(normalize=True).max())}
-    facts |= _probes(params, Path("data/weights") / section.backbone, splits)
+    facts |= _probes(params, WEIGHTS / slot, splits)
     facts["models"] = _models(params, len(splits), splits[splits["split"] == "val"].reset_index(drop=True))
-    write_json(METRICS, facts)
+    write_json(Path("metrics/shortcuts.json"), facts)
     message = (
         "%s: of the classes of %d images %.0f %% can be told from the outer frame alone, %.0f %% from the whole picture"
     )
@@ -40,11 +38,6 @@ def main(params: "Params") -> None:
 
 def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, Any]:
     """The accuracy of heads that see only a part of each picture, or a degraded one."""
-    with library_settings.drop_import_logs():
-        from realwaste.evaluation import background_tests
-        from realwaste.models import feature_extractor
-        from realwaste.runtime import determinism, device, inference_engine
-
     section, policy = params.shortcuts, device.resolve_precision(params.base.precision)
     engine = inference_engine.resolve_engine(params.base.inference, policy)
     device_record = device.record(policy, inference=engine)
@@ -52,12 +45,12 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
     sample = splits.iloc[labels.sample_rows(splits["number"].to_numpy(), section.images, params.base.seed)]
     backbone = feature_extractor.load_backbone(weights, section.image_size)
     network = inference_engine.compile_network(backbone.model, section.batch_size, policy=policy, engine=engine)
-    vectors = background_tests.embed_views(network, [RAW / path for path in sample["path"]], section.image_size)
+    vectors = background_tests.embed_views(network, [RAW / path for path in sample["path"]], backbone.image_size)
     numbers, groups = sample["number"].to_numpy(), sample["group"].to_numpy()
     return {
         "machine": device_record,
         **backbone.facts,
-        "image_size": section.image_size,
+        "image_size": backbone.image_size,
         "images": len(sample),
         "groups": len(set(groups)),
         "heads": background_tests.probe_accuracies(vectors, numbers, groups, section.folds),
@@ -66,9 +59,6 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
 
 def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
     """The accuracy of each model on validation images whose frame or middle is that of another image."""
-    from realwaste.evaluation import background_tests, prediction_table
-    from realwaste.models import session
-
     y_val = val["number"].to_numpy()
     count = max(len(set(y_val)), round(params.shortcuts.val_fraction * images))
     sample = val.iloc[labels.sample_rows(y_val, count, params.base.seed)]
@@ -77,7 +67,7 @@ def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
     files = [RAW / path for path in sample["path"]]
     predictions = read_csv(Path("data/predictions.csv")).set_index(["model", "path"])
     results = {}
-    for name in registry.enabled_models():
+    for name in registry.MODELS:
         model_session = session.open_session(registry.model_path(name), inference=params.base.inference)
         swapped = background_tests.predict_swapped_views(model_session, files, [files[row] for row in rows])
         unchanged = prediction_table.probabilities_of(predictions.loc[name].loc[sample["path"]])

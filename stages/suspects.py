@@ -15,7 +15,7 @@ from realwaste.dataset import label_corrections
 from realwaste.dataset.labels import classes_of
 from realwaste.embedding import embeddings
 from realwaste.evaluation import label_errors, linear_probe
-from realwaste.models import registry
+from realwaste.models import weights_record
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
@@ -27,11 +27,8 @@ def main(params: "Params") -> None:
     labels = np.searchsorted(classes, manifest["label"])
     groups = read_csv(Path("data/groups.csv")).set_index("path").loc[manifest["path"], "group"].to_numpy()
     probabilities = {}
-    for name in registry.BACKBONES:
-        stored = Path(f"data/embeddings/{name}")
-        if registry.is_off(stored):
-            continue
-        vectors = embeddings.load(stored).select(manifest["path"].tolist())
+    for name in weights_record.preferred_backbones(Path("data/weights")):
+        vectors = embeddings.load(Path(f"data/embeddings/{name}")).select(manifest["path"].tolist())
         probabilities[name] = linear_probe.predict_out_of_sample(vectors, labels, groups, params.suspects.folds)
     table = label_errors.rank_label_errors(manifest, classes, list(probabilities.values()))
     decided = manifest.loc[label_corrections.find_decided_rows(manifest, label_corrections.load()), "path"]
@@ -39,7 +36,12 @@ def main(params: "Params") -> None:
     doubted = int((table["models_disagreeing"] == len(probabilities)).sum())
     write_csv(Path("data/suspects.csv"), table)
     about = {"dataset": dataset, "machine": machine.record("float32"), "models": len(probabilities)}
-    about |= {"images": len(table), "decided": len(decided), "doubted_by_all": doubted}
+    about |= {
+        "backbones": ", ".join(probabilities),
+        "images": len(table),
+        "decided": len(decided),
+        "doubted_by_all": doubted,
+    }
     write_json(Path("metrics/suspects.json"), about)
     first = f"; the most doubtful: {table['path'].iloc[0]}" if len(table) else ""
-    logger.info("all backbones doubt %d of %d labels%s", doubted, len(table), first)
+    logger.info("%s: all doubt %d of %d labels%s", ", ".join(probabilities), doubted, len(table), first)

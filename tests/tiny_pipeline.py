@@ -1,7 +1,8 @@
 """The real pipeline made tiny, as a git repository of its own: seconds a stage, and no number in it means anything.
 
-Backbones are MobileNet at 32 px with random weights, in half the time of MobileNetV2; pictures are synthetic, six a
-class, and noise in `outside/`.
+The backbones of irv2 and densenet are MobileNet at 32 px with random weights, in half the time of MobileNetV2. That of
+edge is one convolution in a file, which counts as pretrained. Pictures are synthetic, six a class, and noise in
+`outside/`.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import yaml
 
@@ -18,6 +20,7 @@ from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import copy_checkout, set_params
 
 BIN = Path(sys.executable).parent
+EXTRACTOR = "extractor.keras"
 ORDER = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
@@ -30,6 +33,7 @@ def make(root: Path) -> None:
         for index in range(2):
             pixels = np.random.default_rng(10 * number + index).integers(0, 256, (40, 40, 3), np.uint8)
             cv2.imwrite(str(folder / f"{index}.png"), pixels)
+    save_extractor(root / EXTRACTOR)
     tiny = {"backbone": "MobileNet", "weights": "random", "image_size": 32, "epochs": 2}
     set_params(
         root,
@@ -47,9 +51,22 @@ def make(root: Path) -> None:
         evaluate__external=["outside"],
         base__seeds=[1, 2],
         **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
+        finetune_edge__backbone=EXTRACTOR,
+        finetune_edge__image_size=32,
+        finetune_edge__epochs=2,
     )
     run(root, "git", "init", "-q")
     commit(root)
+
+
+def save_extractor(path: Path) -> None:
+    """Save a feature extractor of one convolution, with the same weights in every process."""
+    image = keras.Input((32, 32, 3))
+    initial = keras.initializers.GlorotUniform(seed=1)
+    maps = keras.layers.Conv2D(16, 4, strides=4, activation="relu", kernel_initializer=initial, name="conv")(
+        keras.layers.Rescaling(1 / 255)(image)
+    )
+    keras.Model(image, maps).save(path)
 
 
 def commit(root: Path) -> None:

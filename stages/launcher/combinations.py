@@ -24,17 +24,12 @@ def check(params: Params) -> None:
     for name, section in sections.items():
         _check_backbone(f"finetune_{name}", section.backbone, section.image_size, f"finetune_{name}")
         _check_weights(name, section.backbone, section.weights)
-    probed = params.shortcuts.backbone
-    if probed is None:
-        return
-    if sections[probed].backbone is None:
-        rule = "params.yaml: shortcuts.backbone must be that of a model that is on, or null to switch shortcuts off."
-        raise UserError(rule, f"Name another one, or set finetune_{probed}.backbone.", probed)
-    _check_backbone("shortcuts", sections[probed].backbone, params.shortcuts.image_size, f"finetune_{probed}")
+        if params.shortcuts.backbone in ("auto", name):
+            _check_backbone("shortcuts", section.backbone, params.shortcuts.image_size, f"finetune_{name}")
 
 
-def _check_backbone(section: str, backbone: str | None, image_size: int, backbone_section: str) -> None:
-    if backbone is None or applications.is_file(backbone):
+def _check_backbone(section: str, backbone: str, image_size: int, backbone_section: str) -> None:
+    if applications.is_file(backbone):
         return
     row = applications.application(backbone)
     if image_size < row.min_size:
@@ -42,8 +37,8 @@ def _check_backbone(section: str, backbone: str | None, image_size: int, backbon
         raise UserError(rule, f"Raise it, or set another {backbone_section}.backbone.", image_size)
 
 
-def _check_weights(name: str, backbone: str | None, weights: str) -> None:
-    if backbone is not None and applications.is_file(backbone) and weights != "auto":
+def _check_weights(name: str, backbone: str, weights: str) -> None:
+    if applications.is_file(backbone) and weights != "auto":
         rule = f"params.yaml: finetune_{name}.weights must be auto: {backbone} holds its own weights."
         raise UserError(rule, f"Set finetune_{name}.weights=auto, or name a constructor as the backbone.", weights)
 

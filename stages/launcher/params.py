@@ -140,6 +140,7 @@ class Views(Section):
 
 
 class Finetune(Section):
+    backbone: Text
     weights: Text
     image_size: ImageSize
     embed_batch_size: Count
@@ -155,14 +156,6 @@ class Finetune(Section):
     unfrozen: Unfrozen
     test_flips: Flips
     test_crops: Crops
-
-
-class FinetuneReport(Finetune):
-    backbone: Text
-
-
-class FinetuneEdge(Finetune):
-    backbone: Text | None  # None: off
 
 
 class LearningCurve(Section):
@@ -185,7 +178,7 @@ class Suspects(Section):
 
 
 class Shortcuts(Section):
-    backbone: Literal["irv2", "densenet", "edge"] | None  # None: off
+    backbone: Literal["auto", "irv2", "densenet", "edge"]
     image_size: ImageSize
     batch_size: Count
     images: Annotated[Count, Field(ge=10)]
@@ -214,9 +207,9 @@ class Params(Section):
     split: Split
     train_cnn: TrainCnn
     lr_sweep: LrSweep
-    finetune_irv2: FinetuneReport
-    finetune_densenet: FinetuneReport
-    finetune_edge: FinetuneEdge
+    finetune_irv2: Finetune
+    finetune_densenet: Finetune
+    finetune_edge: Finetune
     evaluate: Evaluate
     suspects: Suspects
     shortcuts: Shortcuts

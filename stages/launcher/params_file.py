@@ -17,6 +17,8 @@ PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
 # Old names of parameters, for existing params.yaml files.
 _RENAMED = {"shortcuts.asked": "shortcuts.val_fraction"}
+# Parameters that were null in existing params.yaml files, with their present defaults.
+_DEFAULTS_FOR_NULL = {"finetune_edge.backbone": "EfficientNetLite0", "shortcuts.backbone": "auto"}
 _STAGE = re.compile(r"-m stages ([a-z]\w*(?: [a-z]\w*)?)")
 
 
@@ -124,6 +126,9 @@ def _explained(problem: ErrorDetails, key: str, more: str) -> UserError:
         close = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1, cutoff=0.5)
         hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(names)}."
         return UserError(f"params.yaml: {key} is no known parameter.{more}", hint)
+    if received is None and key in _DEFAULTS_FOR_NULL:
+        rule = f'params.yaml: {key} must name a backbone: null, which was "off", is no longer possible.{more}'
+        return UserError(rule, f"Set the default: -S {key}={_DEFAULTS_FOR_NULL[key]}")
     if kind == "missing":
         return UserError(f"params.yaml: {key} is missing.{more}", "Add it; the committed params.yaml has its default.")
     rule = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")

@@ -19,7 +19,6 @@ from realwaste.cli import model_loading, standard_output
 from realwaste.core.errors import UserError
 from realwaste.evaluation import scores
 from realwaste.models import registry
-from realwaste.report import model_card
 
 SCORES = {"val_accuracy": 0.75, "test_accuracy": 0.5, "test_accuracy_low": 0.4, "test_accuracy_high": 0.6}
 ROW = SCORES | {"backbone": "Eye", "weights": "sharp", "latency_ms": 12.4}
@@ -27,12 +26,11 @@ ROW = SCORES | {"backbone": "Eye", "weights": "sharp", "latency_ms": 12.4}
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """The current folder after a run: two models, one that is off, and their scores."""
+    """The current folder after a run: two models and their scores."""
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
     colours.save(tmp_path / "models/irv2.keras")
     colours.save(tmp_path / "models/cnn.keras", weights="random")
-    registry.mark_off(tmp_path / "models/edge.keras")
     (tmp_path / "metrics").mkdir()
     cnn = ROW | {"weights": "random", "val_accuracy": 0.25}
     record = {"dataset": "colours", "cnn": cnn, "irv2": ROW, "ensemble": {"val_accuracy": 1.0}}
@@ -70,6 +68,16 @@ def test_models_lists_the_saved_models_with_their_scores(project):
     assert "without --model, irv2 is used: the best by validation accuracy in metrics/compare.json" in _words(
         result.stderr
     )
+
+
+def test_a_model_with_random_weights_is_the_default_only_if_there_is_no_other(project):
+    file = project / "metrics/compare.json"
+    record = json.loads(file.read_text())
+    record["cnn"]["val_accuracy"] = 0.99
+    file.write_text(json.dumps(record))
+    assert [(model["name"], model["chosen"]) for model in _json("models")["models"]] == [("cnn", False), ("irv2", True)]
+    (project / "models/irv2.keras").unlink()
+    assert [(model["name"], model["chosen"]) for model in _json("models")["models"]] == [("cnn", True)]
 
 
 def test_scores_of_another_run_are_not_shown_and_a_damaged_file_is_listed(project):
@@ -130,11 +138,9 @@ def test_without_its_own_card_info_shows_the_facts_in_the_file(card, project):
 
 def test_info_warns_if_only_the_card_is_here(project):
     (project / "models/densenet.md").write_text(_card())
-    (project / "models/edge.md").write_text(model_card.OFF_CARD)
     result = _do("info", "densenet")
     assert "# Eye" in result.stdout
     assert "densenet, whose file is not here: `dvc pull` fetches it" in _words(result.stderr)
-    assert _do("info", "edge").stdout == model_card.OFF_CARD
     assert "There are: cnn, irv2. Name one of them." in _words(_do("info", "vgg", status=1).stderr)
     assert "../secret" in _do("info", "../secret", status=1).stderr
 

@@ -326,7 +326,6 @@ def _all(*arguments, status=0):
 
 def test_all_models_side_by_side(project):
     colours.save(project / "models/irv2.keras", ("Sky", "Green", "Red"), with_novelty=False)
-    (project / "models/edge.keras").write_text("off\n")
     (project / "photos/words.png").write_text("words")
     output = json.loads(_all("photos", "--json", "--min-confidence", 0.8, "--csv", "a.csv", status=1).stdout)
     assert list(output["models"]) == ["cnn", "irv2"]

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from realwaste.dataset import label_corrections, leakage, split
 from realwaste.dataset.label_corrections import DROP, FILE, KEEP, Decision
 from realwaste.dataset.labels import classes_of, labels_of
 from realwaste.embedding import embeddings
-from realwaste.models import registry
+from realwaste.models import weights_record
 from stages import suspects, validate_images
 from stages.launcher import params_file
 
@@ -240,7 +241,9 @@ def test_decided_images_are_not_listed_again(checkout):
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(36, 8)).astype(np.float32) + 2 * np.eye(8, dtype=np.float32)[np.arange(36) // 12]
     embeddings.save(Path("data/embeddings/irv2"), embeddings.Embeddings(table["path"].to_numpy(str), vectors))
-    registry.mark_off(Path("data/embeddings/densenet"), Path("data/embeddings/edge"))
+    for slot, weights in {"irv2": "imagenet", "densenet": "random", "edge": "random"}.items():
+        record = weights_record.WeightsRecord("MobileNet", weights, None, None, None)
+        write_json(Path("data/weights", slot, weights_record.RECORD), asdict(record))
     _decide(glass_1=KEEP, glass_2="metal", paper_3=DROP)
     label_corrections.save(label_corrections.load() | {"paper/paper_4.jpg": Decision(SHA, KEEP)})
     table, _ = _validate()
@@ -248,7 +251,8 @@ def test_decided_images_are_not_listed_again(checkout):
     listed = set(read_csv(Path("data/suspects.csv"))["path"])
     assert listed == set(table["path"]) - {"glass/glass_1.jpg", "glass/glass_2.jpg"}
     assert "paper/paper_4.jpg" in listed, "the file has changed, so it is listed again"
-    assert read_json(Path("metrics/suspects.json"))["decided"] == 2
+    metrics = read_json(Path("metrics/suspects.json"))
+    assert (metrics["decided"], metrics["backbones"]) == (2, "irv2"), "the features of random weights decide nothing"
     _decide(**{f"{name}_{number}": KEEP for name in ("glass", "metal", "paper") for number in range(1, 13)})
     suspects.main(PARAMS)
     assert read_csv(Path("data/suspects.csv")).empty

@@ -90,8 +90,8 @@ def test_an_impossible_value_is_refused_by_name(key, value, message):
     ("changes", "message"),
     [
         ({"lr_sweep.prune": True}, "lr_sweep.prune needs rates that are tried side by side"),
-        ({"shortcuts.backbone": "edge"}, "shortcuts.backbone must be that of a model that is on"),
         ({"shortcuts.backbone": "irv2", "shortcuts.image_size": 64}, "shortcuts.image_size must be at least 75"),
+        ({"shortcuts.image_size": 64}, "shortcuts.image_size must be at least 75"),
         ({"finetune_irv2.image_size": 64}, "finetune_irv2.image_size must be at least 75, which InceptionResNetV2"),
         ({"finetune_edge.backbone": "VGG99"}, "must name a constructor of keras.applications"),
         (
@@ -115,8 +115,7 @@ def test_parameters_that_cannot_be_together_are_refused_whatever_stage_runs(chan
     "changes",
     [
         {"lr_sweep.prune": True, "base.engine": "ray"},
-        {"shortcuts.backbone": "edge", "finetune_edge.backbone": "MobileNetV2"},
-        {"shortcuts.backbone": None, "shortcuts.image_size": 16},
+        {"shortcuts.backbone": "densenet", "shortcuts.image_size": 32},
         {"finetune_edge.backbone": "my.keras", "finetune_edge.image_size": 16},
     ],
 )
@@ -166,6 +165,17 @@ def test_a_renamed_key_names_the_new_one():
         UserError, match=r"^params.yaml: shortcuts\.asked is now called shortcuts\.val_fraction\.\nRename it"
     ):
         params_file.check(values)
+
+
+@pytest.mark.parametrize(
+    ("key", "default"), [("finetune_edge.backbone", "EfficientNetLite0"), ("shortcuts.backbone", "auto")]
+)
+def test_null_which_was_off_is_refused_with_the_default(key, default):
+    with pytest.raises(UserError) as refusal:
+        params_file.check(_with(key, None))
+    rule, remedy = str(refusal.value).splitlines()
+    assert rule == f'params.yaml: {key} must name a backbone: null, which was "off", is no longer possible.'
+    assert remedy == f"Set the default: -S {key}={default}"
 
 
 def test_an_unknown_section_lists_the_known_ones():

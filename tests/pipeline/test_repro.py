@@ -11,13 +11,14 @@ import notebook
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_pipeline import ORDER, ran, run
+from tiny_pipeline import EXTRACTOR, ORDER, ran, run
 
 from benchmarks.parts.workspace import set_params
 from realwaste.core import machine
 from realwaste.evaluation import prediction_table
 from realwaste.models import image_predictions, model_file, session
 from realwaste.models.probabilities import apply_temperature
+from realwaste.models.registry import MODELS
 from realwaste.runtime import device
 
 
@@ -35,15 +36,18 @@ def test_a_stage_ends_with_one_line(done):
     for stage in log.split("Running stage '")[1:]:
         name, _, lines = stage.partition("'")
         infos = [line for line in lines.splitlines() if " INFO " in line]
-        trains = name == "train_cnn" or name.endswith(("_irv2", "_densenet"))
+        trains = name == "train_cnn" or name.startswith(("embed_", "finetune_"))
         # What it computes on, and the end; the sweep says one a rate too.
         assert len(infos) == (4 if name == "lr_sweep" else 2 if trains else 1), lines
         assert ("computes on" in infos[0]) == (len(infos) > 1)
         assert not re.search("absl|oneDNN|cuda", lines)
-    assert log.count("RANDOM weights") == 2
+    assert log.count("(RANDOM weights)") == 2
+    last = log.rpartition(" INFO ")[2]
+    stand_ins = "irv2 (MobileNet at 32 pixels), densenet (MobileNet at 32 pixels). Pretrained: edge (extractor.keras)."
+    assert f"Stand-ins with RANDOM weights, whose scores mean nothing: {stand_ins}" in " ".join(last.split())
 
 
-@pytest.mark.parametrize("model", ["cnn", "irv2", "densenet"])
+@pytest.mark.parametrize("model", MODELS)
 def test_what_was_tested_is_what_predict_answers(done, model):
     """Heads are tested on cached vectors, the CNN on pictures; whoever uses the saved file gets the same answers."""
     classifier = session.open_session(done / f"models/{model}.keras")
@@ -84,19 +88,20 @@ def test_every_number_and_picture_is_there(done):
     assert metrics["fetch"]["irv2"]["weights"] == metrics["finetune_irv2"]["weights"] == "random"
     assert sum(metrics["split"][part] for part in ("train", "val", "test")) == 54
     assert metrics["lr_sweep"]["best_learning_rate"] in {0.001, 0.01}
-    for model in ("cnn", "irv2", "densenet"):
+    for model in MODELS:
         facts = metrics["evaluate"][model]
         assert {"test_accuracy", "test_loss", "macro_f1", "ece", "temperature"} <= set(facts)
         assert facts.get("repeats", {}).get("runs") == (None if model == "cnn" else 2)
         assert set(facts["per_class"]["Food Organics"]) == {"precision", "recall", "f1", "support"}
-        assert metrics["compare"][model]["weights"] == ("trained from random" if model == "cnn" else "random")
+        weights = {"cnn": "trained from random", "edge": EXTRACTOR}.get(model, "random")
+        assert metrics["compare"][model]["weights"] == weights
         assert "reported_test_accuracy" not in metrics["compare"][model]
         assert facts.get("other_splits", {}).get("folds") == (None if model == "cnn" else 2)
         assert metrics["shortcuts"]["models"][model]["frame_swapped"]["accuracy"] <= 1
     assert metrics["external"]["sets"].keys() == {"outside"}
     external = metrics["external"]["sets"]["outside"]
     assert (external["source"], external["images"], external["rejected"]) == ("outside", 6, 0)
-    for model in ("cnn", "irv2", "densenet"):
+    for model in MODELS:
         model_metrics = external["models"][model]
         assert set(model_metrics["outside"]["per_class"]) == {"Food Organics", "Metal"}
         tested = metrics["split"]["classes"]["test"]
@@ -104,30 +109,35 @@ def test_every_number_and_picture_is_there(done):
         assert model_metrics["outside"]["images"] == 4
         assert model_metrics["outside"]["unknown"]["folders"]["shoes"]["images"] == 2
     machines = {name: model_metrics["machine"] for name, model_metrics in metrics.items() if "machine" in model_metrics}
-    assert machines.keys() == metrics.keys() - {"fetch", "validate_images", "split", "embed_edge", "finetune_edge"}
+    assert machines.keys() == metrics.keys() - {"fetch", "validate_images", "split"}
     assert len({tuple(record[key] for key in ("processor", "cores", "gpu")) for record in machines.values()}) == 1
     assert all(list(record)[: len(machine.KEYS)] == list(machine.KEYS) for record in machines.values())
-    assert metrics["finetune_edge"] == metrics["embed_edge"] == {"dataset": "synthetic", "backbone": "off"}
-    assert "edge" not in metrics["evaluate"].keys() | metrics["compare"].keys()
+    assert metrics["suspects"]["backbones"] == "edge", "only pretrained backbones doubt a label"
+    assert metrics["shortcuts"]["backbone"] == EXTRACTOR
+    assert metrics["compare"]["ensemble"]["members"] == "cnn, edge"
     structures = pd.read_csv(done / "plots/data/architecture.csv").groupby("model")["parameters"].sum()
-    for model in ("cnn", "irv2", "densenet"):
+    for model in MODELS:
         row, curve = metrics["compare"][model], metrics["evaluate"][model]["learning_curve"]
         assert row["images_at_50"] < row["images_at_100"] == curve["at_100"]["images"] == metrics["split"]["train"]
         assert row["train_test_gap_low"] <= row["train_test_gap"] <= row["train_test_gap_high"]
         assert row["outside_outside_accuracy"] == external["models"][model]["outside"]["accuracy"]
         assert structures[model] == row["parameters"] > 0 < row["multiply_adds"]
     assert metrics["compare"]["cnn"]["trained_layers"] == 7
-    assert len(pd.read_csv(done / "plots/data/learning_curve.csv")) == 3 * 2
+    assert len(pd.read_csv(done / "plots/data/learning_curve.csv")) == 4 * 2
+
+
+def test_the_files_for_people_and_the_saved_models_are_there(done):
+    metrics = {name: json.loads((done / f"metrics/{name}.json").read_text()) for name in ("cost", "split", "evaluate")}
     cnn = metrics["cost"]["cnn"]
     assert cnn["file_mb"] * 1e6 < 5 * cnn["parameters"], "the saved CNN carries its optimizer"
     table = pd.read_csv(done / "data/predictions.csv")
-    assert len(table) == 3 * 54
+    assert len(table) == 4 * 54
     assert table.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
-    assert len(list(done.glob("plots/*.png"))) == 12
+    assert len(list(done.glob("plots/*.png"))) == 14
     page = (done / "plots/report.html").read_text(encoding="utf-8")
     assert "generated, not photographs" in page
     assert "Images of other classes, in outside" in page
-    for model in ("cnn", "irv2", "densenet"):
+    for model in MODELS:
         assert "Trained on generated pictures" in (done / f"models/{model}.md").read_text(encoding="utf-8")
         facts = model_file.read_facts(done / f"models/{model}.keras")
         assert facts.classes == tuple(sorted(metrics["split"]["classes"]["test"]))
@@ -154,7 +164,7 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
     assert "cnn.test_accuracy" in run(done, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
     drawn = json.loads(run(done, "dvc", "plots", "show", "--json").partition("\n")[0])
     assert "errors" not in drawn
-    assert len(drawn["data"]) == 16 + 12
+    assert len(drawn["data"]) == 16 + 14
     for name, (plot,) in drawn["data"].items():
         if not name.endswith(".png"):
             assert '"dataset": "synthetic"' in json.dumps(plot["content"]).replace('\\"', '"'), name
@@ -170,7 +180,7 @@ def test_dvc_shows_metrics_and_draws_every_plot(done):
         ),
         pytest.param({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"], marks=pytest.mark.slow),
         pytest.param({"plots__color": "#445566"}, ["validate_images", "split", "compare"], marks=pytest.mark.slow),
-        ({"explain__mistakes": 1, "shortcuts__backbone": None}, ["shortcuts", "explain", "compare"]),
+        ({"explain__mistakes": 1, "shortcuts__backbone": "densenet"}, ["shortcuts", "explain", "compare"]),
     ],
 )
 def test_only_what_changed_reruns(done, changes, rerun):
@@ -179,7 +189,7 @@ def test_only_what_changed_reruns(done, changes, rerun):
 
 
 @pytest.mark.slow
-def test_a_third_backbone_leaves_images_and_the_other_models_alone(done):
+def test_another_backbone_leaves_images_and_the_other_models_alone(done):
     """Which also learns from changed views, and beyond its head, twice for the repeats, and has views at test."""
     edge = {"backbone": "MobileNet", "weights": "random", "image_size": 32, "epochs": 2}
     edge |= {"unfreeze": "conv_pw_13", "test_flips": "horizontal", "test_crops": "middle"}

@@ -259,6 +259,19 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
     assert all((tmp_path / f"{n}.png").read_bytes().startswith(b"\x89PNG") for n in range(1, 9))
 
 
+@pytest.mark.parametrize(
+    ("irv2", "densenet", "members"),
+    [
+        ("imagenet", "own.keras", ["cnn", "irv2", "densenet"]),
+        ("random", "imagenet", ["cnn", "densenet"]),
+        ("random", "random", ["cnn", "irv2", "densenet"]),
+    ],
+)
+def test_random_weights_vote_only_if_no_backbone_is_pretrained(irv2, densenet, members):
+    weights = {"cnn": "trained from random", "irv2": irv2, "densenet": densenet}
+    assert comparison.ensemble_members({model: {"weights": name} for model, name in weights.items()}) == members
+
+
 def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evaluated):
     temperatures = {"cnn": 2.0, "irv2": 1.0, "densenet": 0.5}
     votes = comparison.ensemble_predictions(
@@ -271,6 +284,9 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     tempered = row**powers / (row**powers).sum(axis=1, keepdims=True)
     vote = votes[votes["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
     np.testing.assert_allclose(vote, tempered.mean(axis=0), atol=1e-6)
+    two = comparison.ensemble_predictions(predicted, {"cnn": 2.0, "densenet": 0.5})
+    vote = two[two["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
+    np.testing.assert_allclose(vote, tempered[[0, 2]].mean(axis=0), atol=1e-6)
     metrics = comparison.ensemble_metrics(votes, evaluated)
     test_rows = votes[votes["split"] == "test"]
     labels_and_probabilities = prediction_table.labels_of(test_rows), prediction_table.probabilities_of(test_rows)

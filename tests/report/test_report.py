@@ -27,7 +27,6 @@ from realwaste.evaluation import (
     learning_curve,
     prediction_table,
 )
-from realwaste.models import registry
 from realwaste.models.probabilities import apply_temperature
 from realwaste.report import comparison, html_report, model_card, table1
 from realwaste.report.factors import REPORT_CLAIMS
@@ -219,7 +218,10 @@ def make_data(tmp_path: Path):
                 "rates": {"0_001": {"diverged": False}, "0_1": {"diverged": True, "diverged_epoch": 3}},
             },
             trainings=trainings,
-            embeddings={name: {"seconds": 12.3, "images": 160, "image_size": 524} for name in ("irv2", "densenet")},
+            embeddings={
+                name: trainings[name] | {"seconds": 12.3, "images": 160, "image_size": 524}
+                for name in ("irv2", "densenet")
+            },
             evaluated=evaluated,
             external=external or {},
             rows=table1.build_rows(
@@ -240,7 +242,7 @@ def make_data(tmp_path: Path):
             architectures=pd.concat([ARCHITECTURES] * (4 if full else 1)),
             learning_curve=learning_curve.curve_table({"irv2": CURVE, "densenet": CURVE} if curves else {}),
             shortcuts=shortcuts,
-            suspects={"images": 160, "doubted_by_all": 7},
+            suspects={"images": 160, "doubted_by_all": 7, "backbones": "irv2, densenet"},
             explanations={
                 "examples": [
                     {"path": "y", "label": label, "picture": "p.webp"}
@@ -393,9 +395,8 @@ def test_the_verdict_is_the_first_that_shows_and_nothing_is_behind_a_scroll_bar(
 def test_the_contents_name_each_section_that_is_there_in_its_order(open_page):
     ends = ["test", "errors", "calibration", "comparison"], ["data", "labels", "architectures", "trainings", "rates"]
     full = ["result", "external", "shortcuts", *ends[0], "fewer", *ends[1]]
-    least = ["result", *ends[0], *ends[1], "unmeasured"]
-    off = {"curves": False, "shortcuts": SHORTCUTS | {"backbone": registry.OFF}}
-    for options, expected in (({"external": _external()}, full), (off, least)):
+    least = ["result", "shortcuts", *ends[0], *ends[1], "unmeasured"]
+    for options, expected in (({"external": _external()}, full), ({"curves": False}, least)):
         page = open_page(**options).page
         assert page.locator("main section").evaluate_all("all => all.map(one => one.id)") == expected
         assert [link.get_attribute("href") for link in page.locator("nav a").all()] == [
@@ -403,7 +404,6 @@ def test_the_contents_name_each_section_that_is_there_in_its_order(open_page):
         ]
     assert page.locator("#unmeasured code").all_inner_texts() == [
         "dvc exp run -S 'evaluate.external=[/path/to/photos]'",
-        "dvc exp run -S 'shortcuts.backbone=densenet'",
         "dvc exp run -S 'evaluate.learning_curve.percents=[10,25,50,100]'",
     ]
 
@@ -486,7 +486,10 @@ def test_warnings_are_large_and_on_top(open_page):
     warning = page.locator(".warning").first
     lines = warning.inner_text()
     assert "generated, not photographs" in lines
-    assert "InceptionResNetV2 had random weights" in lines
+    assert "Stand-ins with RANDOM weights, whose scores mean nothing: irv2 (InceptionResNetV2 at 524 pixels)." in lines
+    assert "Pretrained: densenet (DenseNet121)." in lines
+    votes = " ".join(page.inner_text("#result").split())
+    assert "the mean of the calibrated probabilities of CNN and DenseNet121." in votes
     assert "The training of cnn diverged" in lines
     assert float(warning.evaluate("node => getComputedStyle(node).fontSize").removesuffix("px")) > 20
     assert warning.bounding_box()["y"] < 400
@@ -536,8 +539,8 @@ def _card(data: html_report.ReportData, name: str, **changes: Any) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
     defaults = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12}
     views = {"views": defaults["views"] | changes.pop("views", {})} if "views" in defaults else {}
-    sections: dict[str, type[params.Section]] = {"cnn": params.TrainCnn, "edge": params.FinetuneEdge}
-    parameters = sections.get(name, params.FinetuneReport).model_validate(defaults | changes | views)
+    section_type = params.TrainCnn if name == "cnn" else params.Finetune
+    parameters = section_type.model_validate(defaults | changes | views)
     recipe = (
         CnnRecipe.from_params(parameters, seed=42)
         if name == "cnn"

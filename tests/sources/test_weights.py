@@ -75,8 +75,13 @@ def test_without_a_network_auto_is_random_and_noted_and_imagenet_an_error(tmp_pa
     stand_ins = StandIns()
     record = fetch("DenseNet121", "auto", tmp_path / "w", stand_ins=stand_ins)
     assert (record.weights, record.seed, record.weights_file(tmp_path / "w")) == ("random", 3, None)
+    assert weights_record.read(tmp_path / "w") == record
+    assert [record.image_size(requested) for requested in (524, 64)] == [96, 64], "nobody waits for a stand-in"
     ((substitute, setting, _),) = stand_ins.entries
-    assert (substitute, setting) == ("random weights in DenseNet121 instead of ImageNet's", "x.weights=imagenet")
+    assert (substitute, setting) == (
+        "random weights in DenseNet121 instead of ImageNet's, at 96 pixels",
+        "x.weights=imagenet",
+    )
     with pytest.raises(UnreachableError):
         fetch("DenseNet121", "imagenet", tmp_path / "w")
 
@@ -84,6 +89,7 @@ def test_without_a_network_auto_is_random_and_noted_and_imagenet_an_error(tmp_pa
 def test_random_weights_need_no_file(tmp_path):
     record = fetch("InceptionResNetV2", "random", tmp_path / "w")
     assert (record.weights, record.file, record.seed) == ("random", None, 3)
+    assert record.image_size(524) == 524, "whoever asks for random weights gets the size asked for too"
     assert record.constructor_or_file(tmp_path / "w") == "InceptionResNetV2"
 
 

@@ -80,7 +80,8 @@ def choose_model(name: str | None) -> tuple[Path, str]:
     Args:
         name: `irv2` for irv2.keras in `models_folder`, or a path; the reason is then empty. With None it is the file
             that REALWASTE_MODEL names, or else the model in `models_folder` with the highest validation accuracy in
-            `scores_file`. (Choosing by test accuracy would make the test optimistic.)
+            `scores_file`, if possible one without a backbone with random weights. (Choosing by test accuracy would make
+            the test optimistic.)
 
     Raises:
         UserError: no model has that name; no name was given and there are no scores; or REALWASTE_MODEL names a path
@@ -109,11 +110,10 @@ def models_folder() -> Path:
 
 
 def available_models() -> list[Path]:
-    """The models in `models_folder` that are not off: the pipeline's in their order, then others by name."""
+    """The models in `models_folder`: the pipeline's in their order, then others by name."""
     files = [path for path in models_folder().glob(f"*{registry.SUFFIX}") if not path.name.startswith(".")]
     order = {name: number for number, name in enumerate(registry.MODELS)}
-    files.sort(key=lambda path: (order.get(path.stem, len(order)), path.stem))
-    return [path for path in files if _is_available(path)]
+    return sorted(files, key=lambda path: (order.get(path.stem, len(order)), path.stem))
 
 
 def scores_file() -> Path:
@@ -145,7 +145,7 @@ def _of_variable() -> str:
 
 def _model_by_name(name: str) -> Path:
     path = _file(name)
-    if not _is_available(path):
+    if not path.exists():
         rule = f"A model must be the name of a file in {models_folder()}/, or the path of a .keras file."
         raise UserError(rule, _available_remedy(), name)
     return path
@@ -153,14 +153,13 @@ def _model_by_name(name: str) -> Path:
 
 def _best_model(scores: Path) -> Path:
     try:
-        accuracies = {
-            model: float(row["val_accuracy"])
-            for model, row in read_json(scores).items()
-            if isinstance(row, dict) and "val_accuracy" in row
+        rows = {
+            model: row for model, row in read_json(scores).items() if isinstance(row, dict) and "val_accuracy" in row
         }
         # The ensemble has a row too, but no file.
-        available = [model for model in accuracies if _is_available(_file(model))]
-        return _file(max(available or accuracies, key=lambda model: accuracies[model]))
+        available = [model for model in rows if _file(model).exists()] or list(rows)
+        preferred = registry.prefer_pretrained({model: str(rows[model].get("weights")) for model in available})
+        return _file(max(preferred, key=lambda model: float(rows[model]["val_accuracy"])))
     except FileNotFoundError:
         rule = f"Without --model there must be {scores}: the model with the highest validation accuracy in it is used."
         raise UserError(rule, _available_remedy()) from None
@@ -172,10 +171,6 @@ def _best_model(scores: Path) -> Path:
 
 def _file(model: str) -> Path:
     return models_folder() / f"{model}{registry.SUFFIX}"
-
-
-def _is_available(path: Path) -> bool:
-    return path.exists() and not registry.is_off(path)
 
 
 def _available_remedy() -> str:

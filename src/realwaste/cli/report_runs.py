@@ -91,7 +91,6 @@ def _load_run(name: str, read: ReadFile) -> Run:
     if not compared:
         rule = f"A run must have a complete {SCORES}."
         raise UserError(rule, "Name a finished run: `dvc repro` or `dvc exp run` writes the file.", name)
-    # The history of a model that is off has one empty row.
     histories = {
         model: _read_history(name, read, HISTORY.format(model)) for model in registry.MODELS if model in compared
     }

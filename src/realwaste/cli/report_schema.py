@@ -18,6 +18,7 @@ class _Part(BaseModel):
 class _Model(_Part):
     backbone: str
     weights: str
+    members: str = ""
     test_accuracy: Number
     test_accuracy_low: Number
     test_accuracy_high: Number

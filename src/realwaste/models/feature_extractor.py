@@ -20,22 +20,28 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class FrozenBackbone:
-    """A frozen backbone, and facts for metrics: its name, its weights and its preprocessing."""
+    """A frozen backbone, the image size of its input, and facts for metrics: name, weights and preprocessing."""
 
     model: keras.Model
+    image_size: int
     facts: dict[str, str]
 
 
-def load_backbone(folder: Path, image_size: int) -> FrozenBackbone:
-    """Build the backbone whose weights the fetch stage wrote to `folder`; errors as in `build`."""
+def load_backbone(folder: Path, requested_size: int) -> FrozenBackbone:
+    """Build the backbone whose weights the fetch stage wrote to `folder`; errors as in `build`.
+
+    Args:
+        requested_size: the image size in params.yaml; a stand-in may have a smaller one.
+    """
     record = read(folder)
+    image_size = record.image_size(requested_size)
     source, weights = record.constructor_or_file(folder), record.weights_file(folder)
     facts = {
         "backbone": record.backbone,
         "weights": record.weights,
         "preprocessing": preprocessing_of(record.backbone),
     }
-    return FrozenBackbone(build(source, image_size, weights, seed=record.seed or 0), facts)
+    return FrozenBackbone(build(source, image_size, weights, seed=record.seed or 0), image_size, facts)
 
 
 def build(backbone: str, image_size: int, weights: Path | None, *, seed: int) -> keras.Model:

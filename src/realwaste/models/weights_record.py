@@ -5,6 +5,7 @@ from pathlib import Path
 
 from realwaste.models.applications import is_file
 from realwaste.core.files import read_json
+from realwaste.models.registry import BACKBONES, prefer_pretrained
 
 RECORD = "weights.json"
 
@@ -19,6 +20,8 @@ class WeightsRecord:
         file: the file in the folder; None for random weights.
         sha256: of that file.
         seed: of random weights, else None, so that a new seed does not rerun stages that use pretrained weights.
+        max_image_size: of random weights that stand in for ImageNet's; None for all others. Nobody should wait for the
+            features of such weights at a large image size.
     """
 
     backbone: str
@@ -26,6 +29,11 @@ class WeightsRecord:
     file: str | None
     sha256: str | None
     seed: int | None
+    max_image_size: int | None = None
+
+    def image_size(self, requested: int) -> int:
+        """The height and width, in pixels, that the backbone computes at if params.yaml requests this size."""
+        return requested if self.max_image_size is None else min(requested, self.max_image_size)
 
     def constructor_or_file(self, folder: Path) -> str:
         """The argument `backbone` of feature_extractor.build."""
@@ -39,3 +47,12 @@ class WeightsRecord:
 def read(folder: Path) -> WeightsRecord:
     """Read the record that the fetch stage wrote."""
     return WeightsRecord(**read_json(folder / RECORD))
+
+
+def preferred_backbones(folder: Path) -> list[str]:
+    """The slots whose backbone is pretrained, in their order; all slots if none is.
+
+    Args:
+        folder: has the weights folder of each slot.
+    """
+    return prefer_pretrained({slot: read(folder / slot).weights for slot in BACKBONES})

@@ -5,8 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from realwaste.models.registry import OFF
-
 _PROBE_VIEWS = {
     "whole": "the whole picture",
     "frame": "the outer frame alone",
@@ -21,11 +19,6 @@ _SWAPPED_VIEWS = {
     "middle_painted": "middle painted over",
     "middle_swapped": "middle of another class",
 }
-
-
-def is_off(metrics: Mapping[str, Any]) -> bool:
-    """Whether the stage shortcuts was off in this run."""
-    return metrics["backbone"] == OFF
 
 
 def describe_shortcuts(metrics: Mapping[str, Any]) -> str:

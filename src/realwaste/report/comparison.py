@@ -9,18 +9,29 @@ import pandas as pd
 from realwaste.dataset.labels import PARTS
 from realwaste.evaluation import calibration, differences, intervals, prediction_table, scores
 from realwaste.models.probabilities import apply_temperature, log_loss
+from realwaste.models.registry import BACKBONES, RANDOM, prefer_pretrained
 from realwaste.report.figures import MOST_CLASSES
 
 ENSEMBLE = "ensemble"
 
 
-def ensemble_predictions(predicted: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
-    """Soft voting: rows of the predictions table with the mean of the models' calibrated probabilities.
+def ensemble_members(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The models that vote: the CNN and the heads on pretrained backbones; all heads if no backbone is pretrained.
 
     Args:
-        temperatures: of each model. Without calibration, the most confident model would dominate the mean.
+        trainings: `weights`, by model.
     """
-    models = predicted.groupby("model", sort=False)
+    voting = prefer_pretrained({model: trainings[model]["weights"] for model in trainings if model in BACKBONES})
+    return [model for model in trainings if model in voting or model not in BACKBONES]
+
+
+def ensemble_predictions(predicted: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
+    """Soft voting: rows of the predictions table with the mean of the members' calibrated probabilities.
+
+    Args:
+        temperatures: of each member. Without calibration, the most confident model would dominate the mean.
+    """
+    models = predicted[predicted["model"].isin(list(temperatures))].groupby("model", sort=False)
     table = predicted[predicted["model"] == predicted["model"].iloc[0]]
     votes = [
         apply_temperature(prediction_table.probabilities_of(rows), temperatures[str(model)]) for model, rows in models
@@ -152,3 +163,21 @@ def class_limit_note(classes: int) -> str:
 def _describe_weights(weights: str) -> str:
     descriptions = {"imagenet": "ImageNet weights", "random": "RANDOM weights"}
     return descriptions.get(weights, "its own weights" if weights.endswith(".keras") else "weights of a file")
+
+
+def describe_stand_ins(embeddings: Mapping[str, Mapping[str, Any]]) -> str:
+    """Which backbones have random weights and which are pretrained; empty if all are pretrained.
+
+    Args:
+        embeddings: `backbone`, `weights` and `image_size`, by model.
+    """
+    random, pretrained = [], []
+    for model, facts in embeddings.items():
+        if facts["weights"] == RANDOM:
+            random.append(f"{model} ({facts['backbone']} at {facts['image_size']} pixels)")
+        else:
+            pretrained.append(f"{model} ({facts['backbone']})")
+    if not random:
+        return ""
+    rest = f"Pretrained: {', '.join(pretrained)}" if pretrained else "No backbone is pretrained"
+    return f"Stand-ins with RANDOM weights, whose scores mean nothing: {', '.join(random)}. {rest}."

@@ -1,7 +1,7 @@
 """The report page of a run as a single file: plots/report.html."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,11 +97,11 @@ def render_page(data: ReportData) -> str:
             model: mistakes.most_confused_pairs(table, PAIRS_SHOWN).to_dict("records")
             for model, table in data.confusions.groupby("model", sort=False)
         },
-        shortcut=None if background.is_off(data.shortcuts) else background.describe_shortcuts(data.shortcuts),
-        swapped_views=None
-        if background.is_off(data.shortcuts)
-        else background.swapped_view_table(data.shortcuts, names),
+        shortcut=background.describe_shortcuts(data.shortcuts),
+        swapped_views=background.swapped_view_table(data.shortcuts, names),
         unmeasured=_missing_measurements(data),
+        members=_join_names(comparison.ensemble_members(data.trainings), data),
+        label_backbones=_join_names(data.suspects["backbones"].split(", "), data),
     )
 
 
@@ -110,11 +110,8 @@ def _warnings(data: ReportData) -> list[str]:
     lines = []
     if data.fetched["origin"] == "synthetic":
         lines.append("The pictures are generated, not photographs: these numbers say nothing about waste.")
-    random_backbones = dict.fromkeys(
-        facts["backbone"] for facts in data.trainings.values() if facts.get("weights") == "random"
-    )
-    if random_backbones:
-        lines.append(f"{', '.join(random_backbones)} had random weights, not pretrained ones.")
+    if stand_ins := comparison.describe_stand_ins(data.embeddings):
+        lines.append(stand_ins)
     diverged = [model for model, facts in data.trainings.items() if facts["diverged"]]
     if diverged:
         lines.append(f"The training of {', '.join(diverged)} diverged: its predictions are useless.")
@@ -125,10 +122,6 @@ def _missing_measurements(data: ReportData) -> list[dict[str, str]]:
     """Optional measurements that this run does not have, each with the parameter that enables it."""
     measurements = {
         "Accuracy on external test sets": (data.external, "evaluate.external=[/path/to/photos]"),
-        "How predictive of the class the background is": (
-            not background.is_off(data.shortcuts),
-            "shortcuts.backbone=densenet",
-        ),
         "Test accuracy with fewer training images": (
             len(data.learning_curve),
             "evaluate.learning_curve.percents=[10,25,50,100]",
@@ -147,8 +140,7 @@ def _missing_measurements(data: ReportData) -> list[dict[str, str]]:
 
 def _describe_pairs(data: ReportData) -> list[dict[str, Any]]:
     """The records of comparison.compare_pairs with display names in the verdicts."""
-    short = {model: name.split("\n")[0] for model, name in comparison.display_names(data.rows).items()}
-    records = []
+    short, records = _short_names(data), []
     for pair, facts in data.pairs.items():
         first, second = pair.split("_vs_")
         pair_names = short[first], short[second]
@@ -171,11 +163,10 @@ def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, A
         ),
         "rates_val_loss": charts.learning_rates(data.sweep_table, "val_loss", "validation loss"),
         "rates_loss": charts.learning_rates(data.sweep_table, "loss", "train loss"),
+        "shortcuts": charts.shortcuts(background.view_accuracies(data.shortcuts), data.shortcuts["chance"]),
     }
     if len(data.learning_curve):
         specs["learning_curve"] = charts.learning_curve(data.learning_curve, names)
-    if not background.is_off(data.shortcuts):
-        specs["shortcuts"] = charts.shortcuts(background.view_accuracies(data.shortcuts), data.shortcuts["chance"])
     for model, history in data.histories.items():
         specs |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
     for section in external_results.external_sections(data.external, names):
@@ -209,3 +200,13 @@ def _group_by_class(examples: list[dict[str, str]]) -> dict[str, list[dict[str, 
 
 def _data_uri(path: Path) -> str:
     return f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _short_names(data: ReportData) -> dict[str, str]:
+    """The display names without the weights."""
+    return {model: name.split("\n")[0] for model, name in comparison.display_names(data.rows).items()}
+
+
+def _join_names(models: Sequence[str], data: ReportData) -> str:
+    *others, last = (_short_names(data)[model] for model in models)
+    return f"{', '.join(others)} and {last}" if others else last

@@ -19,7 +19,6 @@ from realwaste.training.finetune_recipe import FinetuneRecipe
 from realwaste.training.schedule import Schedule
 
 REALWASTE = {"realwaste", "realwaste-part"}  # by the bytes, see realwaste.sources.realwaste_files
-OFF_CARD = "This model is off: give it a backbone in params.yaml, and `dvc repro` trains it.\n"
 
 
 @dataclass(frozen=True)

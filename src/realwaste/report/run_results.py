@@ -90,10 +90,11 @@ def changed_parameters(first: Run, second: Run) -> list[tuple[str, str, str]] | 
 def _correctness_table(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:
     """Whether each model and the soft vote is correct: a row for each test image, a column for each model."""
     temperatures = {model: facts["temperature"] for model, facts in run.evaluated.items() if "temperature" in facts}
-    if set(predictions["model"]) <= set(temperatures):
-        predictions = pd.concat(
-            [predictions, comparison.ensemble_predictions(predictions, temperatures)], ignore_index=True
-        )
+    every_model = ", ".join(predictions["model"].unique())  # the members in files of earlier versions
+    members = run.rows.get(comparison.ENSEMBLE, {}).get("members", every_model).split(", ")
+    if set(members) <= set(temperatures):
+        votes = comparison.ensemble_predictions(predictions, {model: temperatures[model] for model in members})
+        predictions = pd.concat([predictions, votes], ignore_index=True)
     table = predictions.assign(correct=predictions["label"] == prediction_table.predicted_classes(predictions))
     models = predictions["model"].drop_duplicates().tolist()
     return table.pivot(index=IMAGE_KEY, columns="model", values="correct")[models]

@@ -12,9 +12,12 @@ from realwaste.core.errors import UnreachableError, UserError, first_line
 from realwaste.core.files import atomic_replace, is_stage_output, write_json
 from realwaste.core.log import logger
 from realwaste.models.applications import Application, application, is_file
+from realwaste.models.registry import RANDOM
 from realwaste.models.weights_record import RECORD, WeightsRecord
 from realwaste.sources.download_cache import fetch_cached
 from realwaste.sources.stand_ins import StandIns
+
+_STAND_IN_SIZE = 96  # pixels; a backbone that needs more gets as many as it needs
 
 
 def fetch(
@@ -41,8 +44,10 @@ def fetch(
         except UnreachableError as error:
             if weights != "auto":
                 raise
-            stand_ins.add(f"random weights in {backbone} instead of ImageNet's", f"{parameter}=imagenet", error)
-            record = WeightsRecord(backbone, "random", None, None, seed)
+            size = max(_STAND_IN_SIZE, application(backbone).min_size)
+            substitute = f"random weights in {backbone} instead of ImageNet's, at {size} pixels"
+            stand_ins.add(substitute, f"{parameter}=imagenet", error)
+            record = WeightsRecord(backbone, RANDOM, None, None, seed, max_image_size=size)
         write_json(folder / RECORD, asdict(record))
     return record
 
@@ -54,8 +59,8 @@ def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> Weights
         source = Path(backbone).expanduser()
         return _copy_weights_file(source.name, source, folder)
     table_row = application(backbone)
-    if weights == "random":
-        return WeightsRecord(backbone, "random", None, None, seed)
+    if weights == RANDOM:
+        return WeightsRecord(backbone, RANDOM, None, None, seed)
     if weights in ("imagenet", "auto"):
         return _imagenet(table_row, folder)
     return _copy_weights_file(backbone, Path(weights).expanduser(), folder)

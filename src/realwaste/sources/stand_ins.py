@@ -28,7 +28,7 @@ class StandIns:
             return
         reasons = {reason.remedy: reason.rule for _, _, reason in self.entries}
         banner(
-            "STAND-INS: THESE SCORES MEAN NOTHING",
+            "STAND-INS: THEIR SCORES MEAN NOTHING",
             *(f"- {substitute}" for substitute, _, _ in self.entries),
             *(f"Why: {rule}\n{remedy}" for remedy, rule in reasons.items()),
             "For the real thing:",
