@@ -53,7 +53,14 @@ def _workspace(per_class: int) -> Path:
     root = cache_folder() / f"benchmark-whole-{commit}-{per_class}"
     if not (root / "params.yaml").is_file():
         copy_checkout(root)
-        set_params(root, fetch__source="synthetic", fetch__synthetic_images_per_class=per_class)
+        set_params(
+            root,
+            fetch__source="synthetic",
+            fetch__synthetic_images_per_class=per_class,
+            # Not auto, which computes at a small image size without a network.
+            finetune_irv2__weights="random",
+            finetune_densenet__weights="random",
+        )
     return root
 
 

@@ -74,7 +74,7 @@ _FIELD = (
     _EXTERNAL,
 )
 _IMAGENET = ("fetch.source=realwaste", "finetune_irv2.weights=imagenet", "finetune_densenet.weights=imagenet", _SEEDS)
-DEFAULT = Claim("generated pictures", "the defaults; random weights in the backbones")
+DEFAULT = Claim("generated pictures", "the defaults; random weights in irv2 and densenet")
 CLAIMS = {
     "A": DEFAULT,
     "B": Claim(

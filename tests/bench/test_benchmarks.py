@@ -129,7 +129,7 @@ def test_a_claim_is_run_and_resumed(images, tmp_path):
         root = claims.run(claim, tmp_path / "work", {"PHOTOS": str(photos)})
     record = claims.extract(root)
     assert record["dataset"] == "photos"
-    assert list(record["models"]) == ["cnn", "irv2", "densenet", "ensemble"]
+    assert list(record["models"]) == ["cnn", "irv2", "densenet", "edge", "ensemble"]
     assert record["models"]["irv2"]["repeats"]["runs"] == 2
     text = claim_tables.table({"B": record})
     assert "irv2: MobileNetV2 (RANDOM weights)" in text

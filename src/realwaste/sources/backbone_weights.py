@@ -17,7 +17,7 @@ from realwaste.models.weights_record import RECORD, WeightsRecord
 from realwaste.sources.download_cache import fetch_cached
 from realwaste.sources.stand_ins import StandIns
 
-_STAND_IN_SIZE = 96  # pixels; a backbone that needs more gets as many as it needs
+_STAND_IN_SIZE = 96  # pixels a side, or more if the backbone needs more; nobody should wait for random features
 
 
 def fetch(
