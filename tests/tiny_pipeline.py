@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import cv2
-import keras
 import numpy as np
 import yaml
 
@@ -61,6 +60,8 @@ def make(root: Path) -> None:
 
 def save_extractor(path: Path) -> None:
     """Save a feature extractor of one convolution, with the same weights in every process."""
+    import keras  # not at the top: some tests that import this file make no clone
+
     image = keras.Input((32, 32, 3))
     initial = keras.initializers.GlorotUniform(seed=1)
     maps = keras.layers.Conv2D(16, 4, strides=4, activation="relu", kernel_initializer=initial, name="conv")(
