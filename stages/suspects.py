@@ -44,4 +44,4 @@ def main(params: "Params") -> None:
     }
     write_json(Path("metrics/suspects.json"), about)
     first = f"; the most doubtful: {table['path'].iloc[0]}" if len(table) else ""
-    logger.info("%s: all doubt %d of %d labels%s", ", ".join(probabilities), doubted, len(table), first)
+    logger.info("%d of %d labels doubted by all of %s%s", doubted, len(table), ", ".join(probabilities), first)
