@@ -22,7 +22,7 @@ RAW, WEIGHTS = Path("data/raw"), Path("data/weights")
 
 def main(params: "Params") -> None:
     dataset, choice = read_json(Path("data/dataset.json"))["dataset"], params.shortcuts.backbone
-    slot = weights_record.preferred_backbones(WEIGHTS)[0] if choice == "auto" else choice
+    slot = weights_record.probe_backbone(WEIGHTS) if choice == "auto" else choice
     splits = read_csv(Path("data/splits.csv")).merge(read_csv(Path("data/groups.csv")), on="path")
     splits["number"] = np.searchsorted(labels.classes_of(splits), splits["label"])
     facts = {"dataset": dataset, "chance": float(splits["label"].value_counts(normalize=True).max())}

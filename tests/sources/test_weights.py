@@ -11,6 +11,7 @@ import pytest
 from servers import PlayServer, no_length, status
 
 from realwaste.core.errors import UnreachableError, UserError
+from realwaste.core.files import write_json
 from realwaste.models import weights_record
 from realwaste.models.applications import application
 from realwaste.sources import backbone_weights
@@ -84,6 +85,25 @@ def test_without_a_network_auto_is_random_and_noted_and_imagenet_an_error(tmp_pa
     )
     with pytest.raises(UnreachableError):
         fetch("DenseNet121", "imagenet", tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    ("weights", "preferred", "probe"),
+    [
+        (["imagenet", "random", "imagenet"], ["irv2", "edge"], "irv2"),
+        (["random", "random", "imagenet"], ["edge"], "edge"),
+        (["random", "random", "random"], ["irv2", "densenet", "edge"], "irv2"),
+        (["a.keras", "random", "imagenet"], ["irv2", "edge"], "edge"),
+        (["random", "a.keras", "random"], ["densenet"], "densenet"),
+    ],
+)
+def test_pretrained_backbones_go_before_random_ones(weights, preferred, probe, tmp_path):
+    for slot, initial in zip(("irv2", "densenet", "edge"), weights, strict=True):
+        backbone = initial if initial.endswith(".keras") else "MobileNet"
+        record = weights_record.WeightsRecord(backbone, initial, None, None, None)
+        write_json(tmp_path / slot / weights_record.RECORD, dataclasses.asdict(record))
+    assert weights_record.preferred_backbones(tmp_path) == preferred
+    assert weights_record.probe_backbone(tmp_path) == probe
 
 
 def test_random_weights_need_no_file(tmp_path):

@@ -56,3 +56,9 @@ def preferred_backbones(folder: Path) -> list[str]:
         folder: has the weights folder of each slot.
     """
     return prefer_pretrained({slot: read(folder / slot).weights for slot in BACKBONES})
+
+
+def probe_backbone(folder: Path) -> str:
+    """The first of `preferred_backbones`; if possible not a `.keras` file, which may take images of one size only."""
+    preferred = preferred_backbones(folder)
+    return next((slot for slot in preferred if not is_file(read(folder / slot).backbone)), preferred[0])
