@@ -288,8 +288,8 @@ def test_sets_of_one_name_are_numbered_and_removed_afterwards(images, tmp_path):
 def test_a_tilde_is_expanded(images, tmp_path, monkeypatch):
     images(glass=1)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with labelled_images.open_labelled_images("~/set") as labelled:
-        assert labelled.folders == ("glass",)
+    with labelled_images.open_labelled_images("~/set") as (labelled, _):
+        assert list(labelled.folders.files) == ["glass"]
 
 
 def test_the_in_domain_set_is_the_test_images_of_the_same_classes(images):

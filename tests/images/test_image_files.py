@@ -81,8 +81,8 @@ def test_system_files_are_neither_classes_nor_photographs(images, with_pictures,
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "Icon\r", "glass/Icon\r", "glass/Thumbs.db", "glass/._1.jpg"):
         (root / name).write_bytes(b"x")
     assert _find_names(root) == _find_names(root, for_training=False) == expected
-    with labelled_images.open_labelled_images(str(root)) as labelled:
-        assert labelled.folders == ("glass", "metal")
+    with labelled_images.open_labelled_images(str(root)) as (labelled, _):
+        assert list(labelled.folders.files) == ["glass", "metal"]
     assert _find_for_prediction(root) == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
     assert len(image_paths.find_images([f"{root}/**"])) == 3
     assert warnings.messages == []

@@ -21,7 +21,7 @@ def test_classes_are_found_at_any_depth(images, inside):
 
 
 @pytest.mark.parametrize("inside", ["set", "set/train"])
-def test_the_first_level_is_the_class_where_the_second_says_how_it_was_shot(images, tmp_path, inside):
+def test_folders_that_name_how_images_were_made_belong_to_the_class_above(images, tmp_path, inside):
     for label in ("cans", "paper"):
         root = images(inside=f"{inside}/{label}", default=2, real_world=1)
     images(inside=inside, glass=1)
@@ -38,14 +38,14 @@ def test_the_first_level_is_the_class_where_the_second_says_how_it_was_shot(imag
 
 
 @pytest.mark.parametrize("inside", ["set", "set/train", "set/only"])
-def test_classes_may_be_called_so(images, inside):
+def test_such_names_may_be_classes(images, inside):
     root = images(inside=inside, original=2, augmented=1)
     if inside == "set/train":
         images(inside="set/test", original=1, augmented=1)
     assert set(class_folders.find(root).files) == {"original", "augmented"}
 
 
-def test_two_levels_of_other_names_are_still_refused(images):
+def test_two_levels_of_other_names_are_refused(images):
     for session in ("monday", "tuesday", "friday"):
         root = images(inside=f"set/{session}", glass=1, metal=1)
     with pytest.raises(UserError, match="in one place"):
@@ -64,19 +64,20 @@ def test_copies_are_equal_and_the_source_untouched(images, tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
 
 
-def test_an_empty_class_is_named(images):
-    root = images(glass=2, metal=1)
-    (root / "paper").mkdir()
-    with pytest.raises(UserError, match="'paper' holds none"):
-        class_folders.find(root)
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"glass": 2, "metal": 1, "paper": 0}, "'paper' holds none"),
+        ({"glass": 2}, "two classes at least"),
+        ({"metal": 2, "Metal": 1, "glass": 1}, r"letter case.*\['Metal', 'metal'\]"),
+    ],
+)
+def test_invalid_classes_are_refused(images, counts, message):
+    with pytest.raises(UserError, match=message):
+        class_folders.find(images(**counts))
 
 
-def test_one_class_is_too_few(images):
-    with pytest.raises(UserError, match="two classes at least"):
-        class_folders.find(images(glass=2))
-
-
-def test_what_is_passed_over_is_said(images, caplog, monkeypatch):
+def test_skipped_files_are_counted_in_the_log(images, caplog, monkeypatch):
     root = images(inside="set/deep", glass=2, metal=1)
     for name in ("deep/glass/1.xyz", "deep/glass/2.XYZ", "deep/metal/3.xyz", "deep/metal/notes", "readme.txt"):
         (root / name).write_bytes(b"x")
@@ -90,7 +91,7 @@ def test_what_is_passed_over_is_said(images, caplog, monkeypatch):
 
 
 @pytest.mark.parametrize("lost", ["y/c", "x/a/inner"])
-def test_images_that_would_be_lost_are_refused(images, lost):
+def test_images_outside_the_classes_are_refused(images, lost):
     images(inside="set/x", a=2, b=1)
     folder, _, name = lost.rpartition("/")
     root = images(inside=f"set/{folder}", **{name: 1})
@@ -98,13 +99,7 @@ def test_images_that_would_be_lost_are_refused(images, lost):
         class_folders.find(root)
 
 
-def test_classes_that_differ_by_case_alone_are_refused(images):
-    root = images(metal=2, Metal=1, glass=1)
-    with pytest.raises(UserError, match=r"letter case.*\['Metal', 'metal'\]"):
-        class_folders.find(root)
-
-
-def test_a_class_name_that_is_no_text_is_named(images):
+def test_a_class_name_that_is_not_utf_8_is_refused(images):
     root = images(glass=2, metal=1)
     os.rename(bytes(root / "metal"), bytes(root) + b"/m\xffll")  # noqa: PTH104 - bytes
     with pytest.raises(UserError, match=r"must be UTF-8.*m.*udcff"):

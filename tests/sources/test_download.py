@@ -1,4 +1,4 @@
-"""A hostile server: each of its tricks ends in the right file or in one clear error, in bounded time."""
+"""Downloads from a bad server end with the right file or with one clear error, in a limited time."""
 
 import errno
 import io
@@ -6,8 +6,6 @@ import shutil
 import socket
 import subprocess
 import time
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from functools import partial
 from types import SimpleNamespace
 
@@ -63,7 +61,6 @@ RECOVERED = {
     # name: (acts before the server behaves, Range header of each request)
     "good": ([], [None]),
     "truncated": ([play.truncated(100_000)], [None, "bytes=100000-"]),
-    "truncated twice": ([play.truncated(5), play.truncated(7)], [None, "bytes=5-", "bytes=12-"]),
     "reset in the body": ([play.reset(100_000)], None),
     "reset before an answer": ([lambda exchange: exchange.reset()], [None, None]),
     "stalled": ([play.stall(70_000)], [None, "bytes=70000-"]),
@@ -71,12 +68,9 @@ RECOVERED = {
     "trickled": ([play.trickle(50, 0.05)], None),
     "500 then 200": ([play.status(500), play.status(502)], [None, None, None]),
     "429": ([play.status(429, Retry_After="0")], [None, None]),
-    "Retry-After that is none": ([play.status(503, Retry_After="soon")], [None, None]),
     "announced too much": ([play.wrong_length(+10)], None),
     "no range support": ([play.truncated(100_000), play.no_ranges()], [None, "bytes=100000-"]),
-    "no range support, twice": ([play.no_ranges(10), play.no_ranges(20)], [None, "bytes=10-", "bytes=20-"]),
     "weak ETag": ([play.truncated(100, ETag='W/"1"')], [None, None]),
-    "no ETag": ([play.truncated(100, ETag="", Last_Modified=play.OLD_DATE)], [None, None]),
     "other version": ([play.truncated(100, ETag='"old"')], [None, "bytes=100-"]),
     "other version, range granted": (
         [play.truncated(100, ETag='"old"'), play.unconditional_range('"new"')],
@@ -88,7 +82,6 @@ RECOVERED = {
         [None, "bytes=100-", None],
     ),
     "no length": ([play.no_length()], [None]),
-    "slow but within the limits": ([play.trickle(30_000, 0.02)], [None]),
     "slower than the limits as a whole": ([play.trickle(30_000, 0.1)], [None]),
     "redirected ten times": ([play.redirect("/f.zip", 301 + hop % 2) for hop in range(10)], [None] * 11),
 }
@@ -102,31 +95,16 @@ def test_a_download_recovers(server, fetch, target, acts, ranges):
     assert server.ranges("f.zip") == ranges or ranges is None
 
 
-def test_if_range_carries_the_version(server, fetch):
-    server.script("f.zip", play.truncated(9, ETag='"v1"'), play.with_headers(ETag='"v1"'))
-    fetch()
-    assert server.requests[1].headers["if-range"] == '"v1"'
-    assert server.requests[1].headers["accept-encoding"] == "identity"
-
-
 FATAL = {
     # name: (act played for every request, words of the error, requests made)
     "404": (play.status(404), "status 404", 1),
-    "403": (play.status(403, Retry_After="1"), "status 403", 1),
-    "416 out of the blue": (play.status(416), "status 416", 1),
-    "204": (play.status(204, b""), "status 204", 1),
-    "302 without a place": (play.status(302), "status 302", 1),
     "500 for ever": (play.status(500), "status 500", 3),
     "truncated for ever": (play.no_ranges(10), "3 attempts", 3),
-    "reset for ever": (lambda exchange: exchange.reset(), "3 attempts", 3),
     "HTML": (play.html(), "not a web page", 1),
-    "HTML as 206": (play.status(206, Content_Type="text/html"), "not a web page", 1),
     "compressed all the same": (play.status(200, Content_Encoding="gzip"), "Accept-Encoding: identity", 1),
     "206 without a range": (play.status(206), "another range", 3),
     "long Retry-After": (play.status(503, Retry_After="7200"), "asks to wait 7200 s", 1),
     "redirect to file": (play.redirect("file:///etc/passwd"), "http:// or https://", 1),
-    "redirect to ftp": (play.redirect("ftp://127.0.0.1/x"), "http:// or https://", 1),
-    "redirect to no URL": (play.redirect("http://[::1"), "http:// or https://", 1),
     "redirect to itself": (play.redirect("/f.zip"), "at most 10 redirects", 11),
     "rubbish for HTTP": (lambda exchange: exchange.send(b"\x00\xff" * 500), "3 attempts", 3),
     "endless header": (lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000), "3 attempts", 3),
@@ -151,7 +129,7 @@ SILENT = {
 
 
 @pytest.mark.parametrize("case", SILENT.values(), ids=SILENT)
-def test_a_silence_is_limited(server, target, case):
+def test_a_silent_server_is_given_up(server, target, case):
     act, words = case
     server.always("f.zip", act)
     start_s = time.monotonic()
@@ -160,28 +138,18 @@ def test_a_silence_is_limited(server, target, case):
     assert not target.exists()
 
 
-def test_attempts_that_get_further_are_no_failures_in_a_row(server, target):
+def test_attempts_with_progress_are_not_counted(server, target):
     content = bytes(9 << 20)
     server.script("big", *[play.truncated(1_100_000)] * 6)
     assert download(server.serve("big", content), target) == content
     assert server.count("big") == 7
 
 
-def test_retry_after_is_honoured(server, fetch):
+def test_retry_after_is_honoured_if_it_is_short(server, fetch):
     server.script("f.zip", play.status(503, Retry_After="1"))
     start_s = time.monotonic()
     assert fetch() == CONTENT
     assert 1 <= time.monotonic() - start_s < 3
-
-
-def test_a_long_retry_after_as_a_date(server, fetch):
-    retry_date = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
-    server.always("f.zip", play.status(503, Retry_After=retry_date))
-    assert "asks to wait 7" in _catch_error(fetch)
-
-
-def test_an_empty_file(server, target):
-    assert download(server.serve("empty", b""), target) == b""
 
 
 # Resuming after the process has gone
@@ -197,34 +165,36 @@ def interrupted(server, fetch, target):
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_the_next_run_goes_on(server, fetch):
+def test_the_next_run_resumes_the_same_version(server, fetch):
     assert fetch() == CONTENT
     assert server.ranges("f.zip") == ["bytes=1000-"]
+    assert server.requests[0].headers["if-range"].startswith('"')
+    assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_a_part_that_lacks_nothing_is_taken(server, fetch, target):
+def test_a_part_with_all_bytes_is_complete(server, fetch, target):
     target.with_name(".part").write_bytes(CONTENT)
     assert fetch() == CONTENT
     assert server.ranges("f.zip") == [f"bytes={len(CONTENT)}-"]
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_another_version_since_then(server, fetch):
+def test_a_part_of_another_version_is_replaced(server, fetch):
     server.serve("f.zip", CONTENT[::-1])
     assert fetch() == CONTENT[::-1]
 
 
 @pytest.mark.usefixtures("interrupted")
 @pytest.mark.parametrize("etag", ["", "x", '"\xff"', '"a\nb"'])
-def test_a_damaged_note_means_starting_over(server, fetch, target, etag):
+def test_a_damaged_etag_starts_over(server, fetch, target, etag):
     target.with_name(".part.etag").write_text(etag, encoding="latin-1")
     assert fetch() == CONTENT
     assert server.ranges("f.zip") == [None]
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_a_web_page_in_between_costs_nothing(server, fetch):
+def test_a_web_page_leaves_the_part(server, fetch):
     server.script("f.zip", play.html())
     assert "web page" in _catch_error(fetch)
     assert fetch() == CONTENT
@@ -240,12 +210,13 @@ def unused_port():
         return socket_.getsockname()[1]
 
 
-def test_a_port_where_nobody_listens(target):
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "a..b"])
+def test_a_host_that_does_not_answer_is_unreachable(target, host):
     with pytest.raises(UnreachableError, match="none accepted the connection"):
-        download(f"http://127.0.0.1:{unused_port()}/x", target)
+        download(f"http://{host.format(port=unused_port())}/x", target)
 
 
-def test_a_name_that_is_not_found(target, monkeypatch):
+def test_a_name_that_is_not_found_is_unreachable(target, monkeypatch):
     hosts_resolved = []
 
     def failing_getaddrinfo(host, *_, **__):  # the machine's resolver may take its time, or know every name
@@ -258,13 +229,7 @@ def test_a_name_that_is_not_found(target, monkeypatch):
     assert hosts_resolved == ["no-such-host.invalid"] * 2
 
 
-@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".x"])
-def test_a_name_that_cannot_be(target, host):
-    with pytest.raises(UnreachableError):
-        download(f"http://{host}/x", target)
-
-
-def test_a_look_up_without_end(target, monkeypatch):
+def test_a_slow_name_lookup_is_given_up(target, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2))
     start_s = time.monotonic()
     with pytest.raises(UnreachableError, match="no connection within"):
@@ -272,7 +237,7 @@ def test_a_look_up_without_end(target, monkeypatch):
     assert time.monotonic() - start_s < 1.9
 
 
-def test_a_connection_that_nobody_takes(target):
+def test_a_connection_that_is_not_accepted_is_given_up(target):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -284,18 +249,18 @@ def test_a_connection_that_nobody_takes(target):
                 download(f"http://127.0.0.1:{listener.getsockname()[1]}/x", target, HASTY)
 
 
-def test_a_redirect_to_nobody_is_an_answer(server, target):
+def test_a_server_that_redirects_to_a_dead_one_is_reachable(server, target):
     server.always("gone", play.redirect(f"http://127.0.0.1:{unused_port()}/x"))
     assert "attempts" in _catch_error(download, server.url("gone"), target)
 
 
-def test_tls_with_a_server_that_speaks_none(server, target):
+def test_a_server_without_tls_is_refused(server, target):
     assert "certificate" in _catch_error(download, server.url("f.zip").replace("http://", "https://"), target)
     assert server.requests == []
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
-def test_tls_with_a_certificate_of_nobody(tmp_path, target, monkeypatch):
+def test_an_untrusted_certificate_is_refused(tmp_path, target, monkeypatch):
     pem, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
     subprocess.run([*make.split(), "-keyout", key, "-out", pem], check=True, capture_output=True)
@@ -319,29 +284,25 @@ def proxied(server, monkeypatch):
 
 
 @pytest.mark.usefixtures("proxied")
-def test_a_proxy_looks_names_up_itself(target):
+def test_a_proxy_resolves_the_name(target):
     assert download("http://far-away.invalid/f.zip", target) == CONTENT
 
 
+@pytest.mark.parametrize("absent", [False, True])
 @pytest.mark.usefixtures("proxied")
-def test_a_proxy_that_refuses_is_named_and_the_server_unreachable(server, target):
-    with pytest.raises(UnreachableError) as caught:  # the server here knows no CONNECT, and answers 501
+def test_a_proxy_that_refuses_is_named_and_the_server_unreachable(server, target, monkeypatch, absent):
+    if absent:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{unused_port()}")
+    with pytest.raises(UnreachableError) as caught:  # the server here has no CONNECT, and answers 501
         download("https://far-away.invalid/f.zip", target)
     message = str(caught.value)
-    assert f"the proxy {server.url().rstrip('/')} refused it" in message
+    assert ("the proxy http://127.0.0.1:" if absent else f"the proxy {server.url().rstrip('/')} refused it") in message
     assert "HTTPS_PROXY" in message
-    assert "501" in message
+    assert "501" in message or absent
     assert "geheim" not in message
 
 
-def test_a_proxy_that_is_not_there(target, monkeypatch):
-    monkeypatch.setenv("no_proxy", "")
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
-    with pytest.raises(UnreachableError, match=r"the proxy .* refused it"):
-        download("http://far-away.invalid/f.zip", target)
-
-
-def test_a_proxy_that_cannot_be(target, monkeypatch):
+def test_a_proxy_of_another_protocol_is_refused(target, monkeypatch):
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", "gopher://127.0.0.1:1")
     assert "proxy" in _catch_error(download, "http://far-away.invalid/f.zip", target)
@@ -350,7 +311,7 @@ def test_a_proxy_that_cannot_be(target, monkeypatch):
 # Secrets, disk, display
 
 
-def test_secrets_of_an_address_are_not_shown_or_kept(server, target, caplog):
+def test_secrets_in_a_url_are_not_shown(server, target, caplog):
     url = server.url("f.zip").replace("http://", "http://me:geheim@") + "?token=geheim"
     server.script("f.zip", play.truncated(10), play.status(500), play.status(404))
     assert "geheim" not in _catch_error(download, url, target)
@@ -363,7 +324,7 @@ def test_secrets_of_an_address_are_not_shown_or_kept(server, target, caplog):
     assert "geheim" not in caplog.text
 
 
-def test_the_disk_is_looked_at_first(fetch, target, monkeypatch):
+def test_free_space_is_checked_first(fetch, target, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     assert "bytes free for the download" in _catch_error(fetch)
     assert not target.exists()
@@ -384,16 +345,12 @@ def test_the_progress_bar_shows_name_and_bytes(server, fetch, screen, act):
     assert "307.2" in screen.getvalue()
 
 
-def test_there_is_no_bar_before_a_byte_and_no_line_a_try(server, fetch, screen, target, caplog):
+def test_without_bytes_or_in_a_quiet_run_there_is_no_progress_bar(server, fetch, screen, target, caplog):
     caplog.set_level("INFO", logger="realwaste")
-    server.always("f.zip", play.status(500))
+    server.script("f.zip", *[play.status(500)] * QUICK.attempts)
     _catch_error(fetch)
     with pytest.raises(UnreachableError):
         download(f"http://127.0.0.1:{unused_port()}/x", target)
-    assert screen.getvalue() == caplog.text == ""
-
-
-def test_a_quiet_run_has_no_progress_bar(fetch, screen, caplog):
     caplog.set_level("WARNING", logger="realwaste")
     fetch()
-    assert screen.getvalue() == ""
+    assert screen.getvalue() == caplog.text == ""

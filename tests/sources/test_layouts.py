@@ -1,4 +1,4 @@
-"""Images as people have them: with a split of their own as folders, or named by a table; up to data/splits.csv."""
+"""Images with a split as folders, or named by a table; up to data/splits.csv."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def _write_three_parts(images, **names):
     return root
 
 
-def test_folders_of_parts_are_a_split(images):
+def test_train_val_and_test_folders_are_a_split(images):
     class_images = class_folders.find(_write_three_parts(images))
     assert {label: len(files) for label, files in class_images.files.items()} == {"glass": 8, "metal": 11}
     part_of_file = {file.relative_to(class_images.root).as_posix(): part for file, part in class_images.parts.items()}
@@ -38,7 +38,7 @@ def test_folders_of_parts_are_a_split(images):
 
 
 @pytest.mark.parametrize("as_zip", [False, True])
-def test_files_that_are_called_alike_in_two_parts_both_come(images, tmp_path, as_zip):
+def test_files_of_the_same_name_in_two_parts_get_a_prefix(images, tmp_path, as_zip):
     root = _write_three_parts(images)
     before = (root / "deep/testing/glass/glass_1.jpg").read_bytes()
     fetched = _fetch(_zip_folder(root) if as_zip else root, tmp_path / "raw")
@@ -48,7 +48,7 @@ def test_files_that_are_called_alike_in_two_parts_both_come(images, tmp_path, as
     assert (tmp_path / "raw/glass/testing-glass-glass_1.jpg").read_bytes() == before
 
 
-def test_files_whose_names_differ_keep_them(images, tmp_path):
+def test_unique_file_names_stay(images, tmp_path):
     root = images(inside="set/train", glass=2, metal=2)
     shutil.copytree(root / "train", root / "test")
     for file in (root / "test").rglob("*.jpg"):
@@ -70,7 +70,7 @@ def test_files_whose_names_differ_keep_them(images, tmp_path):
         (["train/a", "train/b", "test/A", "test/b"], "letter case"),
     ],
 )
-def test_folders_that_could_mean_several_things_are_refused(images, tmp_path, folders, message):
+def test_ambiguous_folders_are_refused(images, tmp_path, folders, message):
     for folder in folders:
         images(inside=str(Path("set", folder).parent), **{Path(folder).name: 2})
     with pytest.raises(UserError, match=message) as error:
@@ -80,7 +80,7 @@ def test_folders_that_could_mean_several_things_are_refused(images, tmp_path, fo
 
 def _table(folder, text, encoding="utf-8"):
     path = folder / "labels.csv"
-    path.write_text(text, encoding=encoding)
+    path.write_text(text, encoding=encoding, errors="surrogateescape")
     return path
 
 
@@ -100,16 +100,16 @@ def test_a_table_names_files_labels_and_parts(images, tmp_path):
         _fetch(table, tmp_path / "raw", sha256="0" * 64)
 
 
-def test_a_table_s_files_may_be_called_alike_and_it_can_be_asked_about(images, tmp_path):
+def test_files_of_the_same_name_in_a_table_get_a_prefix(images, tmp_path):
     images(one=2, two=2)
     for name in ("one", "two"):
         (tmp_path / f"set/{name}/{name}_1.jpg").rename(tmp_path / f"set/{name}/1.jpg")
     table = _table(tmp_path, "label,path\nx,set/one/1.jpg\nx,set/two/1.jpg\ny,set/two/two_2.jpg\n")
     assert _fetch(table, tmp_path / "raw").parts == {}
     assert _list_files(tmp_path / "raw") == ["x/one-1.jpg", "x/two-1.jpg", "y/two-two_2.jpg"]
-    with labelled_images.open_labelled_images(str(table)) as labelled:
-        assert (labelled.name, labelled.source, labelled.folders) == ("labels", "labels.csv", ("x", "y"))
-        assert sorted(path.name for path in (labelled.root / "x").iterdir()) == ["one-1.jpg", "two-1.jpg"]
+    with labelled_images.open_labelled_images(str(table)) as (labelled, root):
+        assert (labelled.name, labelled.source, list(labelled.folders.files)) == ("labels", "labels.csv", ["x", "y"])
+        assert sorted(path.name for path in (root / "x").iterdir()) == ["one-1.jpg", "two-1.jpg"]
 
 
 @pytest.mark.parametrize(("form_in_table", "form_on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
@@ -132,18 +132,16 @@ HEAD = "path,label\nset/a/a_1.jpg,a\n"
     [
         ("", "must name the columns path, label"),
         ("file,class\nset/a/a_1.jpg,a\n", r"must name the columns path, label.*\['file', 'class'\]"),
-        ("path;label\nset/a/a_1.jpg;a\n", r"must name the columns.*\['path;label'\]"),
         (HEAD, "two classes at least"),
         (HEAD + "set/b/b_9.jpg,b\nset/b,b\n", r"file that is there: 'set/b/b_9\.jpg' in line 3, 'set/b' in line 4\."),
         (HEAD + "".join(f"no{n}.jpg,b\n" for n in range(9)), r"'no4\.jpg' in line 7 and 4 more\."),
         (HEAD + "set/a/a_1.jpg,b\n", r"one label and one part.*'set/a/a_1\.jpg' in line 3"),
         (HEAD + "set/b/b_1.jpg,\n", "label must be able to name a folder: '' in line 3"),
-        (HEAD + "set/b/b_1.jpg\n", "label must be able to name a folder: '' in line 3"),
         (HEAD + "set/b/b_1.jpg,../up\n", "label must be able to name a folder"),
-        (HEAD + "set/b/b_1.jpg,..\n", "label must be able to name a folder"),
         (HEAD + "set/b/b_1.jpg,A\n", "letter case"),
         (HEAD + "set/b/b_1.jpg,b,c\n", "Line 3 of .* no more fields"),
         (HEAD + 'set/b/b_1.jpg,"b\n', r"must be a table \(CSV\)"),
+        (HEAD + "\udcff,b\n", r"must be a table \(CSV\)"),
         (
             "path,label,split\nset/a/a_1.jpg,a,train\nset/b/b_1.jpg,b,later\n",
             r"split must be train, val.*'later' in line 3",
@@ -151,16 +149,11 @@ HEAD = "path,label\nset/a/a_1.jpg,a\n"
         ("path,label,split\nset/a/a_1.jpg,a,train\nset/a/a_1.jpg,a,test\n", "one label and one part"),
     ],
 )
-def test_a_table_that_is_wrong_is_refused_in_two_lines(images, tmp_path, text, message):
+def test_an_invalid_table_is_refused_in_two_lines(images, tmp_path, text, message):
     images(a=2, b=2)
     with pytest.raises(UserError, match=message) as error:
         label_table.find(_table(tmp_path, text))
     assert len(str(error.value).splitlines()) == 2
-
-
-def test_a_table_that_is_no_text_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"must be a table \(CSV\)"):
-        label_table.find(_table(tmp_path, "path,label\nü,b\n", "latin-1"))
 
 
 def _run(root, monkeypatch, source, **split_params):
@@ -179,7 +172,7 @@ def _run(root, monkeypatch, source, **split_params):
     return read_csv(Path("data/splits.csv")), json.loads(Path("metrics/split.json").read_text(encoding="utf-8"))
 
 
-def test_the_split_that_images_came_in_is_taken_and_its_leakage_counted(images, tmp_path, monkeypatch, caplog):
+def test_a_given_split_is_used_and_its_leakage_counted(images, tmp_path, monkeypatch, caplog):
     """conftest draws the files of one class and number alike in each part: the smaller parts are in train whole."""
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level("INFO")
@@ -204,7 +197,7 @@ def test_the_split_that_images_came_in_is_taken_and_its_leakage_counted(images, 
     assert "that the images came as are not used" in caplog.text
 
 
-def test_without_val_it_is_taken_from_train(images, tmp_path, monkeypatch, caplog):
+def test_a_missing_val_is_drawn_from_train(images, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level("INFO")
     root = images(inside="set/train", glass=12, metal=8)
@@ -218,7 +211,7 @@ def test_without_val_it_is_taken_from_train(images, tmp_path, monkeypatch, caplo
     assert "val, which was not among them, is drawn from train" in caplog.text
 
 
-def test_a_split_that_is_not_there_or_lacks_a_part_is_refused(images, tmp_path, monkeypatch):
+def test_a_missing_or_incomplete_split_is_refused(images, tmp_path, monkeypatch):
     assert split.resolve_strategy("auto", {}) == split.resolve_strategy("stratified", {}) == "stratified"
     assert split.resolve_strategy("grouped", {"a": "train"}) == "grouped"
     root = images(inside="set/train", glass=5, metal=5)

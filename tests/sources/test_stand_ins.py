@@ -1,4 +1,4 @@
-"""What stands in for the real thing is said once, so that it reads well on a terminal and in a log file."""
+"""Stand-ins are reported in one banner that reads well on a terminal and in a log file."""
 
 import io
 
@@ -13,18 +13,14 @@ REASON = UnreachableError("A server must answer at https://a.example/x.zip, and 
 OTHER = UnreachableError("A server must answer at https://b.example/w.h5, and none took it.", "Check the network.")
 
 
-@pytest.fixture
-def stand_ins():
-    stand_ins = StandIns()
+@pytest.mark.parametrize(("terminal", "width"), [(True, 80), (False, 160)])
+def test_one_banner_names_all_stand_ins_and_the_command(monkeypatch, terminal, width):
+    screen, stand_ins = io.StringIO(), StandIns()
+    monkeypatch.setattr(log, "console", Console(file=screen, force_terminal=terminal, width=width, no_color=True))
+    stand_ins.show_banner()
+    assert screen.getvalue() == ""
     stand_ins.add("random weights in InceptionResNetV2 instead of ImageNet's", "finetune_irv2.weights=imagenet", OTHER)
     stand_ins.add("generated pictures instead of RealWaste's photographs", "fetch.source=realwaste", REASON)
-    return stand_ins
-
-
-@pytest.mark.parametrize(("terminal", "width"), [(True, 80), (False, 160)])
-def test_one_banner_names_all_and_the_command(stand_ins, monkeypatch, terminal, width):
-    screen = io.StringIO()
-    monkeypatch.setattr(log, "console", Console(file=screen, force_terminal=terminal, width=width, no_color=True))
     stand_ins.show_banner()
     output = screen.getvalue()
     assert output.count("STAND-INS") == 1
@@ -34,10 +30,3 @@ def test_one_banner_names_all_and_the_command(stand_ins, monkeypatch, terminal, 
     assert "- generated pictures instead of RealWaste's photographs" in lines
     first = lines.index("dvc exp run \\")
     assert lines[first + 1 : first + 3] == ["-S finetune_irv2.weights=imagenet \\", "-S fetch.source=realwaste"]
-
-
-def test_nothing_is_said_where_all_is_real(monkeypatch):
-    screen = io.StringIO()
-    monkeypatch.setattr(log, "console", Console(file=screen))
-    StandIns().show_banner()
-    assert screen.getvalue() == ""

@@ -31,7 +31,9 @@ def generated(tmp_path_factory) -> Path:
     return target
 
 
-def test_layout_names_and_size_are_realwastes(generated):
+def test_names_and_sizes_are_those_of_realwaste(generated):
+    assert len(synthetic.CLASSES) == 9
+    assert list(synthetic.CLASSES) == sorted(synthetic.CLASSES)
     expected = {f"{name}/{name}_{n}.jpg" for name in synthetic.CLASSES for n in (1, 2, 3)}
     assert set(hashes(generated)) == expected
     for path in generated.rglob("*.jpg"):
@@ -39,26 +41,17 @@ def test_layout_names_and_size_are_realwastes(generated):
         assert decode_image(path.read_bytes()).shape == (524, 524, 3)
 
 
-def test_classes_are_the_nine_in_the_order_of_their_names():
-    assert len(synthetic.CLASSES) == 9
-    assert list(synthetic.CLASSES) == sorted(synthetic.CLASSES)
-
-
-def test_files_depend_neither_on_threads_nor_on_how_often_they_are_written(generated, tmp_path):
-    before = hashes(generated)
-    for _ in range(2):
-        synthetic.generate(tmp_path, images_per_class=3, seed=42, workers=4)
-        assert hashes(tmp_path) == before
-
-
-def test_a_smaller_set_is_the_beginning_of_a_larger_one(generated, tmp_path):
+def test_bytes_depend_only_on_the_seed(generated, tmp_path):
+    expected = hashes(generated)
+    assert len(set(expected.values())) == len(expected)
     synthetic.generate(tmp_path, images_per_class=1, seed=42)
-    smaller = hashes(tmp_path)
-    assert len(smaller) == 9
-    assert smaller.items() <= hashes(generated).items()
+    assert len(hashes(tmp_path)) == 9
+    assert hashes(tmp_path).items() <= expected.items()
+    synthetic.generate(tmp_path, images_per_class=3, seed=42, workers=4)
+    assert hashes(tmp_path) == expected
 
 
-def test_files_are_what_render_gives_for_their_object_and_shot(generated):
+def test_files_show_what_render_returns(generated):
     for index, name in enumerate(synthetic.CLASSES):
         groups = synthetic.object_numbers(42, index, 3)
         rendered = synthetic.render(42, index, groups[2], groups[:2].count(groups[2]))
@@ -66,19 +59,14 @@ def test_files_are_what_render_gives_for_their_object_and_shot(generated):
         assert np.abs(decoded.astype(int) - rendered).mean() < 6  # what JPEG loses
 
 
-def test_no_two_files_are_equal(generated):
-    hashes_of_files = hashes(generated)
-    assert len(set(hashes_of_files.values())) == len(hashes_of_files)
-
-
-def test_each_number_of_the_key_changes_the_picture():
+def test_seed_class_object_and_shot_change_the_picture():
     keys = [(1, 2, 3, 0), (2, 2, 3, 0), (1, 3, 3, 0), (1, 2, 4, 0), (1, 2, 3, 1)]
     base, *other_pictures = [synthetic.render(*key, 64) for key in keys]
     assert np.array_equal(base, synthetic.render(*keys[0], 64))
     assert not any(np.array_equal(base, other) for other in other_pictures)
 
 
-def test_size_changes_the_resolution_and_nothing_else():
+def test_the_size_changes_only_the_resolution():
     large, small = (synthetic.render(1, 0, 0, 0, size=size) for size in (524, 131))
     assert large.shape == (524, 524, 3)
     assert large.dtype == np.uint8
@@ -86,25 +74,24 @@ def test_size_changes_the_resolution_and_nothing_else():
     assert np.abs(shrunk.astype(int) - small).mean() < 4
 
 
-def test_about_half_of_the_neighbours_are_reshots():
+def test_half_of_the_neighbours_show_one_object():
     groups = [synthetic.object_numbers(42, index, 100) for index in range(9)]
     shares = [np.mean([a == b for a, b in pairwise(numbers)]) for numbers in groups]
     assert 0.45 < np.mean(shares) < 0.55
     assert all(0.3 < share < 0.7 for share in shares)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 42])
-def test_runs_are_short_and_objects_are_numbered_in_order(seed):
-    numbers = synthetic.object_numbers(seed, 4, 500)
+def test_objects_are_numbered_in_order_in_short_runs():
+    numbers = synthetic.object_numbers(42, 4, 500)
     assert numbers[0] == 0
     assert {b - a for a, b in pairwise(numbers)} == {0, 1}
     assert np.bincount(numbers).max() == synthetic.LONGEST_RUN
-    assert synthetic.object_numbers(seed, 4, 20) == numbers[:20]
-    assert synthetic.object_numbers(seed, 4, 0) == []
-    assert synthetic.object_numbers(seed, 5, 500) != numbers
+    assert synthetic.object_numbers(42, 4, 20) == numbers[:20]
+    assert synthetic.object_numbers(42, 4, 0) == []
+    assert synthetic.object_numbers(42, 5, 500) != numbers
 
 
-def test_reshots_are_closer_than_other_objects_of_the_class():
+def test_pictures_of_one_object_are_similar():
     closer = []
     for index in range(9):
         first = [histogram(synthetic.render(7, index, object_number, 0, size=96)) for object_number in range(5)]
@@ -114,7 +101,7 @@ def test_reshots_are_closer_than_other_objects_of_the_class():
     assert np.mean(closer) > 0.8
 
 
-def test_colours_alone_tell_classes_apart_better_than_chance_but_not_perfectly():
+def test_colours_separate_classes_better_than_chance_but_not_perfectly():
     objects, train_objects = 14, 9
     histograms = np.array(
         [[histogram(synthetic.render(42, c, o, 0, size=96)) for o in range(objects)] for c in range(9)]
@@ -126,9 +113,7 @@ def test_colours_alone_tell_classes_apart_better_than_chance_but_not_perfectly()
     assert 0.25 < accuracy < 0.9
 
 
-@pytest.mark.parametrize("count", [0, -3])
-def test_a_count_below_one_is_refused_before_anything_is_written(tmp_path, count):
-    with pytest.raises(UserError, match="at least one image a class") as caught:
-        synthetic.generate(tmp_path, images_per_class=count, seed=42)
-    assert caught.value.received == count
+def test_a_count_below_one_is_refused(tmp_path):
+    with pytest.raises(UserError, match="at least one image a class"):
+        synthetic.generate(tmp_path, images_per_class=0, seed=42)
     assert list(tmp_path.iterdir()) == []

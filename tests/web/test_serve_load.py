@@ -13,29 +13,23 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
 import cv2
-import keras
 import load
 import numpy as np
 import pytest
 from conftest import picture
 from fastapi.testclient import TestClient
-from web.test_serve import CLASSES, UPLOAD_LIMITS, _get, _head, _jpeg, _predictor, _sent, _serving
+from web import test_serve
+from web.test_serve import _app, _head, _jpeg, _open, _predictor, _sent, _serving
 
 from benchmarks.parts.child import ROOT
 from realwaste.images.file_format import declared_pixel_count
 from realwaste.images.reader import decode_image
-from realwaste.models import cnn, model_file
-from realwaste.models.model_file import Classifier, Facts
-from realwaste.web.app import UploadLimits, build
+from realwaste.models import model_file
+from realwaste.web.app import UploadLimits
 from realwaste.web.connection import ConnectionLimits
-from realwaste.web.start_up_app import StartUpApp
+from realwaste.web.server import StartUpApp
 
-
-@pytest.fixture(scope="module")
-def classifier():
-    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
-    keras.utils.set_random_seed(1)
-    return Classifier(cnn.build(32, len(CLASSES), batch_norm_momentum=0.9), facts)
+classifier = test_serve.classifier
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +137,14 @@ def test_photos_of_a_disconnected_client_are_not_decoded(classifier, decoding):
     decoding.slow = _jpeg(1)
     part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + decoding.slow + b"\r\n"
     form = 4 * part + b"--x--\r\n"
-    app = build(_predictor(classifier), upload_limits=UPLOAD_LIMITS, allowed_hosts=None, max_requests=2)
+    app = _app(classifier, max_requests=2)
     with _serving(app, ConnectionLimits(max_requests=2)) as where, ExitStack() as queued:
         with _sent(where, _head(len(form), "Content-Type: multipart/form-data; boundary=x\r\n") + form):
             assert decoding.began.wait(20)
             queued.enter_context(_sent(where, _head(len(decoding.slow)) + decoding.slow))
-            _wait_until(lambda: _get(where, "/health/ready")[0] == 503)
+            _wait_until(lambda: _open("http://{}:{}/health/ready".format(*where))[0] == 503)
         queued.close()
-        _wait_until(lambda: _get(where, "/health/ready")[0] == 200)
+        _wait_until(lambda: _open("http://{}:{}/health/ready".format(*where))[0] == 200)
         decoding.go_on.set()
         with _sent(where, _head(len(_jpeg(2))) + _jpeg(2)) as connection:
             assert connection.recv(65536)[9:12] == b"200"
@@ -187,9 +181,7 @@ def test_other_photos_do_not_wait_for_a_large_one(classifier, decoding):
 
 def test_the_pixels_of_one_request_are_limited(classifier):
     upload_limits = UploadLimits(pixels=3 * 60 * 80 - 1)
-    with TestClient(
-        build(_predictor(classifier), upload_limits=upload_limits, allowed_hosts=None, max_requests=1)
-    ) as client:
+    with TestClient(_app(classifier, upload_limits=upload_limits, max_requests=1)) as client:
         truncated = _jpeg(2)[:-20]  # costs as much as a whole one
         answers = client.post(
             "/predict", files=[("file", ("a", data)) for data in (_jpeg(1), truncated, _jpeg(3))]
@@ -206,9 +198,7 @@ def test_an_early_photo_waits_for_the_model_without_a_timeout(classifier):
     limits = ConnectionLimits(timeout=0.3, busy_timeout=0.3, min_bytes_per_second=1e7, max_requests=2)
     with _serving(start_up_app, limits) as where, _sent(where, _head(len(data)) + data) as connection:
         time.sleep(1)
-        start_up_app.app = build(
-            _predictor(classifier), upload_limits=UPLOAD_LIMITS, allowed_hosts=None, max_requests=2
-        )
+        start_up_app.app = _app(classifier, max_requests=2)
         assert connection.recv(65536)[9:12] == b"422"
 
 
@@ -218,7 +208,7 @@ _CHUNKED = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chu
 @pytest.fixture(scope="module")
 def where(classifier):
     with _serving(
-        build(_predictor(classifier), upload_limits=UPLOAD_LIMITS, allowed_hosts=None, max_requests=8),
+        _app(classifier, max_requests=8),
         ConnectionLimits(),
     ) as where:
         yield where
@@ -244,13 +234,6 @@ def test_a_body_with_two_lengths_is_refused_and_the_connection_closed(where):
         received = _received(connection)
     assert received[9:12] == b"400"
     assert received.count(b"HTTP/1.1") == 1
-
-
-def test_a_path_with_a_trailing_slash_is_not_redirected(where):
-    with _sent(where, _head(0, "Connection: close\r\n").replace(b"/predict", b"/predict/")) as connection:
-        received = _received(connection)
-    assert received[9:12] == b"404"
-    assert received.endswith(b'{"error":"Not Found"}')
 
 
 def test_the_number_of_pixels_is_read_from_the_header():

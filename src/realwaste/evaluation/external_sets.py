@@ -26,7 +26,8 @@ class ExternalSet:
     """An external test set for models with certain classes, usable while its context is open.
 
     Attributes:
-        name, source, root: see sources.labelled_images.
+        name, source: see sources.labelled_images.ImageSet.
+        root: a folder with the images as <folder>/<file>.
         class_of_folder: the models' class for each folder that matches one.
         images: the manifest of dataset.manifest.Scan, where label is the folder's name, with the group of each image.
         rejected: path and reason of each file that is not an image.
@@ -70,20 +71,19 @@ def open_external_set(source: str, classes: Sequence[str]) -> Iterator[ExternalS
     Raises:
         UserError: `source` cannot be read, or no folder with a readable image matches one of the classes.
     """
-    with labelled_images.open_labelled_images(source) as labelled:
-        class_of_folder = external.match_folders(labelled.folders, classes)
+    with labelled_images.open_labelled_images(source) as (labelled, root):
+        folders = list(labelled.folders.files)
+        class_of_folder = external.match_folders(folders, classes)
         if not class_of_folder:
             raise UserError(
                 f"{labelled.source} must have a folder of a class that the model knows: {', '.join(classes)}.",
                 "Rename its folders to these names; case is ignored, and spaces, `_` and `-` are equivalent.",
-                list(labelled.folders),
+                folders,
             )
-        scan = manifest.scan(labelled.root)
+        scan = manifest.scan(root)
         group = leakage.assign_groups(scan.manifest, _RUN_LENGTH)
         images = scan.manifest.assign(group=group)
-        external_set = ExternalSet(
-            labelled.name, labelled.source, labelled.root, class_of_folder, images, scan.rejected
-        )
+        external_set = ExternalSet(labelled.name, labelled.source, root, class_of_folder, images, scan.rejected)
         if not external_set.images["label"].isin(class_of_folder).any():
             rule = f"{labelled.source} must have a readable image of a class that the model knows."
             raise UserError(rule, "Replace the files that are not images.", external_set.rejection_message)

@@ -32,8 +32,8 @@ BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, 
 
 def check(archive: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> None:
     """Raise ArchiveError unless the headers of all entries are valid; nothing is unpacked."""
-    with _translate_errors(archive), _open_archive(archive, limits) as (file, bundle):
-        check_entries(file, bundle, archive, limits)
+    with _translate_errors(archive), _open_archive(archive, limits) as bundle:
+        check_entries(bundle, archive, limits)
 
 
 def extract(archive: Path, target: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> list[Path]:
@@ -45,11 +45,10 @@ def extract(archive: Path, target: Path, *, limits: ArchiveLimits = DEFAULT_LIMI
         ArchiveError: the archive is invalid, hostile or too large; the message names the archive and the entry.
         UserError: the disk is full, or a folder is not writable.
     """
-    with _translate_errors(archive, target), _open_archive(archive, limits) as (file, bundle):
-        entries = check_entries(file, bundle, archive, limits)
+    with _translate_errors(archive, target), _open_archive(archive, limits) as bundle:
+        entries = check_entries(bundle, archive, limits)
         _check_room(target, entries)
         with atomic_replace(target, is_stage_output) as temporary:
-            shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process with the same id
             temporary.mkdir()
             for entry in entries:
                 _unpack(bundle, entry, temporary, archive)
@@ -83,11 +82,11 @@ class _BoundedFile(io.FileIO):
 
 
 @contextmanager
-def _open_archive(archive: Path, limits: ArchiveLimits) -> Iterator[tuple[_BoundedFile, zipfile.ZipFile]]:
+def _open_archive(archive: Path, limits: ArchiveLimits) -> Iterator[zipfile.ZipFile]:
     with _BoundedFile(archive) as file:
         file.longest_read = max(4 << 20, 512 * limits.max_entries)
         with zipfile.ZipFile(file) as bundle:
-            yield file, bundle
+            yield bundle
 
 
 def _check_room(target: Path, entries: list[Entry]) -> None:

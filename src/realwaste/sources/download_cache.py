@@ -19,8 +19,6 @@ from realwaste.core.log import logger
 from realwaste.sources import urls
 from realwaste.sources.download import DEFAULT_POLICY, RetryPolicy, make_downloader
 
-# Longer than a healthy download may make no progress: its attempts and the pauses between them.
-MAX_WAIT_S = 900.0
 NOTE, LOCK, PART = ".sha256", ".lock", ".part"
 
 pooch.get_logger().setLevel("WARNING")  # its other lines contain the URL with its secrets
@@ -35,7 +33,8 @@ class CachedFile:
 
     def discard(self) -> None:
         """Remove the file from the cache because it is damaged."""
-        _remove_entry(self.path)
+        self.path.with_name(NOTE).unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def fetch_cached(
@@ -44,7 +43,6 @@ def fetch_cached(
     check: Callable[[Path], None],
     digest: str | None = None,
     policy: RetryPolicy = DEFAULT_POLICY,
-    patience_s: float = MAX_WAIT_S,
 ) -> CachedFile:
     """Return the file at `url` from the cache, after downloading it if necessary.
 
@@ -55,7 +53,6 @@ def fetch_cached(
         digest: "sha256:<hex>" or "md5:<hex>", which the file must have. A cached file with another digest is fetched
             again, since the publisher may have replaced it.
         policy: timeouts and retries of the download.
-        patience_s: how long to wait for another process that fetches the same file without progress.
 
     Raises:
         UnreachableError: the file is not in the cache, and no server answered.
@@ -65,7 +62,7 @@ def fetch_cached(
     path = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16] / urls.file_name(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _hold_entry(path, url, patience_s):
+        with _hold_entry(path, url):
             return _fetch(url, path, check, digest, policy)
     except OSError as error:
         rule = f"The download cache {path.parent} must be writable, and its disk have room for the file."
@@ -107,7 +104,7 @@ def _read_cached(path: Path) -> CachedFile | None:
         return CachedFile(path, sha256)
     if path.is_file():
         logger.warning("the cached %s is damaged and is fetched again", path)
-    _remove_entry(path)
+    CachedFile(path, "").discard()
     return None
 
 
@@ -121,31 +118,18 @@ def _has_digest(cached: CachedFile, digest: str | None) -> bool:
     return actual == wanted
 
 
-def _remove_entry(path: Path) -> None:
-    path.with_name(NOTE).unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
-
-
 @contextmanager
-def _hold_entry(path: Path, url: str, patience_s: float) -> Iterator[None]:
-    """Hold the lock of a cache entry, waiting for another holder. The system frees the lock of a killed process."""
-    lock, part = FileLock(path.with_name(LOCK)), path.with_name(PART)
+def _hold_entry(path: Path, url: str) -> Iterator[None]:
+    """Hold the lock of a cache entry, waiting for another holder.
+
+    The holder's download ends if its server is silent, and the system frees the lock of a killed process.
+    """
+    lock = FileLock(path.with_name(LOCK))
     try:
         lock.acquire(timeout=0)
     except Timeout:
         logger.info("another process is fetching %s: waiting for it", urls.without_secrets(url))
-    while not lock.is_locked:
-        bytes_before = part.stat().st_size if part.is_file() else 0
-        try:
-            lock.acquire(timeout=patience_s, poll_interval=0.1)
-        except Timeout:
-            if bytes_before != (part.stat().st_size if part.is_file() else 0):
-                continue
-            raise UserError(
-                f"The process that fetches {urls.without_secrets(url)} must make progress within {patience_s:g} s.",
-                "Look for a run that hangs and end it, then run again.",
-                lock.lock_file,
-            ) from None
+        lock.acquire(poll_interval=0.1)
     try:
         yield
     finally:

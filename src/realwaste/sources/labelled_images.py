@@ -1,10 +1,12 @@
-"""Labelled images for evaluation only: a folder, a zip file, the URL of a zip file, or a table."""
+"""Images with labels from a folder, a zip file, the URL of a zip file, or a table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pooch
 
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import safe_file_name
@@ -15,65 +17,77 @@ from realwaste.sources.download_cache import fetch_cached
 
 
 @dataclass(frozen=True)
-class LabelledImages:
-    """A set of labelled images while it is open.
+class ImageSet:
+    """The images of a source.
 
     Attributes:
         name: of the folder, or of the zip or table without its suffix.
         source: safe to publish: a URL without secrets, or only the name of a path.
-        root: a temporary folder with the images as root/<folder>/<file>.
-        folders: the sorted names of the folders in `root`.
+        folders: the images by class.
+        sha256: of the zip or table; None for a folder.
     """
 
     name: str
     source: str
-    root: Path
-    folders: tuple[str, ...]
+    folders: ClassFolders
+    sha256: str | None
+
+
+def find_images(source: str, unpacked: Path, *, for_training: bool = True, sha256: str | None = None) -> ImageSet:
+    """Find the images of `source`: where they are, or, if they are in a zip, in the new folder `unpacked`.
+
+    Args:
+        for_training: see class_folders.find.
+        sha256: which the zip or table must have; None accepts any.
+
+    Raises:
+        UserError: the source does not exist, has another hash, is an invalid archive, or has no class folders.
+    """
+    if "://" in source:
+        digest = None if sha256 is None else f"sha256:{sha256}"
+        cached = fetch_cached(source, check=archive.check, digest=digest)
+        try:
+            folders = _unzip(cached.path, unpacked, for_training)
+        except ArchiveError:
+            cached.discard()  # otherwise later runs would use it
+            raise
+        return ImageSet(Path(urls.file_name(source)).stem, urls.without_secrets(source), folders, cached.sha256)
+    path = Path(source).expanduser()
+    name = safe_file_name(path.resolve().name) or "images"
+    if source and path.is_dir():  # an empty source comes from an unset variable and is not this folder
+        return ImageSet(name, name, class_folders.find(path, for_training=for_training), None)
+    if not path.is_file():
+        raise UserError(
+            "Photographs must be in an existing folder, zip or CSV, or in a zip with an http(s) URL; "
+            "fetch.source may also be auto, realwaste or synthetic.",
+            f"Check the name: from here it is {path.absolute()}. Queued and --temp experiments need an absolute one.",
+            source,
+        )
+    digest = pooch.file_hash(str(path))
+    if sha256 is not None and digest != sha256.lower():
+        raise UserError(f"{path} must have the sha256 of fetch.sha256.", "Correct the one or the other.", digest)
+    is_table = path.suffix.lower() == label_table.SUFFIX
+    folders = label_table.find(path, for_training=for_training) if is_table else _unzip(path, unpacked, for_training)
+    return ImageSet(Path(name).stem, name, folders, digest)
+
+
+def _unzip(path: Path, unpacked: Path, for_training: bool) -> ClassFolders:
+    archive.extract(path, unpacked)
+    return class_folders.find(unpacked, path, for_training=for_training)
 
 
 @contextmanager
-def open_labelled_images(source: str) -> Iterator[LabelledImages]:
-    """Open the images of `source` until the block ends: linked, unpacked from a zip, or from the download cache.
+def open_labelled_images(source: str) -> Iterator[tuple[ImageSet, Path]]:
+    """Open the images of `source` for evaluation until the block ends.
+
+    Yields:
+        The images, and a temporary folder with links to them as <Class>/<file>.
 
     Raises:
-        UserError: the source does not exist, the archive is invalid, or it has no class folders with images.
+        UserError: see `find_images`.
     """
     with TemporaryDirectory(prefix="realwaste-") as temporary:
         unpacked, root = Path(temporary, "unpacked"), Path(temporary, "images")
-        if "://" in source:
-            display_name, folders = urls.without_secrets(source), _download(source, unpacked)
-            name = Path(urls.file_name(source)).stem
-        else:
-            path = Path(source).expanduser()
-            display_name, folders = safe_file_name(path.resolve().name) or "images", _find_local(source, path, unpacked)
-            name = Path(display_name).stem if path.is_file() else display_name
-        class_folders.lay_out(folders, root, lambda file, link: link.symlink_to(file.absolute()))
-        yield LabelledImages(name, display_name, root, tuple(folders.files))
-
-
-def _download(url: str, unpacked: Path) -> ClassFolders:
-    urls.check(url)
-    cached = fetch_cached(url, check=archive.check)
-    try:
-        return _unzip(cached.path, unpacked)
-    except ArchiveError:
-        cached.discard()  # otherwise later runs would use it
-        raise
-
-
-def _find_local(source: str, path: Path, unpacked: Path) -> ClassFolders:
-    if source and path.is_dir():  # an empty source comes from an unset variable and is not this folder
-        return class_folders.find(path, for_training=False)
-    if path.is_file():
-        is_table = path.suffix.lower() == label_table.SUFFIX
-        return label_table.find(path, for_training=False) if is_table else _unzip(path, unpacked)
-    raise UserError(
-        "Labelled photographs must be an existing folder, zip or CSV, or the http(s) URL of a zip.",
-        f"Check the name: from here it is {path.absolute()}. Queued and --temp experiments need an absolute one.",
-        source,
-    )
-
-
-def _unzip(path: Path, unpacked: Path) -> ClassFolders:
-    archive.extract(path, unpacked)
-    return class_folders.find(unpacked, path, for_training=False)
+        images = find_images(source, unpacked, for_training=False)
+        class_folders.lay_out(images.folders, root, lambda file, link: link.symlink_to(file.absolute()))
+        yield images, root

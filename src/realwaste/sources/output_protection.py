@@ -24,7 +24,7 @@ def refuse_source_inside(parameter: str, source: str, outputs: Iterable[Path]) -
     for path in _source_paths(Path(source).expanduser()):
         output = next((parent for parent in (path, *path.parents) if parent in deleted), None)
         if output:
-            rule = f"{parameter} must lie outside of what stages write: DVC deletes that before a stage runs."
+            rule = f"{parameter} must lie outside of what stages write, because stages replace their outputs whole."
             remedy = f"Move the files out of {os.path.relpath(output)} to a folder of yours, and give that folder."
             raise UserError(
                 rule, remedy, source if path.is_relative_to(os.path.realpath(source)) else f"{source}: {path}"

@@ -19,24 +19,17 @@ from realwaste.images.file_format import declared_pixel_count
 from realwaste.images.reader import MAX_PIXELS, UnreadableImageError
 from realwaste.web import base_app, schemas
 from realwaste.web.access_log import AccessLog
-from realwaste.web.predictor import PhotoPrediction, Predictor, UndefinedPredictionError
+from realwaste.web.predictor import Predictor, UndefinedPredictionError
 from realwaste.web.request_limits import (
     BUSY_MESSAGE,
     FORM_CONTENT_TYPE,
+    PHOTO_TOO_LARGE,
     RETRY_AFTER,
     RequestGuard,
-    photo_too_large,
-    too_many_pixels,
 )
 from realwaste.web.upload import cancel_on_disconnect, uploaded_photos
 
-_PAGE = {  # path: file and media type
-    "/": ("index.html", "text/html"),
-    "/style.css": ("style.css", "text/css"),
-    "/app.js": ("app.js", "text/javascript"),
-    "/photos.js": ("photos.js", "text/javascript"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
+_PAGE = [f"serve_page/{name}" for name in ("index.html", "style.css", "app.js", "photos.js", "icon.svg")]
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FILES = {"type": "array", "items": _BYTES["schema"], "minItems": 1}
 _FORM = {"schema": {"type": "object", "properties": {"file": _FILES}, "required": ["file"]}}
@@ -91,11 +84,9 @@ def build(
         max_requests=max_requests,
     )
     _add_error_handlers(app)
-    for path, (name, media_type) in _PAGE.items():
-        base_app.add_static_file(app, path, "serve_page", name, media_type)
+    base_app.add_static_files(app, *_PAGE)
     _add_info_routes(app, predictor, upload_limits)
     _add_predict_route(app, predictor, upload_limits)
-    schemas.add_examples(app)
     if write_access_log is not None:
         paths = [route.path for route in app.routes if isinstance(route, Route)]
         app.add_middleware(AccessLog, write=write_access_log, paths=paths)
@@ -180,13 +171,13 @@ async def _predict_photos(
     async def classify(photo: UploadFile) -> dict[str, Any]:
         nonlocal remaining_pixels
         if (photo.size or 0) > upload_limits.photo_bytes:
-            raise HTTPException(413, photo_too_large(upload_limits.photo_bytes))
+            raise HTTPException(413, PHOTO_TOO_LARGE.format(upload_limits.photo_bytes / 1e6))
         pixels = await asyncio.to_thread(lambda: declared_pixel_count(photo.file.read()))
         if remaining_pixels < pixels <= MAX_PIXELS:
-            raise HTTPException(413, too_many_pixels(upload_limits.pixels))
+            rule = f"The photos of one request may have at most {upload_limits.pixels / 1e6:g} million pixels together."
+            raise HTTPException(413, rule)
         remaining_pixels -= pixels if pixels <= MAX_PIXELS else 0  # larger photos are refused before decoding
-        prediction = await predictor.classify(photo.file, pixels=pixels, saliency=saliency, target_class=target_class)
-        return _prediction_record(prediction, saliency=saliency)
+        return await predictor.classify(photo.file, pixels=pixels, saliency=saliency, target_class=target_class)
 
     if len(photos) == 1:
         return {**predictor.model_info, **await classify(photos[0])}
@@ -198,15 +189,6 @@ async def _predict_photos(
             record = {"predictions": [], "strangeness": None, "unlike": None, "error": _error_message(error)}
         records.append({"file": photo.filename, **record})
     return {**predictor.model_info, "answers": records}
-
-
-def _prediction_record(prediction: PhotoPrediction, *, saliency: bool) -> dict[str, Any]:
-    record = {
-        "predictions": [class_probability.record() for class_probability in prediction.predictions],
-        "strangeness": prediction.strangeness,
-        "unlike": prediction.unlike,
-    }
-    return record | ({"saliency_of": prediction.saliency_of, "saliency": prediction.saliency} if saliency else {})
 
 
 def _error_message(error: Exception) -> str:
@@ -221,12 +203,9 @@ def _add_error_handlers(app: FastAPI) -> None:
     base_app.add_error_handlers(app)
 
     @app.exception_handler(UnreadableImageError)
-    async def unreadable(_: Request, error: UnreadableImageError) -> JSONResponse:
-        return JSONResponse({"error": _error_message(error)}, 422)
-
     @app.exception_handler(UndefinedPredictionError)
-    async def undefined(_: Request, error: UndefinedPredictionError) -> JSONResponse:
-        return JSONResponse({"error": _error_message(error)}, 500)
+    async def unpredictable(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": _error_message(error)}, 422 if isinstance(error, UnreadableImageError) else 500)
 
     @app.exception_handler(ClientDisconnect)
     async def disconnected(_: Request, __: ClientDisconnect) -> Response:

@@ -1,20 +1,27 @@
 """What the applications of `serve` and `review` share: their page's files and their error responses."""
 
 from importlib.resources import files
+from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
-def add_static_file(app: FastAPI, path: str, folder: str, name: str, media_type: str) -> None:
-    """Answer GET `path` with the file `name` of a folder of this package, which is read once."""
-    content = (files("realwaste.web") / folder / name).read_bytes()
 
-    @app.get(path, include_in_schema=False)
-    async def static_file() -> Response:
-        return Response(content, media_type=media_type)
+def add_static_files(app: FastAPI, *names: str) -> None:
+    """Answer GET requests with files of this package, given as <folder>/<name>; index.html is the page at `/`."""
+
+    def add(content: bytes, path: str, media_type: str) -> None:
+        @app.get(path, include_in_schema=False)
+        async def static_file() -> Response:
+            return Response(content, media_type=media_type)
+
+    for name in names:
+        file = files("realwaste.web") / name
+        add(file.read_bytes(), "/" if file.name == "index.html" else f"/{file.name}", _MEDIA_TYPES[Path(name).suffix])
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -4,16 +4,14 @@ import asyncio
 import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from realwaste.evaluation import overlays
 from realwaste.images.reader import Pixels, decode_image, resize_image
 from realwaste.models import image_predictions
-from realwaste.models.image_predictions import ClassProbability
 from realwaste.models.model_file import Classifier
 from realwaste.models.session import Session
 
@@ -27,24 +25,8 @@ class UndefinedPredictionError(Exception):
     """The model's output is NaN or infinite."""
 
 
-@dataclass(frozen=True)
-class PhotoPrediction:
-    """The prediction for one photograph.
-
-    Attributes:
-        predictions: every class with its probability, the most probable first.
-        strangeness: the novelty score; None if the model has none.
-        unlike: whether the novelty score exceeds the model's threshold.
-        saliency_of: the class whose Grad-CAM heat map was computed; None if none was requested.
-        saliency: that heat map as a PNG data URL, to be stretched over the photograph, opaque where it is hot. None
-            if nothing in the photograph supports the class.
-    """
-
-    predictions: tuple[ClassProbability, ...]
-    strangeness: float | None = None
-    unlike: bool | None = None
-    saliency_of: str | None = None
-    saliency: str | None = None
+PhotoPrediction = dict[str, Any]
+"""The prediction for one photograph, as schemas.Prediction."""
 
 
 class Predictor:
@@ -75,8 +57,7 @@ class Predictor:
 
     def prepare_grad_cam(self) -> None:
         """Load TensorFlow and the classifier in the background. Call it last: the import slows down all else."""
-        nothing = PhotoPrediction(())
-        self._grad_cam_thread.submit(self._add_saliency, self._black_picture(), nothing, self.facts.classes[0])
+        self._grad_cam_thread.submit(self._add_saliency, self._black_picture(), {}, self.facts.classes[0])
 
     async def classify(
         self, file: BinaryIO, *, pixels: int, saliency: bool, target_class: str | None
@@ -123,17 +104,15 @@ class Predictor:
         probabilities, strangeness, unlike = image_predictions.predict_arrays(self._session, [pixels])[0]
         if not np.isfinite(probabilities).all():
             raise UndefinedPredictionError(image_predictions.UNDEFINED)
-        predictions = image_predictions.rank_classes(probabilities, self.facts.classes)
-        return PhotoPrediction(predictions, strangeness, unlike)
+        predictions = [row.record() for row in image_predictions.rank_classes(probabilities, self.facts.classes)]
+        return {"predictions": predictions, "strangeness": strangeness, "unlike": unlike}
 
     def _add_saliency(self, pixels: Pixels, prediction: PhotoPrediction, target_class: str | None) -> PhotoPrediction:
-        target_class = target_class or prediction.predictions[0].name
+        target_class = target_class or str(prediction["predictions"][0]["class"])
         heat = self._grad_cam.heat(pixels[np.newaxis], np.array([self.facts.classes.index(target_class)]))[0]
-        if not heat.any():
-            return replace(prediction, saliency_of=target_class)
         png = overlays.encode_png(overlays.heat_layer(heat, *pixels.shape[:2]))
         data_url = "data:image/png;base64," + base64.b64encode(png).decode()
-        return replace(prediction, saliency_of=target_class, saliency=data_url)
+        return prediction | {"saliency_of": target_class, "saliency": data_url if heat.any() else None}
 
     @cached_property
     def _grad_cam(self) -> "GradCam":

@@ -20,6 +20,8 @@ SECURITY_HEADERS = {
 }
 
 FORM_CONTENT_TYPE = "multipart/form-data"
+PHOTO_TOO_LARGE = "A photo may have at most {:g} MB."
+FORM_TOO_LARGE = "The photos of one request may have at most {:g} MB together."
 BUSY_MESSAGE = "Too many photos are waiting for a prediction; try again."
 RETRY_AFTER = {"retry-after": "5"}  # seconds
 
@@ -70,7 +72,8 @@ class RequestGuard:
         headers = Headers(scope=scope)
         is_form = headers.get("content-type", "").lower().startswith(FORM_CONTENT_TYPE)
         max_bytes = self._max_form_bytes if is_form else self._max_body_bytes
-        size_error = photo_too_large(max_bytes) if max_bytes == self._max_body_bytes else form_too_large(max_bytes)
+        rule = PHOTO_TOO_LARGE if max_bytes == self._max_body_bytes else FORM_TOO_LARGE
+        size_error = rule.format(max_bytes / 1e6)
         refusal = self._check(headers, scope["method"], max_bytes, size_error)
         if refusal is not None:
             # A client that sends this header waits for permission before it sends the body.
@@ -137,21 +140,6 @@ def _split_url(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError:  # unbalanced brackets
         return urlsplit("")
-
-
-def photo_too_large(max_bytes: int) -> str:
-    """The error message."""
-    return f"A photo may have at most {max_bytes / 1e6:g} MB."
-
-
-def form_too_large(max_bytes: int) -> str:
-    """The error message."""
-    return f"The photos of one request may have at most {max_bytes / 1e6:g} MB together."
-
-
-def too_many_pixels(max_pixels: int) -> str:
-    """The error message."""
-    return f"The photos of one request may have at most {max_pixels / 1e6:g} million pixels together."
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

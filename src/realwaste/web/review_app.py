@@ -27,26 +27,9 @@ from realwaste.web.server import uvicorn_config
 _MAX_BODY_BYTES = 100_000
 _JSON = "application/json"
 _JPEG_QUALITY = 92
-_PAGE = {  # path: folder, file and media type; style and icon are shared with the page of `serve`
-    "/": ("review_page", "index.html", "text/html"),
-    "/review.css": ("review_page", "review.css", "text/css"),
-    "/review.js": ("review_page", "review.js", "text/javascript"),
-    "/style.css": ("serve_page", "style.css", "text/css"),
-    "/icon.svg": ("serve_page", "icon.svg", "image/svg+xml"),
-}
-
-
+_PAGE = [f"review_page/{name}" for name in ("index.html", "review.css", "review.js")]
+_SHARED_WITH_SERVE = ["serve_page/style.css", "serve_page/icon.svg"]
 Window = Annotated[str, Field(max_length=64)]  # identifies a browser window: each undoes only its own answers
-
-
-class AnswerRequest(BaseModel):
-    """The class of a photograph; null drops the photograph."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    path: str
-    label: str | None
-    window: Window = ""
 
 
 class UndoRequest(BaseModel):
@@ -55,6 +38,13 @@ class UndoRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     window: Window = ""
+
+
+class AnswerRequest(UndoRequest):
+    """The class of a photograph; null drops the photograph."""
+
+    path: str
+    label: str | None
 
 
 def run(queue: Queue, listening_socket: socket.socket) -> None:
@@ -90,8 +80,7 @@ def build(queue: Queue, journal: Journal, *, allowed_hosts: Iterable[str] | None
         RequestGuard, max_body_bytes=_MAX_BODY_BYTES, allowed_hosts=allowed_hosts, max_requests=max_requests
     )
     _add_error_handlers(app)
-    for path, (folder, name, media_type) in _PAGE.items():
-        base_app.add_static_file(app, path, folder, name, media_type)
+    base_app.add_static_files(app, *_PAGE, *_SHARED_WITH_SERVE)
     _add_read_routes(app, queue, journal)
     _add_answer_routes(app, queue, journal)
     return app
@@ -104,8 +93,7 @@ def _add_read_routes(app: FastAPI, queue: Queue, journal: Journal) -> None:
     @app.get("/queue")
     def get_queue(window: Window = "") -> dict[str, Any]:
         """The photographs to decide on, and the decisions so far."""
-        cases = {"classes": queue.classes, "models": queue.models, "cases": records}
-        return cases | {"decided": journal.labels(), "can_undo": journal.can_undo(window)}
+        return {"classes": queue.classes, "models": queue.models, "cases": records} | _state(journal, window)
 
     @app.get("/photo/{row}")
     def photo(row: int, side: Annotated[int, Query(ge=16, le=4096)] = 1600) -> Response:
@@ -137,13 +125,17 @@ def _add_answer_routes(app: FastAPI, queue: Queue, journal: Journal) -> None:
             paths = journal.add_answer(answer.path, answer.label, answer.window)
         except KeyError:
             raise HTTPException(404, f"There is no photo {answer.path!r}.") from None
-        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo(answer.window)}
+        return _state(journal, answer.window) | {"paths": paths}
 
     @app.post("/undo", dependencies=[Depends(require_json)])
     def undo(request: UndoRequest) -> dict[str, Any]:
         """Undo the last answer of a browser window."""
         paths = journal.undo(request.window)
-        return {"paths": paths, "decided": journal.labels(), "can_undo": journal.can_undo(request.window)}
+        return _state(journal, request.window) | {"paths": paths}
+
+
+def _state(journal: Journal, window: str) -> dict[str, Any]:
+    return {"decided": journal.labels(), "can_undo": journal.can_undo(window)}
 
 
 def _add_error_handlers(app: FastAPI) -> None:

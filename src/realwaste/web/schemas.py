@@ -1,8 +1,7 @@
-"""The JSON responses of `serve`: the schemas of /openapi.json, with an example of each."""
+"""The JSON responses of `serve`: the schemas of /openapi.json."""
 
 from typing import Any, Literal
 
-from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from realwaste.models.model_file import Facts
@@ -83,56 +82,6 @@ class Failure(_Schema):
     error: str
 
 
-_FACTS = {
-    "name": "irv2",
-    "classes": ["Cardboard", "Glass", "Metal"],
-    "image_size": 524,
-    "dataset": "RealWaste",
-    "backbone": "InceptionResNetV2",
-    "weights": "imagenet",
-    "temperature": 1.21,
-    "precision": "float32",
-    "batch_size": 16,
-    "origin": "realwaste",
-}
-_MODEL_INFO = {"model": _FACTS, "caution": None, "strangeness_threshold": 0.31}
-_PREDICTION = {
-    "predictions": [
-        {"class": "Glass", "probability": 0.91},
-        {"class": "Metal", "probability": 0.06},
-        {"class": "Cardboard", "probability": 0.03},
-    ],
-    "strangeness": 0.17,
-    "unlike": False,
-}
-_NO_PREDICTION: dict[str, Any] = {"predictions": [], "strangeness": None, "unlike": None}
-_SALIENCY = {"saliency_of": "Glass", "saliency": "data:image/png;base64,iVBORw0KGgo="}
-_PHOTO_FILE = {"file": "1.jpg", **_PREDICTION, "error": None}
-_UNREADABLE = "This photo cannot be read: not an image (plain text)."
-_TEXT_FILE = {"file": "notes.txt", **_NO_PREDICTION, "error": _UNREADABLE}
-_HEALTH = {"status": "ok", "model": "irv2", "ready": True}
-_EXAMPLES: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
-    ("/health", "get"): {"answer": _HEALTH},
-    ("/health/ready", "get"): {"answer": _HEALTH},
-    ("/model", "get"): {"answer": {**_MODEL_INFO, "limit": 20_000_000, "files": 20, "total": 100_000_000}},
-    ("/predict", "post"): {
-        "one photo": {**_MODEL_INFO, **_PREDICTION},
-        "one photo, saliency=true": {**_MODEL_INFO, **_PREDICTION, **_SALIENCY},
-        "several files": {**_MODEL_INFO, "answers": [_PHOTO_FILE, _TEXT_FILE]},
-    },
-}
-
-
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """FastAPI's `responses` of a route: the error response of each of these statuses."""
-    content = {"application/json": {"example": {"error": "A photo may have at most 20 MB."}}}
-    response = {"model": Failure, "description": "The reason.", "content": content}
-    return dict.fromkeys(statuses, response)
-
-
-def add_examples(app: FastAPI) -> None:
-    """Add the examples to /openapi.json after all routes; FastAPI itself would omit each null of an example."""
-    paths = app.openapi()["paths"]
-    for (path, method), examples in _EXAMPLES.items():
-        content = paths[path][method]["responses"]["200"]["content"]["application/json"]
-        content["examples"] = {name: {"value": value} for name, value in examples.items()}
+    return {status: {"model": Failure, "description": "The reason."} for status in statuses}
