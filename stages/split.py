@@ -33,7 +33,7 @@ def main(params: "Params") -> None:
         about["leakage"] = leakage.count_shared_images(splits, near)
         _log_given(split_of_path, about["leakage"])
     else:
-        splits = _draw(params, manifest, strategy, groups, near)
+        splits = _draw(params, manifest, strategy, groups)
         if split_of_path:
             remedy = "split.strategy=given takes them"
             logger.warning("split: the train and test that the images came as are not used; %s", remedy)
@@ -60,24 +60,13 @@ def main(params: "Params") -> None:
     )
 
 
-def _draw(
-    params: "Params", manifest: pd.DataFrame, strategy: str, groups: "NDArray[np.int64]", near: "NDArray[np.int64]"
-) -> pd.DataFrame:
+def _draw(params: "Params", manifest: pd.DataFrame, strategy: str, groups: "NDArray[np.int64]") -> pd.DataFrame:
     """A new split; a remark in the log if its proportions are not those of params.yaml."""
     section = params.split
     ratios = {"train": section.train, "val": section.val, "test": section.test}
-    if strategy == "grouped":
-        draw = partial(split.grouped_in_runs, manifest, groups, section.block, near)
-    else:
-        draw = partial(split.stratified, manifest)
+    draw = partial(split.grouped, manifest, groups) if strategy == "grouped" else partial(split.stratified, manifest)
     splits = draw(**ratios, seed=params.base.seed)
-
-    def smaller_block(most_off: float) -> int | None:
-        if strategy != "grouped":
-            return None
-        return split.find_smaller_block(manifest, section.block, near, most_off, **ratios, seed=params.base.seed)
-
-    if remark := split.describe_deviation(splits, ratios, smaller_block):
+    if remark := split.describe_deviation(splits, ratios):
         logger.warning("split: %s", remark)
     return splits
 

@@ -1,13 +1,19 @@
-"""Models that classify colours with NumPy alone, for tests of the commands that need no neural network."""
+"""Models that classify colours with NumPy alone, and helpers for tests of the commands that need no neural network."""
 
+import csv
 import json
+import os
+import sys
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
+from typer.testing import CliRunner, Result
 
+from benchmarks.parts.child import ROOT
+from realwaste.__main__ import app
 from realwaste.cli import model_loading
 from realwaste.models import model_file, novelty
 from realwaste.models.model_file import Facts
@@ -58,3 +64,32 @@ def photo(path: Path, colour: tuple[int, int, int], shade: int = 0) -> Path:
 def use(monkeypatch) -> None:
     """Let commands open these models."""
     monkeypatch.setattr(model_loading, "open_session", open_session)
+
+
+def run(*arguments, status: int = 0, stdin: bytes | None = None) -> Result:
+    """Run a command in this process; its exit status must be `status`."""
+    result = CliRunner().invoke(app, list(map(str, arguments)), input=stdin)
+    assert result.exit_code == status, (result.stderr, result.exception)
+    return result
+
+
+def words(text: str) -> str:
+    """The text on one line, since a terminal's width decides where lines are folded."""
+    return " ".join(text.split())
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file that a command wrote."""
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def command_with_colours(*arguments: str) -> list[str]:
+    """A command line that runs a command with `open_session` in another process; with `process_environment`."""
+    script = "import colours\ncolours.model_loading.open_session = colours.open_session\ncolours.app()"
+    return [sys.executable, "-c", script, *arguments]
+
+
+def process_environment() -> dict[str, str]:
+    """Environment variables for `command_with_colours`."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT / "tests", ROOT)))}

@@ -10,11 +10,9 @@ import colours
 import cv2
 import numpy as np
 import pytest
-from colours import BLUE, GREEN, RED, TEAL, photo
+from colours import BLUE, GREEN, RED, TEAL, photo, run, words
 from rich.console import Console
-from typer.testing import CliRunner
 
-from realwaste.__main__ import app
 from realwaste.cli import model_loading, standard_output
 from realwaste.core.errors import UserError
 from realwaste.evaluation import scores
@@ -38,18 +36,8 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _do(*arguments, status=0):
-    result = CliRunner().invoke(app, list(map(str, arguments)))
-    assert result.exit_code == status, (result.stderr, result.exception)
-    return result
-
-
 def _json(*arguments):
-    return json.loads(_do(*arguments, "--json").stdout, parse_constant=pytest.fail)
-
-
-def _words(text):
-    return " ".join(text.split())
+    return json.loads(run(*arguments, "--json").stdout, parse_constant=pytest.fail)
 
 
 def test_models_lists_the_saved_models_with_their_scores(project):
@@ -60,12 +48,12 @@ def test_models_lists_the_saved_models_with_their_scores(project):
     assert irv2["scores"] == SCORES | {"latency_ms": 12.4}
     assert irv2["model"]["classes"] == list(colours.CLASSES)
     assert irv2["bytes"] == (project / "models/irv2.keras").stat().st_size
-    result = _do("models")
+    result = run("models")
     lines = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line.strip()}
     size = f"{irv2['bytes'] / 1e6:.1f}"
     assert lines["irv2"] == ["irv2", "Eye", "sharp", "colours", "0.750", "0.500", "0.400", "to", "0.600", size, "12"]
     assert "hardly better than chance" in " ".join(lines["cnn"])
-    assert "without --model, irv2 is used: the best by validation accuracy in metrics/compare.json" in _words(
+    assert "without --model, irv2 is used: the best by validation accuracy in metrics/compare.json" in words(
         result.stderr
     )
 
@@ -87,17 +75,17 @@ def test_scores_of_another_run_are_not_shown_and_a_damaged_file_is_listed(projec
     assert output["irv2"]["scores"] is None
     assert output["cnn"]["scores"]["val_accuracy"] == 0.25
     assert "must be a model that this pipeline saved" in output["mine"]["error"]
-    lines = {line.split()[0]: line.split() for line in _do("models").stdout.splitlines() if line.strip()}
+    lines = {line.split()[0]: line.split() for line in run("models").stdout.splitlines() if line.strip()}
     assert lines["irv2"][4:6] == ["colours", "–"]
     assert "this pipeline saved" in " ".join(lines["mine"])
     (project / "metrics/compare.json").write_text("{")
-    result = _do("models")
-    assert "so no scores are shown" in _words(result.stderr)
+    result = run("models")
+    assert "so no scores are shown" in words(result.stderr)
 
 
 def test_without_models_the_error_says_how_to_get_some(project):
     (project / "models").rename(project / "elsewhere")
-    text = _words(_do("models", status=1).stderr)
+    text = words(run("models", status=1).stderr)
     assert "run `dvc repro` to train some, or `dvc pull` to fetch them" in text
 
 
@@ -108,12 +96,12 @@ def _card(dataset="colours", backbone="Eye"):
 
 def test_info_shows_the_model_card(project, monkeypatch):
     (project / "models/irv2.md").write_text(_card())
-    result = _do("info")
+    result = run("info")
     assert result.stdout == _card().partition("---\n\n")[2], "Markdown where it goes to a file or pipe"
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=60, no_color=True)
     monkeypatch.setattr(standard_output, "console", lambda: terminal)
-    _do("info", "irv2")
+    run("info", "irv2")
     assert "Accuracy  0.5000" in screen.getvalue()
     assert "|---" not in screen.getvalue()
     output = _json("info", "irv2")
@@ -126,38 +114,34 @@ def test_info_shows_the_model_card(project, monkeypatch):
 def test_without_its_own_card_info_shows_the_facts_in_the_file(card, project):
     if card:
         (project / "models/cnn.md").write_text(card)
-    result = _do("info", "cnn")
-    text = _words(result.stdout)
+    result = run("info", "cnn")
+    text = words(result.stdout)
     assert "classes 3: Blue, Green, Red" in text
     assert "backbone Eye, weights: random" in text
     assert "above a strangeness of 0.350, measured against 9 training images" in text
-    assert "hardly better than chance" in _words(result.stderr)
-    assert ("models/cnn.md is the card of another model" in _words(result.stderr)) == (card is not None)
+    assert "hardly better than chance" in words(result.stderr)
+    assert ("models/cnn.md is the card of another model" in words(result.stderr)) == (card is not None)
     assert _json("info", "cnn")["card"] is None
 
 
 def test_info_warns_if_only_the_card_is_here(project):
     (project / "models/densenet.md").write_text(_card())
-    result = _do("info", "densenet")
+    result = run("info", "densenet")
     assert "# Eye" in result.stdout
-    assert "densenet, whose file is not here: `dvc pull` fetches it" in _words(result.stderr)
-    assert "There are: cnn, irv2. Name one of them." in _words(_do("info", "vgg", status=1).stderr)
-    assert "../secret" in _do("info", "../secret", status=1).stderr
-
-
-def _log_text(result):
-    return _words(result.stderr)
+    assert "densenet, whose file is not here: `dvc pull` fetches it" in words(result.stderr)
+    assert "There are: cnn, irv2. Name one of them." in words(run("info", "vgg", status=1).stderr)
+    assert "../secret" in run("info", "../secret", status=1).stderr
 
 
 def test_the_variable_names_a_file(project, monkeypatch):
     mine = colours.save(project / "deep/mine.keras")
     monkeypatch.setenv(model_loading.MODEL_VARIABLE, str(mine))
     photo(project / "red.png", RED)
-    result = _do("predict", "red.png", "--json")
+    result = run("predict", "red.png", "--json")
     assert json.loads(result.stdout)["model"]["name"] == "mine"
-    assert f"{mine}: named by REALWASTE_MODEL" in _log_text(result).replace("- ", "-")
+    assert f"{mine}: named by REALWASTE_MODEL" in words(result.stderr).replace("- ", "-")
     assert (
-        json.loads(_do("predict", "red.png", "--json", "-m", project / "models/cnn.keras").stdout)["model"]["name"]
+        json.loads(run("predict", "red.png", "--json", "-m", project / "models/cnn.keras").stdout)["model"]["name"]
         == "cnn"
     )
 
@@ -172,9 +156,9 @@ def test_the_variable_names_a_folder_that_replaces_models(project, monkeypatch, 
     best, reason = model_loading.choose_model(None)
     assert best == root / "models/irv2.keras"
     assert reason == f"the best by validation accuracy in {root}/metrics/compare.json of REALWASTE_MODEL"
-    assert "a model of REALWASTE_MODEL" in _log_text(_do("predict", "red.png", "-m", "cnn"))
+    assert "a model of REALWASTE_MODEL" in words(run("predict", "red.png", "-m", "cnn").stderr)
     for verb in (["evaluate", "set"], ["info"], ["models"]):
-        assert "of REALWASTE_MODEL" in _log_text(_do(*verb)), verb
+        assert "of REALWASTE_MODEL" in words(run(*verb).stderr), verb
     assert [model["name"] for model in _json("models")["models"]] == ["cnn", "irv2"]
     assert set(_json("predict", "red.png", "--all-models")["models"]) == {"cnn", "irv2"}
     assert _json("compare", "cnn", "irv2", "set")["images"] == 1
@@ -188,8 +172,8 @@ def test_the_variable_names_a_folder_that_replaces_models(project, monkeypatch, 
 def test_a_variable_with_a_missing_path_is_an_error_and_an_empty_one_is_ignored(project, monkeypatch):
     photo(project / "red.png", RED)
     monkeypatch.setenv(model_loading.MODEL_VARIABLE, "nowhere")
-    assert "The variable REALWASTE_MODEL must name" in _log_text(_do("predict", "red.png", status=1))
-    assert "The variable REALWASTE_MODEL must name" in _log_text(_do("models", status=1))
+    assert "The variable REALWASTE_MODEL must name" in words(run("predict", "red.png", status=1).stderr)
+    assert "The variable REALWASTE_MODEL must name" in words(run("models", status=1).stderr)
     monkeypatch.setenv(model_loading.MODEL_VARIABLE, "")
     assert model_loading.find_model(None) == registry.model_path("irv2")
 
@@ -217,7 +201,7 @@ def test_compare_two_models_on_the_same_photographs(project):
     assert output["difference_intervals"]["images"] == {"low": pytest.approx(low), "high": pytest.approx(high)}
     assert output["p"] == max(output["mcnemar_p"], output["permutation_p"])
     assert output["better"] is None, "all reds are alike: one case, not six"
-    result = _do("compare", "irv2", "models/cnn.keras", "set")
+    result = run("compare", "irv2", "models/cnn.keras", "set")
     assert "no difference shown" in result.stdout
     lines = [line.split()[:5] for line in result.stdout.splitlines()]
     assert ["irv2", "3", "10", "9", "0.900"] in lines
@@ -235,7 +219,7 @@ def test_a_significantly_better_model_is_named(project):
     assert (output["images"], output["groups"]) == (12, 12)
     assert (output["better"], output["difference"]) == ("second", -1.0)
     assert output["mcnemar_p"] == output["permutation_p"] == pytest.approx(2 / 2**12)
-    assert "irv2 is better" in _do("compare", "cnn", "irv2", "set").stdout
+    assert "irv2 is better" in run("compare", "cnn", "irv2", "set").stdout
 
 
 def test_classes_of_only_one_model_are_named_and_not_compared(project):
@@ -246,7 +230,7 @@ def test_classes_of_only_one_model_are_named_and_not_compared(project):
     assert output["images"] == 3
     assert [model["accuracy"] for model in output["models"]] == [1.0, 1.0], "names are the same whatever their case"
     assert [model["only_it_knows"] for model in output["models"]] == [["Green"], ["Violet"]]
-    text = _words(_do("compare", "irv2", "cnn", "set").stderr)
+    text = words(run("compare", "irv2", "cnn", "set").stderr)
     assert "only irv2 has the classes Green" in text
     assert "only cnn has the classes Violet" in text
     assert "2 photographs are left out: not both models have their classes" in text
@@ -255,11 +239,11 @@ def test_classes_of_only_one_model_are_named_and_not_compared(project):
 def test_models_without_a_common_class_are_refused_and_files_that_are_no_images_are_named(project):
     colours.save(project / "models/other.keras", ("Cat", "Dog"))
     _set(project, red=[RED], GREEN=[GREEN], blue=[BLUE])
-    assert "must have a class in common" in _words(_do("compare", "irv2", "other", "set", status=1).stderr)
+    assert "must have a class in common" in words(run("compare", "irv2", "other", "set", status=1).stderr)
     (project / "set/red/words.png").write_text("words")
-    result = _do("compare", "irv2", "cnn", "set", "--json", status=1)
+    result = run("compare", "irv2", "cnn", "set", "--json", status=1)
     assert json.loads(result.stdout)["rejected"] == [{"path": "red/words.png", "reason": "not an image"}]
-    assert "red/words.png (not an image)" in _words(result.stderr)
+    assert "red/words.png (not an image)" in words(result.stderr)
     with zipfile.ZipFile(project / "set.zip", "w") as bundle:
         bundle.write(project / "set/red/0.png", "deep/red/0.png")
     assert _json("compare", "irv2", "cnn", "set.zip")["images"] == 1

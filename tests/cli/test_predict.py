@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import keras
@@ -135,43 +134,14 @@ def test_a_prediction_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(
     alone = {path: next(image_predictions.predict_images(session_of_one, [path])) for path in paths}
     for broken in (project / "0.jpg", project / "3.jpg", project / "4.jpg", project / "5.jpg"):
         broken.write_bytes(b"no image")
-    predictions = list(
-        image_predictions.predict_images(
-            session.open_session(project / "models/cnn.keras", batch_size=batch_size), paths
-        )
-    )
-    assert [answer.path for answer in predictions] == paths
-    assert [answer.error for answer in predictions] == [
-        None if number in {1, 2, 6} else "not an image" for number in range(7)
-    ]
-    for answer in predictions:
-        if answer.error is None:
-            assert [session_of_one.name for session_of_one in answer.predictions] == [
-                session_of_one.name for session_of_one in alone[answer.path].predictions
-            ]
-            probabilities = [session_of_one.probability for session_of_one in answer.predictions]
-            np.testing.assert_allclose(
-                probabilities,
-                [session_of_one.probability for session_of_one in alone[answer.path].predictions],
-                atol=1e-6,
-            )
-
-
-def test_few_pictures_are_in_memory_at_a_time(project, monkeypatch):
-    paths = _photos(project, [f"{number}.jpg" for number in range(4)]) * 50
-    read = []
-
-    def recording_read(path, size):
-        read.append(path)
-        return reader.read_image(path, size)
-
-    monkeypatch.setattr(image_predictions, "reader", SimpleNamespace(read_image=recording_read))
-    predictions = image_predictions.predict_images(
-        session.open_session(project / "models/cnn.keras", batch_size=4), paths
-    )
-    next(predictions)
-    assert len(read) <= 4 * 4
-    assert sum(1 for _ in predictions) == 199
+    batches = session.open_session(project / "models/cnn.keras", batch_size=batch_size)
+    answers = list(image_predictions.predict_images(batches, paths))
+    assert [answer.path for answer in answers] == paths
+    assert [answer.error for answer in answers] == [None if n in {1, 2, 6} else "not an image" for n in range(7)]
+    for answer in answers:
+        for row, expected in zip(answer.predictions, alone[answer.path].predictions, strict=answer.error is None):
+            assert row.name == expected.name
+            assert row.probability == pytest.approx(expected.probability, abs=1e-6)
 
 
 def test_unreadable_files_have_an_error_and_the_others_a_prediction(project):

@@ -1,21 +1,17 @@
 """`realwaste predict --watch`: each new photograph of a camera's folder, once it is complete."""
 
-import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
 import colours
 import pytest
-from colours import BLUE, GREEN, GREY, RED, photo
+from colours import BLUE, GREEN, GREY, RED, command_with_colours, photo, process_environment, read_rows, run, words
 from typer.testing import CliRunner
 
-from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
 from realwaste.cli import predict_watch
 
@@ -34,7 +30,7 @@ def project(tmp_path, monkeypatch):
 def watch(project, monkeypatch):
     """watch(arguments, *actions): the actions run at intervals of a simulated clock; then Ctrl-C is pressed."""
 
-    def run(arguments, *actions, status=0, interval=3.0):
+    def start(arguments, *actions, status=0, interval=3.0):
         clock, remaining_actions = [0.0], list(actions)
 
         def sleep(seconds):
@@ -52,11 +48,9 @@ def watch(project, monkeypatch):
             predict_watch, "time", SimpleNamespace(monotonic=lambda: clocks[-1] + clock[0], sleep=sleep)
         )
         model_options = [] if "--all-models" in arguments else ["-m", "cnn"]
-        result = CliRunner().invoke(app, ["predict", *model_options, *map(str, arguments)])
-        assert result.exit_code == status, (result.stderr, result.exception)
-        return result
+        return run("predict", *model_options, *arguments, status=status)
 
-    return run
+    return start
 
 
 def _names(result):
@@ -75,7 +69,7 @@ def test_each_new_photograph_is_predicted_once(project, watch):
         ("camera/red.png", "Red"),
         ("camera/deep/green.png", "Green"),
     ]
-    assert "watching camera: 1 of its 1 files are skipped; Ctrl-C ends" in " ".join(result.stderr.split())
+    assert "watching camera: 1 of its 1 files are skipped; Ctrl-C ends" in words(result.stderr)
     assert "Traceback" not in result.stderr
 
 
@@ -146,15 +140,14 @@ def test_deleted_and_unreadable_files_do_not_end_the_run(project, watch, monkeyp
     assert by_path["camera/gone.png"]["error"] == "cannot be opened: No such file or directory"
     assert by_path["camera/words.png"]["error"] == "not an image"
     assert by_path["camera/blue.png"]["answer"] == "Blue"
-    log_text = " ".join(result.stderr.split())
+    log_text = words(result.stderr)
     assert "camera is not there: waiting for it" in log_text
     assert "camera is back" in log_text
     assert "copied to sorted: Blue 1" in log_text
 
 
 def _rows(file):
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        return [(row["path"], row["class"]) for row in csv.DictReader(stream)]
+    return [(row["path"], row["class"]) for row in read_rows(file)]
 
 
 def test_csv_rows_are_appended_and_a_second_run_continues(project, watch):
@@ -172,13 +165,13 @@ def test_csv_rows_are_appended_and_a_second_run_continues(project, watch):
         "date,place\n": "a new file",
     }.items():
         file.write_text(columns)
-        assert message in " ".join(watch(arguments, status=1).stderr.split())
+        assert message in words(watch(arguments, status=1).stderr)
         assert file.read_text() == columns
 
 
 def test_sorting_into_the_watched_folder_is_refused(project, watch):
     refused = watch(["--watch", "camera", "--sort-into", "camera/sorted"], status=1)
-    assert "outside of those with the photos" in " ".join(refused.stderr.split())
+    assert "outside of those with the photos" in words(refused.stderr)
     result = watch(
         ["--watch", "camera", "--sort-into", "sorted", "--min-confidence", "0.8"],
         lambda: photo(project / "camera/grey.png", GREY),
@@ -200,24 +193,15 @@ def test_all_models_can_watch(project, watch):
 
 
 def test_the_watched_folder_must_exist(project, watch):
-    assert "--watch must name a folder" in " ".join(watch(["--watch", "nowhere"], status=1).stderr.split())
+    assert "--watch must name a folder" in words(watch(["--watch", "nowhere"], status=1).stderr)
     assert CliRunner().invoke(app, ["predict"]).exit_code == 2
-
-
-PROCESS = """
-import colours, sys
-from realwaste.cli import model_loading
-model_loading.open_session = colours.open_session
-from realwaste.__main__ import main
-main()
-"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_ctrl_c_and_sigterm_end_with_status_0_and_every_row_written(project, number):
     """In a process of its own, with the real clock."""
-    command = [sys.executable, "-c", PROCESS, "predict", "-m", "cnn", "--watch", "camera", "--csv", "a.csv", "--json"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT / "tests", ROOT)))}
+    command = command_with_colours(*["predict", "-m", "cnn", "--watch", "camera", "--csv", "a.csv", "--json"])
+    environment = process_environment()
     with subprocess.Popen(
         command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -1,6 +1,5 @@
 """Leakage between the parts of a split, and grouped splits, which avoid it."""
 
-import re
 from typing import Any
 
 import cv2
@@ -229,41 +228,5 @@ def test_exposure_counts_duplicates_and_neighbors():
 def test_a_class_of_one_group_is_refused():
     table = _numbered_manifest([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(20)])
     table.loc[table["label"] == "a", "sha256"] = "same"
-    with pytest.raises(UserError, match="'a' has no image in"):
+    with pytest.raises(UserError, match=r"'a' has no image in.*\n.*a smaller split\.block"):
         _grouped(table, seed=1, block=2)
-
-
-def _two_classes(count: int) -> pd.DataFrame:
-    """Two classes of numbered photographs without near-duplicates."""
-    table = _numbered_manifest([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(count)])
-    order = np.random.default_rng(count).permutation(2**20)[: len(table)]
-    return table.assign(
-        phash=[f"{int(number) * 0x9E3779B97F4A7C15 % 2**64:016x}" for number in order],
-        phash_mirrored=[f"{int(number) * 0xC2B2AE3D27D4EB4F % 2**64:016x}" for number in order],
-    )
-
-
-@pytest.mark.parametrize("count", [6, 9, 12, 15])
-def test_the_remedy_for_too_long_runs_names_a_block_that_works(count):
-    table = _two_classes(count)
-    near_duplicates, options = leakage.find_near_duplicates(table), {**RATIOS, "seed": 42}
-    with pytest.raises(UserError, match="has no image in") as error:
-        split.grouped_in_runs(table, leakage.assign_groups(table, 10, near_duplicates), 10, near_duplicates, **options)
-    advice = re.search(r"-S split\.block=(\d+), or add images", error.value.remedy)
-    assert advice is not None, error.value.remedy
-    block = int(advice[1])
-    splits = split.grouped_in_runs(
-        table, leakage.assign_groups(table, block, near_duplicates), block, near_duplicates, **options
-    )
-    assert set(splits.groupby("label")["split"].nunique()) == {3}
-
-
-def test_the_remedy_names_no_block_if_none_works():
-    table = _two_classes(20)
-    table.loc[table["label"] == "a", "sha256"] = "same"
-    near_duplicates = leakage.find_near_duplicates(table)
-    with pytest.raises(UserError) as error:
-        split.grouped_in_runs(
-            table, leakage.assign_groups(table, 10, near_duplicates), 10, near_duplicates, **RATIOS, seed=42
-        )
-    assert "split.block" not in error.value.remedy

@@ -1,6 +1,8 @@
 import hashlib
 
+import cv2
 import pytest
+from conftest import picture
 
 from realwaste.core.errors import UserError
 from realwaste.dataset import manifest
@@ -18,6 +20,10 @@ def test_rows_describe_the_images(images):
     assert rejected.empty
     assert manifest.summarize(accepted, rejected)["classes"] == {"glass": 2, "metal": 1}
     assert manifest.summarize(accepted, rejected)["same_size"] is True
+    cv2.imwrite(str(root / "metal/metal_2.jpg"), picture(1, height=20))
+    summary = manifest.summarize(*manifest.scan(root)[:2])
+    assert summary["same_size"] is False
+    assert summary["height"] == {"min": 20, "max": 40}
 
 
 def test_a_text_file_named_jpg_is_rejected_by_name(images):
@@ -39,14 +45,3 @@ def test_a_class_without_readable_images_is_refused(images):
     (root / "metal/metal_1.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"keep at least one.*\['metal'\]"):
         manifest.refuse_empty_classes(*manifest.scan(root)[:2])
-
-
-def test_mixed_sizes_are_reported(images):
-    import cv2
-    from conftest import picture
-
-    root = images(glass=2, metal=1)
-    cv2.imwrite(str(root / "metal/metal_2.jpg"), picture(1, height=20))
-    summary = manifest.summarize(*manifest.scan(root)[:2])
-    assert summary["same_size"] is False
-    assert summary["height"] == {"min": 20, "max": 40}

@@ -28,7 +28,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv, write_json
 from realwaste.dataset import label_corrections, manifest
 from realwaste.dataset.label_corrections import DROP, FILE, KEEP, Decision
-from realwaste.web import address, review_app
+from realwaste.web import address
 from realwaste.web import review_queue as queues
 from realwaste.web.connection import ConnectionLimits
 from realwaste.web.review_app import build
@@ -211,11 +211,6 @@ def test_answers_from_pages_of_other_sites_are_refused(client):
     assert same_origin.headers["cross-origin-resource-policy"] == "same-origin"
 
 
-def test_a_path_with_a_trailing_slash_is_not_redirected(client):
-    response = client.post("/answer/", json={}, follow_redirects=False)
-    assert (response.status_code, response.json()) == (404, {"error": "Not Found"})
-
-
 def test_missing_results_are_reported(checkout):
     write_csv(queues.SUSPECTS, pd.read_csv(queues.SUSPECTS).assign(models_disagreeing=0))
     with pytest.raises(UserError, match=r"no model doubts any of the 19 in data/suspects\.csv\.\nUse --count N"):
@@ -327,27 +322,6 @@ def test_a_window_undoes_only_its_own_answers(client):
     assert (
         client.post("/answer", json={"path": "glass/glass_4.jpg", "label": None, "window": "x" * 65}).status_code == 422
     )
-
-
-def test_the_file_is_read_once_and_again_only_after_changes(checkout, monkeypatch):
-    table = pd.read_csv(queues.MANIFEST)
-    label_corrections.save({row.path: Decision(row.sha256, KEEP) for row in table.itertuples()})
-    reads, load = [], label_corrections.load
-
-    def counting_load(file):
-        reads.append(file)
-        return load(file)
-
-    monkeypatch.setattr(label_corrections, "load", counting_load)
-    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
-    with address.bind_socket("127.0.0.1", 0) as listening:
-        review_app.run(queues.load(19), listening)
-    assert len(reads) == 1
-    journal = Journal(table, queues.RAW)
-    assert [journal.labels() == journal.labels() for _ in range(5)] == [True] * 5
-    assert len(reads) == 2
-    label_corrections.save({})
-    assert journal.labels() == {}
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def _fitted_novelty(classifier, threshold):
 def _open(url, data=None):
     """Status and JSON of the response to a GET request, or with `data` to a POST request."""
     try:
-        with urllib.request.urlopen(url, data, timeout=20) as response:
+        with urllib.request.urlopen(url, data, timeout=20) as response:  # noqa: S310 - of these tests
             return response.status, json.load(response)
     except urllib.error.HTTPError as refused:
         with refused:
@@ -689,7 +689,7 @@ def test_photos_above_the_request_limit_get_503_with_retry_after(short):
             connections.enter_context(_sent(short, _head(1000)))
         time.sleep(0.1)
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"{url}/predict", _jpeg())
+            urllib.request.urlopen(f"{url}/predict", _jpeg())  # noqa: S310
         with refused.value as response:
             assert (response.code, response.headers["retry-after"]) == (503, "5")
         status, body = _open(f"{url}/health")

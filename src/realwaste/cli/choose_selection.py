@@ -96,49 +96,32 @@ def select_photos(by_model: Sequence[ModelPredictions], classes: Sequence[str], 
         by_model: for each model, its predictions for the same photographs.
         classes: of all models.
     """
-    by_photo = list(zip(*by_model, strict=True))
     errors, readable = [], []
-    for row in by_photo:
-        failed = next((prediction for prediction, _ in row if prediction.error is not None), None)
-        if failed is None:
-            readable.append(row)
+    for row in zip(*by_model, strict=True):
+        failed = [prediction for prediction, _ in row if prediction.error is not None]
+        if failed:
+            errors.append((failed[0].path, failed[0].error or ""))
         else:
-            errors.append((failed.path, failed.error or ""))
+            readable.append(row)
     if not readable:
         return Selection([], 0, errors)
+    by_name = [[{one.name: one.probability for one in answer.predictions} for answer, _ in row] for row in readable]
     # (photographs, models, classes)
-    probabilities = np.array([[_probabilities(prediction, classes) for prediction, _ in row] for row in readable])
+    probabilities = np.array([[[model[name] for name in classes] for model in row] for row in by_name])
     mean = probabilities.mean(axis=1)
     uncertainty = choose_acquisition.margin_uncertainty(mean)
     disagreeing = (probabilities.argmax(axis=2) != mean.argmax(axis=1)[:, np.newaxis]).sum(axis=1)
-    selected = [
-        Candidate(
-            readable[n][0][0].path,
-            image_predictions.rank_classes(mean[n], classes),
-            float(uncertainty[n]),
-            int(disagreeing[n]),
-            _any_novel(prediction.is_novel for prediction, _ in readable[n]),
-        )
-        for n in choose_acquisition.select_batch(uncertainty, _joined_features(readable), count)
-    ]
+    # The features of all models side by side, (photographs, sum of widths); each model has the same weight.
+    vectors = [np.stack([np.asarray(vector) for _, vector in rows]) for rows in zip(*readable, strict=True)]
+    features = np.concatenate([choose_acquisition.l2_normalize(rows) for rows in vectors], axis=1)
+    selected = []
+    for n in choose_acquisition.select_batch(uncertainty, choose_acquisition.l2_normalize(features), count):
+        novel = [prediction.is_novel for prediction, _ in readable[n] if prediction.is_novel is not None]
+        ranked = image_predictions.rank_classes(mean[n], classes)
+        is_novel = any(novel) if novel else None
+        photo = readable[n][0][0].path
+        selected.append(Candidate(photo, ranked, float(uncertainty[n]), int(disagreeing[n]), is_novel))
     return Selection(selected, len(readable), errors)
-
-
-def _joined_features(readable: Sequence[Sequence[tuple[ImagePrediction, Vector | None]]]) -> NDArray[np.float32]:
-    """The features of all models side by side, (n, sum of widths); each model has the same weight."""
-    by_model = [np.stack([np.asarray(vector) for _, vector in rows]) for rows in zip(*readable, strict=True)]
-    normalized = [choose_acquisition.l2_normalize(vectors) for vectors in by_model]
-    return choose_acquisition.l2_normalize(np.concatenate(normalized, axis=1))
-
-
-def _any_novel(values: Iterable[bool | None]) -> bool | None:
-    measured = [value for value in values if value is not None]
-    return any(measured) if measured else None
-
-
-def _probabilities(prediction: ImagePrediction, classes: Sequence[str]) -> list[float]:
-    by_name = {row.name: row.probability for row in prediction.predictions}
-    return [by_name[name] for name in classes]
 
 
 def selection_record(sessions: Iterable[Session], selection: Selection) -> dict[str, Any]:

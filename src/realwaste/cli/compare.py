@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from realwaste.cli import model_loading, standard_output
-from realwaste.cli.evaluate import empty_table, predict_set, report_rejected
+from realwaste.cli.evaluate import predict_set, report_rejected
 from realwaste.cli.options import AsJson, complete_model_name
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
@@ -76,7 +76,7 @@ def _exclusions(pair: "ModelPair", names: Sequence[str]) -> Iterator[str]:
 
 
 def _accuracy_table(pair: "ModelPair", names: Sequence[str], comparison: Mapping[str, Any]) -> Table:
-    table = empty_table("model", "classes", "photographs", "correct", "accuracy", "95 % interval")
+    table = standard_output.empty_table("model", "classes", "photographs", "correct", "accuracy", "95 % interval")
     images = comparison["images"]
     for name, facts, row in zip(names, pair.facts, comparison["models"], strict=True):
         interval = f"{row['accuracy_low']:.3f} to {row['accuracy_high']:.3f}"
@@ -87,7 +87,9 @@ def _accuracy_table(pair: "ModelPair", names: Sequence[str], comparison: Mapping
 
 
 def _difference_table(verdict: str, comparison: Mapping[str, Any]) -> Table:
-    table = empty_table("difference (first - second)", "95 % interval", "only first correct", "only second correct")
+    table = standard_output.empty_table(
+        "difference (first - second)", "95 % interval", "only first correct", "only second correct"
+    )
     for heading in ("McNemar's p", "p by groups"):
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("verdict", overflow="fold")

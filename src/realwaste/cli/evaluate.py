@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -78,15 +77,6 @@ def report_rejected(test_set: "ExternalSet") -> None:
         raise typer.Exit(1)
 
 
-def empty_table(first: str, *numbers: str) -> Table:
-    """A table without rows: a column of text, then columns of numbers."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold")
-    for name in numbers:
-        table.add_column(Text(printable(name)), justify="right", overflow="fold")
-    return table
-
-
 def _record(facts: Facts, test_set: "ExternalSet", metrics: dict[str, Any]) -> dict[str, Any]:
     """The values for JSON: the model's facts, its caution, the set, and the metrics."""
     about_set = {"name": test_set.name} | test_set.summary
@@ -110,7 +100,7 @@ def _tables(source: str, metrics: Mapping[str, Any]) -> Iterator[Table]:
 
 def _accuracy_table(source: str, metrics: Mapping[str, Any]) -> Table:
     headings = ("images", "accuracy", "95 % interval", "mean confidence", "calibration error")
-    table = empty_table("classes of the model, in", *headings)
+    table = standard_output.empty_table("classes of the model, in", *headings)
     interval = f"{metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}"
     accuracy, confidence, error = (f"{metrics[key]:.3f}" for key in ("accuracy", "mean_confidence", "ece"))
     table.add_row(Text(printable(source)), str(metrics["images"]), accuracy, interval, confidence, error)
@@ -118,7 +108,7 @@ def _accuracy_table(source: str, metrics: Mapping[str, Any]) -> Table:
 
 
 def _class_table(per_class: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = empty_table("class", "images", "precision", "recall", "95 % interval", "F1")
+    table = standard_output.empty_table("class", "images", "precision", "recall", "95 % interval", "F1")
     for name, row in per_class.items():
         interval = f"{row['recall_low']:.3f} to {row['recall_high']:.3f}"
         precision, recall, f1 = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
@@ -127,7 +117,7 @@ def _class_table(per_class: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> Table:
-    table = empty_table("class, and predicted as", *next(iter(confusion.values())))
+    table = standard_output.empty_table("class, and predicted as", *next(iter(confusion.values())))
     for name, counts in confusion.items():
         cells = (Text(str(count), "bold" if other == name else "dim") for other, count in counts.items())
         table.add_row(Text(printable(name)), *cells)
@@ -135,7 +125,7 @@ def _confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> Table:
 
 
 def _unknown_table(folders: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = empty_table("not a class of the model", "images", "mean confidence")
+    table = standard_output.empty_table("not a class of the model", "images", "mean confidence")
     table.add_column("predicted as", overflow="fold")
     for name, row in folders.items():
         predicted = sorted(((count, other) for other, count in row["said"].items() if count), reverse=True)

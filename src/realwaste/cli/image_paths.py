@@ -31,8 +31,8 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
     Args:
         arguments: files, whatever their suffix; folders, searched at every depth; or patterns of `glob`, where `**`
             matches folders too. In folders and patterns, files without an image's suffix, hidden files and those of
-            operating systems (image_files.LITTER) are skipped. Links are followed. A folder that cannot be read is
-            named in a warning.
+            operating systems (image_files.SYSTEM_NAMES) are skipped. Links are followed. A folder that cannot be read
+            is named in a warning.
 
     Raises:
         UserError: an argument names nothing that exists; or there is no image.

@@ -18,6 +18,7 @@ from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.models import model_file
 from realwaste.models.model_file import Facts
+from realwaste.models.novelty import Novelty
 
 _FENCE = "---\n"
 _MAX_CARD_CHARACTERS = 1 << 20
@@ -64,22 +65,19 @@ class ModelInfo:
         model: its file; None if only its card is here, as in a fresh clone.
         card: the text of its model card without the metadata; None if there is no card of this model.
         foreign_card: the path of the card beside the file, if that card belongs to another model.
-        strangeness_threshold: the novelty score above which an image is unlike the training images; None if the model
-            has no novelty score.
-        train_images: how many training images the novelty score compares with; None likewise.
+        novelty: the novelty score of the model, if it has one.
     """
 
     model: SavedModel | None
     card: str | None
     foreign_card: Path | None = None
-    strangeness_threshold: float | None = None
-    train_images: int | None = None
+    novelty: Novelty | None = None
 
     def record(self) -> dict[str, Any]:
         """The values for JSON."""
         record = {} if self.model is None else self.model.record()
-        novelty = {"strangeness_threshold": self.strangeness_threshold, "learned": self.train_images}
-        return record | novelty | {"card": self.card}
+        threshold, images = (self.novelty.threshold, len(self.novelty.train_features)) if self.novelty else (None, None)
+        return record | {"strangeness_threshold": threshold, "learned": images, "card": self.card}
 
 
 def read_info(name: str | None) -> ModelInfo:
@@ -99,15 +97,12 @@ def read_info(name: str | None) -> ModelInfo:
         if name is None or Path(name).name != name or not card.is_file():
             raise
         return ModelInfo(None, _split_card(card)[1])
-    novelty = model_file.read_novelty(path)
-    threshold, train_images = (None, None) if novelty is None else (novelty.threshold, len(novelty.train_features))
-    model, card = models.read_model(path), path.with_suffix(".md")
+    model, card, novelty = models.read_model(path), path.with_suffix(".md"), model_file.read_novelty(path)
     if not card.is_file():
-        return ModelInfo(model, None, None, threshold, train_images)
+        return ModelInfo(model, None, None, novelty)
     metadata, text = _split_card(card)
-    if _belongs_to(metadata, facts):
-        return ModelInfo(model, text, None, threshold, train_images)
-    return ModelInfo(model, None, card, threshold, train_images)
+    is_own = _belongs_to(metadata, facts)
+    return ModelInfo(model, text if is_own else None, None if is_own else card, novelty)
 
 
 def _table(described: ModelInfo) -> Table:
@@ -125,9 +120,9 @@ def _file_facts(described: ModelInfo) -> list[tuple[str, str]]:
         return []
     facts, size = model.facts, model.facts.image_size
     unlike = "not measured by this model"
-    if described.strangeness_threshold is not None:
-        images = f"{described.train_images:,} training images"
-        unlike = f"above a strangeness of {described.strangeness_threshold:.3f}, measured against {images}"
+    if novelty := described.novelty:
+        images = f"{len(novelty.train_features):,} training images"
+        unlike = f"above a strangeness of {novelty.threshold:.3f}, measured against {images}"
     rows = [
         ("file", f"{model.path}, {model.size_bytes / 1e6:.1f} MB"),
         ("name", facts.name),

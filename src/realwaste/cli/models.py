@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -132,11 +131,8 @@ def _scores_of(name: str, facts: Facts, run_scores: Mapping[str, Any]) -> dict[s
 
 def _table(saved: Sequence[SavedModel]) -> Table:
     """A row per model; the last column, if there is one, has read errors and cautions."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("model", "backbone", "weights", "data"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("validation", "test", "95 % interval", "MB", "ms an image"):
-        table.add_column(heading, justify="right", overflow="fold")
+    numbers = ("validation", "test", "95 % interval", "MB", "ms an image")
+    table = standard_output.empty_table(("model", "backbone", "weights", "data"), *numbers)
     remarks = {model.path: model.error or (model.facts.caution() if model.facts else None) for model in saved}
     if any(remarks.values()):
         table.add_column("but", overflow="fold")

@@ -1,27 +1,29 @@
-"""One run of `realwaste predict`: its options, their checks before a model is loaded, and the predictions."""
+"""One run of `realwaste predict`: its options, their checks before a model is loaded, the predictions and outputs."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, nullcontext, suppress
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from realwaste.cli import (
     model_loading,
     output_options,
-    predict_output,
     predict_overlays,
     predict_watch,
     predictions_csv,
     progress_bar,
+    standard_output,
 )
-from realwaste.cli.predict_all_models import AllModels
 from realwaste.cli.predict_inputs import Inputs
-from realwaste.cli.predict_one_model import OneModel
-from realwaste.cli.predict_output import Predictor
+from realwaste.cli.predict_models import AllModels, OneModel
 from realwaste.cli.predict_sorting import Sorter
-from realwaste.cli.predict_table import max_width
+from realwaste.cli.predict_table import RowTable, max_width
+from realwaste.core import log
 from realwaste.core.environment import sigterm_as_interrupt
 from realwaste.core.log import logger
 
@@ -73,7 +75,7 @@ class PredictRun:
             results = progress_bar.track(results, len(inputs.paths), as_json=self.as_json)
         failed = total = 0
         with (
-            predict_output.open_outputs(
+            _open_outputs(
                 predictor,
                 name_width=self._name_width(inputs),
                 as_json=self.as_json,
@@ -103,7 +105,7 @@ class PredictRun:
         written = predictions_csv.read_paths(self.csv) if self.csv else set()
         return predict_watch.watch_batches(self.watch, inputs.paths, written)
 
-    def _predict(self, inputs: Inputs, batches: Iterable[list[Path]]) -> tuple[Predictor[Any], Iterator[Any]]:
+    def _predict(self, inputs: Inputs, batches: Iterable[list[Path]]) -> tuple[OneModel | AllModels, Iterator[Any]]:
         """Load the model or models; returns the predictor and the iterator of its results."""
         max_images = max(1, len(inputs.paths))
         if self.all_models:
@@ -119,3 +121,43 @@ class PredictRun:
         if self.overlay:
             return model, predict_overlays.with_overlays(results, self.overlay, model_loading.load_classifier(file))
         return model, results
+
+
+@contextmanager
+def _open_outputs(
+    predictor: OneModel | AllModels, *, name_width: int, as_json: bool, csv: Path | None, watching: bool
+) -> Iterator[Callable[[Any], None]]:
+    """Yield a function that writes a result to the table, or as JSON, and to a CSV file.
+
+    Args:
+        name_width: terminal cells of the widest file name.
+        as_json: write one JSON object instead of the table.
+        csv: the CSV file, if any; it is there when the block has succeeded.
+        watching: the run has no end: each result is a JSON object on a line, and rows are appended to `csv`.
+    """
+    with ExitStack() as stack:
+        writers: list[Callable[[Any], None]] = []
+        if csv:
+            open_csv = predictions_csv.append_rows if watching else predictions_csv.write_rows
+            write_row = stack.enter_context(open_csv(csv, predictor.csv_header()))
+            writers.append(lambda result: write_row(predictor.csv_row(result)))
+        if as_json and watching:
+            writers.append(lambda result: standard_output.line(predictor.json_record(result)))
+        elif as_json:
+            add = stack.enter_context(standard_output.listing(predictor.json_header(), "answers"))
+            writers.append(lambda result: add(predictor.json_record(result)))
+        else:
+            table = RowTable(_console(), predictor.table_columns(name_width))
+            table.print_header()
+            writers.append(lambda result: table.print_row(predictor.table_cells(result)))
+
+        def write(result: Any) -> None:
+            for writer in writers:
+                writer(result)
+
+        yield write
+
+
+def _console() -> Console:
+    """If both streams are terminals, the console of the progress bar, so that rows are printed above the bar."""
+    return log.console if sys.stdout.isatty() and log.console.is_terminal else standard_output.console()

@@ -5,8 +5,9 @@ The only module of the package that uses DVC, which reads experiments, revisions
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from realwaste.report.run_results import IMAGE_KEY, Run
 SCORES, LOCK, PARAMETERS = "metrics/compare.json", "dvc.lock", "params.yaml"
 PREDICTIONS, MANIFEST = "data/predictions.csv", "data/manifest.csv"
 HISTORY, CONFUSION, CURVE = "plots/data/history_{}.csv", "plots/data/confusion.csv", "plots/data/learning_curve.csv"
+CheckTable = Callable[[pd.DataFrame], None]
 ReadFile = Callable[[str], bytes]
 """Returns the bytes of a file, by its path in the run; raises FileNotFoundError if the run does not have it."""
 
@@ -87,117 +89,110 @@ def _dvc_error() -> type[Exception]:
 
 
 def _load_run(name: str, read: ReadFile) -> Run:
-    compared = _read_record(name, read, SCORES, report_schema.check_scores)
+    files = _RunFiles(name, read)
+    compared = files.record(SCORES, report_schema.check_scores)
     if not compared:
         rule = f"A run must have a complete {SCORES}."
         raise UserError(rule, "Name a finished run: `dvc repro` or `dvc exp run` writes the file.", name)
+    evaluated = files.record("metrics/evaluate.json", report_schema.check_evaluated)
     histories = {
-        model: _read_history(name, read, HISTORY.format(model)) for model in registry.MODELS if model in compared
+        model: files.table(HISTORY.format(model), numbers=["epoch", "loss", "accuracy", "val_loss", "val_accuracy"])
+        for model in registry.MODELS
+        if model in compared
     }
+    no_rows = pd.DataFrame({"model": []})
+    confusions = files.table(CONFUSION, ["model", "actual", "predicted", "images"], numbers=["images"])
+    curve_numbers = ["percent", "images", "accuracy", "accuracy_low", "accuracy_high"]
+    learning_curve = files.table(CURVE, ["model"], numbers=curve_numbers)
     return Run(
         name,
         compared,
-        {
-            model: facts
-            for model, facts in _read_record(name, read, "metrics/evaluate.json", report_schema.check_evaluated).items()
-            if isinstance(facts, Mapping)
-        },
-        _read_record(name, read, "metrics/split.json", report_schema.check_split),
+        {model: facts for model, facts in evaluated.items() if isinstance(facts, Mapping)},
+        files.record("metrics/split.json", report_schema.Split.model_validate),
         {model: table for model, table in histories.items() if table is not None},
-        _read_confusions(name, read),
-        _read_learning_curve(name, read),
-        _read_parameters(name, read),
-        _read_test_predictions(name, read),
+        no_rows if confusions is None else confusions,
+        no_rows if learning_curve is None else learning_curve,
+        files.parameters(),
+        files.test_predictions(),
     )
 
 
-@contextmanager
-def _reported_as_damaged(name: str, path: str) -> Iterator[None]:
-    """Raise UserError if the block finds that the pipeline cannot have written the file.
+@dataclass(frozen=True)
+class _RunFiles:
+    """Reads and checks the files of a run, which may come from anywhere and contain anything."""
 
-    A run may come from anywhere, so its files may contain anything.
-    """
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, _dvc_error()) as error:
-        reason = first_line(error)
-        if isinstance(error, ValidationError):
-            first = error.errors(include_url=False, include_input=False)[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        rule = f"A run must have a complete {path}, as the pipeline writes it."
-        raise UserError(rule, "Write it again with `dvc repro`, or name another run.", f"{name}: {reason}") from None
+    name: str
+    read: ReadFile
 
+    @contextmanager
+    def _reported_as_damaged(self, path: str) -> Iterator[None]:
+        """Raise UserError if the block finds that the pipeline cannot have written the file."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, _dvc_error()) as error:
+            reason = first_line(error)
+            if isinstance(error, ValidationError):
+                first = error.errors(include_url=False, include_input=False)[0]
+                reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            rule = f"A run must have a complete {path}, as the pipeline writes it."
+            remedy = "Write it again with `dvc repro`, or name another run."
+            raise UserError(rule, remedy, f"{self.name}: {reason}") from None
 
-def _read_record(name: str, read: ReadFile, path: str, check: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
-    """A JSON file, after `check`; empty if there is no such file."""
-    try:
-        data = read(path)
-    except FileNotFoundError:
-        return {}
-    with _reported_as_damaged(name, path):
-        values = json.loads(data)
-        if not isinstance(values, dict):
-            raise TypeError("not a JSON object")
-        check(values)
-        return values
+    def record(self, path: str, check: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
+        """A JSON file, after `check`; empty if there is no such file."""
+        try:
+            data = self.read(path)
+        except FileNotFoundError:
+            return {}
+        with self._reported_as_damaged(path):
+            values = json.loads(data)
+            if not isinstance(values, dict):
+                raise TypeError("not a JSON object")
+            check(values)
+            return values
 
+    def table(
+        self, path: str, names: Sequence[str] = (), *, numbers: Sequence[str] = (), check: CheckTable | None = None
+    ) -> pd.DataFrame | None:
+        """A CSV file, after report_schema.check_columns and `check`; None if there is no such file."""
+        try:
+            data = self.read(path)
+        except FileNotFoundError:
+            return None
+        with self._reported_as_damaged(path):
+            table = read_csv(io.BytesIO(data))
+            report_schema.check_columns(table, names, numbers=numbers)
+            if check:
+                check(table)
+            return table
 
-def _read_table(name: str, read: ReadFile, path: str, check: Callable[[pd.DataFrame], None]) -> pd.DataFrame | None:
-    try:
-        data = read(path)
-    except FileNotFoundError:
+    def test_predictions(self) -> pd.DataFrame | None:
+        """The predictions of the test images, with the hash of each file: another run may have other files there."""
+        try:
+            predicted = self.table(PREDICTIONS, check=report_schema.check_predictions)
+            manifest = self.table(MANIFEST, check=report_schema.check_manifest)
+        except (OSError, _dvc_error()):  # the remote cannot be reached
+            return None
+        if predicted is None or manifest is None:
+            return None
+        test = predicted[predicted["split"] == "test"].merge(manifest[["path", "sha256"]], on="path")
+        if test.empty:
+            return None
+        return test.reset_index(drop=True)[[*IMAGE_KEY, *(column for column in test if column not in IMAGE_KEY)]]
+
+    def parameters(self) -> dict[str, Any] | None:
+        """The parameters in dvc.lock, with which the stages ran; without dvc.lock those in params.yaml."""
+        from dvc.utils.serialize import parse_yaml  # noqa: PLC0415 - slow to import; reads 1e-5 as a number, which PyYAML does not
+
+        for path in (LOCK, PARAMETERS):
+            with suppress(FileNotFoundError), self._reported_as_damaged(path):
+                values = parse_yaml(self.read(path).decode(), path)
+                stages = values["stages"].values() if path == LOCK else ()
+                sections = (
+                    [stage.get("params", {}).get(PARAMETERS, {}) for stage in stages] if path == LOCK else [values]
+                )
+                return {key: value for section in sections for key, value in _flatten(section)}
         return None
-    with _reported_as_damaged(name, path):
-        table = read_csv(io.BytesIO(data))
-        check(table)
-        return table
-
-
-def _read_history(name: str, read: ReadFile, path: str) -> pd.DataFrame | None:
-    measures = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
-    return _read_table(name, read, path, lambda table: report_schema.check_columns(table, [], numbers=measures))
-
-
-def _read_confusions(name: str, read: ReadFile) -> pd.DataFrame:
-    columns = ["model", "actual", "predicted", "images"]
-    table = _read_table(
-        name, read, CONFUSION, lambda table: report_schema.check_columns(table, columns, numbers=["images"])
-    )
-    return pd.DataFrame({"model": []}) if table is None else table
-
-
-def _read_learning_curve(name: str, read: ReadFile) -> pd.DataFrame:
-    numbers = ["percent", "images", "accuracy", "accuracy_low", "accuracy_high"]
-    table = _read_table(name, read, CURVE, lambda table: report_schema.check_columns(table, ["model"], numbers=numbers))
-    return pd.DataFrame({"model": []}) if table is None else table
-
-
-def _read_test_predictions(name: str, read: ReadFile) -> pd.DataFrame | None:
-    """The predictions of the test images, with the hash of each file: another run may have other files of that name."""
-    try:
-        predicted = _read_table(name, read, PREDICTIONS, report_schema.check_predictions)
-        manifest = _read_table(name, read, MANIFEST, report_schema.check_manifest)
-    except (OSError, _dvc_error()):  # the remote cannot be reached
-        return None
-    if predicted is None or manifest is None:
-        return None
-    test = predicted[predicted["split"] == "test"].merge(manifest[["path", "sha256"]], on="path")
-    if test.empty:
-        return None
-    return test.reset_index(drop=True)[[*IMAGE_KEY, *(column for column in test if column not in IMAGE_KEY)]]
-
-
-def _read_parameters(name: str, read: ReadFile) -> dict[str, Any] | None:
-    """The parameters in dvc.lock, with which the stages ran; without dvc.lock those in params.yaml."""
-    from dvc.utils.serialize import parse_yaml  # noqa: PLC0415 - slow to import; reads 1e-5 as a number, which PyYAML does not
-
-    for path in (LOCK, PARAMETERS):
-        with suppress(FileNotFoundError), _reported_as_damaged(name, path):
-            values = parse_yaml(read(path).decode(), path)
-            stages = values["stages"].values() if path == LOCK else ()
-            sections = [stage.get("params", {}).get(PARAMETERS, {}) for stage in stages] if path == LOCK else [values]
-            return {key: value for section in sections for key, value in _flatten(section)}
-    return None
 
 
 def _flatten(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

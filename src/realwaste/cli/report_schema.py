@@ -50,7 +50,9 @@ class _Calibration(_Part):
     temperature: Annotated[Number, Field(gt=0)] = 1.0
 
 
-class _Split(_Part):
+class Split(_Part):
+    """The numbers of images in metrics/split.json."""
+
     strategy: str | None = None
     train: int | None = None
     val: int | None = None
@@ -72,11 +74,6 @@ def check_evaluated(values: Mapping[str, Any]) -> None:
     for facts in values.values():
         if isinstance(facts, Mapping):
             _Calibration.model_validate(facts)
-
-
-def check_split(values: Mapping[str, Any]) -> None:
-    """Raise ValueError if a number of images in metrics/split.json is invalid."""
-    _Split.model_validate(values)
 
 
 def check_columns(table: pd.DataFrame, names: Sequence[str], *, numbers: Sequence[str] = ()) -> None:

@@ -6,16 +6,19 @@ Control characters, for example of a name in a model file, are escaped, so that 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from realwaste.core.file_names import printable
 from realwaste.core.terminal import SafeConsole, escape, escape_lines
 
 
@@ -28,6 +31,16 @@ def console() -> Console:
         sys.stdout.reconfigure(errors="backslashreplace")
     terminal = SafeConsole(file=sys.stdout, highlight=False)
     return terminal if terminal.is_terminal else SafeConsole(file=sys.stdout, highlight=False, width=10_000)
+
+
+def empty_table(texts: str | Sequence[str], *numbers: str) -> Table:
+    """A table without rows: columns of text, then columns of numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in [texts] if isinstance(texts, str) else texts:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(Text(printable(name)), justify="right", overflow="fold")
+    return table
 
 
 def tables(items: Iterable[Table]) -> None:

@@ -8,13 +8,12 @@
 keys, so that a class may have any name.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -76,20 +75,50 @@ class AppliedDecisions:
     unapplied: dict[str, str]
 
 
-class _Line(NamedTuple):
-    """A decision, and its text in the file if that is a single line as `save` writes it."""
-
-    decision: Decision
-    text: str | None
-
-
 def load(path: Path = FILE) -> dict[str, Decision]:
     """The decisions by path; empty if the file does not exist or has only comments.
+
+    Values stay text, so that a class may be called `1` or `no`.
 
     Raises:
         UserError: the file cannot be read, or an entry is not a decision.
     """
-    return {name: line.decision for name, line in _read(path).items()}
+    try:
+        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+        _limit_depth(text)
+        root = yaml.compose(text, Loader=_LOADER)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} must be a YAML file that can be read.", _FORMAT, reason) from None
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{path} must hold a line for each photograph.", _FORMAT)
+    decisions: dict[str, Decision] = {}
+    for key, value in root.value if root else ():
+        place = f"{path}, line {key.start_mark.line + 1}"
+        if not isinstance(key, yaml.ScalarNode):
+            raise UserError(f"{place}: a line begins with a photograph's path.", _FORMAT)
+        if key.value in decisions:
+            raise UserError(f"{place}: a photograph may have one line only.", "Remove one of its lines.", key.value)
+        decisions[key.value] = _to_decision(place, value)
+    return decisions
+
+
+def _limit_depth(text: str) -> None:
+    """Raise YAMLError for deep nesting: PyYAML's loader crashes on thousands of nested brackets."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise yaml.YAMLError(f"more than {_MAX_DEPTH} brackets are nested")
+
+
+def _to_decision(place: str, value: yaml.Node) -> Decision:
+    pairs = value.value if isinstance(value, yaml.MappingNode) else ()
+    fields = {name.value: item.value for name, item in pairs if isinstance(item, yaml.ScalarNode)}
+    label, answer = fields.get("class"), fields.get("answer")
+    if set(fields) not in ({"class", "sha256"}, {"answer", "sha256"}) or answer not in {KEEP, DROP, None}:
+        raise UserError(f"{place}: a photograph has a class or an answer, keep or drop, and a sha256.", _FORMAT, fields)
+    return Decision(fields["sha256"], answer, label)
 
 
 @contextmanager
@@ -101,104 +130,24 @@ def open_for_editing(path: Path = FILE) -> Iterator[dict[str, Decision]]:
     """
     remedy = "Give the answer again; end the other `realwaste review` if it hangs."
     with exclusive_lock(path.resolve(), _WAIT_S, remedy):
-        lines = _read(path)
-        decisions = {name: line.decision for name, line in lines.items()}
+        decisions = load(path)
         yield decisions
-        _write(decisions, lines, path)
-
-
-def _read(path: Path) -> dict[str, _Line]:
-    try:
-        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-        events = _limit_depth(yaml.parse(text, Loader=_LOADER))
-        try:
-            return dict(_parse_lines(path, text, events))
-        except UserError:
-            deque(events, maxlen=0)  # an error in the YAML syntax has precedence
-            raise
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path} must be a YAML file that can be read.", _FORMAT, " ".join(str(error).split())
-        ) from None
-
-
-def _limit_depth(events: Iterable[Any]) -> Iterator[Any]:
-    """Pass YAML events on, with a limit on nesting: PyYAML's loader crashes on thousands of nested brackets."""
-    depth = 0
-    for event in events:
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _MAX_DEPTH:
-            raise yaml.YAMLError(f"more than {_MAX_DEPTH} brackets are nested in line {event.start_mark.line + 1}")
-        yield event
-
-
-def _parse_lines(path: Path, text: str, events: Iterator[Any]) -> Iterator[tuple[str, _Line]]:
-    """Yield each path and its line. Values stay text, so that a class may be called `1` or `no`."""
-    root = next(event for event in events if not isinstance(event, (yaml.StreamStartEvent, yaml.DocumentStartEvent)))
-    if isinstance(root, yaml.StreamEndEvent):
-        return
-    if not isinstance(root, yaml.MappingStartEvent):
-        raise UserError(f"{path} must hold a line for each photograph.", _FORMAT)
-    paths: set[str] = set()
-    while not isinstance(key := next(events), yaml.MappingEndEvent):
-        start: Any = key.start_mark
-        place = f"{path}, line {start.line + 1}"
-        if not isinstance(key, yaml.ScalarEvent):
-            raise UserError(f"{place}: a line begins with a photograph's path.", _FORMAT)
-        if key.value in paths:
-            raise UserError(f"{place}: a photograph may have one line only.", "Remove one of its lines.", key.value)
-        paths.add(key.value)
-        fields, first, last = _parse_value(events)
-        on_one_line = start.column == 0 and start.line == last.end_mark.line
-        is_canonical = (
-            on_one_line and isinstance(first, yaml.MappingStartEvent) and first.flow_style and not root.flow_style
-        )
-        line = text[start.index : last.end_mark.index] if is_canonical else None
-        yield key.value, _Line(_to_decision(place, fields), line)
-    if any(isinstance(event, yaml.DocumentStartEvent) for event in events):
-        raise yaml.YAMLError("more than one document")
-
-
-def _parse_value(events: Iterator[Any]) -> tuple[dict[str, str], Any, Any]:
-    """The next value as a mapping, with its first and last event; an empty mapping if it is not one of text only."""
-    fields: dict[str, str] = {}
-    first = event = next(events)
-    if not isinstance(first, yaml.MappingStartEvent):
-        return fields, first, first
-    while not isinstance(event := next(events), yaml.MappingEndEvent):
-        value = next(events)
-        if not (isinstance(event, yaml.ScalarEvent) and isinstance(value, yaml.ScalarEvent)):
-            return {}, first, value
-        fields[event.value] = value.value
-    return fields, first, event
-
-
-def _to_decision(place: str, fields: Mapping[str, str]) -> Decision:
-    label, answer = fields.get("class"), fields.get("answer")
-    if set(fields) not in ({"class", "sha256"}, {"answer", "sha256"}) or answer not in {KEEP, DROP, None}:
-        raise UserError(f"{place}: a photograph has a class or an answer, keep or drop, and a sha256.", _FORMAT, fields)
-    return Decision(fields["sha256"], answer, label)
+        save(decisions, path)
 
 
 def save(decisions: Decisions, path: Path = FILE) -> None:
     """Write all decisions, sorted by path, one line each, below the comment at the beginning of the file."""
-    _write(decisions, {}, path)
-
-
-def _write(decisions: Decisions, lines: Mapping[str, _Line], path: Path) -> None:
-    """Like `save`; the text of an unchanged decision is copied from `lines`, which is a hundred times as fast."""
     text = path.read_text(encoding="utf-8-sig") if path.exists() else _HEADER
     comment = "".join(takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
-    entries = []
-    for name in sorted(decisions):
-        line = lines.get(name)
-        if line is None or line.text is None or line.decision != decisions[name]:
-            values = {name: decisions[name].to_record()}
-            entry = yaml.dump(values, Dumper=_DUMPER, default_flow_style=None, allow_unicode=True, width=1_000_000)
-            entries.append(entry)
-        else:
-            entries.append(f"{line.text}\n")
-    write_text(path.resolve(), comment + "".join(entries))
+    records = {name: decisions[name].to_record() for name in sorted(decisions)}
+    options: dict[str, Any] = {
+        "default_flow_style": None,
+        "allow_unicode": True,
+        "width": 1_000_000,
+        "sort_keys": False,
+    }
+    lines = yaml.dump(records, Dumper=_DUMPER, **options) if records else ""
+    write_text(path.resolve(), comment + lines)
 
 
 def find_decided_rows(table: pd.DataFrame, decisions: Decisions) -> "pd.Series[bool]":

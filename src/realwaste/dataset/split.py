@@ -1,6 +1,6 @@
 """The split into train, val and test that all models share: random, grouped or predefined (report, section 1.5)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from realwaste.core.errors import UserError
-from realwaste.dataset import leakage
 from realwaste.dataset.group_assignment import assign_groups
 from realwaste.dataset.labels import PARTS
 
@@ -61,42 +60,8 @@ def grouped(
     counts[:, -1] = counts.sum(axis=1)
     part_of_group = assign_groups(counts, np.outer((train, val, test), counts.sum(axis=0)), np.random.default_rng(seed))
     splits = manifest.assign(split=np.array(PARTS)[part_of_group[group]])
-    _refuse_small_parts(splits)
+    _refuse_small_parts(splits, "Take shorter runs of photographs with a smaller split.block, or add images.")
     return splits
-
-
-def grouped_in_runs(
-    manifest: pd.DataFrame, group: NDArray[np.int64], block: int, near_duplicates: NDArray[np.int64], **options: Any
-) -> pd.DataFrame:
-    """Like `grouped`; if it fails, the error's remedy names a block for which it succeeds.
-
-    Args:
-        group: the groups that leakage.assign_groups made from `block` and `near_duplicates`.
-        options: the other arguments of `grouped`.
-    """
-    try:
-        return grouped(manifest, group, **options)
-    except UserError as error:
-        smaller = find_smaller_block(manifest, block, near_duplicates, **options)
-        if smaller is None:
-            raise
-        remedy = f"Take shorter runs of photographs, -S split.block={smaller}, or add images."
-        raise UserError(error.rule, remedy, error.received) from None
-
-
-def find_smaller_block(
-    manifest: pd.DataFrame, block: int, near_duplicates: NDArray[np.int64], max_deviation: float = 1.0, **options: Any
-) -> int | None:
-    """The largest block below `block` for which `grouped` succeeds and no part deviates by over `max_deviation`."""
-    smallest_class = int(manifest["label"].value_counts().min())
-    for smaller in range(min(block, smallest_class) - 1, 1, -1):
-        try:
-            splits = grouped(manifest, leakage.assign_groups(manifest, smaller, near_duplicates), **options)
-        except UserError:
-            continue
-        if max_share_deviation(splits, options) <= max_deviation:
-            return smaller
-    return None
 
 
 def resolve_strategy(strategy: str, predefined_parts: Mapping[str, str]) -> str:
@@ -149,26 +114,13 @@ def predefined(
     return splits
 
 
-def describe_deviation(
-    splits: pd.DataFrame, ratios: Mapping[str, float], find_block: Callable[[float], int | None]
-) -> str | None:
-    """A warning if a part deviates from its share by more than MAX_DEVIATION, else None.
-
-    Args:
-        ratios: the wanted share of each part.
-        find_block: returns a block for which no part deviates by more than its argument, or None.
-    """
-    deviation = max_share_deviation(splits, ratios)
+def describe_deviation(splits: pd.DataFrame, ratios: Mapping[str, float]) -> str | None:
+    """A warning if a part deviates from its share in `ratios` by more than MAX_DEVIATION, else None."""
+    deviation = max(abs(float((splits["split"] == part).mean()) - ratios[part]) for part in PARTS)
     if deviation <= MAX_DEVIATION:
         return None
-    block = find_block(MAX_DEVIATION) or find_block(deviation - 1e-9)
-    advice = f"split.block={block} comes closer" if block else "with so few images no split comes closer"
+    advice = "more images, or for a grouped split a smaller split.block, may come closer"
     return f"a part deviates by {100 * deviation:.1f} percentage points from its share; {advice}"
-
-
-def max_share_deviation(splits: pd.DataFrame, ratios: Mapping[str, float]) -> float:
-    """The largest deviation of a part from its share in `ratios`."""
-    return max(abs(float((splits["split"] == part).mean()) - ratios[part]) for part in PARTS)
 
 
 def _refuse_small(manifest: pd.DataFrame) -> None:

@@ -58,9 +58,9 @@ def find_images(source: str, unpacked: Path, *, for_training: bool = True, sha25
         return ImageSet(name, name, class_folders.find(path, for_training=for_training), None)
     if not path.is_file():
         raise UserError(
-            "Photographs must be in an existing folder, zip or CSV, or in a zip with an http(s) URL; "
+            "Photographs must be an existing folder, zip or CSV, or the http(s) URL of a zip.",
+            f"Check the name: from here it is {path.absolute()}. Queued and --temp experiments need an absolute one. "
             "fetch.source may also be auto, realwaste or synthetic.",
-            f"Check the name: from here it is {path.absolute()}. Queued and --temp experiments need an absolute one.",
             source,
         )
     digest = pooch.file_hash(str(path))

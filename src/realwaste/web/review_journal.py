@@ -29,7 +29,6 @@ class Journal:
             list
         )
         self._lock = threading.Lock()
-        self._cached: tuple[object, dict[str, Decision]] = (None, {})  # the file's state, and its decisions then
 
     def can_undo(self, window: str = "") -> bool:
         """Whether this session has an answer from that browser window which can be undone."""
@@ -41,7 +40,7 @@ class Journal:
         Raises:
             UserError: see label_corrections.load.
         """
-        decisions = self._load_decisions()
+        decisions = label_corrections.load(self._file)
         decided_paths = self._manifest.loc[label_corrections.find_decided_rows(self._manifest, decisions), "path"]
         return {path: _label(path, decisions[path]) for path in decided_paths}
 
@@ -89,14 +88,6 @@ class Journal:
             rule = f"The decision on {next(iter(new_decisions))} was changed elsewhere since, and is not undone."
             raise UserError(rule, "Undo again to undo the answer before this one.")
         return undone_paths
-
-    def _load_decisions(self) -> dict[str, Decision]:
-        """The decisions of the file, which is read again only if it has changed."""
-        status = self._file.stat() if self._file.exists() else None
-        state = status and (status.st_ino, status.st_size, status.st_mtime_ns)
-        if state is None or state != self._cached[0]:
-            self._cached = (state, label_corrections.load(self._file))
-        return self._cached[1]
 
     def _current_hash(self, path: str) -> str | None:
         try:
