@@ -13,7 +13,7 @@ import numpy as np
 from typer.testing import CliRunner, Result
 
 from benchmarks.parts.child import ROOT
-from realwaste.__main__ import app
+from realwaste.__main__ import app, main  # noqa: F401 - main for command_with_colours
 from realwaste.cli import model_loading
 from realwaste.models import model_file, novelty
 from realwaste.models.model_file import Facts
@@ -86,7 +86,7 @@ def read_rows(file: Path) -> list[dict[str, str]]:
 
 def command_with_colours(*arguments: str) -> list[str]:
     """A command line that runs a command with `open_session` in another process; with `process_environment`."""
-    script = "import colours\ncolours.model_loading.open_session = colours.open_session\ncolours.app()"
+    script = "import colours\ncolours.model_loading.open_session = colours.open_session\ncolours.main()"
     return [sys.executable, "-c", script, *arguments]
 
 

@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path
 
@@ -127,13 +126,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _is_searched(place: Path, argument: str) -> bool:
-    """Whether an input argument matches the image at `place`, or images in the folder at `place`."""
+    """Whether an input argument is a folder, or a pattern that begins with a folder, that contains `place`."""
     source = Path(argument)
     if source.exists() or not glob.has_magic(argument):
         return any(place.is_relative_to(folder.resolve()) for folder, _ in walk_folders(source, lambda *_: None))
-    fixed_parts = list(takewhile(lambda part: not glob.has_magic(part), source.parts))
-    fixed = Path(*fixed_parts).resolve()
-    if not place.is_relative_to(fixed):
-        return False
-    pattern = str(fixed.joinpath(*source.parts[len(fixed_parts) :]))
-    return "**" in source.parts or any(fnmatch(str(path), pattern) for path in (place, *place.parents))
+    return place.is_relative_to(Path(*takewhile(lambda part: not glob.has_magic(part), source.parts)).resolve())
