@@ -103,21 +103,11 @@ Act = Callable[[Exchange], None]
 
 def ok() -> Act:
     """The file, with length, ETag and ranges."""
-    return lambda exchange: exchange.send(exchange.begin())
+    return truncated(None)
 
 
-def with_headers(**headers: str) -> Act:
-    """The file with these headers; an empty one is left out (`ETag=""`)."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-        exchange.send(exchange.begin())
-
-    return act
-
-
-def truncated(keep: int, **headers: str) -> Act:
-    """Closes after `keep` bytes of the body it announced."""
+def truncated(keep: int | None, **headers: str) -> Act:
+    """Closes after `keep` bytes of the body it announced; headers are replaced, or left out if empty (`ETag=""`)."""
 
     def act(exchange: Exchange) -> None:
         exchange.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
@@ -180,24 +170,17 @@ def trickle(chunk: int, pause: float) -> Act:
 
 def trickled_headers(pause: float) -> Act:
     """A header that never ends, a byte at a time."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.send(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        for _ in range(int(LONGEST_ACT_S / pause)):
-            exchange.send(b"x")
-            exchange.wait(pause)
-            if exchange.stopping.is_set():
-                return
-
-    return act
+    return _endless(b"HTTP/1.1 200 OK\r\nX-Slow: ", pause)
 
 
 def trickled_chunk_head(pause: float) -> Act:
     """A chunk whose head never ends, a byte at a time."""
+    return _endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1;", pause)
 
+
+def _endless(head: bytes, pause: float) -> Act:
     def act(exchange: Exchange) -> None:
-        exchange.start(200, None, Transfer_Encoding="chunked")
-        exchange.send(b"1;")
+        exchange.send(head)
         for _ in range(int(LONGEST_ACT_S / pause)):
             exchange.send(b"x")
             exchange.wait(pause)
@@ -209,19 +192,17 @@ def trickled_chunk_head(pause: float) -> Act:
 
 def wrong_length(by: int) -> Act:
     """Announces `by` bytes more than it sends; fewer, when negative."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.start(200, len(exchange.content) + by)
-        exchange.send(exchange.content)
-
-    return act
+    return _whole(lambda content: len(content) + by)
 
 
 def no_length(keep: int | None = None) -> Act:
     """The file, or its first bytes, without a length: the end of the connection is the end of the body."""
+    return _whole(lambda _: None, keep)
 
+
+def _whole(length: Callable[[bytes], int | None], keep: int | None = None) -> Act:
     def act(exchange: Exchange) -> None:
-        exchange.start(200, None)
+        exchange.start(200, length(exchange.content))
         exchange.send(exchange.content[:keep])
 
     return act
