@@ -91,6 +91,18 @@ def test_an_output_option_that_names_a_foreign_file_is_refused_before_a_model_is
     assert _entries(project) == before
 
 
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("photos", "a file that can be written, and photos cannot be"),
+        ("photos/red.png", "another file than the photographs"),
+        ("labels.csv", "a new file, or the predictions of an earlier run"),
+    ],
+)
+def test_the_reason_for_a_refused_csv_is_named(file, reason, project):
+    assert reason in words(run(*PREDICT, "--csv", file, status=1).stderr)
+
+
 @pytest.mark.parametrize("make", [lambda path: path.mkdir(), os.mkfifo, lambda path: path.symlink_to("nowhere")])
 def test_only_regular_files_are_replaced(make, tmp_path):
     make(tmp_path / "a.json")

@@ -264,14 +264,10 @@ def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
     ("images", "folder", "message"),
     [
         (["one"], "file", "a folder to write to, and file cannot be one"),
-        (["one"], "file/deep", "a folder to write to"),
         (["one"], "/proc", "a folder to write to"),
-        (["one"], "one", "outside of those with the photos"),
         (["one"], "one/looked", "outside of those with the photos"),
         (["."], "looked", "outside of those with the photos"),
         (["two", "link"], "one/looked", "outside of those with the photos"),
-        (["one/*"], "one", "outside of those with the photos"),
-        (["one/a.jpg"], "two/../one", "outside of those with the photos"),
     ],
 )
 def test_a_bad_folder_for_overlays_is_refused_before_the_model_is_loaded(images, folder, message, project, monkeypatch):

@@ -24,25 +24,19 @@ class ModelPair:
     Attributes:
         facts: the records of the first and the second model.
         test_set: its images; those where `is_comparable` is true are compared.
+        common_classes: the classes that both models have: the first's name to the second's.
     """
 
     facts: tuple[Facts, Facts]
     test_set: ExternalSet
-
-    @property
-    def common_classes(self) -> dict[str, str]:
-        """The classes that both models have: the first's name to the second's."""
-        return _common_classes(*self.facts)
+    common_classes: dict[str, str]
 
     @property
     def only_classes(self) -> tuple[list[str], list[str]]:
         """The classes that only the first model has, and those that only the second has."""
         first, second = self.facts
-        common = self.common_classes
-        return (
-            [name for name in first.classes if name not in common],
-            [name for name in second.classes if name not in common.values()],
-        )
+        only_first = [name for name in first.classes if name not in self.common_classes]
+        return only_first, [name for name in second.classes if name not in self.common_classes.values()]
 
     @property
     def is_comparable(self) -> NDArray[np.bool_]:
@@ -57,12 +51,12 @@ def open_pair(source: str, first: Facts, second: Facts) -> Iterator[ModelPair]:
     Raises:
         UserError: as external_sets.open_external_set; or the models have no class in common.
     """
-    common = _common_classes(first, second)
+    common = external.match_folders(first.classes, second.classes)
     if not common:
         rule = "Two models that are compared must have a class in common."
         raise UserError(rule, "Compare other models.", [list(first.classes), list(second.classes)])
     with external_sets.open_external_set(source, list(common)) as test_set:
-        yield ModelPair((first, second), test_set)
+        yield ModelPair((first, second), test_set, common)
 
 
 def compare_predictions(pair: ModelPair, probabilities: Sequence[Probabilities]) -> dict[str, Any]:
@@ -118,7 +112,3 @@ def verdict(names: Sequence[str], comparison: Mapping[str, Any]) -> str:
     """The result of `compare_predictions` in words."""
     winners = {None: None, "first": printable(names[0]), "second": printable(names[1])}
     return differences.describe_verdict(winners[comparison["better"]])
-
-
-def _common_classes(first: Facts, second: Facts) -> dict[str, str]:
-    return external.match_folders(first.classes, second.classes)

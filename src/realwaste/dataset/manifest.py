@@ -140,10 +140,9 @@ def refuse_rejected(rejected: pd.DataFrame) -> None:
     """Raise UserError if there are rejected files, for `on_reject: fail`."""
     if len(rejected):
         examples = [f"{row.path} ({row.reason})" for row in rejected.head(5).itertuples()]
+        verb = "is" if len(rejected) == 1 else "are"
         raise UserError(
-            f"Every file in data/raw must be a readable image; {len(rejected)} is not: {', '.join(examples)}."
-            if len(rejected) == 1
-            else f"Every file in data/raw must be a readable image; {len(rejected)} are not: {', '.join(examples)}.",
+            f"Every file in data/raw must be a readable image; {len(rejected)} {verb} not: {', '.join(examples)}.",
             "Repair or remove them at the source and run `dvc repro -f fetch`, or continue without them: "
             "-S validate_images.on_reject=drop.",
         )
