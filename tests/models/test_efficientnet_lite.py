@@ -36,7 +36,7 @@ class _Tensor:
 
     def __reduce__(self):
         strides = tuple(step // self.values.itemsize for step in self.values.strides)
-        arguments = (self.storage, 0, np.shape(self.values), strides, False, OrderedDict())
+        arguments: tuple[object, ...] = (self.storage, 0, np.shape(self.values), strides, False, OrderedDict())
         return sys.modules["torch._utils"]._rebuild_tensor_v2, arguments
 
 
