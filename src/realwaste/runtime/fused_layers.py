@@ -31,6 +31,7 @@ _FLOAT32_LAYERS = (
     layers.RandomFlip,
     layers.RandomRotation,
     layers.RandomZoom,
+    layers.RandomTranslation,
     layers.RandomColorJitter,
 )
 
