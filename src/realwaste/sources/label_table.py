@@ -1,4 +1,7 @@
-"""Reads images and labels from a CSV file with the columns path, label and optionally split."""
+"""Reads images and labels from a CSV file with the columns path, label and optionally split.
+
+With the module csv, because pandas takes the first field of a first row that is too long for an index.
+"""
 
 import csv
 import os

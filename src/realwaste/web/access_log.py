@@ -1,4 +1,7 @@
-"""The access log: one line per request, without query strings, file names or anything else a client sent."""
+"""The access log: one line per request, without query strings, file names or anything else a client sent.
+
+Custom code, because uvicorn's access log contains the path and the query as the client sent them.
+"""
 
 import logging
 import sys
