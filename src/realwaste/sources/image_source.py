@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from realwaste.core.errors import UnreachableError, UserError
-from realwaste.core.files import atomic_replace, is_stage_output
+from realwaste.core.files import atomic_replace, cache_folder, is_stage_output
 from realwaste.core.log import logger
 from realwaste.sources import class_folders, labelled_images, realwaste_files, synthetic
 from realwaste.sources.class_folders import ClassFolders
@@ -115,6 +115,6 @@ def _check_counts(source: str, folders: ClassFolders) -> None:
     if counts_found != counts:
         raise UserError(
             f"RealWaste must have its published {sum(counts.values())} images in {len(counts)} classes.",
-            f"Take the zip as it is with -S \"fetch.source='{source}'\"",
+            f"Delete {cache_folder()} and try again, or take the zip as it is: -S \"fetch.source='{source}'\"",
             counts_found,
         )
