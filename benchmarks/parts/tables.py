@@ -122,8 +122,8 @@ def _waiting(runs: Runs) -> str:
     commands = ["predict, the first time", "predict, one photograph", "serve, until it answers"]
     heads = ["", *commands, f"evaluate, {runs[0]['images']:,}"]
     return (
-        "## Waiting for `realwaste`\n\nWhole processes. The first prediction of a model converts its network and "
-        "caches it.\n\n" + pages.table(heads, rows)
+        "## Waiting for `realwaste`\n\nWhole processes. The model file contains its converted network.\n\n"
+        + pages.table(heads, rows)
     )
 
 

@@ -25,7 +25,7 @@ TIMES = 5
 def time_commands(work: str, backbone: str | None, size: int) -> dict[str, Any]:
     """Seconds of predict (first and later runs), of serve until it answers, and of evaluate on the data set.
 
-    Medians of TIMES runs; evaluate runs once. The first predict converts the network, which imports Keras.
+    Medians of TIMES runs; evaluate runs once. The cache is empty for a first predict.
 
     Args:
         backbone: see feature_extractor.build; None for the report's CNN.

@@ -129,7 +129,8 @@ def test_every_number_and_picture_is_there(done):
 def test_the_files_for_people_and_the_saved_models_are_there(done):
     metrics = {name: json.loads((done / f"metrics/{name}.json").read_text()) for name in ("cost", "split", "evaluate")}
     cnn = metrics["cost"]["cnn"]
-    assert cnn["file_mb"] * 1e6 < 5 * cnn["parameters"], "the saved CNN carries its optimizer"
+    # Four bytes for Keras, four for OpenVINO; an optimizer would add eight.
+    assert cnn["file_mb"] * 1e6 < 9 * cnn["parameters"], "the saved CNN carries its optimizer"
     table = pd.read_csv(done / "data/predictions.csv")
     assert len(table) == 4 * 54
     assert table.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)

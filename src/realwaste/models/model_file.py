@@ -1,4 +1,4 @@
-"""A trained classifier as one .keras file, with its classes, calibration and novelty detection inside."""
+"""A trained classifier as one .keras file, with its classes, calibration, novelty detection and OpenVINO networks inside."""
 
 import io
 import json
@@ -14,6 +14,7 @@ from realwaste.models import novelty
 from realwaste.models.novelty import Novelty
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import atomic_replace
+from realwaste.core.log import logger
 
 if TYPE_CHECKING:
     import keras
@@ -99,7 +100,14 @@ class Classifier:
 
 
 def save(path: Path, classifier: Classifier) -> None:
-    """Write a .keras file with the record and novelty inside, which other programs that read .keras ignore."""
+    """Write a .keras file with the record, novelty and converted networks inside, which other readers of .keras ignore."""
+    from realwaste.models import inference_networks  # noqa: PLC0415 - OpenVINO
+
+    try:
+        networks = inference_networks.convert(classifier.model)
+    except Exception as error:  # the layers of a backbone may be any, and converters raise many types
+        logger.warning("%s can be used with TensorFlow alone, for OpenVINO fails: %s", path, first_line(error))
+        networks = {}
     with atomic_replace(path) as temporary:
         classifier.model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
@@ -107,6 +115,7 @@ def save(path: Path, classifier: Classifier) -> None:
             if classifier.novelty is not None:
                 with archive.open(_NOVELTY, "w") as member:
                     novelty.save(member, classifier.novelty)
+            inference_networks.write(archive, networks)
 
 
 def read_facts(path: Path) -> Facts:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,7 @@ from realwaste.images.array_shards import Shards
 from realwaste.runtime import inference_engine
 from realwaste.runtime.inference_engine import Network
 
-if TYPE_CHECKING:
-    from realwaste.runtime.converted_cache import Networks
-
 Features = NDArray[np.float32]
-_PARTS = ("extract", "classify")
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ def open_session(
     batch_size: int | None = None,
     load: Callable[[Path], Classifier] = model_file.load,
 ) -> Session:
-    """A session of a model file; without importing TensorFlow if OpenVINO computes and the file was converted before.
+    """A session of a model file; TensorFlow is imported only on a GPU, in float16, or for files of earlier versions.
 
     Args:
         inference: the engine, as in `base.inference`.
@@ -105,22 +100,18 @@ def open_session(
     facts = model_file.read_facts(path)
     if inference_engine.resolve_engine(inference, facts.precision) == "tensorflow":
         return from_classifier(load(path), inference="tensorflow", batch_size=batch_size)
-    from realwaste.runtime import openvino_network, converted_cache  # noqa: PLC0415 - not needed on a GPU
+    from realwaste.models import inference_networks  # noqa: PLC0415 - OpenVINO, which is not needed on a GPU
+    from realwaste.runtime import openvino_network  # noqa: PLC0415
 
-    networks = converted_cache.load_or_convert(path, _PARTS, lambda: _converted(load(path)))
-    extract, classify = (networks[name] for name in _PARTS)
+    novelty = model_file.read_novelty(path)
+    networks = inference_networks.load(
+        path, facts.image_size, len(facts.classes), novelty, load_model=lambda: load(path).model
+    )
+    extract, classify = (networks[part] for part in inference_networks.PARTS)
     batch_size = batch_size or facts.batch_size
     return Session(
         facts,
-        model_file.read_novelty(path),
+        novelty,
         partial(openvino_network.compile_network, extract, batch_size, facts.precision),
         openvino_network.compile_network(classify, batch_size, "float32"),
     )
-
-
-def _converted(classifier: Classifier) -> "Networks":
-    from realwaste.models import feature_split  # noqa: PLC0415 - TensorFlow
-    from realwaste.runtime import openvino_network  # noqa: PLC0415
-
-    parts = feature_split.split_classifier(classifier.model)
-    return dict(zip(_PARTS, map(openvino_network.convert, parts), strict=True))

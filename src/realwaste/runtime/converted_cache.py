@@ -1,4 +1,4 @@
-"""A cache of networks converted to OpenVINO, in the user's cache folder: a later process need not import Keras.
+"""A cache of networks converted to OpenVINO, in the user's cache folder, for model files that do not contain them.
 
 An entry is named by the SHA-256 of the model file that it was converted from, so a changed file has another entry. An
 entry that is missing, damaged or written by another version of OpenVINO is converted again.
@@ -17,7 +17,6 @@ from realwaste.runtime import openvino_network
 from realwaste.runtime.openvino_network import openvino
 
 Networks = dict[str, openvino.Model]
-_VERSION = 2  # of the files in an entry and of the conversion
 _MAX_ENTRIES = 12  # the least recently used entries are deleted
 
 
@@ -28,7 +27,7 @@ def load_or_convert(model_file: Path, names: tuple[str, ...], convert: Callable[
         names: the keys of the networks.
     """
     folder = cache_folder() / "networks"
-    entry = folder / f"{_digest(model_file)}-{_VERSION}-{version('openvino')}"
+    entry = folder / f"{_digest(model_file)}-{openvino_network.VERSION}-{version('openvino')}"
     try:
         cached = {name: openvino_network.load(entry / f"{name}.xml") for name in names}
         os.utime(entry)

@@ -6,6 +6,7 @@ convolutions and chooses the memory layout once. `python -m benchmarks` measures
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,12 +45,16 @@ class Network:
 def resolve_engine(choice: str, policy: str) -> str:
     """The engine that `base.inference` means on this machine: `auto` is tensorflow on a GPU or in float16.
 
+    Where TensorFlow is not installed, `auto` is openvino.
+
     Args:
         choice: auto, openvino or tensorflow.
         policy: the Keras dtype policy to compute in.
     """
     if choice != "auto":
         return choice
+    if not has_tensorflow():
+        return "openvino"
     return "tensorflow" if policy == "mixed_float16" or _has_gpu() else "openvino"
 
 
@@ -63,6 +68,11 @@ def compile_network(model: "keras.Model", batch_size: int, *, policy: str, engin
 
     fused = fused_layers.fuse(model, policy)
     return Network(lambda batch: np.asarray(fused.predict_on_batch(batch)), batch_size, tuple(model.output_shape[1:]))
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow is installed; it is not imported."""
+    return find_spec("tensorflow") is not None
 
 
 def _has_gpu() -> bool:

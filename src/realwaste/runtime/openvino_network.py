@@ -21,8 +21,10 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino  # noqa: E402
 
-__all__ = ["compile_network", "convert", "from_bytes", "load", "openvino", "save", "to_bytes"]
-_TYPES = {"float32": "f32", "mixed_bfloat16": "bf16"}
+__all__ = ["VERSION", "compile_network", "convert", "from_bytes", "load", "openvino", "save", "to_bytes"]
+VERSION = 2  # of what `convert` returns: networks that another version converted are not used
+# No processor computes in float16; float32 has all of its numbers.
+_TYPES = {"float32": "f32", "mixed_bfloat16": "bf16", "mixed_float16": "f32"}
 
 
 def convert(model: "keras.Model") -> openvino.Model:
@@ -48,7 +50,7 @@ def compile_network(converted: openvino.Model, batch_size: int, policy: str, thr
     """Compile what `convert` returned for the processor.
 
     Args:
-        policy: the Keras dtype policy to compute in: float32 or mixed_bfloat16.
+        policy: the Keras dtype policy to compute in; float32 takes the place of mixed_float16.
         threads: used for one batch; one per core by default. The results do not depend on it.
     """
     reshaped = converted.clone()

@@ -1,0 +1,52 @@
+"""Commands in a process that cannot import what only the pipeline needs, and model files of earlier versions."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from benchmarks.parts.child import ROOT
+
+OF_TRAINING = ("tensorflow", "keras", "h5py", "dvc", "sklearn", "matplotlib", "altair", "jinja2", "ray")
+OF_EVALUATION = ("pandas", "pooch", "scipy")
+
+
+def command(*arguments: str, missing: tuple[str, ...] = OF_TRAINING) -> list[str]:
+    """`realwaste` with these arguments, in a Python in which the packages of `missing` are not installed."""
+    block = f"import sys; sys.modules.update(dict.fromkeys({missing})); from realwaste.__main__ import main; main()"
+    return [sys.executable, "-c", block, *arguments]
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Of such a process."""
+    return os.environ | {"PYTHONPATH": str(ROOT / "src"), "REALWASTE_CACHE": str(cache), "COLUMNS": "300"}
+
+
+def run(folder: Path, *arguments: str, missing: tuple[str, ...] = OF_TRAINING) -> subprocess.CompletedProcess[str]:
+    """Run `command` in a folder, with an empty cache; whatever its exit status."""
+    return subprocess.run(
+        command(*arguments, missing=missing),
+        cwd=folder,
+        env=environment(folder / "no cache"),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def remove_networks(source: Path, target: Path) -> Path:
+    """Write the model file that an earlier version would have saved: without converted networks."""
+    return rewrite(source, target, lambda name, data: None if name.startswith("openvino-") else data)
+
+
+def rewrite(source, target, change):
+    """Copy a model file with each part as `change(name, data)` returns it; parts that are None are left out."""
+    with zipfile.ZipFile(source) as original:
+        parts = {name: change(name, original.read(name)) for name in original.namelist()}
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in parts.items():
+            if data is not None:
+                archive.writestr(name, data)
+    return target
