@@ -6,16 +6,12 @@
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
 RUN python -m venv /opt/realwaste && /opt/realwaste/bin/pip install --no-cache-dir uv==0.13.9
-COPY requirements-dev.txt ./
-# What `serve` imports (tests/test_image.py holds the list against the code), in the versions that are pinned.
-RUN /opt/realwaste/bin/uv pip install --no-cache --python /opt/realwaste/bin/python --constraint requirements-dev.txt \
-    fastapi filelock h11 keras numpy opencv-python-headless openvino pi-heif pillow platformdirs psutil pydantic \
-    python-multipart rich scipy starlette tensorflow typer uvicorn
-COPY pyproject.toml README.md LICENSE ./
+COPY requirements-dev.txt pyproject.toml README.md LICENSE ./
 COPY src ./src
-RUN /opt/realwaste/bin/uv pip install --no-cache --python /opt/realwaste/bin/python --no-deps .
-# Headers to compile against, and what installed the rest.
-RUN rm -rf /opt/realwaste/lib/python3.11/site-packages/tensorflow/include \
+# Without TensorFlow, which only heat maps and model files of earlier versions need: --build-arg EXTRAS=serve,train adds it.
+ARG EXTRAS=serve
+RUN /opt/realwaste/bin/uv pip install --no-cache --python /opt/realwaste/bin/python --constraint requirements-dev.txt \
+    --compile-bytecode ".[$EXTRAS]" \
     && /opt/realwaste/bin/python -m pip uninstall --yes uv pip
 
 FROM python:3.11-slim-bookworm

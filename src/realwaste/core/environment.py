@@ -9,6 +9,12 @@ from contextlib import contextmanager
 
 from realwaste.core.errors import UserError
 
+# Packages that not every command needs, as they are imported, and the extra of pyproject.toml that installs them.
+_EXTRAS = {
+    **dict.fromkeys(("pandas", "pooch", "scipy"), "evaluate"),
+    **dict.fromkeys(("altair", "dvc", "jinja2", "keras", "matplotlib", "sklearn", "tensorflow"), "train"),
+    **dict.fromkeys(("threadpoolctl", "vl_convert"), "train"),
+}
 NO_LOCK_ERRNOS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
@@ -54,6 +60,9 @@ def explain_error(error: BaseException) -> UserError | None:
         return UserError(rule, remedy, f"{user}, and {text[:150]}")
     if isinstance(error, OSError) and error.errno == errno.ENOLCK:
         return missing_locks_error(error)
+    if isinstance(error, ModuleNotFoundError) and (extra := _EXTRAS.get(error.name or "")):
+        rule = f"This needs the package {error.name}, which is not installed."
+        return UserError(rule, f"Run `make setup`, or pip install '.[{extra}]', in the checkout.")
     return None
 
 

@@ -4,32 +4,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import classification_report
 
 from realwaste.evaluation import intervals
 from realwaste.evaluation.cluster_bootstrap import Groups
-from realwaste.evaluation.scores import accuracy
+from realwaste.evaluation.scores import accuracy, confusion_matrix
 from realwaste.models.probabilities import Labels, Probabilities, log_loss
 
 
 def score_classes(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     """Precision, recall, f1 and support of each class; a class that is never predicted has precision 0."""
-    scikit_report = classification_report(
-        labels,
-        probabilities.argmax(axis=1),
-        labels=range(len(classes)),
-        target_names=list(classes),
-        output_dict=True,
-        zero_division=0,
-    )
+    # Not by scikit-learn: `realwaste evaluate` would need it for this alone.
+    counts = confusion_matrix(labels, probabilities)
+    correct, predicted, support = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
     return {
         name: {
-            "precision": float(scikit_report[name]["precision"]),
-            "recall": float(scikit_report[name]["recall"]),
-            "f1": float(scikit_report[name]["f1-score"]),
-            "support": int(scikit_report[name]["support"]),
+            "precision": float(correct[index] / max(predicted[index], 1)),
+            "recall": float(correct[index] / max(support[index], 1)),
+            "f1": float(2 * correct[index] / max(predicted[index] + support[index], 1)),
+            "support": int(support[index]),
         }
-        for name in classes
+        for index, name in enumerate(classes)
     }
 
 

@@ -145,6 +145,7 @@ def _add_predict_route(app: FastAPI, predictor: Predictor, upload_limits: Upload
 
         With `saliency=true` the response also shows where the model looked for its most probable class, or for the
         class `of`: a PNG data URL, to be stretched over the photo; null if nothing in the photo supports that class.
+        Both are null if the server has no TensorFlow.
 
         Several files are answered in their order, in `answers`. A file that cannot be read has an `error` there, and
         the status is still 200.

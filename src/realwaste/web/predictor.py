@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from realwaste.core.log import logger
 from realwaste.evaluation import overlays
 from realwaste.images.reader import Pixels, decode_image, resize_image
 from realwaste.models import image_predictions
 from realwaste.models.model_file import Classifier
 from realwaste.models.session import Session
+from realwaste.runtime.inference_engine import has_tensorflow
 
 if TYPE_CHECKING:
     from realwaste.evaluation.grad_cam import GradCam
@@ -57,6 +59,9 @@ class Predictor:
 
     def prepare_grad_cam(self) -> None:
         """Load TensorFlow and the classifier in the background. Call it last: the import slows down all else."""
+        if not has_tensorflow():
+            logger.info("no heat maps: TensorFlow is not installed")
+            return
         self._grad_cam_thread.submit(self._add_saliency, self._black_picture(), {}, self.facts.classes[0])
 
     async def classify(
@@ -67,7 +72,7 @@ class Predictor:
         Args:
             file: read when its turn comes, so that waiting photographs are not in memory.
             pixels: number of pixels according to the file's header, see file_format.stated_pixels.
-            saliency: whether to compute a Grad-CAM heat map.
+            saliency: whether to compute a Grad-CAM heat map, if TensorFlow is installed.
             target_class: the class of that heat map, one of the model's; None for the most probable class.
 
         Raises:
@@ -80,7 +85,7 @@ class Predictor:
             prediction = await loop.run_in_executor(self._model_thread, self._predict_pixels, picture)
         else:
             picture, prediction = await loop.run_in_executor(self._model_thread, self._decode_and_predict, file)
-        if not saliency:
+        if not (saliency and has_tensorflow()):
             return prediction
         return await loop.run_in_executor(self._grad_cam_thread, self._add_saliency, picture, prediction, target_class)
 

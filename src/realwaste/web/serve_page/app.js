@@ -140,7 +140,8 @@ async function predictPhoto(photo, signal) {
 async function requestPrediction(photo, query, signal) {
   const headers = { "content-type": "application/octet-stream" };
   const prediction = await fetchJson(`predict?saliency=true${query}`, { method: "POST", body: photo.file, headers, signal });
-  photo.heats.set(prediction.saliency_of, prediction.saliency);
+  if (prediction.saliency_of) photo.heats.set(prediction.saliency_of, prediction.saliency);
+  else if (query) throw new Error("This server has no TensorFlow, so it cannot show where the model looked.");
   return prediction;
 }
 

@@ -1,0 +1,214 @@
+"""A model file contains its networks converted to OpenVINO: predict, evaluate and serve need no TensorFlow."""
+
+import json
+import re
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import without_tensorflow
+from conftest import picture
+from typer.testing import CliRunner
+from without_tensorflow import OF_EVALUATION, OF_TRAINING
+
+from realwaste.__main__ import app
+from realwaste.models import cnn, inference_networks, model_file, novelty, session, test_time_augmentation
+from realwaste.models.model_file import Classifier, Facts
+from realwaste.runtime import inference_engine, openvino_network
+
+SIDE = 32
+CLASSES = ("glass", "metal", "paper")
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """A CNN with test-time views, calibration and novelty detection."""
+    keras.utils.set_random_seed(1)
+    model = test_time_augmentation.average_views(cnn.build(SIDE, 3, batch_norm_momentum=0.9), "horizontal")
+    facts = Facts("cnn", CLASSES, SIDE, "drawn", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.5, batch_size=4)
+    plain = Classifier(model, facts)
+    features = session.from_classifier(plain, inference="openvino")(_pixels())[1]
+    return replace(plain, novelty=novelty.fit(features[:6], features[6:]))
+
+
+@pytest.fixture(scope="module")
+def project(classifier, tmp_path_factory):
+    """A folder with models/cnn.keras, older.keras as an earlier version saved it, and labelled photographs."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "models").mkdir()
+    model_file.save(root / "models/cnn.keras", classifier)
+    without_tensorflow.remove_networks(root / "models/cnn.keras", root / "older.keras")
+    for number, name in enumerate(CLASSES):
+        (root / "photos" / name).mkdir(parents=True)
+        for index in range(2):
+            cv2.imwrite(str(root / f"photos/{name}/{index}.png"), picture(10 * number + index))
+    return root
+
+
+def _pixels():
+    return np.stack([picture(seed, SIDE, SIDE) for seed in range(11)])
+
+
+def _fail(_):
+    raise AssertionError("the Keras model must not be loaded")
+
+
+def test_a_saved_file_predicts_with_the_same_bits_and_without_keras(classifier, project, tmp_path):
+    expected = session.from_classifier(classifier, inference="openvino")(_pixels())
+    opened = session.open_session(project / "models/cnn.keras", inference="openvino", load=_fail)
+    for received, array in zip(opened(_pixels()), expected, strict=True):
+        np.testing.assert_array_equal(received, array)
+    older = session.open_session(project / "older.keras", inference="openvino")
+    np.testing.assert_array_equal(older(_pixels())[0], expected[0])
+    assert len(list((tmp_path / "cache/networks").iterdir())) == 1, "only the older file is converted"
+    whole, reloaded = classifier.model.predict_on_batch(_pixels()), keras.saving.load_model(project / "models/cnn.keras")
+    np.testing.assert_array_equal(reloaded.predict_on_batch(_pixels()), whole)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("predict", "photos", "--json", "--min-confidence", "0.5"), OF_TRAINING + OF_EVALUATION),
+        (("predict", "photos", "--csv", "a.csv", "--sort-into", "sorted"), OF_TRAINING + OF_EVALUATION),
+        (("predict", "photos", "--all-models"), OF_TRAINING + OF_EVALUATION),
+        (("evaluate", "photos", "--json"), OF_TRAINING),
+        (("compare", "cnn", "models/cnn.keras", "photos", "--json"), OF_TRAINING),
+    ],
+    ids=lambda value: value[0],
+)
+def test_commands_answer_the_same_without_tensorflow(arguments, missing, project, monkeypatch):
+    chosen = () if {"--all-models", "compare"} & set(arguments) else ("--model", "models/cnn.keras")
+    done = without_tensorflow.run(project, *arguments, *chosen, missing=missing)
+    assert done.returncode == 0, done.stderr
+    table = (project / "a.csv").read_bytes() if "--csv" in arguments else None
+    monkeypatch.chdir(project)
+    expected = CliRunner(env={"COLUMNS": "300"}).invoke(app, [*arguments, *chosen])
+    if "--json" in arguments:
+        assert json.loads(done.stdout) == json.loads(expected.stdout)
+    else:
+        assert done.stdout.split() == expected.stdout.split()
+    if table:
+        assert b"strangeness" in table
+        assert (project / "a.csv").read_bytes() == table
+
+
+def test_serve_answers_photos_without_tensorflow(project):
+    arguments = ["serve", "--model", "models/cnn.keras", "--port", "0"]
+    command = without_tensorflow.command(*arguments, missing=OF_TRAINING + OF_EVALUATION)
+    environment = without_tensorflow.environment(project / "no cache")
+    photo = (project / "photos/glass/0.png").read_bytes()
+    with subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            log = ""
+            while not (url := re.search(r"http://127\.0\.0\.1:\d+/", log)):
+                assert process.poll() is None, log
+                log += process.stderr.readline()
+            assert "no heat maps: TensorFlow is not installed" in process.stderr.readline()
+            plain, with_saliency = (
+                json.load(urllib.request.urlopen(f"{url.group()}predict{query}", data=photo, timeout=30))  # noqa: S310
+                for query in ("", "?saliency=true&of=metal")
+            )
+        finally:
+            process.terminate()
+    done = without_tensorflow.run(project, "predict", "photos/glass/0.png", "-m", "models/cnn.keras", "--json")
+    (answer,) = json.loads(done.stdout)["answers"]
+    assert plain["predictions"] == answer["predictions"]
+    assert plain["strangeness"] == answer["strangeness"]
+    assert with_saliency == plain | {"saliency_of": None, "saliency": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        (("predict", "photos", "--overlay", "heat", "-m", "cnn"), "keras", "train"),
+        (("export", "--format", "saved_model", "-m", "cnn"), "keras", "train"),
+        (("report", "--against", "HEAD"), "pandas", "evaluate"),
+        (("evaluate", "photos", "-m", "cnn"), "pandas", "evaluate"),
+    ],
+    ids=lambda value: value[0],
+)
+def test_what_needs_more_packages_names_them_in_two_lines(arguments, package, extra, project):
+    done = without_tensorflow.run(project, *arguments, missing=OF_TRAINING + OF_EVALUATION)
+    assert done.returncode == 1
+    *_, rule, remedy = done.stderr.strip().splitlines()
+    assert f"This needs the package {package}, which is not installed." in rule
+    assert remedy.strip() == f"Run `make setup`, or pip install '.[{extra}]', in the checkout."
+
+
+def test_a_file_of_an_earlier_version_needs_tensorflow(project):
+    done = without_tensorflow.run(project, "predict", "photos", "--model", "older.keras")
+    assert done.returncode == 1
+    rule, remedy = done.stderr.strip().splitlines()[-2:]
+    assert "older.keras needs TensorFlow: it has no usable converted network, as files of earlier versions." in rule
+    assert remedy.strip() == "Train it again, or install TensorFlow: pip install '.[train]' in the checkout."
+
+
+def _replace_part(suffix, change):
+    return lambda name, data: change(data) if name.endswith(suffix) else data
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("extract.xml", lambda data: data[: len(data) // 2]),
+        ("extract.xml", lambda data: b""),
+        ("classify.xml", lambda data: None),
+        ("extract.bin", lambda data: data[: len(data) // 2]),
+        ("classify.bin", lambda data: b""),
+    ],
+)
+def test_a_damaged_network_is_converted_again(part, change, classifier, project, tmp_path, caplog):
+    damaged = without_tensorflow.rewrite(
+        project / "models/cnn.keras", tmp_path / "m.keras", _replace_part(f"/{part}", change)
+    )
+    opened = session.open_session(damaged, inference="openvino")
+    expected = session.from_classifier(classifier, inference="openvino")(_pixels())
+    np.testing.assert_array_equal(opened(_pixels())[0], expected[0])
+    assert "m.keras cannot be used" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]),
+        keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.layers.Flatten(), keras.layers.Dense(5)]),
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)]),
+    ],
+    ids=["image size", "features", "no image"],
+)
+def test_networks_that_do_not_fit_the_record_are_not_used(other, classifier, project, tmp_path, caplog):
+    parts = dict(zip((".xml", ".bin"), openvino_network.to_bytes(openvino_network.convert(other)), strict=True))
+    strange = without_tensorflow.rewrite(
+        project / "models/cnn.keras",
+        tmp_path / "m.keras",
+        lambda name, data: parts[name[-4:]] if "/extract." in name else data,
+    )
+    opened = session.open_session(strange, inference="openvino")
+    expected = session.from_classifier(classifier, inference="openvino")(_pixels())
+    np.testing.assert_array_equal(opened(_pixels())[0], expected[0])
+    assert "m.keras cannot be used" in caplog.text
+
+
+def test_a_model_that_openvino_cannot_convert_is_saved(classifier, tmp_path, monkeypatch, caplog):
+    def fail(_):
+        raise RuntimeError("no such operation\nfor line 2")
+
+    monkeypatch.setattr(inference_networks, "convert", fail)
+    model_file.save(tmp_path / "m.keras", classifier)
+    assert "for OpenVINO fails: no such operation" in caplog.text
+    opened = session.open_session(tmp_path / "m.keras", inference="tensorflow")
+    np.testing.assert_allclose(opened(_pixels())[0], classifier.model.predict_on_batch(_pixels()), atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_openvino_computes_where_tensorflow_is_not_installed(policy, classifier, project, monkeypatch):
+    monkeypatch.setattr(inference_engine, "has_tensorflow", lambda: False)
+    assert inference_engine.resolve_engine("auto", policy) == "openvino"
+    network = openvino_network.compile_network(inference_networks.convert(classifier.model)["extract"], 4, policy)
+    assert network(_pixels()).shape == (11, 2, 64)
