@@ -20,11 +20,12 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
-from realwaste.cli import choose_selection, model_loading, predictions_csv, report_runs
+from realwaste.cli import choose_selection, model_loading, predictions_csv
 from realwaste.core.files import atomic_replace, read_csv, write_csv, write_json
 from realwaste.evaluation import overlays
 from realwaste.images.reader import decode_image
 from realwaste.models import export_target, image_predictions
+from realwaste.report import run_files
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_an_output_option_that_names_a_foreign_file_is_refused_before_a_model_is
 
     monkeypatch.setattr(model_loading, "open_session", load)
     monkeypatch.setattr(model_loading, "load_classifier", load)
-    monkeypatch.setattr(report_runs, "load_folder", load)
+    monkeypatch.setattr(run_files, "load_folder", load)
     before = _entries(project)
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, SystemExit), result.exception

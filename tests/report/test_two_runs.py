@@ -13,11 +13,10 @@ from dvc.repo import Repo
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.cli import report_runs
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv, write_json
 from realwaste.evaluation import prediction_table
-from realwaste.report import run_results, two_runs
+from realwaste.report import run_files, run_results, two_runs
 
 # Of a library of DVC, which is asked here in this process.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -72,7 +71,7 @@ def write_run(
 def runs(tmp_path) -> tuple[run_results.Run, run_results.Run]:
     here = write_run(tmp_path / "here", correct={"cnn": 38, "irv2": 30}, epochs=5)
     other = write_run(tmp_path / "other", correct={"cnn": 20, "irv2": 31})
-    return report_runs.load_folder(here, "this run"), report_runs.load_folder(other, "other")
+    return run_files.load_folder(here, "this run"), run_files.load_folder(other, "other")
 
 
 def test_each_model_is_tested_in_pairs_on_the_images_of_both(runs):
@@ -95,19 +94,19 @@ def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(runs, t
     manifest = pd.read_csv(tmp_path / "other/data/manifest.csv")
     manifest.loc[:9, "sha256"] = "of other pictures"
     manifest.to_csv(tmp_path / "other/data/manifest.csv", index=False)
-    second = report_runs.load_folder(tmp_path / "other", "other")
+    second = run_files.load_folder(tmp_path / "other", "other")
     assert run_results.compare_paired(first, second).images == TESTED - 10
     assert "On the 30 test images of both runs" in two_runs.render_page(first, second)
     assert f"other was tested on {TESTED}" in two_runs.render_page(first, second)
     manifest.assign(sha256="of other pictures").to_csv(tmp_path / "other/data/manifest.csv", index=False)
-    page = two_runs.render_page(first, report_runs.load_folder(tmp_path / "other", "other"))
+    page = two_runs.render_page(first, run_files.load_folder(tmp_path / "other", "other"))
     assert "No paired test was possible: the two runs have no test image in common." in page
     assert "is better</strong>" not in page
 
 
 def test_without_predictions_the_difference_has_an_interval_and_no_verdict(runs, tmp_path):
     (tmp_path / "other/data/predictions.csv").unlink()
-    page = two_runs.render_page(runs[0], report_runs.load_folder(tmp_path / "other", "other"))
+    page = two_runs.render_page(runs[0], run_files.load_folder(tmp_path / "other", "other"))
     assert "No paired test was possible: data/predictions.csv of other is missing." in page
     assert page.count("<strong>not tested in pairs</strong>") == 3
     assert "+45.0 points" in page
@@ -120,23 +119,23 @@ def test_what_differs_is_what_the_stages_ran_with(runs, tmp_path):
     deeper = write_run(
         tmp_path / "deeper", correct={"cnn": 1}, changes={"decay": {"kind": "cosine", "least": 0.1}, "new": None}
     )
-    assert run_results.changed_parameters(runs[1], report_runs.load_folder(deeper, "deeper")) == [
+    assert run_results.changed_parameters(runs[1], run_files.load_folder(deeper, "deeper")) == [
         ("train_cnn.decay.least", "1e-05", "0.1"),
         ("train_cnn.new", "–", "None"),
     ]
     (deeper / "dvc.lock").unlink()
     assert ("train_cnn.epochs", "3", "99") in (
-        run_results.changed_parameters(runs[1], report_runs.load_folder(deeper, "deeper")) or []
+        run_results.changed_parameters(runs[1], run_files.load_folder(deeper, "deeper")) or []
     )
     (deeper / "params.yaml").unlink()
-    assert run_results.changed_parameters(runs[1], report_runs.load_folder(deeper, "deeper")) is None
+    assert run_results.changed_parameters(runs[1], run_files.load_folder(deeper, "deeper")) is None
 
 
 def test_runs_of_other_data_are_said_to_be_no_comparison(runs, tmp_path):
     compared = json.loads((tmp_path / "other/metrics/compare.json").read_text()) | {"dataset": "<shoes>"}
     compared["irv2"]["weights"] = "random"
     write_json(tmp_path / "other/metrics/compare.json", compared)
-    page = two_runs.render_page(runs[0], report_runs.load_folder(tmp_path / "other", "other"))
+    page = two_runs.render_page(runs[0], run_files.load_folder(tmp_path / "other", "other"))
     assert "The runs are of different data, photos and &lt;shoes&gt;: their scores cannot be compared." in page
     assert "RANDOM backbone weights in other: irv2." in page
 
@@ -152,8 +151,8 @@ def test_a_run_of_before_has_what_it_had(tmp_path):
         old / "metrics/split.json",
     ]:
         path.unlink()
-    here = report_runs.load_folder(write_run(tmp_path / "here", correct={"cnn": 20, "irv2": 31}), "this run")
-    page = two_runs.render_page(here, report_runs.load_folder(old, "old"))
+    here = run_files.load_folder(write_run(tmp_path / "here", correct={"cnn": 20, "irv2": 31}), "this run")
+    page = two_runs.render_page(here, run_files.load_folder(old, "old"))
     assert 'data-chart="loss_irv2_0"' in page
     assert 'data-chart="loss_cnn_1"' not in page
 
@@ -225,17 +224,17 @@ def checkout(tmp_path, monkeypatch) -> Path:
 
 
 def test_an_experiment_a_revision_and_a_folder_are_found_by_their_names(checkout):
-    here = report_runs.load_folder(Path(), "this run")
-    longer = report_runs.find_run("longer")
+    here = run_files.load_folder(Path(), "this run")
+    longer = run_files.find_run("longer")
     assert run_results.changed_parameters(longer, here) == [("train_cnn.epochs", "5", "3")]
     assert run_results.compare_paired(longer, here).models["cnn"]["difference"] == pytest.approx(18 / 40)
-    assert run_results.compare_paired(report_runs.find_run("HEAD"), here).models["cnn"]["difference"] == 0
+    assert run_results.compare_paired(run_files.find_run("HEAD"), here).models["cnn"]["difference"] == 0
     for name in ("data/predictions.csv", "data/manifest.csv"):
         (checkout / name).unlink()
-    assert run_results.compare_paired(longer, report_runs.load_folder(Path(), "this run")).images == TESTED, (
+    assert run_results.compare_paired(longer, run_files.load_folder(Path(), "this run")).images == TESTED, (
         "from DVC's cache"
     )
-    assert report_runs.find_run(str(checkout)).name == "checkout"
+    assert run_files.find_run(str(checkout)).name == "checkout"
     done = CliRunner().invoke(app, ["report", "--against", "longer"])
     assert (done.exit_code, done.output) == (0, "dvc_plots/against_longer.html\n")
     assert "<strong>longer is better</strong>" in (checkout / "dvc_plots/against_longer.html").read_text(
@@ -256,12 +255,12 @@ def test_a_page_takes_the_place_of_an_earlier_page_and_of_nothing_else(checkout)
 
 def test_a_name_that_is_no_run_says_which_names_are(checkout):
     with pytest.raises(UserError, match="must name an experiment, a git revision, or a folder") as raised:
-        report_runs.find_run("nope")
+        run_files.find_run("nope")
     assert "dvc exp list" in raised.value.remedy
     assert "nope" in str(raised.value.received)
     (checkout / "metrics/compare.json").write_text("{")
     with pytest.raises(UserError, match=r"A run must have a complete .*"):
-        report_runs.load_folder(Path(), "this run")
+        run_files.load_folder(Path(), "this run")
 
 
 def test_the_report_of_the_pipeline_is_named_where_it_is(tmp_path, monkeypatch):

@@ -62,15 +62,15 @@ def _pipeline_page(output: Path | None) -> Path:
 
 
 def _write_comparison(against: str, output: Path | None) -> Path:
-    from realwaste.cli import output_options, report_runs  # noqa: PLC0415 - pandas and DVC, which --help does not need
+    from realwaste.cli import output_options  # noqa: PLC0415 - pandas and DVC, which --help does not need
     from realwaste.cli.output_options import Kind  # noqa: PLC0415
     from realwaste.core.files import is_regular_file, write_text  # noqa: PLC0415
-    from realwaste.report import two_runs  # noqa: PLC0415
+    from realwaste.report import run_files, two_runs  # noqa: PLC0415
 
     kind = Kind("an earlier comparison page", partial(output_options.is_marked, mark=two_runs.MARK))
     if output is not None:
         output_options.check_file("--output", output, kind)
-    current, other = report_runs.load_folder(Path(), "this run"), report_runs.find_run(against)
+    current, other = run_files.load_folder(Path(), "this run"), run_files.find_run(against)
     name = re.sub(r"[^\w.-]+", "_", other.name).strip("._") or "run"
     page = output if output is not None else Path("dvc_plots") / f"against_{name}.html"
     write_text(

@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from realwaste.cli import report_schema
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import read_csv
 from realwaste.models import registry
+from realwaste.report import run_schema
 from realwaste.report.run_results import IMAGE_KEY, Run
 
 SCORES, LOCK, PARAMETERS = "metrics/compare.json", "dvc.lock", "params.yaml"
@@ -90,11 +90,11 @@ def _dvc_error() -> type[Exception]:
 
 def _load_run(name: str, read: ReadFile) -> Run:
     files = _RunFiles(name, read)
-    compared = files.record(SCORES, report_schema.check_scores)
+    compared = files.record(SCORES, run_schema.check_scores)
     if not compared:
         rule = f"A run must have a complete {SCORES}."
         raise UserError(rule, "Name a finished run: `dvc repro` or `dvc exp run` writes the file.", name)
-    evaluated = files.record("metrics/evaluate.json", report_schema.check_evaluated)
+    evaluated = files.record("metrics/evaluate.json", run_schema.check_evaluated)
     histories = {
         model: files.table(HISTORY.format(model), numbers=["epoch", "loss", "accuracy", "val_loss", "val_accuracy"])
         for model in registry.MODELS
@@ -108,7 +108,7 @@ def _load_run(name: str, read: ReadFile) -> Run:
         name,
         compared,
         {model: facts for model, facts in evaluated.items() if isinstance(facts, Mapping)},
-        files.record("metrics/split.json", report_schema.Split.model_validate),
+        files.record("metrics/split.json", run_schema.Split.model_validate),
         {model: table for model, table in histories.items() if table is not None},
         no_rows if confusions is None else confusions,
         no_rows if learning_curve is None else learning_curve,
@@ -154,14 +154,14 @@ class _RunFiles:
     def table(
         self, path: str, names: Sequence[str] = (), *, numbers: Sequence[str] = (), check: CheckTable | None = None
     ) -> pd.DataFrame | None:
-        """A CSV file, after report_schema.check_columns and `check`; None if there is no such file."""
+        """A CSV file, after run_schema.check_columns and `check`; None if there is no such file."""
         try:
             data = self.read(path)
         except FileNotFoundError:
             return None
         with self._reported_as_damaged(path):
             table = read_csv(io.BytesIO(data))
-            report_schema.check_columns(table, names, numbers=numbers)
+            run_schema.check_columns(table, names, numbers=numbers)
             if check:
                 check(table)
             return table
@@ -169,8 +169,8 @@ class _RunFiles:
     def test_predictions(self) -> pd.DataFrame | None:
         """The predictions of the test images, with the hash of each file: another run may have other files there."""
         try:
-            predicted = self.table(PREDICTIONS, check=report_schema.check_predictions)
-            manifest = self.table(MANIFEST, check=report_schema.check_manifest)
+            predicted = self.table(PREDICTIONS, check=run_schema.check_predictions)
+            manifest = self.table(MANIFEST, check=run_schema.check_manifest)
         except (OSError, _dvc_error()):  # the remote cannot be reached
             return None
         if predicted is None or manifest is None:
