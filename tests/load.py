@@ -36,22 +36,22 @@ async def _exchange(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter
 async def _client(port: int, request: bytes, *, keep_alive: bool, turns: Iterable[int], came: Counter[int]) -> None:
     """A request a turn, each over a new connection or as long as it lasts over the same."""
     connection = None
-    for _ in turns:
-        try:
-            if connection is None:
-                connection = await asyncio.open_connection("127.0.0.1", port)
-            came[await asyncio.wait_for(_exchange(connection, request), _LONGEST_S)] += 1
-        except (OSError, EOFError, TimeoutError):
-            came[CUT] += 1
-            keep_alive, next_keep_alive = False, keep_alive
-        else:
-            next_keep_alive = keep_alive
-        if connection is not None and not keep_alive:
+    try:
+        for _ in turns:
+            try:
+                if connection is None:
+                    connection = await asyncio.open_connection("127.0.0.1", port)
+                came[await asyncio.wait_for(_exchange(connection, request), _LONGEST_S)] += 1
+                is_over = not keep_alive
+            except (OSError, EOFError, TimeoutError):
+                came[CUT] += 1
+                is_over = True
+            if connection is not None and is_over:
+                connection[1].close()
+                connection = None
+    finally:  # also of a look that is cancelled
+        if connection is not None:
             connection[1].close()
-            connection = None
-        keep_alive = next_keep_alive
-    if connection is not None:
-        connection[1].close()
 
 
 async def _look(port: int, outcome: Outcome) -> None:
@@ -86,6 +86,7 @@ def send(
         )
         await asyncio.gather(*sending)
         looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
         outcome.seconds = time.monotonic() - began
         return outcome
 

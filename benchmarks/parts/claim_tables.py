@@ -80,7 +80,7 @@ CLAIMS = {
     "B": Claim(
         "trashnet-mini", "the defaults; densenet: the last layers of its backbone fine-tuned", None, _PHOTOGRAPHS
     ),
-    "C": Claim("trashnet-mini", "`best`; densenet as in B", "best", _PHOTOGRAPHS),
+    "C": Claim("trashnet-mini", "`trashnet`; densenet as in B", "trashnet", _PHOTOGRAPHS),
     "D": Claim("RealWaste", "the report's", "report", (_SEEDS,)),
     "E": Claim("RealWaste", "the report's", "report", (_SEEDS, GROUPED)),
     "F": Claim("RealWaste", "`best`", "best", _IMAGENET),

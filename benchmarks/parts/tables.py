@@ -122,8 +122,8 @@ def _waiting(runs: Runs) -> str:
     commands = ["predict, the first time", "predict, one photograph", "serve, until it answers"]
     heads = ["", *commands, f"evaluate, {runs[0]['images']:,}"]
     return (
-        "## Waiting for `realwaste`\n\nWhole processes. The model file contains its converted network.\n\n"
-        + pages.table(heads, rows)
+        "## Waiting for `realwaste`\n\nWhole processes. When this was measured, the first prediction of a model "
+        "converted its network; now the model file contains it.\n\n" + pages.table(heads, rows)
     )
 
 

@@ -55,7 +55,7 @@ def test_every_chart_and_picture_is_drawn(shown):
     with chromium() as browser, opened(browser, (shown / "dvc_plots/index.html").as_uri()) as seen:
         seen.page.locator(DRAWN).nth(CHARTS - 1).wait_for()
         assert seen.page.locator(DRAWN).count() == CHARTS
-        assert seen.page.locator("#learning_curve g.mark-line > path").count() == 2, "the two heads"
+        assert seen.page.locator("#learning_curve g.mark-line > path").count() == 3, "the three heads"
         blocks = seen.page.locator("#architecture g.mark-rect.role-mark > path").count()
         assert blocks == len((shown / "plots/data/architecture.csv").read_text(encoding="utf-8").splitlines()) - 1
         widths = seen.page.locator("main img").evaluate_all("pictures => pictures.map(one => one.naturalWidth)")
@@ -80,7 +80,7 @@ def test_two_revisions_lie_over_each_other_or_side_by_side(shown):
         assert "workspace, photographs" in legend
         assert "photographs, synthetic" in (curves.locator("g.role-title").first.text_content() or "")
         matrices = seen.page.locator("#confusion")
-        assert matrices.locator("g.mark-rect.role-mark").count() == 2 * 3
+        assert matrices.locator("g.mark-rect.role-mark").count() == 2 * 4
         assert matrices.get_by_text("workspace, photographs").count() == 1
         tops = [picture.bounding_box() for picture in seen.page.locator("main img").all()[:2]]
         assert len({box["y"] for box in tops if box}) == 1, "the pictures of two revisions stand side by side"

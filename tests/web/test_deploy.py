@@ -21,7 +21,7 @@ DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(ser
 
 def test_documented_options_and_limits_are_those_of_serve():
     options = set(re.findall(r"`--([a-z-]+)", PAGE)) | set(re.findall(r"serve (?:\S+ )*?--([a-z-]+)", PAGE))
-    assert {option.replace("-", "_") for option in options} - {"gpus"} <= set(DEFAULTS)
+    assert {option.replace("-", "_") for option in options} - {"gpus", "build_arg", "overlay"} <= set(DEFAULTS)
     match = re.search(
         r"`--max-mb` limits a photo \((\d+)\), `--max-files` and `--max-total-mb` a form \((\d+) and (\d+)\)", PAGE
     )

@@ -39,7 +39,7 @@ def write(archive: zipfile.ZipFile, networks: Networks) -> None:
 
 
 def load(
-    path: Path, image_size: int, classes: int, novelty: Novelty | None, load_model: Callable[[], "keras.Model"]
+    path: Path, image_size: int, classes: int, novelty: Novelty | None, build_model: Callable[[], "keras.Model"]
 ) -> Networks:
     """The networks of a model file that model_file.read_facts has accepted.
 
@@ -47,7 +47,7 @@ def load(
 
     Args:
         image_size, classes, novelty: of the file; its networks must fit them.
-        load_model: loads the Keras model of the file, if it must be converted.
+        build_model: loads the Keras model of the file, if it must be converted.
 
     Raises:
         UserError: it must be converted, and TensorFlow is not installed.
@@ -62,7 +62,7 @@ def load(
         # RuntimeError also from an OpenVINO that is older than the one that wrote the file.
         logger.warning("the converted network in %s cannot be used: %s", path, first_line(error))
     try:
-        return converted_cache.load_or_convert(path, PARTS, lambda: convert(load_model()))
+        return converted_cache.load_or_convert(path, PARTS, lambda: convert(build_model()))
     except ModuleNotFoundError:
         rule = f"{path} needs TensorFlow: it has no usable converted network, as files of earlier versions."
         raise UserError(rule, "Train it again, or install TensorFlow: pip install '.[train]' in the checkout.") from None

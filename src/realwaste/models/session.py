@@ -105,7 +105,7 @@ def open_session(
 
     novelty = model_file.read_novelty(path)
     networks = inference_networks.load(
-        path, facts.image_size, len(facts.classes), novelty, load_model=lambda: load(path).model
+        path, facts.image_size, len(facts.classes), novelty, build_model=lambda: load(path).model
     )
     extract, classify = (networks[part] for part in inference_networks.PARTS)
     batch_size = batch_size or facts.batch_size

@@ -85,8 +85,10 @@ class Predictor:
             prediction = await loop.run_in_executor(self._model_thread, self._predict_pixels, picture)
         else:
             picture, prediction = await loop.run_in_executor(self._model_thread, self._decode_and_predict, file)
-        if not (saliency and has_tensorflow()):
+        if not saliency:
             return prediction
+        if not has_tensorflow():
+            return prediction | {"saliency_of": None, "saliency": None}
         return await loop.run_in_executor(self._grad_cam_thread, self._add_saliency, picture, prediction, target_class)
 
     def close(self) -> None:
