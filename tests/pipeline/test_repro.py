@@ -243,7 +243,7 @@ def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
 @pytest.mark.parametrize(
     ("stage", "values", "message"),
     [
-        ("fetch", {"fetch__source": "no/such/folder"}, r"existing folder, zip or CSV, or the http.s. URL of a zip\. Received: 'no/such/folder'"),
+        ("fetch", {"fetch__source": "no/such/folder"}, r"URL of a zip\. Received: 'no/such/folder'"),
         ("fetch", {"fetch__source": "empty_class"}, r"'metal' holds none"),
         ("fetch", {"fetch__source": "one_class"}, r"two classes at least"),
         ("fetch", {"fetch__sources": "x"}, r"fetch\.sources is no known parameter"),
