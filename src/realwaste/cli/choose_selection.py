@@ -105,7 +105,10 @@ def select_photos(by_model: Sequence[ModelPredictions], classes: Sequence[str], 
             readable.append(row)
     if not readable:
         return Selection([], 0, errors)
-    by_name = [[{one.name: one.probability for one in answer.predictions} for answer, _ in row] for row in readable]
+    by_name = [
+        [{ranked.name: ranked.probability for ranked in prediction.predictions} for prediction, _ in row]
+        for row in readable
+    ]
     # (photographs, models, classes)
     probabilities = np.array([[[model[name] for name in classes] for model in row] for row in by_name])
     mean = probabilities.mean(axis=1)

@@ -69,6 +69,7 @@ class ReportData:
 def render_page(data: ReportData) -> str:
     """One self-contained HTML page with charts, pictures and scripts."""
     names = comparison.single_line_names(comparison.display_names(data.rows))
+    short_names = _short_names(data)
     return pages.render_template(
         "report.html",
         _charts(data, names),
@@ -100,8 +101,8 @@ def render_page(data: ReportData) -> str:
         shortcut=background.describe_shortcuts(data.shortcuts),
         swapped_views=background.swapped_view_table(data.shortcuts, names),
         unmeasured=_missing_measurements(data),
-        members=_join_names(comparison.ensemble_members(data.trainings), data),
-        label_backbones=_join_names(data.suspects["backbones"].split(", "), data),
+        members=_join_names(comparison.ensemble_members(data.trainings), short_names),
+        label_backbones=_join_names(data.suspects["backbones"].split(", "), short_names),
     )
 
 
@@ -207,6 +208,6 @@ def _short_names(data: ReportData) -> dict[str, str]:
     return {model: name.split("\n")[0] for model, name in comparison.display_names(data.rows).items()}
 
 
-def _join_names(models: Sequence[str], data: ReportData) -> str:
-    *others, last = (_short_names(data)[model] for model in models)
-    return f"{', '.join(others)} and {last}" if others else last
+def _join_names(models: Sequence[str], short_names: Mapping[str, str]) -> str:
+    *first, last = (short_names[model] for model in models)
+    return f"{', '.join(first)} and {last}" if first else last

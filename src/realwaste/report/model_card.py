@@ -121,8 +121,8 @@ def _phases(card: CardData) -> list[str]:
     if recipe.last_layers:
         second = _describe_phase(recipe.last_layers.schedule, augment=recipe.last_layers.augment)
         layers = "the whole backbone" if recipe.last_layers.unfreeze == "all" else "the last layers of the backbone"
-        learned = ", batch normalisation included" if recipe.last_layers.batch_norm == "train" else ""
-        phases.append(f"The head and {layers}{learned}: {second}")
+        batch_norm = ", batch normalisation included" if recipe.last_layers.batch_norm == "train" else ""
+        phases.append(f"The head and {layers}{batch_norm}: {second}")
     return phases
 
 
