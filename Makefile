@@ -5,13 +5,18 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PAGE := .dvc/plots/page.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro experiments setup setup-dev browser test test-slow slow-here slow-ray test-release bench results lint deps format audit clean
+.PHONY: repro experiments restore setup setup-dev browser test test-slow slow-here slow-ray test-release bench results lint deps format audit clean
 
 repro: setup  ## run what changed of the pipeline
 	dvc repro
 
 experiments: setup  ## the experiments of this commit, in the columns that fit a screen
 	python -m tools.experiments
+
+restore:  ## back to the committed parameters, models and results; what is here now is first stored as an experiment
+	dvc exp save
+	git restore params.yaml dvc.lock metrics plots models
+	dvc checkout --allow-missing
 
 setup: $(VENV)/.installed $(PAGE)  ## make the environment from the pinned requirements, and a page for dvc plots
 
@@ -25,6 +30,8 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet uv==0.13.9
 	$(INSTALL) --compile-bytecode -r requirements.txt
 	$(INSTALL) --no-deps --editable .
+	@git config user.email > /dev/null || echo 'dvc exp run stores experiments as git commits, which need a name and address:\n\
+	  git config user.name "Your Name"; git config user.email you@example.org'
 	touch $@
 
 # The same pins and more: nothing that is there changes or goes.

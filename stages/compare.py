@@ -1,4 +1,4 @@
-"""The models side by side: metrics/compare.json, Table 1 measured, pictures, report and model cards."""
+"""The models side by side: metrics/compare.json and its summary, Table 1 measured, pictures, report and model cards."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ def main(params: "Params") -> None:
     merged = {"dataset": dataset, "origin": origin, "machine": machine.merge_records(report.machines)}
     metrics = merged | dict(report.rows) | {"pairs": report.pairs, "correction": correction}
     write_json(METRICS / "compare.json", metrics)
+    write_json(METRICS / "summary.json", comparison.summarize_run(report.rows, dataset, report.split["test"]))
     write_csv(PLOTS / "accuracy.csv", comparison.accuracy_by_part(report.rows, names).assign(dataset=dataset))
     _draw(figures.FigureWriter(dataset, origin, params.plots.color, params.plots.dpi), report, names)
     write_text(PLOTS / "report.html", html_report.render_page(report))

@@ -1,6 +1,7 @@
-"""`python -m tools.experiments`: what `dvc exp show` has, in the few columns that fit a screen.
+"""`python -m tools.experiments`: the experiments of this commit in a table that fits a screen.
 
-`dvc exp show` has a column for each of some 300 metrics and parameters, and heads most with the path of a file.
+`dvc exp show` has a column for each of some 300 metrics and parameters. This table has metrics/summary.json and the
+changed parameters.
 """
 
 import sys
@@ -17,10 +18,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from realwaste.models import registry
+from realwaste.models.registry import RANDOM
 from stages.launcher.params import Params
 
+SUMMARY, SCORES = "metrics/summary.json", "metrics/compare.json"
+BEST = "\N{BLACK STAR}"
 STAND_IN = "*"
+HEADINGS = ("", "experiment", "created", "data set", "best model", "validation", "test, 95 % interval", "training")
 Row = Mapping[str, Any]
 
 
@@ -28,64 +32,74 @@ def main() -> None:
     rows = dvc.api.exp_show()
     screen = Console()
     console = screen if screen.is_terminal else Console(width=160)
-    console.print(table(rows))
+    console.print(build_table(rows))
 
 
-def table(rows: Sequence[Row]) -> Table:
-    """A line a revision and experiment, with the parameters that it has other than the commit it started from."""
-    shown = Table(caption=_caution(rows), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("experiment", "data set"):
-        shown.add_column(heading, no_wrap=True)
-    evaluated = {
-        model for model in registry.MODELS for row in rows if _metric(row, f"{model}.test_accuracy") is not None
-    }
-    models = [model for model in registry.MODELS if model in evaluated]
-    for model in models:
-        shown.add_column(f"{model}\naccuracy", justify="right", no_wrap=True)
-        shown.add_column("\nmacro F1", justify="right", no_wrap=True)
-    shown.add_column("best\nrate", justify="right", no_wrap=True)
-    shown.add_column("changed")
+def build_table(rows: Sequence[Row]) -> Table:
+    """A line for each revision and experiment, with the parameters that differ from the commit it started from.
+
+    The star marks the highest validation accuracy of one data set, that of the commit. The test accuracy is not for
+    choosing.
+    """
     start = next(row for row in rows if row["typ"] == "baseline" and row["rev"] != "workspace")
+    datasets = {_metric(row, SUMMARY, "dataset") for row in rows} - {None}
+    comparable = [row for row in rows if _metric(row, SUMMARY, "dataset") == _metric(start, SUMMARY, "dataset")]
+    highest = max((_metric(row, SUMMARY, "best_val_accuracy") or 0.0 for row in comparable), default=0.0)
+    columns = [heading for heading in HEADINGS if heading != "data set" or len(datasets) > 1]
+    table = Table(caption=_caption(rows), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in columns:
+        table.add_column(heading, no_wrap=True)
+    table.add_column("changed")
     for row in rows:
-        cells = [_named(row), str(_metric(row, "dataset") or "")]
-        for model in models:
-            cells += [_number(_metric(row, f"{model}.{key}")) for key in ("test_accuracy", "macro_f1")]
-            cells[-2] += STAND_IN if _metric(row, f"{model}.weights") == "random" else ""
-        cells += [_plain(row.get("best_learning_rate")), ", ".join(_changed(row, start))]
-        shown.add_row(*map(Text, cells))
-    return shown
+        is_best = row in comparable and _metric(row, SUMMARY, "best_val_accuracy") == highest > 0
+        cells = dict(zip(HEADINGS, _cells(row, BEST if is_best else ""), strict=True))
+        table.add_row(*(Text(cells[heading]) for heading in columns), Text(", ".join(_changes(row, start))))
+    return table
 
 
-def _caution(rows: Sequence[Row]) -> str | None:
-    random = any(_metric(row, f"{model}.weights") == "random" for row in rows for model in registry.MODELS)
-    lines = [f"{STAND_IN} a backbone with RANDOM weights"] if random else []
-    if any(_metric(row, "origin") == "synthetic" for row in rows):
+def _cells(row: Row, mark: str) -> list[str]:
+    name, state = row["Experiment"] or row["rev"], row["State"]
+    name = f"{name} ({state.lower()})" if state not in {None, "", "Success"} else name
+    dataset, best, validation, test, low, high, seconds = (
+        _metric(row, SUMMARY, key)
+        for key in (
+            "dataset",
+            "best_model",
+            "best_val_accuracy",
+            "best_test_accuracy",
+            "best_test_accuracy_low",
+            "best_test_accuracy_high",
+            "training_seconds",
+        )
+    )
+    cells = [mark, name, row["Created"] or "", dataset or ""]
+    if best is None:
+        return [*cells, "", "", "", ""]
+    stand_in = STAND_IN if _metric(row, SCORES, f"{best}.weights") == RANDOM else ""
+    return [*cells, best + stand_in, f"{validation:.3f}", f"{test:.3f} ({low:.3f} to {high:.3f})", f"{seconds:.0f} s"]
+
+
+def _caption(rows: Sequence[Row]) -> str | None:
+    lines = [f"{BEST} highest validation accuracy"] if len(rows) > 1 else []
+    if any(_metric(row, SCORES, f"{_metric(row, SUMMARY, 'best_model')}.weights") == RANDOM for row in rows):
+        lines.append(f"{STAND_IN} a backbone with RANDOM weights")
+    if any(_metric(row, SCORES, "origin") == "synthetic" for row in rows):
         lines.append("synthetic: generated pictures, not photographs")
     return "\n".join(lines) or None
 
 
-def _changed(row: Row, start: Row) -> list[str]:
+def _changes(row: Row, start: Row) -> list[str]:
     keys = [key for key in row if key.partition(".")[0] in Params.model_fields]
-    return [f"{key}={_plain(row[key])}" for key in keys if _plain(row[key]) != _plain(start.get(key))]
+    return [f"{key}={_format(row[key])}" for key in keys if _format(row[key]) != _format(start.get(key))]
 
 
-def _named(row: Row) -> str:
-    name = row["Experiment"] or row["rev"]
-    state = row["State"]
-    return f"{name} ({state.lower()})" if state not in {None, "", "Success"} else name
+def _metric(row: Row, path: str, key: str) -> Any:
+    # DVC puts the file before a key that several files have.
+    return row.get(f"{path}:{key}", row.get(key))
 
 
-def _metric(row: Row, key: str) -> Any:
-    # DVC names the file where more than one has the key.
-    return row.get(f"metrics/compare.json:{key}", row.get(key))
-
-
-def _number(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else ""
-
-
-def _plain(value: object) -> str:
-    """A parameter as params.yaml has it; DVC hands whole numbers over as floats."""
+def _format(value: object) -> str:
+    """A parameter as in params.yaml; DVC returns whole numbers as floats."""
     return f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
 
 

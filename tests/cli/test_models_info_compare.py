@@ -86,7 +86,7 @@ def test_scores_of_another_run_are_not_shown_and_a_damaged_file_is_listed(projec
 def test_without_models_the_error_says_how_to_get_some(project):
     (project / "models").rename(project / "elsewhere")
     text = words(run("models", status=1).stderr)
-    assert "run `dvc repro` to train some, or `dvc pull` to fetch them" in text
+    assert "run `dvc repro` to train some." in text
 
 
 def _card(dataset="colours", backbone="Eye"):
@@ -128,7 +128,7 @@ def test_info_warns_if_only_the_card_is_here(project):
     (project / "models/densenet.md").write_text(_card())
     result = run("info", "densenet")
     assert "# Eye" in result.stdout
-    assert "densenet, whose file is not here: `dvc pull` fetches it" in words(result.stderr)
+    assert "densenet, whose file is not here: `dvc repro` makes it" in words(result.stderr)
     assert "There are: cnn, irv2. Name one of them." in words(run("info", "vgg", status=1).stderr)
     assert "../secret" in run("info", "../secret", status=1).stderr
 

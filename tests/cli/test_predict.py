@@ -343,7 +343,7 @@ def test_find_model_by_name_path_or_validation_accuracy(project, monkeypatch):
         with pytest.raises(UserError, match="must hold a validation accuracy for each model"):
             model_loading.find_model(None)
     (project / "models").unlink()
-    with pytest.raises(UserError, match=r"There is no model in .*: run `dvc repro` to train some, or `dvc pull`"):
+    with pytest.raises(UserError, match=r"There is no model in .*: run `dvc repro` to train some\."):
         model_loading.find_model("cnn")
 
 

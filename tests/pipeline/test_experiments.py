@@ -1,4 +1,4 @@
-"""The table of experiments: what of `dvc exp show` it has, and that it fits a screen."""
+"""The table of experiments: what it shows of `dvc exp show`."""
 
 from typing import Any
 
@@ -6,52 +6,66 @@ from rich.console import Console
 
 from tools import experiments
 
-DRAWN = {"metrics/compare.json:dataset": "synthetic", "metrics/compare.json:origin": "synthetic"}
+SYNTHETIC = {"metrics/summary.json:dataset": "synthetic", "metrics/compare.json:origin": "synthetic"}
 
 
-def _row(name: str | None, rev: str, **values: Any) -> dict[str, Any]:
-    """As dvc.api.exp_show hands them over: numbers as floats, other values as text."""
-    measured = {
-        f"metrics/compare.json:{model}.{key}": number
-        for model in ("cnn", "irv2", "densenet")
-        for key, number in (("test_accuracy", 0.25), ("macro_f1", 0.125))
+def _row(name: str | None, rev: str, val: float | None = 0.5, **values: Any) -> dict[str, Any]:
+    """As dvc.api.exp_show returns it: numbers as floats, other values as text."""
+    summary = {
+        "best_model": "irv2",
+        "best_val_accuracy": val,
+        "best_test_accuracy": 0.25,
+        "best_test_accuracy_low": 0.125,
+        "best_test_accuracy_high": 0.375,
+        "training_seconds": 61.5,
+        "metrics/compare.json:irv2.weights": "random",
     }
-    weights = {"metrics/compare.json:irv2.weights": "random"}
-    parameters = {"train_cnn.epochs": 20.0, "finetune_irv2.backbone": "InceptionResNetV2", "fetch.sha256": "None"}
     about = {"Experiment": name, "rev": rev, "typ": "branch_commit" if name else "baseline", "State": None}
-    return about | measured | weights | DRAWN | parameters | values
+    about["Created"] = "Nov 30, 2026"
+    parameters = {"train_cnn.epochs": 20.0, "finetune_irv2.backbone": "InceptionResNetV2", "fetch.sha256": "None"}
+    return about | (summary if val is not None else {}) | SYNTHETIC | parameters | values
 
 
-def _shown(*rows: dict[str, Any]) -> str:
+def _lines(*rows: dict[str, Any]) -> tuple[str, dict[str, str]]:
     console = Console(width=160)
     with console.capture() as captured:
-        console.print(experiments.table(rows))
-    return captured.get()
+        console.print(experiments.build_table(rows))
+    text = captured.get()
+    names = {row["Experiment"] or row["rev"] for row in rows}
+    return text, {name: line for line in text.splitlines() for name in names if f" {name} " in line}
 
 
-def test_a_line_has_the_scores_and_what_was_changed():
-    text = _shown(
+def test_a_line_has_the_best_model_its_scores_and_what_was_changed():
+    text, lines = _lines(
         _row(None, "workspace", **{"train_cnn.epochs": 5.0, "fetch.sha256": "0f"}),
-        _row(None, "main", best_learning_rate=0.001),
-        _row("light", "abc", **{"finetune_irv2.backbone": "MobileNetV2"}),
+        _row(None, "main"),
+        _row("light", "abc", val=0.75, **{"finetune_irv2.backbone": "MobileNetV2"}),
     )
-    lines = {words[0]: words for words in map(str.split, text.splitlines()) if words}
-    assert lines["workspace"][-2:] == ["train_cnn.epochs=5,", "fetch.sha256=0f"]
-    assert lines["main"] == ["main", "synthetic", "0.250", "0.125", "0.250*", "0.125", "0.250", "0.125", "0.001"]
-    assert lines["light"][-1] == "finetune_irv2.backbone=MobileNetV2"
+    assert lines["workspace"].split()[-2:] == ["train_cnn.epochs=5,", "fetch.sha256=0f"]
+    scores = ["irv2*", "0.500", "0.250", "(0.125", "to", "0.375)", "62", "s"]
+    assert lines["main"].split() == ["main", "Nov", "30,", "2026", *scores]
+    assert lines["light"].rstrip().endswith("finetune_irv2.backbone=MobileNetV2")
+    assert [experiments.BEST in lines[name] for name in ("workspace", "main", "light")] == [False, False, True]
     assert "* a backbone with RANDOM weights" in text
     assert "generated pictures" in text
+    assert "data set" not in text
 
 
-def test_no_caution_where_none_is_needed():
+def test_scores_on_other_photographs_are_not_ranked():
+    other = _row("other", "abc", val=0.9, **{"metrics/summary.json:dataset": "mine"})
+    text, lines = _lines(_row(None, "main"), other)
+    assert "data set" in text
+    assert [experiments.BEST in lines[name] for name in ("main", "other")] == [True, False]
+
+
+def test_photographs_and_pretrained_weights_have_no_warning():
     real = {"metrics/compare.json:origin": "given", "metrics/compare.json:irv2.weights": "imagenet"}
-    text = _shown(_row(None, "main", **real))
+    text, _ = _lines(_row(None, "main", **real))
     assert "*" not in text
     assert "generated" not in text
 
 
-def test_what_has_not_run_has_no_scores():
-    start = _row(None, "main")
-    queued = {key: None if key.startswith("metrics") else value for key, value in _row("later", "abc").items()}
-    line = next(line for line in _shown(start, queued | {"State": "Queued"}).splitlines() if "later" in line)
-    assert line.split() == ["later", "(queued)"]
+def test_a_queued_experiment_has_no_scores():
+    queued = {key: value for key, value in _row("later", "abc", val=None).items() if not key.startswith("metrics")}
+    _, lines = _lines(_row(None, "main"), queued | {"State": "Queued", "Created": None})
+    assert lines["later"].split() == ["later", "(queued)"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
@@ -20,6 +21,17 @@ GOOD = params_file.read_yaml(ROOT / "params.yaml")
 
 def test_the_committed_file_passes_and_comes_out_as_it_went_in():
     assert params_file.check(GOOD).model_dump() == GOOD
+
+
+def test_dvc_changes_one_line_of_the_file(tmp_path):
+    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "params.yaml").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    with modify_yaml(str(tmp_path / "params.yaml")) as params:
+        params["train_cnn"]["epochs"] = 21
+    changed = (tmp_path / "params.yaml").read_text(encoding="utf-8").splitlines()
+    assert [pair for pair in zip(lines, changed, strict=True) if pair[0] != pair[1]] == [
+        ("  epochs: 20", "  epochs: 21")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,16 @@ def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
     assert [row["reported_test_accuracy"] for row in rows.values()] == [0.6183, 0.8637, 0.8617]
 
 
+def test_the_summary_is_about_the_best_model_by_validation(predicted, evaluated):
+    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+    summary = comparison.summarize_run(rows, "synthetic", 4)
+    best = max(("cnn", "densenet"), key=lambda model: rows[model]["val_accuracy"])  # irv2 has random weights
+    assert summary["best_model"] == best
+    assert summary["best_test_accuracy"] == summary[f"{best}_test_accuracy"] == rows[best]["test_accuracy"]
+    assert summary["training_seconds"] == pytest.approx(sum(SECONDS.values()), abs=0.1)
+    assert all(isinstance(value, str | float | int) for value in summary.values())
+
+
 def test_a_winner_is_named_only_where_the_test_shows_one(predicted):
     pairs = comparison.compare_pairs(predicted)
     assert list(pairs) == ["cnn_vs_irv2", "cnn_vs_densenet", "irv2_vs_densenet"]

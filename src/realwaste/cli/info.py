@@ -44,7 +44,7 @@ def info(
     """
     described = read_info(model)
     if described.model is None:
-        logger.warning("this is the card of %s, whose file is not here: `dvc pull` fetches it", model)
+        logger.warning("this is the card of %s, whose file is not here: `dvc repro` makes it", model)
     else:
         model_loading.resolve_model(model)
     if described.foreign_card:

@@ -125,7 +125,7 @@ def scores_file() -> Path:
 def no_model_remedy() -> str:
     """The remedy of a UserError where there is no model."""
     folder = models_folder().absolute()
-    return f"There is no model in {folder}: run `dvc repro` to train some, or `dvc pull` to fetch them."
+    return f"There is no model in {folder}: run `dvc repro` to train some."
 
 
 def _path_in_variable() -> Path | None:
@@ -158,8 +158,7 @@ def _best_model(scores: Path) -> Path:
         }
         # The ensemble has a row too, but no file.
         available = [model for model in rows if _file(model).exists()] or list(rows)
-        preferred = registry.prefer_pretrained({model: str(rows[model].get("weights")) for model in available})
-        return _file(max(preferred, key=lambda model: float(rows[model]["val_accuracy"])))
+        return _file(registry.best_by_validation({model: rows[model] for model in available}))
     except FileNotFoundError:
         rule = f"Without --model there must be {scores}: the model with the highest validation accuracy in it is used."
         raise UserError(rule, _available_remedy()) from None

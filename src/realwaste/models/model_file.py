@@ -132,7 +132,7 @@ def read_facts(path: Path) -> Facts:
             _check_sizes(path, archive)
             return _validate(archive.read(_RECORD))
     except FileNotFoundError:
-        rule, remedy = f"There must be a model at {path}.", "Run `dvc repro` to train it, or `dvc pull` to fetch it."
+        rule, remedy = f"There must be a model at {path}.", "Run `dvc repro` to train it."
         raise UserError(rule, remedy) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 BACKBONES = ("irv2", "densenet", "edge")
 MODELS = ("cnn", *BACKBONES)
@@ -18,3 +19,12 @@ def model_path(name: str) -> Path:
 def prefer_pretrained(weights: Mapping[str, str]) -> list[str]:
     """The models whose initial weights are not RANDOM, in their order; all models if there is none."""
     return [model for model, initial in weights.items() if initial != RANDOM] or list(weights)
+
+
+def best_by_validation(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The model with the highest `val_accuracy`; one with RANDOM `weights` only if there is no other.
+
+    The test accuracy is not used: a choice by it would make the test optimistic.
+    """
+    preferred = prefer_pretrained({model: str(row.get("weights")) for model, row in rows.items()})
+    return max(preferred, key=lambda model: float(rows[model]["val_accuracy"]))

@@ -9,7 +9,7 @@ import pandas as pd
 from realwaste.dataset.labels import PARTS
 from realwaste.evaluation import calibration, differences, intervals, prediction_table, scores
 from realwaste.models.probabilities import apply_temperature, log_loss
-from realwaste.models.registry import BACKBONES, RANDOM, prefer_pretrained
+from realwaste.models.registry import BACKBONES, RANDOM, best_by_validation, prefer_pretrained
 from realwaste.report.figures import MOST_CLASSES
 
 ENSEMBLE = "ensemble"
@@ -71,6 +71,27 @@ def ensemble_metrics(ensemble: pd.DataFrame, members: Mapping[str, Mapping[str, 
         "ece": ece,
         "ece_calibrated": ece,
         **{key: round(sum(member[key] for member in members.values()), 2) for key in cost_keys if key in first_member},
+    }
+
+
+def summarize_run(rows: Mapping[str, Mapping[str, Any]], dataset: str, test_images: int) -> dict[str, Any]:
+    """The few numbers that compare runs, for metrics/summary.json and `dvc metrics diff`.
+
+    Args:
+        rows: of table1.build_rows, one for each model and the ensemble. The best model is chosen by validation.
+        dataset: its name.
+        test_images: number of images in the test split.
+    """
+    models = {model: row for model, row in rows.items() if model != ENSEMBLE}
+    best = best_by_validation(models)
+    keys = ("val_accuracy", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "macro_f1")
+    return {
+        "dataset": dataset,
+        "best_model": best,
+        **{f"best_{key}": rows[best][key] for key in keys},
+        **{f"{model}_test_accuracy": row["test_accuracy"] for model, row in rows.items()},
+        "test_images": test_images,
+        "training_seconds": round(sum(row["training_seconds"] for row in models.values()), 1),
     }
 
 

@@ -86,4 +86,4 @@ def _table(path: Path) -> pd.DataFrame:
 def _missing(path: Path, error: Exception) -> UserError:
     rule = f"`realwaste review` reads the results of the stage suspects, and {path} must exist."
     reason = str(getattr(error, "strerror", None) or error or type(error).__name__)
-    return UserError(rule, "Run `dvc repro suspects`, or `dvc pull` the results of another run.", reason)
+    return UserError(rule, "Run `dvc repro suspects`.", reason)
