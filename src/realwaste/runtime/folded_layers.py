@@ -26,28 +26,34 @@ _Gradients = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 class Folding:
     """The layers of a model that are folded in its copy: convolution, frozen batch normalisation and, maybe, ReLU."""
 
-    def __init__(self, model: keras.Model | None, dtype_policy: str) -> None:
+    def __init__(self, model: keras.Model | None) -> None:
         """Find every convolution of `model` and its nested models with only a frozen batch normalisation behind it."""
-        self._dtype_policy = dtype_policy
         self._behind: dict[int, tuple[layers.BatchNormalization, layers.ReLU | None]] = {}
-        self._copies: dict[int, keras.Layer] = {}
+        self._batch_norms: dict[int, PassingBatchNorm] = {}
+        self._relus: set[int] = set()
         if model is not None:
             self._find(model)
 
-    def copy(self, layer: keras.Operation) -> keras.Layer | None:
-        """The copy of `layer`, if it is folded. A convolution must be copied before the layers behind it."""
-        if id(layer) in self._copies:
-            return self._copies[id(layer)]
+    def copy(self, layer: keras.Operation, dtype: str) -> keras.Layer | None:
+        """The copy of `layer`, if it is folded. A convolution must be copied before the layers behind it.
+
+        Args:
+            dtype: of the copy. A batch normalisation has that of its convolution.
+        """
+        if id(layer) in self._batch_norms:
+            return self._batch_norms[id(layer)]
+        if id(layer) in self._relus:
+            return layers.Activation("linear", name=layer.name, dtype=dtype)
         if id(layer) not in self._behind:
             return None
         batch_norm, relu = self._behind[id(layer)]
-        passing = PassingBatchNorm.from_config(batch_norm.get_config() | {"dtype": self._dtype_policy})
+        passing = PassingBatchNorm.from_config(batch_norm.get_config() | {"dtype": dtype})
         passing.build((None, None, None, batch_norm.moving_mean.shape[0]))
-        self._copies[id(batch_norm)] = passing
+        self._batch_norms[id(batch_norm)] = passing
         if relu is not None:
-            self._copies[id(relu)] = layers.Activation("linear", name=relu.name, dtype=self._dtype_policy)
+            self._relus.add(id(relu))
         kind = FoldedConv2D if type(layer) is layers.Conv2D else FoldedDepthwiseConv2D
-        convolution = kind.from_config(layer.get_config() | {"dtype": self._dtype_policy})
+        convolution = kind.from_config(layer.get_config() | {"dtype": dtype})
         convolution.fold(passing, relu)
         return convolution
 
@@ -71,7 +77,7 @@ class Folding:
 
 
 def _is_foldable(layer: keras.Layer) -> bool:
-    """Whether `layer` is a plain convolution over feature maps of known size, without a bias."""
+    """Whether `layer` is a plain convolution without a bias."""
     if type(layer) is layers.DepthwiseConv2D:
         plain = layer.depth_multiplier == 1 and len(set(layer.kernel_size)) == len(set(layer.strides)) == 1
     else:

@@ -52,15 +52,15 @@ def fuse(model: keras.Model, dtype_policy: str, *, for_training: bool = False) -
         for_training: whether gradients will be computed; frozen batch normalisation then becomes FrozenBatchNorm.
     """
     float32_layers, without_bias = set(map(id, _float32_by_position(model))), _convolutions_before_batch_norm(model)
-    folding = Folding(model if for_training else None, dtype_policy)
+    folding = Folding(model if for_training else None)
 
     def copy(layer: keras.Operation) -> keras.Operation:
         kind, config = type(layer), layer.get_config()
         if isinstance(layer, keras.Layer):
             is_float32 = isinstance(layer, _FLOAT32_LAYERS) or id(layer) in float32_layers
             config["dtype"] = "float32" if is_float32 else dtype_policy
-        if (folded := folding.copy(layer)) is not None:
-            return folded
+            if (folded := folding.copy(layer, config["dtype"])) is not None:
+                return folded
         if kind is layers.BatchNormalization:
             kind = FrozenBatchNorm if for_training and not layer.trainable else BatchNorm
         elif layer.name in without_bias:
