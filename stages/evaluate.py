@@ -16,7 +16,6 @@ from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
 from realwaste.evaluation import (
-    architecture,
     calibration,
     classification,
     external_sets,
@@ -25,7 +24,7 @@ from realwaste.evaluation import (
     prediction_table,
 )
 from realwaste.evaluation.external_sets import ExternalSet
-from realwaste.models import export, model_file, registry
+from realwaste.models import architecture, export, model_file, registry
 from realwaste.models.export import Format
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.models.probabilities import Probabilities, apply_temperature

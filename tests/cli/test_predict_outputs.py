@@ -21,7 +21,8 @@ from realwaste.cli import predict_download, predictions_csv, progress_bar
 from realwaste.cli.predict_table import Column, RowTable
 from realwaste.core import log
 from realwaste.core.errors import UserError
-from realwaste.models import image_predictions, remote_image
+from realwaste.images import remote_image
+from realwaste.models import image_predictions
 from realwaste.models.image_predictions import NOT_SURE
 from realwaste.models.novelty import UNLIKE
 

@@ -7,8 +7,8 @@ import pytest
 
 from realwaste.core.errors import UserError
 from realwaste.embedding import embeddings, local_extraction
-from realwaste.evaluation.architecture import measure_cost
 from realwaste.models import model_file, session
+from realwaste.models.architecture import measure_cost
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.runtime.inference_engine import compile_network
 from realwaste.training import head

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
 from realwaste.cli import image_paths
-from realwaste.models import remote_image
-from realwaste.models.remote_image import STANDARD_INPUT, RemoteImage
+from realwaste.images import remote_image
+from realwaste.images.remote_image import STANDARD_INPUT, RemoteImage
 from realwaste.sources import urls
 
 

@@ -10,10 +10,10 @@ from rich.text import Text
 from realwaste.cli.predict_table import Column, max_width
 from realwaste.cli.predictions_csv import Value, path_cell
 from realwaste.core.file_names import printable, to_unicode
+from realwaste.images.remote_image import RemoteImage
 from realwaste.models import image_predictions
 from realwaste.models.image_predictions import NOT_SURE, ImagePrediction
 from realwaste.models.novelty import UNLIKE
-from realwaste.models.remote_image import RemoteImage
 from realwaste.models.session import Session
 
 _UNLIKE = ", unlike"  # short for novelty.UNLIKE

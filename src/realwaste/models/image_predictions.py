@@ -18,7 +18,7 @@ from realwaste.models.probabilities import apply_temperature
 from realwaste.core import machine
 from realwaste.images import reader
 from realwaste.images.reader import Pixels, UnreadableImageError
-from realwaste.models.remote_image import RemoteImage
+from realwaste.images.remote_image import RemoteImage
 from realwaste.core.file_names import to_unicode
 
 UNDEFINED = "the model's answer is no number: its training diverged"

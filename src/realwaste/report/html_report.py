@@ -35,7 +35,7 @@ class ReportData:
         sweep_table: plots/data/lr_sweep.csv.
         confusions: model, actual, predicted, images.
         reliability: model, probabilities, bin, images, confidence, accuracy.
-        architectures: tables of realwaste.evaluation.architecture, with a column `model`.
+        architectures: tables of realwaste.models.architecture, with a column `model`.
         learning_curve: the table of realwaste.evaluation.learning_curve.
         suspects, shortcuts: the metrics of the stages suspects and shortcuts.
         explanations: the table of images that the stage explain wrote; the files are in the folder `pictures`.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 
+from realwaste.core import time_limit
 from realwaste.core.errors import UserError
 from realwaste.images.reader import MAX_BYTES, UnreadableImageError
-from realwaste.core import time_limit
 
 STANDARD_INPUT = "-"
 

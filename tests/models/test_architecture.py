@@ -6,7 +6,7 @@ import keras
 import pytest
 from keras import layers
 
-from realwaste.evaluation import architecture
+from realwaste.models import architecture
 from realwaste.images.augment import Augment
 from realwaste.models import cnn, feature_extractor
 from realwaste.models import test_time_augmentation as flips
