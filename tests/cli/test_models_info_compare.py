@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 from itertools import count
 from string import ascii_lowercase
@@ -9,14 +10,18 @@ from string import ascii_lowercase
 import colours
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from colours import BLUE, GREEN, RED, TEAL, photo, run, words
 from rich.console import Console
 
-from realwaste.cli import model_loading, standard_output
+from realwaste.cli import compare_models, model_loading, standard_output
 from realwaste.core.errors import UserError
-from realwaste.evaluation import scores
+from realwaste.dataset import leakage, manifest
+from realwaste.evaluation import external_sets, prediction_table, scores
 from realwaste.models import registry
+from realwaste.models.model_file import Facts
+from realwaste.report import comparison
 
 SCORES = {"val_accuracy": 0.75, "test_accuracy": 0.5, "test_accuracy_low": 0.4, "test_accuracy_high": 0.6}
 ROW = SCORES | {"backbone": "Eye", "weights": "sharp", "latency_ms": 12.4}
@@ -202,7 +207,7 @@ def test_compare_two_models_on_the_same_photographs(project):
     assert output["p"] == max(output["mcnemar_p"], output["permutation_p"])
     assert output["better"] is None, "all reds are alike: one case, not six"
     result = run("compare", "irv2", "models/cnn.keras", "set")
-    assert "no difference shown" in result.stdout
+    assert "too few different objects to tell" in result.stdout
     lines = [line.split()[:5] for line in result.stdout.splitlines()]
     assert ["irv2", "3", "10", "9", "0.900"] in lines
     assert ["models/cnn.keras", "3", "10", "3", "0.300"] in lines
@@ -220,6 +225,36 @@ def test_a_significantly_better_model_is_named(project):
     assert (output["better"], output["difference"]) == ("second", -1.0)
     assert output["mcnemar_p"] == output["permutation_p"] == pytest.approx(2 / 2**12)
     assert "irv2 is better" in run("compare", "cnn", "irv2", "set").stdout
+
+
+def test_the_verdict_on_the_test_photographs_is_that_of_the_pipeline(tmp_path, images):
+    """Six classes of 60 numbered files; the test photographs, twelve of each, are copied and numbered anew."""
+    classes = tuple("abcdef")
+    images(inside="all", **dict.fromkeys(classes, 60))
+    for file in (tmp_path / "all").glob("*/*.jpg"):
+        number = int(file.stem.split("_")[1])
+        if number % 5 == 0:
+            (tmp_path / "test" / file.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tmp_path / f"test/{file.parent.name}/{file.parent.name}_{number // 5:02}.jpg")
+    table = manifest.scan(tmp_path / "all").manifest
+    splits = table.assign(group=leakage.assign_groups(table, 10), split="test")[table["number"] % 5 == 0]
+    splits = splits.sort_values(["label", "number"])
+    y_true, rng = np.repeat(np.arange(6), 12), np.random.default_rng(0)
+    predicted = [np.where(rng.random(72) < accuracy, y_true, (y_true + 1) % 6) for accuracy in (0.4, 0.8)]
+    rows = [
+        prediction_table.build_rows(splits, model, np.eye(6)[classes_of_rows], classes)
+        for model, classes_of_rows in zip(("cnn", "irv2"), predicted, strict=True)
+    ]
+    (pipeline,) = comparison.compare_pairs(pd.concat(rows)).values()
+    facts = [Facts(model, classes, 8, "photos", "Eye", "sharp") for model in ("cnn", "irv2")]
+    with compare_models.open_pair(str(tmp_path / "test"), *facts) as pair:
+        command = compare_models.compare_predictions(pair, ("cnn", "irv2"), [np.eye(6)[rows] for rows in predicted])
+        metrics = external_sets.evaluate_predictions(pair.test_set, facts[1], np.eye(6)[predicted[1]])
+    assert (command["images"], command["verdict"]) == (72, pipeline["verdict"]) == (72, "irv2 is better")
+    assert command["mcnemar_p"] == pipeline["mcnemar_p"]
+    recalls = {(row["recall"], row["recall_low"], row["recall_high"]) for row in metrics["per_class"].values()}
+    assert len(recalls) > 1
+    assert all(0.2 < low < recall <= high <= 1 for recall, low, high in recalls)
 
 
 def test_classes_of_only_one_model_are_named_and_not_compared(project):

@@ -77,11 +77,11 @@ def test_both_orders_of_a_few_files_are_equal_and_there_is_no_test():
     assert order.positions.tolist() == list(range(1, 10))
 
 
-def test_times_of_day_in_names_keep_the_numeric_order():
+def test_times_of_day_in_names_give_the_order_alone():
     names = [f"a/IMG_{20241124_000000000 + 1000 * number}.jpg" for number in range(30)]
     files = _files([*names, *(f"b/b_{number}.jpg" for number in range(1, 91))])
     order = capture_order.order_by_similarity(files, lambda *_: 0.5)
-    assert order.positions.tolist() == files["number"].tolist()
+    assert order.positions.tolist() == [*range(1, 31), *range(1, 91)]
     assert order.evidence["text_alone_pairs"] > 10, "those of b"
 
 

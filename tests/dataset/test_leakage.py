@@ -53,6 +53,7 @@ def test_many_images_that_are_all_near_duplicates_are_grouped_in_seconds():
         "series": None,
         "likeness": np.nan,
         "likeness_second": np.nan,
+        "likeness_far": np.nan,
     }
     paths = [f"{number % 2}/{number}.jpg" for number in range(count)]
     hashes = [f"{number:064}" for number in range(count)]
@@ -133,7 +134,10 @@ def _numbered_manifest(paths: list[str]) -> pd.DataFrame:
     table = pd.DataFrame({"path": paths, "label": labels, "phash": hashes, "phash_mirrored": hashes})
     table[["series", "number"]] = leakage.parse_file_numbers(table["path"])
     table["sha256"] = [f"{number:x}" for number in range(len(paths))]
-    return table.assign(shot=table["number"], likeness=rng.random(len(paths)), likeness_second=rng.random(len(paths)))
+    likeness, likeness_second = rng.random((2, len(paths)))
+    return table.assign(
+        shot=table["number"], likeness=likeness, likeness_second=likeness_second, likeness_far=likeness / 10
+    )
 
 
 def test_a_grouped_split_of_realwaste_keeps_the_shares(realwaste_manifest):
@@ -178,6 +182,30 @@ def test_runs_are_cut_between_the_least_similar_neighbors():
     assert (groups[:11] == groups[0]).all()
     assert (groups[11:] == groups[11]).all()
     assert groups[0] != groups[11]
+
+
+@pytest.mark.parametrize("block", [2, 3])
+def test_no_run_is_longer_than_a_block_and_a_half(block):
+    for count in (5, 7, 13):
+        sizes = np.bincount(_assign(_numbered_manifest([f"a/a_{number}.jpg" for number in range(count)]), block))
+        assert sizes.max() < block * 1.5 + 1
+
+
+def test_a_short_series_is_grouped_by_similarity():
+    """Twelve files of each of six classes: four objects, photographed three times each."""
+    table = _numbered_manifest([f"{label}/{label}{number:02}.jpg" for label in "abcdef" for number in range(1, 13)])
+    same_object = np.tile([False, True, True], 24)
+    table = table.assign(likeness=np.where(same_object, 0.9, 0.3), likeness_second=0.3, likeness_far=0.4)
+    groups = _assign(table, 10)
+    assert np.bincount(groups).tolist() == [3] * 24
+    unrelated = table.assign(likeness_far=table["likeness"])
+    assert len(set(_assign(unrelated, 10))) == 72, "neighbours are not more alike than others"
+
+
+def test_of_a_series_with_gaps_files_join_that_were_photographed_together():
+    """Every fifth of 60: a run of ten photographs has two of them."""
+    table = _numbered_manifest([f"a/a_{5 * number:02}.jpg" for number in range(1, 13)])
+    assert np.bincount(_assign(table, 10)).tolist() == [2] * 6
 
 
 def test_duplicates_and_near_duplicates_are_in_one_group():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from realwaste.evaluation import cluster_bootstrap, intervals, scores
+from realwaste.evaluation import cluster_bootstrap, differences, intervals, scores
 
 CLASSES = 3
 SETS = 2_000
@@ -81,8 +81,6 @@ def test_one_object_is_one_case():
 def test_intervals_where_the_correlation_within_groups_is_unknown():
     right, groups = np.ones(60, bool), np.repeat(np.arange(5), 12)
     assert cluster_bootstrap.accuracy_interval(right, groups) == scores.wilson_interval(1.0, 5)
-    assert cluster_bootstrap.accuracy_interval(np.arange(60) < 50, np.zeros(60, int)) == (0, 1)
-    assert cluster_bootstrap.difference_interval(right, ~right, np.zeros(60, int)) == (-1, 1)
     low, high = cluster_bootstrap.difference_interval(right, ~right, groups)
     assert low < 1 <= high
 
@@ -92,6 +90,21 @@ def test_the_wider_interval_is_reported_first():
     assert (record["f_low"], record["f_high"], record["f_by"]) == (0.1, 0.5, "groups")
     assert intervals.combine_intervals("f", 0.3, (0.1, 0.5), (0.2, 0.4))["f_by"] == "images"
     assert record["f_intervals"]["images"] == {"low": 0.2, "high": 0.4}
+
+
+def test_too_few_groups_have_the_interval_of_images_and_no_verdict():
+    groups, first = np.repeat(np.arange(6), 12), np.arange(72) % 12 < 9
+    second = first & (groups > 1)
+    accuracy = intervals.accuracy_with_intervals(np.zeros(72, int), np.eye(2)[1 - first.astype(int)], groups)
+    low, high = scores.wilson_interval(0.75, 72)
+    assert (accuracy["accuracy_low"], accuracy["accuracy_high"], accuracy["accuracy_by"]) == (low, high, "images")
+    (pair,) = differences.compare_accuracies({"pair": (first, second)}, groups).values()
+    assert pair["mcnemar_p"] < 0.001
+    assert pair["permutation_p"] > 0.05
+    assert (pair["difference_low"], pair["difference_high"]) == scores.difference_interval(first, second)
+    assert differences.describe_verdict(pair, "cnn", "irv2") == "too few different objects to tell"
+    (equal,) = differences.compare_accuracies({"pair": (first, first)}, np.arange(72)).values()
+    assert differences.describe_verdict(equal, "cnn", "irv2") == "no difference shown"
 
 
 def test_groups_of_one_image_have_about_the_interval_of_images():

@@ -65,7 +65,7 @@ def test_a_summary_by_hand():
     low, high = scores.accuracy_interval(np.array([1, 1, 1, 0]), _probabilities(1, 1, 2, 0))
     assert metrics["accuracy_intervals"]["images"] == {"low": low, "high": high}
     one_object = external.compute_metrics(labels, _probabilities(1, 1, 2, 0, 0, 2), CLASSES, np.zeros(6, int))
-    assert (one_object["accuracy_low"], one_object["accuracy_high"], one_object["groups"]) == (0, 1, 1)
+    assert (one_object["accuracy_low"], one_object["accuracy_high"], one_object["groups"]) == (low, high, 1)
     assert metrics["mean_confidence"] == pytest.approx(0.7)
     assert metrics["mean_confidence_low"] == pytest.approx(0.7), "all are as sure"
     assert metrics["ece"] == pytest.approx(0.05)

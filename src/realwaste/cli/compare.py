@@ -53,12 +53,11 @@ def compare(
     names = [first, second]
     with compare_models.open_pair(folder, *(model_file.read_facts(file) for file in files)) as pair:
         probabilities = [predict_set(model_loading.open_session(file), pair.test_set) for file in files]
-        comparison = compare_models.compare_predictions(pair, probabilities)
+        comparison = compare_models.compare_predictions(pair, names, probabilities)
         if as_json:
             standard_output.record(compare_models.comparison_record(pair, names, comparison))
         else:
-            verdict = compare_models.verdict(names, comparison)
-            standard_output.tables([_accuracy_table(pair, names, comparison), _difference_table(verdict, comparison)])
+            standard_output.tables([_accuracy_table(pair, names, comparison), _difference_table(comparison)])
         for line in _exclusions(pair, names):
             logger.warning("%s", line)
         report_rejected(pair.test_set)
@@ -86,7 +85,7 @@ def _accuracy_table(pair: "ModelPair", names: Sequence[str], comparison: Mapping
     return table
 
 
-def _difference_table(verdict: str, comparison: Mapping[str, Any]) -> Table:
+def _difference_table(comparison: Mapping[str, Any]) -> Table:
     table = standard_output.empty_table(
         "difference (first - second)", "95 % interval", "only first correct", "only second correct"
     )
@@ -96,7 +95,7 @@ def _difference_table(verdict: str, comparison: Mapping[str, Any]) -> Table:
     interval = f"{comparison['difference_low']:+.3f} to {comparison['difference_high']:+.3f}"
     counts = str(comparison["only_first_right"]), str(comparison["only_second_right"])
     p_values = [_format_p(comparison[key]) for key in ("mcnemar_p", "permutation_p")]
-    table.add_row(f"{comparison['difference']:+.3f}", interval, *counts, *p_values, Text(verdict, "bold"))
+    table.add_row(f"{comparison['difference']:+.3f}", interval, *counts, *p_values, Text(comparison["verdict"], "bold"))
     return table
 
 

@@ -1,6 +1,6 @@
 """Two models on the same external test set: their accuracies, the difference, and whether it is significant."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -59,28 +59,33 @@ def open_pair(source: str, first: Facts, second: Facts) -> Iterator[ModelPair]:
         yield ModelPair((first, second), test_set, common)
 
 
-def compare_predictions(pair: ModelPair, probabilities: Sequence[Probabilities]) -> dict[str, Any]:
-    """The accuracy of each model, the difference (first minus second), and exact tests of it.
+def compare_predictions(
+    pair: ModelPair, names: Sequence[str], probabilities: Sequence[Probabilities]
+) -> dict[str, Any]:
+    """The accuracy of each model, the difference (first minus second), exact tests of it, and the verdict in words.
 
     A prediction is correct if it is the image's class among all classes of the model. A model is better if the larger
     of two p-values is below 0.05: that of McNemar's test of images, and that of a permutation test of near-duplicate
-    groups, since photographs of one object are not independent.
+    groups, since photographs of one object are not independent. With fewer than cluster_bootstrap.MIN_GROUPS groups,
+    a difference that is not significant is no evidence for equal models, and the verdict says so.
 
     Args:
+        names: of the models, for the verdict.
         probabilities: of each model for all images of the set, (images, classes), not calibrated.
     """
     rows = pair.is_comparable
     labels = pair.test_set.images["label"][rows].map(pair.test_set.class_of_folder)
     groups = pair.test_set.images["group"].to_numpy()[rows]
     correct, accuracies = [], []
-    for facts, raw, names in zip(pair.facts, probabilities, (labels, labels.map(pair.common_classes)), strict=True):
-        y_true = np.array([facts.classes.index(name) for name in names])
+    for facts, raw, classes in zip(pair.facts, probabilities, (labels, labels.map(pair.common_classes)), strict=True):
+        y_true = np.array([facts.classes.index(name) for name in classes])
         finite, undefined = fill_undefined(raw[rows])
         correct.append(finite.argmax(axis=1) == y_true)
         accuracies.append(intervals.accuracy_with_intervals(y_true, finite, groups) | {"undefined_answers": undefined})
     first, second = correct
     (difference,) = differences.compare_accuracies({"pair": (first, second)}, groups).values()
     better = differences.find_better(difference, "first", "second")
+    verdict = differences.describe_verdict(difference, *map(printable, names))
     p = difference.pop("p_holm")  # of a single comparison, which Holm's correction does not change
     return {
         "images": int(rows.sum()),
@@ -91,6 +96,7 @@ def compare_predictions(pair: ModelPair, probabilities: Sequence[Probabilities])
         **difference,
         "p": p,
         "better": better,
+        "verdict": verdict,
     }
 
 
@@ -106,9 +112,3 @@ def comparison_record(pair: ModelPair, names: Sequence[str], comparison: dict[st
         ],
         "rejected": rejected_records(test_set),
     } | {key: value for key, value in comparison.items() if key != "models"}
-
-
-def verdict(names: Sequence[str], comparison: Mapping[str, Any]) -> str:
-    """The result of `compare_predictions` in words."""
-    winners = {None: None, "first": printable(names[0]), "second": printable(names[1])}
-    return differences.describe_verdict(winners[comparison["better"]])

@@ -40,7 +40,7 @@ def evaluate(
 
     Example: `realwaste evaluate labelled/ --model irv2`
     """
-    from realwaste.evaluation import external_sets  # noqa: PLC0415 - pandas and OpenCV, which --help does not need
+    from realwaste.evaluation import differences, external_sets  # noqa: PLC0415 - pandas and OpenCV, which --help does not need
 
     classes = model_file.read_facts(model_loading.find_model(model)).classes
     with external_sets.open_external_set(folder, classes) as test_set:
@@ -50,6 +50,9 @@ def evaluate(
         standard_output.record(_record(session.facts, test_set, metrics))
     else:
         standard_output.tables(_tables(test_set.source, metrics))
+    if "groups" not in metrics["accuracy_intervals"]:
+        message = "%s: %d photographs form %d groups of similar ones, and the intervals count single photographs"
+        logger.warning(message, differences.TOO_FEW_GROUPS, metrics["images"], metrics["groups"])
     report_rejected(test_set)
 
 

@@ -51,7 +51,7 @@ def order_by_similarity(files: pd.DataFrame, similarity: Callable[[Any, Any], fl
     The text order is chosen if a permutation test at SIGNIFICANCE_LEVEL shows that its neighbors are more similar. The
     test compares the pairs that are neighbors in only one of the two orders. The n of a series is its largest number.
     A series whose largest number exceeds MAX_NUMBERS_PER_FILE times its number of files is not numbered consecutively
-    (its names may hold a time of day), and keeps the numeric order.
+    (its names may hold a time of day): its positions count its files in the numeric order.
 
     Args:
         files: columns series and number.
@@ -59,9 +59,11 @@ def order_by_similarity(files: pd.DataFrame, similarity: Callable[[Any, Any], fl
     """
     series = files.groupby("series")["number"]
     largest, sizes = series.transform("max"), series.transform("size")
-    text = _text_order(files, largest.where(largest <= MAX_NUMBERS_PER_FILE * sizes)).fillna(files["number"])
+    is_consecutive = largest <= MAX_NUMBERS_PER_FILE * sizes
+    numeric = files["number"].where(is_consecutive, series.rank(method="first")).astype("Int64")
+    text = _text_order(files, largest.where(is_consecutive)).fillna(numeric)
     by_number, by_text = (
-        {(min(pair), max(pair)) for pair in neighbor_pairs(files["series"], order)} for order in (files["number"], text)
+        {(min(pair), max(pair)) for pair in neighbor_pairs(files["series"], order)} for order in (numeric, text)
     )
     rng = np.random.default_rng(seed)
     similarities = [_similarities(pairs, similarity, rng) for pairs in (by_text - by_number, by_number - by_text)]
@@ -71,7 +73,7 @@ def order_by_similarity(files: pd.DataFrame, similarity: Callable[[Any, Any], fl
     for name, values in zip((TEXT, NUMERIC), similarities, strict=True):
         facts |= {f"{name}_alone_pairs": len(values)}
         facts |= {f"{name}_alone_likeness": round(float(values.mean()), 4)} if len(values) else {}
-    return CaptureOrder(text if order_name == TEXT else files["number"], facts)
+    return CaptureOrder(text if order_name == TEXT else numeric, facts)
 
 
 def neighbor_pairs(series: pd.Series, positions: pd.Series, step: int = 1) -> list[tuple[Any, Any]]:
@@ -83,6 +85,30 @@ def neighbor_pairs(series: pd.Series, positions: pd.Series, step: int = 1) -> li
         for (series_name, position), index in index_at.items()
         if (series_name, position - step) in index_at
     ]
+
+
+def pairs_half_a_series_apart(series: pd.Series, positions: pd.Series) -> list[tuple[Any, Any]]:
+    """Pairs of index labels (row, earlier row) with half of the series between them; none in a series of three."""
+    placed = pd.DataFrame({"series": series, "shot": positions}).dropna().sort_values("shot", kind="stable")
+    series_rows = [photographs.index.tolist() for _, photographs in placed.groupby("series") if len(photographs) > 3]
+    return [pair for rows in series_rows for pair in zip(rows[len(rows) // 2 :], rows, strict=False)]
+
+
+def are_neighbors_similar(neighbors: NDArray[np.float64], distant: NDArray[np.float64], seed: int = 0) -> bool:
+    """Whether a permutation test at SIGNIFICANCE_LEVEL shows that neighbors are more similar than distant photographs.
+
+    If it does not, the capture order says nothing about which photographs show the same object.
+
+    Args:
+        neighbors, distant: the similarities of pairs of photographs.
+    """
+    rng = np.random.default_rng(seed)
+    neighbors, distant = (
+        rng.choice(values, _MAX_PAIRS, replace=False) if len(values) > _MAX_PAIRS else values
+        for values in (neighbors, distant)
+    )
+    p = _permutation_p_value(neighbors, distant, rng)
+    return p is not None and p < SIGNIFICANCE_LEVEL
 
 
 def _similarities(

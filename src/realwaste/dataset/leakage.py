@@ -4,6 +4,7 @@ RealWaste has several consecutive photographs of each object. A random split put
 test scores partly measure memorization.
 """
 
+import math
 import re
 from typing import Any
 
@@ -13,10 +14,14 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from realwaste.dataset import capture_order
+
 MAX_HASH_DISTANCE = 6
 """The perceptual hashes of near-duplicates differ in at most this many of 64 bits."""
 MAX_GROUP_SHARE = 0.05
 """Near-duplicates may join at most this share of a class in one group."""
+_UNRELATED_SHARE = 0.95
+"""A short series is cut where neighbors are less similar than this share of its distant photographs."""
 _BATCH_ROWS = 2048
 
 
@@ -55,11 +60,12 @@ def assign_groups(
     """Number the near-duplicate groups: rows with the same number must be in one part of a split.
 
     A group joins files with the same bytes and runs of about `block` photographs in capture order, cut between the
-    least similar ones. Near-duplicates then join runs, the nearest first, unless the group would exceed MAX_GROUP_SHARE
-    of a class. A group never contains two class folders; a label corrected by hand does not split a group.
+    least similar ones. There are runs only if neighbors in capture order are similar (capture_order). Near-duplicates
+    then join runs, the nearest first, unless the group would exceed MAX_GROUP_SHARE of a class. A group never contains
+    two class folders; a label corrected by hand does not split a group.
 
     Args:
-        manifest: path, label, sha256, phash, phash_mirrored, series, shot, likeness, likeness_second.
+        manifest: path, label, sha256, phash, phash_mirrored, series, shot, and the likeness columns.
         block: the mean number of photographs in a run.
         near_duplicates: the result of find_near_duplicates, if it was computed already.
     """
@@ -158,32 +164,45 @@ def _first_row(numbers: NDArray[np.integer]) -> NDArray[np.int64]:
 
 def _runs(manifest: pd.DataFrame, block: int) -> NDArray[np.int64]:
     runs = np.arange(len(manifest)) + len(manifest)  # a file without a position is a run of its own
+    neighbors, distant = (manifest[column].dropna().to_numpy(np.float64) for column in ("likeness", "likeness_far"))
+    if not capture_order.are_neighbors_similar(neighbors, distant):
+        return runs
+    min_similarity = float(np.quantile(distant, _UNRELATED_SHARE))
     placed = manifest.assign(row=range(len(manifest))).dropna(subset=["series", "shot"])
     for number, (_, photographs) in enumerate(placed.groupby("series", sort=True)):
         ordered = photographs.sort_values("shot")
-        similarity, similarity_second = (
-            ordered[column].to_numpy(np.float64) for column in ("likeness", "likeness_second")
+        first, second = (
+            np.nan_to_num(ordered[column].to_numpy(np.float64)) for column in ("likeness", "likeness_second")
         )
-        cuts = _cuts(np.nan_to_num(similarity), np.nan_to_num(similarity_second), block)
-        run = np.searchsorted(cuts, np.arange(len(photographs)), side="right")
+        length = _run_length(ordered["shot"].to_numpy(np.int64), block)
+        run_count = max(round(len(first) / length), math.ceil(len(first) / _run_lengths(length)[-1]))
+        starts = _cuts(first, second, length, run_count) if run_count > 1 else np.flatnonzero(first < min_similarity)
+        run = np.searchsorted(starts, np.arange(len(photographs)), side="right")
         runs[ordered["row"].to_numpy()] = 2 * len(manifest) * (number + 1) + run
     return runs
 
 
-def _cuts(first: NDArray[np.float64], second: NDArray[np.float64], block: int) -> list[int]:
+def _run_length(shots: NDArray[np.int64], block: int) -> int:
+    """How many files of a series are among `block` photographs, if files are missing, as in a test set."""
+    gap = float(np.median(np.diff(shots))) if len(shots) > 1 else 1.0
+    return max(1, round(block / max(1.0, gap)))
+
+
+def _run_lengths(block: int) -> NDArray[np.int64]:
+    """From half of `block` to less than one and a half times that."""
+    min_length = max(1, block // 2)
+    return np.arange(min_length, block + min_length)
+
+
+def _cuts(first: NDArray[np.float64], second: NDArray[np.float64], block: int, run_count: int) -> list[int]:
     """The positions where the runs of a series start, so that the similarity across the cuts is minimal in total.
 
-    Runs have `block` photographs on average, and each has between half of that and less than one and a half times that.
-    Solved by dynamic programming.
+    Runs have `block` photographs on average, and a length of `_run_lengths`. Solved by dynamic programming.
 
     Args:
         first, second: the similarity of each photograph to the previous one in capture order, and to the one before it.
     """
-    count, min_length = len(first), max(1, block // 2)
-    run_count = round(count / block)
-    lengths = np.arange(min_length, block + min_length)
-    if run_count < 2 or run_count * lengths[-1] < count:
-        return [0]
+    count, lengths = len(first), _run_lengths(block)
     # The fourth power makes one pair of the same object weigh more than several pairs with the same background.
     across = np.append(first**4 + second**4 + np.append(second[1:], 0) ** 4, 0)
     cost = np.where(np.arange(count + 1) == 0, 0.0, np.inf)  # of the best cuts up to each position

@@ -28,6 +28,7 @@ COLUMNS = [
     "shot",
     "likeness",
     "likeness_second",
+    "likeness_far",
 ]
 
 
@@ -37,8 +38,9 @@ class Scan(NamedTuple):
     Attributes:
         manifest: COLUMNS, one row an image, sorted by path, which is relative to the folder. phash and phash_mirrored
             are perceptual hashes. series and number come from the file name; shot is the position in capture order, see
-            realwaste.dataset.capture_order. likeness and likeness_second, 0 to 1, are the similarities of the colours
-            to the previous photograph in capture order and to the one before it; missing if there is none.
+            realwaste.dataset.capture_order. likeness, likeness_second and likeness_far, 0 to 1, are the similarities of
+            the colours to the previous photograph in capture order, to the one before it, and to the one half a series
+            before; missing if there is none.
         rejected: path and reason, one row for each file that is not an image.
         order: the evidence for the capture order, for metrics.
     """
@@ -113,8 +115,12 @@ def _add_neighbors(
     else:
         order = capture_order.order_by_similarity(photographs, similarity)
     table["shot"] = order.positions
-    for column, step in (("likeness", 1), ("likeness_second", 2)):
-        pairs = capture_order.neighbor_pairs(photographs["series"], order.positions, step)
+    series, positions = photographs["series"], order.positions
+    for column, pairs in (
+        ("likeness", capture_order.neighbor_pairs(series, positions)),
+        ("likeness_second", capture_order.neighbor_pairs(series, positions, 2)),
+        ("likeness_far", capture_order.pairs_half_a_series_apart(series, positions)),
+    ):
         table[column] = pd.Series({first: round(similarity(first, second), 3) for first, second in pairs}, dtype=float)
     return order.evidence
 

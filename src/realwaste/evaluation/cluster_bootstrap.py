@@ -14,6 +14,13 @@ from realwaste.models.probabilities import Labels, Probabilities
 
 Groups = NDArray[np.integer]
 Correct = NDArray[np.bool_]
+MIN_GROUPS = 20
+"""With fewer groups, intervals by groups say nothing: the spread between groups cannot be estimated."""
+
+
+def are_enough(groups: Groups) -> bool:
+    """Whether there are MIN_GROUPS groups."""
+    return len(np.unique(groups)) >= MIN_GROUPS
 
 
 def accuracy_interval(correct: Correct, groups: Groups, *, resamples: int = 10_000) -> tuple[float, float]:
@@ -24,12 +31,12 @@ def accuracy_interval(correct: Correct, groups: Groups, *, resamples: int = 10_0
 
     Args:
         correct: (n,), whether the prediction for each image is correct.
-        groups: (n,), the near-duplicate group of each image.
+        groups: (n,), the near-duplicate group of each image; at least two different ones.
     """
     if _all_equal(correct):
         return scores.wilson_interval(float(correct[0]), len(np.unique(groups)))
     units = _sum_by_group(np.stack([correct, np.ones_like(correct)], axis=1), groups)
-    return bootstrap.bca_interval(units, _ratio, expanded=True, resamples=resamples) if len(units) > 1 else (0.0, 1.0)
+    return bootstrap.bca_interval(units, _ratio, expanded=True, resamples=resamples)
 
 
 def macro_f1_interval(
@@ -38,7 +45,7 @@ def macro_f1_interval(
     """The 95 % interval of the macro F1; that of the accuracy if all predictions are correct, or all are wrong."""
     predicted = probabilities.argmax(axis=1)
     correct = predicted == labels
-    if _all_equal(correct) or len(np.unique(groups)) == 1:
+    if _all_equal(correct):
         low, high = accuracy_interval(correct, groups)
         estimate = float(scores.macro_f1(scores.confusion_matrix(labels, probabilities)))
         return min(low, estimate), max(high, estimate)
@@ -53,8 +60,6 @@ def difference_interval(
     """The 95 % interval of the difference of two accuracies on the same images."""
     change = first_correct.astype(np.int64) - second_correct
     units = _sum_by_group(np.stack([change, np.ones_like(change)], axis=1), groups)
-    if len(units) == 1:
-        return -1.0, 1.0
     if _all_equal(change):  # no resample differs from the sample
         return scores.difference_interval(
             *(correct[np.unique(groups, return_index=True)[1]] for correct in (first_correct, second_correct))

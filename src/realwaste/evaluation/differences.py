@@ -7,6 +7,7 @@ from realwaste.evaluation import cluster_bootstrap, intervals, scores
 from realwaste.evaluation.cluster_bootstrap import Correct, Groups
 
 SIGNIFICANCE_LEVEL = 0.05
+TOO_FEW_GROUPS = "too few different objects to tell"
 
 
 def compare_accuracies(
@@ -36,7 +37,9 @@ def compare_accuracies(
                 "difference",
                 float(first.mean() - second.mean()),
                 scores.difference_interval(first, second),
-                cluster_bootstrap.difference_interval(first, second, groups),
+                cluster_bootstrap.difference_interval(first, second, groups)
+                if cluster_bootstrap.are_enough(groups)
+                else None,
             ),
             **p_values[name],
             "p_holm": p_holm,
@@ -52,6 +55,9 @@ def find_better(comparison: Mapping[str, Any], first: str, second: str) -> str |
     return first if comparison["difference"] > 0 else second
 
 
-def describe_verdict(winner: str | None) -> str:
-    """The result of `find_better` in words."""
-    return "no difference shown" if winner is None else f"{winner} is better"
+def describe_verdict(comparison: Mapping[str, Any], first: str, second: str) -> str:
+    """The result of `find_better` in words; without a winner, whether there are enough groups to show a difference."""
+    winner = find_better(comparison, first, second)
+    if winner is not None:
+        return f"{winner} is better"
+    return "no difference shown" if "groups" in comparison["difference_intervals"] else TOO_FEW_GROUPS

@@ -1,4 +1,7 @@
-"""Two 95 % intervals of each metric, by single images and by near-duplicate groups; the wider one is reported first."""
+"""Two 95 % intervals of each metric, by single images and by near-duplicate groups; the wider one is reported first.
+
+With fewer than cluster_bootstrap.MIN_GROUPS groups, there is only the interval by images.
+"""
 
 import math
 from collections.abc import Mapping
@@ -11,16 +14,17 @@ from realwaste.models.probabilities import Labels, Probabilities
 Interval = tuple[float, float]
 
 
-def combine_intervals(metric: str, estimate: float, by_images: Interval, by_groups: Interval) -> dict[str, Any]:
+def combine_intervals(metric: str, estimate: float, by_images: Interval, by_groups: Interval | None) -> dict[str, Any]:
     """For metrics: the ends of the wider interval, its unit and both intervals, each widened to contain the estimate.
+
+    Args:
+        by_groups: None if there are too few groups.
 
     Returns:
         <metric>_low, <metric>_high, <metric>_by ("images" or "groups") and <metric>_intervals.
     """
-    intervals = {
-        name: (min(low, estimate), max(high, estimate))
-        for name, (low, high) in (("images", by_images), ("groups", by_groups))
-    }
+    units = {"images": by_images} if by_groups is None else {"images": by_images, "groups": by_groups}
+    intervals = {name: (min(low, estimate), max(high, estimate)) for name, (low, high) in units.items()}
     widest = max(intervals, key=lambda name: intervals[name][1] - intervals[name][0])
     return {
         f"{metric}_low": intervals[widest][0],
@@ -33,7 +37,8 @@ def combine_intervals(metric: str, estimate: float, by_images: Interval, by_grou
 def accuracy_with_intervals(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
     """`accuracy` with its intervals under the names of `combine_intervals`."""
     accuracy, by_images = scores.accuracy(labels, probabilities), scores.accuracy_interval(labels, probabilities)
-    by_groups = cluster_bootstrap.accuracy_interval(probabilities.argmax(axis=1) == labels, groups)
+    correct = probabilities.argmax(axis=1) == labels
+    by_groups = cluster_bootstrap.accuracy_interval(correct, groups) if cluster_bootstrap.are_enough(groups) else None
     return {"accuracy": accuracy} | combine_intervals("accuracy", accuracy, by_images, by_groups)
 
 
@@ -44,10 +49,12 @@ def test_metric_intervals(
     correct = probabilities.argmax(axis=1) == labels
     estimates = scores.accuracy(labels, probabilities), macro_f1
     by_images = scores.accuracy_interval(labels, probabilities), scores.macro_f1_interval(labels, probabilities)
-    by_groups = (
-        cluster_bootstrap.accuracy_interval(correct, groups),
-        cluster_bootstrap.macro_f1_interval(labels, probabilities, groups),
-    )
+    by_groups: tuple[Interval | None, Interval | None] = (None, None)
+    if cluster_bootstrap.are_enough(groups):
+        by_groups = (
+            cluster_bootstrap.accuracy_interval(correct, groups),
+            cluster_bootstrap.macro_f1_interval(labels, probabilities, groups),
+        )
     metrics = zip(("test_accuracy", "macro_f1"), estimates, by_images, by_groups, strict=True)
     record = {"test_groups": len(set(groups.tolist()))}
     for metric, estimate, images, by_group in metrics:

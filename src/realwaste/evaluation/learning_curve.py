@@ -71,19 +71,20 @@ def nested_subsets(labels: NDArray[np.int64], percents: Sequence[float], seed: i
 def accuracy_interval(correct: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:
     """The 95 % interval of the mean accuracy of repeated trainings on the same test images.
 
-    Both trainings and near-duplicate groups are resampled (pigeonhole bootstrap, Owen and Eckles, 2012). If all
-    predictions are correct, or all are wrong, it is cluster_bootstrap.accuracy_interval.
+    Both trainings and near-duplicate groups (single images if there are too few groups) are resampled: pigeonhole
+    bootstrap, Owen and Eckles (2012). If all predictions are correct, or all are wrong, it is
+    cluster_bootstrap.accuracy_interval.
 
     Args:
         correct: (repeats, n), whether each trained model is correct on each test image.
         groups: (n,), the near-duplicate group of each test image.
     """
+    if not cluster_bootstrap.are_enough(groups):
+        groups = np.arange(len(groups))
     if correct.all() or not correct.any():
         return cluster_bootstrap.accuracy_interval(correct[0], groups)
     group_index = np.unique(groups, return_inverse=True)[1]
     count = int(group_index.max()) + 1
-    if count == 1:
-        return 0.0, 1.0
     sums = np.stack([np.bincount(group_index, correct_row, minlength=count) for correct_row in correct])
     rng = np.random.default_rng(0)
     training_counts = rng.multinomial(len(correct), np.full(len(correct), 1 / len(correct)), _RESAMPLES)

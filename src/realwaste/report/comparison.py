@@ -113,7 +113,7 @@ def compare_pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
     comparisons = differences.compare_accuracies(correct_by_pair, groups)
     for pair, comparison in comparisons.items():
         first, second = pair.split("_vs_")
-        comparison["verdict"] = differences.describe_verdict(differences.find_better(comparison, first, second))
+        comparison["verdict"] = differences.describe_verdict(comparison, first, second)
     return comparisons
 
 

@@ -145,7 +145,7 @@ def _describe_pairs(data: ReportData) -> list[dict[str, Any]]:
     for pair, facts in data.pairs.items():
         first, second = pair.split("_vs_")
         pair_names = short[first], short[second]
-        verdict = differences.describe_verdict(differences.find_better(facts, *pair_names))
+        verdict = differences.describe_verdict(facts, *pair_names)
         records.append({**facts, "models": " and ".join(pair_names), "verdict": verdict})
     return records
 

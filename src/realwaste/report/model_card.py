@@ -84,12 +84,14 @@ def _escape_markdown(value: object) -> str:
 
 def _describe_comparisons(card: CardData) -> str:
     """The verdicts of the comparisons with the other models, in words."""
-    others_by_verdict: dict[str, list[str]] = {"better than": [], "worse than": [], "no difference shown to": []}
+    undecided = ("no difference shown to", f"{differences.TOO_FEW_GROUPS} from")
+    others_by_verdict: dict[str, list[str]] = {verdict: [] for verdict in ("better than", "worse than", *undecided)}
     for pair, test in card.pairs.items():
         models = pair.split("_vs_")
         if card.name in models:
             (other,) = set(models) - {card.name}
-            verdict_of_winner = {card.name: "better than", other: "worse than", None: "no difference shown to"}
+            no_winner = undecided["groups" not in test["difference_intervals"]]
+            verdict_of_winner = {card.name: "better than", other: "worse than", None: no_winner}
             others_by_verdict[verdict_of_winner[differences.find_better(test, *models)]].append(other)
     return "; ".join(
         f"{verdict} {', '.join(other_models)}" for verdict, other_models in others_by_verdict.items() if other_models

@@ -97,7 +97,7 @@ def _verdicts(first: Run, second: Run, names: Mapping[str, str], paired: PairedC
             continue
         test = paired.models.get(model)
         if test:
-            verdict = differences.describe_verdict(differences.find_better(test, first.name, second.name))
+            verdict = differences.describe_verdict(test, first.name, second.name)
         else:
             verdict, test = "not tested in pairs", _unpaired_difference(first.rows[model], second.rows[model])
         records.append({"model": model, "verdict": verdict, **test})
