@@ -1,10 +1,7 @@
 """One split for every model: data/splits.csv and its distribution."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pandas as pd
 
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
@@ -13,9 +10,6 @@ from realwaste.dataset.labels import PARTS
 from realwaste.report import figures
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from stages.launcher.params import Params
 
 
@@ -28,15 +22,14 @@ def main(params: "Params") -> None:
     near, strategy = leakage.find_near_duplicates(manifest), split.resolve_strategy(section.strategy, split_of_path)
     about: dict[str, Any] = {"shooting_order": read_json(Path("metrics/validate_images.json"))["shooting_order"]}
     groups = leakage.assign_groups(manifest, section.block, near)
+    ratios = {part: getattr(section, part) for part in PARTS}
+    splits = split.draw(manifest, strategy, ratios, groups=groups, parts=split_of_path, seed=params.base.seed)
     if strategy == "given":
-        splits = split.predefined(manifest, split_of_path, train=section.train, val=section.val, seed=params.base.seed)
         about["leakage"] = leakage.count_shared_images(splits, near)
         _log_given(split_of_path, about["leakage"])
-    else:
-        splits = _draw(params, manifest, strategy, groups)
-        if split_of_path:
-            remedy = "split.strategy=given takes them"
-            logger.warning("split: the train and test that the images came as are not used; %s", remedy)
+    elif split_of_path:
+        remedy = "split.strategy=given takes them"
+        logger.warning("split: the train and test that the images came as are not used; %s", remedy)
     exposed, summary = leakage.measure_exposure(splits, near), split.summarize(splits)
     fetched = read_json(Path("data/dataset.json"))
     dataset = fetched["dataset"]
@@ -58,17 +51,6 @@ def main(params: "Params") -> None:
         exposed["near_duplicates"],
         100 * exposed["neighbour_within_1"],
     )
-
-
-def _draw(params: "Params", manifest: pd.DataFrame, strategy: str, groups: "NDArray[np.int64]") -> pd.DataFrame:
-    """A new split; a remark in the log if its proportions are not those of params.yaml."""
-    section = params.split
-    ratios = {"train": section.train, "val": section.val, "test": section.test}
-    draw = partial(split.grouped, manifest, groups) if strategy == "grouped" else partial(split.stratified, manifest)
-    splits = draw(**ratios, seed=params.base.seed)
-    if remark := split.describe_deviation(splits, ratios):
-        logger.warning("split: %s", remark)
-    return splits
 
 
 def _log_given(split_of_path: dict[str, str], leaked: dict[str, dict[str, int]]) -> None:

@@ -11,10 +11,11 @@ from realwaste.cli.predict import predict
 from realwaste.cli.report import report
 from realwaste.cli.review import review
 from realwaste.cli.serve import serve
+from realwaste.cli.train import train
 from realwaste.core import environment
 
 app = application.create_app()
-for command in (predict, evaluate, compare, choose, review, models, info, report, serve, export):
+for command in (train, predict, evaluate, compare, choose, review, models, info, report, serve, export):
     app.command()(command)
 
 

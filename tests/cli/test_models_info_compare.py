@@ -91,7 +91,7 @@ def test_scores_of_another_run_are_not_shown_and_a_damaged_file_is_listed(projec
 def test_without_models_the_error_says_how_to_get_some(project):
     (project / "models").rename(project / "elsewhere")
     text = words(run("models", status=1).stderr)
-    assert "run `dvc repro` to train some." in text
+    assert "`realwaste train PHOTOS` trains one, `dvc repro` those of the pipeline." in text
 
 
 def _card(dataset="colours", backbone="Eye"):

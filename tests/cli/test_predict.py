@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -335,15 +336,20 @@ def test_find_model_by_name_path_or_validation_accuracy(project, monkeypatch):
     with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Name one of them."):
         model_loading.find_model("cnm")
     (project / "metrics").unlink()
-    with pytest.raises(UserError, match=r"there must be metrics/compare.json: .* is used.\nThere are: cnn."):
+    assert model_loading.choose_model(None) == (Path("models/cnn.keras"), "the only model")
+    shutil.copytree(project / "models", project / "two")
+    shutil.copy(project / "two/cnn.keras", project / "two/mine.keras")
+    monkeypatch.setenv("REALWASTE_MODEL", "two")
+    with pytest.raises(UserError, match=r"there must be metrics/compare.json: .* is used.\nThere are: cnn, mine."):
         model_loading.find_model(None)
+    monkeypatch.delenv("REALWASTE_MODEL")
     (project / "metrics").mkdir()
     for damaged in ("{", "{}", "[]", '{"cnn": {"val_accuracy": null}}', '{"cnn": 1}'):
         (project / "metrics/compare.json").write_text(damaged)
         with pytest.raises(UserError, match="must hold a validation accuracy for each model"):
             model_loading.find_model(None)
     (project / "models").unlink()
-    with pytest.raises(UserError, match=r"There is no model in .*: run `dvc repro` to train some\."):
+    with pytest.raises(UserError, match=r"There is no model in .*: `realwaste train PHOTOS` trains one"):
         model_loading.find_model("cnn")
 
 

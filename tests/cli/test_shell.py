@@ -23,7 +23,7 @@ from realwaste.cli import model_loading
 from realwaste.models import cnn, export, model_file
 from realwaste.models.model_file import Classifier, Facts
 
-VERBS = ["predict", "evaluate", "compare", "models", "info", "export"]
+VERBS = ["train", "predict", "evaluate", "compare", "models", "info", "export"]
 
 
 def _process(*arguments, cwd, **environment):

@@ -12,7 +12,9 @@ from dvc.utils.hydra import apply_overrides
 from tiny_pipeline import ORDER, ran, run
 
 from benchmarks.parts.child import ROOT
+from realwaste.cli import train_model
 from realwaste.core.errors import UserError
+from realwaste.training.finetune_recipe import FinetuneRecipe
 from stages.launcher import params_file
 from tools import sets
 
@@ -41,6 +43,13 @@ def test_dvc_reads_the_options_as_they_are_meant(name, tmp_path):
     file = shutil.copy(ROOT / "params.yaml", tmp_path)
     apply_overrides(file, shlex.split(sets.options(SETS, name))[1::2])
     assert params_file.read_yaml(tmp_path / "params.yaml") == _merged(name)
+
+
+def test_train_without_a_checkout_has_the_parameters_of_edge_and_of_the_set_best():
+    values = params_file.read_yaml(ROOT / "params.yaml")
+    for params, layers in ((params_file.check(values), None), (params_file.check(_merged("best")), "block3a")):
+        recipe = FinetuneRecipe.from_params(params.finetune_edge, classes=6, seed=42, dtype_policy="mixed_bfloat16")
+        assert train_model.build_recipe(6, 216, 42, "mixed_bfloat16", layers) == recipe
 
 
 def test_lists_and_spaces(tmp_path):

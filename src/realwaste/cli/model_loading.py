@@ -96,7 +96,7 @@ def choose_model(name: str | None) -> tuple[Path, str]:
     if variable_path is not None and not variable_path.is_dir():
         return variable_path, f"named by {MODEL_VARIABLE}"
     available, scores = available_models(), scores_file()
-    if variable_path is not None and len(available) == 1 and not scores.exists():
+    if len(available) == 1 and not scores.exists():
         return available[0], f"the only model{_of_variable()}"
     return _best_model(scores), f"the best by validation accuracy in {scores}{_of_variable()}"
 
@@ -125,7 +125,8 @@ def scores_file() -> Path:
 def no_model_remedy() -> str:
     """The remedy of a UserError where there is no model."""
     folder = models_folder().absolute()
-    return f"There is no model in {folder}: run `dvc repro` to train some."
+    remedy = "`realwaste train PHOTOS` trains one, `dvc repro` those of the pipeline."
+    return f"There is no model in {folder}: {remedy}"
 
 
 def _path_in_variable() -> Path | None:

@@ -14,7 +14,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable, to_unicode
 from realwaste.core.files import read_json
 from realwaste.core.log import logger
-from realwaste.models import model_file
+from realwaste.models import model_file, registry
 from realwaste.models.model_file import Facts
 
 _MAX_SCORE = 1e9  # a larger number is no score and no time; neither is NaN
@@ -27,7 +27,7 @@ def models(as_json: AsJson = False) -> None:
 
     Lists the models in models/, or in the folder that the variable REALWASTE_MODEL names. Scores and the time per
     image were measured by the run that trained them, on its machine. They are left out if they belong to another
-    model than the file.
+    model than the file. Those of `realwaste train` are in NAME_metrics.json beside the model.
 
     Example: `realwaste models --json`
     """
@@ -83,7 +83,7 @@ def list_models() -> list[SavedModel]:
     paths = model_loading.available_models()
     if not paths:
         raise UserError("There must be a model to list.", model_loading.no_model_remedy())
-    run_scores = _read_scores()
+    run_scores = _read_record(model_loading.scores_file())
     try:
         default: Path | None = model_loading.find_model(None)
     except UserError:  # there are no scores to choose by
@@ -103,12 +103,16 @@ def read_model(path: Path, run_scores: Mapping[str, Any] | None = None, default:
         facts = model_file.read_facts(path)
     except UserError as error:
         return SavedModel(path, size, None, f"{error.rule} {error.received or ''}".strip(), None, path == default)
-    scores = _scores_of(path.stem, facts, _read_scores() if run_scores is None else run_scores)
-    return SavedModel(path, size, facts, None, scores, path == default)
+    own_scores = path.with_name(f"{path.stem}{registry.METRICS_SUFFIX}")
+    if own_scores.is_file():
+        row = _read_record(own_scores)
+        run_scores = {"dataset": row.get("dataset"), path.stem: row}
+    elif run_scores is None:
+        run_scores = _read_record(model_loading.scores_file())
+    return SavedModel(path, size, facts, None, _scores_of(path.stem, facts, run_scores), path == default)
 
 
-def _read_scores() -> dict[str, Any]:
-    file = model_loading.scores_file()
+def _read_record(file: Path) -> dict[str, Any]:
     try:
         return read_json(file)
     except FileNotFoundError:

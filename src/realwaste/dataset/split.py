@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from realwaste.core.errors import UserError
+from realwaste.core.log import logger
 from realwaste.dataset.group_assignment import assign_groups
 from realwaste.dataset.labels import PARTS
 
@@ -111,6 +112,33 @@ def predefined(
             raise UserError(rule, "Give val too, or more images.", counts) from error
         splits.loc[val_rows.index, "split"] = "val"
     _refuse_small_parts(splits, "Add images of it there, or take another split: -S split.strategy=stratified.")
+    return splits
+
+
+def draw(
+    manifest: pd.DataFrame,
+    strategy: str,
+    ratios: Mapping[str, float],
+    *,
+    groups: NDArray[np.int64],
+    parts: Mapping[str, str],
+    seed: int,
+) -> pd.DataFrame:
+    """The split by a strategy of `resolve_strategy`; a drawn one that deviates from its shares is logged.
+
+    Args:
+        ratios: the shares of train, val and test.
+        groups: see `grouped`.
+        parts: see `predefined`.
+    """
+    if strategy == "given":
+        return predefined(manifest, parts, train=ratios["train"], val=ratios["val"], seed=seed)
+    if strategy == "grouped":
+        splits = grouped(manifest, groups, **ratios, seed=seed)
+    else:
+        splits = stratified(manifest, **ratios, seed=seed)
+    if remark := describe_deviation(splits, ratios):
+        logger.warning("split: %s", remark)
     return splits
 
 

@@ -53,7 +53,7 @@ class Facts:
     """The metadata of a model. The types are the schema that validates the record in a model file.
 
     Attributes:
-        name: cnn, irv2, densenet or edge.
+        name: cnn, irv2, densenet or edge; or as `realwaste train` was told.
         classes: in the order of the model's outputs.
         image_size: pixels a side of its input.
         dataset: the name of the data set that it was trained on.

@@ -7,6 +7,8 @@ from typing import Any
 BACKBONES = ("irv2", "densenet", "edge")
 MODELS = ("cnn", *BACKBONES)
 FOLDER, SUFFIX = Path("models"), ".keras"
+METRICS_SUFFIX = "_metrics.json"
+"""The end of the name of the file with the metrics of a model, beside the model, that `realwaste train` writes."""
 RANDOM = "random"
 """In records and metrics, the initial weights of a backbone that is not pretrained."""
 

@@ -19,23 +19,27 @@ STATE = Path("data/.state")
 
 
 @contextmanager
-def progress_folder(stage: str, settings: Mapping[str, Any], inputs: Iterable[Path]) -> Iterator[Path]:
+def progress_folder(
+    stage: str, settings: Mapping[str, Any], inputs: Iterable[Path], state: Path | None = None
+) -> Iterator[Path]:
     """Give the folder for the progress of `stage`: empty, or as a killed run with the same settings and inputs left it.
 
     Args:
         settings: parameters and what was resolved from them; JSON.
         inputs: files that the result depends on, including code. A table with the hashes of images represents the
             images.
+        state: the folder for the progress of all stages, STATE by default.
     """
-    folder = STATE / stage / _key(settings, inputs)
-    for other in (STATE / stage).glob("*"):
+    state = state or STATE
+    folder = state / stage / _key(settings, inputs)
+    for other in (state / stage).glob("*"):
         if other != folder:
             shutil.rmtree(other)
     if folder.is_dir() and any(folder.iterdir()):
         logger.info("%s resumes from where the last run was stopped", stage)
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
-    shutil.rmtree(STATE / stage)
+    shutil.rmtree(state / stage)
 
 
 def _key(settings: Mapping[str, Any], inputs: Iterable[Path]) -> str:

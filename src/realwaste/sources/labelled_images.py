@@ -77,8 +77,11 @@ def _unzip(path: Path, unpacked: Path, for_training: bool) -> ClassFolders:
 
 
 @contextmanager
-def open_labelled_images(source: str) -> Iterator[tuple[ImageSet, Path]]:
-    """Open the images of `source` for evaluation until the block ends.
+def open_labelled_images(source: str, *, for_training: bool = False) -> Iterator[tuple[ImageSet, Path]]:
+    """Open the images of `source` until the block ends.
+
+    Args:
+        for_training: see class_folders.find.
 
     Yields:
         The images, and a temporary folder with links to them as <Class>/<file>.
@@ -88,6 +91,6 @@ def open_labelled_images(source: str) -> Iterator[tuple[ImageSet, Path]]:
     """
     with TemporaryDirectory(prefix="realwaste-") as temporary:
         unpacked, root = Path(temporary, "unpacked"), Path(temporary, "images")
-        images = find_images(source, unpacked, for_training=False)
+        images = find_images(source, unpacked, for_training=for_training)
         class_folders.lay_out(images.folders, root, lambda file, link: link.symlink_to(file.absolute()))
         yield images, root

@@ -56,19 +56,22 @@ def fit(
     pictures: TrainVal | None = None,
     build_backbone: Callable[[], keras.Model] | None = None,
     checkpoint_dir: Path | None = None,
+    live: Callable[[pd.DataFrame], None] | None = None,
 ) -> tuple[keras.Model, Training]:
     """The head alone; joined with its backbone where the recipe trains the last layers too.
 
     Args:
         pictures, build_backbone: for the second phase, which changes the backbone that it is given.
         checkpoint_dir: where the second phase saves its state after each epoch, and resumes from it.
+        live: called with the history of the second phase after each epoch, in place of Keras' progress bars.
     """
-    fitted, first = fit_head(vectors, recipe, seed)
+    fitted, first = fit_head(vectors, recipe, seed, silent=live is not None)
     if recipe.last_layers is None or pictures is None or build_backbone is None:
         return fitted, first
     last_layers = replace(recipe.last_layers, schedule=replace(recipe.last_layers.schedule, seed=seed))
     checkpoint = checkpoint_dir and checkpoint_dir / f"seed_{seed}"
-    classifier, second = fit_last_layers(fitted, build_backbone(), pictures, last_layers, checkpoint=checkpoint)
+    backbone = build_backbone()
+    classifier, second = fit_last_layers(fitted, backbone, pictures, last_layers, checkpoint=checkpoint, live=live)
     return classifier, training_history.join_phases(first, second)
 
 
@@ -133,6 +136,7 @@ def fit_last_layers(
     last_layers: LastLayers,
     *,
     checkpoint: Path | None = None,
+    live: Callable[[pd.DataFrame], None] | None = None,
 ) -> tuple[keras.Model, Training]:
     """The second phase: join head and backbone, and train the head and the last layers of the backbone.
 
@@ -140,7 +144,7 @@ def fit_last_layers(
 
     Args:
         fitted: the head after the first phase.
-        checkpoint: as of training_loop.fit.
+        checkpoint, live: as of training_loop.fit; with `live`, there is no progress bar of Keras.
     """
     unfreezing.unfreeze_last_layers(backbone, last_layers.unfreeze, batch_norm=last_layers.batch_norm)
     classifier, schedule = head.join(backbone, fitted), last_layers.schedule
@@ -151,5 +155,12 @@ def fit_last_layers(
     else:
         twin = fuse(add_augmentation(classifier, last_layers.augment))
     return classifier, training_loop.fit(
-        classifier, pictures.train, pictures.val, schedule, twin=twin, checkpoint=checkpoint
+        classifier,
+        pictures.train,
+        pictures.val,
+        schedule,
+        twin=twin,
+        checkpoint=checkpoint,
+        live=live,
+        silent=live is not None,
     )

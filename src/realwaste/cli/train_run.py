@@ -1,0 +1,140 @@
+"""One run of `realwaste train`: its options and their checks, its steps, and the files that it writes."""
+
+import shlex
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from realwaste.cli import evaluate, output_options, standard_output, train_split
+from realwaste.cli.output_options import Kind
+from realwaste.cli.train_split import PhotoSplit
+from realwaste.core import library_settings
+from realwaste.core.errors import UserError
+from realwaste.core.file_names import printable
+from realwaste.core.files import exclusive_lock, write_csv, write_json
+from realwaste.core.log import logger
+from realwaste.dataset.labels import classes_of
+from realwaste.evaluation import external_sets
+from realwaste.evaluation.external_sets import ExternalSet
+from realwaste.models import model_file, registry
+from realwaste.sources import labelled_images
+
+METRICS, SPLITS = registry.METRICS_SUFFIX, "_splits.csv"
+_TRAINED_BY = "realwaste train"
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """The options of `train`."""
+
+    photos: str
+    name: str | None
+    output: Path
+    backbone: str
+    image_size: int
+    fine_tune: bool
+    test: str | None
+    seed: int
+
+    def run(self) -> None:
+        """Train, test and save a model, and print how good it is."""
+        start = time.perf_counter()
+        inputs = [self.photos, *([self.test] if self.test else [])]
+        output_options.check_folder("--output", self.output, inputs)
+        with ExitStack() as stack:
+            labelled, root = stack.enter_context(labelled_images.open_labelled_images(self.photos, for_training=True))
+            name = self._check_name(labelled.name)
+            remedy = "Wait until it has ended, or give another --name."
+            stack.enter_context(exclusive_lock(self._file(name, registry.SUFFIX), 0, remedy))
+            logger.info("reading %d photos of %d classes", labelled.folders.image_count, len(labelled.folders.files))
+            split, test_set = train_split.split_photos(labelled, root, self.seed), None
+            if self.test:
+                opened = external_sets.open_external_set(self.test, classes_of(split.table))
+                test_set = stack.enter_context(opened)
+                train_split.refuse_shared_photos(split.table, test_set)
+            metrics = self._train(name, labelled.name, root, split, test_set)
+            write_csv(self._file(name, SPLITS), split.table)
+            metrics |= {"seconds_in_all": round(time.perf_counter() - start, 1)}
+            write_json(self._file(name, METRICS), {"trained_by": _TRAINED_BY} | metrics)
+        self._print(name, metrics)
+        if test_set:
+            evaluate.report_rejected(test_set)
+
+    def _check_name(self, folder: str) -> str:
+        """The name of the model; UserError if its files cannot be written, or are something else's."""
+        name = folder if self.name is None else self.name
+        if name in registry.MODELS or Path(name).name != name or name.startswith("."):
+            rule = f"--name must be a file name, and none of {', '.join(registry.MODELS)}, the models of `dvc repro`."
+            raise UserError(rule, "Give the model another name with --name.", name)
+        is_earlier = {
+            registry.SUFFIX: partial(_is_trained, name=name),
+            SPLITS: partial(output_options.is_marked, mark=b"path,label,sha256"),
+            METRICS: partial(output_options.is_marked, mark=f'"trained_by": "{_TRAINED_BY}"'.encode()),
+        }
+        for ending, check in is_earlier.items():
+            kind = Kind(f"one of an earlier `{_TRAINED_BY}`", check)
+            output_options.check_file("--name", self._file(name, ending), kind)
+        return name
+
+    def _train(
+        self, name: str, dataset: str, root: Path, split: PhotoSplit, test_set: ExternalSet | None
+    ) -> dict[str, Any]:
+        """Save the model; returns the metrics of its training and its tests."""
+        with library_settings.drop_import_logs():
+            from realwaste.cli import train_model  # noqa: PLC0415 - TensorFlow, which a user error need not wait for
+        from realwaste.models import session  # noqa: PLC0415
+        from realwaste.runtime import resume  # noqa: PLC0415
+
+        options = self.backbone, self.image_size, self.fine_tune, self.seed
+        training = train_model.PhotoTraining(name, dataset, root, split.table, *options)
+        settings = {"options": options, "photos": split.digest()}
+        state, file = self.output / ".progress", self._file(name, registry.SUFFIX)
+        with resume.progress_folder(f"train_{name}", settings, train_model.code_files(), state) as folder:
+            job, classifier, trained = training.fit(folder)
+            model_file.save(file, classifier)
+            saved = session.open_session(file)
+            metrics: dict[str, Any] = {"dataset": dataset, "strategy": split.strategy, "exposure": split.exposure}
+            metrics |= job.backbone.facts | trained.summary() | {"temperature": classifier.facts.temperature}
+            metrics |= train_model.test_metrics(job, classifier, saved)
+            if test_set:
+                probabilities = evaluate.predict_set(saved, test_set)
+                metrics |= {"external": external_sets.evaluate_predictions(test_set, saved.facts, probabilities)}
+        with suppress(OSError):  # another run keeps its progress there
+            state.rmdir()
+        return metrics
+
+    def _print(self, name: str, metrics: dict[str, Any]) -> None:
+        console = standard_output.console()
+        right, images = metrics["test_right"], metrics["test_images"]
+        interval = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
+        console.print(Text(describe_score(right, images, "test photographs", *interval), "bold"))
+        if external := metrics.get("external"):
+            right, images = round(external["accuracy"] * external["images"]), external["images"]
+            source, interval = f"photographs in {self.test}", (external["accuracy_low"], external["accuracy_high"])
+            console.print(Text(printable(describe_score(right, images, source, *interval)), "bold"))
+        files = [self._file(name, ending) for ending in (registry.SUFFIX, SPLITS, METRICS)]
+        console.print(Text(", ".join(printable(file) for file in files)))
+        model = name if self.output == registry.FOLDER else str(files[0])
+        console.print(Text(f"next: realwaste predict PHOTOS --model {printable(shlex.quote(model))}"))
+
+    def _file(self, name: str, ending: str) -> Path:
+        return self.output / f"{name}{ending}"
+
+
+def describe_score(right: int, images: int, what: str, low: float, high: float) -> str:
+    """How many photographs were right, and what to expect of others like them: the 95 % interval, in words."""
+    expected = f"of 100 others like these, expect {100 * low:.0f} to {100 * high:.0f} right"
+    return f"{right} of {images} {what} right; {expected} (95 % interval)"
+
+
+def _is_trained(path: Path, name: str) -> bool:
+    """Whether a file is a model of this name, which no model of the pipeline has."""
+    try:
+        return model_file.read_facts(path).name == name
+    except UserError:
+        return False

@@ -1,0 +1,158 @@
+"""`realwaste train`: from a folder of pictures (drawn, not photographs) to a model that the other commands take."""
+
+import json
+import shutil
+from collections import Counter
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tiny_pipeline
+from colours import read_rows, run, words
+from conftest import picture
+
+from realwaste.training import checkpoint
+
+COLOURS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}  # as OpenCV has them
+
+
+def draw(file, label, seed):
+    """A picture of 40 pixels in shades of its class's colour."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), (0.2 * picture(seed) + 0.8 * np.array(COLOURS[label])).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def extractor(tmp_path_factory):
+    """A backbone of one convolution, at 32 pixels."""
+    file = tmp_path_factory.mktemp("backbone") / "extractor.keras"
+    tiny_pipeline.save_extractor(file)
+    return file
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty working directory, which is no checkout, and 20 pictures a class in photos/."""
+    for number, label in enumerate(COLOURS):
+        for index in range(20):
+            draw(tmp_path / "photos" / label / f"{chr(97 + index)}.png", label, 100 * number + index)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path
+
+
+@pytest.fixture
+def train(project, extractor):
+    def start(*arguments, status=0):
+        return run("train", *arguments, "--backbone", extractor, "--image-size", 32, status=status)
+
+    return start
+
+
+def test_a_folder_becomes_a_model_that_the_other_commands_take(project, train):
+    draw(project / "elsewhere/Red/1.png", "red", 999)
+    result = train("../photos", "--test", "../elsewhere")
+    lines = result.stdout.splitlines()
+    assert (
+        words(lines[0])
+        == "12 of 12 test photographs right; of 100 others like these, expect 76 to 100 right (95 % interval)"
+    )
+    assert lines[1].startswith("1 of 1 photographs in ../elsewhere right; ")
+    assert lines[2] == "models/photos.keras, models/photos_splits.csv, models/photos_metrics.json"
+    assert lines[3] == "next: realwaste predict PHOTOS --model photos"
+    assert {path.name for path in (project / "work/models").iterdir()} == {
+        "photos.keras",
+        "photos_splits.csv",
+        "photos_metrics.json",
+    }
+    rows = read_rows(project / "work/models/photos_splits.csv")
+    assert Counter((row["label"], row["split"]) for row in rows) == {
+        (label, part): count for label in COLOURS for part, count in (("train", 12), ("val", 4), ("test", 4))
+    }
+    metrics = json.loads((project / "work/models/photos_metrics.json").read_text())
+    assert (metrics["test_right"], metrics["test_images"], metrics["external"]["images"]) == (12, 12, 1)
+    for options in ([], ["--model", "photos"], ["--model", "models/photos.keras"]):
+        record = json.loads(run("predict", "../photos/red/a.png", "--json", *options).stdout)
+        assert record["answers"][0]["answer"] == "red"
+    assert json.loads(run("evaluate", "../elsewhere", "--json").stdout)["accuracy"] == 1
+    (listed,) = json.loads(run("models", "--json").stdout)["models"]
+    assert listed["scores"]["test_accuracy"] == 1
+
+
+def test_near_duplicates_are_kept_in_one_part(project, train):
+    for label in COLOURS:
+        for index in range(0, 20, 2):  # the same picture, saved again
+            source = project / f"photos/{label}/{chr(97 + index)}.png"
+            again = np.asarray(cv2.imread(str(source)))
+            cv2.imwrite(str(source.with_name(f"{chr(97 + index)}_again.bmp")), again)
+    train("../photos")
+    rows = read_rows(project / "work/models/photos_splits.csv")
+    part = {row["path"]: row["split"] for row in rows}
+    pairs = [
+        (f"{label}/{chr(97 + index)}.png", f"{label}/{chr(97 + index)}_again.bmp")
+        for label in COLOURS
+        for index in range(0, 20, 2)
+    ]
+    assert [pair for pair in pairs if part[pair[0]] != part[pair[1]]] == []
+    metrics = json.loads((project / "work/models/photos_metrics.json").read_text())
+    assert (metrics["strategy"], metrics["exposure"]["near_duplicates"]) == ("grouped", 0)
+
+
+def test_a_stopped_run_continues_and_ends_with_the_same_weights(project, train, monkeypatch):
+    def weights():
+        return keras.saving.load_model("models/photos.keras", compile=False).get_weights()
+
+    train("../photos", "--fine-tune")
+    undisturbed, write = weights(), checkpoint.Checkpoint.on_epoch_end
+    shutil.rmtree("models")
+    epochs = []
+
+    def write_and_stop(self, epoch, logs=None):
+        write(self, epoch, logs)
+        epochs.append(self.path and epoch)  # only the second phase has a path
+        if epochs[-1] == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Checkpoint, "on_epoch_end", write_and_stop)
+        train("../photos", "--fine-tune", status=130)
+    result = train("../photos", "--fine-tune")
+    assert "resumes from where the last run was stopped" in words(result.stderr)
+    assert "epoch 6:" not in result.stderr
+    assert "epoch 10:" in result.stderr
+    for ours, theirs in zip(weights(), undisturbed, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_cannot_be_trained_is_refused_in_two_lines(project, train):
+    def refused(*arguments):
+        rule, _, remedy = train(*arguments, status=1).stderr.partition("\n")
+        assert remedy.strip(), rule
+        return words(rule + remedy)
+
+    (project / "work/notes.keras").write_text("mine")
+    assert "must hold one folder of images a class" in refused("../photos/red")
+    assert "must be an existing folder, zip or CSV" in refused("nowhere")
+    assert "outside of those with the photos" in refused("../photos", "--output", "../photos/red")
+    assert "none of cnn, irv2, densenet, edge" in refused("../photos", "--name", "edge")
+    assert "--name must name a new file" in refused("../photos", "--name", "notes", "--output", ".")
+    shutil.copytree(project / "photos/red", project / "outside/red")
+    assert "12 of 12" not in refused("../photos", "--test", "../outside")
+    for file in sorted((project / "photos/red").iterdir())[:11]:
+        file.write_bytes(b"no picture")
+    text = refused("../photos")
+    assert "at least 10 readable photos" in text
+    assert "{'red': 9}" in text
+    assert not (project / "work/models/photos.keras").exists()
+
+
+def test_a_trained_model_is_replaced_by_the_next_of_its_name_only(project, train):
+    (project / "work/models").mkdir()
+    (project / "work/models/photos_metrics.json").write_text("{}")
+    assert "--name must name a new file" in words(train("../photos", status=1).stderr)
+    (project / "work/models/photos_metrics.json").unlink()
+    train("../photos")
+    first = (project / "work/models/photos_splits.csv").read_text()
+    train("../photos", "--seed", 7)
+    assert (project / "work/models/photos_splits.csv").read_text() != first
