@@ -98,6 +98,7 @@ def main(params: "Params") -> None:
 def _evaluate_model(
     params: "Params", name: str, splits: pd.DataFrame, sets: Mapping[str, ExternalSet]
 ) -> ModelEvaluation:
+    logger.info("evaluating %s", name)
     file, load, inference = registry.model_path(name), cache(model_file.load), params.base.inference
     open_model, classifier = partial(open_session, file, inference=inference, load=load), load(file)
     session, facts = open_model(), classifier.facts

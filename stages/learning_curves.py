@@ -22,7 +22,7 @@ from realwaste.runtime import inference_engine, resume
 from realwaste.runtime.determinism import make_repeatable
 from realwaste.training import finetune, samples, training_loop
 from realwaste.training.cnn_recipe import CnnRecipe
-from realwaste.training.finetune import HeadTrainer, TrainVal
+from realwaste.training.finetune import HeadTrainer
 from realwaste.training.samples import Samples
 from stages.launcher import dependencies
 
@@ -63,9 +63,7 @@ def _head(name: str, trainer: HeadTrainer, splits: pd.DataFrame) -> TrainAndTest
     all_samples, test_vectors = finetune.select_vectors(splits, cached), cached.select(labels.paths_of(splits, "test"))
 
     def train_and_test(rows: Rows, seed: int) -> NDArray[np.bool_]:
-        # Validation decides nothing here: the weights of the last epoch are used.
-        samples = TrainVal(_subset(all_samples.train, rows), all_samples.val)
-        head, _ = trainer.fit(samples, seed, silent=True)
+        head = trainer.fit_head(_subset(all_samples.train, rows), seed)
         return _is_correct(np.asarray(head(test_vectors[:])), splits)
 
     return train_and_test

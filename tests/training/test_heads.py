@@ -60,8 +60,10 @@ def test_a_trainer_fits_each_data_set_as_a_new_network_does(parts, recipe):
         model, trained = trainer.fit(vectors, seed, silent=True)
         expected_model, expected = finetune.fit_head(vectors, recipe, seed, silent=True)
         pd.testing.assert_frame_equal(trained.history, expected.history)
-        for weight, expected_weight in zip(model.get_weights(), expected_model.get_weights(), strict=True):
-            np.testing.assert_array_equal(weight, expected_weight)
+        fitted_weights = model.get_weights()
+        for weights in (fitted_weights, trainer.fit_head(vectors.train, seed).get_weights()):
+            for weight, expected_weight in zip(weights, expected_model.get_weights(), strict=True):
+                np.testing.assert_array_equal(weight, expected_weight)
 
 
 def test_the_history_is_the_mean_of_theirs(fitted):

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.progress import track
 
+from realwaste.core.log import console, is_quiet
 from realwaste.evaluation import cluster_bootstrap
 from realwaste.evaluation.cluster_bootstrap import Groups
 
@@ -41,7 +43,8 @@ def measure_learning_curve(
     """
     subsets_by_repeat = [nested_subsets(labels, percents, seed + repeat) for repeat in range(repeats)]
     curve: dict[str, Any] = {"repeats": repeats}
-    for index, percent in enumerate(percents):
+    progress = track(percents, "learning curve", console=console, disable=is_quiet())
+    for index, percent in enumerate(progress):
         training_rows = [np.resize(subset[index], len(labels)) for subset in subsets_by_repeat]
         correct = np.stack([train_and_test(subset, seed + repeat) for repeat, subset in enumerate(training_rows)])
         low, high = accuracy_interval(correct, groups)

@@ -27,14 +27,18 @@ def shuffled(
         shuffle: False for one order in all epochs, that of the first. That order is random too: rows are sorted by
             class here, while `train_test_split` had shuffled the report's rows once.
     """
-    count = len(samples.labels)
 
-    def order(epoch: tf.Tensor) -> tf.data.Dataset:
-        seeds = tf.stack([tf.constant(seed, tf.int64), epoch if shuffle else tf.zeros_like(epoch)])
-        index = tf.random.experimental.stateless_shuffle(tf.range(count), seed=seeds)
+    def index_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        index = epoch_order(len(samples.labels), tf.constant(seed, tf.int64), epoch, shuffle=shuffle)
         return tf.data.Dataset.from_tensor_slices(index).batch(batch_size)
 
-    return _load_batches(samples, tf.data.Dataset.range(start_epoch, epochs).flat_map(order))
+    return _load_batches(samples, tf.data.Dataset.range(start_epoch, epochs).flat_map(index_batches))
+
+
+def epoch_order(count: int | tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor, *, shuffle: bool) -> tf.Tensor:
+    """The order of `count` samples in an epoch; see `shuffled`."""
+    seeds = tf.stack([seed, epoch if shuffle else tf.zeros_like(epoch)])
+    return tf.random.experimental.stateless_shuffle(tf.range(count), seed=seeds)
 
 
 def ordered(samples: Samples, *, batch_size: int) -> tf.data.Dataset:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 
+from realwaste.core.log import console, is_quiet
 from realwaste.dataset.folds import split_by_groups
 from realwaste.embedding.embeddings import Vectors
 from realwaste.images.array_shards import Shards
-from realwaste.training.finetune import HeadTrainer, TrainVal
+from realwaste.training.finetune import HeadTrainer
 from realwaste.training.samples import Samples
 
 
@@ -32,23 +34,20 @@ def cross_validate(
         folds: the most folds, as of split_by_groups; the result is empty where that gives none.
         trainer: of the head; the backbone stays frozen here.
     """
-    accuracies, fitted_folds = [], 0
-    for repeat in range(repeats):
-        seed = trainer.recipe.schedule.seed + repeat
-        parts = split_by_groups(labels, groups, folds, seed)
-        fitted_folds = max(fitted_folds, len(parts))
-        for train_rows, test_rows in parts:
-            # The test fold stands in for validation. It decides nothing: the weights of the last epoch are used.
-            samples = TrainVal(*(Samples(vectors[rows], labels[rows]) for rows in (train_rows, test_rows)))
-            head, _ = trainer.fit(samples, seed, silent=True)
-            probabilities = np.asarray(head(vectors[test_rows]))
-            is_finite = np.isfinite(probabilities).all(axis=1)
-            is_correct = is_finite & (probabilities.argmax(axis=1) == labels[test_rows])
-            accuracies.append(float(is_correct.mean()))
+    seeds = [trainer.recipe.schedule.seed + repeat for repeat in range(repeats)]
+    parts_by_seed = {seed: split_by_groups(labels, groups, folds, seed) for seed in seeds}
+    all_parts = [(seed, *part) for seed, parts in parts_by_seed.items() for part in parts]
+    accuracies = []
+    for seed, train_rows, test_rows in track(all_parts, "other splits", console=console, disable=is_quiet()):
+        head = trainer.fit_head(Samples(vectors[train_rows], labels[train_rows]), seed)
+        probabilities = np.asarray(head(vectors[test_rows]))
+        is_finite = np.isfinite(probabilities).all(axis=1)
+        is_correct = is_finite & (probabilities.argmax(axis=1) == labels[test_rows])
+        accuracies.append(float(is_correct.mean()))
     if not accuracies:
         return {}
     return {
-        "folds": fitted_folds,
+        "folds": max(map(len, parts_by_seed.values())),
         "repeats": repeats,
         "accuracy_mean": float(np.mean(accuracies)),
         "accuracy_std": float(np.std(accuracies, ddof=1)),

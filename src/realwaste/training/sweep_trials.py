@@ -60,7 +60,7 @@ class Trials:
     ) -> training_history.Training:
         """Train the CNN at one rate; checkpoint and live as of realwaste.training.training_loop.fit."""
         twin = self._compiled.twin
-        self._compiled.restart(twin.weights, self._draw().weights)
+        self._compiled.restart(twin.weights, [weight.value for weight in self._draw().weights])
         twin.optimizer.learning_rate = rate
         schedule = replace(self.sweep.recipe.schedule, learning_rate=rate)
         return training_loop.fit_twin(twin, self.train, self.val, schedule, checkpoint=checkpoint, live=live)

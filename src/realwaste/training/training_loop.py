@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +114,50 @@ class CompiledTraining:
         """Compile `twin` for `schedule`, with `steps` batches in each epoch."""
         compile_for_training(twin, schedule, steps)
         twin.optimizer.build(twin.trainable_variables)
-        self.twin = twin
+        self.twin, self._schedule = twin, schedule
+        inputs = tf.TensorSpec((None, *twin.input_shape[1:]), tf.float32)
+        signature = [inputs, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int64)]
+        self._train_all = tf.function(self._train_steps, input_signature=signature)
         # The initial counters and scales; moments, which have a dimension, start as zeros.
         self._initial = [variable.numpy() if variable.ndim == 0 else None for variable in twin.optimizer.variables]
 
-    def restart(self, variables: Sequence[keras.Variable], values: Sequence[keras.Variable]) -> None:
+    def train(self, train: Samples, seed: int) -> None:
+        """As fit_twin, without validation and without a history: the same bits in a tenth of the time.
+
+        All steps are one call, in place of a call of Keras for each batch and of a new input pipeline for each epoch. A
+        training ends as soon as its loss is not finite, here as there.
+        """
+        if self.twin.jit_compile or not isinstance(train.inputs, np.ndarray):  # XLA on a GPU; more than the memory
+            fit_twin(self.twin, train, train, replace(self._schedule, seed=seed), silent=True)
+            return
+        self._train_all(*map(tf.constant, (train.inputs, train.labels)), tf.constant(seed, tf.int64))
+
+    def _train_steps(self, inputs: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> None:
+        schedule, count = self._schedule, tf.shape(labels)[0]
+        steps = -(-count // schedule.batch_size)
+        index, step, is_finite = tf.range(count), tf.constant(0), tf.constant(True)
+        while tf.logical_and(is_finite, step < schedule.epochs * steps):  # AutoGraph makes it a loop of the graph
+            if step % steps == 0:
+                epoch = tf.cast(step // steps, tf.int64)
+                index = batches.epoch_order(count, seed, epoch, shuffle=schedule.shuffle)
+            start = step % steps * schedule.batch_size
+            rows = index[start : start + schedule.batch_size]
+            is_finite = tf.math.is_finite(self._step(tf.gather(inputs, rows), tf.gather(labels, rows)))
+            step += 1
+
+    def _step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Keras' training step without its metrics; returns the loss."""
+        twin = self.twin
+        with tf.GradientTape() as tape:
+            loss = twin.compute_loss(x=inputs, y=labels, y_pred=twin(inputs, training=True), training=True)
+        weights = twin.trainable_weights
+        twin.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return loss
+
+    def restart(self, variables: Sequence[keras.Variable], values: Sequence[tf.Tensor | NDArray[Any]]) -> None:
         """Set `variables` of the twin to `values`, and the optimizer to its initial state."""
         for variable, value in zip(variables, values, strict=True):
-            variable.assign(value.value)
+            variable.assign(value)
         for variable, scalar in zip(self.twin.optimizer.variables, self._initial, strict=True):
             variable.assign(keras.ops.zeros_like(variable) if scalar is None else scalar)
 
