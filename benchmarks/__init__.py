@@ -1,4 +1,5 @@
 """Measurements, one command each: `python -m benchmarks` (make bench), benchmarks.claims (make results), scale,
-report_claims, capture_order and whole; --help lists their requirements. `parts/` has the code that they share."""
+report_claims, realwaste and whole; --help lists their requirements. `parts/` has the code that they share."""
 
-import realwaste  # noqa: F401 - pins the settings of Keras, which modules here import first
+# Pins the settings of Keras, which modules here import first; benchmarks.realwaste is the module of this package.
+import realwaste as _package  # noqa: F401

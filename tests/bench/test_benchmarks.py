@@ -6,7 +6,7 @@ from dataclasses import replace
 import keras
 import pytest
 
-from benchmarks import capture_order, claims, report_claims, scale, whole
+from benchmarks import claims, report_claims, scale, whole
 from benchmarks.parts import (
     claim_tables,
     embedding_speed,
@@ -74,17 +74,11 @@ def test_readme_and_results_page_agree_with_the_results():
     assert tables.results(measurements) == (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", [claims, report_claims, scale, capture_order, whole])
+@pytest.mark.parametrize("module", [claims, report_claims, scale, whole])
 def test_pages_agree_with_the_stored_results(module):
     page = module.PAGE.read_text(encoding="utf-8")
     record = json.loads(module.RESULTS.read_text(encoding="utf-8"))
     assert pages.into(page, module.COMMAND, module.table(record)) == page
-
-
-def test_findings_agree_with_the_stored_results():
-    page = capture_order.FINDINGS.read_text(encoding="utf-8")
-    record = json.loads(capture_order.RESULTS.read_text(encoding="utf-8"))
-    assert pages.into(page, capture_order.COMMAND, capture_order.findings(record)) == page
 
 
 def test_claim_a_agrees_with_the_committed_metrics(tmp_path):

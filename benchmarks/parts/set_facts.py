@@ -1,0 +1,170 @@
+"""Facts about a set of photographs, each as a table: duplicates, capture order, backgrounds, confusions, labels."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.parts.child import ROOT
+from benchmarks.parts.heads import (
+    FOLDS,
+    mean_interval,
+    predict_out_of_fold,
+    share_interval,
+)
+from benchmarks.parts.photographs import Backbone, Photographs
+from realwaste.core.files import read_csv
+from realwaste.dataset import capture_order
+from realwaste.dataset.folds import Rows, split_by_groups
+from realwaste.evaluation import label_errors, linear_probe
+from realwaste.models.probabilities import Probabilities
+
+JUDGEMENTS = ROOT / "benchmarks/realwaste_labels.csv"
+PAIRS = 10
+_RANDOM_PAIRS = 2_000
+Table = dict[str, Any]
+
+
+def duplicates(photos: Photographs, _: Backbone) -> list[Table]:
+    """Photographs of each class, and how many have a near-duplicate in their class or in another."""
+    files, labels = photos.files, photos.labels
+    same_class = labels[photos.near_duplicates[:, 0]] == labels[photos.near_duplicates[:, 1]]
+    paired = [np.isin(np.arange(len(files)), photos.near_duplicates[rows]) for rows in (same_class, ~same_class)]
+    rows = []
+    for name in [*photos.classes, "all"]:
+        own = (files["label"] == name).to_numpy() | (name == "all")
+        groups = photos.groups[own]
+        shares = [share_interval(pairs[own], groups) for pairs in paired]
+        identical = int(files.loc[own, "sha256"].duplicated().sum())
+        rows.append([str(name), int(own.sum()), len(set(groups)), identical, *shares])
+    heads = ["class", "photographs", "groups", "identical files", "near-duplicate in the class", "in another class"]
+    counts = [[f"pairs of near-duplicates, {where}", int(pairs.sum())]
+              for where, pairs in (("of one class", same_class), ("of two classes", ~same_class))]  # fmt: skip
+    return [{"heads": heads, "rows": rows}, {"heads": ["counted", ""], "rows": counts}]
+
+
+def order(photos: Photographs, backbone: Backbone) -> list[Table]:
+    """For each class and kind of pair: the mean cosine with its interval, and the number of pairs."""
+    unit = _unit(photos.vectors(backbone))
+    files, groups = photos.files, photos.groups
+    by_number, by_order = (_neighbours(files, column) for column in ("number", "shot"))
+    kinds = {"by number only": by_number - by_order, "by capture order only": by_order - by_number}
+    kinds["by both"] = by_number & by_order
+    rows = []
+    for label, own in files.groupby("label"):
+        rng = np.random.default_rng(0)
+        drawn = {tuple(rng.choice(own.index, 2, replace=False)) for _ in range(_RANDOM_PAIRS)}
+        cells = []
+        for pairs in (drawn, *kinds.values()):
+            first, second = np.array([pair for pair in pairs if pair[0] in own.index]).T
+            cosines = (unit[first] * unit[second]).sum(axis=1)
+            cells.append([*mean_interval(cosines, groups[first]), len(cosines)])
+        rows.append([str(label), *cells])
+    facts = [
+        [
+            f"colour similarity of neighbours by {what} ({photos.order[f'{key}_pairs']} pairs)",
+            photos.order[f"{key}_likeness"],
+        ]
+        for what, key in (("text order only", "text_alone"), ("number only", "numeric_alone"))
+    ]
+    facts.append(["p of the permutation test that the first is not greater", f"{photos.order['p']:.2g}"])
+    heads = ["class", "two files at random", *(f"neighbours {kind}" for kind in kinds)]
+    return [{"heads": heads, "rows": rows}, {"heads": ["measured", ""], "rows": facts}]
+
+
+def background(photos: Photographs, backbone: Backbone) -> list[Table]:
+    """Recall of a linear probe on the whole picture and on its outer frame, for each class."""
+    correct = [
+        out_of_fold(photos, backbone, "probe", view).argmax(axis=1) == photos.labels for view in ("whole", "frame")
+    ]
+    rows = []
+    for name in [*photos.classes, "all"]:
+        own = (photos.files["label"] == name).to_numpy() | (name == "all")
+        rows.append([str(name), int(own.sum()), *(share_interval(hit[own], photos.groups[own]) for hit in correct)])
+    chance = float(np.bincount(photos.labels).max() / len(photos.labels))
+    rows.append(["always the largest class", len(photos.labels), chance, chance])
+    return [{"heads": ["class", "photographs", "the whole picture", "the outer frame alone"], "rows": rows}]
+
+
+def confusion(photos: Photographs, backbone: Backbone) -> list[Table]:
+    """The pairs of classes that a head mistakes for each other most often, out of fold."""
+    predicted = out_of_fold(photos, backbone, "head").argmax(axis=1)
+    pairs: list[list[Any]] = []
+    for first, second in itertools.combinations(range(len(photos.classes)), 2):
+        own = np.isin(photos.labels, (first, second))
+        mistaken = (predicted != photos.labels) & np.isin(predicted, (first, second))
+        counts = [int((mistaken & (photos.labels == label)).sum()) for label in (first, second)]
+        names = [str(photos.classes[label]) for label in (first, second)]
+        pairs.append([*names, int(own.sum()), *counts, share_interval(mistaken[own], photos.groups[own])])
+    pairs.sort(key=lambda row: -row[-1][0])
+    heads = ["class", "other class", "photographs", "the first taken for the other", "the reverse", "share mistaken"]
+    hit = predicted == photos.labels
+    total = ["all nine classes, any mistake", "", len(hit), "", "", share_interval(~hit, photos.groups)]
+    return [{"heads": heads, "rows": [*pairs[:PAIRS], total]}]
+
+
+def doubtful(photos: Photographs, backbone: Backbone) -> pd.DataFrame:
+    """The labels of all photographs, the most doubtful first."""
+    return label_errors.rank_label_errors(photos.files, list(photos.classes), [out_of_fold(photos, backbone, "probe")])
+
+
+def labels(photos: Photographs, backbone: Backbone) -> list[Table]:
+    """What a person found among the most doubtful labels, and what the corrected ones change."""
+    ranking, judged = doubtful(photos, backbone), read_csv(JUDGEMENTS)
+    row_of = pd.Series(range(len(photos.files)), index=photos.files["path"])
+    groups = photos.groups[row_of[judged["path"]]]
+    rows: list[list[Any]] = []
+    for kind in ("wrong", "ambiguous", "right"):
+        own = (judged["judgement"] == kind).to_numpy()
+        rows.append([kind, int(own.sum()), share_interval(own, groups)])
+    doubted = int(ranking["models_disagreeing"].sum())
+    rows.append(["labels that the probe doubts", doubted, f"of {len(ranking):,}"])
+    return [{"heads": [f"the {len(judged)} most doubtful labels", "photographs", "share"], "rows": rows},
+            _corrected(photos, backbone, judged, row_of)]  # fmt: skip
+
+
+def _corrected(photos: Photographs, backbone: Backbone, judged: pd.DataFrame, row_of: "pd.Series[int]") -> Table:
+    wrong = judged[(judged["judgement"] == "wrong") & judged["label"].isin(photos.classes)]
+    corrected = photos.labels.copy()
+    corrected[row_of[wrong["path"]]] = np.searchsorted(photos.classes, wrong["label"])
+    before = out_of_fold(photos, backbone, "head").argmax(axis=1)
+    after = predict_out_of_fold(photos.vectors(backbone), corrected, _folds(photos)).argmax(axis=1)
+    hits = {
+        "published labels, tested on published labels": before == photos.labels,
+        "published labels, tested on corrected labels": before == corrected,
+        "corrected labels, tested on corrected labels": after == corrected,
+    }
+    published, *others = hits.values()
+    gains = ["", *(mean_interval(hit.astype(float) - published, photos.groups) for hit in others)]
+    rows = [
+        [name, len(hit), share_interval(hit, photos.groups), gain]
+        for (name, hit), gain in zip(hits.items(), gains, strict=True)
+    ]
+    heads = [f"head trained on ({len(wrong)} labels are corrected)", "photographs", "accuracy", "difference"]
+    return {"heads": heads, "rows": rows}
+
+
+def out_of_fold(photos: Photographs, backbone: Backbone, kind: str, view: str = "whole") -> Probabilities:
+    """Probabilities by grouped cross-validation, by a linear probe or a head."""
+
+    def predict() -> Probabilities:
+        vectors = photos.vectors(backbone, view)
+        if kind == "head":
+            return predict_out_of_fold(vectors, photos.labels, _folds(photos))
+        return linear_probe.predict_out_of_sample(vectors, photos.labels, photos.groups, FOLDS)
+
+    return photos.cached(backbone, view, kind, predict)
+
+
+def _folds(photos: Photographs) -> list[tuple[Rows, Rows]]:
+    return split_by_groups(photos.labels, photos.groups, FOLDS, 0)
+
+
+def _neighbours(files: pd.DataFrame, column: str) -> set[tuple[int, int]]:
+    return {(min(pair), max(pair)) for pair in capture_order.neighbor_pairs(files["series"], files[column])}
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

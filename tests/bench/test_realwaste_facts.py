@@ -1,0 +1,120 @@
+"""The measurements of docs/realwaste.md: cached, resumed, and equal to the page. Vectors here are mean colours."""
+
+import json
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import realwaste
+from benchmarks.parts import heads, pages, set_facts, split_effect
+from benchmarks.parts.external_views import SimulatedExternal, crop_middle
+from benchmarks.parts.photographs import Backbone, Photographs
+from realwaste.core.files import write_csv
+from realwaste.images.reader import read_image
+from realwaste.runtime.inference_engine import Network
+
+
+class MeanColours(Backbone):
+    """A backbone whose vector is the mean colour of each quarter."""
+
+    def __init__(self):
+        super().__init__("colours.keras", 16)
+
+    @cached_property
+    def network(self):
+        def run(pictures):
+            quarters = pictures.reshape(-1, 2, 8, 2, 8, 3).mean(axis=(2, 4))
+            return quarters.reshape(len(pictures), -1).astype(np.float32) / 255 + 0.01
+
+        return Network(run, 4, (12,))
+
+
+@pytest.fixture
+def photos(images, tmp_path):
+    return Photographs(images(glass=30, metal=30, paper=30), tmp_path / "cache")
+
+
+def test_vectors_are_computed_once(photos, monkeypatch):
+    vectors = photos.vectors(MeanColours(), "frame")
+    monkeypatch.setattr(MeanColours, "network", None)
+    assert vectors.shape == (90, 12)
+    assert np.array_equal(photos.vectors(MeanColours(), "frame"), vectors)
+
+
+def test_counts_backgrounds_and_confusions_of_every_class(photos):
+    counts, _ = set_facts.duplicates(photos, MeanColours())
+    assert [row[:2] for row in counts["rows"]] == [["glass", 30], ["metal", 30], ["paper", 30], ["all", 90]]
+    backgrounds, confusions = (part(photos, MeanColours())[0] for part in (set_facts.background, set_facts.confusion))
+    for row in [*backgrounds["rows"][:-1], *confusions["rows"]]:
+        estimate, low, high = row[-1]
+        assert 0 <= low <= estimate <= high <= 1
+    assert len(confusions["rows"]) == 3 + 1  # the pairs of three classes, and all
+
+
+def test_judged_labels_are_counted_and_corrected(photos, monkeypatch, tmp_path):
+    judged = [
+        ("glass/glass_1.jpg", "wrong", "paper"),
+        ("metal/metal_1.jpg", "ambiguous", ""),
+        ("paper/paper_2.jpg", "right", ""),
+    ]
+    monkeypatch.setattr(set_facts, "JUDGEMENTS", tmp_path / "judged.csv")
+    write_csv(set_facts.JUDGEMENTS, pd.DataFrame(judged, columns=["path", "judgement", "label"]))
+    counted, corrected = set_facts.labels(photos, MeanColours())
+    assert [row[:2] for row in counted["rows"][:3]] == [["wrong", 1], ["ambiguous", 1], ["right", 1]]
+    assert "(1 labels are corrected)" in corrected["heads"][0]
+
+
+def test_trainings_of_the_cnn_resume_and_appear_in_the_table(photos, monkeypatch):
+    trained = []
+
+    def accuracy(_, splits, seed):
+        trained.append(seed)
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        return 0.5 + 0.01 * seed
+
+    monkeypatch.setattr(split_effect, "_cnn_accuracy", accuracy)
+    monkeypatch.setattr(split_effect, "SPLITS", (1, 2))
+    with pytest.raises(KeyboardInterrupt):
+        split_effect.train_cnn(photos)
+    split_effect.train_cnn(photos)
+    assert trained == [1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5]
+    (table,) = split_effect.measure(photos, MeanColours())
+    assert table["heads"][-1] == "the CNN at 96 px"
+    assert table["rows"][0][-1] == table["rows"][1][-1] == "0.530 ± 0.016"
+    assert table["rows"][2][-1] == pytest.approx([0, 0, 0])
+
+
+def test_an_interval_contains_its_estimate_and_needs_groups():
+    values, groups = np.array([0.0, 1, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 2])
+    for estimate, low, high in (heads.mean_interval(values, groups), heads.share_interval(values == 1, groups)):
+        assert estimate == pytest.approx(2 / 3)
+        assert low <= estimate <= high
+    assert heads.seed_interval([1.0, 2.0, 3.0]) == pytest.approx(
+        [2, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5], abs=1e-3
+    )
+
+
+def test_a_simulated_external_photograph_repeats_and_differs(photos):
+    files = {str(name): sorted((photos.root / name).iterdir()) for name in photos.classes}
+    path = files["glass"][0]
+    picture = read_image(path, 32)
+    view, again = (SimulatedExternal(files)(path, picture, 32) for _ in range(2))
+    assert np.array_equal(view, again)
+    assert view.shape == crop_middle(path, picture, 32).shape == (32, 32, 3)
+    assert np.abs(view.astype(int) - picture).mean() > 10
+
+
+def test_pages_agree_with_the_stored_results():
+    results = json.loads(realwaste.RESULTS.read_text(encoding="utf-8"))
+    for name, (path, _) in (*realwaste.PARTS.items(), ("split", (realwaste.README, None))):
+        page = path.read_text(encoding="utf-8")
+        assert pages.into(page, f"{realwaste.COMMAND}, {name}", realwaste.tables(results[name])) == page
+
+
+def test_cells():
+    assert [realwaste._cell(value) for value in ("text", 3, 0.5, [0.5, 0.25, 0.75], [0.5, 0.25, 0.75, 9])] == [
+        "text", "3", "0.500", "0.500 (0.250 to 0.750)", "0.50 (0.25 to 0.75), 9",
+    ]  # fmt: skip
