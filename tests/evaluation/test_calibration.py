@@ -56,3 +56,12 @@ def test_answers_that_are_no_numbers_have_no_temperature():
     sure = np.tile([1.0, 0.0], (10, 1))
     assert fit_temperature(np.zeros(10, int), sure) <= 1
     assert np.isfinite(fit_temperature(np.ones(10, int), sure))
+
+
+def test_what_each_min_confidence_decides_and_how_much_of_it_is_right():
+    probabilities = np.array([[0.95, 0.05], [0.2, 0.8], [0.4, 0.6], [0.49, 0.51]])
+    rows = calibration.count_decisions(np.array([0, 0, 1, 1]), probabilities)
+    counts = {row["min_confidence"]: (row["decided"], row["right"]) for row in rows}
+    assert list(counts) == list(calibration.LEVELS)
+    assert (counts[0.0], counts[0.7], counts[0.8], counts[0.9]) == ((4, 3), (2, 1), (2, 1), (1, 1))
+    assert counts[0.99] == (0, 0)

@@ -173,8 +173,10 @@ def test_the_printed_tables(here, images):
     assert done.exit_code == 0
     lines = [line.split() for line in done.stdout.splitlines()]
     interval = [f"{metrics['accuracy_low']:.3f}", "to", f"{metrics['accuracy_high']:.3f}"]
-    rest = [f"{metrics['mean_confidence']:.3f}", f"{metrics['ece']:.3f}"]
-    assert ["set", "8", f"{metrics['accuracy']:.3f}", *interval, *rest] in lines
+    confidence = f"{metrics['mean_confidence']:.3f}"
+    assert ["set", "8", f"{metrics['accuracy']:.3f}", *interval, confidence] in lines
+    decided = metrics["by_min_confidence"][0]
+    assert ["0", "8", f"{decided['right']}", f"{metrics['accuracy']:.1%}"] in lines
     assert ["Ünrat", *map(str, metrics["confusion"]["Ünrat"].values())] in lines
     (shoes,) = [line for line in lines if line[:1] == ["shoes"]]
     assert shoes[1:3] == ["4", f"{metrics['unknown']['folders']['shoes']['mean_confidence']:.3f}"]

@@ -1,6 +1,6 @@
 """`realwaste evaluate`: how accurate a model is on an external test set."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,6 +95,7 @@ def _tables(source: str, metrics: Mapping[str, Any]) -> Iterator[Table]:
         metrics: from external_sets.evaluate_predictions.
     """
     yield _accuracy_table(source, metrics)
+    yield _decision_table(metrics["by_min_confidence"])
     yield _class_table(metrics["per_class"])
     yield _confusion_table(metrics["confusion"])
     if metrics["unknown"]["images"]:
@@ -102,11 +103,21 @@ def _tables(source: str, metrics: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def _accuracy_table(source: str, metrics: Mapping[str, Any]) -> Table:
-    headings = ("images", "accuracy", "95 % interval", "mean confidence", "calibration error")
+    headings = ("images", "accuracy", "95 % interval", "mean confidence")
     table = standard_output.empty_table("classes of the model, in", *headings)
     interval = f"{metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f}"
-    accuracy, confidence, error = (f"{metrics[key]:.3f}" for key in ("accuracy", "mean_confidence", "ece"))
-    table.add_row(Text(printable(source)), str(metrics["images"]), accuracy, interval, confidence, error)
+    accuracy, confidence = (f"{metrics[key]:.3f}" for key in ("accuracy", "mean_confidence"))
+    table.add_row(Text(printable(source)), str(metrics["images"]), accuracy, interval, confidence)
+    return table
+
+
+def _decision_table(decisions: Sequence[Mapping[str, float]]) -> Table:
+    """How sure must it be: what each `--min-confidence` decides, and how much of that is right."""
+    table = standard_output.empty_table("predict --min-confidence", "decided", "of these right", "share")
+    table.caption = "By probability alone: predict is also not sure of photos unlike anything the model has learned."
+    for row in decisions:
+        share = f"{row['right'] / row['decided']:.1%}" if row["decided"] else "–"
+        table.add_row(f"{row['min_confidence']:g}", f"{row['decided']}", f"{row['right']}", share)
     return table
 
 

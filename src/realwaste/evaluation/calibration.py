@@ -6,6 +6,7 @@ import pandas as pd
 from realwaste.models.probabilities import Labels, Probabilities, log_loss
 
 BINS = 15
+LEVELS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def compute_metrics(
@@ -18,6 +19,23 @@ def compute_metrics(
         "ece_calibrated": expected_calibration_error(labels, calibrated),
         "test_loss_calibrated": log_loss(labels, calibrated),
     }
+
+
+def count_decisions(labels: Labels, probabilities: Probabilities) -> list[dict[str, float]]:
+    """For each `--min-confidence` in LEVELS, how many images a model decides, and how many of these are right.
+
+    Args:
+        probabilities: calibrated, as `--min-confidence` takes them.
+    """
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    return [
+        {
+            "min_confidence": level,
+            "decided": int((confidence >= level).sum()),
+            "right": int(correct[confidence >= level].sum()),
+        }
+        for level in LEVELS
+    ]
 
 
 def reliability_table(labels: Labels, probabilities: Probabilities, bins: int = BINS) -> pd.DataFrame:

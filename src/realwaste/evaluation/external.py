@@ -75,7 +75,7 @@ def compute_metrics(
 
 
 def score_predictions(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
-    """images, groups, accuracy and mean confidence (top probability) with 95 % intervals, and ece.
+    """images, groups, accuracy and mean confidence (top probability) with 95 % intervals, ece and by_min_confidence.
 
     Without images, `images` alone.
     """
@@ -87,6 +87,7 @@ def score_predictions(labels: Labels, probabilities: Probabilities, groups: Grou
         **intervals.accuracy_with_intervals(labels, probabilities, groups),
         **_mean_confidence(probabilities),
         "ece": calibration.expected_calibration_error(labels, probabilities),
+        "by_min_confidence": calibration.count_decisions(labels, probabilities),
     }
 
 
