@@ -8,7 +8,7 @@ from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
 from realwaste.embedding import embeddings, extraction, local_extraction
 from realwaste.images.augmented_views import AugmentedView, ViewConfig
-from realwaste.models import feature_extractor
+from realwaste.models import feature_extractor, registry
 from realwaste.runtime import device, resume
 from realwaste.runtime.inference_engine import resolve_engine
 from stages.launcher import dependencies
@@ -57,7 +57,7 @@ def _embed(name: str, base: "Base", section: "Finetune", target: Path) -> dict[s
             view_embedding = embed(replace(job, view=AugmentedView(view_config, number)), checkpoint_dir=view_dir)
             embeddings.save(embeddings.view_folder(target, number), view_embedding)
             seconds += view_embedding.seconds
-    logger.info("%s, %s: %d images in %.0f s", backbone.facts["backbone"], policy, len(paths), seconds)
+    logger.info("%s: %d images in %.0f s", registry.display_name(name, backbone.facts["backbone"]), len(paths), seconds)
     return backbone.facts | {
         "machine": device_record,
         "image_size": backbone.image_size,

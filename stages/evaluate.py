@@ -54,7 +54,7 @@ class ModelEvaluation:
         layers: a row for each part of the network, as of architecture.layer_table.
         machine: as of device.record.
         external: the metrics on each external test set, by its name.
-        summary: the test accuracy with its interval, for the log.
+        summary: the model and its test accuracy, for the log.
     """
 
     predictions: pd.DataFrame
@@ -92,7 +92,7 @@ def main(params: "Params") -> None:
         ("learning_curve", learning_curve.curve_table(curves)),
     ):
         write_csv(Path(f"plots/data/{name}.csv"), table.assign(dataset=dataset))
-    logger.info("%s, test accuracy: %s", dataset, ", ".join(evaluation.summary for evaluation in evaluations))
+    logger.info("test accuracy: %s", "; ".join(evaluation.summary for evaluation in evaluations))
 
 
 def _evaluate_model(
@@ -125,8 +125,9 @@ def _evaluate_model(
 
 
 def _summary(facts: Facts, metrics: dict[str, Any]) -> str:
-    name = f"{facts.name} (RANDOM weights)" if facts.weights == "random" else facts.name
-    return "{} {test_accuracy:.3f} ({test_accuracy_low:.3f} to {test_accuracy_high:.3f})".format(name, **metrics)
+    name = registry.display_name(facts.name, facts.backbone)
+    random = ", RANDOM weights" if facts.weights == registry.RANDOM else ""
+    return f"{name}{random} {metrics['test_accuracy']:.3f}"
 
 
 def _evaluate_external(external_set: ExternalSet, session: Session, test_rows: pd.DataFrame) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from realwaste.core.files import atomic_replace, is_stage_output, read_csv, write_json
 from realwaste.core.log import logger
-from realwaste.evaluation import gallery, mistakes
+from realwaste.evaluation import gallery, mistakes, prediction_table
 from realwaste.models import model_file, registry
 
 if TYPE_CHECKING:
@@ -22,15 +22,16 @@ def main(params: "Params") -> None:
         folder.mkdir()
         table = gallery.select_examples(read_csv(Path("data/splits.csv")), section.examples_per_class)
         examples = gallery.write_pictures(folder, RAW, table, "example", section.picture_size)
+        weights = {name: model_file.read_facts(registry.model_path(name)).weights for name in registry.MODELS}
         mistakes_by_model = {}
-        for name in registry.MODELS:
+        for name in registry.prefer_pretrained(weights):
             classifier = model_file.load(registry.model_path(name))
-            surest = mistakes.most_confident_mistakes(tested[tested["model"] == name], section.mistakes)
+            rows = prediction_table.calibrate(tested, {name: classifier.facts.temperature})
+            surest = mistakes.most_confident_mistakes(rows, section.mistakes)
             mistakes_by_model[name] = gallery.write_mistakes(folder, RAW, surest, classifier, section.picture_size)
         doubted = read_csv(Path("data/suspects.csv")).head(section.suspects)
         suspects = gallery.write_pictures(folder, RAW, doubted, "suspect", section.picture_size)
         write_json(
             folder / "explanations.json", {"examples": examples, "mistakes": mistakes_by_model, "suspects": suspects}
         )
-    counts = ", ".join(f"{name} {len(rows)}" for name, rows in mistakes_by_model.items())
-    logger.info("%d examples; mistakes shown: %s", len(examples), counts)
+    logger.info("Grad-CAM of the mistakes of %s", ", ".join(mistakes_by_model))

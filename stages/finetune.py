@@ -84,6 +84,6 @@ def _finetune(
         model_file.save(registry.model_path(name), classifier)
         head.save_trained_weights(Path(f"models/{name}_heads.npz"), repeats)
     facts = classifier.facts
-    logger.info("%s (%s weights): %s", facts.backbone, facts.weights, trained.describe())
+    logger.info("%s: %s", registry.display_name(name, facts.backbone), trained.describe())
     metrics = {"machine": device_record} | job.backbone.facts | trained.summary() | {"temperature": facts.temperature}
     return trained.history.assign(dataset=fetched["dataset"]), metrics

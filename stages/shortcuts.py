@@ -10,7 +10,7 @@ from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.evaluation import background_tests, prediction_table
-from realwaste.models import feature_extractor, registry, session, weights_record
+from realwaste.models import feature_extractor, model_file, registry, session, weights_record
 from realwaste.runtime import determinism, device, inference_engine
 
 if TYPE_CHECKING:
@@ -26,14 +26,11 @@ def main(params: "Params") -> None:
     splits = read_csv(Path("data/splits.csv")).merge(read_csv(Path("data/groups.csv")), on="path")
     splits["number"] = np.searchsorted(labels.classes_of(splits), splits["label"])
     facts = {"dataset": dataset, "chance": float(splits["label"].value_counts(normalize=True).max())}
-    facts |= _probes(params, WEIGHTS / slot, splits)
+    facts |= {"slot": slot} | _probes(params, WEIGHTS / slot, splits)
     facts["models"] = _models(params, len(splits), splits[splits["split"] == "val"].reset_index(drop=True))
     write_json(Path("metrics/shortcuts.json"), facts)
-    message = (
-        "%s: of the classes of %d images %.0f %% can be told from the outer frame alone, %.0f %% from the whole picture"
-    )
-    alone = (100 * facts["heads"][view]["accuracy"] for view in ("frame", "whole"))
-    logger.info(message, dataset, facts["images"], *alone)
+    shares = (100 * facts["heads"][view]["accuracy"] for view in ("frame", "whole"))
+    logger.info("accuracy of a linear head: %.0f %% from the outer frame alone, %.0f %% from the picture", *shares)
 
 
 def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, Any]:
@@ -58,7 +55,7 @@ def _probes(params: "Params", weights: Path, splits: pd.DataFrame) -> dict[str, 
 
 
 def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
-    """The accuracy of each model on validation images whose frame or middle is that of another image."""
+    """The accuracy of each pretrained model on validation images whose frame or middle is that of another image."""
     y_val = val["number"].to_numpy()
     count = max(len(set(y_val)), round(params.shortcuts.val_fraction * images))
     sample = val.iloc[labels.sample_rows(y_val, count, params.base.seed)]
@@ -66,8 +63,9 @@ def _models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
     rows = background_tests.draw_other_class_rows(numbers, params.base.seed)
     files = [RAW / path for path in sample["path"]]
     predictions = read_csv(Path("data/predictions.csv")).set_index(["model", "path"])
+    weights = {name: model_file.read_facts(registry.model_path(name)).weights for name in registry.MODELS}
     results = {}
-    for name in registry.MODELS:
+    for name in registry.prefer_pretrained(weights):
         model_session = session.open_session(registry.model_path(name), inference=params.base.inference)
         swapped = background_tests.predict_swapped_views(model_session, files, [files[row] for row in rows])
         unchanged = prediction_table.probabilities_of(predictions.loc[name].loc[sample["path"]])

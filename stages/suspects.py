@@ -43,5 +43,4 @@ def main(params: "Params") -> None:
         "doubted_by_all": doubted,
     }
     write_json(Path("metrics/suspects.json"), about)
-    first = f"; the most doubtful: {table['path'].iloc[0]}" if len(table) else ""
-    logger.info("%d of %d labels doubted by all of %s%s", doubted, len(table), ", ".join(probabilities), first)
+    logger.info("%d of %d labels are doubtful: `realwaste review` shows them", doubted, len(table))

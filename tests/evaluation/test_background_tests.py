@@ -111,10 +111,10 @@ def test_a_sample_is_stratified_and_repeatable():
 def test_the_sentence_says_what_it_was_measured_on():
     scores = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76}
     facts = {"heads": {"frame": scores, "whole": scores | {"accuracy": 0.9}}, "chance": 0.25, "images": 1000}
-    facts |= {"image_size": 96, "backbone": "DenseNet121", "weights": "random"}
+    facts |= {"image_size": 96, "slot": "densenet", "backbone": "DenseNet121", "weights": "random"}
     sentence = background.describe_shortcuts(facts).replace("\N{NO-BREAK SPACE}", " ")
     assert sentence.startswith(
         "From the outer frame alone, 73 % of the pictures are classified correctly (70 % to 76 %; chance"
     )
-    assert "RANDOM weights" in sentence
+    assert "a linear head on densenet (DenseNet121) with RANDOM weights" in sentence
     assert "1,000 pictures of 96 pixels" in sentence

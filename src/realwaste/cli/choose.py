@@ -12,6 +12,7 @@ from realwaste.cli import model_loading, output_options, progress_bar, standard_
 from realwaste.cli.options import AsJson
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
+from realwaste.models import registry
 
 if TYPE_CHECKING:
     from realwaste.cli.choose_selection import Selection
@@ -80,7 +81,8 @@ def choose(
     by_model = []
     for session in sessions:
         predictions = choose_selection.predict_with_features(session, paths)
-        by_model.append(list(progress_bar.track(predictions, len(paths), f"predicting with {session.facts.name}")))
+        name = registry.display_name(session.facts.name, session.facts.backbone)
+        by_model.append(list(progress_bar.track(predictions, len(paths), f"predicting with {name}")))
     selection = choose_selection.select_photos(by_model, sessions[0].facts.classes, count)
     try:
         missing = _write_files(csv, sheet, selection)

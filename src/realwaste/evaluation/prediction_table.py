@@ -1,12 +1,12 @@
 """The predictions table (data/predictions.csv): every model's probabilities for every image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from realwaste.models.probabilities import Labels, Probabilities
+from realwaste.models.probabilities import Labels, Probabilities, apply_temperature
 
 PROBABILITY_PREFIX = "p_"
 
@@ -29,6 +29,15 @@ def classes_of(table: pd.DataFrame) -> list[str]:
 def probabilities_of(table: pd.DataFrame) -> Probabilities:
     """The probabilities (rows, classes) of the table."""
     return cast(Probabilities, table[[PROBABILITY_PREFIX + name for name in classes_of(table)]].to_numpy(np.float64))
+
+
+def calibrate(table: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
+    """The rows of the models in `temperatures`, with calibrated probabilities."""
+    calibrated = table[table["model"].isin(list(temperatures))].copy()
+    columns = [PROBABILITY_PREFIX + name for name in classes_of(table)]
+    for model, rows in calibrated.groupby("model", sort=False):
+        calibrated.loc[rows.index, columns] = apply_temperature(probabilities_of(rows), temperatures[str(model)])
+    return calibrated
 
 
 def labels_of(table: pd.DataFrame) -> Labels:

@@ -18,6 +18,11 @@ def model_path(name: str) -> Path:
     return FOLDER / f"{name}{SUFFIX}"
 
 
+def display_name(model: str, backbone: str) -> str:
+    """A model's name for readers: its slot with the backbone in it, as "irv2 (EfficientNetLite2)"; else `backbone`."""
+    return f"{model} ({backbone.removesuffix(SUFFIX)})" if model in BACKBONES else backbone
+
+
 def prefer_pretrained(weights: Mapping[str, str]) -> list[str]:
     """The models whose initial weights are not RANDOM, in their order; all models if there is none."""
     return [model for model, initial in weights.items() if initial != RANDOM] or list(weights)

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from realwaste.models import registry
+
 _PROBE_VIEWS = {
     "whole": "the whole picture",
     "frame": "the outer frame alone",
@@ -30,8 +32,13 @@ def describe_shortcuts(metrics: Mapping[str, Any]) -> str:
         f"({percent(outer_frame['accuracy_low'])} to {percent(outer_frame['accuracy_high'])}; chance is "
         f"{percent(metrics['chance'])}, the whole picture gives "
         f"{percent(whole_picture['accuracy'])}), by a linear head on "
-        f"{metrics['backbone']}{random_note} and {metrics['images']:,} pictures of {metrics['image_size']} pixels."
+        f"{probe_name(metrics)}{random_note} and {metrics['images']:,} pictures of {metrics['image_size']} pixels."
     )
+
+
+def probe_name(metrics: Mapping[str, Any]) -> str:
+    """The name of the model on whose backbone the linear heads are."""
+    return registry.display_name(metrics["slot"], metrics["backbone"])
 
 
 def view_accuracies(metrics: Mapping[str, Any]) -> pd.DataFrame:
