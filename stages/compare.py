@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from realwaste.core import machine
+from realwaste.core import log, machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json, write_text
 from realwaste.core.log import logger
+from realwaste.evaluation import prediction_table
 from realwaste.models import registry
-from realwaste.report import comparison, factors, figures, html_report, model_card, table1
+from realwaste.report import comparison, factors, figures, html_report, model_card, table1, verdict
+from realwaste.report.report_data import ReportData
 from realwaste.training.cnn_recipe import CnnRecipe
 from realwaste.training.finetune_recipe import FinetuneRecipe
 
@@ -33,12 +35,13 @@ def main(params: "Params") -> None:
     write_text(PLOTS / "report.html", html_report.render_page(report))
     for name in registry.MODELS:
         write_text(Path(f"models/{name}.md"), _model_card(name, params, report))
-    verdicts = (f"{pair}: {test['verdict']} (p {test['p_holm']:.2g})" for pair, test in report.pairs.items())
-    stand_ins = comparison.describe_stand_ins(report.embeddings)
-    logger.info("%s, after %s: %s. %s", dataset, correction, "; ".join(verdicts), stand_ins)
+    logger.info("wrote the report page, its figures and %d model cards", len(registry.MODELS))
+    if not log.is_quiet():
+        summary = verdict.summarize(verdict.build_verdict(report), html_report.describe_warnings(report))
+        log.banner("The result", *summary, color="green")
 
 
-def _model_card(name: str, params: "Params", report: html_report.ReportData) -> str:
+def _model_card(name: str, params: "Params", report: ReportData) -> str:
     section, seed = getattr(params, "train_cnn" if name == "cnn" else f"finetune_{name}"), params.base.seed
     recipe: CnnRecipe | FinetuneRecipe = (
         CnnRecipe.from_params(section, seed=seed)
@@ -51,35 +54,28 @@ def _model_card(name: str, params: "Params", report: html_report.ReportData) -> 
     return model_card.render_card(
         model_card.CardData(
             name,
-            report.fetched,
-            report.split,
-            report.rows[name],
-            report.evaluated[name],
-            report.trainings[name],
+            report,
             machine=machine.merge_records({key: value for key, value in report.machines.items() if key in stages}),
             parameters=section.model_dump() | {"seed": seed, "image_size": image_size},
             recipe=recipe,
-            pairs=report.pairs,
-            external=report.external,
         )
     )
 
 
-def _collect() -> html_report.ReportData:
+def _collect() -> ReportData:
     metrics = {path.stem: read_json(path) for path in METRICS.glob("*.json")}
     tables = {path.stem: read_csv(path) for path in (PLOTS / "data").glob("*.csv")}
     evaluated = {name: metrics["evaluate"][name] | metrics["cost"][name] for name in registry.MODELS}
     trainings = {"cnn": metrics["train_cnn"]} | {name: metrics[f"finetune_{name}"] for name in registry.BACKBONES}
     embeddings = {name: metrics[f"embed_{name}"] for name in registry.BACKBONES}
     computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in embeddings), "evaluate"]
-    predicted = read_csv(Path("data/predictions.csv"))
     members = {name: evaluated[name] for name in comparison.ensemble_members(trainings)}
-    votes = comparison.ensemble_predictions(predicted, {name: facts["temperature"] for name, facts in members.items()})
-    with_ensemble = pd.concat([predicted, votes], ignore_index=True)
+    predicted, calibrated = _predictions(evaluated, members)
+    votes = predicted[predicted["model"] == comparison.ENSEMBLE]
     measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_metrics(votes, members)}
     external, origin = metrics["external"]["sets"], metrics["fetch"]["origin"]
-    rows = _table1(measured, trainings, embeddings, with_ensemble, origin, external_sets=external)
-    return html_report.ReportData(
+    rows = _table1(measured, trainings, embeddings, predicted, origin, external_sets=external)
+    return ReportData(
         fetched=metrics["fetch"],
         validated=metrics["validate_images"],
         split=metrics["split"],
@@ -89,12 +85,13 @@ def _collect() -> html_report.ReportData:
         evaluated=evaluated,
         external=external,
         rows=rows,
-        pairs=comparison.compare_pairs(with_ensemble),
+        pairs=comparison.compare_pairs(predicted),
         machines={stage: metrics[stage]["machine"] for stage in computing},
         rejected=read_csv(Path("data/rejected.csv")),
         split_counts=tables["splits"],
         histories={name: tables[f"history_{name}"] for name in trainings},
         sweep_table=tables["lr_sweep"],
+        tested=calibrated[calibrated["split"] == "test"],
         confusions=tables["confusion"],
         reliability=tables["reliability"],
         architectures=tables["architecture"],
@@ -104,6 +101,16 @@ def _collect() -> html_report.ReportData:
         explanations=read_json(Path("data/explanations/explanations.json")),
         pictures=Path("data/explanations"),
     )
+
+
+def _predictions(evaluated: dict[str, Any], members: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The predictions table as it is and calibrated, each with the soft vote of `members`."""
+    predicted = read_csv(Path("data/predictions.csv"))
+    calibrated = prediction_table.calibrate(
+        predicted, {name: facts["temperature"] for name, facts in evaluated.items()}
+    )
+    votes = comparison.ensemble_predictions(calibrated[calibrated["model"].isin(list(members))])
+    return pd.concat([predicted, votes], ignore_index=True), pd.concat([calibrated, votes], ignore_index=True)
 
 
 def _table1(
@@ -129,7 +136,7 @@ def _table1(
     return rows
 
 
-def _draw(studio: figures.FigureWriter, report: html_report.ReportData, names: dict[str, str]) -> None:
+def _draw(studio: figures.FigureWriter, report: ReportData, names: dict[str, str]) -> None:
     models = {model: name for model, name in names.items() if model in report.trainings}
     note = comparison.class_limit_note(len(report.validated["classes"]))
     for model, name in comparison.single_line_names(models).items():
@@ -142,4 +149,6 @@ def _draw(studio: figures.FigureWriter, report: html_report.ReportData, names: d
     figures.plot_class_scores(
         studio, PLOTS / "class_scores.png", comparison.class_score_table(report.evaluated), models, note
     )
-    figures.plot_table1(studio, PLOTS / "table1.png", factors.format_table1(report.rows, names, report.external))
+    claims = factors.has_claims(report.fetched["origin"])
+    table = factors.format_table1(report.rows, names, report.external, claims=claims)
+    figures.plot_table1(studio, PLOTS / "table1.png", table)

@@ -195,15 +195,13 @@ def test_the_order_of_the_rows_changes_nothing(predicted):
     )
 
 
-def test_display_names_include_the_weights_and_are_unique(predicted, evaluated):
+def test_display_names_include_slot_and_weights(predicted, evaluated):
     rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "x")
     assert list(comparison.display_names(rows).values()) == [
         "CNN",
-        "InceptionResNetV2\nRANDOM weights",
-        "DenseNet121\nImageNet weights",
+        "irv2 (InceptionResNetV2)\nRANDOM weights",
+        "densenet (DenseNet121)\nImageNet weights",
     ]
-    rows["densenet"] |= {"backbone": "InceptionResNetV2", "weights": "random"}
-    assert len(set(comparison.display_names(rows).values())) == 3
 
 
 def test_pictures_of_many_classes_show_the_worst_and_are_drawn_in_seconds(tmp_path):
@@ -284,17 +282,14 @@ def test_random_weights_vote_only_if_no_backbone_is_pretrained(irv2, densenet, m
 
 def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evaluated):
     temperatures = {"cnn": 2.0, "irv2": 1.0, "densenet": 0.5}
-    votes = comparison.ensemble_predictions(
-        predicted.sample(frac=1, random_state=0).sort_values("model", kind="stable"), temperatures
-    )
+    votes = comparison.ensemble_predictions(prediction_table.calibrate(predicted, temperatures))
     assert set(votes["model"]) == {"ensemble"}
-    votes = comparison.ensemble_predictions(predicted, temperatures)
     row = predicted[predicted["path"] == "007.jpg"].set_index("model")[["p_a", "p_b"]].to_numpy()
     powers = np.array([[0.5], [1.0], [2.0]])
     tempered = row**powers / (row**powers).sum(axis=1, keepdims=True)
     vote = votes[votes["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
     np.testing.assert_allclose(vote, tempered.mean(axis=0), atol=1e-6)
-    two = comparison.ensemble_predictions(predicted, {"cnn": 2.0, "densenet": 0.5})
+    two = comparison.ensemble_predictions(prediction_table.calibrate(predicted, {"cnn": 2.0, "densenet": 0.5}))
     vote = two[two["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
     np.testing.assert_allclose(vote, tempered[[0, 2]].mean(axis=0), atol=1e-6)
     metrics = comparison.ensemble_metrics(votes, evaluated)

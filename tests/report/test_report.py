@@ -14,6 +14,7 @@ from browser import chromium, needs_browser, opened, printed
 from conftest import picture
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from benchmarks.parts.child import ROOT
 from realwaste.core import machine
@@ -28,8 +29,9 @@ from realwaste.evaluation import (
     prediction_table,
 )
 from realwaste.models.probabilities import apply_temperature
-from realwaste.report import comparison, html_report, model_card, table1
+from realwaste.report import comparison, html_report, model_card, table1, verdict
 from realwaste.report.factors import REPORT_CLAIMS
+from realwaste.report.report_data import ReportData
 from realwaste.training.cnn_recipe import CnnRecipe
 from realwaste.training.finetune_recipe import FinetuneRecipe
 from stages.launcher import params, params_file
@@ -48,6 +50,7 @@ _VIEW_SCORES = {
 }
 SHORTCUTS = {
     "chance": 0.25,
+    "slot": "densenet",
     "backbone": "DenseNet121",
     "weights": "imagenet",
     "image_size": 96,
@@ -131,7 +134,7 @@ def make_data(tmp_path: Path):
         curves=True,
         shortcuts=SHORTCUTS,
         full=False,
-    ) -> html_report.ReportData:
+    ) -> ReportData:
         predicted = _predicted()
         tested = predicted[predicted["split"] == "test"]
         cost = {"parameters": 33_583_177, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
@@ -173,7 +176,7 @@ def make_data(tmp_path: Path):
         sweep_table.loc[sweep_table["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
         split_counts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size()
         split_counts = split_counts.rename("images").reset_index()
-        return html_report.ReportData(
+        return ReportData(
             fetched={
                 "dataset": dataset,
                 "origin": origin,
@@ -237,12 +240,13 @@ def make_data(tmp_path: Path):
             split_counts=split_counts,
             histories={"cnn": _history(2 if diverged else 12), "irv2": _history(12), "densenet": _history(12)},
             sweep_table=sweep_table,
+            tested=tested,
             confusions=prediction_table.count_confusions(tested),
             reliability=pd.concat(reliability),
             architectures=pd.concat([ARCHITECTURES] * (4 if full else 1)),
             learning_curve=learning_curve.curve_table({"irv2": CURVE, "densenet": CURVE} if curves else {}),
             shortcuts=shortcuts,
-            suspects={"images": 160, "doubted_by_all": 7, "backbones": "irv2, densenet"},
+            suspects={"models": 2, "images": 160, "doubted_by_all": 7, "backbones": "irv2, densenet"},
             explanations={
                 "examples": [
                     {"path": "y", "label": label, "picture": "p.webp"}
@@ -253,6 +257,7 @@ def make_data(tmp_path: Path):
                 "mistakes": {
                     model: [mistake | mistake_files] * (8 if full else few)
                     for model, few in {"cnn": 3, "irv2": 0, "densenet": 1}.items()
+                    if weights != "random" or model != "irv2"
                 },
             },
             pictures=pictures,
@@ -275,7 +280,7 @@ def pages() -> dict[str, str]:
 
 @pytest.fixture
 def open_page(make_data, browser, pages, tmp_path):
-    """open_page(width=…, dark=…, **data_options): the page in the browser, drawn."""
+    """open_page(width=…, dark=…, **data_options): the page in the browser, drawn, with its collapsed parts opened."""
     stack = []
 
     def show(width=1400, dark=False, **data_options):
@@ -287,6 +292,9 @@ def open_page(make_data, browser, pages, tmp_path):
         stack.append(context)
         page = context.__enter__()
         page.page.wait_for_selector("body.drawn")
+        assert page.page.locator("details[open]").count() == 0
+        page.page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+        page.page.wait_for_function("document.querySelector('#tested svg').getBoundingClientRect().width > 200")
         return page
 
     yield show
@@ -372,9 +380,11 @@ def test_without_a_learning_curve_the_page_says_how_to_have_one(make_data):
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 800, 1400])
-def test_the_verdict_is_the_first_that_shows_and_nothing_is_behind_a_scroll_bar(open_page, width):
+def test_the_verdict_comes_first_in_words_and_nothing_is_behind_a_scroll_bar(open_page, width):
     page = open_page(width=width, rejected=2, external=_external()).page
-    rows = page.locator("#result tbody tr")
+    assert page.locator("main h2").first.inner_text() == "Use irv2 (InceptionResNetV2)"
+    assert page.locator(".lead").bounding_box()["y"] < 450
+    rows = page.locator("#tested tbody tr")
     assert rows.count() == 3
     for row in rows.all():
         verdict, *other_cells = row.locator("td").all()
@@ -382,10 +392,8 @@ def test_the_verdict_is_the_first_that_shows_and_nothing_is_behind_a_scroll_bar(
         first, *boxes = (cell.bounding_box() for cell in (verdict, *other_cells))
         assert all((first["y"], first["x"]) < (box["y"], box["x"]) for box in boxes)
         assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in (first, *boxes))
-    assert page.locator("#result .fit").inner_text().count("(images ") == 3
-    assert "after Holm's correction for 3 tests" in " ".join(page.locator("#result .note").inner_text().split())
-    leading = page.locator("#result strong").first.bounding_box()["y"]
-    assert all(leading < other.bounding_box()["y"] for other in page.locator("#result p").all())
+    assert page.locator("#tested .fit").inner_text().count("(images ") == 3
+    assert "after Holm's correction for 3 tests" in " ".join(page.locator("#tested .note").inner_text().split())
     wide = """nodes => nodes.filter(node => node.clientWidth && node.scrollWidth > node.clientWidth)
         .map(node => node.outerHTML)"""
     assert page.locator("main :is(section, div, table, p, li, figure)").evaluate_all(wide) == []
@@ -393,16 +401,20 @@ def test_the_verdict_is_the_first_that_shows_and_nothing_is_behind_a_scroll_bar(
 
 @needs_browser
 def test_the_contents_name_each_section_that_is_there_in_its_order(open_page):
-    ends = ["test", "errors", "calibration", "comparison"], ["data", "labels", "architectures", "trainings", "rates"]
-    full = ["result", "external", "shortcuts", *ends[0], "fewer", *ends[1]]
-    least = ["result", "shortcuts", *ends[0], *ends[1], "unmeasured"]
+    parts = ["test", "shortcuts", "calibration"]
+    ends = ["data", "labels", "trainings", "rates", "architectures", "comparison"]
+    full = ["result", "errors", "external", *parts, "fewer", *ends]
+    least = ["result", "errors", *parts, *ends]
     for options, expected in (({"external": _external()}, full), ({"curves": False}, least)):
         page = open_page(**options).page
         assert page.locator("main section").evaluate_all("all => all.map(one => one.id)") == expected
         assert [link.get_attribute("href") for link in page.locator("nav a").all()] == [
             f"#{section}" for section in expected
         ]
-    assert page.locator("#unmeasured code").all_inner_texts() == [
+    assert page.locator(".commands code").all_inner_texts() == [
+        "realwaste predict photos/ --model irv2 --min-confidence 0.8 --csv photos.csv",
+        "realwaste evaluate other_photos/ --model irv2",
+        "realwaste review",
         "dvc exp run -S 'evaluate.external=[/path/to/photos]'",
         "dvc exp run -S 'evaluate.learning_curve.percents=[10,25,50,100]'",
     ]
@@ -453,7 +465,7 @@ def test_in_domain_and_external_results_of_each_model(open_page, width):
     text = " ".join(page.locator("#external").inner_text().split())
     assert "t <n>: 85 photographs, 3 rejected" in text
     assert "80 are of the models' classes (Food Organics, a|b\"c'</script>)" in text
-    assert "Shown to be less accurate than in-domain: CNN; DenseNet121" in text
+    assert "Shown to be less accurate than in-domain: CNN; densenet (DenseNet121)" in text
     change = _external()["t <n>"]["models"]["cnn"]["change"]
     low, high = (100 * change[f"difference_{end}"] for end in ("low", "high"))
     assert f"external -50.0 points ({low:+.1f} to {high:+.1f})" in text
@@ -486,13 +498,60 @@ def test_warnings_are_large_and_on_top(open_page):
     warning = page.locator(".warning").first
     lines = warning.inner_text()
     assert "generated, not photographs" in lines
-    assert "Stand-ins with RANDOM weights, whose scores mean nothing: irv2 (InceptionResNetV2 at 524 pixels)." in lines
-    assert "Pretrained: densenet (DenseNet121)." in lines
-    votes = " ".join(page.inner_text("#result").split())
-    assert "the mean of the calibrated probabilities of CNN and DenseNet121." in votes
-    assert "The training of cnn diverged" in lines
+    assert "Stand-ins with RANDOM weights, whose scores mean nothing: irv2 (InceptionResNetV2)." in lines
+    assert "The soft vote is the mean of CNN and densenet (DenseNet121)" in " ".join(page.inner_text("#result").split())
+    assert "Stand-ins with random weights are left out: irv2 (InceptionResNetV2)." in page.inner_text("#errors")
+    assert page.locator("#result .stand-in").all_inner_texts()[0].startswith("irv2 (InceptionResNetV2), RANDOM weights")
+    assert "The training of CNN diverged" in lines
     assert float(warning.evaluate("node => getComputedStyle(node).fontSize").removesuffix("px")) > 20
     assert warning.bounding_box()["y"] < 400
+
+
+def test_the_verdict_is_by_validation_and_names_counts_classes_and_limits(make_data):
+    data = make_data()
+    rows = data.tested[data.tested["model"] == "irv2"]
+    right = int((prediction_table.predicted_classes(rows) == rows["label"]).sum())
+    found = verdict.build_verdict(data)
+    assert (found.model, found.name) == ("irv2", "irv2 (InceptionResNetV2)")
+    assert found.result == f"Right on {right} of 40 photographs that it had never seen."
+    assert found.decisions[0] == {"min_confidence": 0.0, "decided": 40, "right": right}
+    assert all("of 10; most often taken for" in phrase for phrase in found.weak)
+    assert len(found.strong) + len(found.weak) >= len(CLASSES)
+    assert any("no difference to densenet (DenseNet121)" in limit for limit in found.limits)
+    assert found.limits[-1] == "Not tested: photographs of another camera, place or light. Expect less there."
+    assert verdict.summarize(found, ["Beware."])[0] == f"Best model: irv2 (InceptionResNetV2). {found.result}"
+    outside = verdict.build_verdict(make_data(external=_external())).limits
+    assert any(limit.startswith("On t <n> it was right on 40 of 80 photographs: expect") for limit in outside)
+
+
+def test_the_test_does_not_choose_and_a_poor_or_small_test_is_called_so(make_data):
+    data = make_data()
+    data.rows["cnn"] |= {"val_accuracy": 1.0, "test_accuracy": 0.1, "test_accuracy_low": 0.05, "test_groups": 4}
+    by_validation = verdict.build_verdict(data)
+    assert by_validation.model == "cnn"
+    assert "It is not shown to be better than always answering Food Organics." in by_validation.limits
+    assert any("only 4 different objects" in limit for limit in by_validation.limits)
+    data.rows["irv2"] |= {"val_accuracy": 1.0, "weights": "random"}
+    assert verdict.choose_model(data.rows) == "cnn"
+    assert verdict.rank_models(data.rows) == ["cnn", "densenet", "irv2"]
+
+
+def test_all_mistakes_are_listed_with_their_file_names(make_data):
+    data = make_data()
+    page = html_report.render_page(data)
+    for model in MODELS:
+        rows = data.tested[data.tested["model"] == model]
+        wrong = rows.loc[prediction_table.predicted_classes(rows) != rows["label"], "path"]
+        assert f"{len(wrong)} of 40 wrong" in page
+        assert all(f'<td class="path">{Markup.escape(path)}</td>' in page for path in wrong)
+
+
+def test_data_of_ones_own_has_measurements_without_the_reports_claims(make_data):
+    claim = "Pretrained models generalize better across tasks."
+    for origin, expected in (("given", False), ("realwaste-part", True), ("synthetic", True)):
+        page = html_report.render_page(make_data(origin=origin))
+        assert (claim in page, "<h2>Table 1</h2>" in page) == (expected, expected)
+        assert "minus validation accuracy" in page
 
 
 def test_there_is_no_warning_without_a_reason(make_data):
@@ -535,7 +594,7 @@ def test_label_corrections_are_counted(make_data):
     assert "By hand, in <code>relabel.yaml</code>: 3 relabelled, 2 dropped." in page
 
 
-def _card(data: html_report.ReportData, name: str, **changes: Any) -> str:
+def _card(data: ReportData, name: str, **changes: Any) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
     defaults = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12}
     views = {"views": defaults["views"] | changes.pop("views", {})} if "views" in defaults else {}
@@ -546,17 +605,8 @@ def _card(data: html_report.ReportData, name: str, **changes: Any) -> str:
         if name == "cnn"
         else FinetuneRecipe.from_params(parameters, classes=len(CLASSES), seed=42)
     )
-    facts = data.fetched, data.split, data.rows[name], data.evaluated[name], data.trainings[name]
-    made = data.machines["evaluate"]
-    subject = model_card.CardData(
-        name,
-        *facts,
-        machine=made,
-        parameters=parameters.model_dump() | {"seed": 42},
-        recipe=recipe,
-        pairs=data.pairs,
-        external=data.external,
-    )
+    shown = parameters.model_dump() | {"seed": 42}
+    subject = model_card.CardData(name, data, data.machines["evaluate"], parameters=shown, recipe=recipe)
     return model_card.render_card(subject)
 
 
@@ -574,6 +624,7 @@ def test_the_hub_s_reader_parses_a_card(make_data, name):
     assert "CC BY 4.0" in card.text
     rows = [line for line in card.text.splitlines() if line.startswith("| ") and line.count(" | ") == 4]
     assert len(rows) == 1 + len(CLASSES), "a row a class, even of a class with a bar in its name"
+    assert "| 0.0 | 40 of 40 |" in card.text
     assert "not photographs" not in card.text
 
 
@@ -719,13 +770,15 @@ def test_a_card_says_what_the_tests_against_the_others_show(make_data):
     for pair, (difference, p_holm) in results.items():
         data.pairs[pair] |= {"difference": difference, "p_holm": p_holm, "verdict": "as it may be put"}
     assert [facts["verdict"] for facts in html_report._describe_pairs(data)] == [
-        "InceptionResNetV2 is better",
+        "irv2 (InceptionResNetV2) is better",
         "no difference shown",
-        "InceptionResNetV2 is better",
+        "irv2 (InceptionResNetV2) is better",
     ]
     after = "McNemar's of images and a permutation test of groups, after Holm's correction for 3 tests)"
-    assert f"{after}: better than cnn, densenet." in _normalize_space(_card(data, "irv2"))
-    assert f"{after}: worse than irv2; no difference shown to cnn." in _normalize_space(_card(data, "densenet"))
+    assert f"{after}: better than CNN, densenet (DenseNet121)." in _normalize_space(_card(data, "irv2"))
+    assert f"{after}: worse than irv2 (InceptionResNetV2); no difference shown to CNN." in _normalize_space(
+        _card(data, "densenet")
+    )
 
 
 def test_a_card_says_which_layers_were_trained_and_how_predictions_are_averaged(make_data):

@@ -1,5 +1,6 @@
 """`realwaste report`: where the page is, and two runs side by side. All numbers here are made up."""
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -89,6 +90,20 @@ def test_each_model_is_tested_in_pairs_on_the_images_of_both(runs):
     assert "after Holm&#39;s correction for 3 tests" in page
 
 
+def test_a_model_with_the_same_predictions_in_both_runs_is_called_the_same_and_not_tested(tmp_path):
+    first, second = (
+        run_files.load_folder(write_run(tmp_path / name, correct={"cnn": count, "irv2": 30}), name)
+        for name, count in (("one", 38), ("two", 20))
+    )
+    paired = run_results.compare_paired(first, second)
+    assert (set(paired.same), list(paired.models)) == ({"irv2"}, ["cnn", "ensemble"])
+    page = two_runs.render_page(first, second)
+    assert "<strong>same model</strong>" in page
+    assert "after Holm&#39;s correction for 2 tests" in page
+    assert run_results.compare_paired(first, first).same == {"cnn", "irv2", "ensemble"}
+    assert "<i>p</i>: the larger" not in two_runs.render_page(first, first)
+
+
 def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(runs, tmp_path):
     first, _ = runs
     manifest = pd.read_csv(tmp_path / "other/data/manifest.csv")
@@ -137,7 +152,9 @@ def test_runs_of_other_data_are_said_to_be_no_comparison(runs, tmp_path):
     write_json(tmp_path / "other/metrics/compare.json", compared)
     page = two_runs.render_page(runs[0], run_files.load_folder(tmp_path / "other", "other"))
     assert "The runs are of different data, photos and &lt;shoes&gt;: their scores cannot be compared." in page
-    assert "RANDOM backbone weights in other: irv2." in page
+    assert "RANDOM backbone weights in other: irv2 (IRV2)." in page
+    assert "is better</strong>" not in page
+    assert "points" not in page.partition("</section>")[0]
 
 
 def test_a_run_of_before_has_what_it_had(tmp_path):
@@ -166,7 +183,10 @@ def browser():
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
 def test_two_runs_stand_side_by_side_and_on_a_phone_one_under_the_other(runs, browser, width, tmp_path):
-    (tmp_path / "page.html").write_text(two_runs.render_page(*runs), encoding="utf-8")
+    long_name = "an_experiment_with_a_rather_long_name_that_somebody_gave"
+    first, second = runs[0], dataclasses.replace(runs[1], name=long_name)
+    first.rows["cnn"]["weights"] = "a_file_of_weights_with_a_long_name.weights.h5"
+    (tmp_path / "page.html").write_text(two_runs.render_page(first, second), encoding="utf-8")
     with opened(browser, (tmp_path / "page.html").as_uri(), width=width) as opened_page:
         page = opened_page.page
         page.wait_for_selector("body.drawn")
@@ -228,7 +248,7 @@ def test_an_experiment_a_revision_and_a_folder_are_found_by_their_names(checkout
     longer = run_files.find_run("longer")
     assert run_results.changed_parameters(longer, here) == [("train_cnn.epochs", "5", "3")]
     assert run_results.compare_paired(longer, here).models["cnn"]["difference"] == pytest.approx(18 / 40)
-    assert run_results.compare_paired(run_files.find_run("HEAD"), here).models["cnn"]["difference"] == 0
+    assert "cnn" in run_results.compare_paired(run_files.find_run("HEAD"), here).same
     for name in ("data/predictions.csv", "data/manifest.csv"):
         (checkout / name).unlink()
     assert run_results.compare_paired(longer, run_files.load_folder(Path(), "this run")).images == TESTED, (

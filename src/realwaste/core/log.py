@@ -35,7 +35,7 @@ def is_quiet() -> bool:
     return logger.level > logging.INFO
 
 
-def banner(title: str, *lines: str) -> None:
-    """Print a framed warning on standard error."""
+def banner(title: str, *lines: str, color: str = "yellow") -> None:
+    """Print a frame around the lines on standard error; yellow for a warning."""
     text = Text(escape_lines("\n".join(lines)), no_wrap=False)
-    console.print(Panel(text, title=f"[bold]{title}[/bold]", border_style="yellow", expand=False))
+    console.print(Panel(text, title=f"[bold]{title}[/bold]", border_style=color, expand=False))

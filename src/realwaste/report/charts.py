@@ -11,6 +11,7 @@ from realwaste.report.figures import MODEL_COLORS
 
 Spec = dict[str, Any]
 _NEUTRAL_COLOR = "#5b93c4"  # visible on light and on dark backgrounds
+_MODEL_LABELS: dict[str, Any] = {"labelExpr": "split(datum.label, ', ')", "labelLimit": 190}
 
 
 def class_counts(counts: Mapping[str, int]) -> Spec:
@@ -28,8 +29,7 @@ def split_counts(counts: pd.DataFrame) -> Spec:
     Args:
         counts: split, label, images.
     """
-    rows = counts.rename(columns={"label": "class", "split": "part"})
-    rows["order"] = rows["part"].map(PARTS.index)
+    rows = counts.assign(order=counts["split"].map(PARTS.index)).rename(columns={"label": "class", "split": "part"})
     chart = (
         alt.Chart(rows)
         .mark_bar()
@@ -91,7 +91,7 @@ def accuracies(rows: pd.DataFrame) -> Spec:
         rows: model (display name), accuracy, low, high, color.
     """
     base = alt.Chart(rows).encode(
-        y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelExpr="split(datum.label, ', ')", labelLimit=170)),
+        y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(**_MODEL_LABELS)),
         tooltip=["model:N", *_number_tooltips("accuracy", "low", "high")],
     )
     interval = _interval(base, "test accuracy, 95 % interval").encode(color=_model_color(rows))
@@ -126,7 +126,7 @@ def grouped_accuracies(rows: pd.DataFrame) -> Spec:
     """
     series_names = rows["series"].drop_duplicates().tolist()
     base = alt.Chart(rows).encode(
-        y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelExpr="split(datum.label, ', ')", labelLimit=170)),
+        y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(**_MODEL_LABELS)),
         yOffset=alt.YOffset("series:N", sort=series_names),
         color=alt.Color("series:N", sort=series_names, legend=alt.Legend(orient="top", title=None)),
         tooltip=["model:N", "series:N", "images:Q", *_number_tooltips("accuracy", "low", "high")],
@@ -164,7 +164,7 @@ def class_scores(rows: pd.DataFrame) -> Spec:
     """
     base = alt.Chart(rows).encode(
         y=alt.Y("label:N", title=None),
-        x=alt.X("model:N", sort=None, title=None, axis=alt.Axis(orient="top", labelAngle=0)),
+        x=alt.X("name:N", sort=None, title=None, axis=alt.Axis(**_MODEL_LABELS, orient="top", labelAngle=-90)),
         tooltip=[
             alt.Tooltip("name:N", title="model"),
             alt.Tooltip("label:N", title="class"),

@@ -8,8 +8,8 @@ import pandas as pd
 
 from realwaste.dataset.labels import PARTS
 from realwaste.evaluation import calibration, differences, intervals, prediction_table, scores
-from realwaste.models.probabilities import apply_temperature, log_loss
-from realwaste.models.registry import BACKBONES, RANDOM, best_by_validation, prefer_pretrained
+from realwaste.models import registry
+from realwaste.models.probabilities import log_loss
 from realwaste.report.figures import MOST_CLASSES
 
 ENSEMBLE = "ensemble"
@@ -21,23 +21,21 @@ def ensemble_members(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     Args:
         trainings: `weights`, by model.
     """
-    voting = prefer_pretrained({model: trainings[model]["weights"] for model in trainings if model in BACKBONES})
-    return [model for model in trainings if model in voting or model not in BACKBONES]
+    heads = {model: trainings[model]["weights"] for model in trainings if model in registry.BACKBONES}
+    voting = registry.prefer_pretrained(heads)
+    return [model for model in trainings if model in voting or model not in heads]
 
 
-def ensemble_predictions(predicted: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
-    """Soft voting: rows of the predictions table with the mean of the members' calibrated probabilities.
+def ensemble_predictions(calibrated: pd.DataFrame) -> pd.DataFrame:
+    """Soft voting: rows of the predictions table with the mean of the members' probabilities.
 
     Args:
-        temperatures: of each member. Without calibration, the most confident model would dominate the mean.
+        calibrated: from prediction_table.calibrate, for the members. Without calibration, the most confident model
+            would dominate the mean.
     """
-    models = predicted[predicted["model"].isin(list(temperatures))].groupby("model", sort=False)
-    table = predicted[predicted["model"] == predicted["model"].iloc[0]]
-    votes = [
-        apply_temperature(prediction_table.probabilities_of(rows), temperatures[str(model)]) for model, rows in models
-    ]
-    columns = [prediction_table.PROBABILITY_PREFIX + name for name in prediction_table.classes_of(predicted)]
-    ensemble = table.assign(model=ENSEMBLE)
+    votes = [prediction_table.probabilities_of(rows) for _, rows in calibrated.groupby("model", sort=False)]
+    columns = [prediction_table.PROBABILITY_PREFIX + name for name in prediction_table.classes_of(calibrated)]
+    ensemble = calibrated[calibrated["model"] == calibrated["model"].iloc[0]].assign(model=ENSEMBLE)
     ensemble[columns] = sum(votes) / len(votes)
     return ensemble
 
@@ -83,7 +81,7 @@ def summarize_run(rows: Mapping[str, Mapping[str, Any]], dataset: str, test_imag
         test_images: number of images in the test split.
     """
     models = {model: row for model, row in rows.items() if model != ENSEMBLE}
-    best = best_by_validation(models)
+    best = registry.best_by_validation(models)
     keys = ("val_accuracy", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "macro_f1")
     return {
         "dataset": dataset,
@@ -122,17 +120,17 @@ def describe_correction(pairs: Mapping[str, Any]) -> str:
     return f"Holm's correction for {len(pairs)} {'test' if len(pairs) == 1 else 'tests'}"
 
 
+def short_names(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """registry.display_name of each model."""
+    return {model: registry.display_name(model, row["backbone"]) for model, row in rows.items()}
+
+
 def display_names(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The name of each model in figures: its backbone, and in a second line its weights."""
-    names = {
-        model: row["backbone"]
-        if model in {"cnn", ENSEMBLE}
-        else f"{row['backbone'].removesuffix('.keras')}\n{_describe_weights(row['weights'])}"
-        for model, row in rows.items()
+    """The name of each model in figures: `short_names`, and in a second line the weights of its backbone."""
+    return {
+        model: f"{name}\n{_describe_weights(rows[model]['weights'])}" if model in registry.BACKBONES else name
+        for model, name in short_names(rows).items()
     }
-    if len(set(names.values())) < len(names):
-        return {model: f"{model}: {name}" for model, name in names.items()}
-    return names
 
 
 def single_line_names(names: Mapping[str, str]) -> dict[str, str]:
@@ -187,18 +185,14 @@ def _describe_weights(weights: str) -> str:
 
 
 def describe_stand_ins(embeddings: Mapping[str, Mapping[str, Any]]) -> str:
-    """Which backbones have random weights and which are pretrained; empty if all are pretrained.
+    """Which backbones have random weights; empty if all are pretrained.
 
     Args:
-        embeddings: `backbone`, `weights` and `image_size`, by model.
+        embeddings: `backbone` and `weights`, by model.
     """
-    random, pretrained = [], []
-    for model, facts in embeddings.items():
-        if facts["weights"] == RANDOM:
-            random.append(f"{model} ({facts['backbone']} at {facts['image_size']} pixels)")
-        else:
-            pretrained.append(f"{model} ({facts['backbone']})")
+    random = [model for model, facts in embeddings.items() if facts["weights"] == registry.RANDOM]
     if not random:
         return ""
-    rest = f"Pretrained: {', '.join(pretrained)}" if pretrained else "No backbone is pretrained"
-    return f"Stand-ins with RANDOM weights, whose scores mean nothing: {', '.join(random)}. {rest}."
+    names = ", ".join(registry.display_name(model, embeddings[model]["backbone"]) for model in random)
+    rest = "" if len(random) < len(embeddings) else " No backbone is pretrained."
+    return f"Stand-ins with RANDOM weights, whose scores mean nothing: {names}.{rest}"

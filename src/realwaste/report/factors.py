@@ -58,8 +58,21 @@ def build_factors(rows: Mapping[str, Row], external_sets: Mapping[str, Any] | No
     return [Factor(name, *claims, metrics[name]) for name, claims in REPORT_CLAIMS.items()]
 
 
+def has_claims(origin: str) -> bool:
+    """Whether Table 1 quotes the report: it is of no interest to somebody with data of their own.
+
+    Args:
+        origin: of the data set, from metrics/fetch.json.
+    """
+    return origin in {"realwaste", "realwaste-part", "synthetic"}
+
+
 def format_table1(
-    rows: Mapping[str, Row], names: Mapping[str, str], external_sets: Mapping[str, Any] | None = None
+    rows: Mapping[str, Row],
+    names: Mapping[str, str],
+    external_sets: Mapping[str, Any] | None = None,
+    *,
+    claims: bool = True,
 ) -> pd.DataFrame:
     """Table 1 as text: a column for each model; for each factor a row REPORT with the claim, and a row for each metric.
 
@@ -67,10 +80,12 @@ def format_table1(
         rows: from table1.build_rows.
         names: display name of each model.
         external_sets: `sets` of metrics/external.json.
+        claims: whether there are rows REPORT.
     """
     rows_by_index: dict[tuple[str, str], list[str]] = {}
     for factor in build_factors(rows, external_sets):
-        rows_by_index[factor.name, REPORT] = [factor.report_claim(model) for model in rows]
+        if claims:
+            rows_by_index[factor.name, REPORT] = [factor.report_claim(model) for model in rows]
         rows_by_index |= {
             (factor.name, figure): [cell(row) for row in rows.values()] for figure, cell in factor.metrics.items()
         }

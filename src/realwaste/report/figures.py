@@ -127,7 +127,7 @@ def plot_model_scores(
 ) -> None:
     """Test accuracy with its 95 % interval, and test loss, side by side (fig. 4, 13, 14; section 2.6)."""
     figure, (left, right) = _subplots(1, 2, figsize=(2 + 2 * len(rows), 4.6), layout="constrained")
-    labels = [names[model].replace(": ", ":\n") for model in rows]
+    labels = [names[model].replace(" (", "\n(") for model in rows]
     colors = [MODEL_COLORS[model] for model in rows]
     accuracy = np.array([row["test_accuracy"] for row in rows.values()])
     low = accuracy - [row["test_accuracy_low"] for row in rows.values()]
@@ -180,7 +180,11 @@ def plot_table1(writer: FigureWriter, path: Path, table: pd.DataFrame) -> None:
         rows: as of factors.format_table1.
     """
     cells = [[textwrap.fill(cell, _CELL) for cell in line] for line in table.to_numpy().tolist()]
-    labels = [factor if figure == REPORT else f"{figure}  " for factor, figure in table.index]
+    has_claims = REPORT in table.index.get_level_values("figure")
+    labels = [
+        factor if figure == REPORT else f"{figure}  " if has_claims else f"{factor}: {figure}  "
+        for factor, figure in table.index
+    ]
     line_counts = [
         max(name.count("\n") + 1 for name in table.columns),
         *(max(c.count("\n") + 1 for c in row_cells) for row_cells in cells),

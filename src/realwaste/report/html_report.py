@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,79 +9,38 @@ import pandas as pd
 
 from realwaste.core import machine
 from realwaste.evaluation import differences, mistakes
-from realwaste.report import architecture_diagram, background, comparison, external_results, factors, pages
+from realwaste.models import registry
+from realwaste.report import architecture_diagram, background, comparison, external_results, factors, pages, verdict
 from realwaste.report.figures import MODEL_COLORS
+from realwaste.report.report_data import ReportData
 
 REJECTED_SHOWN = 50
+MISTAKES_LISTED = 1000  # per model
 PAIRS_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class ReportData:
-    """The results of a run, as its stages wrote them.
-
-    Attributes:
-        fetched, validated, split, sweep: the metrics of fetch, validate_images, split and lr_sweep.
-        trainings: the metrics of train_cnn and finetune_*, by model.
-        embeddings: the metrics of embed_*, by model.
-        evaluated: the metrics of evaluate, by model.
-        external: `sets` of metrics/external.json.
-        rows, pairs: from table1.build_rows and comparison.compare_pairs.
-        machines: machine.record of each stage that contributes to `rows`.
-        rejected: path, reason.
-        split_counts: split, label, images.
-        histories: the training history of each model.
-        sweep_table: plots/data/lr_sweep.csv.
-        confusions: model, actual, predicted, images.
-        reliability: model, probabilities, bin, images, confidence, accuracy.
-        architectures: tables of realwaste.models.architecture, with a column `model`.
-        learning_curve: the table of realwaste.evaluation.learning_curve.
-        suspects, shortcuts: the metrics of the stages suspects and shortcuts.
-        explanations: the table of images that the stage explain wrote; the files are in the folder `pictures`.
-    """
-
-    fetched: Mapping[str, Any]
-    validated: Mapping[str, Any]
-    split: Mapping[str, Any]
-    sweep: Mapping[str, Any]
-    trainings: Mapping[str, Mapping[str, Any]]
-    embeddings: Mapping[str, Mapping[str, Any]]
-    evaluated: Mapping[str, Mapping[str, Any]]
-    external: Mapping[str, Mapping[str, Any]]
-    rows: Mapping[str, Mapping[str, Any]]
-    pairs: Mapping[str, Mapping[str, Any]]
-    machines: Mapping[str, Mapping[str, Any]]
-    rejected: pd.DataFrame
-    split_counts: pd.DataFrame
-    histories: Mapping[str, pd.DataFrame]
-    sweep_table: pd.DataFrame
-    confusions: pd.DataFrame
-    reliability: pd.DataFrame
-    architectures: pd.DataFrame
-    learning_curve: pd.DataFrame
-    suspects: Mapping[str, Any]
-    shortcuts: Mapping[str, Any]
-    explanations: Mapping[str, Any]
-    pictures: Path
 
 
 def render_page(data: ReportData) -> str:
     """One self-contained HTML page with charts, pictures and scripts."""
     names = comparison.single_line_names(comparison.display_names(data.rows))
-    short_names = _short_names(data)
+    short_names = comparison.short_names(data.rows)
     return pages.render_template(
         "report.html",
         _charts(data, names),
         filters={"picture": lambda name: _data_uri(data.pictures / name)},
         data=data,
+        verdict=verdict.build_verdict(data),
+        ranking=verdict.rank_models(data.rows),
+        stand_ins=[short_names[model] for model, row in data.rows.items() if row["weights"] == registry.RANDOM],
         names=names,
+        short_names=short_names,
         classes_shown=comparison.class_limit_note(len(data.validated["classes"])),
         made_on=machine.describe(machine.merge_records(data.machines)),
         pairs=_describe_pairs(data),
         test_groups=next(iter(data.rows.values()))["test_groups"],
         correction=comparison.describe_correction(data.pairs),
-        warnings=_warnings(data),
+        warnings=describe_warnings(data),
         factors=factors.build_factors(data.rows, data.external),
+        has_claims=factors.has_claims(data.fetched["origin"]),
         architectures={
             model: architecture_diagram.layout_boxes(table)
             for model, table in data.architectures.groupby("model", sort=False)
@@ -94,54 +52,48 @@ def render_page(data: ReportData) -> str:
         rejected=data.rejected.head(REJECTED_SHOWN).to_dict("records"),
         examples=_group_by_class(data.explanations["examples"]),
         external_sets=external_results.external_sections(data.external, names),
-        confused={
-            model: mistakes.most_confused_pairs(table, PAIRS_SHOWN).to_dict("records")
-            for model, table in data.confusions.groupby("model", sort=False)
-        },
+        mistakes=_mistakes(data),
         shortcut=background.describe_shortcuts(data.shortcuts),
+        probe=background.probe_name(data.shortcuts),
         swapped_views=background.swapped_view_table(data.shortcuts, names),
-        unmeasured=_missing_measurements(data),
         members=_join_names(comparison.ensemble_members(data.trainings), short_names),
         label_backbones=_join_names(data.suspects["backbones"].split(", "), short_names),
     )
 
 
-def _warnings(data: ReportData) -> list[str]:
-    """Warnings for the top of the page, one line each."""
+def describe_warnings(data: ReportData) -> list[str]:
+    """Warnings for the top of the page and the end of a run, one line each."""
     lines = []
     if data.fetched["origin"] == "synthetic":
         lines.append("The pictures are generated, not photographs: these numbers say nothing about waste.")
     if stand_ins := comparison.describe_stand_ins(data.embeddings):
         lines.append(stand_ins)
-    diverged = [model for model, facts in data.trainings.items() if facts["diverged"]]
-    if diverged:
+    names = comparison.short_names(data.rows)
+    if diverged := [names[model] for model, facts in data.trainings.items() if facts["diverged"]]:
         lines.append(f"The training of {', '.join(diverged)} diverged: its predictions are useless.")
     return lines
 
 
-def _missing_measurements(data: ReportData) -> list[dict[str, str]]:
-    """Optional measurements that this run does not have, each with the parameter that enables it."""
-    measurements = {
-        "Accuracy on external test sets": (data.external, "evaluate.external=[/path/to/photos]"),
-        "Test accuracy with fewer training images": (
-            len(data.learning_curve),
-            "evaluate.learning_curve.percents=[10,25,50,100]",
-        ),
-        "Sizes as ONNX, LiteRT and SavedModel": (
-            any(key in row for row in data.rows.values() for key in factors.EXPORTS),
-            "evaluate.exports=[onnx,litert,saved_model]",
-        ),
-    }
-    return [
-        {"title": title, "command": f"dvc exp run -S '{override}'"}
-        for title, (is_measured, override) in measurements.items()
-        if not is_measured
-    ]
+def _mistakes(data: ReportData) -> dict[str, dict[str, Any]]:
+    """For each model that the stage explain explained, the best first: its pictures, mistakes and confused pairs."""
+    sections = {}
+    for model in verdict.rank_models(data.rows):
+        if model in data.explanations["mistakes"]:
+            tested = data.tested[data.tested["model"] == model]
+            found = mistakes.most_confident_mistakes(tested, len(tested))
+            pairs = mistakes.most_confused_pairs(data.confusions[data.confusions["model"] == model], PAIRS_SHOWN)
+            sections[model] = {
+                "pictures": data.explanations["mistakes"][model],
+                "count": len(found),
+                "listed": found.head(MISTAKES_LISTED).to_dict("records"),
+                "confused": pairs.to_dict("records"),
+            }
+    return sections
 
 
 def _describe_pairs(data: ReportData) -> list[dict[str, Any]]:
     """The records of comparison.compare_pairs with display names in the verdicts."""
-    short, records = _short_names(data), []
+    short, records = comparison.short_names(data.rows), []
     for pair, facts in data.pairs.items():
         first, second = pair.split("_vs_")
         pair_names = short[first], short[second]
@@ -201,11 +153,6 @@ def _group_by_class(examples: list[dict[str, str]]) -> dict[str, list[dict[str, 
 
 def _data_uri(path: Path) -> str:
     return f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _short_names(data: ReportData) -> dict[str, str]:
-    """The display names without the weights."""
-    return {model: name.split("\n")[0] for model, name in comparison.display_names(data.rows).items()}
 
 
 def _join_names(models: Sequence[str], short_names: Mapping[str, str]) -> str:

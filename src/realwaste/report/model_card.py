@@ -13,7 +13,9 @@ import yaml
 from realwaste.core import machine
 from realwaste.evaluation import differences
 from realwaste.images.augment import Augment
-from realwaste.report import comparison
+from realwaste.models import registry
+from realwaste.report import comparison, verdict
+from realwaste.report.report_data import ReportData
 from realwaste.training.cnn_recipe import CnnRecipe
 from realwaste.training.finetune_recipe import FinetuneRecipe
 from realwaste.training.schedule import Schedule
@@ -27,28 +29,22 @@ class CardData:
 
     Attributes:
         name: cnn, irv2, densenet or edge.
-        fetched, split: the metrics of the fetch and split stages.
-        row: its row of table1.build_rows.
-        evaluated: its test metrics, with `per_class`.
-        training: the metrics of its training.
+        run: the results of the run.
         machine: machine.record of its training and test.
         parameters: its section of params.yaml, and `seed`.
         recipe: parsed from that section.
-        pairs: comparison.compare_pairs.
-        external: `sets` of metrics/external.json.
     """
 
     name: str
-    fetched: Mapping[str, Any]
-    split: Mapping[str, Any]
-    row: Mapping[str, Any]
-    evaluated: Mapping[str, Any]
-    training: Mapping[str, Any]
+    run: ReportData
     machine: Mapping[str, Any]
     parameters: Mapping[str, Any]
     recipe: CnnRecipe | FinetuneRecipe
-    pairs: Mapping[str, Mapping[str, Any]]
-    external: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """The metrics of the model."""
+        return self.run.rows[self.name]
 
 
 def render_card(card: CardData) -> str:
@@ -63,11 +59,15 @@ def render_card(card: CardData) -> str:
     )
     body = environment.get_template("model_card.md").render(
         card=card,
+        title=registry.display_name(card.name, card.row["backbone"]),
         made_on=machine.describe(card.machine),
-        realwaste=card.fetched["origin"] in REALWASTE,
-        correction=comparison.describe_correction(card.pairs),
+        realwaste=card.run.fetched["origin"] in REALWASTE,
+        correction=comparison.describe_correction(card.run.pairs),
         comparisons=_describe_comparisons(card),
-        external_sets={name: facts["models"][card.name] for name, facts in card.external.items()},
+        evaluated=card.run.evaluated[card.name],
+        training=card.run.trainings[card.name],
+        decisions=verdict.count_decisions(card.run.tested, card.name),
+        external_sets={name: facts["models"][card.name] for name, facts in card.run.external.items()},
         parameters=dict(_list_parameters("", card.parameters)),
         phases=_phases(card),
     )
@@ -84,15 +84,16 @@ def _escape_markdown(value: object) -> str:
 
 def _describe_comparisons(card: CardData) -> str:
     """The verdicts of the comparisons with the other models, in words."""
+    names = comparison.short_names(card.run.rows)
     undecided = ("no difference shown to", f"{differences.TOO_FEW_GROUPS} from")
     others_by_verdict: dict[str, list[str]] = {verdict: [] for verdict in ("better than", "worse than", *undecided)}
-    for pair, test in card.pairs.items():
+    for pair, test in card.run.pairs.items():
         models = pair.split("_vs_")
         if card.name in models:
             (other,) = set(models) - {card.name}
             no_winner = undecided["groups" not in test["difference_intervals"]]
             verdict_of_winner = {card.name: "better than", other: "worse than", None: no_winner}
-            others_by_verdict[verdict_of_winner[differences.find_better(test, *models)]].append(other)
+            others_by_verdict[verdict_of_winner[differences.find_better(test, *models)]].append(names[other])
     return "; ".join(
         f"{verdict} {', '.join(other_models)}" for verdict, other_models in others_by_verdict.items() if other_models
     )
@@ -183,14 +184,14 @@ def _describe_augmentation(augment: Augment | None) -> list[str]:
 
 
 def _metadata(card: CardData) -> dict[str, Any]:
-    dataset = card.fetched["dataset"]
+    dataset = card.run.fetched["dataset"]
     metric_names = {"accuracy": "Accuracy", "f1": "Macro F1", "loss": "Crossentropy"}
     keys = {"accuracy": "test_accuracy", "f1": "macro_f1", "loss": "test_loss"}
     return {
         "library_name": "keras",
         "pipeline_tag": "image-classification",
         # The stricter of the two stated licences.
-        "license": "cc-by-nc-sa-4.0" if card.fetched["origin"] in REALWASTE else "unknown",
+        "license": "cc-by-nc-sa-4.0" if card.run.fetched["origin"] in REALWASTE else "unknown",
         "tags": ["image-classification", "waste", "keras", card.row["backbone"]],
         "metrics": ["accuracy", "f1"],
         "model-index": [

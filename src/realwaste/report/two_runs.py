@@ -8,6 +8,7 @@ import pandas as pd
 
 from realwaste.core import machine
 from realwaste.evaluation import differences, intervals
+from realwaste.models import registry
 from realwaste.report import comparison, pages
 from realwaste.report.run_results import PairedComparison, Row, Run, changed_parameters, compare_paired
 
@@ -52,9 +53,8 @@ def display_names(first: Run, second: Run) -> dict[str, str]:
     """The display name of each model of either run, or the pipeline's name if the display names differ."""
     names_by_run = [comparison.single_line_names(comparison.display_names(run.rows)) for run in (first, second)]
     models = dict.fromkeys([*first.rows, *second.rows])
-    names_by_model = {model: [names[model] for names in names_by_run if model in names] for model in models}
-    display = {model: names[0] if len(set(names)) == 1 else model for model, names in names_by_model.items()}
-    return display if len(set(display.values())) == len(display) else {model: model for model in models}
+    names_by_model = {model: {names[model] for names in names_by_run if model in names} for model in models}
+    return {model: names.pop() if len(names) == 1 else model for model, names in names_by_model.items()}
 
 
 def _warnings(first: Run, second: Run) -> list[str]:
@@ -65,7 +65,8 @@ def _warnings(first: Run, second: Run) -> list[str]:
             f"The pictures of {' and '.join(synthetic_runs)} are generated: these numbers say nothing about waste."
         )
     for run in (first, second):
-        if random := [model for model, row in run.rows.items() if row.get("weights") == "random"]:
+        names = comparison.short_names(run.rows)
+        if random := [names[model] for model, row in run.rows.items() if row.get("weights") == registry.RANDOM]:
             lines.append(f"RANDOM backbone weights in {run.name}: {', '.join(random)}.")
     datasets = [run.compared.get("dataset") for run in (first, second)]
     if datasets[0] != datasets[1]:
@@ -90,13 +91,17 @@ def _run_summaries(first: Run, second: Run) -> dict[str, list[str]]:
 
 
 def _verdicts(first: Run, second: Run, names: Mapping[str, str], paired: PairedComparison) -> list[dict[str, Any]]:
-    """A record for each model of both runs: the paired test if possible, else the difference alone."""
-    records = []
+    """A record for each model of both runs: a paired test if possible, else the difference; none for other data."""
+    records: list[dict[str, Any]] = []
+    if first.compared.get("dataset") != second.compared.get("dataset"):
+        return records
     for model in names:
         if not (model in first.rows and model in second.rows):
             continue
         test = paired.models.get(model)
-        if test:
+        if model in paired.same:
+            verdict, test = "same model", {}
+        elif test:
             verdict = differences.describe_verdict(test, first.name, second.name)
         else:
             verdict, test = "not tested in pairs", _unpaired_difference(first.rows[model], second.rows[model])
