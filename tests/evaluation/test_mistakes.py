@@ -28,15 +28,3 @@ def test_the_surest_wrong_answers_come_first_and_equals_by_name(table):
 
 def test_a_model_that_is_always_right_has_none(table):
     assert mistakes.most_confident_mistakes(table[table["path"].isin(["5", "1"])], 3).empty
-
-
-def test_pairs_by_how_often_and_then_by_share():
-    counts = pd.DataFrame(
-        [("a", "a", 8), ("a", "b", 2), ("a", "c", 0), ("b", "a", 2), ("b", "b", 2), ("b", "c", 0), ("c", "c", 0)],
-        columns=["actual", "predicted", "images"],
-    )
-    pairs = mistakes.most_confused_pairs(counts, 5)
-    assert pairs[["actual", "predicted", "images", "share"]].to_numpy().tolist() == [
-        ["b", "a", 2, 0.5],
-        ["a", "b", 2, 0.2],
-    ]

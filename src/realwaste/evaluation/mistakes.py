@@ -1,4 +1,4 @@
-"""A model's mistakes: the most confident wrong predictions, and the most confused pairs of classes."""
+"""A model's mistakes: its wrong predictions, the most confident first."""
 
 import pandas as pd
 
@@ -23,17 +23,3 @@ def most_confident_mistakes(table: pd.DataFrame, count: int) -> pd.DataFrame:
     mistakes = predictions[predictions["predicted"] != predictions["label"]]
     ranked = mistakes.sort_values(["probability", "path"], ascending=[False, True], kind="stable")
     return ranked.head(count).reset_index(drop=True)
-
-
-def most_confused_pairs(confusions: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The pairs of classes that one model confuses most: actual, predicted, images, share of the actual class.
-
-    Args:
-        confusions: actual, predicted and images, for every pair of classes.
-    """
-    class_share = confusions["images"] / confusions.groupby("actual")["images"].transform("sum").clip(lower=1)
-    is_mistake = (confusions["actual"] != confusions["predicted"]) & (confusions["images"] > 0)
-    pairs = confusions.assign(share=class_share)[is_mistake].sort_values(
-        ["images", "share", "actual", "predicted"], ascending=[False, False, True, True]
-    )
-    return pairs[["actual", "predicted", "images", "share"]].head(count).reset_index(drop=True)

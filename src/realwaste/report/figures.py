@@ -211,7 +211,7 @@ def plot_table1(writer: FigureWriter, path: Path, table: pd.DataFrame) -> None:
         elif is_claim[row - 1]:
             cell.set_text_props(color="#5b6875", fontsize=8)
             cell.set_facecolor("#f4f6f7")
-    writer.save(figure, path, "Table 1, measured")
+    writer.save(figure, path, "Table 1, measured" if has_claims else "All metrics")
 
 
 def _subplots(*counts: int, **options: Any) -> Any:

@@ -16,7 +16,6 @@ from realwaste.report.report_data import ReportData
 
 REJECTED_SHOWN = 50
 MISTAKES_LISTED = 1000  # per model
-PAIRS_SHOWN = 5
 
 
 def render_page(data: ReportData) -> str:
@@ -75,18 +74,16 @@ def describe_warnings(data: ReportData) -> list[str]:
 
 
 def _mistakes(data: ReportData) -> dict[str, dict[str, Any]]:
-    """For each model that the stage explain explained, the best first: its pictures, mistakes and confused pairs."""
+    """For each model that the stage explain explained, the best first: its pictures and its mistakes."""
     sections = {}
     for model in verdict.rank_models(data.rows):
         if model in data.explanations["mistakes"]:
             tested = data.tested[data.tested["model"] == model]
             found = mistakes.most_confident_mistakes(tested, len(tested))
-            pairs = mistakes.most_confused_pairs(data.confusions[data.confusions["model"] == model], PAIRS_SHOWN)
             sections[model] = {
                 "pictures": data.explanations["mistakes"][model],
                 "count": len(found),
                 "listed": found.head(MISTAKES_LISTED).to_dict("records"),
-                "confused": pairs.to_dict("records"),
             }
     return sections
 
