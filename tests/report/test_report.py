@@ -534,6 +534,9 @@ def test_the_test_does_not_choose_and_a_poor_or_small_test_is_called_so(make_dat
     data.rows["irv2"] |= {"val_accuracy": 1.0, "weights": "random"}
     assert verdict.choose_model(data.rows) == "cnn"
     assert verdict.rank_models(data.rows) == ["cnn", "densenet", "irv2"]
+    generated = verdict.build_verdict(make_data(origin="synthetic"))
+    assert generated.limits[-1] == "Not tested: photographs. The model knows generated pictures only."
+    assert generated.next_steps[0][1] == "dvc exp run -S fetch.source=/path/to/photos"
 
 
 def test_all_mistakes_are_listed_with_their_file_names(make_data):

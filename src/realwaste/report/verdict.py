@@ -138,8 +138,10 @@ def _limits(data: ReportData, model: str, things: str) -> Iterator[str]:
         right = round(results["accuracy"] * results["images"])
         low, high = (round(100 * results[f"accuracy_{end}"]) for end in ("low", "high"))
         yield f"On {name} it was right on {right} of {results['images']} photographs: expect {low} to {high} of 100."
-    if not data.external:
-        yield f"Not tested: {things} of another camera, place or light. Expect less there."
+    if data.fetched["origin"] == "synthetic":
+        yield "Not tested: photographs. The model knows generated pictures only."
+    elif not data.external:
+        yield "Not tested: photographs of another camera, place or light. Expect less there."
 
 
 def _next_steps(data: ReportData, model: str) -> Iterator[tuple[str, str]]:
@@ -147,10 +149,10 @@ def _next_steps(data: ReportData, model: str) -> Iterator[tuple[str, str]]:
         yield "Train on your photographs, one folder a class", "dvc exp run -S fetch.source=/path/to/photos"
     else:
         yield (
-            "Sort your photographs",
+            "Predict your photographs",
             f"realwaste predict photos/ --model {model} --min-confidence 0.8 --csv photos.csv",
         )
-    yield "Test the model on photographs of another camera", f"realwaste evaluate other_photos/ --model {model}"
+        yield "Test the model on photographs of another camera", f"realwaste evaluate other_photos/ --model {model}"
     yield f"Look at the {data.suspects['doubted_by_all']} doubtful labels, then run again", "realwaste review"
     rows = data.rows.values()
     if not data.external:
