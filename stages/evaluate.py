@@ -70,7 +70,8 @@ class ModelEvaluation:
 def main(params: "Params") -> None:
     splits, dataset = read_csv(Path("data/splits.csv")), read_json(Path("data/dataset.json"))["dataset"]
     splits = splits.merge(read_csv(Path("data/groups.csv")), on="path", validate="one_to_one")
-    with external_sets.open_external_sets(params.evaluate.external, labels.classes_of(splits)) as sets:
+    photographs = [model_file.read_photographs(registry.model_path(name)) for name in registry.MODELS]
+    with external_sets.open_external_sets(params.evaluate.external, labels.classes_of(splits), photographs) as sets:
         models = {name: _evaluate_model(params, name, splits, sets) for name in registry.MODELS}
         external = {
             name: external_set.summary | {"models": {model: models[model].external[name] for model in models}}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of
-from realwaste.models import cnn, model_file, novelty, registry, session, test_time_augmentation
+from realwaste.models import cnn, model_file, novelty, registry, session, test_time_augmentation, training_photographs
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.models.probabilities import fit_temperature
 from realwaste.models.session import Session
@@ -62,7 +62,8 @@ def main(params: "Params") -> None:
         )
         classifier = Classifier(test_time_augmentation.average_views(model, recipe.test_flips), facts)
         classifier = _add_temperature_and_novelty(classifier, train, val, base.inference)
-        model_file.save(registry.model_path("cnn"), classifier)
+        photographs = training_photographs.from_splits(splits)
+        model_file.save(registry.model_path("cnn"), replace(classifier, photographs=photographs))
         metrics = {"dataset": dataset, "backbone": cnn.BACKBONE, "weights": cnn.WEIGHTS}
         metrics |= {"machine": device_record, "cache": cache} | trained.summary()
         write_json(Path("metrics/train_cnn.json"), metrics | {"temperature": classifier.facts.temperature})

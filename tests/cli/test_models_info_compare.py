@@ -247,7 +247,7 @@ def test_the_verdict_on_the_test_photographs_is_that_of_the_pipeline(tmp_path, i
     ]
     (pipeline,) = comparison.compare_pairs(pd.concat(rows)).values()
     facts = [Facts(model, classes, 8, "photos", "Eye", "sharp") for model in ("cnn", "irv2")]
-    with compare_models.open_pair(str(tmp_path / "test"), *facts) as pair:
+    with compare_models.open_pair(str(tmp_path / "test"), facts[0], facts[1]) as pair:
         command = compare_models.compare_predictions(pair, ("cnn", "irv2"), [np.eye(6)[rows] for rows in predicted])
         metrics = external_sets.evaluate_predictions(pair.test_set, facts[1], np.eye(6)[predicted[1]])
     assert (command["images"], command["verdict"]) == (72, pipeline["verdict"]) == (72, "irv2 is better")

@@ -3,10 +3,13 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
+import cv2
 import keras
 import numpy as np
 import pandas as pd
@@ -16,6 +19,7 @@ from typer.testing import CliRunner
 from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
 from realwaste.core.errors import UserError
+from realwaste.dataset import manifest
 from realwaste.evaluation import (
     calibration,
     classification,
@@ -25,7 +29,7 @@ from realwaste.evaluation import (
     prediction_table,
     scores,
 )
-from realwaste.models import cnn, model_file, session
+from realwaste.models import cnn, model_file, session, training_photographs
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.models.probabilities import apply_temperature
 from realwaste.sources import labelled_images
@@ -233,6 +237,37 @@ def test_undefined_predictions_are_counted(here, images):
     assert metrics["mean_confidence"] == pytest.approx(1 / 3)
 
 
+def test_photographs_that_the_model_was_trained_on_are_left_out(here, images):
+    root = images(glass=6, ünrat=4)
+    splits = manifest.scan(root).manifest.assign(split=["train"] * 3 + ["val"] + ["test"] * 6)
+    photographs = training_photographs.from_splits(splits)
+    classifier = model_file.load(here / "models/cnn.keras")
+    model_file.save(here / "used.keras", replace(classifier, photographs=photographs))
+    stored = model_file.load(here / "used.keras").photographs
+    assert stored is not None
+    np.testing.assert_array_equal(stored.digests, photographs.digests)
+    original = cv2.imread(str(root / "glass/glass_1.jpg"))
+    assert original is not None
+    cv2.imwrite(str(root / "glass/copy.jpg"), original, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    done = CliRunner().invoke(app, ["evaluate", "set", "-m", "used.keras", "--json"])
+    metrics, message = json.loads(done.stdout), " ".join(done.stderr.split())
+    assert (metrics["images"], metrics["set"]["used_for_training"]) == (7, 4)
+    assert metrics["set"]["near_duplicates_of_training"] == 1
+    assert "4 of 11 were used for training" in message
+    assert "1 of 7 are near-duplicates of training photographs" in message
+    done = CliRunner().invoke(app, ["compare", "cnn", "used.keras", "set", "--json"])
+    assert (json.loads(done.stdout)["images"], done.stderr.count("nothing is left out")) == (7, 1)
+    plain = _evaluate_json("set")
+    assert (plain["images"], plain["set"]["used_for_training"]) == (11, None)
+    for name in (*splits.loc[splits["split"] == "test", "path"], "glass/copy.jpg"):
+        (root / name).unlink()
+    shutil.rmtree(root / "ünrat")
+    done = CliRunner().invoke(app, ["evaluate", "set", "-m", "used.keras"])
+    assert done.exit_code == 1
+    assert "must have photographs of the classes that the model was not trained on" in " ".join(done.stderr.split())
+    assert "4 of 4 were used for training" in " ".join(done.stderr.split())
+
+
 MISTAKES = """
 import sys
 from realwaste.__main__ import main
@@ -279,7 +314,7 @@ def test_mistakes_are_two_lines_before_tensorflow_is_imported(here, images):
 def test_sets_of_one_name_are_numbered_and_removed_afterwards(images, tmp_path):
     images(inside="a/set", glass=1)
     images(inside="b/set", glass=2)
-    with external_sets.open_external_sets([str(tmp_path / "a/set"), str(tmp_path / "b/set")], CLASSES) as sets:
+    with external_sets.open_external_sets([str(tmp_path / "a/set"), str(tmp_path / "b/set")], CLASSES, []) as sets:
         assert {name: len(external_set.images) for name, external_set in sets.items()} == {"set": 1, "set (2)": 2}
         places = [external_set.root for external_set in sets.values()]
         assert all(file.is_file() for external_set in sets.values() for file in external_set.files)

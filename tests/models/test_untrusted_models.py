@@ -169,6 +169,27 @@ def test_damaged_novelty_is_two_lines(data, tmp_path):
     assert "novelty.npz" in _error_message("info", path)
 
 
+DIGESTS, PHASHES = np.zeros((2, 6), np.uint8), np.zeros(2, np.uint64)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"no archive",
+        _novelty(sha256=DIGESTS),
+        _novelty(sha256=DIGESTS[:1], phash=PHASHES),
+        _novelty(sha256=DIGESTS.astype(np.int64), phash=PHASHES),
+        _novelty(sha256=DIGESTS, phash=np.float64(1)),
+    ],
+    ids=lambda _: "",
+)
+def test_damaged_hashes_of_photographs_are_two_lines(data, tmp_path):
+    path = _model_file(tmp_path / "m.keras", RECORD, photographs_npz=data)
+    with pytest.raises(UserError, match=r"photographs\.npz") as raised:
+        model_file.read_photographs(path)
+    assert len(str(raised.value).splitlines()) == 2
+
+
 def test_a_zip_bomb_in_the_novelty_is_rejected(tmp_path):
     data = io.BytesIO()
     np.savez_compressed(data, learned=np.zeros((4096, 40_000), np.float16), threshold=0.5)

@@ -43,7 +43,8 @@ def compare(
 
     Both models predict the same photographs, of the classes that both have. A model is called better only if two
     exact tests are significant at 0.05: McNemar's test, and a permutation test of groups of similar photographs.
-    Files that are not images are left out and named, and the exit status is then 1.
+    Photographs that a model was trained or validated on are left out and counted. Files that are not images are left
+    out and named, and the exit status is then 1.
 
     Example: `realwaste compare cnn irv2 labelled/`
     """
@@ -51,7 +52,9 @@ def compare(
 
     files = [model_loading.resolve_model(first), model_loading.resolve_model(second)]
     names = [first, second]
-    with compare_models.open_pair(folder, *(model_file.read_facts(file) for file in files)) as pair:
+    facts = [model_file.read_facts(file) for file in files]
+    photographs = [model_file.read_photographs(file) for file in files]
+    with compare_models.open_pair(folder, facts[0], facts[1], photographs) as pair:
         probabilities = [predict_set(model_loading.open_session(file), pair.test_set) for file in files]
         comparison = compare_models.compare_predictions(pair, names, probabilities)
         if as_json:

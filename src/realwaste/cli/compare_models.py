@@ -15,6 +15,7 @@ from realwaste.evaluation import differences, external, external_sets, intervals
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.models.model_file import Facts
 from realwaste.models.probabilities import Probabilities, fill_undefined
+from realwaste.models.training_photographs import TrainingPhotographs
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,23 @@ class ModelPair:
 
 
 @contextmanager
-def open_pair(source: str, first: Facts, second: Facts) -> Iterator[ModelPair]:
+def open_pair(
+    source: str, first: Facts, second: Facts, photographs: Sequence[TrainingPhotographs | None] = ()
+) -> Iterator[ModelPair]:
     """Open the test set at `source` for the classes that both models have.
 
+    Args:
+        photographs: what each model was trained on, which is left out.
+
     Raises:
-        UserError: as external_sets.open_external_set; or the models have no class in common.
+        UserError: as external_sets.open_external_set and leave_out_training; or the models have no class in common.
     """
     common = external.match_folders(first.classes, second.classes)
     if not common:
         rule = "Two models that are compared must have a class in common."
         raise UserError(rule, "Compare other models.", [list(first.classes), list(second.classes)])
     with external_sets.open_external_set(source, list(common)) as test_set:
-        yield ModelPair((first, second), test_set, common)
+        yield ModelPair((first, second), external_sets.leave_out_training(test_set, photographs), common)
 
 
 def compare_predictions(

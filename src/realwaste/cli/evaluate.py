@@ -36,14 +36,16 @@ def evaluate(
     """Measure a model's accuracy on labelled photographs that it was not trained on.
 
     Folders are matched to the model's classes by name, whatever the case. Predictions for other folders are reported
-    in a table of their own. Files that are not images are left out and named, and the exit status is then 1.
+    in a table of their own. Photographs that the model was trained or validated on are left out and counted. Files that
+    are not images are left out and named, and the exit status is then 1.
 
     Example: `realwaste evaluate labelled/ --model irv2`
     """
     from realwaste.evaluation import differences, external_sets  # noqa: PLC0415 - pandas and OpenCV, which --help does not need
 
-    classes = model_file.read_facts(model_loading.find_model(model)).classes
-    with external_sets.open_external_set(folder, classes) as test_set:
+    file = model_loading.find_model(model)
+    with external_sets.open_external_set(folder, model_file.read_facts(file).classes) as opened:
+        test_set = external_sets.leave_out_training(opened, [model_file.read_photographs(file)])
         session = model_loading.open_session(model_loading.resolve_model(model))
         metrics = external_sets.evaluate_predictions(test_set, session.facts, predict_set(session, test_set))
     if as_json:

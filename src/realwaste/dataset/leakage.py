@@ -54,15 +54,24 @@ def find_near_duplicates(manifest: pd.DataFrame, max_distance: int = MAX_HASH_DI
     return rows_of_pairs[rows_of_pairs[:, 0] < rows_of_pairs[:, 1]]
 
 
+def have_near_duplicates(manifest: pd.DataFrame, phashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Whether each image is a near-duplicate of one of other images, whose perceptual hashes are given."""
+    hashes, mirrored = _hashes(manifest)
+    matches = np.zeros(len(hashes), bool)
+    for start in range(0, len(phashes), _BATCH_ROWS):
+        batch = phashes[start : start + _BATCH_ROWS, np.newaxis]
+        matches |= (_hash_distance(batch, hashes, mirrored) <= MAX_HASH_DISTANCE).any(axis=0)
+    return matches
+
+
 def assign_groups(
     manifest: pd.DataFrame, block: int, near_duplicates: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
     """Number the near-duplicate groups: rows with the same number must be in one part of a split.
 
-    A group joins files with the same bytes and runs of about `block` photographs in capture order, cut between the
-    least similar ones. There are runs only if neighbors in capture order are similar (capture_order). Near-duplicates
-    then join runs, the nearest first, unless the group would exceed MAX_GROUP_SHARE of a class. A group never contains
-    two class folders; a label corrected by hand does not split a group.
+    A group joins files with the same bytes and, if neighbors in capture order are similar, runs of about `block`
+    photographs, cut between the least similar ones. Near-duplicates then join runs, the nearest first, unless the group
+    would exceed MAX_GROUP_SHARE of a class. A group never contains two class folders, whatever labels were corrected.
 
     Args:
         manifest: path, label, sha256, phash, phash_mirrored, series, shot, and the likeness columns.

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from realwaste.core.errors import UserError
@@ -15,6 +16,7 @@ from realwaste.dataset import leakage, manifest
 from realwaste.evaluation import external, intervals, prediction_table
 from realwaste.models.model_file import Facts
 from realwaste.models.probabilities import Probabilities, apply_temperature, fill_undefined
+from realwaste.models.training_photographs import TrainingPhotographs
 from realwaste.sources import labelled_images
 
 _EXAMPLES = 5
@@ -31,6 +33,8 @@ class ExternalSet:
         class_of_folder: the models' class for each folder that matches one.
         images: the manifest of dataset.manifest.Scan, where label is the folder's name, with the group of each image.
         rejected: path and reason of each file that is not an image.
+        used: how many images were left out because a model was trained on them; None if no model file says which.
+        near_duplicates: how many of the rest are near-duplicates of training images; None as above.
     """
 
     name: str
@@ -39,6 +43,8 @@ class ExternalSet:
     class_of_folder: Mapping[str, str]
     images: pd.DataFrame
     rejected: pd.DataFrame
+    used: int | None = None
+    near_duplicates: int | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -53,6 +59,8 @@ class ExternalSet:
             "source": self.source,
             "images": len(self.images),
             "rejected": len(self.rejected),
+            "used_for_training": self.used,
+            "near_duplicates_of_training": self.near_duplicates,
             "sha256": hashlib.sha256("\n".join(content).encode()).hexdigest(),
         }
 
@@ -90,13 +98,54 @@ def open_external_set(source: str, classes: Sequence[str]) -> Iterator[ExternalS
         yield external_set
 
 
+def leave_out_training(external_set: ExternalSet, models: Sequence[TrainingPhotographs | None]) -> ExternalSet:
+    """The set without the images that a model was trained or validated on. The log has their number.
+
+    Near-duplicates of training images stay, and are counted.
+
+    Args:
+        models: the photographs of each model; None for a model file of an earlier version.
+
+    Raises:
+        UserError: no image of a class is left.
+    """
+    known = [photographs for photographs in models if photographs is not None]
+    if len(known) < len(models):
+        logger.info(
+            "a model file of an earlier version does not say what it was trained on: nothing is left out for it"
+        )
+    if not known:
+        return external_set
+    images, name = external_set.images, external_set.name
+    is_used = np.logical_or.reduce([photographs.contain(images["sha256"]) for photographs in known])
+    rest = images[~is_used].reset_index(drop=True)
+    used = f"{is_used.sum()} of {len(images)} were used for training"
+    if not rest["label"].isin(external_set.class_of_folder).any():
+        rule = f"{external_set.source} must have photographs of the classes that the model was not trained on."
+        raise UserError(rule, "Use other photographs.", used)
+    near_duplicates = int(
+        np.logical_or.reduce([leakage.have_near_duplicates(rest, photographs.phashes) for photographs in known]).sum()
+    )
+    if is_used.any():
+        logger.warning("%s: %s, or to validate the model, and are left out", name, used)
+    if near_duplicates:
+        logger.warning("%s: %d of %d are near-duplicates of training photographs", name, near_duplicates, len(rest))
+    return replace(external_set, images=rest, used=int(is_used.sum()), near_duplicates=near_duplicates)
+
+
 @contextmanager
-def open_external_sets(sources: Sequence[str], classes: Sequence[str]) -> Iterator[dict[str, ExternalSet]]:
-    """Opens each of `sources`, by name; a number is appended to the name of a second set with the same name."""
+def open_external_sets(
+    sources: Sequence[str], classes: Sequence[str], models: Sequence[TrainingPhotographs | None]
+) -> Iterator[dict[str, ExternalSet]]:
+    """Opens each of `sources`, by name; a number is appended to the name of a second set with the same name.
+
+    Args:
+        models: see `leave_out_training`.
+    """
     with ExitStack() as stack:
         sets: dict[str, ExternalSet] = {}
         for source in sources:
-            external_set = stack.enter_context(open_external_set(source, classes))
+            external_set = leave_out_training(stack.enter_context(open_external_set(source, classes)), models)
             same_name = sum(other_set.name == external_set.name for other_set in sets.values())
             name = f"{external_set.name} ({same_name + 1})" if same_name else external_set.name
             sets[name] = external_set

@@ -1,17 +1,22 @@
-"""A trained classifier as one .keras file, with its classes, calibration, novelty detection and OpenVINO networks inside."""
+"""A trained classifier as one .keras file, with its classes, calibration, novelty detection and OpenVINO networks inside.
+
+It also contains hashes of its training and validation photographs, so that these do not test it.
+"""
 
 import io
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 
-from realwaste.models import novelty
+from realwaste.models import novelty, training_photographs
 from realwaste.models.novelty import Novelty
+from realwaste.models.training_photographs import TrainingPhotographs
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import atomic_replace
 from realwaste.core.log import logger
@@ -19,7 +24,7 @@ from realwaste.core.log import logger
 if TYPE_CHECKING:
     import keras
 
-_RECORD, _NOVELTY = "realwaste.json", "novelty.npz"
+_RECORD, _NOVELTY, _PHOTOGRAPHS = "realwaste.json", "novelty.npz", "photographs.npz"
 # A file may come from anybody. Keras does not compress what it writes, so its parts may unpack to at most
 # _RATIO_FROM_BYTES plus _MAX_RATIO times the size of the file.
 _MAX_RECORD_BYTES, _MAX_RATIO, _RATIO_FROM_BYTES = 1 << 20, 10, 16 << 20
@@ -44,6 +49,7 @@ def _unique(classes: tuple[str, ...]) -> tuple[str, ...]:
     return classes
 
 
+Part = TypeVar("Part", Novelty, TrainingPhotographs)
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Classes = Annotated[tuple[Text, ...], Field(min_length=2, max_length=10_000), AfterValidator(_unique)]
 
@@ -92,11 +98,13 @@ class Classifier:
     Attributes:
         model: the Keras model in float32.
         novelty: None in files of earlier versions, and if the network diverged.
+        photographs: those of its training and validation; None in files of earlier versions.
     """
 
     model: "keras.Model"
     facts: Facts
     novelty: Novelty | None = None
+    photographs: TrainingPhotographs | None = None
 
 
 def save(path: Path, classifier: Classifier) -> None:
@@ -115,6 +123,9 @@ def save(path: Path, classifier: Classifier) -> None:
             if classifier.novelty is not None:
                 with archive.open(_NOVELTY, "w") as member:
                     novelty.save(member, classifier.novelty)
+            if classifier.photographs is not None:
+                with archive.open(_PHOTOGRAPHS, "w") as member:
+                    training_photographs.save(member, classifier.photographs)
             inference_networks.write(archive, networks)
 
 
@@ -178,7 +189,7 @@ def load(path: Path) -> Classifier:
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        classifier = Classifier(model, facts, read_novelty(path))
+        classifier = Classifier(model, facts, read_novelty(path), read_photographs(path))
         _check_shapes(classifier)
     except UserError:
         raise
@@ -211,8 +222,17 @@ def read_novelty(path: Path) -> Novelty | None:
     Raises:
         UserError: it is damaged.
     """
+    return _read_part(path, _NOVELTY, novelty.load)
+
+
+def read_photographs(path: Path) -> TrainingPhotographs | None:
+    """Read only the hashes of the training and validation photographs, as `read_novelty` reads the novelty."""
+    return _read_part(path, _PHOTOGRAPHS, training_photographs.load)
+
+
+def _read_part(path: Path, name: str, load: Callable[[IO[bytes]], Part]) -> Part | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            return novelty.load(io.BytesIO(archive.read(_NOVELTY))) if _NOVELTY in archive.namelist() else None
+            return load(io.BytesIO(archive.read(name))) if name in archive.namelist() else None
     except _READ_ERRORS as error:
-        raise _invalid(path, f"{_NOVELTY}: {first_line(error)}") from None
+        raise _invalid(path, f"{name}: {first_line(error)}") from None

@@ -10,7 +10,7 @@ import pandas as pd
 
 from realwaste.dataset.labels import classes_of
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.models import feature_extractor, session, test_time_augmentation
+from realwaste.models import feature_extractor, session, test_time_augmentation, training_photographs
 from realwaste.models.feature_extractor import FrozenBackbone
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.training import finetune, head, unfreezing
@@ -67,7 +67,7 @@ class FinetuneJob:
         )
 
     def build_classifier(self, model: keras.Model) -> Classifier:
-        """A result of `fit` as a classifier, with its facts, test-time views, temperature and novelty score."""
+        """A result of `fit` with facts, test-time views, training photographs, temperature and novelty score."""
         recipe = self.recipe
         if recipe.last_layers is None:
             model = head.join(self.backbone.model, model)
@@ -83,7 +83,8 @@ class FinetuneJob:
             batch_size=test_time_augmentation.batch_size(self.embed_batch_size, *views),
             origin=self.origin,
         )
-        classifier = Classifier(test_time_augmentation.average_views(model, *views), facts)
+        photographs = training_photographs.from_splits(self.splits)
+        classifier = Classifier(test_time_augmentation.average_views(model, *views), facts, photographs=photographs)
         inference_session = session.from_classifier(classifier, inference=self.inference)
         return head.add_temperature_and_novelty(classifier, inference_session, self.vectors, self.root, self.splits)
 
