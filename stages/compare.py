@@ -8,7 +8,6 @@ import pandas as pd
 from realwaste.core import log, machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json, write_text
 from realwaste.core.log import logger
-from realwaste.evaluation import prediction_table
 from realwaste.models import registry
 from realwaste.report import comparison, factors, figures, html_report, model_card, table1, verdict
 from realwaste.report.report_data import ReportData
@@ -70,8 +69,9 @@ def _collect() -> ReportData:
     embeddings = {name: metrics[f"embed_{name}"] for name in registry.BACKBONES}
     computing = ["train_cnn", *(f"{work}_{name}" for work in ("embed", "finetune") for name in embeddings), "evaluate"]
     members = {name: evaluated[name] for name in comparison.ensemble_members(trainings)}
-    predicted, calibrated = _predictions(evaluated, members)
-    votes = predicted[predicted["model"] == comparison.ENSEMBLE]
+    predicted = read_csv(Path("data/predictions.csv"))
+    votes = comparison.ensemble_predictions(predicted[predicted["model"].isin(list(members))])
+    predicted = pd.concat([predicted, votes], ignore_index=True)
     measured = evaluated | {comparison.ENSEMBLE: comparison.ensemble_metrics(votes, members)}
     external, origin = metrics["external"]["sets"], metrics["fetch"]["origin"]
     rows = _table1(measured, trainings, embeddings, predicted, origin, external_sets=external)
@@ -91,7 +91,7 @@ def _collect() -> ReportData:
         split_counts=tables["splits"],
         histories={name: tables[f"history_{name}"] for name in trainings},
         sweep_table=tables["lr_sweep"],
-        tested=calibrated[calibrated["split"] == "test"],
+        tested=predicted[predicted["split"] == "test"],
         confusions=tables["confusion"],
         reliability=tables["reliability"],
         architectures=tables["architecture"],
@@ -101,16 +101,6 @@ def _collect() -> ReportData:
         explanations=read_json(Path("data/explanations/explanations.json")),
         pictures=Path("data/explanations"),
     )
-
-
-def _predictions(evaluated: dict[str, Any], members: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The predictions table as it is and calibrated, each with the soft vote of `members`."""
-    predicted = read_csv(Path("data/predictions.csv"))
-    calibrated = prediction_table.calibrate(
-        predicted, {name: facts["temperature"] for name, facts in evaluated.items()}
-    )
-    votes = comparison.ensemble_predictions(calibrated[calibrated["model"].isin(list(members))])
-    return pd.concat([predicted, votes], ignore_index=True), pd.concat([calibrated, votes], ignore_index=True)
 
 
 def _table1(

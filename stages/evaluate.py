@@ -109,9 +109,11 @@ def _evaluate_model(
     trainer = None if recipe is None else HeadTrainer(recipe)
     metrics |= _cross_validate(trainer, params, name, splits)
     metrics |= learning_curves.measure(params, name, trainer, splits, facts.precision)
-    predictions = prediction_table.build_rows(splits, name, probabilities, labels.classes_of(splits))
-    test_rows = predictions[predictions["split"] == "test"]
-    test_metrics, reliability = _test_metrics(test_rows, facts)
+    calibrated, classes = apply_temperature(probabilities, facts.temperature), labels.classes_of(splits)
+    predictions = prediction_table.build_rows(splits, name, calibrated, classes, facts.temperature)
+    is_test = (predictions["split"] == "test").to_numpy()
+    test_rows = predictions[is_test]
+    test_metrics, reliability = _test_metrics(test_rows, probabilities[is_test].astype(np.float64), facts)
     cost = _cost(classifier, open_model(batch_size=1), RAW / splits["path"].iloc[0], params.evaluate)
     return ModelEvaluation(
         predictions=predictions,
@@ -202,10 +204,14 @@ def _export_sizes(classifier: Classifier, formats: Sequence[Format]) -> dict[str
     return sizes
 
 
-def _test_metrics(test_rows: pd.DataFrame, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The test metrics, and the reliability table before and after calibration."""
-    y_true, raw = prediction_table.labels_of(test_rows), prediction_table.probabilities_of(test_rows)
-    calibrated = apply_temperature(raw, facts.temperature)
+def _test_metrics(test_rows: pd.DataFrame, raw: Probabilities, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The test metrics, and the reliability table before and after calibration.
+
+    Args:
+        test_rows: of the predictions table.
+        raw: the same probabilities before calibration.
+    """
+    y_true, calibrated = prediction_table.labels_of(test_rows), prediction_table.probabilities_of(test_rows)
     tables = [
         calibration.reliability_table(y_true, probabilities).assign(model=facts.name, probabilities=kind)
         for kind, probabilities in (("as they are", raw), ("calibrated", calibrated))

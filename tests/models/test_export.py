@@ -29,6 +29,7 @@ from realwaste.core.errors import UserError
 from realwaste.images.reader import read_image
 from realwaste.models import cnn, export, model_file, novelty, session, test_time_augmentation
 from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.probabilities import apply_temperature
 from realwaste.training import head
 
 FORMATS: tuple[export.Format, ...] = ("onnx", "litert", "saved_model")
@@ -127,6 +128,22 @@ def check(classifier, kind, folder):
     for count in (1, 3):
         assert run_export(kind, path, pixels[:count]) == pytest.approx(expected[:count], abs=1e-4)
     return path
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_export_is_calibrated_and_a_raw_one_is_not(kind, tmp_path):
+    keras.utils.set_random_seed(3)
+    plain = small_cnn()
+    classifier = replace(plain, facts=replace(plain.facts, temperature=2.5))
+    pixels = pictures(classifier)
+    raw = classifier.model.predict_on_batch(pixels)
+    for folder, expected, temperatures in (("a", apply_temperature(raw, 2.5), (1.0, 2.5)), ("raw", raw, (2.5, 1.0))):
+        target = tmp_path / folder / export.default_target("x", kind).name
+        path = export.export(classifier, kind, target, raw=folder == "raw")
+        assert run_export(kind, path, pixels) == pytest.approx(expected, abs=1e-4)
+        metadata = read_metadata(kind, path)
+        assert (metadata["temperature"], float(metadata["applied_temperature"])) == temperatures
+    assert np.abs(apply_temperature(raw, 2.5) - raw).max() > 0.02
 
 
 @pytest.mark.parametrize("kind", FORMATS)

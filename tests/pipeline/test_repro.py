@@ -17,7 +17,6 @@ from benchmarks.parts.workspace import set_params
 from realwaste.core import machine
 from realwaste.evaluation import prediction_table
 from realwaste.models import image_predictions, model_file, session
-from realwaste.models.probabilities import apply_temperature
 from realwaste.models.registry import MODELS
 from realwaste.runtime import device
 
@@ -53,7 +52,8 @@ def test_what_was_tested_is_what_predict_answers(done, model):
     classifier = session.open_session(done / f"models/{model}.keras")
     assert classifier.facts.precision == device.resolve_precision("auto")
     table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
-    tested = apply_temperature(prediction_table.probabilities_of(table), classifier.facts.temperature)
+    tested = prediction_table.probabilities_of(table)
+    assert set(table["temperature"]) == {classifier.facts.temperature}
     answers = list(image_predictions.predict_images(classifier, [done / "data/raw" / path for path in table["path"]]))
     by_name = [{one.name: one.probability for one in answer.predictions} for answer in answers]
     probabilities = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])

@@ -289,6 +289,11 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     tempered = row**powers / (row**powers).sum(axis=1, keepdims=True)
     vote = votes[votes["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
     np.testing.assert_allclose(vote, tempered.mean(axis=0), atol=1e-6)
+    stored = comparison.ensemble_predictions(
+        prediction_table.calibrate(predicted.assign(temperature=2.0), temperatures)
+    )
+    vote = stored.set_index("path").loc["007.jpg", ["p_a", "p_b"]]
+    np.testing.assert_allclose(vote.astype(float), row.mean(axis=0), atol=1e-6)  # not calibrated twice
     two = comparison.ensemble_predictions(prediction_table.calibrate(predicted, {"cnn": 2.0, "densenet": 0.5}))
     vote = two[two["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
     np.testing.assert_allclose(vote, tempered[[0, 2]].mean(axis=0), atol=1e-6)

@@ -784,6 +784,18 @@ def test_a_card_says_what_the_tests_against_the_others_show(make_data):
     )
 
 
+def test_a_card_says_if_calibration_made_the_test_worse(make_data):
+    data = make_data()
+    metrics = {"test_loss": 0.5, "test_loss_calibrated": 0.6, "ece": 0.2, "ece_calibrated": 0.1}
+    worse = dataclasses.replace(data, evaluated=data.evaluated | {"cnn": data.evaluated["cnn"] | metrics})
+    card = _normalize_space(_card(worse, "cnn"))
+    assert "calibration made the crossentropy worse" in card
+    assert "probabilities = scores ** (1 / 1.5)" in card
+    better = metrics | {"test_loss_calibrated": 0.4}
+    data = dataclasses.replace(data, evaluated=data.evaluated | {"cnn": data.evaluated["cnn"] | better})
+    assert "calibration made" not in _normalize_space(_card(data, "cnn"))
+
+
 def test_a_card_says_which_layers_were_trained_and_how_predictions_are_averaged(make_data):
     plain = " ".join(_card(make_data(), "irv2").split())
     assert "The backbone was frozen." in plain

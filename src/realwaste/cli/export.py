@@ -33,11 +33,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Leave out the temperature: export probabilities that are not calibrated.")
+    ] = False,
 ) -> None:
     """Convert a model for programs without Keras, and check the result with the format's own runtime.
 
-    The exported model takes RGB images with values 0 to 255, (batch, size, size, 3), and returns uncalibrated
-    probabilities. The file contains the class names and the temperature. Needs the extra `export`.
+    The exported model takes RGB images with values 0 to 255, (batch, size, size, 3), and returns calibrated
+    probabilities. The file contains the class names. Needs the extra `export`.
 
     Example: `realwaste export --model cnn --format onnx`
     """
@@ -48,4 +51,4 @@ def export(
     classifier = model_loading.load_classifier(file)
     from realwaste.models import export as exporting  # noqa: PLC0415 - TensorFlow, and optional packages
 
-    log.logger.info("%s", exporting.export(classifier, to.value, target))
+    log.logger.info("%s", exporting.export(classifier, to.value, target, raw=raw))

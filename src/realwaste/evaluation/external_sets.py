@@ -174,7 +174,7 @@ def evaluate_in_domain_and_external(
 
     Args:
         raw: the model's raw probabilities for the external set, (images, classes).
-        test_rows: the model's rows of the predictions table for the in-domain test images.
+        test_rows: the model's rows of the predictions table for the in-domain test images, calibrated.
 
     Returns:
         `home` (in-domain), `outside` (external) and `change` (external minus in-domain), for metrics/external.json.
@@ -182,9 +182,7 @@ def evaluate_in_domain_and_external(
     external_metrics = evaluate_predictions(external_set, facts, raw)
     same_classes = test_rows[test_rows["label"].isin(set(external_set.class_of_folder.values()))]
     labels, probabilities = prediction_table.labels_of(same_classes), prediction_table.probabilities_of(same_classes)
-    in_domain = external.score_predictions(
-        labels, apply_temperature(probabilities, facts.temperature), same_classes["group"].to_numpy()
-    )
+    in_domain = external.score_predictions(labels, probabilities, same_classes["group"].to_numpy())
     return {
         "home": in_domain,
         "outside": external_metrics,

@@ -9,11 +9,24 @@ import pandas as pd
 from realwaste.models.probabilities import Labels, Probabilities, apply_temperature
 
 PROBABILITY_PREFIX = "p_"
+_TEMPERATURE = "temperature"
 
 
-def build_rows(splits: pd.DataFrame, model: str, probabilities: Probabilities, classes: Sequence[str]) -> pd.DataFrame:
-    """path, label, split, group, model and one column p_<class> per class, in the order of the rows of `splits`."""
+def build_rows(
+    splits: pd.DataFrame,
+    model: str,
+    probabilities: Probabilities,
+    classes: Sequence[str],
+    temperature: float | None = None,
+) -> pd.DataFrame:
+    """path, label, split, group, model and one column p_<class> per class, in the order of the rows of `splits`.
+
+    Args:
+        temperature: the one with which `probabilities` were calibrated, for a column of that name; None without it.
+    """
     table = splits[["path", "label", "split", "group"]].assign(model=model).reset_index(drop=True)
+    if temperature is not None:
+        table[_TEMPERATURE] = temperature
     return pd.concat(
         [table, pd.DataFrame(probabilities, columns=[PROBABILITY_PREFIX + name for name in classes])], axis=1
     )
@@ -32,8 +45,14 @@ def probabilities_of(table: pd.DataFrame) -> Probabilities:
 
 
 def calibrate(table: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
-    """The rows of the models in `temperatures`, with calibrated probabilities."""
-    calibrated = table[table["model"].isin(list(temperatures))].copy()
+    """The rows of the models in `temperatures`, with calibrated probabilities.
+
+    Runs of earlier versions stored raw ones, without the column temperature; only these are changed.
+    """
+    rows_of_models = table[table["model"].isin(list(temperatures))]
+    if _TEMPERATURE in table.columns:
+        return rows_of_models
+    calibrated = rows_of_models.copy()
     columns = [PROBABILITY_PREFIX + name for name in classes_of(table)]
     for model, rows in calibrated.groupby("model", sort=False):
         calibrated.loc[rows.index, columns] = apply_temperature(probabilities_of(rows), temperatures[str(model)])

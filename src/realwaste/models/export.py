@@ -2,7 +2,8 @@
 
 Input `image`: RGB in 0..255, channels last, (batch, image_size, image_size, 3), in the dtype that the Keras model
 takes: uint8 for the CNN, float32 for a backbone with its head. Outputs: `probabilities`, float32 (batch, classes), and,
-if the model has novelty detection, `strangeness`: the novelty score, float32 (batch,). Preprocessing is inside.
+if the model has novelty detection, `strangeness`: the novelty score, float32 (batch,). Preprocessing is inside, and the
+temperature that calibrates the probabilities.
 
 The batch size is free in all formats; a LiteRT interpreter starts with 1, and its signature runner follows the input.
 Classes, calibration and other facts are stored in ONNX metadata, in `realwaste.json` in a zip archive appended to the
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 from realwaste.models import feature_split, session
 from realwaste.models.model_file import Classifier
 from realwaste.models.novelty import UNLIKE
+from realwaste.models.probabilities import MIN_PROBABILITY, apply_temperature
 from realwaste.models import export_target
 from realwaste.models.export_target import RECORD, Format, default_target
 from realwaste.core.errors import UserError, first_line
@@ -52,10 +54,15 @@ class _Exporter:
     run: Callable[[Path, NDArray[Any]], Outputs]
 
 
-def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noqa: A002 - as in keras.Model.export
+def export(
+    classifier: Classifier, format: Format, target: Path, *, raw: bool = False  # noqa: A002 - as in keras.Model.export
+) -> Path:
     """Write `target` and return it; an earlier export there is replaced.
 
     Before that, the export is run on two noise images by its format's runtime, and must give the outputs of Keras.
+
+    Args:
+        raw: leave out the temperature.
 
     Raises:
         UserError: a package is missing; `target` has another format's suffix, or exists and is not an earlier export;
@@ -64,12 +71,13 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
     exporter = _EXPORTERS[format]
     _check_packages(exporter)
     export_target.check(format, target)
-    model = _with_named_outputs(classifier)
+    temperature = 1.0 if raw else classifier.facts.temperature
+    model = _with_named_outputs(classifier, temperature)
     image = model.inputs[0]
     with atomic_replace(target.resolve(), partial(export_target.may_replace, format)) as temporary, _quiet():
         pixels = np.random.default_rng(0).integers(0, 256, (2, *image.shape[1:])).astype(image.dtype)
         try:
-            exporter.write(model, _record(classifier, image.dtype), temporary)
+            exporter.write(model, _record(classifier, image.dtype, temperature), temporary)
             outputs = exporter.run(temporary, pixels)
         except Exception as error:  # Converters and runtimes raise many types, some plain RuntimeErrors.
             if (disk_full := os.strerror(errno.ENOSPC)) in str(error):
@@ -78,32 +86,37 @@ def export(classifier: Classifier, format: Format, target: Path) -> Path:  # noq
                 raise  # not the format's fault
             raise _cannot_export(exporter, first_line(error)) from error
         _check_outputs(exporter, outputs, model.predict_on_batch(pixels))
-    if classifier.facts.precision != "float32":
+    if (precision := classifier.facts.precision) != "float32":
         tested, _ = session.from_classifier(classifier)(pixels.astype(np.uint8))
-        difference = np.max(np.abs(outputs[OUTPUT] - tested))
-        logger.info(
-            "tested in %s, exported in float32: probabilities differ by up to %.2g",
-            classifier.facts.precision,
-            difference,
-        )
+        difference = np.max(np.abs(outputs[OUTPUT] - apply_temperature(tested, temperature)))
+        logger.info("tested in %s, exported in float32: probabilities differ by up to %.2g", precision, difference)
     return target
 
 
-def _with_named_outputs(classifier: Classifier) -> keras.Model:
+def _with_named_outputs(classifier: Classifier, temperature: float) -> keras.Model:
     """The model with a dictionary of outputs; Keras uses its keys as tensor names in every format."""
     model, novelty = classifier.model, classifier.novelty
     if novelty is None:
-        return keras.Model(model.inputs, {OUTPUT: model.outputs[0]})
+        return keras.Model(model.inputs, {OUTPUT: _calibrate(model.outputs[0], temperature)})
     network = feature_split.with_features(model)
     probabilities, features = network.outputs
     scores = feature_split.novelty_scores(novelty, features)
-    return keras.Model(network.inputs, {OUTPUT: probabilities, STRANGENESS: scores})
+    return keras.Model(network.inputs, {OUTPUT: _calibrate(probabilities, temperature), STRANGENESS: scores})
 
 
-def _record(classifier: Classifier, dtype: str) -> dict[str, Any]:
+def _calibrate(probabilities: keras.KerasTensor, temperature: float) -> keras.KerasTensor:
+    """probabilities.apply_temperature as Keras operations."""
+    if temperature == 1:
+        return probabilities
+    return keras.ops.softmax(keras.ops.log(keras.ops.clip(probabilities, MIN_PROBABILITY, 1.0)) / temperature)
+
+
+def _record(classifier: Classifier, dtype: str, temperature: float) -> dict[str, Any]:
     facts, novelty = classifier.facts, classifier.novelty
     side = facts.image_size
-    record = asdict(facts) | {"input": f"RGB, 0 to 255, {dtype} (batch, {side}, {side}, 3)"}
+    # `temperature` is what a program still has to apply, as in exports of earlier versions, which had none inside.
+    record = asdict(facts) | {"temperature": facts.temperature / temperature, "applied_temperature": temperature}
+    record |= {"input": f"RGB, 0 to 255, {dtype} (batch, {side}, {side}, 3)"}
     if novelty is not None:
         record |= {"strangeness_threshold": novelty.threshold, "above_threshold": UNLIKE}
     caution = facts.caution()

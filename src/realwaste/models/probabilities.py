@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 Probabilities = NDArray[np.floating]
 Labels = NDArray[np.integer]
+MIN_PROBABILITY = 1e-30
+"""Smaller ones count as this, since 0 has no logarithm."""
 _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.01, 100.0
 
 
@@ -40,7 +42,7 @@ def fit_temperature(labels: Labels, probabilities: Probabilities) -> float:
 
 def apply_temperature(probabilities: Probabilities, temperature: float) -> Probabilities:
     """softmax(scores / temperature), from probabilities (n, classes); the ranking of the classes does not change."""
-    scores = np.log(np.clip(probabilities.astype(np.float64), 1e-30, None)) / temperature
+    scores = np.log(np.clip(probabilities.astype(np.float64), MIN_PROBABILITY, None)) / temperature
     # Not scipy.special.softmax: its import takes a fifth of the second that `predict` takes.
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))

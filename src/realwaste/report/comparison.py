@@ -30,7 +30,7 @@ def ensemble_predictions(calibrated: pd.DataFrame) -> pd.DataFrame:
     """Soft voting: rows of the predictions table with the mean of the members' probabilities.
 
     Args:
-        calibrated: from prediction_table.calibrate, for the members. Without calibration, the most confident model
+        calibrated: the rows of the members. Without calibration, the most confident model
             would dominate the mean.
     """
     votes = [prediction_table.probabilities_of(rows) for _, rows in calibrated.groupby("model", sort=False)]

@@ -70,6 +70,7 @@ def render_card(card: CardData) -> str:
         external_sets={name: facts["models"][card.name] for name, facts in card.run.external.items()},
         parameters=dict(_list_parameters("", card.parameters)),
         phases=_phases(card),
+        worse=_worse_after_calibration(card.run.evaluated[card.name]),
     )
     block = yaml.safe_dump(_metadata(card), sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{block}---\n\n{body}"
@@ -97,6 +98,12 @@ def _describe_comparisons(card: CardData) -> str:
     return "; ".join(
         f"{verdict} {', '.join(other_models)}" for verdict, other_models in others_by_verdict.items() if other_models
     )
+
+
+def _worse_after_calibration(evaluated: Mapping[str, Any]) -> str:
+    """The test metrics that calibration made worse, in words; empty if it made none worse."""
+    keys = {"crossentropy": "test_loss", "expected calibration error": "ece"}
+    return " and the ".join(name for name, key in keys.items() if evaluated[f"{key}_calibrated"] > evaluated[key])
 
 
 def _list_parameters(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
