@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,17 +22,39 @@ if TYPE_CHECKING:
     from realwaste.models.session import Session
 
 
+LabelledFolder = Annotated[
+    str,
+    typer.Argument(
+        help="A folder, a zip, or a zip's URL, with one folder of images per class; or a CSV file with the columns "
+        "path and label.",
+        show_default=False,
+    ),
+]
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Also write a row per photograph to this CSV file: label, prediction, and whether it is correct.",
+        show_default=False,
+    ),
+]
+Mistakes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Also copy each wrongly predicted photograph to DIR/LABEL/PREDICTION/. DIR must be outside of the "
+        "evaluated folder. Nothing is moved or overwritten.",
+        show_default=False,
+    ),
+]
+
+
 def evaluate(
-    folder: Annotated[
-        str,
-        typer.Argument(
-            help="A folder, a zip, or a zip's URL, with one folder of images per class; or a CSV file with the columns "
-            "path and label.",
-            show_default=False,
-        ),
-    ],
+    folder: LabelledFolder,
     model: Model = None,
     as_json: AsJson = False,
+    csv: Csv = None,
+    mistakes: Mistakes = None,
 ) -> None:
     """Measure a model's accuracy on labelled photographs that it was not trained on.
 
@@ -41,13 +64,18 @@ def evaluate(
 
     Example: `realwaste evaluate labelled/ --model irv2`
     """
-    from realwaste.evaluation import differences, external_sets  # noqa: PLC0415 - pandas and OpenCV, which --help does not need
+    # These import pandas and OpenCV, which --help does not need.
+    from realwaste.cli import evaluate_outputs  # noqa: PLC0415
+    from realwaste.evaluation import differences, external_sets  # noqa: PLC0415
 
     file = model_loading.find_model(model)
     with external_sets.open_external_set(folder, model_file.read_facts(file).classes) as opened:
         test_set = external_sets.leave_out_training(opened, [model_file.read_photographs(file)])
+        evaluate_outputs.check(test_set, folder, csv, mistakes)
         session = model_loading.open_session(model_loading.resolve_model(model))
-        metrics = external_sets.evaluate_predictions(test_set, session.facts, predict_set(session, test_set))
+        raw = predict_set(session, test_set)
+        metrics = external_sets.evaluate_predictions(test_set, session.facts, raw)
+        failed = evaluate_outputs.write(test_set, session.facts, raw, csv, mistakes)
     if as_json:
         standard_output.record(_record(session.facts, test_set, metrics))
     else:
@@ -56,6 +84,9 @@ def evaluate(
         message = "%s: %d photographs form %d groups of similar ones, and the intervals count single photographs"
         logger.warning(message, differences.TOO_FEW_GROUPS, metrics["images"], metrics["groups"])
     report_rejected(test_set)
+    if failed:
+        logger.error("%d mistakes could not be copied", failed)
+        raise typer.Exit(1)
 
 
 def predict_set(session: "Session", test_set: "ExternalSet") -> "Probabilities":

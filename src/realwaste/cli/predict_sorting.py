@@ -1,4 +1,4 @@
-"""Copies of photographs in one folder per predicted class, and one for predictions that are not sure."""
+"""Copies of photographs in folders by class: the predicted one (or "not sure"), or the true and the predicted one."""
 
 import filecmp
 import os
@@ -36,11 +36,20 @@ class Sorter:
             return prediction
         photo, class_folder = prediction.path, self._folder / _folder_name(prediction.label)
         try:
-            return replace(prediction, copy=self._copy(photo, class_folder, _file_name(photo)))
+            return replace(prediction, copy=self.copy(photo, prediction.label))
         except OSError as error:
             if not photo.is_file():
                 return with_error(prediction, "not copied: the photo is no longer there, or no longer a file")
             return with_error(prediction, f"not copied to {class_folder}: {error.strerror or error}")
+
+    def copy(self, photo: Path, *labels: str) -> Path:
+        """Copy a photograph to a folder for each of `labels`, one in the other; returns the path of the copy."""
+        class_folder = self._folder
+        for label in labels:
+            class_folder /= _folder_name(label)
+            if class_folder.is_symlink():
+                raise OSError(0, "it is a link, which is not followed")
+        return self._copy(photo, class_folder, _file_name(photo))
 
     def summary(self) -> str:
         """How many copies were made in each folder, for the log."""
@@ -52,15 +61,13 @@ class Sorter:
         """Copy to `class_folder`; if another file has the name, a number is added to it."""
         if not photo.is_file():
             raise FileNotFoundError
-        if class_folder.is_symlink():
-            raise OSError(0, "it is a link, which is not followed")
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - pathlib splits `.x` and `x.` differently
         for number in count(1):
             target = class_folder / fit_file_name(stem, suffix if number == 1 else f"-{number}{suffix}")
             if not os.path.lexists(target):
                 with atomic_replace(target, lambda _: False) as temporary:
                     shutil.copy2(photo, temporary)
-                self._copied[class_folder.name] += 1
+                self._copied[class_folder.relative_to(self._folder).as_posix()] += 1
                 return target
             if target.is_file() and filecmp.cmp(photo, target, shallow=False):
                 self._already_there += 1

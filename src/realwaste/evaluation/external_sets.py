@@ -52,6 +52,22 @@ class ExternalSet:
         return [self.root / path for path in self.images["path"]]
 
     @property
+    def originals(self) -> list[Path]:
+        """The files to which `files` are links: the user's, or those unpacked from an archive while the set is open."""
+        return [file.readlink() for file in self.files]
+
+    @property
+    def display_names(self) -> list[str]:
+        """The path of each image as a user knows it: from the current folder, or <Class>/<file> in an archive."""
+        temporary, here = self.root.parent, Path.cwd()
+        return [
+            path
+            if original.is_relative_to(temporary)
+            else str(original.relative_to(here) if original.is_relative_to(here) else original)
+            for original, path in zip(self.originals, self.images["path"], strict=True)
+        ]
+
+    @property
     def summary(self) -> dict[str, Any]:
         """For metrics: source, numbers of files, and a sha256 over all images and labels, whatever the file names."""
         content = sorted(self.images["sha256"] + " " + self.images["label"])

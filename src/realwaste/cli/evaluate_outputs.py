@@ -1,0 +1,78 @@
+"""The files that `realwaste evaluate` writes: a CSV row for each photograph, and copies of the mistakes."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from realwaste.cli import output_options, predictions_csv
+from realwaste.cli.predict_sorting import Sorter
+from realwaste.cli.predictions_csv import Value, Write, path_cell
+from realwaste.core.log import logger
+from realwaste.evaluation.external_sets import ExternalSet
+from realwaste.models.image_predictions import UNDEFINED
+from realwaste.models.model_file import Facts
+from realwaste.models.probabilities import Probabilities, apply_temperature
+
+_HEADER = ("path", "label", "class", "probability", "label_probability", "correct", "error")
+
+
+def check(test_set: ExternalSet, source: str, csv: Path | None, mistakes: Path | None) -> None:
+    """Raise UserError if a file cannot be written, or would replace or join the evaluated photographs.
+
+    Args:
+        source: the evaluated folder, archive or table.
+    """
+    folders = [source] if Path(source).is_dir() else []
+    if csv:
+        predictions_csv.check_csv(csv, [*test_set.originals, Path(source)], folders)
+    if mistakes:
+        output_options.check_folder("--mistakes", mistakes, folders, test_set.originals)
+
+
+def write(test_set: ExternalSet, facts: Facts, raw: Probabilities, csv: Path | None, mistakes: Path | None) -> int:
+    """Write the rows to `csv`, and copy mistakes to mistakes/LABEL/PREDICTED CLASS/.
+
+    Args:
+        raw: the model's probabilities for the images of the set, (images, classes), not calibrated.
+
+    Returns:
+        The number of mistakes that could not be copied; the CSV file has the reasons.
+    """
+    sorter, failed = Sorter(mistakes) if mistakes else None, 0
+    with ExitStack() as stack:
+        write_row: Write | None = None
+        if csv:
+            stack.enter_context(predictions_csv.lock(csv))
+            write_row = stack.enter_context(predictions_csv.write_rows(csv, _HEADER))
+        for original, row in zip(test_set.originals, _rows(test_set, facts, raw), strict=True):
+            _, label, predicted, *_, correct, error = row
+            if sorter and correct is False:
+                try:
+                    sorter.copy(original, str(label), str(predicted))
+                except OSError as problem:
+                    error, failed = f"not copied: {problem.strerror or problem}", failed + 1
+            if write_row:
+                write_row([*row[:-1], error])
+        for rejected in test_set.rejected.itertuples() if write_row else ():
+            folder = str(rejected.path).partition("/")[0]
+            write_row([path_cell(str(rejected.path)), folder, None, None, None, None, str(rejected.reason)])
+    if sorter:
+        logger.info("mistakes %s", sorter.summary())
+    return failed
+
+
+def _rows(test_set: ExternalSet, facts: Facts, raw: Probabilities) -> Iterator[list[Value]]:
+    """The cells of each image; `label` is the folder's name, and `correct` is empty, if the model has no such class."""
+    probabilities = apply_temperature(raw, facts.temperature)
+    index_of_class = {name: index for index, name in enumerate(facts.classes)}
+    for name, folder, row in zip(test_set.display_names, test_set.images["label"], probabilities, strict=True):
+        label = test_set.class_of_folder.get(folder, folder)
+        index, path = index_of_class.get(label), path_cell(name)
+        if not np.isfinite(row).all():
+            yield [path, label, None, None, None, None, UNDEFINED]
+            continue
+        best = int(row.argmax())
+        known: list[Value] = [None, None] if index is None else [float(row[index]), best == index]
+        yield [path, label, facts.classes[best], float(row[best]), *known, None]
