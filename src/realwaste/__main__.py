@@ -16,7 +16,7 @@ from realwaste.core import environment
 
 app = application.create_app()
 for command in (train, predict, evaluate, compare, choose, review, models, info, report, serve, export):
-    app.command()(command)
+    app.command(cls=application.Command)(command)
 
 
 def main() -> None:

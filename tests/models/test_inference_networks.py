@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from without_tensorflow import OF_EVALUATION, OF_TRAINING
 
 from realwaste.__main__ import app
+from realwaste.core import log
 from realwaste.models import cnn, inference_networks, model_file, novelty, session, test_time_augmentation
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.runtime import inference_engine, openvino_network
@@ -58,12 +59,19 @@ def _fail(_):
     raise AssertionError("the Keras model must not be loaded")
 
 
-def test_a_saved_file_predicts_with_the_same_bits_and_without_keras(classifier, project, tmp_path):
+def test_a_saved_file_predicts_with_the_same_bits_and_without_keras(
+    classifier, project, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(log.logger, "propagate", True)
+    caplog.set_level("INFO", "realwaste")
     expected = session.from_classifier(classifier, inference="openvino")(_pixels())
     opened = session.open_session(project / "models/cnn.keras", inference="openvino", load=_fail)
     for received, array in zip(opened(_pixels()), expected, strict=True):
         np.testing.assert_array_equal(received, array)
     older = session.open_session(project / "older.keras", inference="openvino")
+    session.open_session(project / "older.keras", inference="openvino", load=_fail)
+    notes = [message for message in caplog.messages if message.startswith("preparing ")]
+    assert notes == [f"preparing {project / 'older.keras'} for this machine (once)"]
     np.testing.assert_array_equal(older(_pixels())[0], expected[0])
     assert len(list((tmp_path / "cache/networks").iterdir())) == 1, "only the older file is converted"
     whole, reloaded = classifier.model.predict_on_batch(_pixels()), keras.saving.load_model(project / "models/cnn.keras")

@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 import uvicorn
 from browser import chromium, needs_browser, opened
+from colours import read_rows
 from conftest import picture
 from fastapi.testclient import TestClient
 from images.test_hostile_images import _decompression_bomb
@@ -44,7 +45,7 @@ from realwaste.web import address
 from realwaste.web import server as server_module
 from realwaste.web.app import UploadLimits, build
 from realwaste.web.connection import ConnectionLimits
-from realwaste.web.predictor import Predictor
+from realwaste.web.predictor import PredictionSettings, Predictor
 from realwaste.web.request_limits import RequestGuard
 from realwaste.web.server import StartUpApp
 
@@ -195,11 +196,23 @@ def test_unlike_is_true_above_the_novelty_threshold(threshold, query, classifier
     assert body["unlike"] is (threshold == 0)
 
 
+def test_below_min_confidence_the_answer_is_not_sure(client):
+    best = client.post("/predict", content=_jpeg(3)).json()
+    probability = best["predictions"][0]["probability"]
+    assert (best["answer"], best["not_sure"]) == (best["predictions"][0]["class"], False)
+    for threshold, answer in ((probability, best["answer"]), (probability + 1e-6, "not sure")):
+        body = client.post(f"/predict?min_confidence={threshold}", content=_jpeg(3)).json()
+        assert (body["answer"], body["not_sure"]) == (answer, answer == "not sure")
+        assert body["predictions"] == best["predictions"]
+    assert client.post("/predict?min_confidence=80", content=_jpeg(3)).status_code == 422
+
+
 def test_without_support_for_a_class_there_is_no_heat_map(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
     predictor = _predictor(Classifier(model, classifier.facts))
-    prediction = asyncio.run(predictor.classify(io.BytesIO(_jpeg()), pixels=4800, saliency=True, target_class="Glass"))
+    settings = PredictionSettings(saliency=True, target_class="Glass")
+    prediction = asyncio.run(predictor.classify(io.BytesIO(_jpeg()), 4800, settings))
     predictor.close()
     assert (prediction["saliency_of"], prediction["saliency"]) == ("Glass", None)
 
@@ -903,6 +916,18 @@ def test_several_photos_are_predicted_one_by_one_in_a_list(server, several):
         assert page.inner_text("#best-class") == best["0 photo.jpg"], "the first is looked at"
         assert page.inner_text("#announcement") == "3 of 5 answered, 2 refused"
         assert page.is_hidden("#failure")
+        assert page.locator("#list .unsure").count() == 0
+        page.fill("#threshold", "95")
+        assert page.inner_text("#threshold-value") == "95 %"
+        unsure = page.locator("#list .unsure").all_inner_texts()
+        assert [text.split(",")[0] for text in unsure] == [f"not sure: {name}" for name in best.values()]
+        assert page.inner_text("#best-class") == f"Not sure: {best['0 photo.jpg']}?"
+        with page.expect_download() as download:
+            page.click("#csv")
+        rows = read_rows(download.value.path())
+        assert [row["path"] for row in rows] == names
+        assert {row["path"]: row["most_likely"] for row in rows if row["class"] == "not sure"} == best
+        assert "not an image" in rows[2]["error"]
         assert [problem for problem in shown.problems if "422" not in problem] == []
 
 

@@ -27,6 +27,7 @@ from realwaste.images.reader import decode_image
 from realwaste.models import model_file
 from realwaste.web.app import UploadLimits
 from realwaste.web.connection import ConnectionLimits
+from realwaste.web.predictor import PredictionSettings
 from realwaste.web.server import StartUpApp
 
 classifier = test_serve.classifier
@@ -163,13 +164,9 @@ def test_other_photos_do_not_wait_for_a_large_one(classifier, decoding):
     decoding.slow = _jpeg(1)
 
     async def predict_both(predictor):
-        large = asyncio.create_task(
-            predictor.classify(io.BytesIO(decoding.slow), pixels=100_000_000, saliency=False, target_class=None)
-        )
+        large = asyncio.create_task(predictor.classify(io.BytesIO(decoding.slow), 100_000_000, PredictionSettings()))
         assert await asyncio.to_thread(decoding.began.wait, 20)
-        await asyncio.wait_for(
-            predictor.classify(io.BytesIO(_jpeg(2)), pixels=4800, saliency=False, target_class=None), 20
-        )
+        await asyncio.wait_for(predictor.classify(io.BytesIO(_jpeg(2)), 4800, PredictionSettings()), 20)
         assert not large.done()
         decoding.go_on.set()
         await asyncio.wait_for(large, 20)

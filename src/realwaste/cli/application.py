@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from realwaste.core import environment, library_settings, log
 from realwaste.core.errors import UserError
@@ -17,8 +17,29 @@ from realwaste.core.file_names import printable
 from realwaste.core.terminal import escape_lines
 
 
+def _without_flag_types(params: Iterable[Any]) -> list[Any]:
+    """Parameters whose help texts show no type beside a flag, where Typer writes `<bool>`."""
+    listed = list(params)
+    for param in listed:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return listed
+
+
+class Command(TyperCommand):
+    """One command."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """The parameters of the command, for its help text too."""
+        return _without_flag_types(super().get_params(ctx))
+
+
 class Commands(TyperGroup):
     """Prints user errors, and system errors such as a full disk, as two lines, with exit status 1."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """The parameters before a command, for the help text too."""
+        return _without_flag_types(super().get_params(ctx))
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the arguments; error messages quote them without control characters."""

@@ -40,7 +40,8 @@ Csv = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Also write a row per photo to this CSV file. Until all rows are written, the file is called FILE.part.",
+        help="Write a row per photo to this CSV file instead of a table. Until all rows are written, it is called "
+        "FILE.part.",
         show_default=False,
     ),
 ]
@@ -88,8 +89,9 @@ def predict(
 ) -> None:
     """Predict the class of each photo.
 
-    Predictions go to standard output, log lines to standard error. A photo that cannot be read has an error message
-    instead of a prediction; the others are predicted, and the exit status is 1.
+    Predictions go to standard output, log lines to standard error; the last one counts the photos of each class. A
+    photo that cannot be read has an error message instead of a prediction; the others are predicted, and the exit
+    status is 1.
 
     Example: `realwaste predict photos/ --csv answers.csv --min-confidence 0.8`
     """

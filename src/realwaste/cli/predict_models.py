@@ -16,6 +16,7 @@ from realwaste.models.image_predictions import NOT_SURE, ImagePrediction
 from realwaste.models.novelty import UNLIKE
 from realwaste.models.session import Session
 
+_NO_PREDICTION = "without a prediction"
 _UNLIKE = ", unlike"  # short for novelty.UNLIKE
 _REMARK_WIDTH = 15  # characters at least; longer remarks are folded
 
@@ -69,6 +70,10 @@ class OneModel:
             row += [Text(printable(prediction.name), style), Text(f"{prediction.probability:.1%}", style)]
         remarks = [*([Text(UNLIKE, "yellow")] if result.is_novel else []), *error]
         return [*row, Text("; ").join(remarks)] if remarks else row
+
+    def summary_label(self, result: ImagePrediction) -> str:
+        """What the last line counts the photograph as."""
+        return result.label or _NO_PREDICTION
 
     def csv_header(self) -> list[str]:
         next_classes = (
@@ -155,6 +160,11 @@ class AllModels:
         if result.error is not None and len(errors) == 1:
             return [file, Text(printable(result.error), "red")]
         return [file, *(_cell(prediction) for prediction in result.by_model.values())]
+
+    def summary_label(self, result: PhotoPredictions) -> str:
+        if result.agree is None:
+            return f"{NOT_SURE} by a model" if result.error is None else _NO_PREDICTION
+        return "on which all models agree" if result.agree else "on which they do not"
 
     def csv_header(self) -> list[str]:
         columns = ("class", "most_likely", "probability", "unlike")

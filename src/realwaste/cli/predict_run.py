@@ -1,6 +1,7 @@
 """One run of `realwaste predict`: its options, their checks before a model is loaded, the predictions and outputs."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ from realwaste.cli.predict_sorting import Sorter
 from realwaste.cli.predict_table import RowTable, max_width
 from realwaste.core import log
 from realwaste.core.environment import sigterm_as_interrupt
+from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 
 _WATCHED_NAME_WIDTH = 40  # characters reserved for file names that are not known yet
+_SUMMARY_CLASSES = 20  # that the last line counts
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class PredictRun:
             results = map(sorter.sort, results)
         if not self.watch:
             results = progress_bar.track(results, len(inputs.paths), as_json=self.as_json)
-        failed = total = 0
+        counts: Counter[str] = Counter()
+        failed = 0
         with (
             _open_outputs(
                 predictor,
@@ -89,10 +93,22 @@ class PredictRun:
                 interrupts.enter_context(sigterm_as_interrupt())
             for result in results:
                 write(result)
-                total, failed = total + 1, failed + (result.error is not None)
+                counts[predictor.summary_label(result)] += 1
+                failed += result.error is not None
+        self._log_summary(counts)
         if sorter:
             logger.info("%s", sorter.summary())
-        return failed, total
+        return failed, counts.total()
+
+    def _log_summary(self, counts: Counter[str]) -> None:
+        """How many photographs there were of each class, and what was written; of a single one only the latter."""
+        parts = [f"{number} {printable(label)}" for label, number in counts.most_common(_SUMMARY_CLASSES)]
+        if others := counts.total() - sum(number for _, number in counts.most_common(_SUMMARY_CLASSES)):
+            parts.append(f"{others} of other classes")
+        written = [printable(path) for path in (self.csv, self.overlay) if path]
+        wrote = f"; written: {', '.join(written)}" if written else ""
+        if counts.total() != 1 or written:
+            logger.info("%d photos: %s%s", counts.total(), ", ".join(parts) or "none", wrote)
 
     def _name_width(self, inputs: Inputs) -> int:
         names = [inputs.remote[path].source if path in inputs.remote else str(path) for path in inputs.paths]
@@ -127,13 +143,14 @@ class PredictRun:
 def _open_outputs(
     predictor: OneModel | AllModels, *, name_width: int, as_json: bool, csv: Path | None, watching: bool
 ) -> Iterator[Callable[[Any], None]]:
-    """Yield a function that writes a result to the table, or as JSON, and to a CSV file.
+    """Yield a function that writes a result as a row of the CSV file or of a table, or as JSON.
 
     Args:
         name_width: terminal cells of the widest file name.
         as_json: write one JSON object instead of the table.
-        csv: the CSV file, if any; it is there when the block has succeeded.
-        watching: the run has no end: each result is a JSON object on a line, and rows are appended to `csv`.
+        csv: the CSV file, if any, instead of the table; it is there when the block has succeeded.
+        watching: the run has no end: each result is a JSON object on a line, rows are appended to `csv`, and the table
+            is shown beside it.
     """
     with ExitStack() as stack:
         writers: list[Callable[[Any], None]] = []
@@ -146,7 +163,7 @@ def _open_outputs(
         elif as_json:
             add = stack.enter_context(standard_output.listing(predictor.json_header(), "answers"))
             writers.append(lambda result: add(predictor.json_record(result)))
-        else:
+        elif not csv or watching:
             table = RowTable(_console(), predictor.table_columns(name_width))
             table.print_header()
             writers.append(lambda result: table.print_row(predictor.table_cells(result)))

@@ -33,6 +33,7 @@ def load_or_convert(model_file: Path, names: tuple[str, ...], convert: Callable[
         os.utime(entry)
         return cached
     except (OSError, RuntimeError):
+        logger.info("preparing %s for this machine (once)", model_file)
         networks = convert()
     try:
         with atomic_replace(entry, is_stage_output) as temporary:

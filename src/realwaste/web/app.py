@@ -19,7 +19,7 @@ from realwaste.images.file_format import declared_pixel_count
 from realwaste.images.reader import MAX_PIXELS, UnreadableImageError
 from realwaste.web import base_app, schemas
 from realwaste.web.access_log import AccessLog
-from realwaste.web.predictor import Predictor, UndefinedPredictionError
+from realwaste.web.predictor import PredictionSettings, Predictor, UndefinedPredictionError
 from realwaste.web.request_limits import (
     BUSY_MESSAGE,
     FORM_CONTENT_TYPE,
@@ -29,7 +29,7 @@ from realwaste.web.request_limits import (
 )
 from realwaste.web.upload import cancel_on_disconnect, uploaded_photos
 
-_PAGE = [f"serve_page/{name}" for name in ("index.html", "style.css", "app.js", "photos.js", "icon.svg")]
+_PAGE = [f"serve_page/{name}" for name in ("index.html", "style.css", "app.js", "photos.js", "csv.js", "icon.svg")]
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FILES = {"type": "array", "items": _BYTES["schema"], "minItems": 1}
 _FORM = {"schema": {"type": "object", "properties": {"file": _FILES}, "required": ["file"]}}
@@ -136,12 +136,18 @@ def _add_predict_route(app: FastAPI, predictor: Predictor, upload_limits: Upload
         openapi_extra={"requestBody": _REQUEST_BODY},
     )
     async def predict(
-        request: Request, saliency: bool = False, target_class: Annotated[str | None, Query(alias="of")] = None
+        request: Request,
+        saliency: bool = False,
+        target_class: Annotated[str | None, Query(alias="of")] = None,
+        min_confidence: Annotated[float | None, Query(ge=0, le=1)] = None,
     ) -> dict[str, Any]:
         """Predictions for one photo, sent as the raw body or as the one file of a form; or for several files of a form.
 
         `unlike` is true if the photo is unlike anything this model has learned: its novelty score `strangeness` exceeds
         the model's `strangeness_threshold`, which five percent of its validation pictures exceed.
+
+        With `min_confidence=0.8` the `answer` is "not sure", and `not_sure` true, if the largest probability is lower
+        or the photo is unlike anything learned.
 
         With `saliency=true` the response also shows where the model looked for its most probable class, or for the
         class `of`: a PNG data URL, to be stretched over the photo; null if nothing in the photo supports that class.
@@ -154,17 +160,15 @@ def _add_predict_route(app: FastAPI, predictor: Predictor, upload_limits: Upload
             rule = f"of must be one of {', '.join(predictor.facts.classes)}"
             raise HTTPException(422, f"{rule}; received {target_class!r}.")
         async with uploaded_photos(request, upload_limits.files) as photos:
-            prediction = _predict_photos(predictor, photos, upload_limits, saliency=saliency, target_class=target_class)
-            return await cancel_on_disconnect(request, prediction)
+            settings = PredictionSettings(saliency, target_class, min_confidence)
+            return await cancel_on_disconnect(request, _predict_photos(predictor, photos, upload_limits, settings))
 
 
 async def _predict_photos(
     predictor: Predictor,
     photos: list[UploadFile],
     upload_limits: UploadLimits,
-    *,
-    saliency: bool,
-    target_class: str | None,
+    settings: PredictionSettings,
 ) -> dict[str, Any]:
     """The response to one photo, or to several with an `error` for each that cannot be predicted."""
     remaining_pixels = upload_limits.pixels
@@ -178,7 +182,7 @@ async def _predict_photos(
             rule = f"The photos of one request may have at most {upload_limits.pixels / 1e6:g} million pixels together."
             raise HTTPException(413, rule)
         remaining_pixels -= pixels if pixels <= MAX_PIXELS else 0  # larger photos are refused before decoding
-        return await predictor.classify(photo.file, pixels=pixels, saliency=saliency, target_class=target_class)
+        return await predictor.classify(photo.file, pixels, settings)
 
     if len(photos) == 1:
         return {**predictor.model_info, **await classify(photos[0])}
@@ -187,7 +191,14 @@ async def _predict_photos(
         try:
             record = {**await classify(photo), "error": None}
         except (HTTPException, UnreadableImageError, UndefinedPredictionError) as error:
-            record = {"predictions": [], "strangeness": None, "unlike": None, "error": _error_message(error)}
+            record = {
+                "answer": None,
+                "not_sure": False,
+                "predictions": [],
+                "strangeness": None,
+                "unlike": None,
+                "error": _error_message(error),
+            }
         records.append({"file": photo.filename, **record})
     return {**predictor.model_info, "answers": records}
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -29,6 +30,21 @@ class UndefinedPredictionError(Exception):
 
 PhotoPrediction = dict[str, Any]
 """The prediction for one photograph, as schemas.Prediction."""
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """What a request asks of a prediction.
+
+    Attributes:
+        saliency: whether to compute a Grad-CAM heat map, if TensorFlow is installed.
+        target_class: the class of that heat map, one of the model's; None for the most probable class.
+        min_confidence: as of image_predictions.apply_min_confidence.
+    """
+
+    saliency: bool = False
+    target_class: str | None = None
+    min_confidence: float | None = None
 
 
 class Predictor:
@@ -64,16 +80,12 @@ class Predictor:
             return
         self._grad_cam_thread.submit(self._add_saliency, self._black_picture(), {}, self.facts.classes[0])
 
-    async def classify(
-        self, file: BinaryIO, *, pixels: int, saliency: bool, target_class: str | None
-    ) -> PhotoPrediction:
+    async def classify(self, file: BinaryIO, pixels: int, settings: PredictionSettings) -> PhotoPrediction:
         """Predict the class of an image file.
 
         Args:
             file: read when its turn comes, so that waiting photographs are not in memory.
             pixels: number of pixels according to the file's header, see file_format.stated_pixels.
-            saliency: whether to compute a Grad-CAM heat map, if TensorFlow is installed.
-            target_class: the class of that heat map, one of the model's; None for the most probable class.
 
         Raises:
             UnreadableImageError: the file is not an image, or is damaged.
@@ -85,11 +97,14 @@ class Predictor:
             prediction = await loop.run_in_executor(self._model_thread, self._predict_pixels, picture)
         else:
             picture, prediction = await loop.run_in_executor(self._model_thread, self._decode_and_predict, file)
-        if not saliency:
+        prediction = _answer(settings.min_confidence, prediction)
+        if not settings.saliency:
             return prediction
         if not has_tensorflow():
             return prediction | {"saliency_of": None, "saliency": None}
-        return await loop.run_in_executor(self._grad_cam_thread, self._add_saliency, picture, prediction, target_class)
+        return await loop.run_in_executor(
+            self._grad_cam_thread, self._add_saliency, picture, prediction, settings.target_class
+        )
 
     def close(self) -> None:
         """Cancel what waits; only the photograph in progress is finished."""
@@ -128,3 +143,11 @@ class Predictor:
         from realwaste.evaluation.grad_cam import GradCam  # noqa: PLC0415 - TensorFlow
 
         return GradCam(classifier.model)
+
+
+def _answer(min_confidence: float | None, prediction: PhotoPrediction) -> PhotoPrediction:
+    """The prediction with its answer: the most probable class, or "not sure"."""
+    best = prediction["predictions"][0]
+    not_sure = min_confidence is not None and (bool(prediction["unlike"]) or best["probability"] < min_confidence)
+    answer = image_predictions.NOT_SURE if not_sure else best["class"]
+    return {"answer": answer, "not_sure": not_sure} | prediction

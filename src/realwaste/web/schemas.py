@@ -22,9 +22,12 @@ class Prediction(_Schema):
     """The prediction for one photo: every class, the most probable first.
 
     Attributes:
+        answer, not_sure: the most probable class; or "not sure" and true, see `min_confidence`. No answer is null.
         saliency_of, saliency: a class and where the model looked for it, as a PNG data URL; only with `saliency=true`.
     """
 
+    answer: str | None
+    not_sure: bool
     predictions: list[ClassProbability]
     strangeness: float | None
     unlike: bool | None

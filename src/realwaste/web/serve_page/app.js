@@ -1,6 +1,7 @@
 // Photos are sent unchanged, one after the other. The selected photo is shown with its class probabilities and a heat map
 // of where the model looked for a class.
 
+import { downloadCsv } from "./csv.js";
 import { createRow, drawThumbnail, enableArrowKeys, setStatus } from "./photos.js";
 
 const SHOWN = 12; // classes; a model may know a thousand
@@ -127,14 +128,48 @@ async function predictPhoto(photo, signal) {
     if (photo.file.size > limit) throw new Error(`This file has ${(photo.file.size / 1e6).toFixed(1)} MB; up to ${limit / 1e6} MB are taken.`);
     photo.prediction = await requestPrediction(photo, "", signal);
     photo.seconds = (performance.now() - started) / 1000;
-    const [best] = photo.prediction.predictions;
-    const { unlike } = photo.prediction;
-    setStatus(photo.row, `${best.class}, ${percent(best.probability)}${unlike ? "; unlike what was learned" : ""}`, { unlike });
+    showStatus(photo);
   } catch (error) {
     if (error.name === "AbortError") return;
     photo.error = error.message;
     setStatus(photo.row, error.message, { failed: true });
   }
+}
+
+function showStatus(photo) {
+  const [best] = photo.prediction.predictions;
+  const { unlike } = photo.prediction;
+  const unsure = isUnsure(photo.prediction);
+  const text = `${best.class}, ${percent(best.probability)}${unlike ? "; unlike what was learned" : ""}`;
+  setStatus(photo.row, unsure ? `not sure: ${text}` : text, { unlike: unlike && !unsure, unsure });
+}
+
+/* Whether a prediction is "not sure", as with `realwaste predict --min-confidence`; at 0 nothing is. */
+function isUnsure(prediction) {
+  const threshold = byId("threshold").value / 100;
+  return threshold > 0 && (Boolean(prediction.unlike) || prediction.predictions[0].probability < threshold);
+}
+
+function applyThreshold() {
+  const { value } = byId("threshold");
+  byId("threshold-value").textContent = value === "0" ? "off" : `${value} %`;
+  for (const photo of photos) if (photo.prediction) showStatus(photo);
+  if (current?.prediction) showAnswer(current.prediction);
+}
+
+function csvRow(photo) {
+  const { predictions: [best], strangeness, unlike } = photo.prediction ?? { predictions: [] };
+  const unsure = photo.prediction ? isUnsure(photo.prediction) : null;
+  return {
+    path: photo.name,
+    class: unsure ? "not sure" : best?.class,
+    most_likely: best?.class,
+    probability: best?.probability,
+    strangeness,
+    unlike,
+    not_sure: unsure,
+    error: photo.error,
+  };
 }
 
 async function requestPrediction(photo, query, signal) {
@@ -148,6 +183,7 @@ async function requestPrediction(photo, query, signal) {
 function updateProgress() {
   const failed = photos.filter((photo) => photo.error).length;
   const done = photos.filter((photo) => photo.prediction).length;
+  byId("csv").hidden = done === 0;
   byId("progress").textContent = `${done} of ${photos.length} answered${failed ? `, ${failed} refused` : ""}`;
 }
 
@@ -184,17 +220,25 @@ function showPrediction(photo) {
     return;
   }
   const { prediction } = photo;
-  const [best] = prediction.predictions;
-  byId("best").classList.remove("none");
-  byId("best-class").textContent = best.class;
-  byId("best-share").textContent = percent(best.probability);
+  showAnswer(prediction);
   byId("unlike").hidden = !prediction.unlike;
   const rest = prediction.predictions.length - SHOWN;
   byId("hint").textContent = `Answered in ${photo.seconds.toFixed(2)} s. `
     + (rest > 0 ? `The ${rest} least likely classes are left out. ` : "") + "Choose a class to see what speaks for it.";
-  byId("announcement").textContent = `${best.class}, ${percent(best.probability)}${prediction.unlike ? `. ${byId("unlike").textContent}` : ""}`;
+  const answer = `${byId("best-class").textContent}, ${byId("best-share").textContent}`;
+  byId("announcement").textContent = `${answer}${prediction.unlike ? `. ${byId("unlike").textContent}` : ""}`;
   showClasses(prediction.predictions);
   showHeat(prediction.saliency_of);
+}
+
+/* The answer in large letters: the most probable class, or that the model is not sure. */
+function showAnswer(prediction) {
+  const [best] = prediction.predictions;
+  const unsure = isUnsure(prediction);
+  byId("best").classList.remove("none");
+  byId("answer").classList.toggle("unsure", unsure);
+  byId("best-class").textContent = unsure ? `Not sure: ${best.class}?` : best.class;
+  byId("best-share").textContent = percent(best.probability);
 }
 
 /* Shows where the model looks for a class; requested once per class. */
@@ -238,6 +282,7 @@ function updateHeat() {
 
 function showNoPrediction(text) {
   byId("best").classList.add("none");
+  byId("answer").classList.remove("unsure");
   byId("best-class").textContent = text;
   byId("best-share").textContent = "";
   byId("unlike").hidden = true;
@@ -253,6 +298,7 @@ function reset() {
   current = inProgress = null;
   byId("list").replaceChildren();
   byId("photos").hidden = true;
+  byId("csv").hidden = true;
   byId("working").hidden = true;
   byId("figure").hidden = true;
   byId("unshown").hidden = true;
@@ -284,6 +330,8 @@ byId("file").addEventListener("change", () => {
 byId("more").addEventListener("click", () => byId("file").click());
 enableArrowKeys(byId("list"));
 byId("show").addEventListener("change", updateHeat);
+byId("threshold").addEventListener("input", applyThreshold);
+byId("csv").addEventListener("click", () => downloadCsv(photos.filter((photo) => photo.prediction || photo.error).map(csvRow)));
 byId("strength").addEventListener("input", updateHeat);
 byId("again").addEventListener("click", () => {
   reset();

@@ -26,11 +26,12 @@ function createText(className, text) {
 }
 
 /** Shows the prediction of a row's photo, its error, or that it waits. */
-export function setStatus(row, text, { failed = false, unlike = false } = {}) {
+export function setStatus(row, text, { failed = false, unlike = false, unsure = false } = {}) {
   const status = row.querySelector(".status");
   status.textContent = text;
   status.classList.toggle("failed", failed);
   status.classList.toggle("strange", unlike);
+  status.classList.toggle("unsure", unsure);
 }
 
 /** Draws the row's thumbnail, one photo after the other; it stays empty if the browser cannot show the file. */
