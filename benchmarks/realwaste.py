@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import pages, set_facts, split_effect
+from benchmarks.parts import field, pages, set_facts, split_effect, unknown_classes
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.photographs import Backbone, Photographs
 from realwaste.core import log
@@ -17,7 +17,7 @@ from realwaste.core.files import cache_folder, read_json, write_json
 from realwaste.sources.realwaste_files import COUNTS
 
 RESULTS, COMMAND = ROOT / "benchmarks/realwaste.json", "python -m benchmarks.realwaste"
-README, FACTS = ROOT / "README.md", ROOT / "docs/realwaste.md"
+README, FACTS, RESEARCH = (ROOT / name for name in ("README.md", "docs/realwaste.md", "docs/novelty_and_field.md"))
 PARTS: dict[str, tuple[Path, Callable[[Photographs, Backbone], list[dict[str, Any]]]]] = {
     "duplicates": (FACTS, set_facts.duplicates),
     "order": (FACTS, set_facts.order),
@@ -25,6 +25,9 @@ PARTS: dict[str, tuple[Path, Callable[[Photographs, Backbone], list[dict[str, An
     "background": (FACTS, set_facts.background),
     "confusion": (FACTS, set_facts.confusion),
     "labels": (FACTS, set_facts.labels),
+    "novelty": (RESEARCH, unknown_classes.measure),
+    "curve": (RESEARCH, unknown_classes.curve),
+    "field": (RESEARCH, field.measure),
 }
 
 
@@ -33,6 +36,7 @@ def main() -> None:
     parser.add_argument("--photos", required=True, type=Path, help="RealWaste's class folders")
     parser.add_argument("--extractor", required=True, help="a .keras feature extractor")
     parser.add_argument("--extractor-size", type=int, default=260)
+    parser.add_argument("--external", type=Path, help="photographs of another collection, which are read once")
     parser.add_argument("--cache", type=Path, default=cache_folder() / "benchmark-realwaste")
     parser.add_argument("--cnn", action="store_true", help="also train the report's CNN on ten splits")
     parser.add_argument(
@@ -52,9 +56,20 @@ def main() -> None:
             log.logger.info("measuring: %s", name)
             results[name] = measure(photos, backbone)
             write_json(finished, results)
+    if arguments.external and "external" not in results:
+        external = Photographs(arguments.external, arguments.cache)
+        results["external"] = field.read_external(photos, external, backbone)
+        write_json(finished, results)
+    results = (read_json(RESULTS) if RESULTS.is_file() else {}) | results  # the external set is read once
     write_json(RESULTS, results)
-    for name, (page, _) in (*PARTS.items(), ("split", (README, None))):
+    for name, page in page_of_part(results):
         pages.rewrite(page, f"{COMMAND}, {name}", tables(results[name]))
+
+
+def page_of_part(results: dict[str, Any]) -> list[tuple[str, Path]]:
+    """The name and the page of every part; README has one of them too."""
+    external = [("external", RESEARCH)] if "external" in results else []
+    return [*((name, page) for name, (page, _) in PARTS.items()), ("split", README), *external]
 
 
 def tables(part: list[dict[str, Any]]) -> str:
