@@ -1,5 +1,6 @@
 """The table of experiments: what it shows of `dvc exp show`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +10,9 @@ from tools import experiments
 SYNTHETIC = {"metrics/summary.json:dataset": "synthetic", "metrics/compare.json:origin": "synthetic"}
 
 
-def _row(name: str | None, rev: str, val: float | None = 0.5, **values: Any) -> dict[str, Any]:
+def _row(
+    name: str | None, rev: str, values: Mapping[str, Any] | None = None, val: float | None = 0.5
+) -> dict[str, Any]:
     """As dvc.api.exp_show returns it: numbers as floats, other values as text."""
     summary = {
         "best_model": "irv2",
@@ -23,7 +26,7 @@ def _row(name: str | None, rev: str, val: float | None = 0.5, **values: Any) -> 
     about = {"Experiment": name, "rev": rev, "typ": "branch_commit" if name else "baseline", "State": None}
     about["Created"] = "Nov 30, 2026"
     parameters = {"train_cnn.epochs": 20.0, "finetune_irv2.backbone": "InceptionResNetV2", "fetch.sha256": "None"}
-    return about | (summary if val is not None else {}) | SYNTHETIC | parameters | values
+    return about | (summary if val is not None else {}) | SYNTHETIC | parameters | dict(values or {})
 
 
 def _lines(*rows: dict[str, Any]) -> tuple[str, dict[str, str]]:
@@ -37,9 +40,9 @@ def _lines(*rows: dict[str, Any]) -> tuple[str, dict[str, str]]:
 
 def test_a_line_has_the_best_model_its_scores_and_what_was_changed():
     text, lines = _lines(
-        _row(None, "workspace", **{"train_cnn.epochs": 5.0, "fetch.sha256": "0f"}),
+        _row(None, "workspace", {"train_cnn.epochs": 5.0, "fetch.sha256": "0f"}),
         _row(None, "main"),
-        _row("light", "abc", val=0.75, **{"finetune_irv2.backbone": "MobileNetV2"}),
+        _row("light", "abc", {"finetune_irv2.backbone": "MobileNetV2"}, val=0.75),
     )
     assert lines["workspace"].split()[-2:] == ["train_cnn.epochs=5,", "fetch.sha256=0f"]
     scores = ["irv2*", "0.500", "0.250", "(0.125", "to", "0.375)", "62", "s"]
@@ -52,7 +55,7 @@ def test_a_line_has_the_best_model_its_scores_and_what_was_changed():
 
 
 def test_scores_on_other_photographs_are_not_ranked():
-    other = _row("other", "abc", val=0.9, **{"metrics/summary.json:dataset": "mine"})
+    other = _row("other", "abc", {"metrics/summary.json:dataset": "mine"}, val=0.9)
     text, lines = _lines(_row(None, "main"), other)
     assert "data set" in text
     assert [experiments.BEST in lines[name] for name in ("main", "other")] == [True, False]
@@ -60,7 +63,7 @@ def test_scores_on_other_photographs_are_not_ranked():
 
 def test_photographs_and_pretrained_weights_have_no_warning():
     real = {"metrics/compare.json:origin": "given", "metrics/compare.json:irv2.weights": "imagenet"}
-    text, _ = _lines(_row(None, "main", **real))
+    text, _ = _lines(_row(None, "main", real))
     assert "*" not in text
     assert "generated" not in text
 

@@ -176,10 +176,11 @@ def test_a_difference_that_one_test_would_show_is_not_shown_among_six():
 
 def test_a_difference_on_one_object_is_no_difference():
     """All that the second model has wrong are photographs of one object, whose answers hang together."""
-    splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test"})
-    probabilities = [np.eye(2)[np.zeros(60, int)], np.eye(2)[(np.arange(60) < 12).astype(int)]]
-    for size, verdict in ((12, "no difference shown"), (1, "one is better")):
-        grouped = splits.assign(group=np.arange(60) // size)
+    splits = pd.DataFrame({"path": [f"{n:03}" for n in range(300)], "label": "a", "split": "test"})
+    probabilities = [np.eye(2)[np.zeros(300, int)], np.eye(2)[(np.arange(300) < 12).astype(int)]]
+    verdicts = {12: "no difference shown", 60: "too few different objects to tell", 1: "one is better"}
+    for size, verdict in verdicts.items():
+        grouped = splits.assign(group=np.arange(300) // size)
         rows = [
             prediction_table.build_rows(grouped, m, p, CLASSES)
             for m, p in zip(("one", "two"), probabilities, strict=True)

@@ -19,7 +19,6 @@ from markupsafe import Markup
 from benchmarks.parts.child import ROOT
 from realwaste.core import machine
 from realwaste.evaluation import (
-    architecture,
     background_views,
     calibration,
     classification,
@@ -28,6 +27,7 @@ from realwaste.evaluation import (
     learning_curve,
     prediction_table,
 )
+from realwaste.models import architecture
 from realwaste.models.probabilities import apply_temperature
 from realwaste.report import comparison, html_report, model_card, table1, verdict
 from realwaste.report.factors import REPORT_CLAIMS

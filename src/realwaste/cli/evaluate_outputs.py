@@ -55,9 +55,10 @@ def write(test_set: ExternalSet, facts: Facts, raw: Probabilities, csv: Path | N
                     error, failed = f"not copied: {problem.strerror or problem}", failed + 1
             if write_row:
                 write_row([*row[:-1], error])
-        for rejected in test_set.rejected.itertuples() if write_row else ():
-            folder = str(rejected.path).partition("/")[0]
-            write_row([path_cell(str(rejected.path)), folder, None, None, None, None, str(rejected.reason)])
+        if write_row:
+            for rejected in test_set.rejected.itertuples():
+                folder = str(rejected.path).partition("/")[0]
+                write_row([path_cell(str(rejected.path)), folder, None, None, None, None, str(rejected.reason)])
     if sorter:
         logger.info("mistakes %s", sorter.summary())
     return failed
