@@ -109,7 +109,7 @@ def test_an_export_is_written_beside_its_model_with_its_name(tmp_path, monkeypat
     colours.save(tmp_path / "share/mine.keras")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(model_loading, "load_classifier", lambda path: path)
-    monkeypatch.setattr(export, "export", lambda classifier, kind, target: target)
+    monkeypatch.setattr(export, "export", lambda classifier, kind, target, raw: target)
     result = CliRunner().invoke(app, ["export", "--model", "share/mine.keras", "--format", "litert"])
     assert result.exit_code == 0
     assert "share/mine.tflite" in result.stderr

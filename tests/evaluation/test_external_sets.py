@@ -181,6 +181,7 @@ def test_the_printed_tables(here, images):
     assert ["set", "8", f"{metrics['accuracy']:.3f}", *interval, confidence] in lines
     decided = metrics["by_min_confidence"][0]
     assert ["0", "8", f"{decided['right']}", f"{metrics['accuracy']:.1%}"] in lines
+    assert "too few different objects to tell (groups of similar photographs: 8)" in " ".join(done.stderr.split())
     assert ["Ünrat", *map(str, metrics["confusion"]["Ünrat"].values())] in lines
     (shoes,) = [line for line in lines if line[:1] == ["shoes"]]
     assert shoes[1:3] == ["4", f"{metrics['unknown']['folders']['shoes']['mean_confidence']:.3f}"]

@@ -57,7 +57,7 @@ def test_trainings_that_differ_widen_the_interval_and_photographs_of_one_object_
 
     assert width(differing, np.arange(200)) > 1.5 * width(alike, np.arange(200))
     ordered = np.tile(np.arange(200) < 120, (3, 1))
-    assert width(ordered, np.arange(200) // 20) > 2 * width(ordered, np.arange(200))
+    assert width(ordered, np.arange(200) // 8) > 2 * width(ordered, np.arange(200))
     assert learning_curve.accuracy_interval(np.ones((3, 9), bool), np.arange(9))[1] == 1
 
 

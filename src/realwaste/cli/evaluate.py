@@ -81,8 +81,8 @@ def evaluate(
     else:
         standard_output.tables(_tables(test_set.source, metrics))
     if "groups" not in metrics["accuracy_intervals"]:
-        message = "%s: %d photographs form %d groups of similar ones, and the intervals count single photographs"
-        logger.warning(message, differences.TOO_FEW_GROUPS, metrics["images"], metrics["groups"])
+        message = "%s (groups of similar photographs: %d); the intervals count single photographs"
+        logger.info(message, differences.TOO_FEW_GROUPS, metrics["groups"])
     report_rejected(test_set)
     if failed:
         logger.error("%d mistakes could not be copied", failed)

@@ -56,9 +56,8 @@ def write(test_set: ExternalSet, facts: Facts, raw: Probabilities, csv: Path | N
             if write_row:
                 write_row([*row[:-1], error])
         if write_row:
-            for rejected in test_set.rejected.itertuples():
-                folder = str(rejected.path).partition("/")[0]
-                write_row([path_cell(str(rejected.path)), folder, None, None, None, None, str(rejected.reason)])
+            for path, reason in test_set.rejected[["path", "reason"]].itertuples(index=False):
+                write_row([path_cell(path), path.partition("/")[0], None, None, None, None, reason])
     if sorter:
         logger.info("mistakes %s", sorter.summary())
     return failed
