@@ -56,6 +56,7 @@ class Photographs:
         self.labels = np.searchsorted(self.classes, self.files["label"])
         contents = hashlib.sha256("".join(self.files["sha256"]).encode()).hexdigest()
         self.cache = cache / f"{root.name}-{contents[:8]}"
+        self.cache.mkdir(parents=True, exist_ok=True)
         self.near_duplicates = leakage.find_near_duplicates(self.files)
         self.groups = leakage.assign_groups(self.files, BLOCK, self.near_duplicates)
 

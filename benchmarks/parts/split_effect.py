@@ -2,6 +2,7 @@
 
 import itertools
 import statistics
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,11 @@ def train_cnn(photos: Photographs) -> None:
     runs = read_json(file) if file.is_file() else {}
     for seed, strategy in itertools.product(SEEDS, STRATEGIES):
         if f"{strategy} {seed}" not in runs:
-            runs[f"{strategy} {seed}"] = _cnn_accuracy(photos, make_split(photos, strategy, seed), seed)
+            checkpoint = photos.cache / f"cnn_{strategy}_{seed}"
+            runs[f"{strategy} {seed}"] = _cnn_accuracy(photos, make_split(photos, strategy, seed), seed, checkpoint)
             write_json(file, runs)
+            for finished in photos.cache.glob(f"{checkpoint.name}.*"):
+                finished.unlink()
             log.logger.info("the CNN, %s split, seed %d: %.3f", strategy, seed, runs[f"{strategy} {seed}"])
 
 
@@ -104,13 +108,13 @@ def _head_accuracy(photos: Photographs, vectors: Vectors, part: NDArray[np.str_]
     return float(np.mean(predicted == photos.labels[part == "test"]))
 
 
-def _cnn_accuracy(photos: Photographs, splits: pd.DataFrame, seed: int) -> float:
+def _cnn_accuracy(photos: Photographs, splits: pd.DataFrame, seed: int, checkpoint: Path) -> float:
     determinism.make_repeatable(seed, deterministic=True)
     policy = device.resolve_precision("auto")
     train, val, _ = samples.load_pictures(splits, photos.root, CNN_SIZE, "memory")
     model = cnn.build(CNN_SIZE, len(photos.classes), batch_norm_momentum=0.9)
     schedule = Schedule(CNN_EPOCHS, 32, 0.001, True, seed, dtype_policy=policy)
-    training_loop.fit(model, train, val, schedule)
+    training_loop.fit(model, train, val, schedule, checkpoint=checkpoint)
     predict = inference_engine.compile_network(model, 32, policy=policy, engine="tensorflow")
     files = [photos.root / path for path in paths_of(splits, "test")]
     probabilities = predict(read_images(files, CNN_SIZE))

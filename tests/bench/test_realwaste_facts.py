@@ -71,7 +71,7 @@ def test_judged_labels_are_counted_and_corrected(photos, monkeypatch, tmp_path):
 def test_trainings_of_the_cnn_resume_and_appear_in_the_table(photos, monkeypatch):
     trained = []
 
-    def accuracy(_, splits, seed):
+    def accuracy(_, splits, seed, checkpoint):
         trained.append(seed)
         if len(trained) == 4:
             raise KeyboardInterrupt
