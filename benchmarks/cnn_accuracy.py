@@ -25,11 +25,8 @@ from realwaste.training import samples, training_loop
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
 
-COMMAND, RESULTS, PAGE = (
-    "python -m benchmarks.cnn_accuracy",
-    ROOT / "benchmarks/cnn_accuracy.json",
-    ROOT / "docs/report.md",
-)
+COMMAND = "python -m benchmarks.cnn_accuracy"
+RESULTS, PAGE = ROOT / "benchmarks/cnn_accuracy.json", ROOT / "docs/report.md"
 SEEDS, SIZE, EPOCHS, BATCH = (42, 43, 44), 96, 20, 32
 REPORTED = {"momentum": 0.99, "shuffle": False, "rate": 0.001}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -92,8 +89,9 @@ def table(record: dict[str, Any]) -> str:
         rows.append([name, *(pages.spread(measured[key]) for key in MEASURES), gain])
     heads = ["settings", *(heading for heading, _ in MEASURES.values()), "gain in the last epoch, 95 % interval"]
     images = record["images"]
-    setup = f"{record['photos']}: {images['train']} photographs for training, {images['val']} for validation; {SIZE} pixels, "
-    return f"{pages.table(heads, rows)}\n\n{setup}{EPOCHS} epochs, seeds {', '.join(map(str, SEEDS))}, {record['precision']}."
+    setup = f"{record['photos']}: {images['train']} photographs for training, {images['val']} for validation"
+    training = f"{SIZE} pixels, {EPOCHS} epochs, seeds {', '.join(map(str, SEEDS))}, {record['precision']}"
+    return f"{pages.table(heads, rows)}\n\n{setup}; {training}."
 
 
 if __name__ == "__main__":
