@@ -106,7 +106,6 @@ def extract(root: Path) -> dict[str, Any]:
         # None: a run whose tests were not corrected for their number.
         "correction": compared.get("correction"),
         "shortcuts": _shortcut_scores(read_json(root / "metrics/shortcuts.json")),
-        "external": _external_scores(read_json(root / "metrics/external.json")),
     }
 
 
@@ -114,17 +113,6 @@ def _shortcut_scores(shortcuts: dict[str, Any]) -> dict[str, Any]:
     keys = ("accuracy", "accuracy_low", "accuracy_high")
     heads = {view: {key: scores[key] for key in keys} for view, scores in shortcuts["heads"].items()}
     return {key: shortcuts[key] for key in ("backbone", "weights", "image_size", "images", "chance")} | {"heads": heads}
-
-
-def _external_scores(external: dict[str, Any]) -> dict[str, Any]:
-    keys = ("images", "accuracy", "accuracy_low", "accuracy_high", "mean_confidence", "ece")
-    return {
-        name: {
-            model: {place: {key: scores[place][key] for key in keys} for place in ("home", "outside")}
-            for model, scores in facts["models"].items()
-        }
-        for name, facts in external["sets"].items()
-    }
 
 
 if __name__ == "__main__":

@@ -532,7 +532,7 @@ def test_the_test_does_not_choose_and_a_poor_or_small_test_is_called_so(make_dat
     assert "It is not shown to be better than always answering Food Organics." in by_validation.limits
     assert any("only 4 different objects" in limit for limit in by_validation.limits)
     data.rows["irv2"] |= {"val_accuracy": 1.0, "weights": "random"}
-    assert verdict.choose_model(data.rows) == "cnn"
+    assert verdict.build_verdict(data).model == "cnn"
     assert verdict.rank_models(data.rows) == ["cnn", "densenet", "irv2"]
     generated = verdict.build_verdict(make_data(origin="synthetic"))
     assert generated.limits[-1] == "Not tested: photographs. The model knows generated pictures only."

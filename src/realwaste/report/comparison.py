@@ -72,6 +72,11 @@ def ensemble_metrics(ensemble: pd.DataFrame, members: Mapping[str, Mapping[str, 
     }
 
 
+def without_ensemble(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The rows of the models that have a file."""
+    return {model: row for model, row in rows.items() if model != ENSEMBLE}
+
+
 def summarize_run(rows: Mapping[str, Mapping[str, Any]], dataset: str, test_images: int) -> dict[str, Any]:
     """The few numbers that compare runs, for metrics/summary.json and `dvc metrics diff`.
 
@@ -80,7 +85,7 @@ def summarize_run(rows: Mapping[str, Mapping[str, Any]], dataset: str, test_imag
         dataset: its name.
         test_images: number of images in the test split.
     """
-    models = {model: row for model, row in rows.items() if model != ENSEMBLE}
+    models = without_ensemble(rows)
     best = registry.best_by_validation(models)
     keys = ("val_accuracy", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "macro_f1")
     return {

@@ -42,15 +42,6 @@ class Verdict:
     next_steps: list[tuple[str, str]]
 
 
-def choose_model(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """The model with the highest validation accuracy; one with random weights only if there is no other.
-
-    The same rule as that of the commands without `--model`.
-    """
-    weights = {model: row["weights"] for model, row in rows.items() if model != comparison.ENSEMBLE}
-    return max(registry.prefer_pretrained(weights), key=lambda model: float(rows[model]["val_accuracy"]))
-
-
 def rank_models(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """All models by validation accuracy, stand-ins last."""
     return sorted(rows, key=lambda model: (rows[model]["weights"] == registry.RANDOM, -rows[model]["val_accuracy"]))
@@ -64,7 +55,7 @@ def count_decisions(tested: pd.DataFrame, model: str) -> list[dict[str, float]]:
 
 def build_verdict(data: ReportData) -> Verdict:
     """The verdict on a run."""
-    model = choose_model(data.rows)
+    model = registry.best_by_validation(comparison.without_ensemble(data.rows))
     row, decisions = data.rows[model], count_decisions(data.tested, model)
     things = "generated pictures" if data.fetched["origin"] == "synthetic" else "photographs"
     low, high = (round(100 * row[f"test_accuracy_{end}"]) for end in ("low", "high"))
