@@ -84,7 +84,7 @@ class Photographs:
             values = compute()
             with atomic_replace(file) as temporary, temporary.open("wb") as stream:
                 np.save(stream, values)
-        return np.asarray(np.load(file))
+        return np.asarray(np.load(file, allow_pickle=False))
 
     def _folder(self, backbone: Backbone, view: str) -> Path:
         return self.cache / f"{backbone.name}-{backbone.size}" / view.replace(" ", "_")

@@ -173,7 +173,9 @@ def test_the_reports_backbones_at_their_size(name, tmp_path):
 def test_metadata_is_inside(kind, exported, tmp_path):
     classifier, put = exported
     path = put(kind, tmp_path / export.default_target("x", kind).name)
-    assert read_metadata(kind, path) == asdict(classifier.facts) | {
+    metadata = read_metadata(kind, path)
+    assert float(metadata.pop("applied_temperature")) == 1
+    assert metadata == asdict(classifier.facts) | {
         "classes": list(CLASSES),
         "input": "RGB, 0 to 255, uint8 (batch, 32, 32, 3)",
         "caution": classifier.facts.caution(),

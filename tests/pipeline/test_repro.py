@@ -36,14 +36,14 @@ def test_a_stage_ends_with_one_line(done):
         name, _, lines = stage.partition("'")
         infos = [line for line in lines.splitlines() if " INFO " in line]
         trains = name == "train_cnn" or name.startswith(("embed_", "finetune_"))
-        # What it computes on, and the end; the sweep says one a rate too.
-        assert len(infos) == (4 if name == "lr_sweep" else 2 if trains else 1), lines
-        assert ("computes on" in infos[0]) == (len(infos) > 1)
+        # What it computes on, and the end; the sweep has a line for each rate too, and evaluate one for each model.
+        several = {"lr_sweep": 4, "evaluate": 1 + len(MODELS)}
+        assert len(infos) == several.get(name, 2 if trains else 1), lines
+        assert ("computes on" in infos[0]) == (trains or name == "lr_sweep")
         assert not re.search("absl|oneDNN|cuda", lines)
-    assert log.count("(RANDOM weights)") == 2
-    last = log.rpartition(" INFO ")[2]
-    stand_ins = "irv2 (MobileNet at 32 pixels), densenet (MobileNet at 32 pixels). Pretrained: edge (extractor.keras)."
-    assert f"Stand-ins with RANDOM weights, whose scores mean nothing: {stand_ins}" in " ".join(last.split())
+    assert log.count(", RANDOM weights ") == 2
+    box = " ".join(log.rpartition(" INFO ")[2].replace("│", " ").split())
+    assert "Stand-ins with RANDOM weights, whose scores mean nothing: irv2 (MobileNet), densenet (MobileNet)." in box
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -108,7 +108,7 @@ def test_every_number_and_picture_is_there(done):
         assert model_metrics["outside"]["images"] == 4
         assert model_metrics["outside"]["unknown"]["folders"]["shoes"]["images"] == 2
     machines = {name: model_metrics["machine"] for name, model_metrics in metrics.items() if "machine" in model_metrics}
-    assert machines.keys() == metrics.keys() - {"fetch", "validate_images", "split"}
+    assert machines.keys() == metrics.keys() - {"fetch", "validate_images", "split", "summary"}
     assert len({tuple(record[key] for key in ("processor", "cores", "gpu")) for record in machines.values()}) == 1
     assert all(list(record)[: len(machine.KEYS)] == list(machine.KEYS) for record in machines.values())
     assert metrics["suspects"]["backbones"] == "edge", "only pretrained backbones doubt a label"

@@ -154,7 +154,8 @@ def test_a_photo_is_predicted_as_raw_body_and_as_form(client, classifier, tmp_pa
         response = client.post("/predict", **request)
         assert response.status_code == 200
         body = response.json()
-        assert set(body) == {"model", "caution", "strangeness_threshold", "predictions", "strangeness", "unlike"}
+        record = {"answer", "not_sure", "predictions", "strangeness", "unlike"}
+        assert set(body) == {"model", "caution", "strangeness_threshold"} | record
         assert body["strangeness_threshold"] is body["strangeness"] is body["unlike"] is None
         assert body["model"] == json.loads(json.dumps(asdict(classifier.facts)))
         assert body["caution"] == classifier.facts.caution()
