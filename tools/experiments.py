@@ -38,20 +38,21 @@ def main() -> None:
 def build_table(rows: Sequence[Row]) -> Table:
     """A line for each revision and experiment, with the parameters that differ from the commit it started from.
 
-    The star marks the highest validation accuracy of one data set, that of the commit. The test accuracy is not for
-    choosing.
+    A star marks the highest validation accuracy on each data set. The test accuracy is not for choosing.
     """
     start = next(row for row in rows if row["typ"] == "baseline" and row["rev"] != "workspace")
     datasets = {_metric(row, SUMMARY, "dataset") for row in rows} - {None}
-    comparable = [row for row in rows if _metric(row, SUMMARY, "dataset") == _metric(start, SUMMARY, "dataset")]
-    highest = max((_metric(row, SUMMARY, "best_val_accuracy") or 0.0 for row in comparable), default=0.0)
+    highest: dict[str, float] = {}
+    for row in rows:
+        dataset, accuracy = (_metric(row, SUMMARY, key) for key in ("dataset", "best_val_accuracy"))
+        highest[dataset] = max(highest.get(dataset, 0.0), accuracy or 0.0)
     columns = [heading for heading in HEADINGS if heading != "data set" or len(datasets) > 1]
     table = Table(caption=_caption(rows), caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in columns:
         table.add_column(heading, no_wrap=True)
     table.add_column("changed")
     for row in rows:
-        is_best = row in comparable and _metric(row, SUMMARY, "best_val_accuracy") == highest > 0
+        is_best = _metric(row, SUMMARY, "best_val_accuracy") == highest[_metric(row, SUMMARY, "dataset")]
         cells = dict(zip(HEADINGS, _cells(row, BEST if is_best else ""), strict=True))
         table.add_row(*(Text(cells[heading]) for heading in columns), Text(", ".join(_changes(row, start))))
     return table
@@ -80,7 +81,7 @@ def _cells(row: Row, mark: str) -> list[str]:
 
 
 def _caption(rows: Sequence[Row]) -> str | None:
-    lines = [f"{BEST} highest validation accuracy"] if len(rows) > 1 else []
+    lines = [f"{BEST} highest validation accuracy on the same photographs"] if len(rows) > 1 else []
     if any(_metric(row, SCORES, f"{_metric(row, SUMMARY, 'best_model')}.weights") == RANDOM for row in rows):
         lines.append(f"{STAND_IN} a backbone with RANDOM weights")
     if any(_metric(row, SCORES, "origin") == "synthetic" for row in rows):

@@ -54,11 +54,14 @@ def test_a_line_has_the_best_model_its_scores_and_what_was_changed():
     assert "data set" not in text
 
 
-def test_scores_on_other_photographs_are_not_ranked():
-    other = _row("other", "abc", {"metrics/summary.json:dataset": "mine"}, val=0.9)
-    text, lines = _lines(_row(None, "main"), other)
+def test_scores_are_ranked_within_a_data_set():
+    others = [
+        _row(name, name, {"metrics/summary.json:dataset": "mine"}, val=val)
+        for name, val in (("first", 0.9), ("second", 0.8))
+    ]
+    text, lines = _lines(_row(None, "main"), *others)
     assert "data set" in text
-    assert [experiments.BEST in lines[name] for name in ("main", "other")] == [True, False]
+    assert [experiments.BEST in lines[name] for name in ("main", "first", "second")] == [True, True, False]
 
 
 def test_photographs_and_pretrained_weights_have_no_warning():
