@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from realwaste.evaluation import calibration, differences, prediction_table
+from realwaste.evaluation import calibration, cluster_bootstrap, differences, prediction_table
 from realwaste.models import registry
 from realwaste.report import comparison, factors
 from realwaste.report.report_data import ReportData
 
 _STRONG = 0.9  # recall from which a class counts as strong
 _CLASSES_NAMED = 3
-_FEW_IMAGES, _FEW_GROUPS = 100, 20
+_FEW_IMAGES = 100
 _MANY_NEIGHBOURS = 0.1
 
 
@@ -113,7 +113,7 @@ def _limits(data: ReportData, model: str, things: str) -> Iterator[str]:
     most_frequent = max(test, key=lambda name: int(test[name]))
     if row["test_accuracy_low"] <= test[most_frequent] / sum(test.values()):
         yield f"It is not shown to be better than always answering {most_frequent}."
-    if row["test_groups"] < _FEW_GROUPS:
+    if row["test_groups"] < cluster_bootstrap.MIN_GROUPS:
         yield f"The test shows only {row['test_groups']} different objects or series: too few to tell about others."
     elif data.split["test"] < _FEW_IMAGES:
         yield f"The test is small, {data.split['test']} {things}: trust the range, not the single number."
