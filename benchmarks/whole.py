@@ -13,17 +13,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import copy_checkout, set_params
 from realwaste.core import log
 from realwaste.core.files import cache_folder, read_json, write_json
+from stages.launcher import params_file
 
 RESULTS, PAGE, COMMAND = ROOT / "benchmarks/whole.json", ROOT / "docs/scale.md", "python -m benchmarks.whole"
 BIN = Path(sys.executable).parent
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES = params_file.read_stages(ROOT / "dvc.yaml")
 PER_CLASS = 528  # of nine classes: the 4,752 pictures of RealWaste
 
 

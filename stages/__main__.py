@@ -59,8 +59,7 @@ def main() -> int:
 
 
 def _check_stage(words: str) -> None:
-    stages = params_file.read_yaml(params_file.PIPELINE)["stages"]
-    names = [params_file.stage_of(stage["cmd"]) for stage in stages.values()]
+    names = [params_file.stage_of(stage["cmd"]) for stage in params_file.read_stages().values()]
     if words not in names:
         raise UserError("`python -m stages` must be given a stage.", f"There are: {', '.join(names)}.", words)
 

@@ -1,4 +1,4 @@
-"""embed_irv2, embed_densenet, embed_edge: run every readable image through a frozen backbone, once."""
+"""embed: run every readable image through a frozen backbone, once."""
 
 from dataclasses import replace
 from pathlib import Path

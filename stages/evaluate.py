@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
+from realwaste.core.library_settings import drop_import_logs
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
@@ -24,21 +24,18 @@ from realwaste.evaluation import (
     prediction_table,
 )
 from realwaste.evaluation.external_sets import ExternalSet
-from realwaste.models import architecture, export, model_file, registry
-from realwaste.models.export import Format
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models import model_file, registry
+from realwaste.models.architecture import Architecture
+from realwaste.models.model_file import Facts
 from realwaste.models.probabilities import Probabilities, apply_temperature
 from realwaste.models.session import Session, open_session
-from realwaste.runtime import device, inference_engine
-from realwaste.training import head, head_cross_validation
-from realwaste.training.finetune import HeadTrainer
-from realwaste.training.finetune_recipe import FinetuneRecipe
-from stages import learning_curves
+from realwaste.runtime import inference_engine
 
 if TYPE_CHECKING:
+    from realwaste.models.export import Format
     from stages.launcher.params import Evaluate, Params
 
-PARAMS = ["base.seed", "base.deterministic", "base.inference", "evaluate", "train_cnn", "finetune_{slot}"]
+PARAMS = ["base.seed", "base.deterministic", "base.inference", "evaluate", "train_cnn"]
 RAW = Path("data/raw")
 
 
@@ -51,8 +48,8 @@ class ModelEvaluation:
         metrics: for metrics/evaluate.json.
         reliability: the reliability table before and after calibration.
         cost: for metrics/cost.json.
-        layers: a row for each part of the network, as of architecture.layer_table.
-        machine: as of device.record.
+        layers: a row for each part of the network, as of Architecture.table.
+        machine: as of machine.record.
         external: the metrics on each external test set, by its name.
         summary: the model and its test accuracy, for the log.
     """
@@ -100,31 +97,49 @@ def _evaluate_model(
     params: "Params", name: str, splits: pd.DataFrame, sets: Mapping[str, ExternalSet]
 ) -> ModelEvaluation:
     logger.info("evaluating %s", name)
-    file, load, inference = registry.model_path(name), cache(model_file.load), params.base.inference
-    open_model, classifier = partial(open_session, file, inference=inference, load=load), load(file)
-    session, facts = open_model(), classifier.facts
-    layers = architecture.layer_table(classifier.model)
-    probabilities, metrics = _predict(inference, classifier, session, splits)
-    recipe = _recipe(params, name, splits)
-    trainer = None if recipe is None else HeadTrainer(recipe)
-    metrics |= _cross_validate(trainer, params, name, splits)
-    metrics |= learning_curves.measure(params, name, trainer, splits, facts.precision)
+    file, inference = registry.model_path(name), params.base.inference
+    session, facts, architecture = (
+        open_session(file, inference=inference),
+        model_file.read_facts(file),
+        _architecture(file),
+    )
+    probabilities, metrics = _predict(session, file, architecture, splits, inference)
+    metrics |= _other_trainings(params, name, splits, facts.precision)
     calibrated, classes = apply_temperature(probabilities, facts.temperature), labels.classes_of(splits)
     predictions = prediction_table.build_rows(splits, name, calibrated, classes, facts.temperature)
     is_test = (predictions["split"] == "test").to_numpy()
     test_rows = predictions[is_test]
     test_metrics, reliability = _test_metrics(test_rows, probabilities[is_test].astype(np.float64), facts)
-    cost = _cost(classifier, open_model(batch_size=1), RAW / splits["path"].iloc[0], params.evaluate)
+    one_by_one = open_session(file, inference=inference, batch_size=1)
+    latency_ms = one_by_one.measure_latency(RAW / splits["path"].iloc[0], params.evaluate.latency_repeats)
     return ModelEvaluation(
         predictions=predictions,
         metrics=test_metrics | metrics,
         reliability=reliability,
-        cost=cost | architecture.total_costs(layers),
-        layers=layers.assign(model=name),
-        machine=device.record(facts.precision, inference=inference_engine.resolve_engine(inference, facts.precision)),
+        cost=_cost(file, architecture, latency_ms, params.evaluate),
+        layers=architecture.table().assign(model=name),
+        machine=_record_machine(facts.precision, inference_engine.resolve_engine(inference, facts.precision)),
         external={set_name: _evaluate_external(test_set, session, test_rows) for set_name, test_set in sets.items()},
         summary=_summary(facts, test_metrics),
     )
+
+
+def _architecture(file: Path) -> Architecture:
+    """The summary in a model file; of a file of an earlier version, which has none, that of its network."""
+    if (summary := model_file.read_architecture(file)) is not None:
+        return summary
+    model = model_file.load(file).model
+    from realwaste.models import layer_table  # noqa: PLC0415 - TensorFlow
+
+    return layer_table.describe(model)
+
+
+def _record_machine(precision: str, engine: str) -> dict[str, str | int]:
+    if engine == "openvino":
+        return machine.record(precision, inference=engine)
+    from realwaste.runtime import device  # noqa: PLC0415 - TensorFlow, which lists the GPUs
+
+    return device.record(precision, inference=engine)
 
 
 def _summary(facts: Facts, metrics: dict[str, Any]) -> str:
@@ -140,61 +155,50 @@ def _evaluate_external(external_set: ExternalSet, session: Session, test_rows: p
 
 
 def _predict(
-    inference: str, classifier: Classifier, session: Session, splits: pd.DataFrame
+    session: Session, file: Path, architecture: Architecture, splits: pd.DataFrame, inference: str
 ) -> tuple[Probabilities, dict[str, Any]]:
     """Probabilities of every image; metrics of undefined and novel predictions, and of repeats with other seeds."""
-    name, test_indices = classifier.facts.name, np.flatnonzero(splits["split"] == "test")
+    name, test_indices = session.facts.name, np.flatnonzero(splits["split"] == "test")
     files, vectors = [RAW / path for path in splits["path"]], None
-    if head.can_use_cached_vectors(classifier.model):
+    if architecture.accepts_cached_vectors:
         vectors = embeddings.load(Path(f"data/embeddings/{name}")).select(splits["path"].tolist())
     probabilities, metrics = model_predictions.check_predictions(
-        session.predict_files(files, vectors), classifier.novelty, test_indices, name
+        session.predict_files(files, vectors), session.novelty, test_indices, name
     )
     if name in registry.BACKBONES:
         test_inputs = [files[index] for index in test_indices], None if vectors is None else vectors[test_indices]
         y_true = labels.labels_of(splits, "test")
         metrics |= model_predictions.evaluate_repeats(
-            classifier, Path(f"models/{name}_heads.npz"), test_inputs, y_true, inference
+            file, Path(f"models/{name}_heads.npz"), test_inputs, y_true, inference
         )
     return probabilities, metrics
 
 
-def _recipe(params: "Params", name: str, splits: pd.DataFrame) -> FinetuneRecipe | None:
-    """How a model's head was fitted; None for the CNN, which has none."""
-    if name not in registry.BACKBONES:
-        return None
-    return FinetuneRecipe.from_params(
-        getattr(params, f"finetune_{name}"),
-        classes=len(labels.classes_of(splits)),
-        seed=params.base.seed,
-        deterministic=params.base.deterministic,
-    )
-
-
-def _cross_validate(trainer: HeadTrainer | None, params: "Params", name: str, splits: pd.DataFrame) -> dict[str, Any]:
-    """The accuracy of such heads in repeated, grouped cross-validation; nothing for the CNN."""
-    if trainer is None or not params.evaluate.fold_repeats:
+def _other_trainings(params: "Params", name: str, splits: pd.DataFrame, policy: str) -> dict[str, Any]:
+    """What the stage cross_validate measured of a head; of the CNN its learning curve, if params.yaml asks for it."""
+    if name in registry.BACKBONES:
+        return dict(read_json(Path(f"data/cross_validation/{name}.json")))
+    if not (params.evaluate.learning_curve.cnn and params.evaluate.learning_curve.percents):
         return {}
-    metrics = head_cross_validation.cross_validate(
-        embeddings.load(Path(f"data/embeddings/{name}")).select(splits["path"].tolist()),
-        np.searchsorted(labels.classes_of(splits), splits["label"]),
-        splits["group"].to_numpy(),
-        trainer,
-        folds=params.evaluate.folds,
-        repeats=params.evaluate.fold_repeats,
-    )
-    return {"other_splits": metrics} if metrics else {}
+    with drop_import_logs():
+        from stages import cnn_learning_curve  # noqa: PLC0415 - TensorFlow
+
+    return {"learning_curve": cnn_learning_curve.measure(params, splits, policy)}
 
 
-def _cost(classifier: Classifier, session: Session, image: Path, section: "Evaluate") -> dict[str, Any]:
-    file = registry.model_path(classifier.facts.name)
-    cost = architecture.measure_cost(classifier.model, session, file, image, repeats=section.latency_repeats)
-    return cost | _export_sizes(classifier, section.exports)
+def _cost(file: Path, architecture: Architecture, latency_ms: float, section: "Evaluate") -> dict[str, Any]:
+    """The resource rows of the report's Table 1."""
+    sizes = {"file_mb": round(file.stat().st_size / 1e6, 2), "latency_ms": round(latency_ms, 2)}
+    return architecture.costs() | sizes | _export_sizes(file, section.exports)
 
 
-def _export_sizes(classifier: Classifier, formats: Sequence[Format]) -> dict[str, float]:
+def _export_sizes(file: Path, formats: "Sequence[Format]") -> dict[str, float]:
     """Megabytes of the exported model in each of these formats."""
-    sizes = {}
+    if not formats:
+        return {}
+    classifier, sizes = model_file.load(file), {}
+    from realwaste.models import export  # noqa: PLC0415 - TensorFlow
+
     with tempfile.TemporaryDirectory(prefix="realwaste-export-") as folder:
         for kind in formats:
             target = Path(folder) / export.default_target(classifier.facts.name, kind).name

@@ -1,6 +1,6 @@
 """An embedding as a process of its own, which a test can time out or kill: `python embedding_job.py ENGINE FOLDER`.
 
-FOLDER/pictures holds the images; it leaves FOLDER/<engine>, as embed_* leaves its vectors, and goes on from
+FOLDER/pictures holds the images; it leaves FOLDER/<engine>, as embed leaves its vectors, and goes on from
 FOLDER/checkpoint_<engine>. With REALWASTE_TEST_PARTS=N the actors of Ray compute N parts and a few, and the others once
 FOLDER/held is gone.
 """

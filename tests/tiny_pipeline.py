@@ -13,14 +13,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import copy_checkout, set_params
+from stages.launcher import params_file
 
 BIN = Path(sys.executable).parent
 EXTRACTOR = "extractor.keras"
-ORDER = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+ORDER = params_file.read_stages(ROOT / "dvc.yaml")
 
 
 def make(root: Path) -> None:
@@ -86,5 +86,5 @@ def run(root: Path, *command: str, ok: bool = True) -> str:
 
 
 def ran(output: str) -> list[str]:
-    """The stages that `dvc repro` ran."""
-    return re.findall(r"Running stage '(\w+)'", output)
+    """The stages that `dvc repro` ran; embed@irv2 as embed_irv2."""
+    return [name.replace("@", "_") for name in re.findall(r"Running stage '([\w@]+)'", output)]

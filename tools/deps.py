@@ -7,6 +7,7 @@ tests/pipeline/test_pipeline.py fails if `make deps` was forgotten.
 """
 
 import ast
+import json
 import re
 import sys
 import textwrap
@@ -36,7 +37,7 @@ DATA = {
     "src/realwaste/report/pages.py": "src/realwaste/report/templates",
     "src/realwaste/sources/realwaste_files.py": "src/realwaste/sources/realwaste_files.bin",
 }
-WIDTH = 116
+WIDTH = 120
 _STAGE = re.compile(r"  (\w+):$")
 _KEY = re.compile(r"    (\w+):")
 
@@ -115,7 +116,8 @@ def _entries(stage: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def _wrap(key: str, values: list[str]) -> list[str]:
-    text = f"[{', '.join(values)}]"
+    # DVC's ${…} must be quoted in a list.
+    text = f"[{', '.join(json.dumps(value) if '{' in value else value for value in values)}]"
     if len(f"    {key}: {text}") <= WIDTH:
         return [f"    {key}: {text}"]
     body = textwrap.wrap(text, WIDTH, initial_indent="      ", subsequent_indent="       ", break_on_hyphens=False)

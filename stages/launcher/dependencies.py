@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import yaml
+from stages.launcher.params_file import read_stages
 
-PIPELINE, RAW = Path("dvc.yaml"), Path("data/raw")
+RAW = Path("data/raw")
 
 
 def files(stage: str) -> list[Path]:
@@ -13,9 +13,8 @@ def files(stage: str) -> list[Path]:
     The pictures are left out: stages that read them also depend on the manifest or the split, which contain their
     hashes.
     """
-    deps = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"][stage]["deps"]
     paths: list[Path] = []
-    for path in map(Path, deps):
+    for path in map(Path, read_stages()[stage]["deps"]):
         if not path.is_dir():
             paths.append(path)
         elif path != RAW:
@@ -25,6 +24,6 @@ def files(stage: str) -> list[Path]:
 
 def outputs() -> list[Path]:
     """The outputs of all stages. DVC deletes them before it runs the stage."""
-    stages = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"].values()
+    stages = read_stages().values()
     entries = [entry for stage in stages for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
     return [Path(next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]

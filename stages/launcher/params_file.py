@@ -19,7 +19,8 @@ PIPELINE = Path("dvc.yaml")
 _RENAMED = {"shortcuts.asked": "shortcuts.val_fraction"}
 # Parameters that were null in existing params.yaml files, with their present defaults.
 _DEFAULTS_FOR_NULL = {"finetune_edge.backbone": "EfficientNetLite0", "shortcuts.backbone": "auto"}
-_STAGE = re.compile(r"-m stages ([a-z]\w*(?: [a-z]\w*)?)")
+_SLOT = "${item.slot}"
+_STAGE = re.compile(rf"-m stages ([a-z]\w*(?: (?:[a-z]\w*|{re.escape(_SLOT)}))?)")
 
 
 class _Yaml12Loader(yaml.SafeLoader):
@@ -55,6 +56,19 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path} must be valid YAML.", "Correct the line that the message names.", problem) from error
 
 
+def read_stages(pipeline: Path = PIPELINE) -> dict[str, Any]:
+    """The stages in dvc.yaml by their names. One with `matrix: {slot: […]}` is a stage for each slot.
+
+    Its names are as those of other stages for a slot, cross_validate_irv2. DVC calls it cross_validate@irv2.
+    """
+    stages = {}
+    for name, stage in read_yaml(pipeline)["stages"].items():
+        for slot in stage.get("matrix", {}).get("slot", [""]):
+            text = yaml.safe_dump(stage).replace(_SLOT, slot)
+            stages[f"{name}_{slot}" if slot else name] = yaml.safe_load(text)
+    return stages
+
+
 def stage_of(command: str | list[str]) -> str:
     """The words after `python -m stages` in a stage's cmd, with or without a wrapper before it: `embed irv2`.
 
@@ -78,7 +92,7 @@ def load(stage: str, params: Path = PARAMS, pipeline: Path = PIPELINE) -> Params
     """
     all_params = check(read_yaml(params))
     combinations.check_here(all_params)
-    declared = read_yaml(pipeline)["stages"][stage].get("params", [])
+    declared = read_stages(pipeline)[stage].get("params", [])
     return _only(all_params, [tuple(key.split(".")) for key in declared])
 
 

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from realwaste.core.errors import UserError
 from realwaste.dataset.folds import split_by_groups
 from realwaste.dataset.labels import sample_rows
-from realwaste.evaluation import linear_probe
-from realwaste.training import head_cross_validation
+from realwaste.evaluation import head_cross_validation, linear_probe
 from realwaste.training.finetune import HeadTrainer
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture
 from realwaste.training.schedule import Schedule

@@ -76,7 +76,7 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
     """Two trainings are killed after the first; the second run trains the other alone."""
     from realwaste.core.files import read_csv
     from realwaste.training import training_loop
-    from stages import learning_curves
+    from stages import cnn_learning_curve
     from stages.launcher import params_file
 
     monkeypatch.chdir(ready_to_train)
@@ -85,7 +85,7 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
     params = params_file.check(params_file.read_yaml(Path("params.yaml")))
     curve = params.evaluate.learning_curve.model_copy(update={"percents": [50, 100], "repeats": 1, "cnn": True})
     params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"learning_curve": curve})})
-    monkeypatch.setattr("stages.learning_curves.dependencies.files", lambda stage: [])
+    monkeypatch.setattr("stages.cnn_learning_curve.dependencies.files", lambda stage: [])
     trained: list[int] = []
     fit = training_loop.fit
 
@@ -97,30 +97,22 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
 
     monkeypatch.setattr(training_loop, "fit", second_is_killed)
     with pytest.raises(KeyboardInterrupt):
-        learning_curves.measure(params, "cnn", None, splits, "float32")
-    curve_metrics = learning_curves.measure(params, "cnn", None, splits, "float32")["learning_curve"]
+        cnn_learning_curve.measure(params, splits, "float32")
+    curve_metrics = cnn_learning_curve.measure(params, splits, "float32")
     assert trained == [6, 12, 12]
     assert (curve_metrics["at_50"]["images"], curve_metrics["at_100"]["images"]) == (6, 12)
     assert 0 <= curve_metrics["at_50"]["accuracy_low"] <= curve_metrics["at_50"]["accuracy"] <= 1
-    assert (
-        learning_curves.measure(params.model_copy(update={"evaluate": _off(params)}), "cnn", None, splits, "float32")
-        == {}
-    )
-
-
-def _off(params):
-    return params.evaluate.model_copy(
-        update={"learning_curve": params.evaluate.learning_curve.model_copy(update={"cnn": False})}
-    )
 
 
 @pytest.mark.parametrize("formats", [[], ["saved_model"]])
-def test_sizes_of_exports_are_those_of_the_files(formats):
-    from realwaste.models import cnn
+def test_sizes_of_exports_are_those_of_the_files(formats, tmp_path):
+    from realwaste.models import cnn, model_file
     from realwaste.models.model_file import Classifier, Facts
     from stages import evaluate
 
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    sizes = evaluate._export_sizes(Classifier(model, Facts("cnn", ("a", "b"), 16, "x", "CNN", "w")), formats)
+    file = tmp_path / "cnn.keras"
+    model_file.save(file, Classifier(model, Facts("cnn", ("a", "b"), 16, "x", "CNN", "w")))
+    sizes = evaluate._export_sizes(file, formats)
     assert list(sizes) == [f"{format_name}_mb" for format_name in formats]
     assert all(4 * model.count_params() / 1e6 < size < 8 * model.count_params() / 1e6 + 1 for size in sizes.values())

@@ -12,6 +12,7 @@ from conftest import picture
 from realwaste.embedding import embeddings, local_extraction
 from realwaste.images import reader
 from realwaste.images.augmented_views import AugmentedView, ViewConfig
+from realwaste.models import feature_split
 from realwaste.runtime import determinism, inference_engine
 from realwaste.training import finetune, head
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture
@@ -148,4 +149,4 @@ def test_dropout_is_active_in_training_only(extractor):
     images = np.stack([picture(number, 32, 32) for number in range(2)])
     np.testing.assert_array_equal(classifier(images, training=False), classifier.predict_on_batch(images))
     assert np.abs(np.asarray(classifier(images, training=True)) - classifier.predict_on_batch(images)).max() > 0
-    assert head.can_use_cached_vectors(classifier)
+    assert feature_split.accepts_cached_vectors(classifier)

@@ -296,7 +296,7 @@ def test_an_unreadable_file_is_rejected_with_the_reason(images):
 
 
 def test_validation_training_and_embedding_read_the_same_pixels(images, tmp_path):
-    """validate_images decodes files; train_cnn, lr_sweep, embed_* and evaluate read and resize them."""
+    """validate_images decodes files; train_cnn, lr_sweep, embed and evaluate read and resize them."""
     root = images(glass=3, metal=3)
     _save_uniform("CMYK", (0, 255, 255, 0), "cmyk.jpg", root / "glass")
     _save_uniform("RGBA", (9, 200, 3, 128), "alpha.png", root / "metal")

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from benchmarks.parts.child import ROOT
+from stages.launcher import params_file
 from tools import deps
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-STAGES = PIPELINE["stages"]
+STAGES = params_file.read_stages(ROOT / "dvc.yaml")
 HEAVY = [name for name in STAGES if name in {"train_cnn", "lr_sweep"} or name.startswith(("embed_", "finetune_"))]
 
 
@@ -33,8 +34,12 @@ def test_the_stages():
         "finetune_irv2",
         "finetune_densenet",
         "finetune_edge",
+        "cross_validate_irv2",
+        "cross_validate_densenet",
+        "cross_validate_edge",
         "evaluate",
         "suspects",
+        "probe_background",
         "shortcuts",
         "explain",
         "compare",
@@ -103,7 +108,10 @@ def test_what_the_package_itself_runs_is_a_dependency_of_every_stage():
     assert all("src/realwaste/core/library_settings.py" in stage["deps"] for stage in STAGES.values())
 
 
-@pytest.mark.parametrize("stage", ["fetch", "validate_images", "split", "suspects", "compare"])
+@pytest.mark.parametrize(
+    "stage",
+    ["fetch", "validate_images", "split", "cross_validate", "evaluate", "suspects", "shortcuts", "compare"],
+)
 def test_stages_without_tensorflow_start_without_it(stage):
     code = (
         f"import sys; sys.path.insert(0, 'src'); import stages.{stage}; "

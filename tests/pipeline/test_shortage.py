@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from benchmarks.parts.child import ROOT
 from realwaste.core.files import atomic_replace
@@ -35,7 +34,7 @@ def test_a_shortage_is_reported(error, message):
     assert message.replace("\\", "") in str(launcher._resource_error(error, "train_cnn")).replace("\\", "")
 
 
-@pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+@pytest.mark.parametrize("stage", params_file.read_stages(ROOT / "dvc.yaml"))
 def test_too_little_memory_names_parameters_of_the_stage(stage):
     values = params_file.read_yaml(ROOT / "params.yaml")
     keys = re.findall(r"[a-z]\w+\.[a-z_.]*[a-z]", str(launcher._resource_error(MemoryError(), stage)))

@@ -3,13 +3,13 @@
 import re
 
 import pytest
-import yaml
 
 from benchmarks.parts.child import ROOT
 from realwaste.report import factors
 from stages.launcher import params_file
 
-PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+PIPELINE = params_file.read_stages(ROOT / "dvc.yaml")
+STAGES = params_file.read_yaml(ROOT / "dvc.yaml")["stages"]
 TEXT = (ROOT / "docs/report.md").read_text(encoding="utf-8")
 LINES = [
     [cell.strip() for cell in line.strip("|").split("|")]
@@ -27,6 +27,13 @@ def _pipeline_outputs() -> set[str]:
     return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
 
 
+def _declared_params(stage: str) -> list[str]:
+    """Of a stage in dvc.yaml; with a matrix of slots those of each slot."""
+    slots = STAGES[stage].get("matrix", {}).get("slot")
+    names = [stage] if slots is None else [f"{stage}_{slot}" for slot in slots]
+    return [key for name in names for key in PIPELINE[name].get("params", [])]
+
+
 def test_every_listing_figure_and_table_of_the_report_has_a_line():
     text = "\n".join(line[0] for line in LINES)
     assert re.findall(r"Listing (\d)", text) == ["1", "2", "3", "4", "5", "5", "6"]
@@ -41,7 +48,7 @@ def test_every_listing_figure_and_table_of_the_report_has_a_line():
 def test_what_a_line_names_is_there(line):
     _, stages, files, parameters, differs = line
     assert differs
-    assert set(_code_spans(stages)) <= PIPELINE.keys()
+    assert set(_code_spans(stages)) <= STAGES.keys()
     assert _code_spans(files)
     for file in _code_spans(files):
         assert file in _pipeline_outputs() or (ROOT / file).is_file(), file
@@ -56,7 +63,7 @@ def test_what_a_line_names_is_there(line):
 def test_a_line_s_stages_read_its_parameters(line):
     _, stages, _, parameters, _ = line
     reading_stages = {"compare", "evaluate"} if "evaluate." in parameters else set()
-    declared = [key for stage in {*_code_spans(stages), *reading_stages} for key in PIPELINE[stage].get("params", [])]
+    declared = [key for stage in {*_code_spans(stages), *reading_stages} for key in _declared_params(stage)]
     for parameter in _code_spans(parameters):
         assert any(f"{parameter}.".startswith(f"{key}.") for key in declared), parameter
 

@@ -7,8 +7,7 @@ import pytest
 
 from realwaste.core.errors import UserError
 from realwaste.embedding import embeddings, local_extraction
-from realwaste.models import model_file, session
-from realwaste.models.architecture import measure_cost
+from realwaste.models import layer_table, model_file, session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.runtime.inference_engine import compile_network
 from realwaste.training import head
@@ -39,7 +38,6 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, ext
     classifier = lively.head_of(extractor, 2)
     about = Facts("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
     model_file.save(tmp_path / "whole.keras", Classifier(head.join(extractor, classifier), about))
-    whole = model_file.load(tmp_path / "whole.keras")
     classifier_session = session.open_session(tmp_path / "whole.keras", inference=engine, batch_size=2)
     files = [root / path for path in paths]
     (by_vectors, _), (by_pictures, _) = (
@@ -48,9 +46,14 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, ext
     )
     assert np.ptp(by_vectors, axis=0).max() > 0.02, "answers that are all alike prove nothing"
     np.testing.assert_array_equal(by_vectors, by_pictures)
-    facts = measure_cost(whole.model, classifier_session, tmp_path / "whole.keras", root / paths[0], repeats=2)
-    assert facts["trainable_parameters"] == 1280 * 16 + 16 + 16 * 2 + 2
-    assert facts["latency_ms"] > 0
+    summary = model_file.read_architecture(tmp_path / "whole.keras")
+    assert summary is not None
+    assert summary.costs()["trainable_parameters"] == 1280 * 16 + 16 + 16 * 2 + 2
+    assert summary.accepts_cached_vectors
+    assert summary == layer_table.describe(model_file.load(tmp_path / "whole.keras").model)
+    assert (
+        session.open_session(tmp_path / "whole.keras", inference=engine, batch_size=1).measure_latency(files[0], 2) > 0
+    )
 
 
 def test_vectors_do_not_depend_on_the_batch_size_and_come_in_order(extractor, photos):

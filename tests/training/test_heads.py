@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from conftest import picture
 
-from realwaste.evaluation import grad_cam
+from realwaste.evaluation import grad_cam, head_cross_validation
 from realwaste.images.augment import Augment
-from realwaste.models import model_file, session
+from realwaste.models import feature_split, model_file, session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.runtime.fused_layers import HEAD
-from realwaste.training import finetune, head, head_cross_validation
+from realwaste.training import finetune, head
 from realwaste.training.finetune import HeadTrainer, TrainVal
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture, LastLayers
 from realwaste.training.samples import Samples
@@ -100,7 +100,7 @@ def test_it_is_saved_and_answers_by_vectors_and_by_pictures_alike(policy, tmp_pa
     pixels = np.stack([picture(number, 64, 64) for number in range(3)])
     classifier_session = session.open_session(file, inference="openvino", batch_size=3)
     probabilities, features = classifier_session(pixels)
-    assert head.can_use_cached_vectors(model_file.load(file).model)
+    assert feature_split.accepts_cached_vectors(model_file.load(file).model)
     np.testing.assert_array_equal(classifier_session.classify(features), probabilities)
     if policy == "float32":
         np.testing.assert_allclose(probabilities, whole.predict_on_batch(pixels.astype(np.float32)), atol=1e-4)

@@ -17,7 +17,7 @@ from realwaste.embedding import extraction
 from realwaste.embedding.local_extraction import Job
 from realwaste.evaluation import classification
 from realwaste.images.augment import Augment
-from realwaste.models import feature_extractor
+from realwaste.models import feature_extractor, feature_split
 from realwaste.models.applications import is_file
 from realwaste.models.model_file import Classifier
 from realwaste.models.probabilities import fill_undefined
@@ -26,7 +26,7 @@ from realwaste.runtime import device
 from realwaste.runtime.inference_engine import resolve_engine
 from realwaste.sources import backbone_weights
 from realwaste.sources.stand_ins import StandIns
-from realwaste.training import batches, head, unfreezing
+from realwaste.training import batches, unfreezing
 from realwaste.training.finetune_job import FinetuneJob
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture, LastLayers
 from realwaste.training.schedule import Schedule
@@ -143,7 +143,7 @@ def choose_last_layers(backbone: keras.Model) -> int | str:
 def test_metrics(job: FinetuneJob, classifier: Classifier, session: Session) -> dict[str, Any]:
     """The test metrics, from the photographs of the part `test`; as the stage evaluate computes them."""
     paths, y_true = paths_of(job.splits, "test"), labels_of(job.splits, "test")
-    vectors = job.vectors.select(paths) if head.can_use_cached_vectors(classifier.model) else None
+    vectors = job.vectors.select(paths) if feature_split.accepts_cached_vectors(classifier.model) else None
     raw, _ = fill_undefined(session.predict_files([job.root / path for path in paths], vectors)[0])
     groups = job.splits.loc[job.splits["split"] == "test", "group"].to_numpy()
     metrics = classification.compute_test_metrics(y_true, raw, classifier.facts.classes, groups)

@@ -6,7 +6,7 @@ whose outer frame or middle is painted over or replaced by that of another pictu
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from realwaste.evaluation import background_views, intervals, linear_probe
 from realwaste.evaluation.cluster_bootstrap import Groups
 from realwaste.images.reader import prefetch_batches
 from realwaste.models.probabilities import Labels, Probabilities, fill_undefined
-from realwaste.models.session import Session
 from realwaste.runtime.inference_engine import Network
+
+if TYPE_CHECKING:
+    from realwaste.models.session import Session
 
 
 def embed_views(extractor: Network, files: Sequence[Path], image_size: int) -> dict[str, NDArray[np.float32]]:
@@ -41,7 +43,7 @@ def probe_accuracies(
 
 
 def predict_swapped_views(
-    session: Session, files: Sequence[Path], other_class_files: Sequence[Path]
+    session: "Session", files: Sequence[Path], other_class_files: Sequence[Path]
 ) -> dict[str, Probabilities]:
     """A model's probabilities (n, classes) for each of SWAPPED_VIEWS.
 

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from realwaste.core.log import console, is_quiet
+from realwaste.dataset.labels import labels_of
 from realwaste.evaluation import cluster_bootstrap
 from realwaste.evaluation.cluster_bootstrap import Groups
+from realwaste.models.probabilities import Probabilities, fill_undefined
 
 Rows = NDArray[np.int64]
 TrainAndTest = Callable[[Rows, int], NDArray[np.bool_]]
@@ -69,6 +71,12 @@ def nested_subsets(labels: NDArray[np.int64], percents: Sequence[float], seed: i
         )
         for percent in percents
     ]
+
+
+def is_correct(probabilities: Probabilities, splits: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each prediction for the test images of `splits` is correct; NaN counts as 1 / classes."""
+    defined, _ = fill_undefined(probabilities)
+    return np.asarray(defined.argmax(axis=1) == labels_of(splits, "test"))
 
 
 def accuracy_interval(correct: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Checks of a model's predictions for all images, and the test metrics of its repeated trainings."""
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,10 @@ from numpy.typing import NDArray
 from realwaste.core.log import logger
 from realwaste.evaluation import classification
 from realwaste.images.array_shards import Shards
-from realwaste.models import novelty, session
-from realwaste.models.model_file import Classifier
+from realwaste.models import model_file, novelty, session
 from realwaste.models.probabilities import Probabilities, fill_undefined
 from realwaste.models.session import Features
 from realwaste.runtime import inference_engine
-from realwaste.training import head
 
 CachedFeatures = Features | Shards
 
@@ -50,7 +49,7 @@ def check_predictions(
 
 
 def evaluate_repeats(
-    classifier: Classifier,
+    file: Path,
     heads: Path,
     test_inputs: tuple[Sequence[Path], CachedFeatures | None],
     labels: NDArray[np.integer],
@@ -59,13 +58,13 @@ def evaluate_repeats(
     """classification.summarize_repeats of the repeated trainings that finetune saved in `heads`.
 
     Args:
+        file: of the model, which is loaded only if there are repeats.
         test_inputs: files of the test images, and their cached features if the backbone is frozen.
         labels: class indices of the test images.
         inference: the value of `base.inference`.
     """
     repeats = [
-        fill_undefined(probabilities)
-        for probabilities in _predict_with_repeats(classifier, heads, *test_inputs, inference)
+        fill_undefined(probabilities) for probabilities in _predict_with_repeats(file, heads, *test_inputs, inference)
     ]
     return classification.summarize_repeats(
         labels, [probabilities for probabilities, _ in repeats], sum(undefined > 0 for _, undefined in repeats)
@@ -73,8 +72,14 @@ def evaluate_repeats(
 
 
 def _predict_with_repeats(
-    classifier: Classifier, heads: Path, files: Sequence[Path], features: CachedFeatures | None, inference: str
+    file: Path, heads: Path, files: Sequence[Path], features: CachedFeatures | None, inference: str
 ) -> Iterator[Probabilities]:
+    with zipfile.ZipFile(heads) as archive:
+        if not archive.namelist():
+            return
+    classifier = model_file.load(file)
+    from realwaste.training import head  # noqa: PLC0415 - TensorFlow
+
     for model in head.load_each_trained(classifier.model, heads):
         if features is None:
             yield session.from_classifier(replace(classifier, model=model), inference=inference).predict_files(files)[0]

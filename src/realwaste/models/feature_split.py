@@ -32,6 +32,16 @@ def split_classifier(classifier: keras.Model) -> tuple[keras.Model, keras.Model]
     )
 
 
+def accepts_cached_vectors(classifier: keras.Model) -> bool:
+    """Whether the head, given the cached vectors of images, predicts the same as the classifier, given the images.
+
+    It does not if the last layers of the backbone were fine-tuned, or if the classifier averages several views. The CNN
+    has no head.
+    """
+    parts = {layer.name: layer for layer in classifier.layers}
+    return HEAD in parts and not parts["backbone"].trainable_weights
+
+
 def with_features(classifier: keras.Model) -> keras.Model:
     """One network: images in; probabilities (n, classes) and features (n, width) of the unchanged image out."""
     extract, classify = split_classifier(classifier)

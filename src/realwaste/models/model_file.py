@@ -1,6 +1,7 @@
 """A trained classifier as one .keras file, with its classes, calibration, novelty detection and OpenVINO networks inside.
 
-It also contains hashes of its training and validation photographs, so that these do not test it.
+It also contains a summary of its layers, and hashes of its training and validation photographs, so that these do not
+test it.
 """
 
 import io
@@ -14,17 +15,20 @@ from typing import IO, TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 
-from realwaste.models import novelty, training_photographs
+from realwaste.models import architecture, novelty, training_photographs
+from realwaste.models.architecture import Architecture
 from realwaste.models.novelty import Novelty
 from realwaste.models.training_photographs import TrainingPhotographs
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import atomic_replace
+from realwaste.core.library_settings import drop_import_logs
 from realwaste.core.log import logger
 
 if TYPE_CHECKING:
     import keras
 
 _RECORD, _NOVELTY, _PHOTOGRAPHS = "realwaste.json", "novelty.npz", "photographs.npz"
+_ARCHITECTURE = "architecture.json"
 # A file may come from anybody. Keras does not compress what it writes, so its parts may unpack to at most
 # _RATIO_FROM_BYTES plus _MAX_RATIO times the size of the file.
 _MAX_RECORD_BYTES, _MAX_RATIO, _RATIO_FROM_BYTES = 1 << 20, 10, 16 << 20
@@ -49,7 +53,7 @@ def _unique(classes: tuple[str, ...]) -> tuple[str, ...]:
     return classes
 
 
-Part = TypeVar("Part", Novelty, TrainingPhotographs)
+Part = TypeVar("Part", Novelty, TrainingPhotographs, Architecture)
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Classes = Annotated[tuple[Text, ...], Field(min_length=2, max_length=10_000), AfterValidator(_unique)]
 
@@ -109,8 +113,9 @@ class Classifier:
 
 def save(path: Path, classifier: Classifier) -> None:
     """Write a .keras file with the record, novelty and converted networks inside, which other readers of .keras ignore."""
-    from realwaste.models import inference_networks  # noqa: PLC0415 - OpenVINO
+    from realwaste.models import inference_networks, layer_table  # noqa: PLC0415 - OpenVINO, TensorFlow
 
+    summary = layer_table.describe(classifier.model)
     try:
         networks = inference_networks.convert(classifier.model)
     except Exception as error:  # the layers of a backbone may be any, and converters raise many types
@@ -119,7 +124,8 @@ def save(path: Path, classifier: Classifier) -> None:
     with atomic_replace(path) as temporary:
         classifier.model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(_RECORD, json.dumps(asdict(classifier.facts), ensure_ascii=False, indent=2))
+            for name, content in ((_RECORD, classifier.facts), (_ARCHITECTURE, summary)):
+                archive.writestr(name, json.dumps(asdict(content), ensure_ascii=False, indent=2))
             if classifier.novelty is not None:
                 with archive.open(_NOVELTY, "w") as member:
                     novelty.save(member, classifier.novelty)
@@ -185,7 +191,8 @@ def load(path: Path) -> Classifier:
         UserError: see `read_facts`; or Keras cannot read the file.
     """
     facts = read_facts(path)
-    import keras  # noqa: PLC0415 - takes seconds; a wrong path is reported before
+    with drop_import_logs():
+        import keras  # noqa: PLC0415 - takes seconds; a wrong path is reported before
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -228,6 +235,11 @@ def read_novelty(path: Path) -> Novelty | None:
 def read_photographs(path: Path) -> TrainingPhotographs | None:
     """Read only the hashes of the training and validation photographs, as `read_novelty` reads the novelty."""
     return _read_part(path, _PHOTOGRAPHS, training_photographs.load)
+
+
+def read_architecture(path: Path) -> Architecture | None:
+    """Read only the summary of the network, as `read_novelty` reads the novelty."""
+    return _read_part(path, _ARCHITECTURE, lambda member: architecture.from_json(member.read()))
 
 
 def _read_part(path: Path, name: str, load: Callable[[IO[bytes]], Part]) -> Part | None:

@@ -1,5 +1,7 @@
 """A classifier compiled for inference by the fastest engine: what `predict`, `serve` and the stages predict with."""
 
+import statistics
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,7 +14,7 @@ from realwaste.models import model_file
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.models.novelty import Novelty
 from realwaste.models.probabilities import Probabilities
-from realwaste.images.reader import Pixels, prefetch_batches
+from realwaste.images.reader import Pixels, prefetch_batches, read_image
 from realwaste.images.array_shards import Shards
 from realwaste.runtime import inference_engine
 from realwaste.runtime.inference_engine import Network
@@ -58,6 +60,15 @@ class Session:
         if features is None:
             return self.predict_batches(prefetch_batches(files, self.facts.image_size, self.extract.batch_size))
         return self.classify(features[:]), features[:]
+
+    def measure_latency(self, file: Path, repeats: int) -> float:
+        """Median milliseconds from an image file to its class; the session predicts one image at a time."""
+        seconds = []
+        for _ in range(repeats + 1):
+            start = time.perf_counter()
+            self(read_image(file, self.facts.image_size)[np.newaxis])
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds[1:]) * 1000  # the first call may build a graph
 
 
 def from_classifier(classifier: Classifier, *, inference: str = "auto", batch_size: int | None = None) -> Session:

@@ -30,7 +30,7 @@ class Box:
 
 
 def layout_boxes(table: pd.DataFrame) -> list[Box]:
-    """The boxes of one model, from models.architecture.layer_table; those without parameters are lower."""
+    """The boxes of one model, from models.architecture.Architecture.table; those without parameters are lower."""
     total_parameters, top = max(1, int(table["parameters"].sum())), 0
     boxes = []
     for row in table.to_dict("records"):

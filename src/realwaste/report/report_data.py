@@ -15,7 +15,7 @@ class ReportData:
     Attributes:
         fetched, validated, split, sweep: the metrics of fetch, validate_images, split and lr_sweep.
         trainings: the metrics of train_cnn and finetune_*, by model.
-        embeddings: the metrics of embed_*, by model.
+        embeddings: the metrics of embed, by model.
         evaluated: the metrics of evaluate, by model.
         external: `sets` of metrics/external.json.
         rows, pairs: from table1.build_rows and comparison.compare_pairs.
@@ -27,7 +27,7 @@ class ReportData:
         tested: the predictions table of the test images with calibrated probabilities, with the soft vote.
         confusions: model, actual, predicted, images.
         reliability: model, probabilities, bin, images, confidence, accuracy.
-        architectures: tables of realwaste.evaluation.architecture, with a column `model`.
+        architectures: tables of realwaste.models.architecture, with a column `model`.
         learning_curve: the table of realwaste.evaluation.learning_curve.
         suspects, shortcuts: the metrics of the stages suspects and shortcuts.
         explanations: the table of images that the stage explain wrote; the files are in the folder `pictures`.

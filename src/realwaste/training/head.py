@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from realwaste.core.files import atomic_replace
 from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.models import novelty, test_time_augmentation
+from realwaste.models import feature_split, novelty, test_time_augmentation
 from realwaste.models.model_file import Classifier
 from realwaste.models.novelty import Novelty
 from realwaste.models.probabilities import fit_temperature
@@ -97,16 +97,6 @@ def get_head(classifier: keras.Model) -> keras.Model:
     return classifier.get_layer(HEAD)
 
 
-def can_use_cached_vectors(classifier: keras.Model) -> bool:
-    """Whether the head, given the cached vectors of images, predicts the same as the classifier, given the images.
-
-    It does not if the last layers of the backbone were fine-tuned, or if the classifier averages several views. The CNN
-    has no head.
-    """
-    parts = {layer.name: layer for layer in classifier.layers}
-    return HEAD in parts and not parts["backbone"].trainable_weights
-
-
 def add_temperature_and_novelty(
     classifier: Classifier, session: Session, vectors: Embeddings, root: Path, splits: pd.DataFrame
 ) -> Classifier:
@@ -114,10 +104,10 @@ def add_temperature_and_novelty(
 
     Args:
         session: of this classifier.
-        vectors: cached ones, which replace the images where can_use_cached_vectors allows it.
+        vectors: cached ones, which replace the images where feature_split.accepts_cached_vectors allows it.
     """
     paths = paths_of(splits, "val")
-    val_vectors = vectors.select(paths) if can_use_cached_vectors(classifier.model) else None
+    val_vectors = vectors.select(paths) if feature_split.accepts_cached_vectors(classifier.model) else None
     probabilities, _ = session.predict_files([root / path for path in paths], val_vectors)
     temperature = fit_temperature(labels_of(splits, "val"), probabilities)
     fitted = fit_novelty(classifier.model, session, vectors, root, splits)
@@ -131,7 +121,7 @@ def fit_novelty(
 
     Cached vectors are its features, unless the last layers of its backbone were fine-tuned.
     """
-    is_frozen = can_use_cached_vectors(test_time_augmentation.single_view_model(model))
+    is_frozen = feature_split.accepts_cached_vectors(test_time_augmentation.single_view_model(model))
 
     def features(part: str) -> NDArray[np.float32]:
         paths = paths_of(splits, part)

@@ -21,6 +21,10 @@ class Samples:
     inputs: NDArray[Any] | DecodedOnRead | Shards
     labels: NDArray[np.int64]
 
+    def take(self, rows: NDArray[np.int64]) -> "Samples":
+        """These rows; they may repeat."""
+        return Samples(self.inputs[rows], self.labels[rows])
+
 
 def load_pictures(
     splits: pd.DataFrame, root: Path, size: int, cache: str, *, side_by_side: int = 1

@@ -1,4 +1,4 @@
-"""For evaluate: learning curves, each model's test accuracy by the number of its training images."""
+"""For evaluate: the learning curve of the CNN, its test accuracy by the number of its training images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +12,14 @@ from numpy.typing import NDArray
 from realwaste.core.files import atomic_replace
 from realwaste.core.log import logger
 from realwaste.dataset import labels
-from realwaste.embedding import embeddings
 from realwaste.evaluation import learning_curve
 from realwaste.evaluation.learning_curve import Rows, TrainAndTest
 from realwaste.images.reader import prefetch_batches
-from realwaste.models import cnn, registry, test_time_augmentation
-from realwaste.models.probabilities import fill_undefined
+from realwaste.models import cnn, test_time_augmentation
 from realwaste.runtime import inference_engine, resume
 from realwaste.runtime.determinism import make_repeatable
-from realwaste.training import finetune, samples, training_loop
+from realwaste.training import samples, training_loop
 from realwaste.training.cnn_recipe import CnnRecipe
-from realwaste.training.finetune import HeadTrainer
-from realwaste.training.samples import Samples
 from stages.launcher import dependencies
 
 if TYPE_CHECKING:
@@ -32,44 +28,26 @@ if TYPE_CHECKING:
 RAW = Path("data/raw")
 
 
-def measure(
-    params: "Params", name: str, trainer: HeadTrainer | None, splits: pd.DataFrame, policy: str
-) -> dict[str, Any]:
-    """`learning_curve` for the metrics of a model: of its head if it has a trainer, of the CNN if params.yaml asks.
+def measure(params: "Params", splits: pd.DataFrame, policy: str) -> dict[str, Any]:
+    """learning_curve.measure_learning_curve of the CNN, in this dtype policy. A killed run resumes.
 
     Args:
-        policy: the dtype policy of the CNN's trainings.
+        splits: with a column `group`.
     """
     section = params.evaluate.learning_curve
-    if not section.percents or (name not in registry.BACKBONES and not section.cnn):
-        return {}
-    is_test = splits["split"] == "test"
-
-    def curve(train_and_test: TrainAndTest) -> dict[str, Any]:
-        y_train, groups = labels.labels_of(splits, "train"), splits.loc[is_test, "group"].to_numpy()
-        return learning_curve.measure_learning_curve(
-            train_and_test, y_train, groups, section.percents, repeats=section.repeats, seed=params.base.seed
-        )
-
-    if trainer is not None:
-        return {"learning_curve": curve(_head(name, trainer, splits))}
     work = {"parameters": params.train_cnn.model_dump(), "base": vars(params.base), "curve": vars(section)}
     with resume.progress_folder("evaluate", work | {"precision": policy}, dependencies.files("evaluate")) as folder:
-        return {"learning_curve": curve(_cnn(params, splits, policy, folder))}
+        return learning_curve.measure_learning_curve(
+            _train_and_test(params, splits, policy, folder),
+            labels.labels_of(splits, "train"),
+            splits.loc[splits["split"] == "test", "group"].to_numpy(),
+            section.percents,
+            repeats=section.repeats,
+            seed=params.base.seed,
+        )
 
 
-def _head(name: str, trainer: HeadTrainer, splits: pd.DataFrame) -> TrainAndTest:
-    cached = embeddings.load(Path(f"data/embeddings/{name}"))
-    all_samples, test_vectors = finetune.select_vectors(splits, cached), cached.select(labels.paths_of(splits, "test"))
-
-    def train_and_test(rows: Rows, seed: int) -> NDArray[np.bool_]:
-        head = trainer.fit_head(_subset(all_samples.train, rows), seed)
-        return _is_correct(np.asarray(head(test_vectors[:])), splits)
-
-    return train_and_test
-
-
-def _cnn(params: "Params", splits: pd.DataFrame, policy: str, checkpoint_dir: Path) -> TrainAndTest:
+def _train_and_test(params: "Params", splits: pd.DataFrame, policy: str, checkpoint_dir: Path) -> TrainAndTest:
     base = params.base
     recipe = CnnRecipe.from_params(params.train_cnn, seed=base.seed, dtype_policy=policy)
     image_size, schedule = recipe.architecture.image_size, recipe.schedule
@@ -87,13 +65,13 @@ def _cnn(params: "Params", splits: pd.DataFrame, policy: str, checkpoint_dir: Pa
         model = cnn.build(classes=len(labels.classes_of(splits)), **vars(recipe.architecture))
         checkpoint = checkpoint_dir / f"training_{images}_{seed}"
         trained = training_loop.fit(
-            model, _subset(train, rows), val, replace(schedule, seed=seed), checkpoint=checkpoint, silent=True
+            model, train.take(rows), val, replace(schedule, seed=seed), checkpoint=checkpoint, silent=True
         )
         logger.debug("the CNN on %d of its images: %s", images, trained.describe())
         model = test_time_augmentation.average_views(model, recipe.test_flips)
         network = inference_engine.compile_network(model, batch_size, policy=policy, engine="tensorflow")
         batches = prefetch_batches(files, image_size, batch_size)
-        is_correct = _is_correct(np.concatenate([network(pictures) for pictures in batches]), splits)
+        is_correct = learning_curve.is_correct(np.concatenate([network(pictures) for pictures in batches]), splits)
         with atomic_replace(result_file) as temporary, temporary.open("wb") as file:
             np.save(file, is_correct)
         for old in checkpoint_dir.glob(f"{checkpoint.name}.*"):
@@ -101,12 +79,3 @@ def _cnn(params: "Params", splits: pd.DataFrame, policy: str, checkpoint_dir: Pa
         return is_correct
 
     return train_and_test
-
-
-def _subset(samples: Samples, rows: Rows) -> Samples:
-    return Samples(samples.inputs[rows], samples.labels[rows])
-
-
-def _is_correct(probabilities: Any, splits: pd.DataFrame) -> NDArray[np.bool_]:
-    defined, _ = fill_undefined(probabilities)
-    return np.asarray(defined.argmax(axis=1) == labels.labels_of(splits, "test"))

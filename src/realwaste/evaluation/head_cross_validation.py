@@ -1,18 +1,24 @@
-"""Cross-validation of heads on the vectors of all images: how much a test accuracy depends on the split.
+"""How much the test accuracy of a head depends on the split (cross-validation) and on the number of training images.
 
-Every image is in a test fold once, so no parameter may be chosen by these figures. Augmented views are left out.
+Every image is in a test fold once, so no parameter may be chosen by these figures. The heads are trained on cached
+vectors; augmented views are left out.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rich.progress import track
 
 from realwaste.core.log import console, is_quiet
 from realwaste.dataset.folds import split_by_groups
-from realwaste.embedding.embeddings import Vectors
+from realwaste.dataset.labels import labels_of, paths_of
+from realwaste.embedding.embeddings import Embeddings, Vectors
+from realwaste.evaluation import learning_curve
 from realwaste.images.array_shards import Shards
+from realwaste.training import finetune
 from realwaste.training.finetune import HeadTrainer
 from realwaste.training.samples import Samples
 
@@ -54,3 +60,34 @@ def cross_validate(
         "accuracy_least": min(accuracies),
         "accuracy_most": max(accuracies),
     }
+
+
+def measure_learning_curve(
+    cached: Embeddings,
+    splits: pd.DataFrame,
+    trainer: HeadTrainer,
+    percents: Sequence[float],
+    *,
+    repeats: int,
+) -> dict[str, Any]:
+    """learning_curve.measure_learning_curve of heads; the parameters are as there.
+
+    Args:
+        cached: the vectors of all images of `splits`, which has a column `group`.
+        trainer: its seed is that of the first repeat.
+    """
+    samples = finetune.select_vectors(splits, cached).train
+    test_vectors = cached.select(paths_of(splits, "test"))[:]
+
+    def train_and_test(rows: learning_curve.Rows, seed: int) -> NDArray[np.bool_]:
+        head = trainer.fit_head(samples.take(rows), seed)
+        return learning_curve.is_correct(np.asarray(head(test_vectors)), splits)
+
+    return learning_curve.measure_learning_curve(
+        train_and_test,
+        labels_of(splits, "train"),
+        splits.loc[splits["split"] == "test", "group"].to_numpy(),
+        percents,
+        repeats=repeats,
+        seed=trainer.recipe.schedule.seed,
+    )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from realwaste.training import head_cross_validation
+from realwaste.evaluation import head_cross_validation
 from realwaste.training.finetune import HeadTrainer
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture
 from realwaste.training.schedule import Schedule

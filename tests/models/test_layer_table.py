@@ -6,9 +6,8 @@ import keras
 import pytest
 from keras import layers
 
-from realwaste.models import architecture
 from realwaste.images.augment import Augment
-from realwaste.models import cnn, feature_extractor
+from realwaste.models import cnn, feature_extractor, layer_table
 from realwaste.models import test_time_augmentation as flips
 from realwaste.report import architecture_diagram
 from realwaste.training import head
@@ -17,7 +16,7 @@ from realwaste.training import head
 def _layer_table(backbone: str, size: int):
     built = feature_extractor.build(backbone, size, None, seed=0)
     classifier = head.join(built, head.build(built.output_shape[-1], 128, 9))
-    table = architecture.layer_table(classifier)
+    table = layer_table.describe(classifier).table()
     assert table["parameters"].sum() == classifier.count_params()
     assert table["trained_parameters"].sum() == table["parameters"].tail(2).sum()
     assert table["block"].tolist()[-2:] == ["Dense", "Dense"]
@@ -26,7 +25,8 @@ def _layer_table(backbone: str, size: int):
 
 def test_the_report_s_cnn_layer_by_layer():
     """Section 1.7, and listing 5's summary: 33.6 M parameters at nine classes, 33.5 M of them in one layer."""
-    table = architecture.layer_table(cnn.build(256, 9, batch_norm_momentum=0.9))
+    summary = layer_table.describe(cnn.build(256, 9, batch_norm_momentum=0.9))
+    table = summary.table()
     block = ["Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D"]
     assert table["block"].tolist() == [*block, *block, "Flatten", "Dense", "Dense", "Dense"]
     assert table["parameters"].sum() == 33_583_177
@@ -35,14 +35,19 @@ def test_the_report_s_cnn_layer_by_layer():
     # Places times numbers in a kernel: 3 x 3 x 3 x 32 at 256 x 256, 3 x 3 x 32 x 64 at 128 x 128.
     assert table["multiply_adds"].tolist()[:5] == [65_536 * 864, 0, 0, 0, 16_384 * 18_432]
     assert table["multiply_adds"].tolist()[8:] == [0, 262_144 * 128, 128 * 64, 64 * 9]
-    assert architecture.total_costs(table) == {"layers": 12, "trained_layers": 7, "multiply_adds": 392_176_192}
+    assert summary.costs() == {
+        "parameters": 33_583_177,
+        "trainable_parameters": 33_583_177 - 192,
+        "layers": 12,
+        "trained_layers": 7,
+        "multiply_adds": 392_176_192,
+    }
 
 
 def test_augmentation_and_mirror_images_change_nothing():
     model = cnn.build(32, 3, batch_norm_momentum=0.9, augment=Augment(flip=True, rotate=0.1))
-    plain = architecture.layer_table(cnn.build(32, 3, batch_norm_momentum=0.9))
-    assert architecture.layer_table(model).equals(plain)
-    assert architecture.layer_table(flips.average_views(model, "both")).equals(plain)
+    plain = layer_table.describe(cnn.build(32, 3, batch_norm_momentum=0.9))
+    assert layer_table.describe(model) == layer_table.describe(flips.average_views(model, "both")) == plain
 
 
 def test_densenet121_in_its_four_dense_blocks():
@@ -77,7 +82,7 @@ def test_other_backbones_are_grouped_by_the_size_of_their_feature_maps(name):
     sides = [output.split(" × ")[0] for output in table["output"][:-3]]
     assert sides == ["32", "16", "8", "4", "2"]
     assert all(block.startswith("From ") for block in table.index[:5])
-    assert table.index[5] == architecture.POOLING
+    assert table.index[5] == layer_table.POOLING
 
 
 def test_a_depthwise_convolution_counts_each_channel_once():
@@ -95,7 +100,7 @@ def test_a_backbone_of_variable_input_size_is_measured_at_the_size_in_use(tmp_pa
 
 
 def test_boxes_are_trained_partly_trained_or_frozen():
-    table = architecture.layer_table(cnn.build(16, 2, batch_norm_momentum=0.9))
+    table = layer_table.describe(cnn.build(16, 2, batch_norm_momentum=0.9)).table()
     assert [box.state for box in architecture_diagram.layout_boxes(table)][:4] == ["trained", "trained", "", ""]
     frozen = table.assign(trained_parameters=0, trained_layers=0)
     assert {box.state for box in architecture_diagram.layout_boxes(frozen)} == {"frozen", ""}
