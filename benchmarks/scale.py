@@ -126,14 +126,14 @@ def time_steps(photos: str, name: str, size: int) -> dict[str, Any]:
 def _prepare(photos: str, name: str, size: int, threads: int | None) -> tuple[Any, Path, list[str]]:
     import tensorflow as tf  # noqa: PLC0415
 
+    from realwaste.images import file_format  # noqa: PLC0415
     from realwaste.models import feature_extractor  # noqa: PLC0415
-    from realwaste.sources import image_files  # noqa: PLC0415
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     root = Path(photos)
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in image_files.IMAGE_SUFFIXES)
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in file_format.IMAGE_SUFFIXES)
     return (
         feature_extractor.build(name, size, None, seed=1),
         root,

@@ -1,10 +1,13 @@
 """Pictures and tables that several tests need; every picture here is drawn, none is a photograph."""
 
+import io
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -29,6 +32,14 @@ def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def write_tar(path: Path, members: Mapping[str, bytes], mode: Literal["w", "w:gz"] = "w") -> None:
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

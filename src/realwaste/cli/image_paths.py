@@ -8,8 +8,8 @@ from pathlib import Path
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
+from realwaste.images.file_format import IMAGE_SUFFIXES
 from realwaste.sources.image_files import (
-    IMAGE_SUFFIXES,
     OnProblem,
     is_accessible_file,
     is_image,

@@ -1,5 +1,6 @@
 """`realwaste predict`: the options; predict_run.py does what they say."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +73,22 @@ Watch = Annotated[
         show_default=False,
     ),
 ]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEST",
+        help="For large sets: write Parquet files with a row per photo to this folder or URL (s3://bucket/prefix). "
+        "IMAGE is then one folder, URL, tar file or Parquet file. A stopped run continues (docs/scale.md).",
+        show_default=False,
+    ),
+]
+
+
+class Engine(StrEnum):
+    """Where predictions with --output are computed."""
+
+    local = "local"
+    ray = "ray"
 
 
 def predict(
@@ -86,6 +103,10 @@ def predict(
     sort_into: SortInto = None,
     overlay: Overlay = None,
     watch: Watch = None,
+    output: Output = None,
+    engine: Annotated[
+        Engine, typer.Option(help="With --output: on this machine, or on the Ray cluster at RAY_ADDRESS.")
+    ] = Engine.local,
 ) -> None:
     """Predict the class of each photo.
 
@@ -95,6 +116,14 @@ def predict(
 
     Example: `realwaste predict photos/ --csv answers.csv --min-confidence 0.8`
     """
+    if output is not None or engine != Engine.local:
+        if output is None or all_models or as_json or csv or sort_into or overlay or watch:
+            rule = "--engine ray must be used with --output, and --output without the other outputs."
+            raise UserError(rule, "Leave out the other option, or name a folder with --output.")
+        from realwaste.cli import predict_parts  # noqa: PLC0415 - pyarrow and fsspec, an extra
+
+        predict_parts.run(images or [], output, engine.value, model, min_confidence)
+        return
     if not images and watch is None:
         raise typer.BadParameter("name a photo or a folder of photos.", param_hint="IMAGE")
     if all_models and (model or overlay or sort_into):

@@ -32,20 +32,29 @@ def match_sender(expected: Mapping[str, str], *, seed: int, deterministic: bool,
     Raises:
         UserError: a library has another version.
     """
-    installed = determinism.library_versions()
-    if installed != dict(expected):
-        differing = {name: version for name, version in installed.items() if version != expected.get(name)}
-        raise UserError(
-            "Every node of the cluster must have the libraries of the machine that starts the stage.",
-            "Run `make setup-dev` in a checkout of the same commit on each.",
-            differing,
-        )
+    require_versions(expected)
     import tensorflow as tf  # noqa: PLC0415 - connecting does not need it
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     logger.setLevel(logging.WARNING)  # nobody reads the logs and progress bars of a worker
     determinism.make_repeatable(seed, deterministic=deterministic)
+
+
+def require_versions(expected: Mapping[str, str]) -> None:
+    """Check that this worker has the library versions of the sender.
+
+    Raises:
+        UserError: a library has another version.
+    """
+    installed = determinism.library_versions(list(expected))
+    if installed != dict(expected):
+        differing = {name: version for name, version in installed.items() if version != expected[name]}
+        raise UserError(
+            "Every node of the cluster must have the libraries of the machine that starts the work.",
+            "Run `make setup-dev` in a checkout of the same commit on each.",
+            differing,
+        )
 
 
 def require_folders(*folders: Path) -> None:

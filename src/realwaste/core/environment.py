@@ -14,6 +14,7 @@ _EXTRAS = {
     **dict.fromkeys(("pandas", "pooch", "scipy"), "evaluate"),
     **dict.fromkeys(("altair", "dvc", "jinja2", "keras", "matplotlib", "sklearn", "tensorflow"), "train"),
     **dict.fromkeys(("threadpoolctl", "vl_convert"), "train"),
+    **dict.fromkeys(("fsspec", "pyarrow"), "parquet"),
 }
 NO_LOCK_ERRNOS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 

@@ -97,6 +97,7 @@ def open_session(
     inference: str = "auto",
     batch_size: int | None = None,
     load: Callable[[Path], Classifier] = model_file.load,
+    threads: int | None = None,
 ) -> Session:
     """A session of a model file; TensorFlow is imported only on a GPU, in float16, or for files of earlier versions.
 
@@ -104,6 +105,7 @@ def open_session(
         inference: the engine, as in `base.inference`.
         batch_size: facts.batch_size by default.
         load: called if the Keras model is needed.
+        threads: of OpenVINO for one batch; one per core by default. The results do not depend on it.
 
     Raises:
         UserError: see model_file.load.
@@ -123,6 +125,6 @@ def open_session(
     return Session(
         facts,
         novelty,
-        partial(openvino_network.compile_network, extract, batch_size, facts.precision),
-        openvino_network.compile_network(classify, batch_size, "float32"),
+        partial(openvino_network.compile_network, extract, batch_size, facts.precision, threads),
+        openvino_network.compile_network(classify, batch_size, "float32", threads),
     )

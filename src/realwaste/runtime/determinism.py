@@ -1,8 +1,10 @@
 """What makes results repeat bit for bit on the same machine: seeds, deterministic operations, library versions."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
-_LIBRARIES = ("tensorflow", "keras", "openvino", "numpy", "opencv-python-headless", "pillow", "pi-heif")
+INFERENCE_LIBRARIES = ("openvino", "numpy", "opencv-python-headless", "pillow", "pi-heif")
+_LIBRARIES = ("tensorflow", "keras", *INFERENCE_LIBRARIES)
 
 
 def make_repeatable(seed: int, *, deterministic: bool) -> None:
@@ -15,6 +17,10 @@ def make_repeatable(seed: int, *, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def library_versions() -> dict[str, str]:
-    """The installed versions of the libraries that results depend on, by their names on the package index."""
-    return {name: version(name) for name in _LIBRARIES}
+def library_versions(names: Sequence[str] = _LIBRARIES) -> dict[str, str]:
+    """The installed versions of the libraries that results depend on, by their names on the package index.
+
+    Args:
+        names: by default those of training; INFERENCE_LIBRARIES for predictions.
+    """
+    return {name: version(name) for name in names}

@@ -10,7 +10,8 @@ from realwaste.core.errors import UserError
 from realwaste.core.file_names import fold_name, printable, to_unicode
 from realwaste.core.log import logger
 from realwaste.dataset.labels import PARTS
-from realwaste.sources.image_files import IMAGE_SUFFIXES, is_hidden_or_system, is_image, refuse_problem, walk_folders
+from realwaste.images.file_format import IMAGE_SUFFIXES
+from realwaste.sources.image_files import is_hidden_or_system, is_image, refuse_problem, walk_folders
 
 # Names of folders inside class folders that state how their images were made.
 _CAPTURE_KIND = re.compile(r"default|real[ _-]?(world|life)|studio|original|augmented|synthetic|images", re.IGNORECASE)

@@ -8,10 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from realwaste.core.errors import UserError
+from realwaste.images.file_format import IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif"},
-)
 # Files and folders that operating systems, NAS devices and archivers create, in lower case. In folders all names that
 # begin with a dot are skipped (.Trash-1000); in a zip only the names in this list are.
 SYSTEM_NAMES = frozenset(

@@ -1,0 +1,113 @@
+"""Predicting parts on a Ray cluster: each actor loads the model once, and reads, predicts and writes whole parts.
+
+No process sees all rows: an actor writes its part itself and returns only counts. A part that is computed twice, because
+a node was lost, overwrites itself with the same bytes. Ray Data schedules the parts and restarts lost actors; its
+readers and writers are not used, since they do not tell which rows a stopped job has already written.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from realwaste.cluster import connection, waiting, worker_environment
+from realwaste.core.errors import UserError
+from realwaste.core.log import logger
+from realwaste.images import image_parts
+from realwaste.images.image_parts import Part, Source
+from realwaste.models import session
+from realwaste.models.part_predictions import Destination, Summary, predict_part
+from realwaste.models.session import Session
+from realwaste.runtime import determinism
+
+# Each actor computes with one thread but reserves half a core, so that all still fit if half of the nodes are lost.
+_CORES_PER_ACTOR = 0.5
+
+
+@dataclass(frozen=True)
+class ActorTask:
+    """What an actor needs.
+
+    Attributes:
+        model: a reference to the bytes of the model file in Ray's object store.
+        versions: of the libraries of the sender.
+    """
+
+    model: Any
+    source_url: str
+    source_root: str
+    destination: str
+    min_confidence: float | None
+    versions: dict[str, str] = field(
+        default_factory=lambda: determinism.library_versions(determinism.INFERENCE_LIBRARIES)
+    )
+
+
+def predict(
+    model: Path, source: Source, parts: Sequence[Part], destination: str, min_confidence: float | None
+) -> Iterator[tuple[int, Summary]]:
+    """The number and counts of each part, as soon as it is written.
+
+    Raises:
+        UserError: no cluster; a node with other libraries; a part that cannot be read or written; no part for a long time.
+    """
+    with connection.connected():
+        import ray  # noqa: PLC0415 - an extra
+
+        actors = min(connection.count_cpus(), len(parts))
+        nodes = len(connection.cores_per_node())
+        logger.info("%d parts, predicted by %d processes on %d nodes", len(parts), actors, nodes)
+        task = ActorTask(ray.put(model.read_bytes()), source.url, source.root, destination, min_confidence)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        items = [{"part": part.to_json()} for part in parts]
+        results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            PredictionActor,
+            fn_constructor_args=(task,),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_cpus=_CORES_PER_ACTOR,
+        )
+        for row in waiting.with_timeout(results.iter_rows(), "parts"):
+            if row["error"]:
+                raise worker_environment.error_from_text(row["error"])
+            yield row["number"], Summary.from_json(row["summary"])
+
+
+class PredictionActor:
+    """A Ray actor. It loads the model with its first part, so that an error of loading is returned as a result."""
+
+    def __init__(self, task: ActorTask) -> None:
+        self._task = task
+        self._session: Session | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        part, summary, error_text = Part.from_json(batch["part"].tolist()[0]), Summary(), ""
+        try:
+            summary = self._predict(part)
+        except UserError as error:
+            error_text = worker_environment.error_to_text(error)
+        return {"number": [part.number], "summary": [summary.to_json()], "error": [error_text]}
+
+    def _predict(self, part: Part) -> Summary:
+        task = self._task
+        if self._session is None:
+            self._session = self._load()
+        images = image_parts.read_part(task.source_url, task.source_root, part)
+        table, summary = predict_part(self._session, images, task.min_confidence, readers=1)
+        Destination(task.destination).write(part.number, table, summary)
+        return summary
+
+    def _load(self) -> Session:
+        import ray  # noqa: PLC0415 - an extra
+
+        worker_environment.require_versions(self._task.versions)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.keras"
+            file.write_bytes(ray.get(self._task.model))
+            loaded = session.open_session(file, threads=1)
+            loaded.extract  # noqa: B018 - compiled while the file is there
+        return loaded

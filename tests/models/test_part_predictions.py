@@ -1,0 +1,247 @@
+"""Predictions for large sets: the same rows from any kind of source, whole files, and jobs that continue."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import boto3
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from conftest import picture, write_tar
+from moto.server import ThreadedMotoServer
+from pyarrow import parquet
+from typer.testing import CliRunner
+
+from realwaste.__main__ import app
+from realwaste.images import image_parts
+from realwaste.models import cnn, image_predictions, model_file, novelty, part_predictions, session
+from realwaste.models.model_file import Classifier, Facts
+
+CLASSES = ("Glass", "Metal", "Ünrat")
+NAMES = [f"{number:02d}.jpg" for number in range(11)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tiny CNN with random weights, a temperature and a novelty score."""
+    rng = np.random.default_rng(0)
+    keras.utils.set_random_seed(1)
+    network = cnn.build(32, len(CLASSES), batch_norm_momentum=0.9)
+    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=0.1, batch_size=4)
+    detector = novelty.fit(rng.random((20, 64), np.float32), rng.random((10, 64), np.float32))
+    file = tmp_path_factory.mktemp("model") / "cnn.keras"
+    model_file.save(file, Classifier(network, facts, detector))
+    return file
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Eleven pictures; the fourth is no image."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, name in enumerate(NAMES):
+        cv2.imwrite(str(folder / name), picture(number))
+    (folder / NAMES[3]).write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(image_parts, "IMAGES_PER_PART", 3)
+
+
+def predict(source, output, model, *options):
+    arguments = ["predict", str(source), "--output", str(output), "--model", str(model), *map(str, options)]
+    return CliRunner().invoke(app, arguments)
+
+
+def rows(output):
+    return pd.read_parquet(output, filters=None).set_index("path")
+
+
+def message(result):
+    return " ".join(result.output.split())
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_the_rows_are_the_predictions_of_the_files(model, pictures, tmp_path):
+    result = predict(pictures, tmp_path / "out", model, "--min-confidence", 0.5)
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in (tmp_path / "out").glob("part-*")) == [f"part-{n:06d}.parquet" for n in range(4)]
+    table = rows(tmp_path / "out")
+    assert table.index.tolist() == NAMES
+    opened = session.open_session(model)
+    predictions = image_predictions.predict_images(opened, [pictures / name for name in NAMES])
+    for prediction in image_predictions.apply_min_confidence(predictions, 0.5):
+        row = table.loc[prediction.path.name]
+        if prediction.error:
+            assert row["error"] == prediction.error == "not an image"
+            assert row.drop("error").isna().all()
+            continue
+        assert {ranked.name: np.float32(ranked.probability) for ranked in prediction.predictions} == {
+            name: row[f"p_{name}"] for name in CLASSES
+        }
+        assert (row["class"], row["probability"]) == (prediction.predictions[0].name, row[f"p_{row['class']}"])
+        assert (row["not_sure"], row["unlike"]) == (prediction.not_sure, prediction.is_novel)
+        assert row["novelty"] == np.float32(prediction.novelty_score)
+    counts = table["class"].value_counts()
+    assert all(f"{counts[name]} {name}" in message(result) for name in counts.index)
+    assert "11 photos: " in message(result)
+    assert f"{table['not_sure'].sum() / 10:.1%} not sure" in message(result)
+    assert "1 without a prediction; written:" in message(result)
+
+
+def test_folders_tar_and_parquet_files_have_the_same_predictions(model, pictures, tmp_path):
+    contents = {name: (pictures / name).read_bytes() for name in NAMES}
+    write_tar(tmp_path / "shards.tar", contents)
+    parquet.write_table(pa.table({"path": NAMES, "image": list(contents.values())}), tmp_path / "table.parquet")
+    tables = []
+    for source in (pictures, tmp_path / "shards.tar", tmp_path / "table.parquet"):
+        assert predict(source, tmp_path / f"out {source.name}", model).exit_code == 0
+        tables.append(rows(tmp_path / f"out {source.name}"))
+    assert tables[1].index.tolist() == [f"shards.tar/{name}" for name in NAMES]
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table.set_index(tables[0].index), tables[0], check_exact=True)
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("finished", range(5))
+def test_a_stopped_run_continues(model, pictures, tmp_path, monkeypatch, finished):
+    """Ctrl-C before each of the four parts is written, and after the last."""
+    assert predict(pictures, tmp_path / "whole", model).exit_code == 0
+    written, write = [], part_predictions.Destination.write
+
+    def stop_after(self, number, *arguments):
+        if len(written) == finished:
+            raise KeyboardInterrupt
+        write(self, number, *arguments)
+        written.append(number)
+
+    monkeypatch.setattr(part_predictions.Destination, "write", stop_after)
+    assert (predict(pictures, tmp_path / "out", model).exit_code == 0) == (finished == 4)
+    monkeypatch.setattr(part_predictions.Destination, "write", write)
+    kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("part-*")}
+    assert len(kept) == finished
+    result = predict(pictures, tmp_path / "out", model)
+    assert result.exit_code == 0, result.output
+    assert ("of 4 parts are there already" in message(result)) == (finished > 0)
+    assert "11 photos: " in message(result)
+    whole = {file.name: file.read_bytes() for file in (tmp_path / "whole").iterdir()}
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == whole
+    assert all((tmp_path / "out" / name).stat().st_mtime_ns == time for name, time in kept.items())
+
+
+def test_another_job_or_another_folder_is_not_mixed_with_it(model, pictures, tmp_path):
+    assert predict(pictures, tmp_path / "out", model).exit_code == 0
+    refused = predict(pictures, tmp_path / "out", model, "--min-confidence", 0.9)
+    assert refused.exit_code == 1
+    assert "holds the predictions of another job: min_confidence differ" in message(refused)
+    more = tmp_path / "more"
+    shutil.copytree(pictures, more)
+    (more / "new.jpg").write_bytes(b"")
+    assert "another job: source differ" in message(predict(more, tmp_path / "out", model))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/letter.txt").write_text("dear")
+    assert "must be a new folder, or that of this job. Received: 'letter.txt'" in message(
+        predict(pictures, tmp_path / "other", model)
+    )
+    assert "outside of SOURCE" in message(predict(pictures, pictures / "out", model))
+    assert list(pictures.glob("out*")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        (["--csv", "a.csv"], "--output without the other outputs"),
+        (["--json"], "--output without the other outputs"),
+        (["b"], "--output must be used with one SOURCE"),
+    ],
+)
+def test_options_that_do_not_go_together(model, pictures, tmp_path, options, rule):
+    result = predict(pictures, tmp_path / "out", model, *options)
+    assert result.exit_code == 1
+    assert rule in message(result)
+    assert not (tmp_path / "out").exists()
+    alone = CliRunner().invoke(app, ["predict", str(pictures), "--engine", "ray"])
+    assert "--engine ray must be used with --output" in message(alone)
+
+
+def test_a_full_disk_leaves_no_half_file(model, pictures, tmp_path, monkeypatch):
+    write_bytes = Path.write_bytes
+
+    def full(self, content):
+        if self.name.startswith(".part-"):
+            write_bytes(self, content[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = predict(pictures, tmp_path / "out", model)
+    assert result.exit_code == 1
+    assert "must be a folder that can be written. Received: 'No space left on device'" in message(result)
+    assert "Traceback" not in result.output
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["_job.json"]
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path):
+    """An S3 server on this machine, with an empty bucket, where fsspec looks for it: the environment."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in (("AWS_ACCESS_KEY_ID", "nobody"), ("AWS_SECRET_ACCESS_KEY", "secret")):
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
+    client.create_bucket(Bucket="waste")
+    import s3fs  # slow to import, and only needed here
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield SimpleNamespace(client=client)
+    s3fs.S3FileSystem.clear_instance_cache()
+    client.close()
+    server.stop()
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_from_and_to_an_object_store(model, pictures, tmp_path, bucket):
+    for name in NAMES:
+        bucket.client.upload_file(str(pictures / name), "waste", f"in/{name}")
+    assert predict(pictures, tmp_path / "out", model).exit_code == 0
+    result = predict("s3://waste/in", "s3://waste/out", model)
+    assert result.exit_code == 0, result.output
+    listed = {entry["Key"] for entry in bucket.client.list_objects_v2(Bucket="waste", Prefix="out/")["Contents"]}
+    assert listed == {f"out/{file.name}" for file in (tmp_path / "out").iterdir()}
+    for file in (tmp_path / "out").iterdir():
+        content = bucket.client.get_object(Bucket="waste", Key=f"out/{file.name}")["Body"].read()
+        assert content == file.read_bytes() or json.loads(content) == json.loads(file.read_bytes())
+    bucket.client.delete_object(Bucket="waste", Key="out/part-000002.parquet")
+    again = predict("s3://waste/in", "s3://waste/out", model)
+    assert "3 of 4 parts are there already" in message(again)
+    assert "11 photos: " in message(again)
+    assert len(bucket.client.list_objects_v2(Bucket="waste", Prefix="out/")["Contents"]) == 5
+
+
+def test_errors_of_an_object_store_are_two_lines(model, bucket, monkeypatch, pictures):
+    empty = predict("s3://waste/nothing", "s3://waste/out", model)
+    assert empty.exit_code == 1
+    assert "s3://waste/nothing must hold images" in message(empty)
+    nowhere = predict(pictures, "s3://no-such-bucket/out", model)
+    assert nowhere.exit_code == 1
+    assert "s3://no-such-bucket/out must be a folder that can be written" in message(nowhere)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    locked = predict("s3://waste/in", "s3://waste/out", model)
+    assert locked.exit_code == 1
+    assert "must be a folder or prefix that can be listed" in message(locked)
+    assert "Traceback" not in empty.output + nowhere.output + locked.output
