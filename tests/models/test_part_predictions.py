@@ -114,7 +114,8 @@ def test_folders_tar_and_parquet_files_have_the_same_predictions(model, pictures
 def test_a_stopped_run_continues(model, pictures, tmp_path, monkeypatch, finished):
     """Ctrl-C before each of the four parts is written, and after the last."""
     assert predict(pictures, tmp_path / "whole", model).exit_code == 0
-    written, write = [], part_predictions.Destination.write
+    written: list[int] = []
+    write = part_predictions.Destination.write
 
     def stop_after(self, number, *arguments):
         if len(written) == finished:
