@@ -57,7 +57,7 @@ def test_a_file_that_is_gone_or_too_large_has_a_reason(folder, monkeypatch):
     source = image_parts.list_source(str(folder))
     (folder / "glass/[2] ü.JPG").unlink()
     contents = dict(image_parts.read_part(source.url, source.root, source.parts[0]))
-    assert contents["glass/[2] ü.JPG"].startswith("cannot be opened")
+    assert "cannot be opened" in str(contents["glass/[2] ü.JPG"])
     assert contents["metal/[1] ü.JPG"] == JPEGS[1]
     monkeypatch.setattr(image_parts, "MAX_BYTES", len(JPEGS[1]) - 1)
     assert dict(read_all(folder))["metal/[1] ü.JPG"] == f"more than {len(JPEGS[1]) - 1:,} bytes"
