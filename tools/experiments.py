@@ -1,7 +1,7 @@
 """`python -m tools.experiments`: the experiments of this commit in a table that fits a screen.
 
 `dvc exp show` has a column for each of some 300 metrics and parameters. This table has metrics/summary.json and the
-changed parameters.
+changed parameters. No duration: DVC stores none of a run, which takes an unchanged stage's results from its cache.
 """
 
 import sys
@@ -24,7 +24,8 @@ from stages.launcher.params import Params
 SUMMARY, SCORES = "metrics/summary.json", "metrics/compare.json"
 BEST = "\N{BLACK STAR}"
 STAND_IN = "*"
-HEADINGS = ("", "experiment", "created", "data set", "best model", "validation", "test, 95 % interval", "training")
+SCORE_HEADINGS = ("best model", "validation", "test, 95 % interval", "training, all models")
+HEADINGS = ("", "experiment", "created", "data set", *SCORE_HEADINGS)
 Row = Mapping[str, Any]
 
 
@@ -75,7 +76,7 @@ def _cells(row: Row, mark: str) -> list[str]:
     )
     cells = [mark, name, row["Created"] or "", dataset or ""]
     if best is None:
-        return [*cells, "", "", "", ""]
+        return [*cells, *("" for _ in SCORE_HEADINGS)]
     stand_in = STAND_IN if _metric(row, SCORES, f"{best}.weights") == RANDOM else ""
     return [*cells, best + stand_in, f"{validation:.3f}", f"{test:.3f} ({low:.3f} to {high:.3f})", f"{seconds:.0f} s"]
 

@@ -209,7 +209,7 @@ def test_compare_two_models_on_the_same_photographs(project):
     result = run("compare", "irv2", "models/cnn.keras", "set")
     assert "too few different objects to tell" in result.stdout
     lines = [line.split()[:5] for line in result.stdout.splitlines()]
-    assert ["irv2", "3", "10", "9", "0.900"] in lines
+    assert ["irv2", "(Eye)", "3", "10", "9"] in lines
     assert ["models/cnn.keras", "3", "10", "3", "0.300"] in lines
 
 
@@ -224,7 +224,7 @@ def test_a_significantly_better_model_is_named(project):
     assert (output["images"], output["groups"]) == (12, 12)
     assert (output["better"], output["difference"]) == ("second", -1.0)
     assert output["mcnemar_p"] == output["permutation_p"] == pytest.approx(2 / 2**12)
-    assert "irv2 is better" in run("compare", "cnn", "irv2", "set").stdout
+    assert "irv2 (Eye) is better" in words(run("compare", "cnn", "irv2", "set").stdout)
 
 
 def test_the_verdict_on_the_test_photographs_is_that_of_the_pipeline(tmp_path, images):
@@ -266,7 +266,7 @@ def test_classes_of_only_one_model_are_named_and_not_compared(project):
     assert [model["accuracy"] for model in output["models"]] == [1.0, 1.0], "names are the same whatever their case"
     assert [model["only_it_knows"] for model in output["models"]] == [["Green"], ["Violet"]]
     text = words(run("compare", "irv2", "cnn", "set").stderr)
-    assert "only irv2 has the classes Green" in text
+    assert "only irv2 (Eye) has the classes Green" in text
     assert "only cnn has the classes Violet" in text
     assert "2 photographs are left out: not both models have their classes" in text
 

@@ -51,14 +51,16 @@ def train(project, extractor):
 
 
 def test_a_folder_becomes_a_model_that_the_other_commands_take(project, train):
+    shutil.copytree(project / "photos/red", project / "elsewhere/Red")
     draw(project / "elsewhere/Red/1.png", "red", 999)
     result = train("../photos", "--test", "../elsewhere")
+    assert "16 of 21 were used for training, or to validate the model, and are left out" in words(result.stderr)
     lines = result.stdout.splitlines()
     assert (
         words(lines[0])
         == "12 of 12 test photographs right; of 100 others like these, expect 76 to 100 right (95 % interval)"
     )
-    assert lines[1].startswith("1 of 1 photographs in ../elsewhere right; ")
+    assert lines[1].startswith("5 of 5 photographs in ../elsewhere right; ")
     assert lines[2] == "models/photos.keras, models/photos_splits.csv, models/photos_metrics.json"
     assert lines[3] == "next: realwaste predict PHOTOS --model photos"
     assert {path.name for path in (project / "work/models").iterdir()} == {
@@ -71,7 +73,7 @@ def test_a_folder_becomes_a_model_that_the_other_commands_take(project, train):
         (label, part): count for label in COLOURS for part, count in (("train", 12), ("val", 4), ("test", 4))
     }
     metrics = json.loads((project / "work/models/photos_metrics.json").read_text())
-    assert (metrics["test_right"], metrics["test_images"], metrics["external"]["images"]) == (12, 12, 1)
+    assert (metrics["test_right"], metrics["test_images"], metrics["external"]["images"]) == (12, 12, 5)
     for options in ([], ["--model", "photos"], ["--model", "models/photos.keras"]):
         record = json.loads(run("predict", "../photos/red/a.png", "--json", *options).stdout)
         assert record["answers"][0]["answer"] == "red"
@@ -137,8 +139,6 @@ def test_what_cannot_be_trained_is_refused_in_two_lines(project, train):
     assert "outside of those with the photos" in refused("../photos", "--output", "../photos/red")
     assert "none of cnn, irv2, densenet, edge" in refused("../photos", "--name", "edge")
     assert "--name must name a new file" in refused("../photos", "--name", "notes", "--output", ".")
-    shutil.copytree(project / "photos/red", project / "outside/red")
-    assert "12 of 12" not in refused("../photos", "--test", "../outside")
     for file in sorted((project / "photos/red").iterdir())[:11]:
         file.write_bytes(b"no picture")
     text = refused("../photos")
@@ -154,5 +154,10 @@ def test_a_trained_model_is_replaced_by_the_next_of_its_name_only(project, train
     (project / "work/models/photos_metrics.json").unlink()
     train("../photos")
     first = (project / "work/models/photos_splits.csv").read_text()
+    used = next(row["path"] for row in read_rows(project / "work/models/photos_splits.csv") if row["split"] == "train")
+    (project / "outside" / used).parent.mkdir(parents=True)
+    shutil.copy(project / "photos" / used, project / "outside" / used)
+    refused = words(train("../photos", "--test", "../outside", status=1).stderr)
+    assert "must have photographs of the classes that the model was not trained on" in refused
     train("../photos", "--seed", 7)
     assert (project / "work/models/photos_splits.csv").read_text() != first

@@ -12,7 +12,8 @@ from realwaste.cli.evaluate import predict_set, report_rejected
 from realwaste.cli.options import AsJson, complete_model_name
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
-from realwaste.models import model_file
+from realwaste.models import model_file, registry
+from realwaste.models.model_file import Facts
 
 if TYPE_CHECKING:
     from realwaste.cli.compare_models import ModelPair
@@ -51,19 +52,24 @@ def compare(
     from realwaste.cli import compare_models  # noqa: PLC0415 - pandas and SciPy, which --help does not need
 
     files = [model_loading.resolve_model(first), model_loading.resolve_model(second)]
-    names = [first, second]
     facts = [model_file.read_facts(file) for file in files]
+    names = [_display_name(name, record) for name, record in zip((first, second), facts, strict=True)]
     photographs = [model_file.read_photographs(file) for file in files]
     with compare_models.open_pair(folder, facts[0], facts[1], photographs) as pair:
         probabilities = [predict_set(model_loading.open_session(file), pair.test_set) for file in files]
         comparison = compare_models.compare_predictions(pair, names, probabilities)
         if as_json:
-            standard_output.record(compare_models.comparison_record(pair, names, comparison))
+            standard_output.record(compare_models.comparison_record(pair, (first, second), comparison))
         else:
             standard_output.tables([_accuracy_table(pair, names, comparison), _difference_table(comparison)])
         for line in _exclusions(pair, names):
             logger.warning("%s", line)
         report_rejected(pair.test_set)
+
+
+def _display_name(name: str, facts: Facts) -> str:
+    """The name as it was given, with the backbone if it is a slot of the pipeline: "irv2 (InceptionResNetV2)"."""
+    return registry.display_name(name, facts.backbone) if name in registry.BACKBONES else name
 
 
 def _exclusions(pair: "ModelPair", names: Sequence[str]) -> Iterator[str]:

@@ -68,11 +68,11 @@ def evaluate(
     from realwaste.cli import evaluate_outputs  # noqa: PLC0415
     from realwaste.evaluation import differences, external_sets  # noqa: PLC0415
 
-    file = model_loading.find_model(model)
+    file = model_loading.resolve_model(model)
     with external_sets.open_external_set(folder, model_file.read_facts(file).classes) as opened:
         test_set = external_sets.leave_out_training(opened, [model_file.read_photographs(file)])
         evaluate_outputs.check(test_set, folder, csv, mistakes)
-        session = model_loading.open_session(model_loading.resolve_model(model))
+        session = model_loading.open_session(file)
         raw = predict_set(session, test_set)
         metrics = external_sets.evaluate_predictions(test_set, session.facts, raw)
         failed = evaluate_outputs.write(test_set, session.facts, raw, csv, mistakes)

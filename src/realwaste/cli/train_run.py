@@ -21,7 +21,7 @@ from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of
 from realwaste.evaluation import external_sets
 from realwaste.evaluation.external_sets import ExternalSet
-from realwaste.models import model_file, registry
+from realwaste.models import model_file, registry, training_photographs
 from realwaste.sources import labelled_images
 
 METRICS, SPLITS = registry.METRICS_SUFFIX, "_splits.csv"
@@ -56,7 +56,7 @@ class TrainRun:
             if self.test:
                 opened = external_sets.open_external_set(self.test, classes_of(split.table))
                 test_set = stack.enter_context(opened)
-                train_split.refuse_shared_photos(split.table, test_set)
+                test_set = external_sets.leave_out_training(test_set, [training_photographs.from_splits(split.table)])
             metrics = self._train(name, labelled.name, root, split, test_set)
             write_csv(self._file(name, SPLITS), split.table)
             metrics |= {"seconds_in_all": round(time.perf_counter() - start, 1)}

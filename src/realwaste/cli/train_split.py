@@ -12,7 +12,6 @@ from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.dataset import leakage, manifest, split
 from realwaste.dataset.labels import PARTS
-from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.sources.labelled_images import ImageSet
 
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -78,15 +77,6 @@ def split_photos(labelled: ImageSet, root: Path, seed: int) -> PhotoSplit:
     counts = split.summarize(drawn.table)
     logger.info("%s split: %d photos train, %d choose, %d test", drawn.strategy, *(counts[part] for part in PARTS))
     return drawn
-
-
-def refuse_shared_photos(splits: pd.DataFrame, test_set: ExternalSet) -> None:
-    """Raise UserError if an external test set has photographs, byte for byte, that train or choose the model."""
-    used = splits.loc[splits["split"] != "test", "sha256"]
-    shared = test_set.images.loc[test_set.images["sha256"].isin(used), "path"].tolist()
-    if shared:
-        rule = f"--test must hold other photos than those that train the model, and {len(shared)} are the same."
-        raise UserError(rule, "Remove them from one of the two folders.", shared[:_EXAMPLES])
 
 
 def _refuse_small_classes(accepted: pd.DataFrame, classes: list[str]) -> None:
