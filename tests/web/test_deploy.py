@@ -11,8 +11,9 @@ import pytest
 
 from benchmarks.parts.child import ROOT
 from realwaste.cli.serve import serve
-from realwaste.web.app import UploadLimits, build
+from realwaste.web.app import build
 from realwaste.web.connection import ConnectionLimits
+from realwaste.web.predict_route import UploadLimits
 
 PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"```(nginx|ini|python)\n(.*?)```", PAGE, re.DOTALL))

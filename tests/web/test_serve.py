@@ -39,12 +39,13 @@ from realwaste.core.errors import UserError
 from realwaste.evaluation import overlays
 from realwaste.evaluation.grad_cam import GradCam
 from realwaste.images.reader import decode_image, resize_image
-from realwaste.models import cnn, model_file, novelty, session
+from realwaste.models import cnn, image_predictions, model_file, novelty, session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.web import address
 from realwaste.web import server as server_module
-from realwaste.web.app import UploadLimits, build
+from realwaste.web.app import build
 from realwaste.web.connection import ConnectionLimits
+from realwaste.web.predict_route import UploadLimits
 from realwaste.web.predictor import PredictionSettings, Predictor
 from realwaste.web.request_limits import RequestGuard
 from realwaste.web.server import StartUpApp
@@ -213,9 +214,9 @@ def test_without_support_for_a_class_there_is_no_heat_map(classifier):
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
     predictor = _predictor(Classifier(model, classifier.facts))
     settings = PredictionSettings(saliency=True, target_class="Glass")
-    prediction = asyncio.run(predictor.classify(io.BytesIO(_jpeg()), 4800, settings))
+    _, heat = asyncio.run(predictor.classify(io.BytesIO(_jpeg()), 4800, settings))
     predictor.close()
-    assert (prediction["saliency_of"], prediction["saliency"]) == ("Glass", None)
+    assert heat == {"saliency_of": "Glass", "saliency": None}
 
 
 def test_exif_orientation_is_applied(client):
@@ -326,6 +327,37 @@ def test_several_files_are_predicted_in_order_with_an_error_each(client, classif
     assert [answer.get("saliency_of") for answer in with_saliency] == ["Glass", None, "Glass"]
 
 
+def test_a_client_that_accepts_csv_gets_the_columns_of_predict(client, tmp_path):
+    data, accept = _jpeg(1), {"accept": "text/csv"}
+    best = client.post("/predict", content=data).json()["predictions"][0]
+    files = [("file", (name, content)) for name, content in (("=1.jpg", data), ("notes.txt", b"words"))]
+    response = client.post("/predict?min_confidence=1", files=files, headers=accept)
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    (tmp_path / "a.csv").write_bytes(response.content)
+    photo, notes = read_rows(tmp_path / "a.csv")
+    assert list(photo) == image_predictions.csv_header(3)
+    assert (photo["path"], photo["class"], photo["most_likely"]) == ("./=1.jpg", "not sure", best["class"])
+    assert float(photo["probability"]) == pytest.approx(best["probability"], rel=1e-5)
+    assert (notes["class"], notes["error"]) == ("", "This photo cannot be read: not an image.")
+    one = client.post("/predict?saliency=true", content=data, headers=accept)
+    assert one.text.splitlines()[1].startswith(f"-,{best['class']},{best['class']},")
+    assert client.post("/predict", content=b"words", headers=accept).json()["error"].startswith("This photo cannot")
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/json"),
+        ("application/json, text/csv", "application/json"),
+        ("application/json; q=0.5, text/csv", "text/csv; charset=utf-8"),
+        ("text/*, */*;q=0.1", "text/csv; charset=utf-8"),
+        ("text/csv;q=x", "application/json"),
+    ],
+)
+def test_csv_is_sent_only_if_it_is_preferred_to_json(accept, kind, client):
+    assert client.post("/predict", content=_jpeg(), headers={"accept": accept}).headers["content-type"] == kind
+
+
 def test_responses_have_the_schema_of_openapi(classifier):
     with TestClient(_app(replace(classifier, novelty=_fitted_novelty(classifier, 0.0)), max_requests=1)) as client:
         openapi = client.get("/openapi.json").json()
@@ -342,6 +374,7 @@ def test_responses_have_the_schema_of_openapi(classifier):
         described = openapi["paths"][path][method]["responses"][str(response.status_code)]
         schema = described["content"]["application/json"]["schema"] | {"components": openapi["components"]}
         jsonschema.validate(response.json(), schema)
+    assert set(openapi["paths"]["/predict"]["post"]["responses"]["200"]["content"]) == {"application/json", "text/csv"}
     assert set(openapi["paths"]["/predict"]["post"]["responses"]) == {"200", "400", "413", "422", "503"}
 
 

@@ -25,8 +25,8 @@ from benchmarks.parts.child import ROOT
 from realwaste.images.file_format import declared_pixel_count
 from realwaste.images.reader import decode_image
 from realwaste.models import model_file
-from realwaste.web.app import UploadLimits
 from realwaste.web.connection import ConnectionLimits
+from realwaste.web.predict_route import UploadLimits
 from realwaste.web.predictor import PredictionSettings
 from realwaste.web.server import StartUpApp
 

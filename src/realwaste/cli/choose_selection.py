@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from realwaste.cli import choose_acquisition, predictions_csv
 from realwaste.cli.output_options import Kind
-from realwaste.cli.predictions_csv import Value
+from realwaste.core.csv_rows import Value, path_cell
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import to_unicode
 from realwaste.models import image_predictions
@@ -169,6 +169,6 @@ def write_csv(file: Path, selection: Selection) -> None:
             for prediction in candidate.predictions[:SHOWN_CLASSES]:
                 cells += [prediction.name, round(prediction.probability, 4)]
             cells += [None] * (2 * SHOWN_CLASSES - len(cells))
-            path = predictions_csv.path_cell(str(candidate.path))
+            path = path_cell(str(candidate.path))
             uncertainty = round(candidate.uncertainty, 4)
             write([path, None, uncertainty, *cells, candidate.models_disagreeing, candidate.is_novel])

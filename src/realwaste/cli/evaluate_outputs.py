@@ -8,7 +8,8 @@ import numpy as np
 
 from realwaste.cli import output_options, predictions_csv
 from realwaste.cli.predict_sorting import Sorter
-from realwaste.cli.predictions_csv import Value, Write, path_cell
+from realwaste.cli.predictions_csv import Write
+from realwaste.core.csv_rows import Value, path_cell
 from realwaste.core.log import logger
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.models.image_predictions import UNDEFINED

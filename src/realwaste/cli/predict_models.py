@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from realwaste.cli.predict_table import Column, max_width
-from realwaste.cli.predictions_csv import Value, path_cell
+from realwaste.core.csv_rows import Value, path_cell
 from realwaste.core.file_names import printable, to_unicode
 from realwaste.images.remote_image import RemoteImage
 from realwaste.models import image_predictions
@@ -76,20 +76,10 @@ class OneModel:
         return result.label or _NO_PREDICTION
 
     def csv_header(self) -> list[str]:
-        next_classes = (
-            f"{name}_{rank}" for rank in range(2, self.shown_classes + 1) for name in ("class", "probability")
-        )
-        last = ("strangeness", "unlike", "not_sure", "error")
-        return ["path", "class", "most_likely", "probability", *next_classes, *last]
+        return image_predictions.csv_header(self.shown_classes)
 
     def csv_row(self, result: ImagePrediction) -> list[Value]:
-        path = path_cell(result.name)
-        if not result.predictions:
-            return [path, *[None] * (len(self.csv_header()) - 2), result.error]
-        classes: list[Value] = []
-        for prediction in result.predictions[: self.shown_classes]:
-            classes += [prediction.name, prediction.probability]
-        return [path, result.label, *classes, result.novelty_score, result.is_novel, result.not_sure, result.error]
+        return image_predictions.csv_row(result, self.shown_classes)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from realwaste.cli import image_paths, predictions_csv
+from realwaste.cli import image_paths
+from realwaste.core.csv_rows import path_cell
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
@@ -44,7 +45,7 @@ def watch_batches(folder: Path, named: Sequence[Path], written: AbstractSet[str]
     skipped = {
         path: stamp
         for path, stamp in present.items()
-        if path.resolve() not in named_paths or predictions_csv.path_cell(str(path)) in written
+        if path.resolve() not in named_paths or path_cell(str(path)) in written
     }
     message = "watching %s: %d of its %d files are skipped; Ctrl-C ends"
     logger.info(message, printable(folder), len(skipped), len(present))

@@ -1,13 +1,8 @@
-"""CSV files (RFC 4180) for spreadsheets: a row per photograph, written as soon as its prediction is there.
-
-The encoding is UTF-8 with a byte-order mark, without which Excel assumes another encoding. Pandas skips the mark, and
-Python does with the encoding `utf-8-sig`.
-"""
+"""CSV files of predictions: a row per photograph, written as soon as its prediction is there."""
 
 import csv
 import io
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
@@ -17,18 +12,14 @@ from typing import TextIO
 from realwaste.cli import output_options
 from realwaste.cli.output_options import Kind
 from realwaste.core import files
+from realwaste.core.csv_rows import ENCODING, Value, format_row
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import printable, to_unicode
+from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 
 PART = ".part"
-Value = str | float | bool | None  # float includes int
 Write = Callable[[Sequence[Value]], None]
-_ENCODING = "utf-8-sig"
 _MAX_HEADER_BYTES = 1 << 16
-_SPECIAL = re.compile(r'[",;\t\r\n]|^\s|\s$')
-# Spreadsheets take a cell that starts with one of these for a formula; the full-width forms in Japanese versions.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def is_predictions(file: Path) -> bool:
@@ -40,7 +31,7 @@ def is_predictions(file: Path) -> bool:
 def read_header(file: Path) -> list[str]:
     """The first row of a file; empty if it is not a CSV file."""
     with file.open("rb") as stream:
-        head = stream.read(_MAX_HEADER_BYTES).decode(_ENCODING, "replace")
+        head = stream.read(_MAX_HEADER_BYTES).decode(ENCODING, "replace")
     try:
         return next(csv.reader(io.StringIO(head, newline="")), [])
     except csv.Error:
@@ -49,7 +40,7 @@ def read_header(file: Path) -> list[str]:
 
 def read_rows(file: Path) -> list[dict[str, str]]:
     """The rows below the header, each as a dictionary from column to cell."""
-    with file.open(encoding=_ENCODING, errors="replace", newline="") as stream:
+    with file.open(encoding=ENCODING, errors="replace", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -83,7 +74,7 @@ def write_rows(file: Path, header: Sequence[str], kind: Kind = PREDICTIONS) -> I
     """
     part, real = _part(file), file.resolve()
     try:
-        with part.open("w", encoding=_ENCODING, newline="") as stream:
+        with part.open("w", encoding=ENCODING, newline="") as stream:
             yield _writer(stream, header)
         files.refuse_to_replace(real, kind.may_replace)
     except BaseException:  # Ctrl-C too
@@ -100,7 +91,7 @@ def append_rows(file: Path, header: Sequence[str]) -> Iterator[Write]:
         UserError: `file` has other columns.
     """
     if not file.exists() or not file.stat().st_size:
-        with file.open("w", encoding=_ENCODING, newline="") as stream:
+        with file.open("w", encoding=ENCODING, newline="") as stream:
             yield _writer(stream, header)
         return
     columns = read_header(file)
@@ -118,14 +109,14 @@ def read_paths(file: Path) -> set[str]:
     if not file.exists():
         return set()
     width = len(read_header(file))
-    with file.open(encoding=_ENCODING, errors="replace", newline="") as stream:
+    with file.open(encoding=ENCODING, errors="replace", newline="") as stream:
         return {row[0] for row in csv.reader(stream) if row and len(row) == width}
 
 
 def _missing_row_end(file: Path) -> str:
     """What completes the last row if the run that wrote it was killed: a line end, after a quote if one is open."""
     probe, last_row = "end of the table", []
-    with file.open(encoding=_ENCODING, errors="replace", newline="") as stream:
+    with file.open(encoding=ENCODING, errors="replace", newline="") as stream:
         for row in csv.reader(chain(stream, ["\n", probe])):
             last_row = row
     if last_row != [probe]:
@@ -133,12 +124,6 @@ def _missing_row_end(file: Path) -> str:
     with file.open("rb") as data:
         data.seek(-1, os.SEEK_END)
         return "" if data.read() == b"\n" else "\n"
-
-
-def path_cell(name: str) -> str:
-    """A path as the user gave it, after `./` if a spreadsheet would otherwise take it for a formula."""
-    text = to_unicode(name)
-    return f"./{text}" if text.startswith(_FORMULA_STARTS) and text != "-" else text
 
 
 def _part(file: Path) -> Path:
@@ -149,25 +134,9 @@ def _part(file: Path) -> Path:
 
 def _writer(stream: TextIO, header: Sequence[str] | None = None) -> Write:
     def write(values: Sequence[Value]) -> None:
-        stream.write(",".join(_quote(_format(value)) for value in values) + "\n")
+        stream.write(format_row(values))
         stream.flush()
 
     if header is not None:
         write(header)
     return write
-
-
-def _quote(cell: str) -> str:
-    """Quote a cell that contains a separator; some programs take a semicolon for one."""
-    return '"{}"'.format(cell.replace('"', '""')) if _SPECIAL.search(cell) else cell
-
-
-def _format(value: Value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = to_unicode(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) and text != "-" else text

@@ -58,7 +58,7 @@ def serve(
 
     with address.bind_socket(host, port) as listening_socket:
         from realwaste.web import server  # noqa: PLC0415 - an optional extra
-        from realwaste.web.app import UploadLimits  # noqa: PLC0415
+        from realwaste.web.predict_route import UploadLimits  # noqa: PLC0415
 
         file = model_loading.resolve_model(model)
         server.run(

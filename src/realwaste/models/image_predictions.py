@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from realwaste.models.probabilities import Probabilities
-from realwaste.models.session import Session
-from realwaste.models.probabilities import apply_temperature
 from realwaste.core import machine
+from realwaste.core.csv_rows import Value, path_cell
+from realwaste.core.file_names import to_unicode
 from realwaste.images import reader
 from realwaste.images.reader import Pixels, UnreadableImageError
 from realwaste.images.remote_image import RemoteImage
-from realwaste.core.file_names import to_unicode
+from realwaste.models.probabilities import Probabilities, apply_temperature
+from realwaste.models.session import Session
 
 UNDEFINED = "the model's answer is no number: its training diverged"
 NOT_SURE = "not sure"
@@ -159,6 +159,22 @@ def record(prediction: ImagePrediction, top: int) -> dict[str, Any]:
         "overlay": None if prediction.overlay is None else to_unicode(prediction.overlay),
         "copy": None if prediction.copy is None else to_unicode(prediction.copy),
     }
+
+
+def csv_header(top: int) -> list[str]:
+    """The columns of `csv_row`."""
+    next_classes = (f"{name}_{rank}" for rank in range(2, top + 1) for name in ("class", "probability"))
+    return ["path", "class", "most_likely", "probability", *next_classes, "strangeness", "unlike", "not_sure", "error"]
+
+
+def csv_row(prediction: ImagePrediction, top: int) -> list[Value]:
+    """A prediction as cells of a CSV file, with the `top` most probable classes: no more than the model has."""
+    path = path_cell(prediction.name)
+    if not prediction.predictions:
+        return [path, *[None] * (len(csv_header(top)) - 2), prediction.error]
+    classes = [cell for ranked in prediction.predictions[:top] for cell in (ranked.name, ranked.probability)]
+    novelty = prediction.novelty_score, prediction.is_novel
+    return [path, prediction.label, *classes, *novelty, prediction.not_sure, prediction.error]
 
 
 def _read_batches(

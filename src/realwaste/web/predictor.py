@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from realwaste.core.log import logger
 from realwaste.evaluation import overlays
 from realwaste.images.reader import Pixels, decode_image, resize_image
 from realwaste.models import image_predictions
+from realwaste.models.image_predictions import ImagePrediction
 from realwaste.models.model_file import Classifier
 from realwaste.models.session import Session
 from realwaste.runtime.inference_engine import has_tensorflow
@@ -28,8 +30,8 @@ class UndefinedPredictionError(Exception):
     """The model's output is NaN or infinite."""
 
 
-PhotoPrediction = dict[str, Any]
-"""The prediction for one photograph, as schemas.Prediction."""
+Saliency = dict[str, str | None]
+"""`saliency_of` and `saliency` of schemas.Prediction; empty if the request asks for none."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,19 @@ class Predictor:
         if not has_tensorflow():
             logger.info("no heat maps: TensorFlow is not installed")
             return
-        self._grad_cam_thread.submit(self._add_saliency, self._black_picture(), {}, self.facts.classes[0])
+        self._grad_cam_thread.submit(self._saliency, self._black_picture(), self.facts.classes[0])
 
-    async def classify(self, file: BinaryIO, pixels: int, settings: PredictionSettings) -> PhotoPrediction:
+    async def classify(
+        self, file: BinaryIO, pixels: int, settings: PredictionSettings
+    ) -> tuple[ImagePrediction, Saliency]:
         """Predict the class of an image file.
 
         Args:
             file: read when its turn comes, so that waiting photographs are not in memory.
             pixels: number of pixels according to the file's header, see file_format.stated_pixels.
+
+        Returns:
+            The prediction, without a file name, and the heat map.
 
         Raises:
             UnreadableImageError: the file is not an image, or is damaged.
@@ -97,14 +104,13 @@ class Predictor:
             prediction = await loop.run_in_executor(self._model_thread, self._predict_pixels, picture)
         else:
             picture, prediction = await loop.run_in_executor(self._model_thread, self._decode_and_predict, file)
-        prediction = _answer(settings.min_confidence, prediction)
+        (prediction,) = image_predictions.apply_min_confidence([prediction], settings.min_confidence)
         if not settings.saliency:
-            return prediction
+            return prediction, {}
         if not has_tensorflow():
-            return prediction | {"saliency_of": None, "saliency": None}
-        return await loop.run_in_executor(
-            self._grad_cam_thread, self._add_saliency, picture, prediction, settings.target_class
-        )
+            return prediction, {"saliency_of": None, "saliency": None}
+        target_class = settings.target_class or prediction.predictions[0].name
+        return prediction, await loop.run_in_executor(self._grad_cam_thread, self._saliency, picture, target_class)
 
     def close(self) -> None:
         """Cancel what waits; only the photograph in progress is finished."""
@@ -118,23 +124,22 @@ class Predictor:
         file.seek(0)
         return resize_image(decode_image(file.read()), self.facts.image_size)
 
-    def _decode_and_predict(self, file: BinaryIO) -> tuple[Pixels, PhotoPrediction]:
+    def _decode_and_predict(self, file: BinaryIO) -> tuple[Pixels, ImagePrediction]:
         pixels = self._decode_and_resize(file)
         return pixels, self._predict_pixels(pixels)
 
-    def _predict_pixels(self, pixels: Pixels) -> PhotoPrediction:
-        probabilities, strangeness, unlike = image_predictions.predict_arrays(self._session, [pixels])[0]
+    def _predict_pixels(self, pixels: Pixels) -> ImagePrediction:
+        probabilities, score, is_novel = image_predictions.predict_arrays(self._session, [pixels])[0]
         if not np.isfinite(probabilities).all():
             raise UndefinedPredictionError(image_predictions.UNDEFINED)
-        predictions = [row.record() for row in image_predictions.rank_classes(probabilities, self.facts.classes)]
-        return {"predictions": predictions, "strangeness": strangeness, "unlike": unlike}
+        ranked = image_predictions.rank_classes(probabilities, self.facts.classes)
+        return ImagePrediction(Path(), ranked, novelty_score=score, is_novel=is_novel)
 
-    def _add_saliency(self, pixels: Pixels, prediction: PhotoPrediction, target_class: str | None) -> PhotoPrediction:
-        target_class = target_class or str(prediction["predictions"][0]["class"])
+    def _saliency(self, pixels: Pixels, target_class: str) -> Saliency:
         heat = self._grad_cam.heat(pixels[np.newaxis], np.array([self.facts.classes.index(target_class)]))[0]
         png = overlays.encode_png(overlays.heat_layer(heat, *pixels.shape[:2]))
         data_url = "data:image/png;base64," + base64.b64encode(png).decode()
-        return prediction | {"saliency_of": target_class, "saliency": data_url if heat.any() else None}
+        return {"saliency_of": target_class, "saliency": data_url if heat.any() else None}
 
     @cached_property
     def _grad_cam(self) -> "GradCam":
@@ -143,11 +148,3 @@ class Predictor:
         from realwaste.evaluation.grad_cam import GradCam  # noqa: PLC0415 - TensorFlow
 
         return GradCam(classifier.model)
-
-
-def _answer(min_confidence: float | None, prediction: PhotoPrediction) -> PhotoPrediction:
-    """The prediction with its answer: the most probable class, or "not sure"."""
-    best = prediction["predictions"][0]
-    not_sure = min_confidence is not None and (bool(prediction["unlike"]) or best["probability"] < min_confidence)
-    answer = image_predictions.NOT_SURE if not_sure else best["class"]
-    return {"answer": answer, "not_sure": not_sure} | prediction

@@ -19,8 +19,9 @@ from realwaste.core.log import logger
 from realwaste.models.model_file import Classifier
 from realwaste.models.session import Session
 from realwaste.web.access_log import stdout_writer
-from realwaste.web.app import UploadLimits, build
+from realwaste.web.app import build
 from realwaste.web.connection import ConnectionLimits, LimitedConnection
+from realwaste.web.predict_route import UploadLimits
 from realwaste.web.predictor import Predictor, UndefinedPredictionError
 from realwaste.web.request_limits import RETRY_AFTER, SECURITY_HEADERS
 from realwaste.web.schemas import LOADING
