@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.cli import choose_acquisition, choose_selection, model_loading
+from realwaste.cli import choose_selection, model_loading
 from realwaste.models.model_file import Facts
 from realwaste.models.novelty import UNLIKE, Novelty
 from realwaste.models.session import Session
@@ -61,31 +61,29 @@ def choose(photos, tmp_path, monkeypatch):
 
 def test_uncertainty_is_one_minus_the_margin():
     rows = np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0, 1, 0]])
-    np.testing.assert_allclose(choose_acquisition.margin_uncertainty(rows), [0.8, 1, 0])
-    np.testing.assert_array_equal(choose_acquisition.margin_uncertainty(np.ones((2, 1))), [0, 0])
+    np.testing.assert_allclose(choose_selection.margin_uncertainty(rows), [0.8, 1, 0])
+    np.testing.assert_array_equal(choose_selection.margin_uncertainty(np.ones((2, 1))), [0, 0])
 
 
 def test_the_selected_photos_are_uncertain_and_diverse():
     """Three objects are photographed ten times each, the first is the most uncertain; a fourth is certain."""
     chance = np.random.default_rng(0)
     objects = np.repeat(np.arange(4), 10)
-    vectors = choose_acquisition.l2_normalize(
-        (np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32)
-    )
+    vectors = choose_selection.l2_normalize((np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32))
     uncertain = np.array([0.95, 0.9, 0.85, 0.01])[objects] + chance.uniform(0, 0.01, 40)
-    rows = choose_acquisition.select_batch(uncertain, vectors, 3)
+    rows = choose_selection.select_batch(uncertain, vectors, 3)
     assert sorted(objects[rows]) == [0, 1, 2]
     assert uncertain[rows].tolist() == sorted(uncertain[rows], reverse=True)
     assert set(objects[np.argsort(-uncertain)[:3]]) == {0}
-    np.testing.assert_array_equal(rows, choose_acquisition.select_batch(uncertain, vectors, 3))
+    np.testing.assert_array_equal(rows, choose_selection.select_batch(uncertain, vectors, 3))
     # Of as many as are chosen nothing is left to spread.
-    assert set(objects[choose_acquisition.select_batch(uncertain, vectors, 10, oversampling=1)]) == {0}
+    assert set(objects[choose_selection.select_batch(uncertain, vectors, 10, oversampling=1)]) == {0}
 
 
 def test_small_pools_are_selected_completely_and_duplicates_fill_the_batch():
     uncertain = np.array([0.1, 0.9, 0.5])
-    assert choose_acquisition.select_batch(uncertain, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
-    same = choose_acquisition.select_batch(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
+    assert choose_selection.select_batch(uncertain, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
+    same = choose_selection.select_batch(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
     assert len(set(same)) == 6
 
 

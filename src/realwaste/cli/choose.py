@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 Photos = Annotated[
     list[str],
     typer.Argument(
-        metavar="FOLDER",
-        help="Folders of unlabelled photos (searched at every depth), files, or quoted patterns.",
-        show_default=False,
+        metavar="FOLDER", help="Folders of unlabelled photos (searched at every depth), files, or quoted patterns."
     ),
 ]
 Models = Annotated[
@@ -34,21 +32,16 @@ Models = Annotated[
         help="A name, as irv2 for models/irv2.keras, or the path of a .keras file; may be repeated: the models' "
         "probabilities are then averaged. Without it: the model with the highest validation accuracy in "
         "metrics/compare.json.",
-        show_default=False,
     ),
 ]
 Csv = Annotated[
-    Path | None,
-    typer.Option(
-        "--csv", metavar="FILE", help="Also write a row per photo, with an empty label column.", show_default=False
-    ),
+    Path | None, typer.Option("--csv", metavar="FILE", help="Also write a row per photo, with an empty label column.")
 ]
 Sheet = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.jpg|png",
         help="Also write a contact sheet: thumbnails with file names and the two most probable classes.",
-        show_default=False,
     ),
 ]
 

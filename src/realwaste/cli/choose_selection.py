@@ -1,5 +1,15 @@
-"""Predictions of one or several models for unlabelled photographs, and the selection of those to label."""
+"""Predictions of models for unlabelled photographs, and which to label: pool-based active learning, a batch at a time.
 
+Uncertainty sampling by margin: the smaller the difference between the two largest probabilities, the less sure the
+model (Scheffer, Decomain and Wrobel, 2001; Settles, 2009). With several models the mean of their probabilities counts,
+which is the consensus of query by committee (Seung, Opper and Sompolinsky, 1992; McCallum and Nigam, 1998): models that
+are sure of different classes leave a small margin too. The most uncertain photographs alone may be one object
+photographed ten times. So the batch is diversified as by Zhdanov (2019, arXiv:1901.05954): of the OVERSAMPLING times
+as many most uncertain photographs, k-means clusters the features, weighted by uncertainty, and the photograph nearest
+to each cluster's centre is selected. docs/labels.md compares this with uncertainty alone and with diversity alone.
+"""
+
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,17 +19,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.cli import choose_acquisition, predictions_csv
+from realwaste.cli import predictions_csv
 from realwaste.cli.output_options import Kind
 from realwaste.core.csv_rows import Value, path_cell
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import to_unicode
 from realwaste.models import image_predictions
 from realwaste.models.image_predictions import ClassProbability, ImagePrediction
+from realwaste.models.probabilities import Probabilities
 from realwaste.models.session import Session
 from realwaste.runtime.inference_engine import Network
 
 SHOWN_CLASSES = 2  # per photograph
+OVERSAMPLING = 10
+_MIN_WEIGHT = 1e-6  # so that photographs of which the model is sure belong to a cluster too
+
+Vectors = NDArray[np.float32]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,8 +71,7 @@ class Selection:
     errors: list[tuple[Path, str]]
 
 
-Vector = NDArray[np.float32]
-ModelPredictions = list[tuple[ImagePrediction, Vector | None]]
+ModelPredictions = list[tuple[ImagePrediction, Vectors | None]]
 """What `predict_with_features` yields for one model."""
 
 
@@ -69,7 +84,7 @@ def check_same_classes(sessions: Sequence[Session]) -> None:
             raise UserError(rule, "Name other models, or only one.", list(other.classes))
 
 
-def predict_with_features(session: Session, paths: Sequence[Path]) -> Iterator[tuple[ImagePrediction, Vector | None]]:
+def predict_with_features(session: Session, paths: Sequence[Path]) -> Iterator[tuple[ImagePrediction, Vectors | None]]:
     """`image_predictions.predict_images`, each with the image's features (width,); None if the image cannot be read."""
     network = session.classify
     recording = _RecordingNetwork(network.run, network.batch_size, network.shape)
@@ -82,7 +97,7 @@ def predict_with_features(session: Session, paths: Sequence[Path]) -> Iterator[t
 class _RecordingNetwork(Network):
     """The classification head, which records the features it is called with; of several augmented views, the first."""
 
-    features: deque[Vector] = field(default_factory=deque)
+    features: deque[Vectors] = field(default_factory=deque)
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         self.features.extend(inputs[:, 0] if inputs.ndim == 3 else inputs)
@@ -112,19 +127,67 @@ def select_photos(by_model: Sequence[ModelPredictions], classes: Sequence[str], 
     # (photographs, models, classes)
     probabilities = np.array([[[model[name] for name in classes] for model in row] for row in by_name])
     mean = probabilities.mean(axis=1)
-    uncertainty = choose_acquisition.margin_uncertainty(mean)
+    uncertainty = margin_uncertainty(mean)
     disagreeing = (probabilities.argmax(axis=2) != mean.argmax(axis=1)[:, np.newaxis]).sum(axis=1)
     # The features of all models side by side, (photographs, sum of widths); each model has the same weight.
     vectors = [np.stack([np.asarray(vector) for _, vector in rows]) for rows in zip(*readable, strict=True)]
-    features = np.concatenate([choose_acquisition.l2_normalize(rows) for rows in vectors], axis=1)
+    features = np.concatenate([l2_normalize(rows) for rows in vectors], axis=1)
     selected = []
-    for n in choose_acquisition.select_batch(uncertainty, choose_acquisition.l2_normalize(features), count):
+    for n in select_batch(uncertainty, l2_normalize(features), count):
         novel = [prediction.is_novel for prediction, _ in readable[n] if prediction.is_novel is not None]
         ranked = image_predictions.rank_classes(mean[n], classes)
         is_novel = any(novel) if novel else None
         photo = readable[n][0][0].path
         selected.append(Candidate(photo, ranked, float(uncertainty[n]), int(disagreeing[n]), is_novel))
     return Selection(selected, len(readable), errors)
+
+
+def margin_uncertainty(probabilities: Probabilities) -> NDArray[np.float64]:
+    """One minus the difference between the two largest probabilities, 0 to 1: (n,) for (n, classes)."""
+    if probabilities.shape[1] < 2:
+        return np.zeros(len(probabilities))
+    largest = np.partition(np.asarray(probabilities, np.float64), -2, axis=1)
+    return np.asarray(1 - (largest[:, -1] - largest[:, -2]))
+
+
+def l2_normalize(vectors: Vectors) -> Vectors:
+    """(n, width): each row scaled to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def select_batch(
+    uncertainty: NDArray[np.float64], features: Vectors, count: int, *, oversampling: int = OVERSAMPLING, seed: int = 0
+) -> Rows:
+    """The rows to label, at most `count`, the most uncertain first.
+
+    Args:
+        uncertainty: (n,), from `margin_uncertainty`.
+        features: (n, width), from `l2_normalize`.
+    """
+    order = np.argsort(-uncertainty, kind="stable").astype(np.int64)
+    if len(order) <= count:
+        return order
+    pool = order[: oversampling * count]
+    selected = _nearest_to_centres(features[pool], uncertainty[pool] + _MIN_WEIGHT, count, seed)
+    # With fewer distinct photographs than clusters, the most uncertain of the others fill the batch.
+    filling = np.setdiff1d(np.arange(len(pool)), selected)[: count - len(selected)]
+    return np.asarray(pool[np.sort(np.concatenate([selected, filling]))])
+
+
+def _nearest_to_centres(vectors: Vectors, weights: NDArray[np.float64], count: int, seed: int) -> Rows:
+    """The row nearest to the centre of each of `count` clusters."""
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - takes nearly a second, which a user error need not wait for
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    # With several threads the last digits, and so ties, would depend on their number.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct photographs than clusters
+        clusters = KMeans(count, n_init=1, random_state=seed).fit(vectors, sample_weight=weights)
+    distances = ((vectors - clusters.cluster_centers_[clusters.labels_]) ** 2).sum(axis=1)
+    members = [np.flatnonzero(clusters.labels_ == label) for label in np.unique(clusters.labels_)]
+    return np.array([rows[distances[rows].argmin()] for rows in members], np.int64)
 
 
 def selection_record(sessions: Iterable[Session], selection: Selection) -> dict[str, Any]:

@@ -33,10 +33,7 @@ def compare(
     first: ModelArgument,
     second: ModelArgument,
     folder: Annotated[
-        str,
-        typer.Argument(
-            help="A folder, a zip, or a zip's URL, with one folder of images per class.", show_default=False
-        ),
+        str, typer.Argument(help="A folder, a zip, or a zip's URL, with one folder of images per class.")
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -26,8 +26,7 @@ LabelledFolder = Annotated[
     str,
     typer.Argument(
         help="A folder, a zip, or a zip's URL, with one folder of images per class; or a CSV file with the columns "
-        "path and label.",
-        show_default=False,
+        "path and label."
     ),
 ]
 Csv = Annotated[
@@ -35,7 +34,6 @@ Csv = Annotated[
     typer.Option(
         metavar="FILE",
         help="Also write a row per photograph to this CSV file: label, prediction, and whether it is correct.",
-        show_default=False,
     ),
 ]
 Mistakes = Annotated[
@@ -44,17 +42,12 @@ Mistakes = Annotated[
         metavar="DIR",
         help="Also copy each wrongly predicted photograph to DIR/LABEL/PREDICTION/. DIR must be outside of the "
         "evaluated folder. Nothing is moved or overwritten.",
-        show_default=False,
     ),
 ]
 
 
 def evaluate(
-    folder: LabelledFolder,
-    model: Model = None,
-    as_json: AsJson = False,
-    csv: Csv = None,
-    mistakes: Mistakes = None,
+    folder: LabelledFolder, model: Model = None, as_json: AsJson = False, csv: Csv = None, mistakes: Mistakes = None
 ) -> None:
     """Measure a model's accuracy on labelled photographs that it was not trained on.
 

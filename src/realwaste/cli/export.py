@@ -21,7 +21,7 @@ class Format(StrEnum):
 
 
 def export(
-    to: Annotated[Format, typer.Option("--format", "-f", help="The format to write.", show_default=False)],
+    to: Annotated[Format, typer.Option("--format", "-f", help="The format to write.")],
     model: Model = None,
     output: Annotated[
         Path | None,
@@ -30,7 +30,6 @@ def export(
             "-o",
             metavar="PATH",
             help="The file or folder to write. Without it: beside the model, as models/cnn.onnx.",
-            show_default=False,
         ),
     ] = None,
     raw: Annotated[

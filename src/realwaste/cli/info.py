@@ -1,7 +1,6 @@
 """`realwaste info`: the card of one model, or the facts in its file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,89 +41,55 @@ def info(
 
     Example: `realwaste info irv2`
     """
-    described = read_info(model)
-    if described.model is None:
-        logger.warning("this is the card of %s, whose file is not here: `dvc repro` makes it", model)
-    else:
-        model_loading.resolve_model(model)
-    if described.foreign_card:
-        logger.warning("%s is the card of another model than this file, and is not shown", described.foreign_card)
+    saved, novelty, card = _read(model)
     if as_json:
-        standard_output.record(described.record())
-    elif described.card is not None:
-        standard_output.markdown(described.card)
-    else:
-        standard_output.tables([_table(described)])
+        threshold, images = (novelty.threshold, len(novelty.train_features)) if novelty else (None, None)
+        record = saved.record() if saved else {}
+        standard_output.record(record | {"strangeness_threshold": threshold, "learned": images, "card": card})
+    elif card is not None:
+        standard_output.markdown(card)
+    elif saved and saved.facts:
+        table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, value in _file_facts(saved, saved.facts, novelty):
+            table.add_row(name, Text(printable(value)))
+        standard_output.tables([table])
 
 
-@dataclass(frozen=True)
-class ModelInfo:
-    """What is known of one model.
+def _read(name: str | None) -> tuple[SavedModel | None, Novelty | None, str | None]:
+    """The model, its novelty score, and the text of its card; the log says which model it is.
 
-    Attributes:
-        model: its file; None if only its card is here, as in a fresh clone.
-        card: the text of its model card without the metadata; None if there is no card of this model.
-        foreign_card: the path of the card beside the file, if that card belongs to another model.
-        novelty: the novelty score of the model, if it has one.
-    """
-
-    model: SavedModel | None
-    card: str | None
-    foreign_card: Path | None = None
-    novelty: Novelty | None = None
-
-    def record(self) -> dict[str, Any]:
-        """The values for JSON."""
-        record = {} if self.model is None else self.model.record()
-        threshold, images = (self.novelty.threshold, len(self.novelty.train_features)) if self.novelty else (None, None)
-        return record | {"strangeness_threshold": threshold, "learned": images, "card": self.card}
-
-
-def read_info(name: str | None) -> ModelInfo:
-    """Read the card and the facts of a model.
-
-    Args:
-        name: as for `model_loading.choose_model`.
+    There is no model if only its card is here, as in a fresh clone; no text if the model has no card of its own.
 
     Raises:
         UserError: there is neither a model nor a card of that name; or the file is not a model.
     """
     try:
-        path = model_loading.find_model(name)
-        facts = model_file.read_facts(path)
+        path = model_loading.resolve_model(name)
     except UserError:
         card = model_loading.models_folder() / f"{name}.md"
         if name is None or Path(name).name != name or not card.is_file():
             raise
-        return ModelInfo(None, _split_card(card)[1])
-    model, card, novelty = models.read_model(path), path.with_suffix(".md"), model_file.read_novelty(path)
+        logger.warning("this is the card of %s, whose file is not here: `dvc repro` makes it", name)
+        return None, None, _split_card(card)[1]
+    saved, novelty, card = models.read_model(path), model_file.read_novelty(path), path.with_suffix(".md")
     if not card.is_file():
-        return ModelInfo(model, None, None, novelty)
+        return saved, novelty, None
     metadata, text = _split_card(card)
-    is_own = _belongs_to(metadata, facts)
-    return ModelInfo(model, text if is_own else None, None if is_own else card, novelty)
+    if saved.facts and not _belongs_to(metadata, saved.facts):
+        logger.warning("%s is the card of another model than this file, and is not shown", card)
+        return saved, novelty, None
+    return saved, novelty, text
 
 
-def _table(described: ModelInfo) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in _file_facts(described):
-        table.add_row(name, Text(printable(value)))
-    return table
-
-
-def _file_facts(described: ModelInfo) -> list[tuple[str, str]]:
-    model = described.model
-    if model is None or model.facts is None:
-        return []
-    facts, size = model.facts, model.facts.image_size
-    unlike = "not measured by this model"
-    if novelty := described.novelty:
+def _file_facts(saved: SavedModel, facts: Facts, novelty: Novelty | None) -> list[tuple[str, str]]:
+    size, unlike = facts.image_size, "not measured by this model"
+    if novelty:
         images = f"{len(novelty.train_features):,} training images"
         unlike = f"above a strangeness of {novelty.threshold:.3f}, measured against {images}"
     rows = [
-        ("file", f"{model.path}, {model.size_bytes / 1e6:.1f} MB"),
+        ("file", f"{saved.path}, {saved.size_bytes / 1e6:.1f} MB"),
         ("name", facts.name),
         ("caution", facts.caution() or ""),
         ("classes", f"{len(facts.classes)}: {', '.join(facts.classes)}"),

@@ -16,7 +16,6 @@ Images = Annotated[
         metavar="IMAGE...",
         help="Files, folders (searched at every depth), quoted patterns such as 'photos/**/*.jpg', http(s) URLs of "
         "photos, or - for a photo on standard input.",
-        show_default=False,
     ),
 ]
 AllModels = Annotated[
@@ -34,7 +33,6 @@ MinConfidence = Annotated[
         max=1,
         help='Say "not sure" if the largest probability is lower (try 0.8), or if the photo is unlike anything the '
         "model has learned.",
-        show_default=False,
     ),
 ]
 Csv = Annotated[
@@ -43,7 +41,6 @@ Csv = Annotated[
         metavar="FILE",
         help="Write a row per photo to this CSV file instead of a table. Until all rows are written, it is called "
         "FILE.part.",
-        show_default=False,
     ),
 ]
 SortInto = Annotated[
@@ -52,7 +49,6 @@ SortInto = Annotated[
         metavar="DIR",
         help="Also copy each photo to DIR/CLASS/; or to 'DIR/not sure/' if its probability is below --min-confidence "
         "or it is unlike anything learned. DIR must be outside of the input folders. Nothing is moved or overwritten.",
-        show_default=False,
     ),
 ]
 Overlay = Annotated[
@@ -61,7 +57,6 @@ Overlay = Annotated[
         metavar="DIR",
         help="Also write NAME_CLASS.png to this folder for each photo: a Grad-CAM heat map over the photo, which shows "
         "where the model looked. DIR must be outside of the input folders.",
-        show_default=False,
     ),
 ]
 Watch = Annotated[
@@ -70,7 +65,6 @@ Watch = Annotated[
         metavar="DIR",
         help="Predict each new photo that arrives in this folder, until Ctrl-C. Photos that are there at the start are "
         "skipped, unless they are named too. --csv appends rows to its file, --json writes a line per photo.",
-        show_default=False,
     ),
 ]
 Output = Annotated[

@@ -13,10 +13,7 @@ from realwaste.core.time_limit import call_within
 from realwaste.images.reader import MAX_BYTES, UnreadableImageError
 
 _MAX_SILENCE_S, _MAX_DURATION_S = 10.0, 120.0
-_OTHER_CONTENT = {
-    "text/html": "a web page, not a photograph",
-    "multipart/x-mixed-replace": "a video, not a photograph",
-}
+_OTHER_CONTENT = {"text/html": "a web page, not a photograph", "multipart/x-mixed-replace": "a video, not a photograph"}
 # The first match is used. The messages do not quote the URL, which may contain secrets.
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (requests.exceptions.Timeout, "the server is too slow"),

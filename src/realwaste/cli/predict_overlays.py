@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +16,6 @@ from realwaste.models.model_file import Classifier
 
 LONGEST_SIDE = 1024  # pixels
 _MAX_CLASS_CHARACTERS = 50  # of the class in the file name
-
-
-def with_overlays(
-    predictions: Iterable[ImagePrediction], folder: Path, classifier: Classifier
-) -> Iterator[ImagePrediction]:
-    """Write an overlay for each prediction, and yield the prediction with the overlay's path, or with the error."""
-    writer = OverlayWriter(folder, classifier)
-    for prediction in predictions:
-        yield writer.add(prediction) if prediction.predictions else prediction
 
 
 class OverlayWriter:
@@ -43,7 +33,9 @@ class OverlayWriter:
         self._written: set[str] = set()
 
     def add(self, prediction: ImagePrediction) -> ImagePrediction:
-        """Write an overlay; returns the prediction with the overlay's path, or with the error."""
+        """Write the overlay of a prediction, if it is one; returns it with the overlay's path, or with the error."""
+        if not prediction.predictions:
+            return prediction
         try:
             photo = decode_image(read_bytes(prediction.path))
         except UnreadableImageError as error:

@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,17 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from realwaste.cli import (
-    model_loading,
-    output_options,
-    predict_overlays,
-    predict_watch,
-    predictions_csv,
-    progress_bar,
-    standard_output,
-)
+from realwaste.cli import model_loading, output_options, predict_watch, predictions_csv, progress_bar, standard_output
 from realwaste.cli.predict_inputs import Inputs
 from realwaste.cli.predict_models import AllModels, OneModel
+from realwaste.cli.predict_overlays import OverlayWriter
 from realwaste.cli.predict_sorting import Sorter
 from realwaste.cli.predict_table import RowTable, max_width
 from realwaste.core import log
@@ -66,31 +59,19 @@ class PredictRun:
         Returns:
             How many photographs have an error, and how many there were.
         """
-        with predictions_csv.lock(self.csv) if self.csv else nullcontext():
-            return self._run(inputs)
-
-    def _run(self, inputs: Inputs) -> tuple[int, int]:
-        batches, sorter = self._batches(inputs), Sorter(self.sort_into) if self.sort_into else None
-        predictor, results = self._predict(inputs, batches)
-        if sorter:
-            results = map(sorter.sort, results)
-        if not self.watch:
-            results = progress_bar.track(results, len(inputs.paths), as_json=self.as_json)
         counts: Counter[str] = Counter()
-        failed = 0
-        with (
-            _open_outputs(
-                predictor,
-                name_width=self._name_width(inputs),
-                as_json=self.as_json,
-                csv=self.csv,
-                watching=self.watch is not None,
-            ) as write,
-            ExitStack() as interrupts,
-        ):
+        failed, sorter = 0, Sorter(self.sort_into) if self.sort_into else None
+        with ExitStack() as stack:
+            if self.csv:
+                stack.enter_context(predictions_csv.lock(self.csv))
+            predictor, results = self._predict(inputs)
+            results = map(sorter.sort, results) if sorter else results
+            if not self.watch:
+                results = progress_bar.track(results, len(inputs.paths), as_json=self.as_json)
+            write = self._open_outputs(stack, predictor, self._name_width(inputs))
             if self.watch:
-                interrupts.enter_context(suppress(KeyboardInterrupt))
-                interrupts.enter_context(sigterm_as_interrupt())
+                stack.enter_context(suppress(KeyboardInterrupt))
+                stack.enter_context(sigterm_as_interrupt())
             for result in results:
                 write(result)
                 counts[predictor.summary_label(result)] += 1
@@ -121,49 +102,46 @@ class PredictRun:
         written = predictions_csv.read_paths(self.csv) if self.csv else set()
         return predict_watch.watch_batches(self.watch, inputs.paths, written)
 
-    def _predict(self, inputs: Inputs, batches: Iterable[list[Path]]) -> tuple[OneModel | AllModels, Iterator[Any]]:
+    def _predict(self, inputs: Inputs) -> tuple[OneModel | AllModels, Iterator[Any]]:
         """Load the model or models; returns the predictor and the iterator of its results."""
-        max_images = max(1, len(inputs.paths))
+        batches, max_images = self._batches(inputs), max(1, len(inputs.paths))
+        predictor: OneModel | AllModels
         if self.all_models:
             files = model_loading.resolve_all_models()
             sessions = {file.stem: model_loading.open_session(file, max_images=max_images) for file in files}
-            models = AllModels(sessions, self.top, self.min_confidence)
-            return models, chain.from_iterable(models.predict_paths(paths, inputs.remote) for paths in batches)
-        file = model_loading.resolve_model(self.model)
-        # 0: a photograph that is unlike the training images is then "not sure", and is not copied into a class.
-        min_confidence = 0.0 if self.sort_into and self.min_confidence is None else self.min_confidence
-        model = OneModel(model_loading.open_session(file, max_images=max_images), self.top, min_confidence)
-        results = chain.from_iterable(model.predict_paths(paths, inputs.remote) for paths in batches)
+            predictor = AllModels(sessions, self.top, self.min_confidence)
+        else:
+            file = model_loading.resolve_model(self.model)
+            # 0: a photograph that is unlike the training images is then "not sure", and is not copied into a class.
+            min_confidence = 0.0 if self.sort_into and self.min_confidence is None else self.min_confidence
+            predictor = OneModel(model_loading.open_session(file, max_images=max_images), self.top, min_confidence)
+        results: Iterator[Any] = chain.from_iterable(predictor.predict_paths(paths, inputs.remote) for paths in batches)
         if self.overlay:
-            return model, predict_overlays.with_overlays(results, self.overlay, model_loading.load_classifier(file))
-        return model, results
+            results = map(OverlayWriter(self.overlay, model_loading.load_classifier(file)).add, results)
+        return predictor, results
 
+    def _open_outputs(
+        self, stack: ExitStack, predictor: OneModel | AllModels, name_width: int
+    ) -> Callable[[Any], None]:
+        """A function that writes a result to the CSV file, as JSON, or as a row of a table. `stack` ends the outputs.
 
-@contextmanager
-def _open_outputs(
-    predictor: OneModel | AllModels, *, name_width: int, as_json: bool, csv: Path | None, watching: bool
-) -> Iterator[Callable[[Any], None]]:
-    """Yield a function that writes a result as a row of the CSV file or of a table, or as JSON.
+        A run that watches has no end: each result is a JSON object on a line, rows are appended to the CSV file, and
+        the table is shown beside it.
 
-    Args:
-        name_width: terminal cells of the widest file name.
-        as_json: write one JSON object instead of the table.
-        csv: the CSV file, if any, instead of the table; it is there when the block has succeeded.
-        watching: the run has no end: each result is a JSON object on a line, rows are appended to `csv`, and the table
-            is shown beside it.
-    """
-    with ExitStack() as stack:
+        Args:
+            name_width: terminal cells of the widest file name.
+        """
         writers: list[Callable[[Any], None]] = []
-        if csv:
-            open_csv = predictions_csv.append_rows if watching else predictions_csv.write_rows
-            write_row = stack.enter_context(open_csv(csv, predictor.csv_header()))
+        if self.csv:
+            open_csv = predictions_csv.append_rows if self.watch else predictions_csv.write_rows
+            write_row = stack.enter_context(open_csv(self.csv, predictor.csv_header()))
             writers.append(lambda result: write_row(predictor.csv_row(result)))
-        if as_json and watching:
+        if self.as_json and self.watch:
             writers.append(lambda result: standard_output.line(predictor.json_record(result)))
-        elif as_json:
+        elif self.as_json:
             add = stack.enter_context(standard_output.listing(predictor.json_header(), "answers"))
             writers.append(lambda result: add(predictor.json_record(result)))
-        elif not csv or watching:
+        elif not self.csv or self.watch:
             table = RowTable(_console(), predictor.table_columns(name_width))
             table.print_header()
             writers.append(lambda result: table.print_row(predictor.table_cells(result)))
@@ -172,7 +150,7 @@ def _open_outputs(
             for writer in writers:
                 writer(result)
 
-        yield write
+        return write
 
 
 def _console() -> Console:

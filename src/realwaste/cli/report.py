@@ -17,7 +17,6 @@ Against = Annotated[
         metavar="NAME",
         help="Another run to compare with this one: an experiment of `dvc exp`, a git revision, or a folder with "
         "metrics/ and plots/, such as another checkout.",
-        show_default=False,
     ),
 ]
 
@@ -31,7 +30,6 @@ def report(
             "-o",
             metavar="FILE",
             help="With --against: the page to write. Without it: dvc_plots/against_NAME.html, which git ignores.",
-            show_default=False,
         ),
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Also open the page in the browser.")] = False,

@@ -16,7 +16,6 @@ def review(
         typer.Option(
             min=1,
             help="Show at most so many labels, the most doubtful first. Without it: every label that a model doubts.",
-            show_default=False,
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the page; 0 takes a free one.")] = 8001,

@@ -20,7 +20,6 @@ AllowedHost = Annotated[
         metavar="NAME",
         help="A host name that requests may have, such as that of a reverse proxy; may be repeated. Without it: "
         "loopback names if --host is a loopback address, otherwise any name.",
-        show_default=False,
     ),
 ]
 MaxMb = Annotated[float, typer.Option(min=0.001, help="The largest photo that is accepted, in MB.")]

@@ -13,13 +13,9 @@ Photos = Annotated[
         metavar="PHOTOS",
         help="A folder with one folder of photos per class, or with train/ and test/ folders of classes; a zip, or a "
         "zip's URL; or a CSV file with the columns path and label.",
-        show_default=False,
     ),
 ]
-Name = Annotated[
-    str | None,
-    typer.Option(help="The name of the model. Without it: the name of the folder of photos.", show_default=False),
-]
+Name = Annotated[str | None, typer.Option(help="The name of the model. Without it: the name of the folder of photos.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write the model to.")]
 Backbone = Annotated[
     str,
@@ -42,7 +38,6 @@ Test = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Labelled photos from elsewhere, such as another camera: the finished model is tested on them too, once.",
-        show_default=False,
     ),
 ]
 

@@ -1,5 +1,6 @@
-"""One run of `realwaste train`: its options and their checks, its steps, and the files that it writes."""
+"""One run of `realwaste train`: its options and their checks, the split, its steps, and the files that it writes."""
 
+import hashlib
 import shlex
 import time
 from contextlib import ExitStack, suppress
@@ -8,24 +9,49 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.text import Text
 
-from realwaste.cli import evaluate, output_options, standard_output, train_split
+from realwaste.cli import evaluate, output_options, standard_output
 from realwaste.cli.output_options import Kind
-from realwaste.cli.train_split import PhotoSplit
 from realwaste.core import library_settings
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.files import exclusive_lock, write_csv, write_json
 from realwaste.core.log import logger
-from realwaste.dataset.labels import classes_of
+from realwaste.dataset import leakage, manifest, split
+from realwaste.dataset.labels import PARTS, classes_of
 from realwaste.evaluation import external_sets
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.models import model_file, registry, training_photographs
 from realwaste.sources import labelled_images
+from realwaste.sources.labelled_images import ImageSet
 
 METRICS, SPLITS = registry.METRICS_SUFFIX, "_splits.csv"
 _TRAINED_BY = "realwaste train"
+RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
+RUN_LENGTH = 10  # photographs in a run of the capture order, as split.block by default
+MIN_IMAGES = 10  # of a class: with two test photographs, every score of the class is 0, a half or 1
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class PhotoSplit:
+    """The split.
+
+    Attributes:
+        table: the manifest with the columns split and group.
+        strategy: given, stratified or grouped.
+        exposure: see leakage.measure_exposure.
+    """
+
+    table: pd.DataFrame
+    strategy: str
+    exposure: dict[str, Any]
+
+    def digest(self) -> str:
+        """A hash of all photographs and of their parts."""
+        return hashlib.sha256(self.table[["path", "sha256", "split"]].to_csv().encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -52,13 +78,15 @@ class TrainRun:
             remedy = "Wait until it has ended, or give another --name."
             stack.enter_context(exclusive_lock(self._file(name, registry.SUFFIX), 0, remedy))
             logger.info("reading %d photos of %d classes", labelled.folders.image_count, len(labelled.folders.files))
-            split, test_set = train_split.split_photos(labelled, root, self.seed), None
+            photo_split, test_set = split_photos(labelled, root, self.seed), None
             if self.test:
-                opened = external_sets.open_external_set(self.test, classes_of(split.table))
+                opened = external_sets.open_external_set(self.test, classes_of(photo_split.table))
                 test_set = stack.enter_context(opened)
-                test_set = external_sets.leave_out_training(test_set, [training_photographs.from_splits(split.table)])
-            metrics = self._train(name, labelled.name, root, split, test_set)
-            write_csv(self._file(name, SPLITS), split.table)
+                test_set = external_sets.leave_out_training(
+                    test_set, [training_photographs.from_splits(photo_split.table)]
+                )
+            metrics = self._train(name, labelled.name, root, photo_split, test_set)
+            write_csv(self._file(name, SPLITS), photo_split.table)
             metrics |= {"seconds_in_all": round(time.perf_counter() - start, 1)}
             write_json(self._file(name, METRICS), {"trained_by": _TRAINED_BY} | metrics)
         self._print(name, metrics)
@@ -82,7 +110,7 @@ class TrainRun:
         return name
 
     def _train(
-        self, name: str, dataset: str, root: Path, split: PhotoSplit, test_set: ExternalSet | None
+        self, name: str, dataset: str, root: Path, photo_split: PhotoSplit, test_set: ExternalSet | None
     ) -> dict[str, Any]:
         """Save the model; returns the metrics of its training and its tests."""
         with library_settings.drop_import_logs():
@@ -91,14 +119,18 @@ class TrainRun:
         from realwaste.runtime import resume  # noqa: PLC0415
 
         options = self.backbone, self.image_size, self.fine_tune, self.seed
-        training = train_model.PhotoTraining(name, dataset, root, split.table, *options)
-        settings = {"options": options, "photos": split.digest()}
+        training = train_model.PhotoTraining(name, dataset, root, photo_split.table, *options)
+        settings = {"options": options, "photos": photo_split.digest()}
         state, file = self.output / ".progress", self._file(name, registry.SUFFIX)
         with resume.progress_folder(f"train_{name}", settings, train_model.code_files(), state) as folder:
             job, classifier, trained = training.fit(folder)
             model_file.save(file, classifier)
             saved = session.open_session(file)
-            metrics: dict[str, Any] = {"dataset": dataset, "strategy": split.strategy, "exposure": split.exposure}
+            metrics: dict[str, Any] = {
+                "dataset": dataset,
+                "strategy": photo_split.strategy,
+                "exposure": photo_split.exposure,
+            }
             metrics |= job.backbone.facts | trained.summary() | {"temperature": classifier.facts.temperature}
             metrics |= train_model.test_metrics(job, classifier, saved)
             if test_set:
@@ -138,3 +170,50 @@ def _is_trained(path: Path, name: str) -> bool:
         return model_file.read_facts(path).name == name
     except UserError:
         return False
+
+
+def split_photos(labelled: ImageSet, root: Path, seed: int) -> PhotoSplit:
+    """Decode every photograph once, and split them: as they came, or at random.
+
+    If a random split would separate near-duplicates, they are kept together, so that the test stays honest. Files that
+    are not images are named and left out.
+
+    Args:
+        root: a folder with the photographs as <Class>/<file>.
+
+    Raises:
+        UserError: a class has fewer than MIN_IMAGES readable photographs, or none in one of the parts.
+    """
+    scan = manifest.scan(root)
+    if len(scan.rejected):
+        examples = [f"{row.path} ({row.reason})" for row in scan.rejected.head(_EXAMPLES).itertuples()]
+        more = ", …" if len(scan.rejected) > _EXAMPLES else ""
+        logger.warning("%d files are left out: %s%s", len(scan.rejected), printable(", ".join(examples)), more)
+    _refuse_small_classes(scan.manifest, list(labelled.folders.files))
+    targets = labelled.folders.target_paths()
+    parts = {targets[file]: part for file, part in labelled.folders.parts.items()}
+    near = leakage.find_near_duplicates(scan.manifest)
+    groups = leakage.assign_groups(scan.manifest, RUN_LENGTH, near)
+    strategy = split.resolve_strategy("auto", parts)
+
+    def draw(strategy: str) -> PhotoSplit:
+        table = split.draw(scan.manifest, strategy, RATIOS, groups=groups, parts=parts, seed=seed)
+        return PhotoSplit(table.assign(group=groups), strategy, leakage.measure_exposure(table, near))
+
+    drawn = draw(strategy)
+    if strategy == "stratified" and drawn.exposure["near_duplicates"]:
+        try:
+            drawn = draw("grouped")
+        except UserError:  # too few groups
+            count = drawn.exposure["near_duplicates"]
+            logger.warning("%d test photos look like one that is not in the test: the score is too good", count)
+    counts = split.summarize(drawn.table)
+    logger.info("%s split: %d photos train, %d choose, %d test", drawn.strategy, *(counts[part] for part in PARTS))
+    return drawn
+
+
+def _refuse_small_classes(accepted: pd.DataFrame, classes: list[str]) -> None:
+    counts = accepted["label"].value_counts().reindex(classes, fill_value=0)
+    if small := {str(label): int(count) for label, count in counts.items() if count < MIN_IMAGES}:
+        rule = f"Every class must have at least {MIN_IMAGES} readable photos: some train the model, others test it."
+        raise UserError(rule, "Add photos to it, or move its folder out.", small)

@@ -16,11 +16,7 @@ from realwaste.web import base_app, schemas
 from realwaste.web.access_log import AccessLog
 from realwaste.web.predict_route import UploadLimits, add_predict_route, error_message
 from realwaste.web.predictor import Predictor, UndefinedPredictionError
-from realwaste.web.request_limits import (
-    BUSY_MESSAGE,
-    RETRY_AFTER,
-    RequestGuard,
-)
+from realwaste.web.request_limits import BUSY_MESSAGE, RETRY_AFTER, RequestGuard
 
 _PAGE = [f"serve_page/{name}" for name in ("index.html", "style.css", "app.js", "photos.js", "csv.js", "icon.svg")]
 

@@ -107,10 +107,7 @@ Result = tuple[ImagePrediction, Saliency]
 
 
 async def _predict_photos(
-    predictor: Predictor,
-    photos: list[UploadFile],
-    upload_limits: UploadLimits,
-    settings: PredictionSettings,
+    predictor: Predictor, photos: list[UploadFile], upload_limits: UploadLimits, settings: PredictionSettings
 ) -> list[Result]:
     """The results in the order of the photos; of several, one that cannot be predicted has an error."""
     remaining_pixels = upload_limits.pixels
