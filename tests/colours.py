@@ -7,9 +7,11 @@ import sys
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from typer.testing import CliRunner, Result
 
 from benchmarks.parts.child import ROOT
@@ -66,11 +68,24 @@ def use(monkeypatch) -> None:
     monkeypatch.setattr(model_loading, "open_session", open_session)
 
 
+def prepare(folder: Path, monkeypatch) -> Path:
+    """Make `folder` the current one, with a model `cnn` that commands can open."""
+    use(monkeypatch)
+    monkeypatch.chdir(folder)
+    save(folder / "models/cnn.keras")
+    return folder
+
+
 def run(*arguments, status: int = 0, stdin: bytes | None = None) -> Result:
     """Run a command in this process; its exit status must be `status`."""
     result = CliRunner().invoke(app, list(map(str, arguments)), input=stdin)
     assert result.exit_code == status, (result.stderr, result.exception)
     return result
+
+
+def run_json(*arguments, status: int = 0, stdin: bytes | None = None) -> Any:
+    """The JSON that a command writes, which must be strict."""
+    return json.loads(run(*arguments, "--json", status=status, stdin=stdin).stdout, parse_constant=pytest.fail)
 
 
 def words(text: str) -> str:

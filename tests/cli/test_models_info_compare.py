@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from colours import BLUE, GREEN, RED, TEAL, photo, run, words
+from colours import BLUE, GREEN, RED, TEAL, photo, run, run_json, words
 from rich.console import Console
 
 from realwaste.cli import compare_models, model_loading, standard_output
@@ -41,12 +41,8 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _json(*arguments):
-    return json.loads(run(*arguments, "--json").stdout, parse_constant=pytest.fail)
-
-
 def test_models_lists_the_saved_models_with_their_scores(project):
-    output = _json("models")
+    output = run_json("models")
     assert (output["folder"], output["scores_from"]) == ("models", "metrics/compare.json")
     assert [(model["name"], model["chosen"]) for model in output["models"]] == [("cnn", False), ("irv2", True)]
     irv2 = output["models"][1]
@@ -68,15 +64,18 @@ def test_a_model_with_random_weights_is_the_default_only_if_there_is_no_other(pr
     record = json.loads(file.read_text())
     record["cnn"]["val_accuracy"] = 0.99
     file.write_text(json.dumps(record))
-    assert [(model["name"], model["chosen"]) for model in _json("models")["models"]] == [("cnn", False), ("irv2", True)]
+    assert [(model["name"], model["chosen"]) for model in run_json("models")["models"]] == [
+        ("cnn", False),
+        ("irv2", True),
+    ]
     (project / "models/irv2.keras").unlink()
-    assert [(model["name"], model["chosen"]) for model in _json("models")["models"]] == [("cnn", True)]
+    assert [(model["name"], model["chosen"]) for model in run_json("models")["models"]] == [("cnn", True)]
 
 
 def test_scores_of_another_run_are_not_shown_and_a_damaged_file_is_listed(project):
     colours.save(project / "models/irv2.keras", dataset="other colours")
     (project / "models/mine.keras").write_bytes(b"PK no model")
-    output = {model["name"]: model for model in _json("models")["models"]}
+    output = {model["name"]: model for model in run_json("models")["models"]}
     assert output["irv2"]["scores"] is None
     assert output["cnn"]["scores"]["val_accuracy"] == 0.25
     assert "must be a model that this pipeline saved" in output["mine"]["error"]
@@ -109,7 +108,7 @@ def test_info_shows_the_model_card(project, monkeypatch):
     run("info", "irv2")
     assert "Accuracy  0.5000" in screen.getvalue()
     assert "|---" not in screen.getvalue()
-    output = _json("info", "irv2")
+    output = run_json("info", "irv2")
     assert (output["model"]["name"], output["scores"]["test_accuracy"]) == ("irv2", 0.5)
     assert (output["strangeness_threshold"], output["learned"]) == (0.35, 9)
     assert output["card"].startswith("# Eye")
@@ -126,7 +125,7 @@ def test_without_its_own_card_info_shows_the_facts_in_the_file(card, project):
     assert "above a strangeness of 0.350, measured against 9 training images" in text
     assert "hardly better than chance" in words(result.stderr)
     assert ("models/cnn.md is the card of another model" in words(result.stderr)) == (card is not None)
-    assert _json("info", "cnn")["card"] is None
+    assert run_json("info", "cnn")["card"] is None
 
 
 def test_info_warns_if_only_the_card_is_here(project):
@@ -164,9 +163,9 @@ def test_the_variable_names_a_folder_that_replaces_models(project, monkeypatch, 
     assert "a model of REALWASTE_MODEL" in words(run("predict", "red.png", "-m", "cnn").stderr)
     for verb in (["evaluate", "set"], ["info"], ["models"]):
         assert "of REALWASTE_MODEL" in words(run(*verb).stderr), verb
-    assert [model["name"] for model in _json("models")["models"]] == ["cnn", "irv2"]
-    assert set(_json("predict", "red.png", "--all-models")["models"]) == {"cnn", "irv2"}
-    assert _json("compare", "cnn", "irv2", "set")["images"] == 1
+    assert [model["name"] for model in run_json("models")["models"]] == ["cnn", "irv2"]
+    assert set(run_json("predict", "red.png", "--all-models")["models"]) == {"cnn", "irv2"}
+    assert run_json("compare", "cnn", "irv2", "set")["images"] == 1
     (root / "metrics/compare.json").unlink()
     with pytest.raises(UserError, match="There are: cnn, irv2"):
         model_loading.find_model(None)
@@ -195,7 +194,7 @@ def test_compare_two_models_on_the_same_photographs(project):
     """irv2 is right; cnn predicts blue for red and red for blue."""
     colours.save(project / "models/cnn.keras", ("Red", "Green", "Blue"))
     _set(project, red=[RED] * 6, GREEN=[GREEN, TEAL], blue=[RED, BLUE])
-    output = _json("compare", "irv2", "models/cnn.keras", "set")
+    output = run_json("compare", "irv2", "models/cnn.keras", "set")
     first = np.array([True] * 8 + [False, True])
     second = np.array([False] * 6 + [True, True] + [True, False])
     assert [model["accuracy"] for model in output["models"]] == [0.9, 0.3]
@@ -220,7 +219,7 @@ def test_a_significantly_better_model_is_named(project):
     for name in ascii_lowercase[:12]:  # no two are alike, and no numbers say that some were shot together
         pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8) // (4, 4, 1)
         cv2.imwrite(str(project / f"set/red/{name}.png"), pixels.astype(np.uint8))
-    output = _json("compare", "cnn", "irv2", "set")
+    output = run_json("compare", "cnn", "irv2", "set")
     assert (output["images"], output["groups"]) == (12, 12)
     assert (output["better"], output["difference"]) == ("second", -1.0)
     assert output["mcnemar_p"] == output["permutation_p"] == pytest.approx(2 / 2**12)
@@ -261,7 +260,7 @@ def test_classes_of_only_one_model_are_named_and_not_compared(project):
     colours.save(project / "models/cnn.keras", ("blue", "Violet", "RED"))
     _set(project, red=[RED, RED], GREEN=[GREEN], blue=[BLUE])
     photo(project / "set/paper/0.png", RED, shade=99)
-    output = _json("compare", "irv2", "cnn", "set")
+    output = run_json("compare", "irv2", "cnn", "set")
     assert output["images"] == 3
     assert [model["accuracy"] for model in output["models"]] == [1.0, 1.0], "names are the same whatever their case"
     assert [model["only_it_knows"] for model in output["models"]] == [["Green"], ["Violet"]]
@@ -281,4 +280,4 @@ def test_models_without_a_common_class_are_refused_and_files_that_are_no_images_
     assert "red/words.png (not an image)" in words(result.stderr)
     with zipfile.ZipFile(project / "set.zip", "w") as bundle:
         bundle.write(project / "set/red/0.png", "deep/red/0.png")
-    assert _json("compare", "irv2", "cnn", "set.zip")["images"] == 1
+    assert run_json("compare", "irv2", "cnn", "set.zip")["images"] == 1

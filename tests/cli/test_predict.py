@@ -186,24 +186,6 @@ def test_every_file_name_is_in_the_output(project):
     assert "new\\nline" in table
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_undecodable_names_and_control_characters_are_escaped(project):
-    _photos(project, ["esc\x1b[2J.jpg", "\u202egpj.exe.jpg"])
-    (photo,) = _photos(project, ["plain.jpg"])
-    os.rename(photo, os.fsencode(project) + b"/bytes\xff.jpg")  # noqa: PTH104 - pathlib knows no bytes
-    result = _predict(".", "--json")
-    assert {answer["path"] for answer in _parse_strict_json(result.stdout)["answers"]} == {
-        "esc\x1b[2J.jpg",
-        "\u202egpj.exe.jpg",
-        "bytes\ufffd.jpg",
-    }
-    table = _predict(".").stdout
-    assert "\x1b" not in table
-    assert "\u202e" not in table
-    assert "esc\\x1b[2J.jpg" in table
-    assert "bytes\\udcff.jpg" in table
-
-
 def test_top_and_the_table(project):
     _photos(project, ["a.jpg"])
     assert [len(_parse_strict_json(_predict("a.jpg", "--json", "--top", top).stdout)["answers"][0]["predictions"])
@@ -212,29 +194,6 @@ def test_top_and_the_table(project):
     row = next(line for line in _predict("a.jpg", "--top", 1).stdout.splitlines() if "a.jpg" in line)
     assert row.split() == ["a.jpg", *best["class"].split(), f"{best['probability']:.1%}"]
     assert _predict("a.jpg", "--top", 0).exit_code == 2
-
-
-def test_the_caution_of_a_model_stands_beside_its_predictions(project):
-    _photos(project, ["a.jpg"])
-    model = model_file.load(project / "models/cnn.keras").model
-    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
-    model_file.save(project / "other model.keras", Classifier(model, facts))
-    result = _predict("a.jpg", "--json", "--model", project / "other model.keras")
-    assert result.exit_code == 0
-    assert _parse_strict_json(result.stdout)["caution"] == facts.caution()
-    assert "not photographs" in result.stderr
-    assert "not photographs" not in _predict("a.jpg").stderr
-
-
-def test_nan_probabilities_are_an_error(project):
-    _photos(project, ["a.jpg"])
-    classifier = model_file.load(project / "models/cnn.keras")
-    classifier.model.set_weights([weight * np.nan for weight in classifier.model.get_weights()])
-    model_file.save(project / "nan.keras", classifier)
-    result = _predict("a.jpg", "--json", "-m", "nan.keras")
-    assert result.exit_code == 1
-    (answer,) = _parse_strict_json(result.stdout)["answers"]
-    assert answer["error"] == image_predictions.UNDEFINED
 
 
 def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
@@ -259,29 +218,6 @@ def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
         None,
     ]
     assert _parse_strict_json(_predict("one", "--json").stdout)["answers"][0]["overlay"] is None
-
-
-@pytest.mark.parametrize(
-    ("images", "folder", "message"),
-    [
-        (["one"], "file", "a folder to write to, and file cannot be one"),
-        (["one"], "/proc", "a folder to write to"),
-        (["one"], "one/looked", "outside of those with the photos"),
-        (["."], "looked", "outside of those with the photos"),
-        (["two", "link"], "one/looked", "outside of those with the photos"),
-    ],
-)
-def test_a_bad_folder_for_overlays_is_refused_before_the_model_is_loaded(images, folder, message, project, monkeypatch):
-    _photos(project / "one", ["a.jpg"])
-    _photos(project / "two", ["a.jpg"])
-    (project / "file").touch()
-    (project / "link").symlink_to("one")
-    before = sorted(project.rglob("*"))
-    monkeypatch.setattr(model_file, "load", None)
-    refused = _predict(*images, "--overlay", folder)
-    assert refused.exit_code == 1
-    assert message in refused.stderr
-    assert sorted(project.rglob("*")) == before
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

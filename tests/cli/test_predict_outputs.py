@@ -10,7 +10,7 @@ from itertools import cycle, islice
 import colours
 import pandas as pd
 import pytest
-from colours import BLUE, GREEN, GREY, RED, TEAL, photo, read_rows, run, words
+from colours import BLUE, GREEN, GREY, RED, TEAL, photo, read_rows, run, run_json, words
 from rich.console import Console
 from rich.text import Text
 from servers import PlayServer
@@ -30,9 +30,7 @@ from realwaste.models.novelty import UNLIKE
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """The current folder: a model of colours, and four photographs in photos/."""
-    colours.use(monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    colours.save(tmp_path / "models/cnn.keras")
+    colours.prepare(tmp_path, monkeypatch)
     for name, colour in {"blue": BLUE, "grey": GREY, "red": RED, "teal": TEAL}.items():
         photo(tmp_path / f"photos/{name}.png", colour)
     return tmp_path
@@ -43,7 +41,7 @@ def _predict(*arguments, **options):
 
 
 def _json(*arguments, **options):
-    return json.loads(_predict(*arguments, "--json", **options).stdout, parse_constant=pytest.fail)
+    return run_json("predict", "-m", "cnn", *arguments, **options)
 
 
 def test_predictions_below_min_confidence_are_not_sure(project):

@@ -19,9 +19,7 @@ from realwaste.cli import predict_watch
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """The current folder: a model of colours, and a folder `camera` with one photograph."""
-    colours.use(monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    colours.save(tmp_path / "models/cnn.keras")
+    colours.prepare(tmp_path, monkeypatch)
     photo(tmp_path / "camera/old.png", BLUE)
     return tmp_path
 

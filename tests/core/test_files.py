@@ -1,8 +1,10 @@
 import json
+import os
 
+import pandas as pd
 import pytest
 
-from realwaste.core.files import atomic_replace, is_stage_output, write_json
+from realwaste.core.files import atomic_replace, is_stage_output, read_csv, write_csv, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -29,3 +31,28 @@ def test_a_folder_is_replaced_whole(tmp_path):
         temporary.mkdir()
         raise RuntimeError("full")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_only_regular_files_are_replaced(make, tmp_path):
+    make(tmp_path / "a.json")
+    before = list(tmp_path.iterdir())
+    with pytest.raises(FileExistsError, match="something else is there"):
+        write_json(tmp_path / "a.json", {})
+    assert list(tmp_path.iterdir()) == before
+
+
+def test_a_folder_created_meanwhile_is_not_replaced(tmp_path):
+    with pytest.raises(FileExistsError), atomic_replace(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a/mine").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "mine"]
+
+
+def test_a_carriage_return_is_read_back_from_a_table_of_a_stage(tmp_path):
+    table = pd.DataFrame({"path": ["a\rb.jpg", "c.jpg"], "n": [1, 2], "share": [0.1, None]})
+    write_csv(tmp_path / "a.csv", table)
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv"), table)
+    write_csv(tmp_path / "b.csv", table.iloc[1:])
+    assert (tmp_path / "b.csv").read_text() == "path,n,share\nc.jpg,2,\n"

@@ -379,3 +379,31 @@ def test_only_an_earlier_export_is_replaced(kind, name, message, tmp_path):
         export.export(small_cnn(), kind, tmp_path / name)
     assert (tmp_path / "photos/a.jpg").read_bytes() == b"mine"
     assert (tmp_path / "note.txt").read_text() == "mine"
+
+
+def _write_saved_model(folder):
+    for name in (
+        "saved_model.pb",
+        "fingerprint.pb",
+        "variables/variables.index",
+        "variables/variables.data-00000-of-00001",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "assets").mkdir()
+    record = {"classes": [], "image_size": 8, "temperature": 1.0, "input": "RGB"}
+    (folder / "realwaste.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "user_file", [None, "a.jpg", "assets/a.txt", "variables/a.jpg", "deep/a.jpg", "realwaste.json"]
+)
+def test_a_folder_with_a_foreign_file_is_not_replaced(user_file, tmp_path):
+    folder = _write_saved_model(tmp_path / "model")
+    if user_file:
+        (folder / user_file).parent.mkdir(exist_ok=True)
+        (folder / user_file).write_text("mine")
+    assert export_target.is_saved_model(folder) == (user_file is None)
+    (tmp_path / "link").symlink_to(folder)
+    assert not export_target.is_saved_model(tmp_path / "link")

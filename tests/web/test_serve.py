@@ -28,7 +28,6 @@ from colours import read_rows
 from conftest import picture
 from fastapi.testclient import TestClient
 from images.test_hostile_images import _decompression_bomb
-from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from typer.testing import CliRunner
@@ -217,20 +216,6 @@ def test_without_support_for_a_class_there_is_no_heat_map(classifier):
     _, heat = asyncio.run(predictor.classify(io.BytesIO(_jpeg()), 4800, settings))
     predictor.close()
     assert heat == {"saliency_of": "Glass", "saliency": None}
-
-
-def test_exif_orientation_is_applied(client):
-    upright = picture(7, 60, 90)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter, clockwise
-    plain, turned, lying = io.BytesIO(), io.BytesIO(), io.BytesIO()
-    Image.fromarray(upright).save(plain, "JPEG", quality=100, subsampling=0)
-    Image.fromarray(np.rot90(upright).copy()).save(turned, "JPEG", quality=100, subsampling=0, exif=exif)
-    Image.fromarray(np.rot90(upright).copy()).save(lying, "JPEG", quality=100, subsampling=0)
-    first, second, third = (
-        _probabilities(client.post("/predict", content=file.getvalue()).json()) for file in (plain, turned, lying)
-    )
-    assert np.abs(np.subtract(first, second)).max() < np.abs(np.subtract(first, third)).max() / 4
 
 
 @pytest.mark.parametrize(
