@@ -85,7 +85,8 @@ def run(*arguments, status: int = 0, stdin: bytes | None = None) -> Result:
 
 def run_json(*arguments, status: int = 0, stdin: bytes | None = None) -> Any:
     """The JSON that a command writes, which must be strict."""
-    return json.loads(run(*arguments, "--json", status=status, stdin=stdin).stdout, parse_constant=pytest.fail)
+    verb, *rest = arguments
+    return json.loads(run(verb, "--json", *rest, status=status, stdin=stdin).stdout, parse_constant=pytest.fail)
 
 
 def words(text: str) -> str:

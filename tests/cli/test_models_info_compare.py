@@ -64,12 +64,9 @@ def test_a_model_with_random_weights_is_the_default_only_if_there_is_no_other(pr
     record = json.loads(file.read_text())
     record["cnn"]["val_accuracy"] = 0.99
     file.write_text(json.dumps(record))
-    assert [(model["name"], model["chosen"]) for model in run_json("models")["models"]] == [
-        ("cnn", False),
-        ("irv2", True),
-    ]
+    assert {model["name"]: model["chosen"] for model in run_json("models")["models"]} == {"cnn": False, "irv2": True}
     (project / "models/irv2.keras").unlink()
-    assert [(model["name"], model["chosen"]) for model in run_json("models")["models"]] == [("cnn", True)]
+    assert {model["name"]: model["chosen"] for model in run_json("models")["models"]} == {"cnn": True}
 
 
 def test_scores_of_another_run_are_not_shown_and_a_damaged_file_is_listed(project):

@@ -60,11 +60,8 @@ REPORT, EXPORT = ["report", "--against", "HEAD"], ["export", "-m", "cnn", "-f"]
         *([*PREDICT, "--csv", name] for name in ("keep", "own.jpg", "labels.csv", "link.csv", "pipe.csv", "loop.csv")),
         [*PREDICT, "--csv", "photos/new.jpg"],
         *([*PREDICT, "--csv", name] for name in ("models/cnn.keras", ".", "", "/dev/null", "photos/red.png")),
-        *(
-            [*PREDICT, option, name]
-            for option in ("--overlay", "--sort-into")
-            for name in ("own.jpg", "photos/new", "/proc")
-        ),
+        *([*PREDICT, "--overlay", name] for name in ("own.jpg", "photos/new", "/proc")),
+        [*PREDICT, "--sort-into", "own.jpg"],
         *([*CHOOSE, "--csv", name] for name in ("keep", "photos", "own.jpg", "labels.csv", "photos/red.png", "")),
         [*CHOOSE, "--csv", "photos/new.png"],
         *([*CHOOSE, "--sheet", name] for name in ("keep.jpg", "own.jpg", "photos/red.png", "photos/new.png", "")),

@@ -12,6 +12,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from colours import run_json
 from conftest import picture
 from typer.testing import CliRunner
 
@@ -67,13 +68,6 @@ def _predict(*arguments):
     return CliRunner().invoke(app, ["predict", *map(str, arguments)])
 
 
-def _parse_strict_json(text):
-    def refuse(constant):
-        raise ValueError(constant)
-
-    return json.loads(text, parse_constant=refuse)
-
-
 def _photos(folder, names):
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(names):
@@ -86,7 +80,7 @@ def test_probabilities_are_those_of_the_evaluation(project):
     expected = apply_temperature(
         session.open_session(project / "models/cnn.keras", batch_size=4).predict_files(paths)[0], 2.5
     )
-    output = _parse_strict_json(_predict("photos", "--json").stdout)
+    output = run_json("predict", "photos")
     assert output["model"] == {
         "name": "cnn",
         "classes": list(CLASSES),
@@ -114,7 +108,7 @@ def test_a_model_predicts_in_the_precision_in_which_it_was_tested(project):
     classifier = model_file.load(project / "models/cnn.keras")
     facts = replace(classifier.facts, precision="mixed_bfloat16", temperature=1.0)
     model_file.save(project / "low.keras", replace(classifier, facts=facts))
-    output = _parse_strict_json(_predict(*paths, "--model", "low.keras", "--json").stdout)
+    output = run_json("predict", *paths, "--model", "low.keras")
     assert output["model"]["precision"] == "mixed_bfloat16"
     by_class = [
         {prediction["class"]: prediction["probability"] for prediction in answer["predictions"]}
@@ -156,7 +150,7 @@ def test_unreadable_files_have_an_error_and_the_others_a_prediction(project):
     result = _predict("good.jpg", "cut.jpg", "empty.png", "words.png", "pipe.jpg", "/dev/zero", "--json")
     assert result.exit_code == 1
     assert "5 of 6 photos have no prediction" in result.stderr
-    by_path = {answer["path"]: answer for answer in _parse_strict_json(result.stdout)["answers"]}
+    by_path = {answer["path"]: answer for answer in json.loads(result.stdout)["answers"]}
     assert {path: answer["error"] for path, answer in by_path.items()} == {
         "good.jpg": None,
         "cut.jpg": "truncated JPEG",
@@ -178,7 +172,7 @@ def test_unreadable_files_have_an_error_and_the_others_a_prediction(project):
 def test_every_file_name_is_in_the_output(project):
     _photos(project / "photos", NAMES)
     (project / "photos/-rf.jpg").rename(project / "-rf.jpg")
-    answers = _parse_strict_json(_predict("--json", "photos", "--", "-rf.jpg").stdout)["answers"]
+    answers = run_json("predict", "photos", "--", "-rf.jpg")["answers"]
     assert {Path(answer["path"]).name for answer in answers} == set(NAMES)
     table = _predict("photos").stdout
     for name in NAMES[:-1]:
@@ -188,9 +182,9 @@ def test_every_file_name_is_in_the_output(project):
 
 def test_top_and_the_table(project):
     _photos(project, ["a.jpg"])
-    assert [len(_parse_strict_json(_predict("a.jpg", "--json", "--top", top).stdout)["answers"][0]["predictions"])
+    assert [len(run_json("predict", "a.jpg", "--top", top)["answers"][0]["predictions"])
             for top in (1, 2, 99)] == [1, 2, 3]  # fmt: skip
-    best = _parse_strict_json(_predict("a.jpg", "--json").stdout)["answers"][0]["predictions"][0]
+    best = run_json("predict", "a.jpg")["answers"][0]["predictions"][0]
     row = next(line for line in _predict("a.jpg", "--top", 1).stdout.splitlines() if "a.jpg" in line)
     assert row.split() == ["a.jpg", *best["class"].split(), f"{best['probability']:.1%}"]
     assert _predict("a.jpg", "--top", 0).exit_code == 2
@@ -203,7 +197,7 @@ def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
     (project / "bad.jpg").write_bytes(b"x")
     result = _predict("one", "two", "bad.jpg", "--overlay", "out/deep", "--json")
     assert result.exit_code == 1
-    answers = _parse_strict_json(result.stdout)["answers"]
+    answers = json.loads(result.stdout)["answers"]
     best = [answer["predictions"][0]["class"] for answer in answers[:3]]
     shapes = {path.name: decode_image(path.read_bytes()).shape for path in (project / "out/deep").iterdir()}
     assert shapes == {
@@ -217,7 +211,7 @@ def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
         f"out/deep/long_{best[2]}.png",
         None,
     ]
-    assert _parse_strict_json(_predict("one", "--json").stdout)["answers"][0]["overlay"] is None
+    assert run_json("predict", "one")["answers"][0]["overlay"] is None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -351,7 +345,7 @@ def _python(*arguments, cwd, stdout=subprocess.PIPE, **environment):
 def test_novel_photos_are_marked_in_the_table_and_in_json(project):
     paths = _photos(project, [f"{number}.jpg" for number in range(5)])
     classifier = model_file.load(project / "models/cnn.keras")
-    before = _parse_strict_json(_predict(*paths, "--json").stdout)
+    before = run_json("predict", *paths)
     assert before["strangeness_threshold"] is None
     assert all(answer["strangeness"] is None and answer["unlike"] is None for answer in before["answers"])
 
@@ -362,7 +356,7 @@ def test_novel_photos_are_marked_in_the_table_and_in_json(project):
     scores = measure.scores(features)
     threshold = float(np.sort(scores)[2])
     model_file.save(project / "known.keras", replace(classifier, novelty=replace(measure, threshold=threshold)))
-    output = _parse_strict_json(_predict(*paths, "--json", "--model", "known.keras").stdout)
+    output = run_json("predict", *paths, "--model", "known.keras")
     assert output["strangeness_threshold"] == threshold
     assert [answer["strangeness"] for answer in output["answers"]] == pytest.approx(list(scores), abs=1e-5)
     unlike = [answer["unlike"] for answer in output["answers"]]

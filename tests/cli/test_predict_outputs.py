@@ -151,6 +151,8 @@ def test_bytes_of_a_name_that_are_not_text_are_replaced(project):
     os.rename(photo(project / "x.png", RED), os.fsencode(project) + b"/bytes\xff, \xe2\x82\xac.png")  # noqa: PTH104
     _predict(".", "--csv", "a.csv")
     assert "bytes\ufffd, €.png" in {row["path"] for row in read_rows(project / "a.csv")}
+    assert "bytes\ufffd, €.png" in {answer["path"] for answer in _json(".")["answers"]}
+    assert "bytes\\udcff, €.png" in _predict(".").stdout
 
 
 def test_photos_are_copied_by_class_or_to_not_sure(project):

@@ -12,6 +12,8 @@ import tiny_pipeline
 from colours import read_rows, run, words
 from conftest import picture
 
+from realwaste.cli import train_run
+from realwaste.sources import labelled_images
 from realwaste.training import checkpoint
 
 COLOURS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}  # as OpenCV has them
@@ -31,12 +33,20 @@ def extractor(tmp_path_factory):
     return file
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """An empty working directory, which is no checkout, and 20 pictures a class in photos/."""
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """20 pictures a class in photos/."""
+    folder = tmp_path_factory.mktemp("drawn")
     for number, label in enumerate(COLOURS):
         for index in range(20):
-            draw(tmp_path / "photos" / label / f"{chr(97 + index)}.png", label, 100 * number + index)
+            draw(folder / "photos" / label / f"{chr(97 + index)}.png", label, 100 * number + index)
+    return folder / "photos"
+
+
+@pytest.fixture
+def project(photos, tmp_path, monkeypatch):
+    """An empty working directory, which is no checkout, and the pictures in ../photos."""
+    shutil.copytree(photos, tmp_path / "photos")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path
@@ -81,24 +91,25 @@ def test_a_folder_becomes_a_model_that_the_other_commands_take(project, train):
     (listed,) = json.loads(run("models", "--json").stdout)["models"]
     assert listed["scores"]["test_accuracy"] == 1
 
+    used = next(row["path"] for row in rows if row["split"] == "train")
+    (project / "outside" / used).parent.mkdir(parents=True)
+    shutil.copy(project / "photos" / used, project / "outside" / used)
+    refused = words(train("../photos", "--test", "../outside", status=1).stderr)
+    assert "must have photographs of the classes that the model was not trained on" in refused
+    train("../photos", "--seed", 7)
+    assert read_rows(project / "work/models/photos_splits.csv") != rows, "the next of its name replaces it"
 
-def test_near_duplicates_are_kept_in_one_part(project, train):
-    for label in COLOURS:
-        for index in range(0, 20, 2):  # the same picture, saved again
-            source = project / f"photos/{label}/{chr(97 + index)}.png"
-            again = np.asarray(cv2.imread(str(source)))
-            cv2.imwrite(str(source.with_name(f"{chr(97 + index)}_again.bmp")), again)
-    train("../photos")
-    rows = read_rows(project / "work/models/photos_splits.csv")
-    part = {row["path"]: row["split"] for row in rows}
-    pairs = [
-        (f"{label}/{chr(97 + index)}.png", f"{label}/{chr(97 + index)}_again.bmp")
-        for label in COLOURS
-        for index in range(0, 20, 2)
-    ]
+
+def test_near_duplicates_are_kept_in_one_part(project):
+    letters = [chr(97 + index) for index in range(0, 20, 2)]
+    pairs = [(f"{label}/{letter}.png", f"{label}/{letter}_again.bmp") for label in COLOURS for letter in letters]
+    for source, again in pairs:  # the same picture, saved again
+        cv2.imwrite(str(project / "photos" / again), np.asarray(cv2.imread(str(project / "photos" / source))))
+    with labelled_images.open_labelled_images("../photos", for_training=True) as (labelled, root):
+        split = train_run.split_photos(labelled, root, seed=42)
+    part = dict(zip(split.table["path"], split.table["split"], strict=True))
     assert [pair for pair in pairs if part[pair[0]] != part[pair[1]]] == []
-    metrics = json.loads((project / "work/models/photos_metrics.json").read_text())
-    assert (metrics["strategy"], metrics["exposure"]["near_duplicates"]) == ("grouped", 0)
+    assert (split.strategy, split.exposure["near_duplicates"]) == ("grouped", 0)
 
 
 def test_a_stopped_run_continues_and_ends_with_the_same_weights(project, train, monkeypatch):
@@ -134,30 +145,16 @@ def test_what_cannot_be_trained_is_refused_in_two_lines(project, train):
         return words(rule + remedy)
 
     (project / "work/notes.keras").write_text("mine")
+    (project / "work/own_metrics.json").write_text("{}")
     assert "must hold one folder of images a class" in refused("../photos/red")
     assert "must be an existing folder, zip or CSV" in refused("nowhere")
     assert "outside of those with the photos" in refused("../photos", "--output", "../photos/red")
     assert "none of cnn, irv2, densenet, edge" in refused("../photos", "--name", "edge")
-    assert "--name must name a new file" in refused("../photos", "--name", "notes", "--output", ".")
+    for name in ("notes", "own"):
+        assert "--name must name a new file" in refused("../photos", "--name", name, "--output", ".")
     for file in sorted((project / "photos/red").iterdir())[:11]:
         file.write_bytes(b"no picture")
     text = refused("../photos")
     assert "at least 10 readable photos" in text
     assert "{'red': 9}" in text
     assert not (project / "work/models/photos.keras").exists()
-
-
-def test_a_trained_model_is_replaced_by_the_next_of_its_name_only(project, train):
-    (project / "work/models").mkdir()
-    (project / "work/models/photos_metrics.json").write_text("{}")
-    assert "--name must name a new file" in words(train("../photos", status=1).stderr)
-    (project / "work/models/photos_metrics.json").unlink()
-    train("../photos")
-    first = (project / "work/models/photos_splits.csv").read_text()
-    used = next(row["path"] for row in read_rows(project / "work/models/photos_splits.csv") if row["split"] == "train")
-    (project / "outside" / used).parent.mkdir(parents=True)
-    shutil.copy(project / "photos" / used, project / "outside" / used)
-    refused = words(train("../photos", "--test", "../outside", status=1).stderr)
-    assert "must have photographs of the classes that the model was not trained on" in refused
-    train("../photos", "--seed", 7)
-    assert (project / "work/models/photos_splits.csv").read_text() != first

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import uvicorn
 from browser import chromium, needs_browser, opened
 from fastapi.testclient import TestClient
 from starlette.routing import Mount
 from typer.testing import CliRunner
+from web_server import serving
 
 from benchmarks.parts.child import ROOT
 from realwaste import __main__ as command
@@ -28,12 +28,10 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv, write_json
 from realwaste.dataset import label_corrections, manifest
 from realwaste.dataset.label_corrections import DROP, FILE, KEEP, Decision
-from realwaste.web import address
 from realwaste.web import review_queue as queues
 from realwaste.web.connection import ConnectionLimits
 from realwaste.web.review_app import build
 from realwaste.web.review_journal import Journal
-from realwaste.web.server import uvicorn_config
 
 DOUBTED = ["glass/glass_2.jpg", "paper/paper_1.jpg", "glass/glass_4.jpg"]
 
@@ -325,16 +323,9 @@ def test_a_window_undoes_only_its_own_answers(client):
 
 
 @contextmanager
-def _serving(prefix=""):
-    with address.bind_socket("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn_config(Mount(prefix, _app(allowed_hosts=["127.0.0.1"])), ConnectionLimits()))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}{prefix}/"
-        finally:
-            server.should_exit = True
-            thread.join(20)
+def _served(prefix=""):
+    with serving(Mount(prefix, _app(allowed_hosts=["127.0.0.1"])), ConnectionLimits()) as (host, port):
+        yield f"http://{host}:{port}{prefix}/"
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +337,7 @@ def browser():
 @needs_browser
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, True)])
 def test_the_page_by_keyboard(width, dark, checkout, browser):
-    with _serving() as url, opened(browser, url, width=width, dark=dark) as shown:
+    with _served() as url, opened(browser, url, width=width, dark=dark) as shown:
         page = shown.page
 
         def wait(place):
@@ -391,7 +382,7 @@ def test_the_page_by_keyboard(width, dark, checkout, browser):
 
 @needs_browser
 def test_the_page_by_mouse_and_after_reopening(checkout, browser):
-    with _serving("/labels") as url:
+    with _served("/labels") as url:
         with opened(browser, url) as shown:
             page = shown.page
             page.wait_for_selector("#case", state="visible")

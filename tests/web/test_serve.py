@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, replace
 
 import cv2
@@ -22,7 +22,6 @@ import jsonschema
 import keras
 import numpy as np
 import pytest
-import uvicorn
 from browser import chromium, needs_browser, opened
 from colours import read_rows
 from conftest import picture
@@ -31,6 +30,7 @@ from images.test_hostile_images import _decompression_bomb
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from typer.testing import CliRunner
+from web_server import serving
 
 from benchmarks.parts.child import ROOT
 from realwaste import __main__ as command
@@ -41,7 +41,6 @@ from realwaste.images.reader import decode_image, resize_image
 from realwaste.models import cnn, image_predictions, model_file, novelty, session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.web import address
-from realwaste.web import server as server_module
 from realwaste.web.app import build
 from realwaste.web.connection import ConnectionLimits
 from realwaste.web.predict_route import UploadLimits
@@ -359,8 +358,10 @@ def test_responses_have_the_schema_of_openapi(classifier):
         described = openapi["paths"][path][method]["responses"][str(response.status_code)]
         schema = described["content"]["application/json"]["schema"] | {"components": openapi["components"]}
         jsonschema.validate(response.json(), schema)
-    assert set(openapi["paths"]["/predict"]["post"]["responses"]["200"]["content"]) == {"application/json", "text/csv"}
-    assert set(openapi["paths"]["/predict"]["post"]["responses"]) == {"200", "400", "413", "422", "503"}
+    predict = openapi["paths"]["/predict"]["post"]
+    assert set(predict["requestBody"]["content"]) == {"application/octet-stream", "multipart/form-data"}
+    assert set(predict["responses"]["200"]["content"]) == {"application/json", "text/csv"}
+    assert set(predict["responses"]) == {"200", "400", "413", "422", "503"}
 
 
 def test_the_access_log_contains_no_queries_or_file_names(classifier, monkeypatch):
@@ -442,7 +443,7 @@ def test_requests_from_pages_of_other_sites_are_refused(client):
     assert "access-control-allow-origin" not in preflight.headers
 
 
-def test_security_headers_model_facts_and_openapi(client, classifier):
+def test_security_headers_and_model_facts(client, classifier):
     page = client.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     policy = page.headers["content-security-policy"]
@@ -459,17 +460,11 @@ def test_security_headers_model_facts_and_openapi(client, classifier):
         "files": 4,
         "total": 3 * LIMIT,
     }
-    described = client.get("/openapi.json").json()["paths"]
-    assert set(described) == {"/predict", "/model", "/health", "/health/ready"}
-    assert set(described["/predict"]["post"]["requestBody"]["content"]) == {
-        "application/octet-stream",
-        "multipart/form-data",
-    }
 
 
 def test_during_loading_the_server_is_alive_but_not_ready(classifier):
     start_up_app = StartUpApp(max_requests=1)
-    with _serving(start_up_app, SHORT) as where, ThreadPoolExecutor(1) as pool:
+    with serving(start_up_app, SHORT) as where, ThreadPoolExecutor(1) as pool:
         host, port = where
 
         def get(path):
@@ -560,24 +555,10 @@ def test_the_process_refuses_large_uploads_and_decompression_bombs(server):
 SHORT = ConnectionLimits(max_connections=20, timeout=0.5, busy_timeout=0.5, min_bytes_per_second=1e5, max_requests=3)
 
 
-@contextmanager
-def _serving(app, limits):
-    """In a thread; gives its address."""
-    listening = address.bind_socket("127.0.0.1", 0)
-    running = uvicorn.Server(server_module.uvicorn_config(app, limits))
-    with ThreadPoolExecutor(1) as pool, listening:
-        ended = pool.submit(running.run, [listening])
-        try:
-            yield listening.getsockname()
-        finally:
-            running.should_exit = True
-            ended.result(20)
-
-
 @pytest.fixture(scope="module")
 def short(classifier):
     app = _app(classifier, allowed_hosts=["127.0.0.1"], max_requests=SHORT.max_requests)
-    with _serving(app, SHORT) as where:
+    with serving(app, SHORT) as where:
         yield where
 
 
@@ -645,7 +626,7 @@ def test_silent_connections_make_room_for_new_ones(start, classifier):
     """Forty at a limit of 32 that would each be waited for a minute: the oldest makes room."""
     limits = ConnectionLimits(max_connections=32, timeout=60)
     app = _app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
-    with _serving(app, limits) as (host, port), ExitStack() as connections:
+    with serving(app, limits) as (host, port), ExitStack() as connections:
         silent = [connections.enter_context(_sent((host, port), start)) for _ in range(40)]
         assert _open(f"http://{host}:{port}/predict", _jpeg())[0] == 200
         closed = [_is_closed(connection) for connection in silent]
@@ -656,7 +637,7 @@ def test_stalled_uploads_make_room_for_others(classifier):
     """Forty at a limit of eight requests that would each be waited for a minute: where there are many, for a moment."""
     limits = ConnectionLimits(timeout=60, busy_timeout=1, min_bytes_per_second=1e4, max_requests=8)
     app = _app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
-    with _serving(app, limits) as (host, port), ExitStack() as connections:
+    with serving(app, limits) as (host, port), ExitStack() as connections:
         moving = connections.enter_context(_sent((host, port), _head(200_000)))
         stalled = [connections.enter_context(_sent((host, port), _head(1000))) for _ in range(40)]
         for _ in range(20):  # two seconds, in which it earns as much again
@@ -688,7 +669,7 @@ def test_silent_connections_are_closed_before_uploads(classifier):
     limits = ConnectionLimits(max_connections=4, timeout=60)
     app = _app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
     data = _jpeg()
-    with _serving(app, limits) as where, ExitStack() as connections:
+    with serving(app, limits) as where, ExitStack() as connections:
         upload = connections.enter_context(_sent(where, _head(len(data), "Expect: 100-continue\r\n")))
         assert upload.recv(65536).startswith(b"HTTP/1.1 100"), "its headers have been read"
         upload.sendall(data[:10])
@@ -781,8 +762,7 @@ def test_head_is_like_get_without_a_body(short):
 
 
 @needs_browser
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, True)])
 def test_the_page(width, dark, server, classifier, tmp_path):
     photo = tmp_path / "a photo <b>.jpg"
     photo.write_bytes(_jpeg(5, 300, 200))
@@ -825,7 +805,7 @@ def test_the_page_under_a_path_prefix(classifier, tmp_path):
     (tmp_path / "a.jpg").write_bytes(_jpeg(1))
     app = Mount("/waste", _app(classifier, max_requests=8))
     with (
-        _serving(app, ConnectionLimits()) as (host, port),
+        serving(app, ConnectionLimits()) as (host, port),
         chromium() as browser,
         opened(browser, f"http://{host}:{port}/waste/") as shown,
     ):

@@ -19,7 +19,8 @@ import pytest
 from conftest import picture
 from fastapi.testclient import TestClient
 from web import test_serve
-from web.test_serve import _app, _head, _jpeg, _open, _predictor, _sent, _serving
+from web.test_serve import _app, _head, _jpeg, _open, _predictor, _sent
+from web_server import serving
 
 from benchmarks.parts.child import ROOT
 from realwaste.images.file_format import declared_pixel_count
@@ -139,7 +140,7 @@ def test_photos_of_a_disconnected_client_are_not_decoded(classifier, decoding):
     part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + decoding.slow + b"\r\n"
     form = 4 * part + b"--x--\r\n"
     app = _app(classifier, max_requests=2)
-    with _serving(app, ConnectionLimits(max_requests=2)) as where, ExitStack() as queued:
+    with serving(app, ConnectionLimits(max_requests=2)) as where, ExitStack() as queued:
         with _sent(where, _head(len(form), "Content-Type: multipart/form-data; boundary=x\r\n") + form):
             assert decoding.began.wait(20)
             queued.enter_context(_sent(where, _head(len(decoding.slow)) + decoding.slow))
@@ -193,7 +194,7 @@ def test_an_early_photo_waits_for_the_model_without_a_timeout(classifier):
     """More of it than is read ahead, so that the server, not the client, is who does not go on."""
     start_up_app, data = StartUpApp(max_requests=2), bytes(250_000)
     limits = ConnectionLimits(timeout=0.3, busy_timeout=0.3, min_bytes_per_second=1e7, max_requests=2)
-    with _serving(start_up_app, limits) as where, _sent(where, _head(len(data)) + data) as connection:
+    with serving(start_up_app, limits) as where, _sent(where, _head(len(data)) + data) as connection:
         time.sleep(1)
         start_up_app.app = _app(classifier, max_requests=2)
         assert connection.recv(65536)[9:12] == b"422"
@@ -204,7 +205,7 @@ _CHUNKED = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chu
 
 @pytest.fixture(scope="module")
 def where(classifier):
-    with _serving(
+    with serving(
         _app(classifier, max_requests=8),
         ConnectionLimits(),
     ) as where:

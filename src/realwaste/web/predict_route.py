@@ -63,7 +63,7 @@ def add_predict_route(app: FastAPI, predictor: Predictor, upload_limits: UploadL
         "/predict",
         response_model=schemas.OnePhoto | schemas.Photos,
         response_model_exclude_unset=True,
-        responses={200: _CSV} | schemas.errors(400, 413, 422, 503),
+        responses={200: _CSV, **schemas.errors(400, 413, 422, 503)},
         openapi_extra={"requestBody": _REQUEST_BODY},
     )
     async def predict(
