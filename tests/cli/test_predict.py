@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,9 +21,8 @@ from realwaste.cli import image_paths, model_loading
 from realwaste.core import library_settings
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
-from realwaste.images import reader
 from realwaste.images.reader import decode_image
-from realwaste.models import cnn, image_predictions, model_file, novelty, session
+from realwaste.models import cnn, image_predictions, model_file, session
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.models.probabilities import apply_temperature
 
@@ -100,26 +98,6 @@ def test_probabilities_are_those_of_the_evaluation(project):
         probabilities = {prediction["class"]: prediction["probability"] for prediction in answer["predictions"]}
         np.testing.assert_allclose([probabilities[name] for name in CLASSES], row, atol=1e-6)
         assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
-
-
-def test_a_model_predicts_in_the_precision_in_which_it_was_tested(project):
-    """bfloat16 rounds the third digit, so probabilities in float32 would differ."""
-    paths = _photos(project, [f"{number}.jpg" for number in range(7)])
-    classifier = model_file.load(project / "models/cnn.keras")
-    facts = replace(classifier.facts, precision="mixed_bfloat16", temperature=1.0)
-    model_file.save(project / "low.keras", replace(classifier, facts=facts))
-    output = run_json("predict", *paths, "--model", "low.keras")
-    assert output["model"]["precision"] == "mixed_bfloat16"
-    by_class = [
-        {prediction["class"]: prediction["probability"] for prediction in answer["predictions"]}
-        for answer in output["answers"]
-    ]
-    probabilities = np.array([[prediction[name] for name in CLASSES] for prediction in by_class])
-    low, full = (
-        session.open_session(project / name).predict_files(paths)[0] for name in ("low.keras", "models/cnn.keras")
-    )
-    np.testing.assert_allclose(probabilities, low, atol=1e-6)
-    assert np.abs(probabilities - full).max() > 1e-5
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
@@ -340,33 +318,3 @@ def _python(*arguments, cwd, stdout=subprocess.PIPE, **environment):
         encoding="utf-8",
         check=False,
     )
-
-
-def test_novel_photos_are_marked_in_the_table_and_in_json(project):
-    paths = _photos(project, [f"{number}.jpg" for number in range(5)])
-    classifier = model_file.load(project / "models/cnn.keras")
-    before = run_json("predict", *paths)
-    assert before["strangeness_threshold"] is None
-    assert all(answer["strangeness"] is None and answer["unlike"] is None for answer in before["answers"])
-
-    pixels = np.stack([reader.read_image(path, 32) for path in paths])
-    _, features = session.from_classifier(classifier)(pixels)
-    measure = novelty.fit(features[:1], features[:1])
-    assert measure is not None
-    scores = measure.scores(features)
-    threshold = float(np.sort(scores)[2])
-    model_file.save(project / "known.keras", replace(classifier, novelty=replace(measure, threshold=threshold)))
-    output = run_json("predict", *paths, "--model", "known.keras")
-    assert output["strangeness_threshold"] == threshold
-    assert [answer["strangeness"] for answer in output["answers"]] == pytest.approx(list(scores), abs=1e-5)
-    unlike = [answer["unlike"] for answer in output["answers"]]
-    assert unlike == [answer["strangeness"] > threshold for answer in output["answers"]]
-    assert 2 <= sum(unlike) <= 3
-    for answer, same in zip(output["answers"], before["answers"], strict=True):
-        assert [one["class"] for one in answer["predictions"]] == [one["class"] for one in same["predictions"]]
-
-    (project / "broken.jpg").write_text("words")
-    lines_of_table = _predict(*paths, "broken.jpg", "--model", "known.keras").stdout.splitlines()
-    lines = [next(line for line in lines_of_table if path.name in line) for path in paths]
-    assert [novelty.UNLIKE in line for line in lines] == unlike
-    assert sum(novelty.UNLIKE in line for line in lines_of_table) == sum(unlike)

@@ -12,7 +12,10 @@ _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascrip
 
 
 def add_static_files(app: FastAPI, *names: str) -> None:
-    """Answer GET requests with files of this package, given as <folder>/<name>; index.html is the page at `/`."""
+    """Answer GET requests with files of this package, given as <folder>/<name>; index.html is the page at `/`.
+
+    Custom code, because StaticFiles at `/` would answer GET /predict with 404, not 405.
+    """
 
     def add(content: bytes, path: str, media_type: str) -> None:
         @app.get(path, include_in_schema=False)

@@ -34,6 +34,7 @@ class StartUpApp:
     """ASGI application that reports "alive, not ready", and forwards requests to `app` once that is set.
 
     Health probes are answered at once. Other requests wait, so that a page that was opened too early appears.
+    Custom code, because uvicorn answers nothing before the start-up of an application has ended.
 
     Args:
         max_requests: requests that may wait; one more is refused.
