@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from realwaste.__main__ import app
 from realwaste.cli import predict_download, predictions_csv, progress_bar
-from realwaste.cli.predict_table import Column, RowTable
+from realwaste.cli.predict_models import Column, RowTable
 from realwaste.core import log
 from realwaste.core.errors import UserError
 from realwaste.images import remote_image

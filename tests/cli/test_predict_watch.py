@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import colours
@@ -13,7 +14,7 @@ from colours import BLUE, GREEN, GREY, RED, command_with_colours, photo, process
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.cli import predict_watch
+from realwaste.cli import predict_inputs
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def watch(project, monkeypatch):
 
         clocks = [0.0]
         monkeypatch.setattr(
-            predict_watch, "time", SimpleNamespace(monotonic=lambda: clocks[-1] + clock[0], sleep=sleep)
+            predict_inputs, "time", SimpleNamespace(monotonic=lambda: clocks[-1] + clock[0], sleep=sleep)
         )
         model_options = [] if "--all-models" in arguments else ["-m", "cnn"]
         return run("predict", *model_options, *arguments, status=status)
@@ -118,17 +119,21 @@ def test_an_empty_file_is_not_complete_and_a_changed_file_is_predicted_again(pro
 
 
 def test_deleted_and_unreadable_files_do_not_end_the_run(project, watch, monkeypatch):
-    read_stamps = predict_watch.read_stamps
+    read_stamps = predict_inputs.read_stamps
 
     def vanishing(folder):
         stamps = read_stamps(folder)
         (project / "camera/gone.png").unlink(missing_ok=True)
         return stamps
 
-    monkeypatch.setattr(predict_watch, "SETTLED_S", 0.0)
+    patch = partial(monkeypatch.setattr, predict_inputs)
+    patch("SETTLED_S", 0.0)
     result = watch(
         ["--watch", "camera", "--json", "--sort-into", "sorted"],
-        lambda: (photo(project / "camera/gone.png", RED), monkeypatch.setattr(predict_watch, "read_stamps", vanishing)),
+        lambda: (
+            photo(project / "camera/gone.png", RED),
+            monkeypatch.setattr(predict_inputs, "read_stamps", vanishing),
+        ),
         lambda: (project / "camera/words.png").write_text("words"),
         lambda: shutil.rmtree(project / "camera"),
         lambda: photo(project / "camera/blue.png", BLUE),

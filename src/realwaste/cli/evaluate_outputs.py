@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from realwaste.cli import output_options, predictions_csv
-from realwaste.cli.predict_sorting import Sorter
+from realwaste.cli.photo_outputs import Sorter
 from realwaste.cli.predictions_csv import Write
 from realwaste.core.csv_rows import Value, path_cell
 from realwaste.core.log import logger

@@ -1,14 +1,25 @@
-"""The inputs of `realwaste predict`, all as files: files, folders, patterns, URLs and standard input."""
+"""The inputs of `realwaste predict`, all as files: files, folders, patterns, URLs, standard input, a watched folder.
 
+A watched folder is polled. Such folders are often on network drives, which send no events of new files, so packages for
+file events poll there too. And whether a file is still being written can only be found by looking again.
+"""
+
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
 from realwaste.cli import image_paths
+from realwaste.core.csv_rows import path_cell
+from realwaste.core.errors import UserError
+from realwaste.core.file_names import printable
+from realwaste.core.log import logger
 from realwaste.images import remote_image
 from realwaste.images.remote_image import STANDARD_INPUT, RemoteImage
 from realwaste.sources import urls
@@ -81,3 +92,80 @@ def _fetcher(argument: str) -> Callable[[], bytes]:
         return partial(predict_download.download, argument)
     data = remote_image.read_standard_input()
     return lambda: data
+
+
+Stamp = tuple[int, int]  # size in bytes, and the time of the last change in ns
+PAUSE_S = 0.5  # between two scans of the folder; longer if a scan takes long
+SETTLED_S = 1.5  # a file that has not changed for so long is complete
+_PAUSE_PER_SCAN_TIME = 10  # the pause is at least so many times the duration of a scan
+
+
+def check_watched_folder(folder: Path) -> None:
+    """Raise UserError unless the folder exists."""
+    if not folder.is_dir():
+        rule = "--watch must name a folder that exists."
+        raise UserError(rule, "Create it, or check the name.", str(folder))
+
+
+def watch_batches(folder: Path, named: Sequence[Path], written: AbstractSet[str]) -> Iterator[list[Path]]:
+    """Yield the named photographs outside `folder`, then without end those that arrive in `folder`.
+
+    Photographs that are in the folder at the start are skipped, unless they are named.
+
+    Args:
+        named: photographs that the user named beside the folder.
+        written: the paths in the CSV file of an earlier run, which are skipped even if they are named.
+    """
+    place = folder.resolve()
+    named_paths = {path.resolve() for path in named}
+    present = read_stamps(folder)
+    skipped = {
+        path: stamp
+        for path, stamp in present.items()
+        if path.resolve() not in named_paths or path_cell(str(path)) in written
+    }
+    message = "watching %s: %d of its %d files are skipped; Ctrl-C ends"
+    logger.info(message, printable(folder), len(skipped), len(present))
+    outside = [path for path in named if not path.resolve().is_relative_to(place)]
+    return chain([outside] if outside else [], complete_files(folder, skipped))
+
+
+def read_stamps(folder: Path) -> dict[Path, Stamp]:
+    """The stamps of the images in a folder, at every depth."""
+    stamps = {}
+    # Without warnings, which would be repeated at each scan.
+    for path in image_paths.images_in_folder(folder, lambda *_: None):
+        with suppress(OSError):  # deleted since it was listed
+            status = path.stat()
+            stamps[path] = status.st_size, status.st_mtime_ns
+    return stamps
+
+
+def complete_files(folder: Path, yielded: dict[Path, Stamp]) -> Iterator[list[Path]]:
+    """Yield the images that are complete, the oldest first, without end.
+
+    An image is complete if it is not empty and has not changed for SETTLED_S. An image that changes after it was
+    yielded is yielded again, as another photograph.
+
+    Args:
+        yielded: the stamps of images that are not yielded unless they change; updated here.
+    """
+    pending: dict[Path, tuple[Stamp, float]] = {}  # with the time since when the stamp is the same
+    folder_exists = True
+    while True:
+        scan_start = time.monotonic()
+        if folder_exists != folder.is_dir():
+            folder_exists = not folder_exists
+            logger.warning("%s is %s", printable(folder), "back" if folder_exists else "not there: waiting for it")
+        stamps = read_stamps(folder)
+        new = {path: stamp for path, stamp in stamps.items() if stamp[0] and yielded.get(path) != stamp}
+        pending = {
+            path: pending[path] if path in pending and pending[path][0] == stamp else (stamp, scan_start)
+            for path, stamp in new.items()
+        }
+        complete = [path for path, (_, since) in pending.items() if scan_start - since >= SETTLED_S]
+        if complete:
+            yielded |= {path: new[path] for path in complete}
+            yield sorted(complete, key=lambda path: (new[path][1], path))
+        else:
+            time.sleep(max(PAUSE_S, _PAUSE_PER_SCAN_TIME * (time.monotonic() - scan_start)))

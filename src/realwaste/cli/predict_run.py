@@ -11,12 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from realwaste.cli import model_loading, output_options, predict_watch, predictions_csv, progress_bar, standard_output
+from realwaste.cli import model_loading, output_options, predict_inputs, predictions_csv, progress_bar, standard_output
+from realwaste.cli.photo_outputs import OverlayWriter, Sorter
 from realwaste.cli.predict_inputs import Inputs
-from realwaste.cli.predict_models import AllModels, OneModel
-from realwaste.cli.predict_overlays import OverlayWriter
-from realwaste.cli.predict_sorting import Sorter
-from realwaste.cli.predict_table import RowTable, max_width
+from realwaste.cli.predict_models import AllModels, OneModel, RowTable, max_width
 from realwaste.core import log
 from realwaste.core.environment import sigterm_as_interrupt
 from realwaste.core.file_names import printable
@@ -45,7 +43,7 @@ class PredictRun:
         photographs = [path for path in inputs.paths if path not in inputs.remote]
         searched = list(inputs.local)
         if self.watch:
-            predict_watch.check_folder(self.watch)
+            predict_inputs.check_watched_folder(self.watch)
             searched.append(str(self.watch))
         if self.csv:
             predictions_csv.check_csv(self.csv, photographs, searched)
@@ -100,7 +98,7 @@ class PredictRun:
         if self.watch is None:
             return [inputs.paths]
         written = predictions_csv.read_paths(self.csv) if self.csv else set()
-        return predict_watch.watch_batches(self.watch, inputs.paths, written)
+        return predict_inputs.watch_batches(self.watch, inputs.paths, written)
 
     def _predict(self, inputs: Inputs) -> tuple[OneModel | AllModels, Iterator[Any]]:
         """Load the model or models; returns the predictor and the iterator of its results."""
