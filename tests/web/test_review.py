@@ -28,10 +28,10 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv, write_json
 from realwaste.dataset import label_corrections, manifest
 from realwaste.dataset.label_corrections import DROP, FILE, KEEP, Decision
-from realwaste.web import review_queue as queues
+from realwaste.web import review_labels as queues
 from realwaste.web.connection import ConnectionLimits
 from realwaste.web.review_app import build
-from realwaste.web.review_journal import Journal
+from realwaste.web.review_labels import Journal
 
 DOUBTED = ["glass/glass_2.jpg", "paper/paper_1.jpg", "glass/glass_4.jpg"]
 
@@ -236,7 +236,7 @@ ANSWERING = """
 import sys
 from pathlib import Path
 import pandas as pd
-from realwaste.web.review_journal import Journal
+from realwaste.web.review_labels import Journal
 begin, step = map(int, sys.argv[1:])
 manifest = pd.read_csv("data/manifest.csv")
 journal = Journal(manifest, Path("data/raw"))

@@ -29,9 +29,9 @@ def review(
     Example: `realwaste review`
     """
     require_packages("review", _PACKAGES)
-    from realwaste.web import address, review_queue  # noqa: PLC0415 - pandas, which --help does not need
+    from realwaste.web import address, review_labels  # noqa: PLC0415 - pandas, which --help does not need
 
-    queue = review_queue.load(count)
+    queue = review_labels.load(count)
     with address.bind_socket(_HOST, port) as listening_socket:
         from realwaste.web import review_app  # noqa: PLC0415 - an optional extra
 

@@ -20,8 +20,7 @@ from realwaste.web import base_app
 from realwaste.web.address import allowed_hosts
 from realwaste.web.connection import ConnectionLimits
 from realwaste.web.request_limits import RequestGuard
-from realwaste.web.review_journal import Journal
-from realwaste.web.review_queue import RAW, Queue
+from realwaste.web.review_labels import RAW, Journal, Queue
 from realwaste.web.server import uvicorn_config
 
 _MAX_BODY_BYTES = 100_000
