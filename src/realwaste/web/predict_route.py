@@ -90,20 +90,28 @@ def add_predict_route(app: FastAPI, predictor: Predictor, upload_limits: UploadL
         With the header `Accept: text/csv` the response is a CSV file with a row per photo and the columns of
         `realwaste predict --csv`. Errors of the whole request are JSON.
         """
-        if target_class is not None and target_class not in predictor.facts.classes:
-            rule = f"of must be one of {', '.join(predictor.facts.classes)}"
-            raise HTTPException(422, f"{rule}; received {target_class!r}.")
-        async with _uploaded_photos(request, upload_limits.files) as photos:
-            as_csv = _prefers_csv(request.headers.get("accept", ""))
-            settings = PredictionSettings(saliency and not as_csv, target_class, min_confidence)
-            work = _predict_photos(predictor, photos, upload_limits, settings)
-            results = await _cancel_on_disconnect(request, work)
-        if as_csv:
-            return _csv_response(results, min(_CSV_CLASSES, len(predictor.facts.classes)))
-        return predictor.model_info | _json_response(results)
+        settings = PredictionSettings(saliency, target_class, min_confidence)
+        return await _respond(request, predictor, upload_limits, settings)
 
 
 Result = tuple[ImagePrediction, Saliency]
+
+
+async def _respond(
+    request: Request, predictor: Predictor, upload_limits: UploadLimits, settings: PredictionSettings
+) -> dict[str, Any] | Response:
+    classes, target_class = predictor.facts.classes, settings.target_class
+    if target_class is not None and target_class not in classes:
+        raise HTTPException(422, f"of must be one of {', '.join(classes)}; received {target_class!r}.")
+    as_csv = _prefers_csv(request.headers.get("accept", ""))
+    if as_csv:
+        settings = replace(settings, saliency=False)
+    async with _uploaded_photos(request, upload_limits.files) as photos:
+        work = _predict_photos(predictor, photos, upload_limits, settings)
+        results = await _cancel_on_disconnect(request, work)
+    if as_csv:
+        return _csv_response(results, min(_CSV_CLASSES, len(classes)))
+    return predictor.model_info | _json_response(results)
 
 
 async def _predict_photos(
