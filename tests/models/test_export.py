@@ -27,7 +27,7 @@ from conftest import picture
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
 from realwaste.images.reader import read_image
-from realwaste.models import cnn, export, model_file, novelty, session, test_time_augmentation
+from realwaste.models import cnn, export, export_target, model_file, novelty, session, test_time_augmentation
 from realwaste.models.model_file import Classifier, Facts
 from realwaste.models.probabilities import apply_temperature
 from realwaste.training import head
@@ -382,12 +382,8 @@ def test_only_an_earlier_export_is_replaced(kind, name, message, tmp_path):
 
 
 def _write_saved_model(folder):
-    for name in (
-        "saved_model.pb",
-        "fingerprint.pb",
-        "variables/variables.index",
-        "variables/variables.data-00000-of-00001",
-    ):
+    variables = ("variables/variables.index", "variables/variables.data-00000-of-00001")
+    for name in ("saved_model.pb", "fingerprint.pb", *variables):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     (folder / "assets").mkdir()
