@@ -23,7 +23,6 @@ ModelArgument = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="A name, as irv2 for models/irv2.keras, or the path of a .keras file.",
-        show_default=False,
         autocompletion=complete_model_name,
     ),
 ]

@@ -29,7 +29,6 @@ def info(
         typer.Argument(
             metavar="NAME|FILE",
             help="A name or a path, as for --model of other commands. Without it: the model that they use by default.",
-            show_default=False,
             autocompletion=complete_model_name,
         ),
     ] = None,

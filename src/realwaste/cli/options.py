@@ -25,7 +25,6 @@ Model = Annotated[
         help="A name, as irv2 for models/irv2.keras, or the path of a .keras file of this pipeline. "
         "Without it: the file that the variable REALWASTE_MODEL names, or the best model in the folder that it names; "
         "else the model with the highest validation accuracy in metrics/compare.json.",
-        show_default=False,
         autocompletion=complete_model_name,
     ),
 ]

@@ -47,8 +47,8 @@ def serve(
     """Open a page that predicts the class of photos and shows where the model looked.
 
     The same server has an HTTP API: POST /predict (the bytes of a photo, or a form with files) returns predictions as
-    JSON, GET /model the facts of the model, GET /health whether the server runs, /health/ready whether it accepts
-    photos, and GET /openapi.json describes them. Needs the extra `serve`.
+    JSON or CSV, GET /model the facts of the model, GET /health whether the server runs, /health/ready whether it
+    accepts photos, and GET /openapi.json describes them. Needs the extra `serve`.
 
     Example: `realwaste serve --model irv2 --port 8080`; for deployment see docs/deploy.md.
     """
