@@ -9,37 +9,21 @@ import numpy as np
 
 from realwaste.core import machine
 from realwaste.core.errors import UserError
+from realwaste.sources.realwaste_files import COUNTS
 from realwaste.sources.synthetic_shapes import SIDE, Array, CutOut, cut_out, field
 
-CLASSES: tuple[str, ...] = (
-    "Cardboard",
-    "Food Organics",
-    "Glass",
-    "Metal",
-    "Miscellaneous Trash",
-    "Paper",
-    "Plastic",
-    "Textile Trash",
-    "Vegetation",
-)
+CLASSES = tuple(COUNTS)
 """RealWaste's nine classes, in the order of their names."""
-
-JPEG_QUALITY = 90
 LONGEST_RUN = 4
 """The maximal number of consecutive images of one object."""
 
+_JPEG_OPTIONS = (cv2.IMWRITE_JPEG_QUALITY, 90)
 _FRAME = 262  # pixels along each side while drawing; half of RealWaste's 524, at a quarter of the cost
 _SHADOW = np.array([[1.0, 0.0, 4.0], [0.0, 1.0, 5.0]])  # pixels to the right and down
-_RESHOT_CHANCE = (
-    0.55  # chance that the next file shows the same object; with runs cut at LONGEST_RUN, 0.50 of neighbours do
-)
+_RESHOT_CHANCE = 0.55  # that the next file shows the same object; with runs cut at LONGEST_RUN, 0.50 of neighbours do
 
 # The last number of a random stream's key: what it determines. Not 0, because NumPy pads keys with zeros.
 _GROUPS, _OBJECT, _VIEW = 1, 2, 3
-
-
-def _rng(*key: int) -> np.random.Generator:
-    return np.random.default_rng(key)
 
 
 def object_numbers(seed: int, class_index: int, count: int) -> list[int]:
@@ -48,7 +32,7 @@ def object_numbers(seed: int, class_index: int, count: int) -> list[int]:
     Objects are numbered from 0 in file order. About half of neighboring files show the same object, in runs of at most
     LONGEST_RUN files. A larger count continues the list of a smaller one.
     """
-    random = _rng(seed, class_index, _GROUPS).random(count) < _RESHOT_CHANCE
+    random = np.random.default_rng((seed, class_index, _GROUPS)).random(count) < _RESHOT_CHANCE
     objects, run = [0][:count], 1
     for value in random[1:]:
         run = run + 1 if value and run < LONGEST_RUN else 1
@@ -62,8 +46,8 @@ def render(seed: int, class_index: int, object_number: int, shot_number: int, si
     Seed, class and object determine the piece of waste, the clutter around it and the kind of background. The shot
     number determines how they are moved, rotated or flipped, the light, the background's detail and the camera noise.
     """
-    object_rng = _rng(seed, class_index, object_number, _OBJECT)
-    shot_rng = _rng(seed, class_index, object_number, shot_number, _VIEW)
+    object_rng = np.random.default_rng((seed, class_index, object_number, _OBJECT))
+    shot_rng = np.random.default_rng((seed, class_index, object_number, shot_number, _VIEW))
     picture = _draw_background(object_rng, shot_rng)
     transform = _shot_transform(shot_rng)
     for piece, placement in _draw_pieces(object_rng, class_index):
@@ -85,11 +69,8 @@ def generate(target: Path, *, images_per_class: int, seed: int, workers: int | N
         UserError: `images_per_class` is below 1.
     """
     if images_per_class < 1:
-        raise UserError(
-            "The synthetic data set needs at least one image a class.",
-            "Set images_per_class to 1 or more.",
-            images_per_class,
-        )
+        rule = "The synthetic data set needs at least one image a class."
+        raise UserError(rule, "Set images_per_class to 1 or more.", images_per_class)
     for name in CLASSES:
         (target / name).mkdir(parents=True, exist_ok=True)
     groups = [object_numbers(seed, index, images_per_class) for index in range(len(CLASSES))]
@@ -98,19 +79,11 @@ def generate(target: Path, *, images_per_class: int, seed: int, workers: int | N
         index, number = where
         name, members = CLASSES[index], groups[index]
         picture = render(seed, index, members[number], number - members.index(members[number]))
-        (target / name / f"{name}_{number + 1}.jpg").write_bytes(_encode_jpeg(picture))
+        _, encoded = cv2.imencode(".jpg", picture[..., ::-1], _JPEG_OPTIONS)
+        (target / name / f"{name}_{number + 1}.jpg").write_bytes(encoded.tobytes())
 
     with ThreadPoolExecutor(workers or machine.available_cpus()) as pool:
         return len(list(pool.map(write, product(range(len(CLASSES)), range(images_per_class)))))
-
-
-def _encode_jpeg(rgb: Array) -> bytes:
-    succeeded, encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    if not succeeded:
-        raise RuntimeError("OpenCV could not encode a JPEG.")
-    return encoded.tobytes()
 
 
 def _draw_background(object_rng: np.random.Generator, shot_rng: np.random.Generator) -> Array:
@@ -118,12 +91,9 @@ def _draw_background(object_rng: np.random.Generator, shot_rng: np.random.Genera
     tones = ((96, 94, 92), (128, 120, 108), (104, 84, 64), (70, 72, 76))
     tone = np.array(tones[object_rng.integers(len(tones))]) + object_rng.normal(0, 4, 3) + object_rng.normal(0, 8)
     pebbles = object_rng.uniform(0.02, 0.08)
-    light = (
-        1
-        + 0.08 * field(shot_rng, 5, _FRAME)
-        + pebbles * field(shot_rng, 70, _FRAME)
-        + 0.05 * field(shot_rng, 22, _FRAME)
-    )
+    light = 1 + 0.08 * field(shot_rng, 5, _FRAME)
+    light += pebbles * field(shot_rng, 70, _FRAME)
+    light += 0.05 * field(shot_rng, 22, _FRAME)
     if object_rng.random() < 0.4:  # a belt's ribs
         ribs = np.sin(np.arange(_FRAME, dtype=np.float32) * object_rng.uniform(0.15, 0.4) + shot_rng.uniform(0, 6))
         light += 0.08 * (ribs > 0.8)[:, None]
@@ -135,9 +105,8 @@ def _draw_pieces(object_rng: np.random.Generator, class_index: int) -> list[tupl
     clutter = []
     for _ in range(object_rng.integers(1, 5)):
         piece = cut_out(int(object_rng.integers(len(CLASSES))), object_rng)
-        clutter.append(
-            (piece, _placement(object_rng.normal(0, 90, 2), object_rng.uniform(0.25, 0.5), object_rng.uniform(0, 360)))
-        )
+        offset, scale, angle = object_rng.normal(0, 90, 2), object_rng.uniform(0.25, 0.5), object_rng.uniform(0, 360)
+        clutter.append((piece, _placement(offset, scale, angle)))
     placement = _placement(object_rng.normal(0, 14, 2), object_rng.uniform(1.6, 2.2), object_rng.normal(0, 30))
     return [*clutter[1:], (cut_out(class_index, object_rng), placement), clutter[0]]
 

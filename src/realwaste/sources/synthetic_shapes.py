@@ -1,6 +1,6 @@
 """Long, a drawing function for each class: what the pieces of synthetic waste look like, as cut-outs on a canvas."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import cv2
@@ -74,7 +74,7 @@ def _filled(points: Array) -> Array:
     return mask.astype(np.float32) / 255
 
 
-def _strokes(lines: Sequence[Array], width: int = 1) -> Array:
+def _strokes(lines: Iterable[Array], width: int = 1) -> Array:
     """1 on the polylines and 0 elsewhere, (SIDE, SIDE) float32."""
     mask = np.zeros((SIDE, SIDE), np.uint8)
     cv2.polylines(mask, [_pixels(line) for line in lines], False, 255, width, cv2.LINE_AA, 4)
@@ -91,14 +91,9 @@ def _tinted(rgb: Array, weight: Array, colour: Array | float) -> Array:
     return rgb + weight[..., None] * (colour - rgb)
 
 
-def _composite(below: CutOut, above: CutOut) -> CutOut:
-    return CutOut(_tinted(below.rgb, above.alpha, above.rgb), np.maximum(below.alpha, above.alpha))
-
-
 def _streak(across: Array, middle: float, width: float) -> Array:
     """A bright line, 1 in its middle, along the body of something round; `across` is -1 and 1 at the body's sides."""
-    bright: Array = np.exp(-(((across - middle) / width) ** 2))
-    return bright
+    return np.asarray(np.exp(-(((across - middle) / width) ** 2)))
 
 
 def _facets(rng: np.random.Generator, creases: int) -> Array:
@@ -127,34 +122,28 @@ def _cardboard(rng: np.random.Generator) -> CutOut:
         a, b, c = rng.uniform((-0.9, 0.5, 0.4), (-0.6, 0.9, 0.8))
         top, left = rng.uniform(-0.35, 0.0, 2)
         corner = np.array([rng.uniform(-0.2, 0.2), top])
-        faces = [
-            np.array([corner, corner + (a, left), corner + (a, left + c), corner + (0, c)]),
-            np.array([corner, corner + (b, left), corner + (b, left + c), corner + (0, c)]),
-            np.array([corner, corner + (a, left), corner + (a + b, 2 * left), corner + (b, left)]),
-        ]
+        sides = [[(0, 0), (side, left), (side, left + c), (0, c)] for side in (a, b)]
+        faces = [corner + face for face in (*sides, [(0, 0), (a, left), (a + b, 2 * left), (b, left)])]
     else:  # flattened sheets
         faces = [_outline(rng, 4, 0.25, rng.uniform(0.6, 1)), _outline(rng, 5, 0.4) * 0.7]
-    alpha = np.zeros((SIDE, SIDE), np.float32)
-    for face, shade in zip(faces, (0.78, 1.0, 1.18), strict=False):
-        inside = _filled(face)
+    masks = [_filled(face) for face in faces]
+    for inside, shade in zip(masks, (0.78, 1.0, 1.18), strict=False):
         light = light * (1 - inside) + inside * shade * (1 + 0.08 * field(rng, 5))
-        alpha = np.maximum(alpha, inside)
     angle, pitch = rng.uniform(0, np.pi), rng.uniform(28, 50)
     corrugation = np.sin(pitch * (_X * np.cos(angle) + _Y * np.sin(angle)))
     rgb = _plain(colour, light * (1 + 0.09 * corrugation * (field(rng, 3) > -0.2)))
     rgb = _tinted(rgb, 0.6 * _strokes([np.vstack([f, f[:1]]) for f in faces], 2), colour * 0.5)
-    fold = rng.uniform(-0.7, 0.7, (2, 2, 2))
-    rgb = _tinted(rgb, 0.5 * _strokes(list(fold), 2), colour * 0.55)
+    folds = rng.uniform(-0.7, 0.7, (2, 2, 2))
+    rgb = _tinted(rgb, 0.5 * _strokes(folds, 2), colour * 0.55)
     if rng.random() < 0.5:
-        tape = _strokes([rng.uniform(-0.8, 0.8, (2, 2))], 11)
+        tape = _strokes(rng.uniform(-0.8, 0.8, (1, 2, 2)), 11)
         rgb = _tinted(rgb, 0.6 * tape, _colour(rng, _TAPES))
-    return CutOut(rgb, alpha)
+    return CutOut(rgb, np.max(masks, axis=0))
 
 
 def _food(rng: np.random.Generator) -> CutOut:
     hues = [_colour(rng, _FOODS, 12) for _ in range(rng.integers(2, 5))]
-    rgb = np.zeros((SIDE, SIDE, 3), np.uint8)
-    mask = np.zeros((SIDE, SIDE), np.uint8)
+    rgba = np.zeros((SIDE, SIDE, 4), np.uint8)
     for _ in range(rng.integers(9, 22)):
         x, y = np.clip(rng.normal(0, 0.34, 2), -0.7, 0.7)
         large, small = np.sort(rng.uniform(0.08, 0.3, 2))[::-1]
@@ -162,11 +151,10 @@ def _food(rng: np.random.Generator) -> CutOut:
         for shrink, gain, shift in ((1.0, 0.72, 0.0), (0.8, 1.0, -0.02), (0.3, 1.3, -0.06)):
             centre = tuple(int(v) for v in np.round((np.array([x + shift, y + shift]) + 1) * _HALF))
             axes = (int(large * shrink * _HALF) + 1, int(small * shrink * _HALF) + 1)
-            tone = tuple(float(v) for v in np.minimum(hue * gain, 255))
-            cv2.ellipse(rgb, centre, axes, turn, 0, 360, tone, -1, cv2.LINE_AA)
-            cv2.ellipse(mask, centre, axes, turn, 0, 360, 255, -1, cv2.LINE_AA)
+            tone = (*np.minimum(hue * gain, 255).tolist(), 255)
+            cv2.ellipse(rgba, centre, axes, turn, 0, 360, tone, -1, cv2.LINE_AA)
     mottled = 1 + 0.14 * field(rng, 28) + 0.08 * field(rng, 9)
-    return CutOut(rgb * mottled[..., None], mask.astype(np.float32) / 255)
+    return CutOut(rgba[..., :3] * mottled[..., None], rgba[..., 3].astype(np.float32) / 255)
 
 
 def _glass(rng: np.random.Generator) -> CutOut:
@@ -243,11 +231,10 @@ def _plastic(rng: np.random.Generator) -> CutOut:
         rgb = _tinted(_plain(colour, shine), cap, _plain(_colour(rng, _PLASTICS), shine))
         label = (np.abs(_Y - rng.uniform(0.1, 0.4)) < rng.uniform(0.1, 0.3)) * (rng.random() < 0.6)
         rgb = _tinted(rgb, 0.9 * label.astype(np.float32), _plain(_colour(rng, _PAINTS, 20), shine))
-        opacity = rng.uniform(0.7, 1.0)
     else:  # a bag or a film
         inside = _filled(_outline(rng, 14, 0.35))
         rgb = _plain(colour, 0.95 + 0.28 * field(rng, 6) + 0.18 * _facets(rng, 5))
-        opacity = rng.uniform(0.7, 1.0)
+    opacity = rng.uniform(0.7, 1.0)
     wet = field(rng, int(rng.integers(10, 18)))
     return CutOut(_tinted(rgb, 0.85 * np.clip((wet - 0.6) * 5, 0, 1), 252), inside * opacity)
 
@@ -268,8 +255,7 @@ def _textile(rng: np.random.Generator) -> CutOut:
 
 def _vegetation(rng: np.random.Generator) -> CutOut:
     hues = [_colour(rng, _LEAVES, 9) for _ in range(3)]
-    rgb = np.zeros((SIDE, SIDE, 3), np.uint8)
-    mask = np.zeros((SIDE, SIDE), np.uint8)
+    rgb, mask = np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
     along = np.linspace(-1, 1, 21)
     slim = rng.uniform(0.08, 0.4)
     edge = np.stack([along, slim * (1 - along**2)], axis=1)
@@ -284,34 +270,25 @@ def _vegetation(rng: np.random.Generator) -> CutOut:
             turn = long * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
             tone = hues[rng.integers(3)] * rng.uniform(0.7, 1.2)
             placed = np.clip(leaf @ turn + (x, y), -0.98, 0.98)
-            cv2.fillPoly(rgb, [_pixels(placed)], np.minimum(tone, 255).tolist(), cv2.LINE_AA, 4)
-            cv2.fillPoly(mask, [_pixels(placed)], 255, cv2.LINE_AA, 4)
+            for canvas, fill in ((rgb, np.minimum(tone, 255).tolist()), (mask, 255)):
+                cv2.fillPoly(canvas, [_pixels(placed)], fill, cv2.LINE_AA, 4)
             cv2.polylines(rgb, [_pixels(placed[[0, 20]])], False, (tone * 0.7).tolist(), 1, cv2.LINE_AA, 4)
     return CutOut(rgb * (1 + 0.15 * field(rng, 20))[..., None], mask.astype(np.float32) / 255)
 
 
 def _miscellaneous(rng: np.random.Generator) -> CutOut:
     single_shapes = [draw for draw in _DRAW if draw is not _miscellaneous]
-    pile = CutOut(np.zeros((SIDE, SIDE, 3), np.float32), np.zeros((SIDE, SIDE), np.float32))
+    pile, pile_alpha = np.zeros((SIDE, SIDE, 3), np.float32), np.zeros((SIDE, SIDE), np.float32)
     for _ in range(rng.integers(4, 7)):
         piece = single_shapes[rng.integers(len(single_shapes))](rng)
         x, y = rng.normal(0, 0.35 * _HALF, 2)
         matrix = cv2.getRotationMatrix2D((_HALF, _HALF), rng.uniform(0, 360), rng.uniform(0.4, 0.75))
         matrix[:, 2] += (x, y)
         torn = piece.alpha * _filled(_outline(rng, 7, 0.5))
-        rgb = cv2.warpAffine(piece.rgb.astype(np.float32), matrix, (SIDE, SIDE))
-        pile = _composite(pile, CutOut(rgb, cv2.warpAffine(torn.astype(np.float32), matrix, (SIDE, SIDE))))
-    return pile
+        rgb, alpha = (cv2.warpAffine(a.astype(np.float32), matrix, (SIDE, SIDE)) for a in (piece.rgb, torn))
+        pile, pile_alpha = _tinted(pile, alpha, rgb), np.maximum(pile_alpha, alpha)
+    return CutOut(pile, pile_alpha)
 
 
-_DRAW: tuple[Callable[[np.random.Generator], CutOut], ...] = (
-    _cardboard,
-    _food,
-    _glass,
-    _metal,
-    _miscellaneous,
-    _paper,
-    _plastic,
-    _textile,
-    _vegetation,
-)
+# In the order of `synthetic.CLASSES`.
+_DRAW = (_cardboard, _food, _glass, _metal, _miscellaneous, _paper, _plastic, _textile, _vegetation)
