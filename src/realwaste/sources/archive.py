@@ -26,13 +26,14 @@ from realwaste.sources.archive_entries import (
 
 CHUNK = 1 << 20
 BLOCK = 4096  # bytes that a small file takes on disk
+_DOWNLOAD_AGAIN = "Get it again: it was cut off or damaged on the way."
 # Exceptions of zipfile and zlib for invalid archives.
 BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
 def check(archive: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> None:
     """Raise ArchiveError unless the headers of all entries are valid; nothing is unpacked."""
-    with _translate_errors(archive), _open_archive(archive, limits) as bundle:
+    with _open_archive(archive, limits) as bundle:
         check_entries(bundle, archive, limits)
 
 
@@ -45,7 +46,7 @@ def extract(archive: Path, target: Path, *, limits: ArchiveLimits = DEFAULT_LIMI
         ArchiveError: the archive is invalid, hostile or too large; the message names the archive and the entry.
         UserError: the disk is full, or a folder is not writable.
     """
-    with _translate_errors(archive, target), _open_archive(archive, limits) as bundle:
+    with _open_archive(archive, limits, target) as bundle:
         entries = check_entries(bundle, archive, limits)
         _check_room(target, entries)
         with atomic_replace(target, is_stage_output) as temporary:
@@ -53,21 +54,6 @@ def extract(archive: Path, target: Path, *, limits: ArchiveLimits = DEFAULT_LIMI
             for entry in entries:
                 _unpack(bundle, entry, temporary, archive)
     return sorted(target / entry.path for entry in entries)
-
-
-@contextmanager
-def _translate_errors(archive: Path, target: Path | None = None) -> Iterator[None]:
-    """Translate exceptions of zipfile, zlib and the file system into user errors."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise archive_error(archive, "have names in UTF-8 where it says so", error.object[:200]) from error
-    except BROKEN as error:
-        raise _describe_unsound(archive, error) from error
-    except OSError as error:
-        target_rule = f", {target.parent} writable and its disk have room for the files" if target else ""
-        remedy = "Free space or correct the permissions, then run again."
-        raise UserError(f"{archive} must be readable{target_rule}.", remedy, error) from error
 
 
 class _BoundedFile(io.FileIO):
@@ -82,11 +68,21 @@ class _BoundedFile(io.FileIO):
 
 
 @contextmanager
-def _open_archive(archive: Path, limits: ArchiveLimits) -> Iterator[zipfile.ZipFile]:
-    with _BoundedFile(archive) as file:
-        file.longest_read = max(4 << 20, 512 * limits.max_entries)
-        with zipfile.ZipFile(file) as bundle:
-            yield bundle
+def _open_archive(archive: Path, limits: ArchiveLimits, target: Path | None = None) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file; exceptions of zipfile, zlib and the file system in the block become user errors."""
+    try:
+        with _BoundedFile(archive) as file:
+            file.longest_read = max(4 << 20, 512 * limits.max_entries)
+            with zipfile.ZipFile(file) as bundle:
+                yield bundle
+    except UnicodeDecodeError as error:
+        raise archive_error(archive, "have names in UTF-8 where it says so", error.object[:200]) from error
+    except BROKEN as error:
+        raise _describe_unsound(archive, error) from error
+    except OSError as error:
+        target_rule = f", {target.parent} writable and its disk have room for the files" if target else ""
+        remedy = "Free space or correct the permissions, then run again."
+        raise UserError(f"{archive} must be readable{target_rule}.", remedy, error) from error
 
 
 def _check_room(target: Path, entries: list[Entry]) -> None:
@@ -94,11 +90,8 @@ def _check_room(target: Path, entries: list[Entry]) -> None:
     folder = next(folder for folder in target.absolute().parents if folder.is_dir())
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise UserError(
-            f"The disk of {folder} must have {needed:,} bytes free to unpack the archive.",
-            "Free space there, or choose another disk.",
-            f"{free:,} bytes free",
-        )
+        rule = f"The disk of {folder} must have {needed:,} bytes free to unpack the archive."
+        raise UserError(rule, "Free space there, or choose another disk.", f"{free:,} bytes free")
 
 
 def _unpack(bundle: zipfile.ZipFile, entry: Entry, root: Path, archive: Path) -> None:
@@ -118,9 +111,6 @@ def _unpack(bundle: zipfile.ZipFile, entry: Entry, root: Path, archive: Path) ->
     if size != entry.info.file_size:
         declared = f"{entry.path}: declared {entry.info.file_size:,} bytes, unpacked {size:,} or more"
         raise archive_error(archive, "hold as many bytes as it declares", declared)
-
-
-_DOWNLOAD_AGAIN = "Get it again: it was cut off or damaged on the way."
 
 
 def _describe_unsound(archive: Path, error: BaseException) -> ArchiveError:

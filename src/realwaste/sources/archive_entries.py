@@ -10,9 +10,7 @@ its header, names must differ, and the sizes of all entries are limited together
 
 import re
 import stat
-import unicodedata
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +20,12 @@ from realwaste.sources.image_files import is_system
 
 MAX_DEPTH = 32
 UTF8_FLAG, ENCRYPTED_FLAGS = 0x800, 0x1 | 0x40 | 0x2000
+_NAME_RULES = (
+    ("[\\0-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]", "have names without control characters and line breaks"),
+    ("^/", "have names that are relative, not absolute"),
+    ("(?:^|/)[A-Za-z]:", "have names without a drive letter"),
+    (r"(?:^|/)\.\.(?:/|$)", "have names that stay inside the folder"),
+)
 _ICON = re.compile(r"(?i)((?:^|/)(?:\._)?icon)\r$")  # macOS: the icon of a folder
 
 
@@ -80,28 +84,17 @@ def _name(info: zipfile.ZipInfo, archive: Path) -> str:
         raise archive_error(archive, "have names in UTF-8", name.encode("cp437")) from None
 
 
-_NAME_RULES: tuple[tuple[Callable[[str], bool], str], ...] = (
-    (
-        lambda name: any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name),
-        "have names without control characters and line breaks",
-    ),
-    (lambda name: name.startswith("/"), "have names that are relative, not absolute"),
-    (lambda name: bool(re.search("(?:^|/)[A-Za-z]:", name)), "have names without a drive letter"),
-    (lambda name: ".." in name.split("/"), "have names that stay inside the folder"),
-    (
-        lambda name: name.count("/") >= MAX_DEPTH or any(len(part.encode()) > 255 for part in name.split("/")),
-        f"have names of at most {MAX_DEPTH} parts of 255 bytes",
-    ),
-    (lambda name: not PurePosixPath(name).parts and not name.endswith("/"), "have no entry without a name"),
-)
-
-
 def _path(name: str, archive: Path) -> PurePosixPath:
     """The name as a relative path, without "." and doubled slashes."""
-    for is_broken, rule in _NAME_RULES:
-        if is_broken(name):
-            raise archive_error(archive, rule, name)
-    return PurePosixPath(name)
+    path = PurePosixPath(name)
+    rule = next((rule for pattern, rule in _NAME_RULES if re.search(pattern, name)), "")
+    if not rule and (name.count("/") >= MAX_DEPTH or any(len(part.encode()) > 255 for part in path.parts)):
+        rule = f"have names of at most {MAX_DEPTH} parts of 255 bytes"
+    if not rule and not path.parts and not name.endswith("/"):
+        rule = "have no entry without a name"
+    if rule:
+        raise archive_error(archive, rule, name)
+    return path
 
 
 def _check_kind(info: zipfile.ZipInfo, name: str, archive: Path) -> None:
@@ -113,10 +106,8 @@ def _check_kind(info: zipfile.ZipInfo, name: str, archive: Path) -> None:
         raise archive_error(archive, "hold plain files only, no links or devices", name)
     # bzip2 and lzma have no limit on the output of one read, which may fill the memory.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        remedy = "Pack the files again in the usual way (deflate)."
-        raise archive_error(
-            archive, "be packed by the methods store or deflate", f"{name}, method {info.compress_type}", remedy
-        )
+        rule, remedy = "be packed by the methods store or deflate", "Pack the files again in the usual way (deflate)."
+        raise archive_error(archive, rule, f"{name}, method {info.compress_type}", remedy)
 
 
 def _check_collisions(entries: list[Entry], archive: Path) -> None:
