@@ -16,7 +16,7 @@ from servers import PlayServer
 
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.sources import download as module
-from realwaste.sources.download import RetryPolicy, make_downloader
+from realwaste.sources.download import RetryPolicy
 
 CONTENT = bytes(range(256)) * 1200
 QUICK = RetryPolicy(connect_timeout_s=2, stall_timeout_s=0.5, attempts=3, backoff_s=0.01)
@@ -36,8 +36,9 @@ def target(tmp_path):
 
 
 def download(url, target, policy=QUICK):
-    make_downloader(target.with_name(".part"), policy)(url, str(target), None)
-    return target.read_bytes()
+    part = target.with_name(".part")
+    module.Download(url, part, policy).run()
+    return part.replace(target).read_bytes()
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""A downloader for pooch with features that pooch's own lacks.
+"""Downloads large files, for days if need be: neither pooch nor urllib3.Retry resumes a body that broke off.
 
-It resumes broken downloads by range requests, limits each silence of a server, retries with growing pauses, and
-distinguishes a server that answers with an error from no server. The total time is not limited: a slow download may
-take days if at least 1 KiB arrives within each `stall_timeout_s`.
+A broken download is resumed by a range request. Each silence of a server is limited, and retries have growing pauses. A
+server that answers with an error is distinguished from no server. The total time is not limited: it is enough that
+MIN_BYTES arrive within each `stall_timeout_s`.
 """
 
 import re
@@ -10,7 +10,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,14 +23,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.log import console, is_quiet, logger
 from realwaste.core.time_limit import call_within
-from realwaste.sources.partial_download import PartialDownload, StalledError, watch_rate
 from realwaste.sources.urls import file_name, without_secrets
 
 MAX_REDIRECTS = 10
 LONGEST_WAIT_S = 120.0  # a longer Retry-After ends the download
 UNREACHABLE_TRIES = 2  # without a network the user should not wait for five attempts
 PROGRESS_BYTES = 1 << 20  # an attempt that received this much resets the count of failures
-CHUNK = 1 << 16
+CHUNK, MIN_BYTES = 1 << 16, 1 << 10
 
 
 @dataclass(frozen=True)
@@ -43,85 +42,73 @@ class RetryPolicy:
     backoff_s: float = 1.0
 
 
-DEFAULT_POLICY = RetryPolicy()
-Downloader = Callable[[str, str, object], None]
-
-
-def make_downloader(part: Path, policy: RetryPolicy = DEFAULT_POLICY) -> Downloader:
-    """A downloader for `pooch.retrieve`: a function (url, output file, pooch) → None.
-
-    Args:
-        part: the file for received bytes, which remains after a kill. `<part>.etag` names their version. There may be
-            only one writer at a time: download_cache holds a lock.
-
-    The returned function raises:
-        UnreachableError: no server accepted the connection, or the proxy refused it.
-        UserError: any other error of the server. The part remains if the download can be resumed.
-        OSError: the disk is full or not writable.
-    """
-
-    def download(url: str, output_file: str, _: object) -> None:
-        transfer = _Transfer(url, PartialDownload(part), policy)
-        transfer.run()
-        transfer.part.become(Path(output_file))
-
-    return download
-
-
 class _FailedAttemptError(Exception):
     """An attempt failed, but may be repeated after `wait` seconds, which the server requested."""
 
     def __init__(self, what: object, wait: float = 0.0) -> None:
-        super().__init__(what)
+        super().__init__(f"{what} (the server asks to wait {wait:.0f} s)" if wait else what)
         self.wait = wait
 
 
-class _Transfer:
-    """All attempts of one download, until the part on disk is complete."""
+class Download:
+    """A download to the file `part`. After a kill it remains, with `<part>.etag`, which names the version of its bytes.
 
-    def __init__(self, url: str, part: PartialDownload, policy: RetryPolicy) -> None:
+    There may be only one writer at a time: download_cache holds a lock.
+    """
+
+    def __init__(self, url: str, part: Path, policy: RetryPolicy) -> None:
         self.url, self.part, self.policy = url, part, policy
-        self.display_url = without_secrets(url)
+        self.etag, self.display_url = part.with_name(f"{part.name}.etag"), without_secrets(url)
         self.proxy = select_proxy(url, get_environ_proxies(url))
         self.server_answered = False  # the server itself, not a proxy
-        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
         name = TextColumn("{task.description}", markup=False)
         self.bars = Progress(name, *columns, console=console, disable=is_quiet())
         self.task = self.bars.add_task(file_name(url), total=None)
 
     def run(self) -> None:
-        failures, best = 0, self.part.size()
+        """Attempt the download until `part` is complete.
+
+        Raises:
+            UnreachableError: no server accepted the connection, or the proxy refused it.
+            UserError: any other error of the server. The part remains if the download can be resumed.
+            OSError: the disk is full or not writable.
+        """
+        failures, best = 0, self._size()
         try:
             while True:
                 try:
-                    return self._attempt()
+                    self._attempt()
+                    return self.etag.unlink(missing_ok=True)
                 except _FailedAttemptError as failure:
-                    if self.part.size() >= best + PROGRESS_BYTES:
-                        failures, best = 0, self.part.size()
+                    if self._size() >= best + PROGRESS_BYTES:
+                        failures, best = 0, self._size()
                     failures += 1
                     self._pause(failures, failure)
         finally:
             if self.bars.live.is_started:
                 self.bars.stop()
 
+    def _size(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+    def _version(self) -> str:
+        """The ETag of the bytes on disk; "" without a strong ETag (RFC 9110, 13.1.5)."""
+        etag = self.etag.read_text(encoding="utf-8", errors="replace") if self.etag.is_file() else ""
+        return etag if etag.startswith('"') and etag.isascii() and etag.isprintable() else ""
+
+    def _discard(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.etag.unlink(missing_ok=True)
+
     def _attempt(self) -> None:
-        etag = self.part.version()
-        offset = self.part.size() if etag else 0
-        try:
-            with requests.Session() as session, self._request(session, offset, etag) as response:
-                self.server_answered = True
-                ranges = response.headers.get("content-range", "")
-                if response.status_code == 416 and offset and ranges == f"bytes */{offset}":
-                    return  # killed after the last byte: the server confirms that the part is complete
-                self._receive(response, *self._check_response(response, offset, etag))
-        except requests.exceptions.SSLError as error:
-            raise UserError(
-                f"The server of {self.display_url} must prove by its certificate that it is the right one.",
-                "Check the address and this machine's clock; behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE.",
-                _reason(error),
-            ) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, StalledError) as error:
-            raise _FailedAttemptError(_reason(error)) from error
+        etag = self._version()
+        offset = self._size() if etag else 0
+        with requests.Session() as session, self._request(session, offset, etag) as response:
+            self.server_answered = True
+            if response.status_code == 416 and offset and response.headers.get("content-range") == f"bytes */{offset}":
+                return  # killed after the last byte: the server confirms that the part is complete
+            self._receive(response, *self._check_response(response, offset, etag))
 
     def _request(self, session: requests.Session, offset: int, etag: str) -> requests.Response:
         """Send the request, follow redirects and return the response's status and headers, within a time limit."""
@@ -134,15 +121,25 @@ class _Transfer:
         headers |= {"Range": f"bytes={offset}-", "If-Range": etag} if offset else {}
         try:
             return call_within(limit, session.get, self.url, headers=headers, stream=True, timeout=(connect, stall))
-        except (requests.exceptions.ProxyError, requests.exceptions.ConnectTimeout) as error:
-            raise _FailedAttemptError(_reason(error)) from error
-        except (requests.ConnectionError, requests.exceptions.InvalidHeader):
-            self.server_answered = True
-            raise
+        except requests.exceptions.SSLError as error:
+            rule = f"The server of {self.display_url} must prove by its certificate that it is the right one."
+            remedy = "Check the address and this machine's clock; if a proxy opens TLS, set REQUESTS_CA_BUNDLE."
+            raise UserError(rule, remedy, _reason(error)) from error
         except TimeoutError:
             raise _FailedAttemptError(f"no answer within {limit:g} s") from None
-        except (ValueError, requests.TooManyRedirects, urllib3.exceptions.URLSchemeUnknown) as error:
-            raise self._bad_address() from error
+        except (ValueError, requests.TooManyRedirects) as error:
+            rule = (
+                f"{self.display_url} must lead to an http:// or https:// address in at most {MAX_REDIRECTS} redirects."
+            )
+            remedy = "Give the final address."
+            if self.proxy is not None:
+                rule = f"The proxy {without_secrets(self.proxy)} must be an http:// or https:// address."
+                remedy = "Correct or unset HTTP_PROXY, HTTPS_PROXY or ALL_PROXY."
+            raise UserError(rule, remedy) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            no_answer = requests.Timeout, requests.exceptions.ProxyError
+            self.server_answered |= isinstance(error, requests.ConnectionError) and not isinstance(error, no_answer)
+            raise _FailedAttemptError(_reason(error)) from error
 
     def _check_connection(self, timeout: float) -> None:
         """Fail the attempt unless a server accepts a connection in time; name resolution has no time limit itself."""
@@ -156,24 +153,16 @@ class _Transfer:
             raise _FailedAttemptError(f"{parts.hostname}: {error}") from error
         self.server_answered = True
 
-    def _bad_address(self) -> UserError:
-        if self.proxy is not None:
-            rule = f"The proxy {without_secrets(self.proxy)} must be an http:// or https:// address."
-            return UserError(rule, "Correct or unset HTTP_PROXY, HTTPS_PROXY or ALL_PROXY.")
-        rule = f"{self.display_url} must lead to an http:// or https:// address, by at most {MAX_REDIRECTS} redirects."
-        return UserError(rule, "Give the final address.")
-
     def _check_response(self, response: requests.Response, offset: int, etag: str) -> tuple[int, int | None]:
         """The position of the first byte and the total length, or None, of a valid response (RFC 9110)."""
         status = f"status {response.status_code} {response.reason}"
         if response.status_code == 429 or response.status_code >= 500:
             raise _FailedAttemptError(status, urllib3.Retry().get_retry_after(response.raw) or 0.0)
         if response.status_code == 416 and offset:
-            self.part.discard()
+            self._discard()
             raise _FailedAttemptError(f"the server has no bytes from {offset} on")
         if response.status_code not in (200, 206):
-            rule = f"The server must offer a file at {self.display_url}."
-            raise UserError(rule, "Check the address in a browser.", status)
+            raise UserError(f"The server must offer a file at {self.display_url}.", "Check the address.", status)
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind in ("text/html", "application/xhtml+xml"):
             remedy = "Open the address in a browser: a login page, a consent page or a moved file is likely."
@@ -185,25 +174,40 @@ class _Transfer:
             return 0, response.raw.length_remaining
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", ""))
         if span is None or int(span[1]) != offset or (offset and response.headers.get("etag", etag) != etag):
-            self.part.discard()
+            self._discard()
             raise _FailedAttemptError("the server sent another range or version than was requested")
         return offset, None if span[2] == "*" else int(span[2])
 
     def _receive(self, response: requests.Response, start: int, total: int | None) -> None:
         if not start:
-            self.part.begin(response.headers.get("etag", ""))
-        free = shutil.disk_usage(self.part.path.parent).free
+            self.part.write_bytes(b"")  # before its version, so that a kill cannot pair old bytes with it
+            self.etag.write_text(response.headers.get("etag", ""), encoding="utf-8")
+        free = shutil.disk_usage(self.part.parent).free
         if (needed := (total or 0) - start) > free:
-            rule = f"The disk of {self.part.path.parent} must have {needed:,} bytes free for the download."
+            rule = f"The disk of {self.part.parent} must have {needed:,} bytes free for the download."
             raise UserError(rule, "Free space there, or choose another disk.", f"{free:,} bytes free")
         # reset, not update: the speed must not include bytes of an earlier run
         self.bars.reset(self.task, total=total, completed=start)
-        size, stall = start, self.policy.stall_timeout_s
-        with self.part.path.open("ab") as file, watch_rate(response, lambda: size, stall) as stalled:
-            while (chunk := response.raw.read1(CHUNK, decode_content=False)) and not stalled.is_set():
-                size += file.write(chunk)
-                self.bars.start()  # has an effect only once; not before the first byte
-                self.bars.update(self.task, completed=size)
+        size, block = start, bytearray(1)
+        with self.part.open("ab") as file:
+            while block:
+                block, failure = bytearray(), ""
+                try:
+                    # In a thread: chunk headers and trailers may trickle forever without a byte of the file.
+                    call_within(self.policy.stall_timeout_s, _fill, block, response)
+                except TimeoutError:
+                    failure = f"fewer than {MIN_BYTES} bytes in {self.policy.stall_timeout_s:g} s"
+                except urllib3.exceptions.HTTPError as error:
+                    failure = _reason(error)
+                # Before the shutdown: what a TLS connection returns afterwards is not part of the file.
+                if count := file.write(bytes(block)):
+                    size += count
+                    self.bars.start()  # has an effect only once; not before the first byte
+                    self.bars.update(self.task, completed=size)
+                if failure:
+                    with suppress(OSError, RuntimeError, ValueError):  # already closed
+                        response.raw.shutdown()
+                    raise _FailedAttemptError(failure)
         if total is not None and size != total:
             raise _FailedAttemptError(f"{size:,} of {total:,} bytes arrived")
 
@@ -220,24 +224,27 @@ class _Transfer:
     def _final_error(self, failure: _FailedAttemptError, tries: int) -> UserError:
         if self.server_answered:
             rule = f"The download of {self.display_url} must get through in {tries} attempts."
-            partial_bytes = self.part.size() if self.part.version() else 0
-            resume = f"Run again: it resumes after {partial_bytes:,} bytes."
-            remedy = resume if partial_bytes else "Run again later."
-            wait_request = f" (the server asks to wait {failure.wait:.0f} s)" if failure.wait else ""
-            return UserError(rule, remedy, f"{failure}{wait_request}")
-        if self.proxy is None:
-            rule = f"A server must answer at {self.display_url}, and none accepted the connection."
-            return UnreachableError(rule, "Check the network, the proxy settings and the address.", str(failure))
-        variable = f"{urlsplit(self.url).scheme.upper()}_PROXY"
-        return UnreachableError(
-            f"A server must answer at {self.display_url}, but the proxy {without_secrets(self.proxy)} refused it.",
-            f"Set {variable} to a proxy that allows this host, or name the host in NO_PROXY if no proxy is needed.",
-            str(failure),
-        )
+            partial_bytes = self._size() if self._version() else 0
+            remedy = f"Run again: it resumes after {partial_bytes:,} bytes." if partial_bytes else "Run again later."
+            return UserError(rule, remedy, str(failure))
+        rule = f"A server must answer at {self.display_url}, and none accepted the connection."
+        remedy = "Check the network, the proxy settings and the address."
+        if self.proxy is not None:
+            rule = (
+                f"A server must answer at {self.display_url}, but the proxy {without_secrets(self.proxy)} refused it."
+            )
+            variable = f"{urlsplit(self.url).scheme.upper()}_PROXY"
+            remedy = f"Set {variable} to a proxy that allows this host, or name the host in NO_PROXY if it needs none."
+        return UnreachableError(rule, remedy, str(failure))
+
+
+def _fill(block: bytearray, response: requests.Response) -> None:
+    """Append the next bytes of the body as they arrive: at least MIN_BYTES, or its rest."""
+    while len(block) < MIN_BYTES and (chunk := response.raw.read1(CHUNK, decode_content=False)):
+        block += chunk
 
 
 def _reason(error: Exception) -> str:
     """The reason of an error without the URL, which requests and urllib3 print with its secrets."""
     inner = error.args[0] if error.args else error
-    reason = getattr(inner, "reason", None) or inner
-    return str(reason) or type(error).__name__
+    return str(getattr(inner, "reason", None) or inner) or type(error).__name__

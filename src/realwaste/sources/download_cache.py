@@ -1,7 +1,7 @@
 """The user's download cache: all checkouts and parallel experiments share a file that is fetched once.
 
 Each URL has a folder with the file and `.sha256`, which records that the file is complete. A complete file is not
-fetched again; delete it to get a newer version. pooch checks the digest and moves the file into place.
+fetched again; delete it to get a newer version.
 """
 
 import hashlib
@@ -17,11 +17,9 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import CACHE_VARIABLE, cache_folder, write_text
 from realwaste.core.log import logger
 from realwaste.sources import urls
-from realwaste.sources.download import DEFAULT_POLICY, RetryPolicy, make_downloader
+from realwaste.sources.download import Download, RetryPolicy
 
 NOTE, LOCK, PART = ".sha256", ".lock", ".part"
-
-pooch.get_logger().setLevel("WARNING")  # its other lines contain the URL with its secrets
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,7 @@ class CachedFile:
 
 
 def fetch_cached(
-    url: str,
-    *,
-    check: Callable[[Path], None],
-    digest: str | None = None,
-    policy: RetryPolicy = DEFAULT_POLICY,
+    url: str, *, check: Callable[[Path], None], digest: str | None = None, policy: RetryPolicy | None = None
 ) -> CachedFile:
     """Return the file at `url` from the cache, after downloading it if necessary.
 
@@ -63,7 +57,7 @@ def fetch_cached(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _hold_entry(path, url):
-            return _fetch(url, path, check, digest, policy)
+            return _fetch(url, path, check, digest, policy or RetryPolicy())
     except OSError as error:
         rule = f"The download cache {path.parent} must be writable, and its disk have room for the file."
         remedy = f"Free space or correct the permissions, or set {CACHE_VARIABLE} to another folder."
@@ -71,19 +65,19 @@ def fetch_cached(
 
 
 def _fetch(url: str, path: Path, check: Callable[[Path], None], digest: str | None, policy: RetryPolicy) -> CachedFile:
-    cached = _read_cached(path)
-    if cached is not None and _has_digest(cached, digest):
-        logger.info("%s is in the cache: %s", path.name, path.parent)
-        return cached
-    try:
-        pooch.retrieve(url, digest, path.name, path.parent, downloader=make_downloader(path.with_name(PART), policy))
-    except ValueError as error:
-        raise UserError(
-            f"The download {path.name} must have the checksum {digest}.",
-            "The file was changed at its source or on the way: check the address and the checksum.",
-            str(error).partition(": ")[2],
-        ) from error
-    new = CachedFile(path, pooch.file_hash(str(path)))
+    if (cached := _read_cached(path)) is not None:
+        if (other := _find_other_digest(cached, digest)) is None:
+            logger.info("%s is in the cache: %s", path.name, path.parent)
+            return cached
+        logger.warning("the cached %s has %s, not %s; fetching it again", path, other, digest)
+    part = path.with_name(PART)
+    Download(url, part, policy).run()
+    new = CachedFile(part, pooch.file_hash(str(part)))
+    if other := _find_other_digest(new, digest):
+        part.unlink()
+        remedy = "The file was changed at its source or on the way: check the address and the checksum."
+        raise UserError(f"The download {path.name} must have the checksum {digest}.", remedy, other)
+    new = CachedFile(part.replace(path), new.sha256)
     try:
         check(path)
     except UserError:
@@ -108,14 +102,11 @@ def _read_cached(path: Path) -> CachedFile | None:
     return None
 
 
-def _has_digest(cached: CachedFile, digest: str | None) -> bool:
-    if digest is None:
-        return True
-    algorithm, _, wanted = digest.lower().partition(":")
-    actual = cached.sha256 if algorithm == "sha256" else pooch.file_hash(str(cached.path), alg=algorithm)
-    if actual != wanted:
-        logger.warning("the cached %s has %s %s, not %s; fetching it again", cached.path, algorithm, actual, wanted)
-    return actual == wanted
+def _find_other_digest(file: CachedFile, digest: str | None) -> str | None:
+    """The digest of the file, if it is not the wanted one."""
+    algorithm, _, wanted = (digest or f"sha256:{file.sha256}").lower().partition(":")
+    actual = file.sha256 if algorithm == "sha256" else pooch.file_hash(str(file.path), alg=algorithm)
+    return None if actual == wanted else f"{algorithm}:{actual}"
 
 
 @contextmanager
