@@ -47,9 +47,7 @@ class ClassFolders:
         Raises:
             UserError: two files would still have the same path.
         """
-        has_equal_names = any(
-            len({file.name for file in class_files}) < len(class_files) for class_files in self.files.values()
-        )
+        has_equal_names = any(len({file.name for file in files}) < len(files) for files in self.files.values())
         target_paths = {
             file: f"{label}/{'-'.join(file.relative_to(self.root).parts) if has_equal_names else file.name}"
             for label, class_files in self.files.items()
@@ -82,27 +80,30 @@ def find(root: Path, display_path: Path | None = None, *, for_training: bool = T
     Raises:
         UserError: too few class folders, images in other folders, an empty class, or similar or invalid names.
     """
-    display_path = display_path or root
     images, skipped = _scan(root)
-    images = _merge_capture_kinds(images)
     by_parent: dict[Path, list[Path]] = defaultdict(list)
     for folder in images.keys() - {root}:
         by_parent[folder.parent].append(folder)
-    parts = _split_folders(by_parent) if for_training else {}
-    parents = list(parts) or [
-        parent for parent, class_folders in by_parent.items() if len(class_folders) > (1 if for_training else 0)
-    ]
-    class_folders = {folder for parent in parents for folder in by_parent[parent]}
+    part_of = _split_folders(by_parent) if for_training else {}
+    min_classes = 2 if for_training else 1
+    parents = list(part_of) or [parent for parent, folders in by_parent.items() if len(folders) >= min_classes]
+    class_folders = sorted((folder for parent in parents for folder in by_parent[parent]), key=lambda it: (it.name, it))
     folders_above = {folder for parent in parents for folder in (parent, *parent.parents)}
-    stray_folders = parents if len(parents) > 1 and not parts else images.keys() - folders_above - class_folders
-    _check_layout(root, display_path, class_folders, set(stray_folders), for_training=for_training)
-    files = {folder: images[folder] for folder in sorted(class_folders)}
-    _check_names(files, allow_similar=not for_training)
+    is_scattered = len(parents) > 1 and not part_of
+    stray_folders = set(parents) if is_scattered else images.keys() - folders_above - set(class_folders)
+    _check_layout(root, display_path or root, class_folders, stray_folders, for_training=for_training)
+    _check_names({folder: images[folder] for folder in class_folders}, allow_similar=not for_training)
     for parent in parents:
         _refuse_empty(parent, class_folders)
     skipped.update(path.suffix.lower() for folder in images.keys() & folders_above for path in images[folder])
-    _log_skipped(skipped)
-    return _join(parents[0].parent if parts else parents[0], files, parts)
+    if skipped:
+        counts = ", ".join(f"{number} {printable(suffix)}" for suffix, number in skipped.most_common())
+        logger.info("%d files skipped: %s", skipped.total(), counts)
+    files: dict[str, list[Path]] = defaultdict(list)
+    for folder in class_folders:
+        files[folder.name] += images[folder]
+    parts = {file: part for parent, part in part_of.items() for folder in by_parent[parent] for file in images[folder]}
+    return ClassFolders(parents[0].parent if part_of else parents[0], dict(files), parts)
 
 
 def _merge_capture_kinds(images: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
@@ -122,29 +123,21 @@ def _merge_capture_kinds(images: dict[Path, list[Path]]) -> dict[Path, list[Path
 
 
 def _check_layout(
-    root: Path, display_path: Path, class_folders: set[Path], stray_folders: set[Path], *, for_training: bool
+    root: Path, display_path: Path, class_folders: list[Path], stray_folders: set[Path], *, for_training: bool
 ) -> None:
     """Raise UserError for too few classes (folders train and test are none), or for images in stray folders."""
     names = {folder.name for folder in class_folders}
-    if len(names) < (2 if for_training else 1) or (
-        for_training and all(parse_part(name) is not None for name in names)
-    ):
-        raise UserError(
-            f"{display_path} must hold one folder of images a class{', two classes at least' if for_training else ''}.",
-            "Lay the images out as <Class>/<image>.jpg, or as train/<Class>/<image>.jpg and test/<Class>/<image>.jpg, "
-            "and give the folder that holds these."
-            if for_training
-            else "Lay the images out as <Class>/<image>.jpg, and give the folder that holds the classes.",
-            sorted(str(path.relative_to(root)) for path in root.iterdir())[:8],
-        )
+    two_classes = ", two classes at least" if for_training else ""
+    parts_layout = ", or as train/<Class>/<image>.jpg and test/<Class>/<image>.jpg" if for_training else ""
+    or_parts = ", or that of train, test and perhaps val with the classes in each" if for_training else ""
+    if len(names) < (2 if for_training else 1) or (for_training and all(map(parse_part, names))):
+        rule = f"{display_path} must hold one folder of images a class{two_classes}."
+        remedy = f"Lay the images out as <Class>/<image>.jpg{parts_layout}, and give the folder that holds these."
+        raise UserError(rule, remedy, sorted(str(path.relative_to(root)) for path in root.iterdir())[:8])
     if stray_folders:
-        raise UserError(
-            f"{display_path} must hold its class folders in one place, and no folders of images outside of it.",
-            "Give the folder that holds the classes, or that of train, test and perhaps val with the classes in each."
-            if for_training
-            else "Give the folder that holds the classes.",
-            sorted(str(path.relative_to(root)) for path in stray_folders)[:8],
-        )
+        rule = f"{display_path} must hold its class folders in one place, and no folders of images outside of it."
+        remedy = f"Give the folder that holds the classes{or_parts}."
+        raise UserError(rule, remedy, sorted(str(path.relative_to(root)) for path in stray_folders)[:8])
 
 
 def _split_folders(by_parent: dict[Path, list[Path]]) -> dict[Path, str]:
@@ -154,33 +147,15 @@ def _split_folders(by_parent: dict[Path, list[Path]]) -> dict[Path, str]:
     return parts if are_siblings and 1 < len(parts) == len(set(parts.values())) else {}
 
 
-def _join(root: Path, images: dict[Path, list[Path]], parts: dict[Path, str]) -> ClassFolders:
-    files: dict[str, list[Path]] = {name: [] for name in sorted({folder.name for folder in images})}
-    for folder, folder_files in images.items():
-        files[folder.name] += folder_files
-    split = (
-        {file: parts[folder.parent] for folder, folder_files in images.items() for file in folder_files}
-        if parts
-        else {}
-    )
-    return ClassFolders(root, files, split)
-
-
 def _scan(root: Path) -> tuple[dict[Path, list[Path]], Counter[str]]:
-    """The images in each folder, and the number of other files by suffix."""
+    """The images in each folder, or in the one above a capture kind, and the number of other files by suffix."""
     images: dict[Path, list[Path]] = {}
     skipped: Counter[str] = Counter()
     for folder, files in walk_folders(root, refuse_problem):
         if folder_images := [path for path in files if is_image(path)]:
             images[folder] = folder_images
         skipped.update(path.suffix.lower() or "without a suffix" for path in files if not is_image(path))
-    return images, skipped
-
-
-def _log_skipped(skipped: Counter[str]) -> None:
-    if skipped:
-        count = ", ".join(f"{number} {printable(suffix)}" for suffix, number in skipped.most_common())
-        logger.info("%d files skipped: %s", skipped.total(), count)
+    return _merge_capture_kinds(images), skipped
 
 
 def lay_out(folders: ClassFolders, target: Path, transfer: Callable[[Path, Path], object]) -> dict[str, str]:
@@ -209,11 +184,8 @@ def _check_names(folders: dict[Path, list[Path]], *, allow_similar: bool) -> Non
     for folder, files in folders.items():
         for path in (folder, *files):
             if to_unicode(path.name) != path.name:
-                raise UserError(
-                    "Names of classes and images must be UTF-8.",
-                    "Rename it.",
-                    printable(path.relative_to(folder.parent)),
-                )
+                shown = printable(path.relative_to(folder.parent))
+                raise UserError("Names of classes and images must be UTF-8.", "Rename it.", shown)
         if not allow_similar:
             refuse_similar_names(names, folder.name)
 
@@ -225,17 +197,13 @@ def refuse_similar_names(names: dict[str, str], label: str) -> None:
         names: earlier names by their folded forms; `label` is added.
     """
     if (other := names.setdefault(fold_name(label), label)) != label:
-        raise UserError(
-            "Names of classes must differ by more than letter case or Unicode form.",
-            "Put the images of both in one folder, or rename one.",
-            [other, label],
-        )
+        rule = "Names of classes must differ by more than letter case or Unicode form."
+        raise UserError(rule, "Put the images of both in one folder, or rename one.", [other, label])
 
 
-def _refuse_empty(parent: Path, classes: set[Path]) -> None:
+def _refuse_empty(parent: Path, class_folders: list[Path]) -> None:
     for folder in sorted(parent.iterdir()):
-        if folder.is_dir() and folder not in classes and not is_hidden_or_system(folder.name):
-            raise UserError(
-                f"Every class folder must hold images, and {folder.name!r} holds none.",
-                f"Put images ({', '.join(sorted(IMAGE_SUFFIXES))}) in it, or move the folder out of {parent}.",
-            )
+        if folder.is_dir() and folder not in class_folders and not is_hidden_or_system(folder.name):
+            suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+            rule = f"Every class folder must hold images, and {folder.name!r} holds none."
+            raise UserError(rule, f"Put images ({suffixes}) in it, or move the folder out of {parent}.")
