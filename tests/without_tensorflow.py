@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.parts.child import ROOT
 
 OF_TRAINING = ("tensorflow", "keras", "h5py", "dvc", "sklearn", "matplotlib", "altair", "jinja2", "ray")
-OF_EVALUATION = ("pandas", "pooch", "scipy")
+OF_EVALUATION = ("pandas", "scipy")
 
 
 def command(*arguments: str, missing: tuple[str, ...] = OF_TRAINING) -> list[str]:

@@ -11,7 +11,7 @@ from realwaste.core.errors import UserError
 
 # Packages that not every command needs, as they are imported, and the extra of pyproject.toml that installs them.
 _EXTRAS = {
-    **dict.fromkeys(("pandas", "pooch", "scipy"), "evaluate"),
+    **dict.fromkeys(("pandas", "scipy"), "evaluate"),
     **dict.fromkeys(("altair", "dvc", "jinja2", "keras", "matplotlib", "sklearn", "tensorflow"), "train"),
     **dict.fromkeys(("threadpoolctl", "vl_convert"), "train"),
     **dict.fromkeys(("fsspec", "pyarrow"), "parquet"),

@@ -52,6 +52,12 @@ def is_stage_output(path: Path) -> bool:
     return True
 
 
+def hash_file(path: Path, algorithm: str = "sha256") -> str:
+    """The hash of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
 @contextmanager
 def atomic_replace(path: Path, may_replace: Callable[[Path], bool] = is_regular_file) -> Iterator[Path]:
     """Yield a temporary path beside `path` for a file or folder, which replaces `path` if the block succeeds.

@@ -4,14 +4,13 @@ An entry is named by the SHA-256 of the model file that it was converted from, s
 entry that is missing, damaged or written by another version of OpenVINO is converted again.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from realwaste.core.files import atomic_replace, cache_folder, is_stage_output
+from realwaste.core.files import atomic_replace, cache_folder, hash_file, is_stage_output
 from realwaste.core.log import logger
 from realwaste.runtime import openvino_network
 from realwaste.runtime.openvino_network import openvino
@@ -27,7 +26,7 @@ def load_or_convert(model_file: Path, names: tuple[str, ...], convert: Callable[
         names: the keys of the networks.
     """
     folder = cache_folder() / "networks"
-    entry = folder / f"{_digest(model_file)}-{openvino_network.VERSION}-{version('openvino')}"
+    entry = folder / f"{hash_file(model_file)}-{openvino_network.VERSION}-{version('openvino')}"
     try:
         cached = {name: openvino_network.load(entry / f"{name}.xml") for name in names}
         os.utime(entry)
@@ -44,11 +43,6 @@ def load_or_convert(model_file: Path, names: tuple[str, ...], convert: Callable[
     except OSError as error:
         logger.debug("converted networks could not be cached in %s: %s", folder, error)
     return networks
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _delete_oldest(folder: Path) -> None:

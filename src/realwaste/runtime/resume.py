@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from realwaste.core.files import hash_file
 from realwaste.core.log import logger
 from realwaste.runtime.determinism import library_versions
 
@@ -43,10 +44,5 @@ def progress_folder(
 
 
 def _key(settings: Mapping[str, Any], inputs: Iterable[Path]) -> str:
-    text = json.dumps([settings, {str(path): _digest(path) for path in inputs}, library_versions()], sort_keys=True)
+    text = json.dumps([settings, {str(path): hash_file(path) for path in inputs}, library_versions()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,10 +6,9 @@ from importlib import metadata
 from pathlib import Path
 
 import h5py
-import pooch
 
 from realwaste.core.errors import UnreachableError, UserError, first_line
-from realwaste.core.files import atomic_replace, is_stage_output, write_json
+from realwaste.core.files import atomic_replace, hash_file, is_stage_output, write_json
 from realwaste.core.log import logger
 from realwaste.models.applications import Application, application, is_file
 from realwaste.models.registry import RANDOM
@@ -88,7 +87,7 @@ def _copy_from_package(row: Application, folder: Path) -> WeightsRecord:
     paths = [Path(str(package.locate_file(file))) for file in package.files or () if file.name == row.file_name]
     if paths and paths[0].is_file():
         shutil.copyfile(paths[0], folder / row.file_name)
-        sha256 = pooch.file_hash(str(folder / row.file_name))
+        sha256 = hash_file(folder / row.file_name)
         if f"sha256:{sha256}" == row.checksum:
             return WeightsRecord(row.name, "imagenet", row.file_name, sha256, None)
     # pip does nothing for a version that is installed, unless it is forced.
@@ -114,4 +113,4 @@ def _copy_weights_file(backbone: str, source: Path, folder: Path) -> WeightsReco
             str(source),
         )
     shutil.copyfile(source, folder / source.name)
-    return WeightsRecord(backbone, source.name, source.name, pooch.file_hash(str(folder / source.name)), None)
+    return WeightsRecord(backbone, source.name, source.name, hash_file(folder / source.name), None)

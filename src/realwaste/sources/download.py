@@ -1,4 +1,4 @@
-"""Downloads large files, for days if need be: neither pooch nor urllib3.Retry resumes a body that broke off.
+"""Downloads large files, for days if need be: urllib3.Retry does not resume a body that broke off.
 
 A broken download is resumed by a range request. Each silence of a server is limited, and retries have growing pauses. A
 server that answers with an error is distinguished from no server. The total time is not limited: it is enough that

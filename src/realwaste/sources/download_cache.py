@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
 from filelock import FileLock, Timeout
 
 from realwaste.core.errors import UserError
-from realwaste.core.files import CACHE_VARIABLE, cache_folder, write_text
+from realwaste.core.files import CACHE_VARIABLE, cache_folder, hash_file, write_text
 from realwaste.core.log import logger
 from realwaste.sources import urls
 from realwaste.sources.download import Download, RetryPolicy
@@ -72,7 +71,7 @@ def _fetch(url: str, path: Path, check: Callable[[Path], None], digest: str | No
         logger.warning("the cached %s has %s, not %s; fetching it again", path, other, digest)
     part = path.with_name(PART)
     Download(url, part, policy).run()
-    new = CachedFile(part, pooch.file_hash(str(part)))
+    new = CachedFile(part, hash_file(part))
     if other := _find_other_digest(new, digest):
         part.unlink()
         remedy = "The file was changed at its source or on the way: check the address and the checksum."
@@ -94,7 +93,7 @@ def _read_cached(path: Path) -> CachedFile | None:
         if leftover.name not in valid_names:
             leftover.unlink()  # from a killed process: only the holder of the lock writes here
     note = path.with_name(NOTE)
-    if path.is_file() and note.is_file() and (sha256 := pooch.file_hash(str(path))) == note.read_text(errors="replace"):
+    if path.is_file() and note.is_file() and (sha256 := hash_file(path)) == note.read_text(errors="replace"):
         return CachedFile(path, sha256)
     if path.is_file():
         logger.warning("the cached %s is damaged and is fetched again", path)
@@ -105,7 +104,7 @@ def _read_cached(path: Path) -> CachedFile | None:
 def _find_other_digest(file: CachedFile, digest: str | None) -> str | None:
     """The digest of the file, if it is not the wanted one."""
     algorithm, _, wanted = (digest or f"sha256:{file.sha256}").lower().partition(":")
-    actual = file.sha256 if algorithm == "sha256" else pooch.file_hash(str(file.path), alg=algorithm)
+    actual = file.sha256 if algorithm == "sha256" else hash_file(file.path, algorithm)
     return None if actual == wanted else f"{algorithm}:{actual}"
 
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pooch
-
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import safe_file_name
+from realwaste.core.files import hash_file
 from realwaste.sources import archive, class_folders, label_table, urls
 from realwaste.sources.archive_entries import ArchiveError
 from realwaste.sources.class_folders import ClassFolders
@@ -63,7 +62,7 @@ def find_images(source: str, unpacked: Path, *, for_training: bool = True, sha25
             "fetch.source may also be auto, realwaste or synthetic.",
             source,
         )
-    digest = pooch.file_hash(str(path))
+    digest = hash_file(path)
     if sha256 is not None and digest != sha256.lower():
         raise UserError(f"{path} must have the sha256 of fetch.sha256.", "Correct the one or the other.", digest)
     is_table = path.suffix.lower() == label_table.SUFFIX

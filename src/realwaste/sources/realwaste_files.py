@@ -4,13 +4,13 @@ realwaste_files.bin has the first WIDTH bytes of the SHA-256 of each of the 4,75
 and by file number: 28.5 kB instead of 400 kB as text. Another file matches one of them with probability 2 in 10^11.
 """
 
-import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from realwaste.core import machine
+from realwaste.core.files import hash_file
 
 COUNTS = {
     "Cardboard": 461,
@@ -53,7 +53,7 @@ def compare(root: Path, counts: dict[str, int] = COUNTS, digests: bytes | None =
     class_of_digest = _class_of_digest(counts, DIGEST_FILE.read_bytes() if digests is None else digests)
     files = sorted(path for path in root.glob("*/*") if path.is_file())
     with ThreadPoolExecutor(machine.available_cpus()) as pool:
-        digests_found = list(pool.map(_digest, files))
+        digests_found = [bytes.fromhex(digest)[:WIDTH] for digest in pool.map(hash_file, files)]
     counts_here = Counter(path.parent.name for path in files)
     counts_published = Counter(
         path.parent.name
@@ -78,8 +78,3 @@ def _class_of_digest(counts: dict[str, int], digests: bytes) -> dict[bytes, str]
     """The class of each published file by the first WIDTH bytes of its hash."""
     labels = [label for label, count in counts.items() for _ in range(count)]
     return {digests[number * WIDTH : (number + 1) * WIDTH]: label for number, label in enumerate(labels)}
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()[:WIDTH]
