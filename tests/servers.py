@@ -17,88 +17,85 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote, urlsplit
 
 LONGEST_ACT_S = 20.0
-OLD_DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
 
 
-@dataclass(frozen=True)
-class Request:
-    """A request as it came."""
+class Request(NamedTuple):
+    """A request as it came; the names of headers may be in any letter case."""
 
     name: str
-    headers: dict[str, str]
-
-    @property
-    def range(self) -> str | None:
-        return self.headers.get("range")
+    headers: Mapping[str, str]
 
 
-@dataclass
-class Exchange:
+class Exchange(BaseHTTPRequestHandler):
     """One request and the means to answer it, rightly or wrongly."""
 
-    request: Request
-    content: bytes
-    handler: BaseHTTPRequestHandler
-    stopping: threading.Event
-    headers: dict[str, str] = field(default_factory=dict)
+    protocol_version = "HTTP/1.1"
+    timeout = LONGEST_ACT_S
+    play: "PlayServer"
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+        name = unquote(urlsplit(self.path).path).removeprefix("/")
+        act, self.content = self.play._act(Request(name, self.headers))
+        self.etag = f'"{hashlib.sha256(self.content).hexdigest()[:16]}"'
+        act(self)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
+        """Tests have no use for an access log."""
 
     def start(self, code: int, length: int | None, **headers: str) -> None:
         """Status line and headers; `length` None leaves the body open-ended. Underscores in names become dashes."""
-        self.handler.send_response(code)
-        named_headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        for name, value in {**self.headers, **named_headers, "Connection": "close"}.items():
+        self.send_response(code)
+        sized = {} if length is None else {"Content-Length": str(length)}
+        for name, value in {**headers, "Connection": "close", **sized}.items():
             if value:
-                self.handler.send_header(name, value)
-        if length is not None:
-            self.handler.send_header("Content-Length", str(length))
-        self.handler.end_headers()
+                self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
 
     def send(self, data: bytes) -> None:
-        self.handler.wfile.write(data)
+        self.wfile.write(data)
 
-    def wait(self, seconds: float) -> None:
-        self.stopping.wait(min(seconds, LONGEST_ACT_S))
+    def wait(self, seconds: float) -> bool:
+        """Whether the server stopped meanwhile."""
+        return self.play.stopping.wait(min(seconds, LONGEST_ACT_S))
 
-    def etag(self) -> str:
-        return f'"{hashlib.sha256(self.content).hexdigest()[:16]}"'
-
-    def requested_offset(self) -> int:
+    def offset(self, etag: str) -> int:
         """The first byte to send: what the Range header asks for, if If-Range agrees."""
-        match = re.fullmatch(r"bytes=(\d+)-", self.request.range or "")
-        version = self.headers.get("ETag") or self.headers.get("Last-Modified", "")
-        is_same_version = self.request.headers.get("if-range", version) == version
-        return int(match[1]) if match and is_same_version else 0
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("range", ""))
+        return int(match[1]) if match and self.headers.get("if-range", etag) == etag else 0
 
-    def begin(self) -> bytes:
-        """Answer as a good server does, up to the headers; the body that is due."""
-        self.headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"} | self.headers
-        self.headers.setdefault("ETag", self.etag())
-        start, length = self.requested_offset(), len(self.content)
+    def begin(self, etag: str | None = None) -> bytes:
+        """Answer as a good server does, up to the headers; the body that is due. `etag` may be another, or empty."""
+        etag = self.etag if etag is None else etag
+        headers = {"Content_Type": "application/octet-stream", "Accept_Ranges": "bytes", "ETag": etag}
+        start, length = self.offset(etag), len(self.content)
         if start >= length > 0:
-            self.start(416, 0, Content_Range=f"bytes */{length}")
-            return b""
-        body = self.content[start:]
-        if start:
-            self.start(206, len(body), Content_Range=f"bytes {start}-{length - 1}/{length}")
+            self.start(416, 0, Content_Range=f"bytes */{length}", **headers)
+        elif start:
+            self.start(206, length - start, Content_Range=f"bytes {start}-{length - 1}/{length}", **headers)
         else:
-            self.start(200, len(body))
-        return body
+            self.start(200, length, **headers)
+        return self.content[start:]
+
+    def send_whole(self, length: int | None, keep: int | None, **headers: str) -> None:
+        """The file or its first `keep` bytes, whatever range was asked for."""
+        self.start(200, length, **headers)
+        self.send(self.content[:keep])
 
     def reset(self) -> None:
         """Close so that the peer gets a TCP reset: the descriptor itself, since the handler's files hold the socket."""
-        self.handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        os.close(self.handler.connection.detach())
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
 
 
-Act = Callable[[Exchange], None]
+Act = Callable[[Exchange], Any]
 
 
 def ok() -> Act:
@@ -106,14 +103,9 @@ def ok() -> Act:
     return truncated(None)
 
 
-def truncated(keep: int | None, **headers: str) -> Act:
-    """Closes after `keep` bytes of the body it announced; headers are replaced, or left out if empty (`ETag=""`)."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-        exchange.send(exchange.begin()[:keep])
-
-    return act
+def truncated(keep: int | None, etag: str | None = None) -> Act:
+    """Closes after `keep` bytes of the body it announced."""
+    return lambda exchange: exchange.send(exchange.begin(etag)[:keep])
 
 
 def reset(after: int) -> Act:
@@ -129,12 +121,7 @@ def reset(after: int) -> Act:
 
 def stall(after: int) -> Act:
     """Sends `after` bytes of the body and then nothing."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.send(exchange.begin()[:after])
-        exchange.wait(LONGEST_ACT_S)
-
-    return act
+    return lambda exchange: (exchange.send(exchange.begin()[:after]), exchange.wait(LONGEST_ACT_S))
 
 
 def hold(after: int, until: threading.Event) -> Act:
@@ -161,72 +148,51 @@ def trickle(chunk: int, pause: float) -> Act:
         body = exchange.begin()
         for start in range(0, len(body), chunk):
             exchange.send(body[start : start + chunk])
-            exchange.wait(pause)
-            if exchange.stopping.is_set():
+            if exchange.wait(pause):
                 return
 
     return act
 
 
-def trickled_headers(pause: float) -> Act:
-    """A header that never ends, a byte at a time."""
-    return _endless(b"HTTP/1.1 200 OK\r\nX-Slow: ", pause)
+def endless(head: bytes, pause: float) -> Act:
+    """These bytes and then one after the other, such as a header or the head of a chunk that never ends."""
 
-
-def trickled_chunk_head(pause: float) -> Act:
-    """A chunk whose head never ends, a byte at a time."""
-    return _endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1;", pause)
-
-
-def _endless(head: bytes, pause: float) -> Act:
     def act(exchange: Exchange) -> None:
-        exchange.send(head)
+        exchange.send(b"HTTP/1.1 200 OK\r\n" + head)
         for _ in range(int(LONGEST_ACT_S / pause)):
             exchange.send(b"x")
-            exchange.wait(pause)
-            if exchange.stopping.is_set():
+            if exchange.wait(pause):
                 return
 
     return act
+
+
+CHUNK_HEAD = b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n1;"
 
 
 def wrong_length(by: int) -> Act:
     """Announces `by` bytes more than it sends; fewer, when negative."""
-    return _whole(lambda content: len(content) + by)
+    return lambda exchange: exchange.send_whole(len(exchange.content) + by, None)
 
 
 def no_length(keep: int | None = None) -> Act:
     """The file, or its first bytes, without a length: the end of the connection is the end of the body."""
-    return _whole(lambda _: None, keep)
-
-
-def _whole(length: Callable[[bytes], int | None], keep: int | None = None) -> Act:
-    def act(exchange: Exchange) -> None:
-        exchange.start(200, length(exchange.content))
-        exchange.send(exchange.content[:keep])
-
-    return act
+    return lambda exchange: exchange.send_whole(None, keep)
 
 
 def no_ranges(keep: int | None = None) -> Act:
     """The whole file, or its first `keep` bytes, whatever range was asked for; with the ETag that allowed to ask."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.start(200, len(exchange.content), ETag=exchange.etag())
-        exchange.send(exchange.content[:keep])
-
-    return act
+    return lambda exchange: exchange.send_whole(len(exchange.content), keep, ETag=exchange.etag)
 
 
 def wrong_range(by: int) -> Act:
     """A part that starts `by` bytes beside the place that was asked for."""
 
     def act(exchange: Exchange) -> None:
-        length = len(exchange.content)
-        start = exchange.requested_offset() + by
-        body = exchange.content[start:]
-        exchange.start(206, len(body), Content_Range=f"bytes {start}-{length - 1}/{length}", ETag=exchange.etag())
-        exchange.send(body)
+        length, start = len(exchange.content), exchange.offset(exchange.etag) + by
+        span = f"bytes {start}-{length - 1}/{length}"
+        exchange.start(206, length - start, Content_Range=span, ETag=exchange.etag)
+        exchange.send(exchange.content[start:])
 
     return act
 
@@ -235,21 +201,15 @@ def unconditional_range(etag: str) -> Act:
     """Grants the range although If-Range named another version than this `etag`."""
 
     def act(exchange: Exchange) -> None:
-        exchange.request.headers.pop("if-range", None)
-        exchange.headers["ETag"] = etag
-        exchange.send(exchange.begin())
+        del exchange.headers["if-range"]
+        exchange.send(exchange.begin(etag))
 
     return act
 
 
 def status(code: int, body: bytes = b"no", **headers: str) -> Act:
     """An answer of this status: `status(503, Retry_After="1")`."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.start(code, len(body), **headers)
-        exchange.send(body)
-
-    return act
+    return lambda exchange: (exchange.start(code, len(body), **headers), exchange.send(body))
 
 
 def redirect(to: str, code: int = 302) -> Act:
@@ -274,12 +234,12 @@ class PlayServer:
 
     def __init__(self, certificate: Path | None = None) -> None:
         self.requests: list[Request] = []
+        self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._content: dict[str, bytes] = {}
         self._scripts: dict[str, list[Act]] = {}
         self._always: dict[str, Act] = {}
-        self._stopping = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (Exchange,), {"play": self}))
         self._scheme = "http"
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -297,7 +257,7 @@ class PlayServer:
 
     def stop(self) -> None:
         """End every act and wait for its thread; may be called twice."""
-        self._stopping.set()
+        self.stopping.set()
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -326,7 +286,7 @@ class PlayServer:
     def ranges(self, name: str) -> list[str | None]:
         """The Range header of each request of `name`."""
         with self._lock:
-            return [request.range for request in self.requests if request.name == name]
+            return [request.headers.get("range") for request in self.requests if request.name == name]
 
     def _act(self, request: Request) -> tuple[Act, bytes]:
         with self._lock:
@@ -335,22 +295,3 @@ class PlayServer:
             fallback = self._always.get(request.name, ok() if content is not None else status(404))
             acts = self._scripts.get(request.name)
             return (acts.pop(0) if acts else fallback), content or b""
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        play = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            timeout = LONGEST_ACT_S
-
-            def do_GET(self) -> None:
-                name = unquote(urlsplit(self.path).path).removeprefix("/")
-                request = Request(name, {key.lower(): value for key, value in self.headers.items()})
-                act, content = play._act(request)
-                self.close_connection = True
-                act(Exchange(request, content, self, play._stopping))
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
-                """Tests have no use for an access log."""
-
-        return Handler

@@ -71,10 +71,10 @@ RECOVERED = {
     "429": ([play.status(429, Retry_After="0")], [None, None]),
     "announced too much": ([play.wrong_length(+10)], None),
     "no range support": ([play.truncated(100_000), play.no_ranges()], [None, "bytes=100000-"]),
-    "weak ETag": ([play.truncated(100, ETag='W/"1"')], [None, None]),
-    "other version": ([play.truncated(100, ETag='"old"')], [None, "bytes=100-"]),
+    "weak ETag": ([play.truncated(100, etag='W/"1"')], [None, None]),
+    "other version": ([play.truncated(100, etag='"old"')], [None, "bytes=100-"]),
     "other version, range granted": (
-        [play.truncated(100, ETag='"old"'), play.unconditional_range('"new"')],
+        [play.truncated(100, etag='"old"'), play.unconditional_range('"new"')],
         [None, "bytes=100-", None],
     ),
     "another range than asked for": ([play.truncated(100), play.wrong_range(-1)], [None, "bytes=100-", None]),
@@ -123,8 +123,8 @@ def test_a_download_ends_with_a_clear_error(server, fetch, target, case):
 
 SILENT = {
     "body": (play.trickle(5, 0.05), "fewer than 1024 bytes"),
-    "header": (play.trickled_headers(0.05), "no answer within"),
-    "head of a chunk": (play.trickled_chunk_head(0.05), "fewer than 1024 bytes"),
+    "header": (play.endless(b"X-Slow: ", 0.05), "no answer within"),
+    "head of a chunk": (play.endless(play.CHUNK_HEAD, 0.05), "fewer than 1024 bytes"),
     "nothing": (play.silent(), "Read timed out"),
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import colours
 import pytest
-from servers import PlayServer, trickled_chunk_head
+from servers import CHUNK_HEAD, PlayServer, endless
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
@@ -40,7 +40,7 @@ SLOW_HEADERS = _trickle(b"", lambda: repeat(b"A: b\r\n"))
 ACTS = {
     "bytes": SLOW_BYTES,
     "compressed bytes": _trickle(b"Content-Encoding: gzip\r\nContent-Length: 10000\r\n\r\n", _gzip_bytes),
-    "chunk head": trickled_chunk_head(0.1),
+    "chunk head": endless(CHUNK_HEAD, 0.1),
     "headers": SLOW_HEADERS,
     "nothing": _trickle(b"Content-Length: 10000\r\n\r\n", lambda: repeat(b"")),
 }
