@@ -42,11 +42,8 @@ def require_ray() -> None:
         UserError: Ray is not installed.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UserError(
-            "base.engine=ray needs Ray.",
-            "Run `make setup-dev`, or pip install '.[ray]', in the checkout.",
-            "Ray is not installed",
-        )
+        rule = "base.engine=ray needs Ray."
+        raise UserError(rule, "Run `make setup-dev`, or pip install '.[ray]', in the checkout.", "Ray is not installed")
 
 
 @contextmanager
@@ -129,8 +126,6 @@ def _unreachable(address: str | None, reason: str, hint: str = "") -> UserError:
     if address is None:
         rule, remedy = "Ray must start on this machine.", "Set base.engine=local, or fix the reported problem."
         return UserError(rule, remedy, shortened)
-    return UserError(
-        f"{ADDRESS} must be the address of a running Ray cluster with the same versions of Ray and Python.",
-        f"Start one (`ray start --head`), or unset it: Ray then starts on this machine.{hint}",
-        f"{address}: {shortened}",
-    )
+    rule = f"{ADDRESS} must be the address of a running Ray cluster with the same versions of Ray and Python."
+    remedy = f"Start one (`ray start --head`), or unset it: Ray then starts on this machine.{hint}"
+    return UserError(rule, remedy, f"{address}: {shortened}")

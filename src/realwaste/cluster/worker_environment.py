@@ -67,11 +67,9 @@ def require_folders(*folders: Path) -> None:
 
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(
-                "Every node of the cluster must see the images under the same path.",
-                "Put the checkout on a file system that all nodes share.",
-                f"no {folder} on node {ray.util.get_node_ip_address()}",
-            )
+            rule = "Every node of the cluster must see the images under the same path."
+            remedy = "Put the checkout on a file system that all nodes share."
+            raise UserError(rule, remedy, f"no {folder} on node {ray.util.get_node_ip_address()}")
 
 
 def error_to_text(error: UserError) -> str:

@@ -69,8 +69,6 @@ def explain_error(error: BaseException) -> UserError | None:
 
 def missing_locks_error(error: OSError) -> UserError:
     """The user's error for a file system that refused to lock a file."""
-    return UserError(
-        "The file system must have file locks (flock), which keep parallel runs apart.",
-        "Mount it with them (NFS without nolock, Lustre with flock), or use a checkout or a cache on another disk.",
-        error.strerror,
-    )
+    rule = "The file system must have file locks (flock), which keep parallel runs apart."
+    remedy = "Mount it with them (NFS without nolock, Lustre with flock), or use a checkout or a cache on another disk."
+    return UserError(rule, remedy, error.strerror)

@@ -50,11 +50,9 @@ def pin() -> None:
         config = keras.config
         settings = (config.backend(), config.floatx(), config.image_data_format(), config.epsilon())
         if settings != ("tensorflow", "float32", "channels_last", 1e-7):
-            raise UserError(
-                "Keras must compute with TensorFlow, in float32 and channels_last, with an epsilon of 1e-07.",
-                "Import realwaste before Keras: it then leaves ~/.keras/keras.json and KERAS_BACKEND unread.",
-                settings,
-            )
+            rule = "Keras must compute with TensorFlow, in float32 and channels_last, with an epsilon of 1e-07."
+            remedy = "Import realwaste before Keras: it then leaves ~/.keras/keras.json and KERAS_BACKEND unread."
+            raise UserError(rule, remedy, settings)
 
 
 def silence_tensorflow() -> None:

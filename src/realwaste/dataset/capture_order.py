@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 NUMERIC, TEXT = "numeric", "text"
-PUBLISHED = "published"
 SIGNIFICANCE_LEVEL = 0.05
 MAX_NUMBERS_PER_FILE = 20
 _PERMUTATIONS = 9_999
@@ -42,7 +41,7 @@ def published_order(files: pd.DataFrame, counts: Mapping[str, int]) -> CaptureOr
         files: columns label, series and number.
         counts: the published number of images of each class; the rule needs them even if files are missing.
     """
-    return CaptureOrder(_text_order(files, files["label"].map(counts)), {"order": TEXT, "chosen_by": PUBLISHED})
+    return CaptureOrder(_text_order(files, files["label"].map(counts)), {"order": TEXT, "chosen_by": "published"})
 
 
 def order_by_similarity(files: pd.DataFrame, similarity: Callable[[Any, Any], float], seed: int = 0) -> CaptureOrder:

@@ -22,7 +22,7 @@ def _cost(counts: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[n
         target: the same numbers, (classes + 1,) or (…, classes + 1).
     """
     cost = (counts - target) ** 2 / target
-    cost[..., :-1] += (counts[..., :-1] == 0) * _MISSING_CLASS_WEIGHT * target[:-1]
+    cost[..., :-1] += (counts[..., :-1] == 0) * _MISSING_CLASS_WEIGHT * target[..., :-1]
     cost[..., -1] *= _SIZE_WEIGHT
     return np.asarray(cost.sum(axis=-1))
 
@@ -39,23 +39,16 @@ def assign_groups(
         counts: images of each class, and of all classes in the last column, (groups, classes + 1).
         target: the wanted numbers, (parts, classes + 1).
     """
-    parts = range(len(target))
     order = rng.permutation(len(counts))
     order = order[np.argsort(-counts[order, -1], kind="stable")]
     part_counts, part_of_group = np.zeros_like(target), np.empty(len(counts), np.int64)
     for group in order:
-        part_of_group[group] = np.argmin(
-            [
-                _cost(part_counts[part] + counts[group], target[part]) - _cost(part_counts[part], target[part])
-                for part in parts
-            ]
-        )
+        part_of_group[group] = np.argmin(_cost(part_counts + counts[group], target) - _cost(part_counts, target))
         part_counts[part_of_group[group]] += counts[group]
     for _ in range(_ROUNDS):
         candidates = rng.permutation(len(counts))[:_GROUPS_PER_ROUND]
-        improvements = [
-            _improve(counts, target, (part_counts, part_of_group), group, candidates) for group in candidates
-        ]
+        assignment = part_counts, part_of_group
+        improvements = [_improve(counts, target, assignment, group, candidates) for group in candidates]
         if not any(improvements):
             break
     return part_of_group
@@ -78,14 +71,11 @@ def _improve(
     for destination in set(range(len(part_counts))) - {source}:
         partners = candidates[part_of_group[candidates] == destination]
         change = np.vstack([np.zeros(counts.shape[1]), counts[partners]]) - counts[group]
-        costs = _cost(part_counts[source] + change, target[source]) + _cost(
-            part_counts[destination] - change, target[destination]
-        )
+        costs = _cost(part_counts[source] + change, target[source])
+        costs += _cost(part_counts[destination] - change, target[destination])
         best = int(costs.argmin())
-        if (
-            costs[best]
-            < _cost(part_counts[source], target[source]) + _cost(part_counts[destination], target[destination]) - 1e-9
-        ):
+        present_cost = _cost(part_counts[[source, destination]], target[[source, destination]]).sum()
+        if costs[best] < present_cost - 1e-9:
             part_counts[source] += change[best]
             part_counts[destination] -= change[best]
             part_of_group[group] = destination

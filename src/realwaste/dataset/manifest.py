@@ -14,21 +14,8 @@ from realwaste.dataset import capture_order, leakage, perceptual_hash
 from realwaste.images.reader import UnreadableImageError, decode_image, read_bytes
 
 COLUMNS = [
-    "path",
-    "label",
-    "sha256",
-    "height",
-    "width",
-    "channels",
-    "bytes",
-    "phash",
-    "phash_mirrored",
-    "series",
-    "number",
-    "shot",
-    "likeness",
-    "likeness_second",
-    "likeness_far",
+    *("path", "label", "sha256", "height", "width", "channels", "bytes", "phash", "phash_mirrored"),
+    *("series", "number", "shot", "likeness", "likeness_second", "likeness_far"),
 ]
 
 
@@ -135,34 +122,27 @@ def _read_row(root: Path, file: Path) -> dict[str, object]:
         return row | {"reason": str(error)}
     except OSError as error:
         return row | {"reason": f"cannot be opened: {error.strerror}"}
-    height, width, channels = pixels.shape
-    size = {"height": height, "width": width, "channels": channels, "bytes": len(data)}
     fingerprint = perceptual_hash.compute_fingerprint(pixels)
     hashes = {"phash": fingerprint.phash, "phash_mirrored": fingerprint.mirrored, "colors": fingerprint.colors}
-    return row | size | hashes
+    return row | dict(zip(("height", "width", "channels"), pixels.shape, strict=True)) | {"bytes": len(data)} | hashes
 
 
 def refuse_rejected(rejected: pd.DataFrame) -> None:
     """Raise UserError if there are rejected files, for `on_reject: fail`."""
     if len(rejected):
-        examples = [f"{row.path} ({row.reason})" for row in rejected.head(5).itertuples()]
+        examples = ", ".join(f"{row.path} ({row.reason})" for row in rejected.head(5).itertuples())
         verb = "is" if len(rejected) == 1 else "are"
-        raise UserError(
-            f"Every file in data/raw must be a readable image; {len(rejected)} {verb} not: {', '.join(examples)}.",
-            "Repair or remove them at the source and run `dvc repro -f fetch`, or continue without them: "
-            "-S validate_images.on_reject=drop.",
-        )
+        rule = f"Every file in data/raw must be a readable image; {len(rejected)} {verb} not: {examples}."
+        remedy = "Repair or remove them at the source and run `dvc repro -f fetch`, or continue without them: "
+        raise UserError(rule, remedy + "-S validate_images.on_reject=drop.")
 
 
 def refuse_empty_classes(manifest: pd.DataFrame, rejected: pd.DataFrame) -> None:
     """Raise UserError if all files of a class were rejected."""
     emptied = {Path(path).parts[0] for path in rejected["path"]} - set(manifest["label"])
     if emptied:
-        raise UserError(
-            "Every class must keep at least one readable image.",
-            "Repair the files, or leave the class out.",
-            sorted(emptied),
-        )
+        rule = "Every class must keep at least one readable image."
+        raise UserError(rule, "Repair the files, or leave the class out.", sorted(emptied))
 
 
 def summarize(manifest: pd.DataFrame, rejected: pd.DataFrame) -> dict[str, object]:

@@ -32,11 +32,9 @@ def stratified(manifest: pd.DataFrame, *, train: float, val: float, test: float,
             rest, test_size=val / (train + val), stratify=rest["label"], random_state=seed
         )
     except ValueError as error:
-        raise UserError(
-            "The images must be enough to give every class a place in train, val and test.",
-            "Add images, or make the small parts of `split` larger.",
-            {"images": len(manifest), "classes": manifest["label"].nunique()},
-        ) from error
+        rule = "The images must be enough to give every class a place in train, val and test."
+        remedy = "Add images, or make the small parts of `split` larger."
+        raise UserError(rule, remedy, {"images": len(manifest), "classes": manifest["label"].nunique()}) from error
     parts = zip((train_rows, val_rows, test_rows), PARTS, strict=True)
     splits = pd.concat([part.assign(split=name) for part, name in parts]).sort_index()
     _refuse_small_parts(splits)
@@ -155,11 +153,8 @@ def _refuse_small(manifest: pd.DataFrame) -> None:
     counts = manifest["label"].value_counts()
     small = {str(label): int(count) for label, count in counts.items() if count < len(PARTS)}
     if small:
-        raise UserError(
-            f"Every class must be large enough to be in train, val and test: {len(PARTS)} images at least.",
-            "Add images to it, or leave the class out.",
-            small,
-        )
+        rule = f"Every class must be large enough to be in train, val and test: {len(PARTS)} images at least."
+        raise UserError(rule, "Add images to it, or leave the class out.", small)
 
 
 def _refuse_small_parts(
@@ -169,11 +164,8 @@ def _refuse_small_parts(
     for label, row in counts.iterrows():
         missing = [part for part in PARTS if row[part] == 0]
         if missing:
-            raise UserError(
-                f"Every class must be in train, val and test; {label!r} has no image in {' and '.join(missing)}.",
-                remedy,
-                {str(part): int(row[part]) for part in PARTS},
-            )
+            rule = f"Every class must be in train, val and test; {label!r} has no image in {' and '.join(missing)}."
+            raise UserError(rule, remedy, {str(part): int(row[part]) for part in PARTS})
 
 
 def summarize(splits: pd.DataFrame) -> dict[str, Any]:

@@ -113,8 +113,6 @@ def _copy_images(source: str, target: Path, sha256: str | None, name: str | None
 def _check_counts(source: str, folders: ClassFolders) -> None:
     counts, counts_found = realwaste_files.COUNTS, {label: len(files) for label, files in folders.files.items()}
     if counts_found != counts:
-        raise UserError(
-            f"RealWaste must have its published {sum(counts.values())} images in {len(counts)} classes.",
-            f"Delete {cache_folder()} and try again, or take the zip as it is: -S \"fetch.source='{source}'\"",
-            counts_found,
-        )
+        rule = f"RealWaste must have its published {sum(counts.values())} images in {len(counts)} classes."
+        remedy = f"Delete {cache_folder()} and try again, or take the zip as it is: -S \"fetch.source='{source}'\""
+        raise UserError(rule, remedy, counts_found)
