@@ -27,7 +27,7 @@ def histogram(picture: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory) -> Path:
     target = tmp_path_factory.mktemp("synthetic")
-    assert synthetic.generate(target, images_per_class=3, seed=42, workers=1) == 27
+    assert synthetic.generate(target, images_per_class=3, seed=42) == 27
     return target
 
 
@@ -47,7 +47,7 @@ def test_bytes_depend_only_on_the_seed(generated, tmp_path):
     synthetic.generate(tmp_path, images_per_class=1, seed=42)
     assert len(hashes(tmp_path)) == 9
     assert hashes(tmp_path).items() <= expected.items()
-    synthetic.generate(tmp_path, images_per_class=3, seed=42, workers=4)
+    synthetic.generate(tmp_path, images_per_class=3, seed=42)
     assert hashes(tmp_path) == expected
 
 
@@ -61,17 +61,9 @@ def test_files_show_what_render_returns(generated):
 
 def test_seed_class_object_and_shot_change_the_picture():
     keys = [(1, 2, 3, 0), (2, 2, 3, 0), (1, 3, 3, 0), (1, 2, 4, 0), (1, 2, 3, 1)]
-    base, *other_pictures = [synthetic.render(*key, 64) for key in keys]
-    assert np.array_equal(base, synthetic.render(*keys[0], 64))
+    base, *other_pictures = [synthetic.render(*key) for key in keys]
+    assert np.array_equal(base, synthetic.render(*keys[0]))
     assert not any(np.array_equal(base, other) for other in other_pictures)
-
-
-def test_the_size_changes_only_the_resolution():
-    large, small = (synthetic.render(1, 0, 0, 0, size=size) for size in (524, 131))
-    assert large.shape == (524, 524, 3)
-    assert large.dtype == np.uint8
-    shrunk = cv2.resize(large, (131, 131), interpolation=cv2.INTER_AREA)
-    assert np.abs(shrunk.astype(int) - small).mean() < 4
 
 
 def test_half_of_the_neighbours_show_one_object():
@@ -91,21 +83,9 @@ def test_objects_are_numbered_in_order_in_short_runs():
     assert synthetic.object_numbers(42, 5, 500) != numbers
 
 
-def test_pictures_of_one_object_are_similar():
-    closer = []
-    for index in range(9):
-        first = [histogram(synthetic.render(7, index, object_number, 0, size=96)) for object_number in range(5)]
-        second = [histogram(synthetic.render(7, index, object_number, 1, size=96)) for object_number in range(5)]
-        distance = np.array([[np.abs(a - b).sum() for b in second] for a in first])
-        closer += [distance[i, i] < np.median(np.delete(distance[i], i)) for i in range(5)]
-    assert np.mean(closer) > 0.8
-
-
 def test_colours_separate_classes_better_than_chance_but_not_perfectly():
-    objects, train_objects = 14, 9
-    histograms = np.array(
-        [[histogram(synthetic.render(42, c, o, 0, size=96)) for o in range(objects)] for c in range(9)]
-    )
+    objects, train_objects = 10, 7
+    histograms = np.array([[histogram(synthetic.render(42, c, o, 0)) for o in range(objects)] for c in range(9)])
     labels = np.repeat(np.arange(9), objects).reshape(9, objects)
     forest = RandomForestClassifier(n_estimators=60, random_state=0)
     forest.fit(histograms[:, :train_objects].reshape(-1, 216), labels[:, :train_objects].ravel())

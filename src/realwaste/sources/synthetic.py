@@ -40,8 +40,8 @@ def object_numbers(seed: int, class_index: int, count: int) -> list[int]:
     return objects
 
 
-def render(seed: int, class_index: int, object_number: int, shot_number: int, size: int = 524) -> Array:
-    """Render one image, (size, size, 3) uint8 RGB, which depends only on the arguments.
+def render(seed: int, class_index: int, object_number: int, shot_number: int) -> Array:
+    """Render one image, (524, 524, 3) uint8 RGB, which depends only on the arguments.
 
     Seed, class and object determine the piece of waste, the clutter around it and the kind of background. The shot
     number determines how they are moved, rotated or flipped, the light, the background's detail and the camera noise.
@@ -52,18 +52,14 @@ def render(seed: int, class_index: int, object_number: int, shot_number: int, si
     transform = _shot_transform(shot_rng)
     for piece, placement in _draw_pieces(object_rng, class_index):
         picture = _composite(picture, piece, transform @ np.vstack([placement, (0, 0, 1)]))
-    interpolation = cv2.INTER_CUBIC if size > _FRAME else cv2.INTER_AREA
-    return cv2.resize(_apply_camera(picture, shot_rng), (size, size), interpolation=interpolation)
+    return cv2.resize(_apply_camera(picture, shot_rng), (524, 524), interpolation=cv2.INTER_CUBIC)
 
 
-def generate(target: Path, *, images_per_class: int, seed: int, workers: int | None = None) -> int:
+def generate(target: Path, *, images_per_class: int, seed: int) -> int:
     """Write `target/<Class>/<Class>_<n>.jpg`, n from 1, 524x524, and return the number of images.
 
     The bytes of each file depend only on the seed, not on the number of images. Files of the same names are
     overwritten; other files in `target` stay.
-
-    Args:
-        workers: the number of threads; None means one a core.
 
     Raises:
         UserError: `images_per_class` is below 1.
@@ -82,7 +78,7 @@ def generate(target: Path, *, images_per_class: int, seed: int, workers: int | N
         _, encoded = cv2.imencode(".jpg", picture[..., ::-1], _JPEG_OPTIONS)
         (target / name / f"{name}_{number + 1}.jpg").write_bytes(encoded.tobytes())
 
-    with ThreadPoolExecutor(workers or machine.available_cpus()) as pool:
+    with ThreadPoolExecutor(machine.available_cpus()) as pool:
         return len(list(pool.map(write, product(range(len(CLASSES)), range(images_per_class)))))
 
 
