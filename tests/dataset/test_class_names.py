@@ -44,9 +44,8 @@ def test_tables_are_read_back_unchanged(tmp_path, classes):
     write_csv(tmp_path / "splits.csv", splits.assign(group=group))
     splits = read_csv(tmp_path / "splits.csv")
     probabilities = np.eye(len(classes))[np.arange(len(splits)) % len(classes)]
-    write_csv(
-        tmp_path / "predictions.csv", prediction_table.build_rows(splits, "cnn", probabilities, classes_of(splits))
-    )
+    rows = prediction_table.build_rows(splits, "cnn", probabilities, classes_of(splits))
+    write_csv(tmp_path / "predictions.csv", rows)
     table = read_csv(tmp_path / "predictions.csv")
     assert prediction_table.classes_of(table) == sorted(classes)
     assert (np.array(sorted(classes))[prediction_table.labels_of(table)] == table["label"]).all()
@@ -62,10 +61,6 @@ def test_a_hash_of_digits_is_read_as_text(tmp_path):
 @pytest.mark.parametrize("table", sorted(ROOT.glob("plots/data/*.csv")), ids=lambda table: table.stem)
 def test_every_text_column_is_declared(table):
     """New text columns must be declared in core/files.py."""
-    _assert_declared(table)
-
-
-def _assert_declared(table: Path) -> None:
     table_read = read_csv(table)
     for column in table_read.select_dtypes(["object", "str"]) if len(table_read) else []:
         single_column = read_csv(io.BytesIO(f"{column}\n01\n".encode()))
@@ -83,4 +78,4 @@ def test_the_pipeline_runs_with_such_class_names(clone, tmp_path, classes):
     evaluated = read_json(root / "metrics/evaluate.json")
     assert all(list(evaluated[model]["per_class"]) == sorted(classes) for model in ("cnn", "irv2", "densenet"))
     for table in [*root.glob("data/*.csv"), *root.glob("plots/data/*.csv")]:
-        _assert_declared(table)
+        test_every_text_column_is_declared(table)

@@ -41,9 +41,8 @@ def test_twenty_folds_with_three_images_a_class_become_three():
     """Once a ValueError: n_splits=20 cannot be greater than the number of members in each class."""
     labels = np.repeat([0, 1], 3)
     vectors = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    result = head_cross_validation.cross_validate(
-        vectors, labels, np.arange(6), HeadTrainer(RECIPE), folds=20, repeats=1
-    )
+    trainer = HeadTrainer(RECIPE)
+    result = head_cross_validation.cross_validate(vectors, labels, np.arange(6), trainer, folds=20, repeats=1)
     assert result["folds"] == 3
     assert 0 <= result["accuracy_least"] <= result["accuracy_mean"] <= 1
     assert linear_probe.predict_out_of_sample(vectors, labels, np.arange(6), 20).shape == (6, 2)
@@ -51,10 +50,8 @@ def test_twenty_folds_with_three_images_a_class_become_three():
 
 def test_one_image_a_class_allows_no_cross_validation():
     vectors, labels = np.eye(3, dtype=np.float32), np.arange(3)
-    assert (
-        head_cross_validation.cross_validate(vectors, labels, np.arange(3), HeadTrainer(RECIPE), folds=5, repeats=1)
-        == {}
-    )
+    trainer = HeadTrainer(RECIPE)
+    assert head_cross_validation.cross_validate(vectors, labels, np.arange(3), trainer, folds=5, repeats=1) == {}
     with pytest.raises(UserError, match="must have two images"):
         linear_probe.predict_out_of_sample(vectors, labels, np.arange(3), 5)
 

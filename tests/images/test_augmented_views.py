@@ -43,17 +43,8 @@ def test_a_view_depends_on_its_number_and_the_file_name_only():
         return AugmentedView(ALL, number)(Path(path), picture(1, 60, 60), 32).tobytes()
 
     assert view_bytes("/here/glass/1.jpg") == view_bytes("there/glass/1.jpg")
-    assert (
-        len(
-            {
-                view_bytes("glass/1.jpg"),
-                view_bytes("glass/1.jpg", 1),
-                view_bytes("glass/2.jpg"),
-                view_bytes("metal/1.jpg"),
-            }
-        )
-        == 4
-    )
+    others = view_bytes("glass/1.jpg", 1), view_bytes("glass/2.jpg"), view_bytes("metal/1.jpg")
+    assert len({view_bytes("glass/1.jpg"), *others}) == 4
 
 
 def test_by_default_a_view_is_only_rotated_and_mirrored():
@@ -88,16 +79,11 @@ def test_views_are_embedded_and_embedding_resumes(extractor, photos, tmp_path, m
     network = inference_engine.compile_network(extractor, 2, policy="float32", engine="openvino")
 
     def embed(view, folder):
-        checkpoint_dir = tmp_path / folder
-        return local_extraction.embed(
-            network, root, paths, image_size=32, checkpoint_dir=checkpoint_dir, view=view
-        ).vectors
+        options = {"image_size": 32, "checkpoint_dir": tmp_path / folder, "view": view}
+        return local_extraction.embed(network, root, paths, **options).vectors
 
-    complete, other, plain = (
-        embed(AugmentedView(ALL, 1), "whole"),
-        embed(AugmentedView(ALL, 2), "other"),
-        embed(None, "plain"),
-    )
+    complete, other = embed(AugmentedView(ALL, 1), "whole"), embed(AugmentedView(ALL, 2), "other")
+    plain = embed(None, "plain")
     for first, second in ((complete, plain), (complete, other)):
         assert (np.abs(first - second).max(axis=1) > 1e-3).all()
     original_read_image, paths_read = reader.read_image, []

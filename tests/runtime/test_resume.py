@@ -31,6 +31,11 @@ class StoppedError(Exception):
     pass
 
 
+def _assert_equal(ours, theirs):
+    for first, second in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(first, second, strict=True)
+
+
 def _samples(count: int) -> Samples:
     pixels = np.stack([picture(index, 16, 16) // 4 + 120 * (index % 2) for index in range(count)]).astype(np.uint8)
     return Samples(pixels, np.arange(count) % 2)
@@ -82,8 +87,7 @@ def test_a_training_resumes_bit_for_bit(tmp_path, stop_after, undisturbed, polic
             _fit(tmp_path / "t", policy)
     resumed, trained = _fit(tmp_path / "t", policy)
     assert trained.history.equals(uninterrupted.history)
-    for ours, theirs in zip(resumed, weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    _assert_equal(resumed, weights)
 
 
 def test_a_diverged_training_is_not_resumed(tmp_path):
@@ -111,8 +115,7 @@ def test_a_validation_loss_of_nan_ends_a_training_also_after_a_stop(tmp_path, st
         run(tmp_path / "t")
     resumed, trained = run(tmp_path / "t")
     assert trained.history.equals(uninterrupted.history)
-    for ours, theirs in zip(resumed, weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    _assert_equal(resumed, weights)
 
 
 @pytest.mark.parametrize("rate", [0.001, 1e38])
@@ -154,8 +157,7 @@ def test_any_changed_byte_is_detected(tmp_path, write):
     write(path, arrays)
     stored = array_file.read(path)
     assert stored is not None
-    for ours, theirs in zip(stored, arrays, strict=True):
-        np.testing.assert_array_equal(ours, theirs, strict=True)
+    _assert_equal(stored, arrays)
     data = path.read_bytes()
     for position in range(len(data)):
         path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
@@ -198,8 +200,7 @@ def test_a_damaged_checkpoint_is_ignored(stopped, undisturbed, damaged, content,
         weights, _ = _fit(files / "t", live=lambda history: epochs.append(len(history)))
     assert epochs[0] == {("t.0",): 4, ("t.1",): 5, ("t.0", "t.1"): 1}[tuple(damaged)]
     assert ("starts from the first epoch" in log_messages.text) == (len(damaged) == 2)
-    for ours, theirs in zip(weights, undisturbed("float32")[0], strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    _assert_equal(weights, undisturbed("float32")[0])
 
 
 @pytest.fixture

@@ -106,27 +106,19 @@ def may_have_gpu() -> bool:
 
 
 def available_cpus() -> int:
-    """The number of threads that can run at once: the cores of this process, limited by its cgroups' CPU quota."""
-    return max(1, math.ceil(min(cores(), cgroup_cpu_quota())))
+    """The number of threads that can run at once: the cores of this process, limited by its cgroups' CPU quotas."""
+    quotas = (_cgroup_cpu_quota(*group) for group in _cgroups("cpu"))
+    return max(1, math.ceil(min([cores(), *quotas])))
 
 
 def free_memory() -> int:
-    """Bytes of memory that this process may still use, within the limits of a container or batch job."""
-    return max(0, int(min(psutil.virtual_memory().available, cgroup_free_memory())))
-
-
-def cgroup_free_memory() -> float:
-    """Bytes until the first memory limit of a cgroup is reached; infinite without a limit.
+    """Bytes of memory that this process may still use, within the limits of a container or batch job.
 
     A cgroup's usage includes the pages of every file that its processes read. Pages of files that were not used lately
     count as free, as in Kubernetes: the kernel drops them before it refuses memory.
     """
-    return min((_cgroup_free_memory(*group) for group in _cgroups("memory")), default=math.inf)
-
-
-def cgroup_cpu_quota() -> float:
-    """The cores that the quotas of the cgroups allow, which may be a fraction; infinite without a quota."""
-    return min((_cgroup_cpu_quota(*group) for group in _cgroups("cpu")), default=math.inf)
+    limits = (_cgroup_free_memory(*group) for group in _cgroups("memory"))
+    return max(0, int(min([psutil.virtual_memory().available, *limits])))
 
 
 def _cgroups(controller: str) -> Iterator[tuple[Path, int]]:
@@ -147,6 +139,7 @@ def _cgroups(controller: str) -> Iterator[tuple[Path, int]]:
 
 
 def _cgroup_free_memory(folder: Path, version: int) -> float:
+    """Bytes until the memory limit of a cgroup is reached; infinite without a limit."""
     limit_files, usage_file, inactive_key = _MEMORY_FILES[version]
     # A group without the controller has no such files. A group that has just ended has no files at all.
     with suppress(OSError):
@@ -159,6 +152,7 @@ def _cgroup_free_memory(folder: Path, version: int) -> float:
 
 
 def _cgroup_cpu_quota(folder: Path, version: int) -> float:
+    """The cores that the quota of a cgroup allows, which may be a fraction; infinite without a quota."""
     with suppress(OSError):
         if version == 1:
             quota, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))

@@ -140,13 +140,8 @@ def save(decisions: Decisions, path: Path = FILE) -> None:
     text = path.read_text(encoding="utf-8-sig") if path.exists() else _HEADER
     comment = "".join(takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     records = {name: decisions[name].to_record() for name in sorted(decisions)}
-    options: dict[str, Any] = {
-        "default_flow_style": None,
-        "allow_unicode": True,
-        "width": 1_000_000,
-        "sort_keys": False,
-    }
-    lines = yaml.dump(records, Dumper=_DUMPER, **options) if records else ""
+    options: dict[str, Any] = {"allow_unicode": True, "width": 1_000_000, "sort_keys": False}
+    lines = yaml.dump(records, Dumper=_DUMPER, default_flow_style=None, **options) if records else ""
     write_text(path.resolve(), comment + lines)
 
 

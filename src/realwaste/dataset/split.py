@@ -27,17 +27,15 @@ def stratified(manifest: pd.DataFrame, *, train: float, val: float, test: float,
     """
     _refuse_small(manifest)
     try:
-        rest, test_rows = train_test_split(manifest, test_size=test, stratify=manifest["label"], random_state=seed)
-        train_rows, val_rows = train_test_split(
-            rest, test_size=val / (train + val), stratify=rest["label"], random_state=seed
-        )
+        rest, test_rows = _draw_part(manifest, test, seed)
+        train_rows, val_rows = _draw_part(rest, val / (train + val), seed)
     except ValueError as error:
         rule = "The images must be enough to give every class a place in train, val and test."
         remedy = "Add images, or make the small parts of `split` larger."
         raise UserError(rule, remedy, {"images": len(manifest), "classes": manifest["label"].nunique()}) from error
     parts = zip((train_rows, val_rows, test_rows), PARTS, strict=True)
     splits = pd.concat([part.assign(split=name) for part, name in parts]).sort_index()
-    _refuse_small_parts(splits)
+    _refuse_small_parts(splits, "Add images to it, or make that part of `split` larger.")
     return splits
 
 
@@ -101,9 +99,7 @@ def predefined(
     if "val" not in set(parts.values()):
         train_rows = splits[splits["split"] == "train"]
         try:
-            _, val_rows = train_test_split(
-                train_rows, test_size=val / (train + val), stratify=train_rows["label"], random_state=seed
-            )
+            _, val_rows = _draw_part(train_rows, val / (train + val), seed)
         except ValueError as error:
             rule = "The images in train must be enough to take every class's part of val from them."
             counts = {str(label): int(count) for label, count in train_rows["label"].value_counts().items()}
@@ -149,6 +145,12 @@ def describe_deviation(splits: pd.DataFrame, ratios: Mapping[str, float]) -> str
     return f"a part deviates by {100 * deviation:.1f} percentage points from its share; {advice}"
 
 
+def _draw_part(table: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The other rows, and a stratified random sample with this share of the rows."""
+    rest, part = train_test_split(table, test_size=share, stratify=table["label"], random_state=seed)
+    return rest, part
+
+
 def _refuse_small(manifest: pd.DataFrame) -> None:
     counts = manifest["label"].value_counts()
     small = {str(label): int(count) for label, count in counts.items() if count < len(PARTS)}
@@ -157,9 +159,7 @@ def _refuse_small(manifest: pd.DataFrame) -> None:
         raise UserError(rule, "Add images to it, or leave the class out.", small)
 
 
-def _refuse_small_parts(
-    splits: pd.DataFrame, remedy: str = "Add images to it, or make that part of `split` larger."
-) -> None:
+def _refuse_small_parts(splits: pd.DataFrame, remedy: str) -> None:
     counts = pd.crosstab(splits["label"], splits["split"]).reindex(columns=PARTS, fill_value=0)
     for label, row in counts.iterrows():
         missing = [part for part in PARTS if row[part] == 0]

@@ -13,16 +13,15 @@ from dataclasses import dataclass
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif"},
 )
-_SIGNATURES = (
-    ("JPEG", b"\xff\xd8\xff"),
-    ("PNG", b"\x89PNG\r\n\x1a\n"),
-    ("GIF", b"GIF8"),
-    ("BMP", b"BM"),
-    ("TIFF", b"II*\0"),
-    ("TIFF", b"MM\0*"),
-    ("TIFF", b"II+\0"),
-    ("TIFF", b"MM\0+"),
-)
+_SIGNATURES = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF8",),
+    "BMP": (b"BM",),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+}
+# Of width and height, and their position.
+_SIZE_LAYOUTS = {"PNG": (">II", 16), "GIF": ("<HH", 6), "BMP": ("<ii", 18), "BMP of OS/2": ("<HH", 18)}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
@@ -47,7 +46,7 @@ def detect_format(data: bytes) -> str | None:
         box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
         brands = {box[start : start + 4] for start in range(0, len(box), 4)}
         return "AVIF" if brands & _AVIF_BRANDS else "HEIC" if brands & _HEIC_BRANDS else None
-    return next((name for name, signature in _SIGNATURES if data.startswith(signature)), None)
+    return next((name for name, signatures in _SIGNATURES.items() if data.startswith(signatures)), None)
 
 
 def header_pixel_count(data: bytes, file_format: str) -> int | None:
@@ -55,9 +54,14 @@ def header_pixel_count(data: bytes, file_format: str) -> int | None:
 
     For a TIFF this is the first page, or a tile if that is larger.
     """
-    reader = {"PNG": _png, "GIF": _gif, "BMP": _bmp, "TIFF": _tiff, "WebP": _webp}[file_format]
     try:
-        return reader(data)
+        if file_format in {"TIFF", "WebP"}:
+            return _tiff(data) if file_format == "TIFF" else _webp(data)
+        if file_format == "BMP" and struct.unpack_from("<I", data, 14) == (12,):
+            file_format = "BMP of OS/2"
+        layout, position = _SIZE_LAYOUTS[file_format]
+        width, height = struct.unpack_from(layout, data, position)
+        return abs(int(width * height))  # a negative height of a BMP: from the top
     except struct.error:  # the file ends before its size
         return None
 
@@ -116,22 +120,6 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
         position = match.end()
         yield data[position - 1], position
         position += int.from_bytes(data[position : position + 2], "big")  # which counts itself
-
-
-def _png(data: bytes) -> int:
-    width, height = struct.unpack_from(">II", data, 16)
-    return int(width * height)
-
-
-def _gif(data: bytes) -> int:
-    width, height = struct.unpack_from("<HH", data, 6)
-    return int(width * height)
-
-
-def _bmp(data: bytes) -> int:
-    (header,) = struct.unpack_from("<I", data, 14)
-    width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
-    return abs(int(width * height))  # a negative height: from the top
 
 
 def _webp(data: bytes) -> int | None:

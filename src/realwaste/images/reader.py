@@ -69,30 +69,21 @@ def decode_image(data: bytes) -> Pixels:
 
 
 def _decode(data: bytes, file_format: str) -> Pixels:
-    _check_size(
-        _jpeg_pixel_count(data) if file_format == "JPEG" else header_pixel_count(data, file_format), file_format
-    )
+    is_jpeg = file_format == "JPEG"
+    _check_size(_jpeg_pixel_count(data) if is_jpeg else header_pixel_count(data, file_format), file_format)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
+        rgba = None if is_jpeg or image is None else decode_transparent(data, file_format, image.shape)
+    except MemoryError:
+        raise
+    except Exception as error:  # of OpenCV, or any that Pillow raises for a damaged file
+        if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
             raise MemoryError from error
         raise UnreadableImageError(f"damaged {file_format}") from error
     if image is None:
-        raise UnreadableImageError(
-            (_explain_unreadable_tiff(data) if file_format == "TIFF" else None) or f"damaged {file_format}"
-        )
-    rgba = None if file_format == "JPEG" else _decode_transparent(data, file_format, image.shape)
+        reason = _explain_unreadable_tiff(data) if file_format == "TIFF" else None
+        raise UnreadableImageError(reason or f"damaged {file_format}")
     return image.astype(np.uint8, copy=False) if rgba is None else composite_on_white(rgba)
-
-
-def _decode_transparent(data: bytes, file_format: str, shape: tuple[int, ...]) -> Pixels | None:
-    try:
-        return decode_transparent(data, file_format, shape)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise UnreadableImageError(f"damaged {file_format}") from error
 
 
 def _explain_unreadable_tiff(data: bytes) -> str | None:
