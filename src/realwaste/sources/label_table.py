@@ -6,7 +6,7 @@ With the module csv, because pandas takes the first field of a first row that is
 import csv
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +23,14 @@ _MAX_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class _Row:
+    """A row of the table; `part` is what the column `split` means."""
+
     number: int
     path: str
+    file: Path
     label: str
     split: str | None
-
-    @property
-    def part(self) -> str | None:
-        """The part that the column `split` names."""
-        return parse_part(self.split or "")
+    part: str | None
 
 
 def find(table: Path, *, for_training: bool = True) -> ClassFolders:
@@ -50,7 +49,7 @@ def find(table: Path, *, for_training: bool = True) -> ClassFolders:
     row_of_file: dict[Path, _Row] = {}
     conflicting = []
     for row in rows:
-        first_row = row_of_file.setdefault(Path(os.path.normpath(_resolve_file(table, row).absolute())), row)
+        first_row = row_of_file.setdefault(Path(os.path.normpath(row.file.absolute())), row)
         if (first_row.label, first_row.part) != (row.label, row.part):
             conflicting.append(row)
     _refuse(table, conflicting, "file must have one label and one part; these have another further up", "path")
@@ -70,15 +69,16 @@ def find(table: Path, *, for_training: bool = True) -> ClassFolders:
 
 def named_files(table: Path) -> list[Path]:
     """The files that a table names, whether or not they exist; see `find`."""
-    return [_resolve_file(table, row) for row in _read_rows(table)]
+    return [row.file for row in _read_rows(table)]
 
 
 def _check_rows(table: Path, rows: list[_Row]) -> None:
     """Raise UserError for rows that are invalid by themselves."""
-    bad_labels = (row for row in rows if not _is_folder_name(row.label))
+    bad_labels = [row for row in rows if not _is_folder_name(row.label)]
     _refuse(table, bad_labels, "label must be able to name a folder", "label")
-    _refuse(table, (row for row in rows if not _is_there(table, row)), "path must be a file that is there", "path")
-    bad_parts = (row for row in rows if row.split is not None and row.part is None)
+    missing = [row for row in rows if not (_is_file(row.file) and not is_hidden_or_system(row.file.name))]
+    _refuse(table, missing, "path must be a file that is there", "path")
+    bad_parts = [row for row in rows if row.split is not None and row.part is None]
     _refuse(table, bad_parts, f"split must be {PART_NAMES}", "split")
 
 
@@ -96,8 +96,9 @@ def _read_rows(table: Path) -> Iterator[_Row]:
                 if None in row:
                     rule = f"Line {reader.line_num} of {table} must have no more fields than the first."
                     raise UserError(rule, "Put what holds a comma in quotation marks.", row[None])
-                part = None if split is None else row[split]
-                yield _Row(reader.line_num, row[path].strip(), row[label].strip(), part)
+                name, part = row[path].strip(), None if split is None else row[split]
+                photo = _resolve_file(table.parent, name)
+                yield _Row(reader.line_num, name, photo, row[label].strip(), part, parse_part(part or ""))
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{table} must be a table (CSV).", remedy, str(error)) from error
 
@@ -106,26 +107,20 @@ def _is_folder_name(label: str) -> bool:
     return label.isprintable() and bool(label) and not is_hidden_or_system(label) and not {"/", "\\"} & set(label)
 
 
-def _resolve_file(table: Path, row: _Row) -> Path:
-    """The existing file of a row, in either Unicode form: macOS uses NFD for file names, most editors NFC."""
-    spellings = (row.path, *(unicodedata.normalize(form, row.path) for form in ("NFC", "NFD")))
-    paths = [table.parent / name for name in spellings]
-    return next((path for path in paths if os.path.isfile(path)), paths[0])  # noqa: PTH113 - False for a NUL
+def _resolve_file(folder: Path, name: str) -> Path:
+    """The existing file of this name, in either Unicode form: macOS uses NFD for file names, most editors NFC."""
+    paths = [folder / name, *(folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
+    return next(filter(_is_file, paths), paths[0])
 
 
-def _is_there(table: Path, row: _Row) -> bool:
-    path = _resolve_file(table, row)
-    return "\0" not in row.path and path.is_file() and not is_hidden_or_system(path.name)
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - False for a NUL
 
 
-def _refuse(table: Path, rows: Iterable[_Row], rule: str, column: str) -> None:
+def _refuse(table: Path, rows: list[_Row], rule: str, column: str) -> None:
     """Raise UserError if there are any rows; the message names the first few."""
-    bad_rows = list(rows)
-    if bad_rows:
-        examples = ", ".join(
-            f"{printable(str(getattr(row, column)))!r} in line {row.number}" for row in bad_rows[:_MAX_EXAMPLES]
-        )
-        more = f" and {len(bad_rows) - _MAX_EXAMPLES} more" if len(bad_rows) > _MAX_EXAMPLES else ""
-        raise UserError(
-            f"In {table} each {rule}: {examples}{more}.", "Correct the table; paths begin at its own folder."
-        )
+    if rows:
+        shown = [f"{printable(str(getattr(row, column)))!r} in line {row.number}" for row in rows[:_MAX_EXAMPLES]]
+        more = f" and {len(rows) - _MAX_EXAMPLES} more" if len(rows) > _MAX_EXAMPLES else ""
+        rule = f"In {table} each {rule}: {', '.join(shown)}{more}."
+        raise UserError(rule, "Correct the table; paths begin at its own folder.")

@@ -56,12 +56,11 @@ def find_images(source: str, unpacked: Path, *, for_training: bool = True, sha25
     if source and path.is_dir():  # an empty source comes from an unset variable and is not this folder
         return ImageSet(name, name, class_folders.find(path, for_training=for_training), None)
     if not path.is_file():
-        raise UserError(
-            "Photographs must be an existing folder, zip or CSV, or the http(s) URL of a zip.",
+        rule = "Photographs must be an existing folder, zip or CSV, or the http(s) URL of a zip."
+        remedy = (
             f"Check the name: from here it is {path.absolute()}. Queued and --temp experiments need an absolute one. "
-            "fetch.source may also be auto, realwaste or synthetic.",
-            source,
         )
+        raise UserError(rule, remedy + "fetch.source may also be auto, realwaste or synthetic.", source)
     digest = hash_file(path)
     if sha256 is not None and digest != sha256.lower():
         raise UserError(f"{path} must have the sha256 of fetch.sha256.", "Correct the one or the other.", digest)

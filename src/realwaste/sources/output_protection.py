@@ -26,9 +26,8 @@ def refuse_source_inside(parameter: str, source: str, outputs: Iterable[Path]) -
         if output:
             rule = f"{parameter} must lie outside of what stages write, because stages replace their outputs whole."
             remedy = f"Move the files out of {os.path.relpath(output)} to a folder of yours, and give that folder."
-            raise UserError(
-                rule, remedy, source if path.is_relative_to(os.path.realpath(source)) else f"{source}: {path}"
-            )
+            received = source if path.is_relative_to(os.path.realpath(source)) else f"{source}: {path}"
+            raise UserError(rule, remedy, received)
 
 
 def _source_paths(source: Path) -> Iterator[Path]:
