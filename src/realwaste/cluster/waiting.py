@@ -2,11 +2,11 @@
 
 import os
 import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from realwaste.core.errors import UserError
+from realwaste.core.time_limit import call_in_thread
 
 Item = TypeVar("Item")
 
@@ -20,9 +20,8 @@ def timeout_s() -> float:
     try:
         return float(text)
     except ValueError:
-        raise UserError(
-            f"{TIMEOUT_VARIABLE} must be a number of seconds.", f"Set it, or unset it for {DEFAULT_TIMEOUT_S:g}.", text
-        ) from None
+        rule = f"{TIMEOUT_VARIABLE} must be a number of seconds."
+        raise UserError(rule, f"Set it, or unset it for {DEFAULT_TIMEOUT_S:g}.", text) from None
 
 
 def with_timeout(results: Iterable[Item], kind: str, timeout: float | None = None) -> Iterator[Item]:
@@ -50,28 +49,17 @@ def stream_results(
     """
     limit = timeout_s() if timeout is None else timeout
     messages: queue.Queue[tuple[str, Any]] = queue.Queue()
-
-    def run() -> None:
-        try:
-            produce(lambda result: messages.put(("result", result)))
-        except BaseException as error:
-            messages.put(("error", error))
-        else:
-            messages.put(("end", None))
-
-    threading.Thread(target=run, name=f"watch {kind}", daemon=True).start()
+    producing = call_in_thread(produce, lambda result: messages.put(("result", result)))
+    producing.add_done_callback(lambda future: messages.put(("end", future)))
     while True:
         try:
             message, value = messages.get(timeout=limit)
         except queue.Empty:
-            raise UserError(
-                f"A Ray cluster must deliver {kind}: none came for {limit:g} s.",
-                "`ray status` shows what it waits for, for example a free core or a lost node. "
-                f"{TIMEOUT_VARIABLE} sets the seconds. Then run again: finished work is not repeated.",
-            ) from None
-        if message == "result":
-            yield value
-        elif message == "error":
-            raise value
-        else:
+            rule = f"A Ray cluster must deliver {kind}: none came for {limit:g} s."
+            remedy = "`ray status` shows what it waits for, for example a free core or a lost node. "
+            remedy += f"{TIMEOUT_VARIABLE} sets the seconds. Then run again: finished work is not repeated."
+            raise UserError(rule, remedy) from None
+        if message == "end":
+            value.result()  # raises the exception of `produce`
             return
+        yield value

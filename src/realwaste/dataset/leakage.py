@@ -129,9 +129,8 @@ def measure_exposure(splits: pd.DataFrame, near_duplicates: NDArray[np.int64]) -
     """
     part = splits["split"].to_numpy()
     test, train = part == "test", part == "train"
-    elsewhere = pd.Series(part != "test").groupby(splits["sha256"].to_numpy()).transform("any").to_numpy()
-    across = near_duplicates[test[near_duplicates[:, 0]] != test[near_duplicates[:, 1]]]
-    paired_rows = across.ravel()
+    elsewhere = pd.Series(~test).groupby(splits["sha256"].to_numpy()).transform("any").to_numpy()
+    paired_rows = near_duplicates[test[near_duplicates[:, 0]] != test[near_duplicates[:, 1]]].ravel()
     facts: dict[str, Any] = {
         "exact_duplicates": int((test & elsewhere).sum()),
         "near_duplicates": len(np.unique(paired_rows[test[paired_rows]])),

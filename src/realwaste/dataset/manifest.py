@@ -95,7 +95,8 @@ def _add_neighbors(
     photographs = table[accepted].assign(label=table["path"].str.split("/").str[0])
 
     def similarity(first: int, second: int) -> float:
-        return perceptual_hash.color_similarity(photographs.at[first, "colors"], photographs.at[second, "colors"])
+        """The Bhattacharyya coefficient of two photographs' colours, 0 to 1."""
+        return float(photographs.at[first, "colors"] @ photographs.at[second, "colors"])
 
     if published is not None and set(photographs["label"]) <= set(published):
         order = capture_order.published_order(photographs, published)

@@ -14,7 +14,8 @@ _SIDE = 64
 _LEVELS = (5, 6, 6)  # brightness, red against green, blue against green
 _LOW = np.array([-1.2, -0.6, -0.6], np.float32)
 _HIGH = np.array([1.0, 0.6, 0.6], np.float32)
-_RINGS = (14, 24)  # distances from the centre in pixels; beyond them is the third ring
+# Of each pixel: 0 to 2, by its distance from the centre in pixels.
+_RING = np.digitize(np.hypot(*(np.mgrid[:_SIDE, :_SIDE] - (_SIDE - 1) / 2)), (14, 24))
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,6 @@ def compute_fingerprint(pixels: Pixels) -> Fingerprint:
     return Fingerprint(_hash(grey), _hash(np.ascontiguousarray(grey[:, ::-1])), _colors(small))
 
 
-def color_similarity(first: Colors, second: Colors) -> float:
-    """Bhattacharyya coefficient of two images' colours, 0 to 1."""
-    return float(first @ second)
-
-
 def _hash(grey: NDArray[np.float32]) -> str:
     """The signs of the 64 lowest frequencies against their median (pHash, Zauner 2010)."""
     low = cv2.dct(grey)[:8, :8].ravel()
@@ -60,11 +56,3 @@ def _colors(small: NDArray[np.float32]) -> Colors:
     cells = np.ravel_multi_index((_RING, levels[..., 0], levels[..., 1], levels[..., 2]), (3, *_LEVELS))
     counts = np.bincount(cells.ravel(), minlength=3 * int(np.prod(_LEVELS))).reshape(3, -1)
     return np.sqrt(counts / counts.sum(axis=1, keepdims=True) / 3).ravel().astype(np.float32)
-
-
-def _rings() -> NDArray[np.int64]:
-    rows, columns = np.mgrid[:_SIDE, :_SIDE] - (_SIDE - 1) / 2
-    return np.digitize(np.hypot(rows, columns), _RINGS)
-
-
-_RING = _rings()

@@ -84,7 +84,7 @@ class JpegMarkers:
     Attributes:
         pixels: width times height; the largest if several sizes are stated, 0 if none is.
         scans: the decoder's passes over the image; about ten in a progressive file.
-        whole: whether the end-of-image marker was reached. OpenCV fills the missing part of a truncated file with grey.
+        complete: whether the end-of-image marker was reached. OpenCV fills a missing part with grey.
     """
 
     pixels: int

@@ -24,11 +24,6 @@ def composite_on_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.atleast_3d(cv2.bitwise_not(blended)).astype(np.uint8, copy=False)
 
 
-def may_be_transparent(picture: Any) -> bool:
-    """Whether a Pillow image may have transparent pixels by its header; `RGBa` is RGBA with premultiplied alpha."""
-    return bool(picture.has_transparency_data) or picture.mode in {"RGBa", "La"}
-
-
 def decode_transparent(data: bytes, file_format: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     """Decode a PNG, GIF, BMP, TIFF or WebP to upright RGBA (height, width, 4) if it has transparent pixels; else None.
 
@@ -51,8 +46,9 @@ def decode_transparent(data: bytes, file_format: str, shape: tuple[int, ...]) ->
     }
     try:
         picture = readers[file_format](io.BytesIO(data))
+        may_be_transparent = picture.has_transparency_data or picture.mode in {"RGBa", "La"}  # with premultiplied alpha
         # If a file states two sizes, OpenCV has used the one that was checked against the limit.
-        if not may_be_transparent(picture) or sorted(picture.size) != sorted(shape[:2]):
+        if not may_be_transparent or sorted(picture.size) != sorted(shape[:2]):
             return None
     except Exception:  # OpenCV has read a file that Pillow does not support
         return None
