@@ -1,12 +1,10 @@
 """What the metrics say that they were made on, and what a training says of its device."""
 
 import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
 
-from benchmarks.parts.child import ROOT
 from realwaste.core import machine
 from realwaste.core.log import logger
 from realwaste.runtime import device
@@ -57,14 +55,6 @@ def test_a_record_names_the_gpus_or_none(gpus):
     assert list(made) == list(machine.KEYS)
     assert made["gpu"] == "NVIDIA H100, of unknown name"
     assert machine.describe(made).endswith("GPU NVIDIA H100, of unknown name; mixed_bfloat16; engine ray")
-
-
-def test_without_tensorflow_it_is_not_imported():
-    code = (
-        "import sys; from realwaste.core import machine; machine.record('float32'); print('tensorflow' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 def test_records_of_one_machine_are_one_and_those_of_two_name_their_stages():
