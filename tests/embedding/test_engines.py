@@ -96,12 +96,14 @@ def test_a_token_is_sent_to_a_cluster_that_ray_address_names(monkeypatch, tmp_pa
     assert dict(os.environ) == before
 
 
-def test_waiting_for_results_times_out():
+def test_waiting_for_results_times_out(monkeypatch):
+    monkeypatch.setenv(waiting.TIMEOUT_VARIABLE, "0.2")
+
     def slow():
         yield 1
         time.sleep(5)
 
-    results = waiting.with_timeout(slow(), "vectors", 0.2)
+    results = waiting.with_timeout(slow(), "vectors")
     assert next(results) == 1
     with pytest.raises(UserError, match=r"must deliver vectors: none came for 0\.2 s"):
         next(results)
@@ -114,7 +116,7 @@ def test_an_error_of_the_thread_is_raised(error):
         raise error
 
     with pytest.raises(type(error)) as caught:
-        list(waiting.with_timeout(failing(), "vectors", 5))
+        list(waiting.with_timeout(failing(), "vectors"))
     assert caught.value is error
 
 

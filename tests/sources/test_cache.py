@@ -17,8 +17,7 @@ from servers import PlayServer
 import realwaste
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.core.files import cache_folder
-from realwaste.sources import download_cache
-from realwaste.sources.download import RetryPolicy
+from realwaste.sources import download, download_cache
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -37,11 +36,13 @@ def check_is_long(path):
         raise UserError(f"{path} must be long.", "Get it again.")
 
 
-fetch_cached = partial(
-    download_cache.fetch_cached,
-    check=check_is_long,
-    policy=RetryPolicy(stall_timeout_s=1, attempts=2, backoff_s=0.01),
-)
+fetch_cached = partial(download_cache.fetch_cached, check=check_is_long)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    for name, value in {"STALL_TIMEOUT_S": 1, "ATTEMPTS": 2, "BACKOFF_S": 0.01}.items():
+        monkeypatch.setattr(download, name, value)
 
 
 @pytest.fixture

@@ -30,9 +30,14 @@ def server():
         yield server
 
 
+@pytest.fixture(autouse=True)
+def realwaste_url(monkeypatch):
+    monkeypatch.setattr(image_source, "REALWASTE_URL", NOWHERE)
+
+
 def _fetch(source, target, **overrides):
-    values: dict[str, Any] = {"sha256": None, "seed": 1, "images_per_class": 2, "realwaste_url": NOWHERE}
-    return image_source.fetch(str(source), target, **({"stand_ins": StandIns()} | values | overrides))
+    values: dict[str, Any] = {"sha256": None, "seed": 1, "images_per_class": 2, "stand_ins": StandIns()}
+    return image_source.fetch(str(source), target, **values | overrides)
 
 
 def _zip_folder(root: Path) -> Path:
@@ -83,16 +88,17 @@ def test_a_url_is_downloaded_once(images, tmp_path, server):
 def test_realwaste_must_have_its_published_counts(images, tmp_path, server, monkeypatch):
     folder = images(inside="set/realwaste-main/RealWaste", Glass=2, Metal=1)
     url = server.serve("realwaste.zip", _zip_folder(folder).read_bytes())
+    monkeypatch.setattr(image_source, "REALWASTE_URL", url)
     with pytest.raises(UserError, match="published 4752 images in 9 classes"):
-        _fetch("realwaste", tmp_path / "raw", realwaste_url=url)
+        _fetch("realwaste", tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
     monkeypatch.setattr(realwaste_files, "COUNTS", {"Glass": 2, "Metal": 1})
-    fetched = _fetch("auto", tmp_path / "raw", realwaste_url=url)
+    fetched = _fetch("auto", tmp_path / "raw")
     assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "given", "other")
     compare = realwaste_files.compare
     digests = _digests(tmp_path / "raw")
     monkeypatch.setattr(realwaste_files, "compare", lambda root: compare(root, {"Glass": 2, "Metal": 1}, digests))
-    fetched = _fetch("auto", tmp_path / "raw", realwaste_url=url)
+    fetched = _fetch("auto", tmp_path / "raw")
     assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "realwaste", "complete")
 
 
@@ -210,13 +216,13 @@ image_source.fetch({str(tmp_path / "large.zip")!r}, Path({str(tmp_path / "data/r
 
 
 @pytest.mark.parametrize("fault", ["404", "broken", "checksum"])
-def test_a_wrong_response_is_an_error_and_not_replaced_by_synthetic_pictures(fault, tmp_path, server):
-    server.serve("realwaste.zip", b"PK\3\4 this is no zip")
+def test_a_wrong_response_is_an_error_and_not_replaced_by_synthetic_pictures(fault, tmp_path, server, monkeypatch):
+    monkeypatch.setattr(image_source, "REALWASTE_URL", server.serve("realwaste.zip", b"PK\3\4 this is no zip"))
     if fault == "404":
         server.always("realwaste.zip", status(404))
     sha256 = "0" * 64 if fault == "checksum" else None
     with pytest.raises(UserError) as refusal:
-        _fetch("auto", tmp_path / "raw", realwaste_url=server.url("realwaste.zip"), sha256=sha256)
+        _fetch("auto", tmp_path / "raw", sha256=sha256)
     assert not isinstance(refusal.value, UnreachableError)
     assert list(tmp_path.glob("raw*")) == []
 

@@ -16,11 +16,20 @@ from servers import PlayServer
 
 from realwaste.core.errors import UnreachableError, UserError
 from realwaste.sources import download as module
-from realwaste.sources.download import RetryPolicy
 
 CONTENT = bytes(range(256)) * 1200
-QUICK = RetryPolicy(connect_timeout_s=2, stall_timeout_s=0.5, attempts=3, backoff_s=0.01)
-HASTY = RetryPolicy(connect_timeout_s=0.2, stall_timeout_s=0.2, attempts=2, backoff_s=0.01)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    for name, value in {"CONNECT_TIMEOUT_S": 2, "STALL_TIMEOUT_S": 0.5, "ATTEMPTS": 3, "BACKOFF_S": 0.01}.items():
+        monkeypatch.setattr(module, name, value)
+
+
+@pytest.fixture
+def hasty(quick, monkeypatch):
+    for name, value in {"CONNECT_TIMEOUT_S": 0.2, "STALL_TIMEOUT_S": 0.2, "ATTEMPTS": 2}.items():
+        monkeypatch.setattr(module, name, value)
 
 
 @pytest.fixture
@@ -35,9 +44,9 @@ def target(tmp_path):
     return tmp_path / "f.zip"
 
 
-def download(url, target, policy=QUICK):
+def download(url, target):
     part = target.with_name(".part")
-    module.Download(url, part, policy).run()
+    module.Download(url, part).run()
     return part.replace(target).read_bytes()
 
 
@@ -123,12 +132,13 @@ SILENT = {
 }
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("case", SILENT.values(), ids=SILENT)
 def test_a_silent_server_is_given_up(server, target, case):
     act, words = case
     server.always("f.zip", act)
     start_s = time.monotonic()
-    assert words in _catch_error(download, server.url("f.zip"), target, HASTY)
+    assert words in _catch_error(download, server.url("f.zip"), target)
     assert time.monotonic() - start_s < 4
     assert not target.exists()
 
@@ -217,14 +227,16 @@ def test_a_name_that_is_not_found_is_unreachable(target, monkeypatch):
     assert hosts_resolved == ["no-such-host.invalid"] * 2
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_slow_name_lookup_is_given_up(target, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2))
     start_s = time.monotonic()
     with pytest.raises(UnreachableError, match="no connection within"):
-        download("http://example.invalid/x", target, HASTY)
+        download("http://example.invalid/x", target)
     assert time.monotonic() - start_s < 1.9
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_connection_that_is_not_accepted_is_given_up(target):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -234,7 +246,7 @@ def test_a_connection_that_is_not_accepted_is_given_up(target):
                 client.setblocking(False)
                 assert client.connect_ex(listener.getsockname()) in (0, errno.EINPROGRESS)
             with pytest.raises(UnreachableError, match="no connection within"):
-                download(f"http://127.0.0.1:{listener.getsockname()[1]}/x", target, HASTY)
+                download(f"http://127.0.0.1:{listener.getsockname()[1]}/x", target)
 
 
 def test_a_server_that_redirects_to_a_dead_one_is_reachable(server, target):
@@ -335,7 +347,7 @@ def test_the_progress_bar_shows_name_and_bytes(server, fetch, screen, act):
 
 def test_without_bytes_or_in_a_quiet_run_there_is_no_progress_bar(server, fetch, screen, target, caplog):
     caplog.set_level("INFO", logger="realwaste")
-    server.script("f.zip", *[play.status(500)] * QUICK.attempts)
+    server.script("f.zip", *[play.status(500)] * module.ATTEMPTS)
     _catch_error(fetch)
     with pytest.raises(UnreachableError):
         download(f"http://127.0.0.1:{unused_port()}/x", target)

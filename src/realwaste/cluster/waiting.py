@@ -24,30 +24,27 @@ def timeout_s() -> float:
         raise UserError(rule, f"Set it, or unset it for {DEFAULT_TIMEOUT_S:g}.", text) from None
 
 
-def with_timeout(results: Iterable[Item], kind: str, timeout: float | None = None) -> Iterator[Item]:
+def with_timeout(results: Iterable[Item], kind: str) -> Iterator[Item]:
     """The same results, as soon as they are ready; errors as in `stream_results`."""
 
     def produce(put: Callable[[Item], None]) -> None:
         for result in results:
             put(result)
 
-    return stream_results(produce, kind, timeout)
+    return stream_results(produce, kind)
 
 
-def stream_results(
-    produce: Callable[[Callable[[Item], None]], None], kind: str, timeout: float | None = None
-) -> Iterator[Item]:
+def stream_results(produce: Callable[[Callable[[Item], None]], None], kind: str) -> Iterator[Item]:
     """The results of `produce`, as soon as they are ready.
 
     Args:
         produce: runs in a thread, and calls its argument with each result.
         kind: of the results, in the plural, for the error message: "vectors".
-        timeout: in seconds; timeout_s() by default.
 
     Raises:
-        UserError: no result for that long. Exceptions of `produce` are raised too.
+        UserError: no result for timeout_s() seconds. Exceptions of `produce` are raised too.
     """
-    limit = timeout_s() if timeout is None else timeout
+    limit = timeout_s()
     messages: queue.Queue[tuple[str, Any]] = queue.Queue()
     producing = call_in_thread(produce, lambda result: messages.put(("result", result)))
     producing.add_done_callback(lambda future: messages.put(("end", future)))

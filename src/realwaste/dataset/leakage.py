@@ -38,8 +38,8 @@ def parse_file_numbers(paths: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"series": pd.Series(series, dtype=object), "number": numbers}).set_index(paths.index)
 
 
-def find_near_duplicates(manifest: pd.DataFrame, max_distance: int = MAX_HASH_DISTANCE) -> NDArray[np.int64]:
-    """Pairs of row numbers (n, 2) whose hashes, or whose hash and mirrored hash, differ in at most `max_distance` bits.
+def find_near_duplicates(manifest: pd.DataFrame) -> NDArray[np.int64]:
+    """Pairs of row numbers (n, 2) whose hashes, or hash and mirrored hash, differ in at most MAX_HASH_DISTANCE bits.
 
     Args:
         manifest: with phash and phash_mirrored. The time grows with the square of the rows: 0.2 s for RealWaste.
@@ -48,7 +48,7 @@ def find_near_duplicates(manifest: pd.DataFrame, max_distance: int = MAX_HASH_DI
     pairs = []
     for start in range(0, len(hashes), _BATCH_ROWS):
         batch = hashes[start : start + _BATCH_ROWS, np.newaxis]
-        rows, columns = np.nonzero(_hash_distance(batch, hashes, mirrored) <= max_distance)
+        rows, columns = np.nonzero(_hash_distance(batch, hashes, mirrored) <= MAX_HASH_DISTANCE)
         pairs.append(np.stack([rows + start, columns], axis=1))
     rows_of_pairs = np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64)
     return rows_of_pairs[rows_of_pairs[:, 0] < rows_of_pairs[:, 1]]

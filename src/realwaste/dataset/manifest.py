@@ -37,14 +37,9 @@ class Scan(NamedTuple):
     order: dict[str, Any]
 
 
-def scan(root: Path, published: Mapping[str, int] | None = None) -> Scan:
-    """Decode and hash every file of root/<Class>/ on all cores.
-
-    Args:
-        published: the number of images of each class in RealWaste, if the files are RealWaste's, whose capture order
-            is known.
-    """
-    return build_manifest(read_files(root).assign(dropped=False), published)
+def scan(root: Path) -> Scan:
+    """Decode and hash every file of root/<Class>/ on all cores."""
+    return build_manifest(read_files(root).assign(dropped=False))
 
 
 def read_files(root: Path) -> pd.DataFrame:
@@ -65,7 +60,8 @@ def build_manifest(table: pd.DataFrame, published: Mapping[str, int] | None = No
 
     Args:
         table: the rows of `read_files`, with corrected labels and a boolean column `dropped`.
-        published: see `scan`.
+        published: the number of images of each class in RealWaste, if the files are RealWaste's, whose capture order
+            is known.
     """
     table = table.astype({"reason": object})
     _reject_conflicts(table)

@@ -31,10 +31,10 @@ _DOWNLOAD_AGAIN = "Get it again: it was cut off or damaged on the way."
 BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
-def check(archive: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> None:
+def check(archive: Path) -> None:
     """Raise ArchiveError unless the headers of all entries are valid; nothing is unpacked."""
-    with _open_archive(archive, limits) as bundle:
-        check_entries(bundle, archive, limits)
+    with _open_archive(archive, DEFAULT_LIMITS) as bundle:
+        check_entries(bundle, archive, DEFAULT_LIMITS)
 
 
 def extract(archive: Path, target: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> list[Path]:

@@ -2,7 +2,7 @@
 
 A broken download is resumed by a range request. Each silence of a server is limited, and retries have growing pauses. A
 server that answers with an error is distinguished from no server. The total time is not limited: it is enough that
-MIN_BYTES arrive within each `stall_timeout_s`.
+MIN_BYTES arrive within each STALL_TIMEOUT_S.
 """
 
 import re
@@ -11,7 +11,6 @@ import shutil
 import socket
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,21 +24,14 @@ from realwaste.core.log import console, is_quiet, logger
 from realwaste.core.time_limit import call_within
 from realwaste.sources.urls import file_name, without_secrets
 
+CONNECT_TIMEOUT_S, STALL_TIMEOUT_S = 10.0, 30.0
+ATTEMPTS = 5  # consecutive ones that each received less than PROGRESS_BYTES
+BACKOFF_S = 1.0
 MAX_REDIRECTS = 10
 LONGEST_WAIT_S = 120.0  # a longer Retry-After ends the download
 UNREACHABLE_TRIES = 2  # without a network the user should not wait for five attempts
 PROGRESS_BYTES = 1 << 20  # an attempt that received this much resets the count of failures
 CHUNK, MIN_BYTES = 1 << 16, 1 << 10
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """Timeouts and retries. `attempts` limits consecutive attempts that each received less than 1 MiB."""
-
-    connect_timeout_s: float = 10.0
-    stall_timeout_s: float = 30.0
-    attempts: int = 5
-    backoff_s: float = 1.0
 
 
 class _FailedAttemptError(Exception):
@@ -56,8 +48,8 @@ class Download:
     There may be only one writer at a time: download_cache holds a lock.
     """
 
-    def __init__(self, url: str, part: Path, policy: RetryPolicy) -> None:
-        self.url, self.part, self.policy = url, part, policy
+    def __init__(self, url: str, part: Path) -> None:
+        self.url, self.part = url, part
         self.etag, self.display_url = part.with_name(f"{part.name}.etag"), without_secrets(url)
         self.proxy = select_proxy(url, get_environ_proxies(url))
         self.server_answered = False  # the server itself, not a proxy
@@ -112,15 +104,15 @@ class Download:
 
     def _request(self, session: requests.Session, offset: int, etag: str) -> requests.Response:
         """Send the request, follow redirects and return the response's status and headers, within a time limit."""
-        connect, stall = self.policy.connect_timeout_s, self.policy.stall_timeout_s
         if self.proxy is None:
-            self._check_connection(connect)
-        limit = connect + 2 * stall
+            self._check_connection()
+        timeouts = CONNECT_TIMEOUT_S, STALL_TIMEOUT_S
+        limit = CONNECT_TIMEOUT_S + 2 * STALL_TIMEOUT_S
         session.max_redirects = MAX_REDIRECTS
         headers = {"Accept-Encoding": "identity", "User-Agent": "realwaste"}
         headers |= {"Range": f"bytes={offset}-", "If-Range": etag} if offset else {}
         try:
-            return call_within(limit, session.get, self.url, headers=headers, stream=True, timeout=(connect, stall))
+            return call_within(limit, session.get, self.url, headers=headers, stream=True, timeout=timeouts)
         except requests.exceptions.SSLError as error:
             rule = f"The server of {self.display_url} must prove by its certificate that it is the right one."
             remedy = "Check the address and this machine's clock; if a proxy opens TLS, set REQUESTS_CA_BUNDLE."
@@ -141,14 +133,14 @@ class Download:
             self.server_answered |= isinstance(error, requests.ConnectionError) and not isinstance(error, no_answer)
             raise _FailedAttemptError(_reason(error)) from error
 
-    def _check_connection(self, timeout: float) -> None:
+    def _check_connection(self) -> None:
         """Fail the attempt unless a server accepts a connection in time; name resolution has no time limit itself."""
         parts = urlsplit(self.url)
         place = (parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme])
         try:
-            call_within(3 * timeout, lambda: socket.create_connection(place, timeout).close())
+            call_within(3 * CONNECT_TIMEOUT_S, lambda: socket.create_connection(place, CONNECT_TIMEOUT_S).close())
         except TimeoutError:
-            raise _FailedAttemptError(f"no connection within {timeout:g} s") from None
+            raise _FailedAttemptError(f"no connection within {CONNECT_TIMEOUT_S:g} s") from None
         except (OSError, UnicodeError) as error:
             raise _FailedAttemptError(f"{parts.hostname}: {error}") from error
         self.server_answered = True
@@ -194,9 +186,9 @@ class Download:
                 block, failure = bytearray(), ""
                 try:
                     # In a thread: chunk headers and trailers may trickle forever without a byte of the file.
-                    call_within(self.policy.stall_timeout_s, _fill, block, response)
+                    call_within(STALL_TIMEOUT_S, _fill, block, response)
                 except TimeoutError:
-                    failure = f"fewer than {MIN_BYTES} bytes in {self.policy.stall_timeout_s:g} s"
+                    failure = f"fewer than {MIN_BYTES} bytes in {STALL_TIMEOUT_S:g} s"
                 except urllib3.exceptions.HTTPError as error:
                     failure = _reason(error)
                 # Before the shutdown: what a TLS connection returns afterwards is not part of the file.
@@ -213,11 +205,11 @@ class Download:
 
     def _pause(self, failures: int, failure: _FailedAttemptError) -> None:
         """Wait for the next attempt, or raise the final error."""
-        tries = self.policy.attempts if self.server_answered else min(UNREACHABLE_TRIES, self.policy.attempts)
+        tries = ATTEMPTS if self.server_answered else min(UNREACHABLE_TRIES, ATTEMPTS)
         if failures >= tries or failure.wait > LONGEST_WAIT_S:
             raise self._final_error(failure, tries) from failure
         jitter = secrets.SystemRandom().uniform(0.5, 1.5)  # so that several machines do not retry at the same moment
-        wait = max(failure.wait, min(LONGEST_WAIT_S, self.policy.backoff_s * 2 ** (failures - 1) * jitter))
+        wait = max(failure.wait, min(LONGEST_WAIT_S, BACKOFF_S * 2 ** (failures - 1) * jitter))
         logger.debug("%s: %s; attempt %d of %d in %.1f s", self.display_url, failure, failures + 1, tries, wait)
         time.sleep(wait)
 

@@ -16,7 +16,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import CACHE_VARIABLE, cache_folder, hash_file, write_text
 from realwaste.core.log import logger
 from realwaste.sources import urls
-from realwaste.sources.download import Download, RetryPolicy
+from realwaste.sources.download import Download
 
 NOTE, LOCK, PART = ".sha256", ".lock", ".part"
 
@@ -34,9 +34,7 @@ class CachedFile:
         self.path.unlink(missing_ok=True)
 
 
-def fetch_cached(
-    url: str, *, check: Callable[[Path], None], digest: str | None = None, policy: RetryPolicy | None = None
-) -> CachedFile:
+def fetch_cached(url: str, *, check: Callable[[Path], None], digest: str | None = None) -> CachedFile:
     """Return the file at `url` from the cache, after downloading it if necessary.
 
     Args:
@@ -45,7 +43,6 @@ def fetch_cached(
             without a length; a reader of the file format can.
         digest: "sha256:<hex>" or "md5:<hex>", which the file must have. A cached file with another digest is fetched
             again, since the publisher may have replaced it.
-        policy: timeouts and retries of the download.
 
     Raises:
         UnreachableError: the file is not in the cache, and no server answered.
@@ -56,21 +53,21 @@ def fetch_cached(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _hold_entry(path, url):
-            return _fetch(url, path, check, digest, policy or RetryPolicy())
+            return _fetch(url, path, check, digest)
     except OSError as error:
         rule = f"The download cache {path.parent} must be writable, and its disk have room for the file."
         remedy = f"Free space or correct the permissions, or set {CACHE_VARIABLE} to another folder."
         raise UserError(rule, remedy, error) from error
 
 
-def _fetch(url: str, path: Path, check: Callable[[Path], None], digest: str | None, policy: RetryPolicy) -> CachedFile:
+def _fetch(url: str, path: Path, check: Callable[[Path], None], digest: str | None) -> CachedFile:
     if (cached := _read_cached(path)) is not None:
         if (other := _find_other_digest(cached, digest)) is None:
             logger.info("%s is in the cache: %s", path.name, path.parent)
             return cached
         logger.warning("the cached %s has %s, not %s; fetching it again", path, other, digest)
     part = path.with_name(PART)
-    Download(url, part, policy).run()
+    Download(url, part).run()
     new = CachedFile(part, hash_file(part))
     if other := _find_other_digest(new, digest):
         part.unlink()

@@ -54,7 +54,6 @@ def fetch(
     seed: int,
     images_per_class: int,
     stand_ins: StandIns,
-    realwaste_url: str = REALWASTE_URL,
 ) -> Dataset:
     """Write the images of `source` to target/<Class>/<file>, all of them or none.
 
@@ -67,7 +66,7 @@ def fetch(
         return _copy_images(source, target, sha256)
     if source != "synthetic":
         try:
-            return _copy_images(realwaste_url, target, sha256, name="RealWaste")
+            return _copy_images(REALWASTE_URL, target, sha256, name="RealWaste")
         except UnreachableError as error:
             if source == "realwaste":
                 raise
