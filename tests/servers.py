@@ -17,8 +17,9 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote, urlsplit
@@ -65,6 +66,13 @@ class Exchange(BaseHTTPRequestHandler):
     def wait(self, seconds: float) -> bool:
         """Whether the server stopped meanwhile."""
         return self.play.stopping.wait(min(seconds, LONGEST_ACT_S))
+
+    def send_slowly(self, pieces: Iterable[bytes], pause: float) -> None:
+        """The pieces with a pause after each, until `LONGEST_ACT_S` are over or the server stops."""
+        for piece in islice(pieces, int(LONGEST_ACT_S / pause)):
+            self.send(piece)
+            if self.wait(pause):
+                return
 
     def offset(self, etag: str) -> int:
         """The first byte to send: what the Range header asks for, if If-Range agrees."""
@@ -144,27 +152,15 @@ def silent() -> Act:
 def trickle(chunk: int, pause: float) -> Act:
     """The file, `chunk` bytes at a time."""
 
-    def act(exchange: Exchange) -> None:
-        body = exchange.begin()
-        for start in range(0, len(body), chunk):
-            exchange.send(body[start : start + chunk])
-            if exchange.wait(pause):
-                return
+    def cut(body: bytes) -> Iterator[bytes]:
+        return (body[start : start + chunk] for start in range(0, len(body), chunk))
 
-    return act
+    return lambda exchange: exchange.send_slowly(cut(exchange.begin()), pause)
 
 
-def endless(head: bytes, pause: float) -> Act:
-    """These bytes and then one after the other, such as a header or the head of a chunk that never ends."""
-
-    def act(exchange: Exchange) -> None:
-        exchange.send(b"HTTP/1.1 200 OK\r\n" + head)
-        for _ in range(int(LONGEST_ACT_S / pause)):
-            exchange.send(b"x")
-            if exchange.wait(pause):
-                return
-
-    return act
+def endless(head: bytes, pause: float, pieces: Iterable[bytes] = repeat(b"x")) -> Act:
+    """A status line, `head`, and then one piece after the other, such as a header that never ends."""
+    return lambda exchange: exchange.send_slowly(chain([b"HTTP/1.1 200 OK\r\n" + head], pieces), pause)
 
 
 CHUNK_HEAD = b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n1;"

@@ -5,7 +5,7 @@ import json
 import signal
 import threading
 import time
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path
 
 import colours
@@ -19,30 +19,16 @@ from realwaste.cli import predict_download
 LIMIT_S, PATIENCE_S = 1.0, 20.0  # the limit under test, and what a busy machine may take beside it
 
 
-def _trickle(head, pieces=None):
-    """An act: `head`, then a piece every tenth second, until the client has gone or the server ends."""
-
-    def act(exchange):
-        exchange.send(b"HTTP/1.1 200 OK\r\n" + head)
-        for piece in islice(pieces() if pieces else repeat(b"x"), 2000):
-            exchange.send(piece)
-            exchange.wait(0.1)
-
-    return act
-
-
-def _gzip_bytes():
-    return (bytes([value]) for value in gzip.compress(bytes(range(256)) * 40, 0))
-
-
-SLOW_BYTES = _trickle(b"Content-Length: 10000\r\n\r\n")
-SLOW_HEADERS = _trickle(b"", lambda: repeat(b"A: b\r\n"))
+LENGTH = b"Content-Length: 10000\r\n\r\n"
+GZIP_BYTES = [bytes([value]) for value in gzip.compress(bytes(range(256)) * 40, 0)]
+SLOW_BYTES = endless(LENGTH, 0.1)
+SLOW_HEADERS = endless(b"", 0.1, repeat(b"A: b\r\n"))
 ACTS = {
     "bytes": SLOW_BYTES,
-    "compressed bytes": _trickle(b"Content-Encoding: gzip\r\nContent-Length: 10000\r\n\r\n", _gzip_bytes),
+    "compressed bytes": endless(b"Content-Encoding: gzip\r\n" + LENGTH, 0.1, GZIP_BYTES),
     "chunk head": endless(CHUNK_HEAD, 0.1),
     "headers": SLOW_HEADERS,
-    "nothing": _trickle(b"Content-Length: 10000\r\n\r\n", lambda: repeat(b"")),
+    "nothing": endless(LENGTH, 0.1, repeat(b"")),
 }
 
 
