@@ -17,7 +17,8 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -31,7 +32,7 @@ class Request(NamedTuple):
     """A request as it came; the names of headers may be in any letter case."""
 
     name: str
-    headers: Mapping[str, str]
+    headers: "Message[str, str]"
 
 
 class Exchange(BaseHTTPRequestHandler):
@@ -92,10 +93,10 @@ class Exchange(BaseHTTPRequestHandler):
             self.start(200, length, **headers)
         return self.content[start:]
 
-    def send_whole(self, length: int | None, keep: int | None, **headers: str) -> None:
-        """The file or its first `keep` bytes, whatever range was asked for."""
-        self.start(200, length, **headers)
-        self.send(self.content[:keep])
+    def answer(self, code: int, length: int | None, body: bytes, **headers: str) -> None:
+        """Status, headers and body, whatever range was asked for; see `start`."""
+        self.start(code, length, **headers)
+        self.send(body)
 
     def reset(self) -> None:
         """Close so that the peer gets a TCP reset: the descriptor itself, since the handler's files hold the socket."""
@@ -129,7 +130,7 @@ def reset(after: int) -> Act:
 
 def stall(after: int) -> Act:
     """Sends `after` bytes of the body and then nothing."""
-    return lambda exchange: (exchange.send(exchange.begin()[:after]), exchange.wait(LONGEST_ACT_S))
+    return lambda exchange: exchange.send_slowly([exchange.begin()[:after]], LONGEST_ACT_S)
 
 
 def hold(after: int, until: threading.Event) -> Act:
@@ -168,17 +169,17 @@ CHUNK_HEAD = b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n1;"
 
 def wrong_length(by: int) -> Act:
     """Announces `by` bytes more than it sends; fewer, when negative."""
-    return lambda exchange: exchange.send_whole(len(exchange.content) + by, None)
+    return lambda exchange: exchange.answer(200, len(exchange.content) + by, exchange.content)
 
 
 def no_length(keep: int | None = None) -> Act:
     """The file, or its first bytes, without a length: the end of the connection is the end of the body."""
-    return lambda exchange: exchange.send_whole(None, keep)
+    return lambda exchange: exchange.answer(200, None, exchange.content[:keep])
 
 
 def no_ranges(keep: int | None = None) -> Act:
     """The whole file, or its first `keep` bytes, whatever range was asked for; with the ETag that allowed to ask."""
-    return lambda exchange: exchange.send_whole(len(exchange.content), keep, ETag=exchange.etag)
+    return lambda exchange: exchange.answer(200, len(exchange.content), exchange.content[:keep], ETag=exchange.etag)
 
 
 def wrong_range(by: int) -> Act:
@@ -187,8 +188,7 @@ def wrong_range(by: int) -> Act:
     def act(exchange: Exchange) -> None:
         length, start = len(exchange.content), exchange.offset(exchange.etag) + by
         span = f"bytes {start}-{length - 1}/{length}"
-        exchange.start(206, length - start, Content_Range=span, ETag=exchange.etag)
-        exchange.send(exchange.content[start:])
+        exchange.answer(206, length - start, exchange.content[start:], Content_Range=span, ETag=exchange.etag)
 
     return act
 
@@ -205,7 +205,7 @@ def unconditional_range(etag: str) -> Act:
 
 def status(code: int, body: bytes = b"no", **headers: str) -> Act:
     """An answer of this status: `status(503, Retry_After="1")`."""
-    return lambda exchange: (exchange.start(code, len(body), **headers), exchange.send(body))
+    return lambda exchange: exchange.answer(code, len(body), body, **headers)
 
 
 def redirect(to: str, code: int = 302) -> Act:
