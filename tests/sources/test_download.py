@@ -3,8 +3,10 @@
 import errno
 import io
 import shutil
+import signal
 import socket
 import subprocess
+import threading
 import time
 from functools import partial
 from types import SimpleNamespace
@@ -141,6 +143,16 @@ def test_a_silent_server_is_given_up(server, target, case):
     assert words in _catch_error(download, server.url("f.zip"), target)
     assert time.monotonic() - start_s < 4
     assert not target.exists()
+
+
+def test_ctrl_c_ends_a_silent_download_at_once(server, fetch, monkeypatch):
+    monkeypatch.setattr(module, "STALL_TIMEOUT_S", 15)
+    server.script("f.zip", play.stall(1000))
+    threading.Timer(1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+    start_s = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fetch()
+    assert time.monotonic() - start_s < 10
 
 
 def test_attempts_with_progress_are_not_counted(server, target):

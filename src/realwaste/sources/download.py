@@ -71,7 +71,8 @@ class Download:
             while True:
                 try:
                     self._attempt()
-                    return self.etag.unlink(missing_ok=True)
+                    self.etag.unlink(missing_ok=True)
+                    return
                 except _FailedAttemptError as failure:
                     if self._size() >= best + PROGRESS_BYTES:
                         failures, best = 0, self._size()
@@ -100,7 +101,12 @@ class Download:
             self.server_answered = True
             if response.status_code == 416 and offset and response.headers.get("content-range") == f"bytes */{offset}":
                 return  # killed after the last byte: the server confirms that the part is complete
-            self._receive(response, *self._check_response(response, offset, etag))
+            start, total = self._check_response(response, offset, etag)
+            try:
+                self._receive(response, start, total)
+            finally:  # at Ctrl-C too: `close` would wait for the thread that reads
+                with suppress(OSError, RuntimeError, ValueError):  # already closed
+                    response.raw.shutdown()
 
     def _request(self, session: requests.Session, offset: int, etag: str) -> requests.Response:
         """Send the request, follow redirects and return the response's status and headers, within a time limit."""
@@ -191,14 +197,12 @@ class Download:
                     failure = f"fewer than {MIN_BYTES} bytes in {STALL_TIMEOUT_S:g} s"
                 except urllib3.exceptions.HTTPError as error:
                     failure = _reason(error)
-                # Before the shutdown: what a TLS connection returns afterwards is not part of the file.
+                # Now: what a TLS connection returns after its shutdown is not part of the file.
                 if count := file.write(bytes(block)):
                     size += count
                     self.bars.start()  # has an effect only once; not before the first byte
                     self.bars.update(self.task, completed=size)
                 if failure:
-                    with suppress(OSError, RuntimeError, ValueError):  # already closed
-                        response.raw.shutdown()
                     raise _FailedAttemptError(failure)
         if total is not None and size != total:
             raise _FailedAttemptError(f"{size:,} of {total:,} bytes arrived")
