@@ -39,13 +39,9 @@ def load_or_convert(model_file: Path, names: tuple[str, ...], convert: Callable[
             temporary.mkdir()
             for name in names:
                 openvino_network.save(temporary / f"{name}.xml", networks[name])
-        _delete_oldest(folder)
+        newest_first = sorted(folder.glob("*-*-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old_entry in newest_first[_MAX_ENTRIES:]:
+            shutil.rmtree(old_entry, ignore_errors=True)
     except OSError as error:
         logger.debug("converted networks could not be cached in %s: %s", folder, error)
     return networks
-
-
-def _delete_oldest(folder: Path) -> None:
-    newest_first = sorted(folder.glob("*-*-*"), key=lambda entry: entry.stat().st_mtime, reverse=True)
-    for entry in newest_first[_MAX_ENTRIES:]:
-        shutil.rmtree(entry, ignore_errors=True)

@@ -25,14 +25,8 @@ from keras import layers
 from realwaste.runtime.folded_layers import Folding
 
 _FLOAT32_LAYERS = (
-    layers.Rescaling,
-    layers.Normalization,
-    layers.GlobalAveragePooling2D,
-    layers.RandomFlip,
-    layers.RandomRotation,
-    layers.RandomZoom,
-    layers.RandomTranslation,
-    layers.RandomColorJitter,
+    *(layers.Rescaling, layers.Normalization, layers.GlobalAveragePooling2D, layers.RandomFlip, layers.RandomRotation),
+    *(layers.RandomZoom, layers.RandomTranslation, layers.RandomColorJitter),
 )
 
 HEAD = "head"
