@@ -47,13 +47,7 @@ class Dataset:
 
 
 def fetch(
-    source: str,
-    target: Path,
-    *,
-    sha256: str | None,
-    seed: int,
-    images_per_class: int,
-    stand_ins: StandIns,
+    source: str, target: Path, *, sha256: str | None, seed: int, images_per_class: int, stand_ins: StandIns
 ) -> Dataset:
     """Write the images of `source` to target/<Class>/<file>, all of them or none.
 
