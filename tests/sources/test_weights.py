@@ -62,7 +62,7 @@ def test_a_wrong_answer_is_an_error_and_never_random(choice, fault, imagenet, tm
 
 
 def test_a_file_that_was_cut_is_found_out_without_a_hash(imagenet, tmp_path, monkeypatch):
-    row = dataclasses.replace(backbone_weights.application("DenseNet121"), checksum=None)
+    row = dataclasses.replace(application("DenseNet121"), url=imagenet.url("w.h5"), checksum=None)
     monkeypatch.setattr(backbone_weights, "application", lambda name: row)
     imagenet.script("w.h5", no_length(len(PAYLOAD) - 1))
     with pytest.raises(UserError, match="must be a whole HDF5 file"):
