@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import chain, count
 from pathlib import Path
 
 import pandas as pd
@@ -65,8 +66,5 @@ def move_added_files(root: Path, fetched: pd.DataFrame, target: Path) -> list[Pa
 
 
 def _unused_path(path: Path) -> Path:
-    number = 2
-    candidate = path
-    while os.path.lexists(candidate):
-        candidate, number = path.with_stem(f"{path.stem}_{number}"), number + 1
-    return candidate
+    numbered = (path.with_stem(f"{path.stem}_{number}") for number in count(2))
+    return next(candidate for candidate in chain([path], numbered) if not os.path.lexists(candidate))
