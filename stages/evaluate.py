@@ -26,7 +26,7 @@ from realwaste.evaluation import (
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.models import model_file, registry
 from realwaste.models.architecture import Architecture
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 from realwaste.models.probabilities import Probabilities, apply_temperature
 from realwaste.models.session import Session, open_session
 from realwaste.runtime import inference_engine
@@ -98,18 +98,18 @@ def _evaluate_model(
 ) -> ModelEvaluation:
     logger.info("evaluating %s", name)
     file, inference = registry.model_path(name), params.base.inference
-    session, facts, architecture = (
+    session, metadata, architecture = (
         open_session(file, inference=inference),
-        model_file.read_facts(file),
+        model_file.read_metadata(file),
         _architecture(file),
     )
     probabilities, metrics = _predict(session, file, architecture, splits, inference)
-    metrics |= _other_trainings(params, name, splits, facts.precision)
-    calibrated, classes = apply_temperature(probabilities, facts.temperature), labels.classes_of(splits)
-    predictions = prediction_table.build_rows(splits, name, calibrated, classes, facts.temperature)
+    metrics |= _other_trainings(params, name, splits, metadata.precision)
+    calibrated, classes = apply_temperature(probabilities, metadata.temperature), labels.classes_of(splits)
+    predictions = prediction_table.build_rows(splits, name, calibrated, classes, metadata.temperature)
     is_test = (predictions["split"] == "test").to_numpy()
     test_rows = predictions[is_test]
-    test_metrics, reliability = _test_metrics(test_rows, probabilities[is_test].astype(np.float64), facts)
+    test_metrics, reliability = _test_metrics(test_rows, probabilities[is_test].astype(np.float64), metadata)
     one_by_one = open_session(file, inference=inference, batch_size=1)
     latency_ms = one_by_one.measure_latency(RAW / splits["path"].iloc[0], params.evaluate.latency_repeats)
     return ModelEvaluation(
@@ -118,9 +118,9 @@ def _evaluate_model(
         reliability=reliability,
         cost=_cost(file, architecture, latency_ms, params.evaluate),
         layers=architecture.table().assign(model=name),
-        machine=_record_machine(facts.precision, inference_engine.resolve_engine(inference, facts.precision)),
+        machine=_record_machine(metadata.precision, inference_engine.resolve_engine(inference, metadata.precision)),
         external={set_name: _evaluate_external(test_set, session, test_rows) for set_name, test_set in sets.items()},
-        summary=_summary(facts, test_metrics),
+        summary=_summary(metadata, test_metrics),
     )
 
 
@@ -142,23 +142,23 @@ def _record_machine(precision: str, engine: str) -> dict[str, str | int]:
     return device.record(precision, inference=engine)
 
 
-def _summary(facts: Facts, metrics: dict[str, Any]) -> str:
-    name = registry.display_name(facts.name, facts.backbone)
-    random = ", RANDOM weights" if facts.weights == registry.RANDOM else ""
+def _summary(metadata: ModelMetadata, metrics: dict[str, Any]) -> str:
+    name = registry.display_name(metadata.name, metadata.backbone)
+    random = ", RANDOM weights" if metadata.weights == registry.RANDOM else ""
     return f"{name}{random} {metrics['test_accuracy']:.3f}"
 
 
 def _evaluate_external(external_set: ExternalSet, session: Session, test_rows: pd.DataFrame) -> dict[str, Any]:
     """The metrics on an external test set, and those on the in-domain test images of the same classes."""
     probabilities, _ = session.predict_files(external_set.files)
-    return external_sets.evaluate_in_domain_and_external(external_set, session.facts, probabilities, test_rows)
+    return external_sets.evaluate_in_domain_and_external(external_set, session.metadata, probabilities, test_rows)
 
 
 def _predict(
     session: Session, file: Path, architecture: Architecture, splits: pd.DataFrame, inference: str
 ) -> tuple[Probabilities, dict[str, Any]]:
     """Probabilities of every image; metrics of undefined and novel predictions, and of repeats with other seeds."""
-    name, test_indices = session.facts.name, np.flatnonzero(splits["split"] == "test")
+    name, test_indices = session.metadata.name, np.flatnonzero(splits["split"] == "test")
     files, vectors = [RAW / path for path in splits["path"]], None
     if architecture.accepts_cached_vectors:
         vectors = embeddings.load(Path(f"data/embeddings/{name}")).select(splits["path"].tolist())
@@ -201,14 +201,16 @@ def _export_sizes(file: Path, formats: "Sequence[Format]") -> dict[str, float]:
 
     with tempfile.TemporaryDirectory(prefix="realwaste-export-") as folder:
         for kind in formats:
-            target = Path(folder) / export.default_target(classifier.facts.name, kind).name
+            target = Path(folder) / export.default_target(classifier.metadata.name, kind).name
             path = export.export(classifier, kind, target)
             files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
             sizes[f"{kind}_mb"] = round(sum(file.stat().st_size for file in files) / 1e6, 2)
     return sizes
 
 
-def _test_metrics(test_rows: pd.DataFrame, raw: Probabilities, facts: Facts) -> tuple[dict[str, Any], pd.DataFrame]:
+def _test_metrics(
+    test_rows: pd.DataFrame, raw: Probabilities, metadata: ModelMetadata
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """The test metrics, and the reliability table before and after calibration.
 
     Args:
@@ -217,8 +219,8 @@ def _test_metrics(test_rows: pd.DataFrame, raw: Probabilities, facts: Facts) -> 
     """
     y_true, calibrated = prediction_table.labels_of(test_rows), prediction_table.probabilities_of(test_rows)
     tables = [
-        calibration.reliability_table(y_true, probabilities).assign(model=facts.name, probabilities=kind)
+        calibration.reliability_table(y_true, probabilities).assign(model=metadata.name, probabilities=kind)
         for kind, probabilities in (("as they are", raw), ("calibrated", calibrated))
     ]
-    metrics = classification.compute_test_metrics(y_true, raw, facts.classes, test_rows["group"].to_numpy())
-    return metrics | calibration.compute_metrics(y_true, raw, calibrated, facts.temperature), pd.concat(tables)
+    metrics = classification.compute_test_metrics(y_true, raw, metadata.classes, test_rows["group"].to_numpy())
+    return metrics | calibration.compute_metrics(y_true, raw, calibrated, metadata.temperature), pd.concat(tables)

@@ -22,7 +22,7 @@ def main(params: "Params") -> None:
         folder.mkdir()
         table = gallery.select_examples(read_csv(Path("data/splits.csv")), section.examples_per_class)
         examples = gallery.write_pictures(folder, RAW, table, "example", section.picture_size)
-        weights = {name: model_file.read_facts(registry.model_path(name)).weights for name in registry.MODELS}
+        weights = {name: model_file.read_metadata(registry.model_path(name)).weights for name in registry.MODELS}
         mistakes_by_model = {}
         for name in registry.prefer_pretrained(weights):
             classifier = model_file.load(registry.model_path(name))

@@ -83,7 +83,7 @@ def _finetune(
         classifier = job.build_classifier(model)
         model_file.save(registry.model_path(name), classifier)
         head.save_trained_weights(Path(f"models/{name}_heads.npz"), repeats)
-    facts = classifier.facts
-    logger.info("%s: %s", registry.display_name(name, facts.backbone), trained.describe())
-    metrics = {"machine": device_record} | job.backbone.facts | trained.summary() | {"temperature": facts.temperature}
+    logger.info("%s: %s", registry.display_name(name, classifier.metadata.backbone), trained.describe())
+    metrics = {"machine": device_record} | job.backbone.facts | trained.summary()
+    metrics |= {"temperature": classifier.metadata.temperature}
     return trained.history.assign(dataset=fetched["dataset"]), metrics

@@ -39,7 +39,7 @@ def _evaluate_models(params: "Params", images: int, val: pd.DataFrame) -> dict[s
     rows = background_tests.draw_other_class_rows(numbers, params.base.seed)
     files = [RAW / path for path in sample["path"]]
     predictions = read_csv(Path("data/predictions.csv")).set_index(["model", "path"])
-    weights = {name: model_file.read_facts(registry.model_path(name)).weights for name in registry.MODELS}
+    weights = {name: model_file.read_metadata(registry.model_path(name)).weights for name in registry.MODELS}
     results = {}
     for name in registry.prefer_pretrained(weights):
         model_session = session.open_session(registry.model_path(name), inference=params.base.inference)

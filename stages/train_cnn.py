@@ -8,7 +8,7 @@ from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of
 from realwaste.models import cnn, model_file, novelty, registry, session, test_time_augmentation, training_photographs
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.models.probabilities import fit_temperature
 from realwaste.models.session import Session
 from realwaste.runtime import device, resume
@@ -49,7 +49,7 @@ def main(params: "Params") -> None:
     with resume.progress_folder("train_cnn", work, dependencies.files("train_cnn")) as checkpoint_dir:
         trained = training_loop.fit(model, train, val, schedule, checkpoint=checkpoint_dir / "training", live=live)
         live(trained.history)
-        facts = Facts(
+        metadata = ModelMetadata(
             name="cnn",
             classes=classes,
             image_size=image_size,
@@ -60,30 +60,30 @@ def main(params: "Params") -> None:
             batch_size=test_time_augmentation.batch_size(schedule.batch_size, recipe.test_flips),
             origin=fetched["origin"],
         )
-        classifier = Classifier(test_time_augmentation.average_views(model, recipe.test_flips), facts)
+        classifier = Classifier(test_time_augmentation.average_views(model, recipe.test_flips), metadata)
         classifier = _add_temperature_and_novelty(classifier, train, val, base.inference)
         photographs = training_photographs.from_splits(splits)
         model_file.save(registry.model_path("cnn"), replace(classifier, photographs=photographs))
         metrics = {"dataset": dataset, "backbone": cnn.BACKBONE, "weights": cnn.WEIGHTS}
         metrics |= {"machine": device_record, "cache": cache} | trained.summary()
-        write_json(Path("metrics/train_cnn.json"), metrics | {"temperature": classifier.facts.temperature})
+        write_json(Path("metrics/train_cnn.json"), metrics | {"temperature": classifier.metadata.temperature})
     logger.info("CNN: %s", trained.describe())
 
 
 def _add_temperature_and_novelty(classifier: Classifier, train: Samples, val: Samples, inference: str) -> Classifier:
     """The classifier with both. The session, 0.4 GB at 256 px, is freed before the model is saved."""
     inference_session = session.from_classifier(classifier, inference=inference)
-    batch_size = classifier.facts.batch_size
+    batch_size = classifier.metadata.batch_size
     probabilities, _ = inference_session.predict_batches(
         pixels for pixels, _ in batches.ordered(val, batch_size=batch_size)
     )
-    facts = replace(classifier.facts, temperature=fit_temperature(val.labels, probabilities))
+    metadata = replace(classifier.metadata, temperature=fit_temperature(val.labels, probabilities))
     fitted = novelty.fit(_features(inference_session, train), _features(inference_session, val))
-    return replace(classifier, facts=facts, novelty=fitted)
+    return replace(classifier, metadata=metadata, novelty=fitted)
 
 
 def _features(inference_session: Session, samples: Samples) -> "NDArray[np.float32]":
     """The features of a sample of the images, from which the novelty score is computed."""
-    rows, batch_size = novelty.sample_indices(len(samples.labels)), inference_session.facts.batch_size
+    rows, batch_size = novelty.sample_indices(len(samples.labels)), inference_session.metadata.batch_size
     chunks = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
     return inference_session.predict_batches(samples.inputs[batch] for batch in chunks)[1]

@@ -18,7 +18,7 @@ from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app, main  # noqa: F401 - main for command_with_colours
 from realwaste.cli import model_loading
 from realwaste.models import model_file, novelty
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 from realwaste.models.novelty import Novelty
 from realwaste.models.session import Session
 from realwaste.runtime.inference_engine import Network
@@ -29,10 +29,12 @@ RED, GREEN, BLUE, TEAL, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 255, 2
 """RGB. Teal is between green and blue; grey is unlike all three."""
 
 
-def save(path: Path, classes: tuple[str, ...] = CLASSES, *, with_novelty: bool = True, **facts) -> Path:
+def save(path: Path, classes: tuple[str, ...] = CLASSES, *, with_novelty: bool = True, **metadata) -> Path:
     """Write a model file for `open_session`: only the record and, optionally, the novelty score."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = Facts(path.stem, classes, SIZE, **{"dataset": "colours", "backbone": "Eye", "weights": "sharp"} | facts)
+    record = ModelMetadata(
+        path.stem, classes, SIZE, **{"dataset": "colours", "backbone": "Eye", "weights": "sharp"} | metadata
+    )
     train_features = np.repeat(np.eye(3, dtype=np.float16), 3, axis=0)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("realwaste.json", json.dumps(asdict(record)))
@@ -44,9 +46,9 @@ def save(path: Path, classes: tuple[str, ...] = CLASSES, *, with_novelty: bool =
 
 def open_session(path: Path, max_images: int | None = None) -> Session:
     """Replaces model_loading.open_session: classes blue, green and red by the mean colour."""
-    facts = model_file.read_facts(path)
+    metadata = model_file.read_metadata(path)
     extract = Network(lambda batch: batch.mean(axis=(1, 2)).astype(np.float32)[:, ::-1] / 255, ROWS, (3,))
-    return Session(facts, model_file.read_novelty(path), lambda: extract, Network(softmax, ROWS, (3,)))
+    return Session(metadata, model_file.read_novelty(path), lambda: extract, Network(softmax, ROWS, (3,)))
 
 
 def softmax(features):

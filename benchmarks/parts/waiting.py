@@ -15,7 +15,7 @@ from benchmarks.parts.child import ROOT
 from realwaste.core.files import read_csv
 from realwaste.dataset.labels import classes_of
 from realwaste.models import cnn, feature_extractor, model_file
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.runtime import device
 from realwaste.training import head
 
@@ -61,10 +61,10 @@ def _save(file: Path, backbone: str | None, size: int, classes: tuple[str, ...])
     else:
         extractor = feature_extractor.build(backbone, size, None, seed=42)
         model = head.join(extractor, head.build(extractor.output_shape[-1], 128, len(classes)))
-    facts = Facts(
+    metadata = ModelMetadata(
         "irv2", classes, size, "drawn", file.stem, "random", precision=device.resolve_precision("auto"), batch_size=8
     )
-    model_file.save(file, Classifier(model, facts))
+    model_file.save(file, Classifier(model, metadata))
 
 
 def _run(arguments: list[str], cache: str) -> float:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from realwaste.__main__ import app
 from realwaste.cli import choose_selection, model_loading
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 from realwaste.models.novelty import UNLIKE, Novelty
 from realwaste.models.session import Session
 from realwaste.runtime.inference_engine import Network
@@ -33,8 +33,8 @@ def _session(name="cnn", turned=0, novelty=None, classes=CLASSES):
         scores = np.exp(4 * np.roll(features[:, ::-1], turned, axis=1))
         return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
 
-    facts = Facts(name, classes, 8, "drawn", "none", "random")
-    return Session(facts, novelty, lambda: Network(_features, 2, (3,)), Network(classify, 2, (3,)))
+    metadata = ModelMetadata(name, classes, 8, "drawn", "none", "random")
+    return Session(metadata, novelty, lambda: Network(_features, 2, (3,)), Network(classify, 2, (3,)))
 
 
 @pytest.fixture

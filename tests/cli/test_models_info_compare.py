@@ -20,7 +20,7 @@ from realwaste.core.errors import UserError
 from realwaste.dataset import leakage, manifest
 from realwaste.evaluation import external_sets, prediction_table, scores
 from realwaste.models import registry
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 from realwaste.report import comparison
 
 SCORES = {"val_accuracy": 0.75, "test_accuracy": 0.5, "test_accuracy_low": 0.4, "test_accuracy_high": 0.6}
@@ -242,10 +242,10 @@ def test_the_verdict_on_the_test_photographs_is_that_of_the_pipeline(tmp_path, i
         for model, classes_of_rows in zip(("cnn", "irv2"), predicted, strict=True)
     ]
     (pipeline,) = comparison.compare_pairs(pd.concat(rows)).values()
-    facts = [Facts(model, classes, 8, "photos", "Eye", "sharp") for model in ("cnn", "irv2")]
-    with compare_models.open_pair(str(tmp_path / "test"), facts[0], facts[1]) as pair:
+    metadata = [ModelMetadata(model, classes, 8, "photos", "Eye", "sharp") for model in ("cnn", "irv2")]
+    with compare_models.open_pair(str(tmp_path / "test"), metadata[0], metadata[1]) as pair:
         command = compare_models.compare_predictions(pair, ("cnn", "irv2"), [np.eye(6)[rows] for rows in predicted])
-        metrics = external_sets.evaluate_predictions(pair.test_set, facts[1], np.eye(6)[predicted[1]])
+        metrics = external_sets.evaluate_predictions(pair.test_set, metadata[1], np.eye(6)[predicted[1]])
     assert (command["images"], command["verdict"]) == (72, pipeline["verdict"]) == (72, "irv2 is better")
     assert command["mcnemar_p"] == pipeline["mcnemar_p"]
     recalls = {(row["recall"], row["recall_low"], row["recall_high"]) for row in metrics["per_class"].values()}

@@ -137,7 +137,7 @@ def heated(project, monkeypatch):
     monkeypatch.setitem(sys.modules, "realwaste.evaluation.grad_cam", SimpleNamespace(GradCam=_GradCam))
 
     def loaded(path):
-        return SimpleNamespace(facts=colours.open_session(path).facts, model=None)
+        return SimpleNamespace(metadata=colours.open_session(path).metadata, model=None)
 
     monkeypatch.setattr(model_loading, "load_classifier", loaded)
     return project

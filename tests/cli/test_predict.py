@@ -23,7 +23,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.images.reader import decode_image
 from realwaste.models import cnn, image_predictions, model_file, session
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.models.probabilities import apply_temperature
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
@@ -43,10 +43,10 @@ NAMES = [
 def trained(tmp_path_factory):
     """A folder as after `dvc repro`, with a tiny CNN with random weights."""
     root = tmp_path_factory.mktemp("trained")
-    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=2.5)
+    metadata = ModelMetadata("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=2.5)
     keras.utils.set_random_seed(1)
     model = cnn.build(32, len(CLASSES), batch_norm_momentum=0.9)
-    model_file.save(root / "models/cnn.keras", Classifier(model, facts))
+    model_file.save(root / "models/cnn.keras", Classifier(model, metadata))
     (root / "metrics").mkdir()
     scores = {"dataset": "photos", "cnn": {"val_accuracy": 0.4}, "ensemble": {"val_accuracy": 0.9}, "pairs": {}}
     (root / "metrics/compare.json").write_text(json.dumps(scores))

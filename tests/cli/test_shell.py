@@ -21,7 +21,7 @@ from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
 from realwaste.cli import model_loading
 from realwaste.models import cnn, export, model_file
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 
 VERBS = ["train", "predict", "evaluate", "compare", "models", "info", "export"]
 
@@ -135,8 +135,8 @@ def test_the_first_calls_log_nothing_of_tensorflow(tmp_path):
     """With an empty cache, so that networks are converted; in a process, since C++ code writes log lines."""
     classes = ("glass", "Ünrat")
     keras.utils.set_random_seed(0)
-    facts = Facts("one", classes, 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS)
-    model_file.save(tmp_path / "models/one.keras", Classifier(cnn.build(32, 2, batch_norm_momentum=0.9), facts))
+    metadata = ModelMetadata("one", classes, 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS)
+    model_file.save(tmp_path / "models/one.keras", Classifier(cnn.build(32, 2, batch_norm_momentum=0.9), metadata))
     for number, label in enumerate(("glass", "paper")):
         (tmp_path / "set" / label).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / f"set/{label}/{number}.png"), picture(number))

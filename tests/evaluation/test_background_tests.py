@@ -10,7 +10,7 @@ from keras import layers
 from realwaste.dataset import labels as numbers
 from realwaste.evaluation import background_tests, background_views
 from realwaste.models import session
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.report import background
 from realwaste.runtime import inference_engine
 
@@ -86,11 +86,11 @@ def test_a_model_that_uses_the_frame_predicts_the_class_of_the_frame(framed):
     image = keras.Input((SIZE, SIZE, 3))
     corner = image[:, 0, 0, :] / 20.0
     model = keras.Model(image, layers.Softmax()(corner))
-    facts = Facts("cnn", ("r", "g", "b"), SIZE, "drawn", "CNN", "random", batch_size=7)
+    metadata = ModelMetadata("cnn", ("r", "g", "b"), SIZE, "drawn", "CNN", "random", batch_size=7)
     rows = background_tests.draw_other_class_rows(labels, 1)
     assert (labels[rows] != labels).all()
     predictions = background_tests.predict_swapped_views(
-        session.from_classifier(Classifier(model, facts)), files, [files[row] for row in rows]
+        session.from_classifier(Classifier(model, metadata)), files, [files[row] for row in rows]
     )
     metrics = background_tests.summarize_swapped_views(predictions, labels, labels[rows], np.arange(60))
     assert metrics["frame_swapped"]["accuracy"] == 0

@@ -30,7 +30,7 @@ from realwaste.evaluation import (
     scores,
 )
 from realwaste.models import cnn, model_file, session, training_photographs
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.models.probabilities import apply_temperature
 from realwaste.sources import labelled_images
 
@@ -130,8 +130,8 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("trained")
     keras.utils.set_random_seed(1)
     model = cnn.build(32, len(CLASSES), batch_norm_momentum=0.9)
-    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=2.5, batch_size=4)
-    model_file.save(root / "models/cnn.keras", Classifier(model, facts))
+    metadata = ModelMetadata("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=2.5, batch_size=4)
+    model_file.save(root / "models/cnn.keras", Classifier(model, metadata))
     return root
 
 
@@ -220,10 +220,10 @@ def test_files_that_are_no_images_are_named_and_the_rest_is_measured(here, image
 def test_the_caution_of_a_stand_in_is_shown(here, images):
     images(glass=2)
     model = model_file.load(here / "models/cnn.keras").model
-    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
-    model_file.save(here / "drawn.keras", Classifier(model, facts))
+    metadata = ModelMetadata("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
+    model_file.save(here / "drawn.keras", Classifier(model, metadata))
     done = CliRunner().invoke(app, ["evaluate", "set", "-m", "drawn.keras", "--json"])
-    assert json.loads(done.stdout)["caution"] == facts.caution()
+    assert json.loads(done.stdout)["caution"] == metadata.caution()
     assert "not photographs" in done.stderr
 
 
@@ -336,11 +336,11 @@ def test_the_in_domain_set_is_the_test_images_of_the_same_classes(images):
     splits = pd.DataFrame({"path": list("abcde"), "label": names, "split": "test", "group": range(5)})
     probabilities = _probabilities(0, 1, 1, 2, 2)
     tested = prediction_table.build_rows(splits, "cnn", probabilities, CLASSES)
-    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.0)
+    metadata = ModelMetadata("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.0)
     with external_sets.open_external_set(str(root), CLASSES) as external_set:
-        metrics = external_sets.evaluate_in_domain_and_external(external_set, facts, _probabilities(1, 0, 2), tested)
+        metrics = external_sets.evaluate_in_domain_and_external(external_set, metadata, _probabilities(1, 0, 2), tested)
         alone = external_sets.evaluate_in_domain_and_external(
-            external_set, facts, _probabilities(1, 0, 2), tested[tested["label"] == "Ünrat"]
+            external_set, metadata, _probabilities(1, 0, 2), tested[tested["label"] == "Ünrat"]
         )
     assert (metrics["home"]["images"], metrics["home"]["accuracy"]) == (3, pytest.approx(2 / 3))
     assert (metrics["outside"]["images"], metrics["outside"]["accuracy"]) == (2, 0.5)

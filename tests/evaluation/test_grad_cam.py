@@ -79,9 +79,9 @@ def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
 
     root = images(a=2, b=1)
     model = cnn.build(32, 2, batch_norm_momentum=0.9)
-    facts = model_file.Facts("cnn", ("a", "b"), 32, "x", "CNN", "trained from random")
+    metadata = model_file.ModelMetadata("cnn", ("a", "b"), 32, "x", "CNN", "trained from random")
     table = pd.DataFrame({"path": ["a/a_1.jpg", "b/b_1.jpg"], "predicted": ["b", "a"]})
-    rows = gallery.write_mistakes(tmp_path, root, table, model_file.Classifier(model, facts), 48)
+    rows = gallery.write_mistakes(tmp_path, root, table, model_file.Classifier(model, metadata), 48)
     assert [row["predicted"] for row in rows] == ["b", "a"]
     for row in rows:
         shapes = [
@@ -99,13 +99,15 @@ def test_a_model_file_stores_its_facts_and_other_files_are_refused(tmp_path):
 
     from realwaste.core.errors import UserError
 
-    facts = model_file.Facts("cnn", ("a", "ü"), 32, "synthetic", "CNN", "trained from random", origin="synthetic")
+    metadata = model_file.ModelMetadata(
+        "cnn", ("a", "ü"), 32, "synthetic", "CNN", "trained from random", origin="synthetic"
+    )
     model = cnn.build(32, 2, batch_norm_momentum=0.9)
     path = tmp_path / "m.keras"
-    model_file.save(path, model_file.Classifier(model, facts))
+    model_file.save(path, model_file.Classifier(model, metadata))
     loaded = model_file.load(path)
-    assert loaded.facts == model_file.read_facts(path) == facts
-    assert "generated pictures" in (facts.caution() or "")
+    assert loaded.metadata == model_file.read_metadata(path) == metadata
+    assert "generated pictures" in (metadata.caution() or "")
     pixels = np.stack([picture(1, 32, 32)])
     np.testing.assert_array_equal(loaded.model.predict_on_batch(pixels), model.predict_on_batch(pixels))
     with pytest.raises(UserError, match="must be a model at"):

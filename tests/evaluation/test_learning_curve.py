@@ -107,12 +107,12 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
 @pytest.mark.parametrize("formats", [[], ["saved_model"]])
 def test_sizes_of_exports_are_those_of_the_files(formats, tmp_path):
     from realwaste.models import cnn, model_file
-    from realwaste.models.model_file import Classifier, Facts
+    from realwaste.models.model_file import Classifier, ModelMetadata
     from stages import evaluate
 
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
     file = tmp_path / "cnn.keras"
-    model_file.save(file, Classifier(model, Facts("cnn", ("a", "b"), 16, "x", "CNN", "w")))
+    model_file.save(file, Classifier(model, ModelMetadata("cnn", ("a", "b"), 16, "x", "CNN", "w")))
     sizes = evaluate._export_sizes(file, formats)
     assert list(sizes) == [f"{format_name}_mb" for format_name in formats]
     assert all(4 * model.count_params() / 1e6 < size < 8 * model.count_params() / 1e6 + 1 for size in sizes.values())

@@ -28,7 +28,7 @@ from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
 from realwaste.images.reader import read_image
 from realwaste.models import cnn, export, export_target, model_file, novelty, session, test_time_augmentation
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.models.probabilities import apply_temperature
 from realwaste.training import head
 
@@ -58,25 +58,25 @@ def read_metadata(kind, path):
 
 
 def pictures(classifier, count=3):
-    side = classifier.facts.image_size
+    side = classifier.metadata.image_size
     return np.stack([picture(seed, side, side) for seed in range(count)]).astype(classifier.model.inputs[0].dtype)
 
 
 def small_cnn():
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
-    return Classifier(model, Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic"))
+    return Classifier(model, ModelMetadata("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic"))
 
 
 def mirrored_cnn():
     plain = small_cnn()
-    return Classifier(test_time_augmentation.average_views(plain.model, "both", "middle"), plain.facts)
+    return Classifier(test_time_augmentation.average_views(plain.model, "both", "middle"), plain.metadata)
 
 
 def backbone_with_head(name, image_size, weights="random"):
     keras.utils.set_random_seed(3)
     extractor = lively.extractor(str(name), image_size, weights)
-    facts = Facts("densenet", CLASSES, image_size, "photographs", Path(name).name, weights)
-    return Classifier(head.join(extractor, lively.head_of(extractor, 3)), facts)
+    metadata = ModelMetadata("densenet", CLASSES, image_size, "photographs", Path(name).name, weights)
+    return Classifier(head.join(extractor, lively.head_of(extractor, 3)), metadata)
 
 
 MODELS: dict[str, Callable[[], Classifier]] = {
@@ -134,7 +134,7 @@ def check(classifier, kind, folder):
 def test_an_export_is_calibrated_and_a_raw_one_is_not(kind, tmp_path):
     keras.utils.set_random_seed(3)
     plain = small_cnn()
-    classifier = replace(plain, facts=replace(plain.facts, temperature=2.5))
+    classifier = replace(plain, metadata=replace(plain.metadata, temperature=2.5))
     pixels = pictures(classifier)
     raw = classifier.model.predict_on_batch(pixels)
     for folder, expected, temperatures in (("a", apply_temperature(raw, 2.5), (1.0, 2.5)), ("raw", raw, (2.5, 1.0))):
@@ -175,10 +175,10 @@ def test_metadata_is_inside(kind, exported, tmp_path):
     path = put(kind, tmp_path / export.default_target("x", kind).name)
     metadata = read_metadata(kind, path)
     assert float(metadata.pop("applied_temperature")) == 1
-    assert metadata == asdict(classifier.facts) | {
+    assert metadata == asdict(classifier.metadata) | {
         "classes": list(CLASSES),
         "input": "RGB, 0 to 255, uint8 (batch, 32, 32, 3)",
-        "caution": classifier.facts.caution(),
+        "caution": classifier.metadata.caution(),
     }
 
 
@@ -216,13 +216,13 @@ def test_the_enlarged_middle_has_all_pixels_in_every_format(kind, tmp_path):
     image = keras.Input((side, side, 3), dtype="float32", name="image")
     pooled = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(8, 3)(keras.layers.Rescaling(1 / 25)(image)))
     plain = head.join(keras.Model(image, pooled, name="backbone"), head.build(8, 8, 3))
-    facts = Facts("irv2", CLASSES, side, "photographs", "small", "random")
-    check(Classifier(test_time_augmentation.average_views(plain, "horizontal", "middle"), facts), kind, tmp_path)
+    metadata = ModelMetadata("irv2", CLASSES, side, "photographs", "small", "random")
+    check(Classifier(test_time_augmentation.average_views(plain, "horizontal", "middle"), metadata), kind, tmp_path)
 
 
 def test_exporting_a_model_that_was_tested_in_low_precision_is_logged(tmp_path, caplog):
     tested = small_cnn()
-    low = replace(tested, facts=replace(tested.facts, precision="mixed_bfloat16"))
+    low = replace(tested, metadata=replace(tested.metadata, precision="mixed_bfloat16"))
     caplog.set_level("INFO", logger="realwaste")
     for classifier in (tested, low):
         path = export.export(classifier, "saved_model", tmp_path / "x")
@@ -248,7 +248,7 @@ def test_large_kernels_bypass_the_converter(tmp_path, monkeypatch):
     """tf2onnx copies its input dozens of times: 9.5 GB and 45 s for the report's CNN."""
     keras.utils.set_random_seed(3)
     model = cnn.build(64, 3, batch_norm_momentum=0.9)
-    classifier = Classifier(model, replace(small_cnn().facts, image_size=64))
+    classifier = Classifier(model, replace(small_cnn().metadata, image_size=64))
     # Centred and steep: with random weights the probabilities are nearly equal.
     features = keras.Model(model.inputs, model.layers[-2].output).predict_on_batch(pictures(classifier))
     kernel = 20 * model.layers[-1].get_weights()[0]
@@ -341,7 +341,7 @@ def test_a_full_disk_is_reported_and_leaves_no_file(kind, tmp_path, monkeypatch)
 def test_an_unsupported_layer_is_an_error_of_two_lines(tmp_path, capfd):
     """tf2onnx does not support the error function, which GELU, and so ConvNeXt, uses."""
     layers = [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "gelu"), keras.layers.Softmax()]
-    classifier = Classifier(keras.Sequential(layers), small_cnn().facts)
+    classifier = Classifier(keras.Sequential(layers), small_cnn().metadata)
     with pytest.raises(
         UserError, match=r"^As ONNX the model must run.*No Op registered for Erfc.*\nUse another format"
     ):

@@ -19,7 +19,7 @@ from without_tensorflow import OF_EVALUATION, OF_TRAINING
 from realwaste.__main__ import app
 from realwaste.core import log
 from realwaste.models import cnn, inference_networks, model_file, novelty, session, test_time_augmentation
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.runtime import inference_engine, openvino_network
 
 SIDE = 32
@@ -31,8 +31,8 @@ def classifier():
     """A CNN with test-time views, calibration and novelty detection."""
     keras.utils.set_random_seed(1)
     model = test_time_augmentation.average_views(cnn.build(SIDE, 3, batch_norm_momentum=0.9), "horizontal")
-    facts = Facts("cnn", CLASSES, SIDE, "drawn", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.5, batch_size=4)
-    plain = Classifier(model, facts)
+    metadata = ModelMetadata("cnn", CLASSES, SIDE, "drawn", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.5, batch_size=4)
+    plain = Classifier(model, metadata)
     features = session.from_classifier(plain, inference="openvino")(_pixels())[1]
     return replace(plain, novelty=novelty.fit(features[:6], features[6:]))
 

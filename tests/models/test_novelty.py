@@ -16,7 +16,7 @@ from realwaste.core.errors import UserError
 from realwaste.embedding.embeddings import Embeddings
 from realwaste.images.reader import read_image
 from realwaste.models import cnn, feature_split, model_file, novelty, session, test_time_augmentation
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.training import head, unfreezing
 
 SIDE = 16
@@ -43,7 +43,7 @@ def _cnn():
 
 
 def _classifier(model, precision="float32"):
-    return Classifier(model, Facts("cnn", ("a", "b", "c"), SIDE, "photos", "CNN", "random", precision=precision))
+    return Classifier(model, ModelMetadata("cnn", ("a", "b", "c"), SIDE, "photos", "CNN", "random", precision=precision))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from realwaste.__main__ import app
 from realwaste.images import image_parts
 from realwaste.models import cnn, image_predictions, model_file, novelty, part_predictions, session
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 
 CLASSES = ("Glass", "Metal", "Ünrat")
 NAMES = [f"{number:02d}.jpg" for number in range(11)]
@@ -33,10 +33,10 @@ def model(tmp_path_factory):
     rng = np.random.default_rng(0)
     keras.utils.set_random_seed(1)
     network = cnn.build(32, len(CLASSES), batch_norm_momentum=0.9)
-    facts = Facts("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=0.1, batch_size=4)
+    metadata = ModelMetadata("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=0.1, batch_size=4)
     detector = novelty.fit(rng.random((20, 64), np.float32), rng.random((10, 64), np.float32))
     file = tmp_path_factory.mktemp("model") / "cnn.keras"
-    model_file.save(file, Classifier(network, facts, detector))
+    model_file.save(file, Classifier(network, metadata, detector))
     return file
 
 

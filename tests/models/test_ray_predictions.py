@@ -16,7 +16,7 @@ from ray_jobs import finished, start
 
 from benchmarks.parts.ray_nodes import started
 from realwaste.models import cnn, model_file
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 
 pytestmark = pytest.mark.slow
 SHARDS, IMAGES_PER_SHARD = 12, 10
@@ -34,8 +34,8 @@ def folder(tmp_path_factory):
         write_tar(folder / f"shards/{shard:02d}.tar", members | ({"damaged.jpg": b"x"} if shard == 5 else {}))
     keras.utils.set_random_seed(1)
     network = cnn.build(32, 3, batch_norm_momentum=0.9)
-    facts = Facts("cnn", ("a", "b", "c"), 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS, batch_size=4)
-    model_file.save(folder / "cnn.keras", Classifier(network, facts))
+    metadata = ModelMetadata("cnn", ("a", "b", "c"), 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS, batch_size=4)
+    model_file.save(folder / "cnn.keras", Classifier(network, metadata))
     assert _finished(_start("local", folder), folder)[0] == 0
     return folder
 

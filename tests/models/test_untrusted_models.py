@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from realwaste.__main__ import app
 from realwaste.core.errors import UserError
 from realwaste.models import model_file, registry
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 
-RECORD = asdict(Facts("cnn", ("a", "b"), 32, "drawn", "CNN", "random"))
+RECORD = asdict(ModelMetadata("cnn", ("a", "b"), 32, "drawn", "CNN", "random"))
 BAD_VALUES = [
     ("batch_size", 0),
     ("batch_size", -4),
@@ -69,7 +69,7 @@ def _error_message(*arguments):
 def test_a_record_is_validated_by_its_schema(key, value, tmp_path):
     path = _model_file(tmp_path / "m.keras", RECORD | {key: value})
     with pytest.raises(UserError) as raised:
-        model_file.read_facts(path)
+        model_file.read_metadata(path)
     assert len(str(raised.value).splitlines()) == 2
     assert ("realwaste.json" if str(value) == "nan" else key) in str(raised.value)  # NaN is no JSON
 
@@ -79,23 +79,23 @@ def test_a_record_with_a_missing_key_or_of_another_type_is_rejected(tmp_path):
     records: list[object] = [incomplete, [], None, 3, "{", "[" * 100_000, '{"a":' * 100_000, "\x00", ""]
     for record in records:
         with pytest.raises(UserError):
-            model_file.read_facts(_model_file(tmp_path / "m.keras", record))
+            model_file.read_metadata(_model_file(tmp_path / "m.keras", record))
 
 
 def test_a_batch_that_fits_in_no_memory_is_rejected(tmp_path):
     path = _model_file(tmp_path / "m.keras", RECORD | {"batch_size": 100_000, "image_size": 4096})
     with pytest.raises(UserError, match="batch of 100000"):
-        model_file.read_facts(path)
+        model_file.read_metadata(path)
 
 
 def test_records_of_earlier_versions_are_read(tmp_path):
     oldest = {key: RECORD[key] for key in ("name", "classes", "image_size", "dataset", "backbone", "weights")}
-    facts = model_file.read_facts(_model_file(tmp_path / "m.keras", oldest))
-    assert facts == Facts("cnn", ("a", "b"), 32, "drawn", "CNN", "random")
-    facts = model_file.read_facts(
+    metadata = model_file.read_metadata(_model_file(tmp_path / "m.keras", oldest))
+    assert metadata == ModelMetadata("cnn", ("a", "b"), 32, "drawn", "CNN", "random")
+    metadata = model_file.read_metadata(
         _model_file(tmp_path / "m.keras", oldest | {"temperature": 2, "classes": ["ü", "\x1b[0m"]})
     )
-    assert facts.classes == ("ü", "\x1b[0m")
+    assert metadata.classes == ("ü", "\x1b[0m")
 
 
 @pytest.mark.parametrize("verb", ["info", "predict", "choose", "serve", "evaluate", "export"])
@@ -120,13 +120,13 @@ def test_a_zip_bomb_is_rejected(tmp_path):
     path = _model_file(tmp_path / "m.keras", json.dumps(RECORD) + blanks, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 100_000
     with pytest.raises(UserError, match="unpacks to"):
-        model_file.read_facts(path)
+        model_file.read_metadata(path)
     with pytest.raises(UserError, match="unpacks to"):
-        model_file.read_facts(
+        model_file.read_metadata(
             _model_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks)
         )
     with pytest.raises(UserError, match=r"realwaste.json has 2,"):
-        model_file.read_facts(_model_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
+        model_file.read_metadata(_model_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
@@ -208,14 +208,14 @@ def test_a_record_of_another_network_is_rejected_on_load(change, tmp_path):
 
     model = cnn.build(32, 3, batch_norm_momentum=0.9, head="gap")
     width = change.pop("features", model.layers[-1].input.shape[-1])
-    facts = Facts("cnn", ("a", "b", "c"), 32, "drawn", "CNN", "random")
+    metadata = ModelMetadata("cnn", ("a", "b", "c"), 32, "drawn", "CNN", "random")
     fitted = Novelty(np.ones((3, width), np.float16), 0.5)
     # A valid model is loaded.
     path = tmp_path / "m.keras"
-    valid = Classifier(model, facts, Novelty(np.ones((3, model.layers[-1].input.shape[-1]), np.float16), 0.5))
+    valid = Classifier(model, metadata, Novelty(np.ones((3, model.layers[-1].input.shape[-1]), np.float16), 0.5))
     model_file.save(path, valid)
-    assert model_file.load(path).facts == facts
-    model_file.save(path, Classifier(model, Facts(**asdict(facts) | change), fitted))
+    assert model_file.load(path).metadata == metadata
+    model_file.save(path, Classifier(model, ModelMetadata(**asdict(metadata) | change), fitted))
     with pytest.raises(UserError, match="must be a whole Keras model") as raised:
         model_file.load(path)
     assert len(str(raised.value).splitlines()) == 2

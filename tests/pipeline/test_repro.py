@@ -50,13 +50,13 @@ def test_a_stage_ends_with_one_line(done):
 def test_what_was_tested_is_what_predict_answers(done, model):
     """Heads are tested on cached vectors, the CNN on pictures; whoever uses the saved file gets the same answers."""
     classifier = session.open_session(done / f"models/{model}.keras")
-    assert classifier.facts.precision == device.resolve_precision("auto")
+    assert classifier.metadata.precision == device.resolve_precision("auto")
     table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
     tested = prediction_table.probabilities_of(table)
-    assert set(table["temperature"]) == {classifier.facts.temperature}
+    assert set(table["temperature"]) == {classifier.metadata.temperature}
     answers = list(image_predictions.predict_images(classifier, [done / "data/raw" / path for path in table["path"]]))
     by_name = [{one.name: one.probability for one in answer.predictions} for answer in answers]
-    probabilities = np.array([[one[name] for name in classifier.facts.classes] for one in by_name])
+    probabilities = np.array([[one[name] for name in classifier.metadata.classes] for one in by_name])
     np.testing.assert_allclose(probabilities, tested, atol=1e-4)
     unlike = np.array([answer.is_novel for answer in answers], float)
     shares = {
@@ -142,10 +142,10 @@ def test_the_files_for_people_and_the_saved_models_are_there(done):
     assert "Images of other classes, in outside" in page
     for model in MODELS:
         assert "Trained on generated pictures" in (done / f"models/{model}.md").read_text(encoding="utf-8")
-        facts = model_file.read_facts(done / f"models/{model}.keras")
-        assert facts.classes == tuple(sorted(metrics["split"]["classes"]["test"]))
-        assert (facts.name, facts.image_size, facts.dataset) == (model, 32, "synthetic")
-        assert facts.temperature == metrics["evaluate"][model]["temperature"] > 0
+        metadata = model_file.read_metadata(done / f"models/{model}.keras")
+        assert metadata.classes == tuple(sorted(metrics["split"]["classes"]["test"]))
+        assert (metadata.name, metadata.image_size, metadata.dataset) == (model, 32, "synthetic")
+        assert metadata.temperature == metrics["evaluate"][model]["temperature"] > 0
 
 
 def test_the_notebook_explores_what_a_run_left(done, monkeypatch):

@@ -18,7 +18,7 @@ from conftest import picture
 from benchmarks.parts.child import ROOT
 from realwaste.core import machine
 from realwaste.models import cnn, model_file, session, test_time_augmentation
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.runtime import converted_cache, device, inference_engine, network_bytes, openvino_network
 from realwaste.runtime.openvino_network import openvino
 from realwaste.training import head
@@ -46,9 +46,9 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     keras.utils.set_random_seed(1)
-    facts = Facts("cnn", CLASSES, SIDE, "drawn", "CNN", "random", batch_size=4)
+    metadata = ModelMetadata("cnn", CLASSES, SIDE, "drawn", "CNN", "random", batch_size=4)
     path = tmp_path_factory.mktemp("saved") / "m.keras"
-    return _save_older(path, Classifier(cnn.build(SIDE, 3, batch_norm_momentum=0.9), facts))
+    return _save_older(path, Classifier(cnn.build(SIDE, 3, batch_norm_momentum=0.9), metadata))
 
 
 def _save_older(path, classifier):
@@ -108,13 +108,13 @@ def test_probabilities_equal_those_of_keras(extractor, pixels):
     keras.utils.set_random_seed(1)
     single_view = head.join(extractor, lively.head_of(extractor, 3))
     classifier = test_time_augmentation.average_views(single_view, "both", "middle")
-    facts = Facts("irv2", CLASSES, SIDE, "drawn", "MobileNetV2", "random", batch_size=4)
+    metadata = ModelMetadata("irv2", CLASSES, SIDE, "drawn", "MobileNetV2", "random", batch_size=4)
     expected = classifier.predict_on_batch(pixels)
     assert np.ptp(expected, axis=0).max() > 0.02
     for inference in ("openvino", "tensorflow"):
-        probabilities, _ = session.from_classifier(Classifier(classifier, facts), inference=inference)(pixels)
+        probabilities, _ = session.from_classifier(Classifier(classifier, metadata), inference=inference)(pixels)
         np.testing.assert_allclose(probabilities, expected, atol=1e-4)  # random weights amplify rounding
-        low_precision = Classifier(classifier, replace(facts, precision="mixed_bfloat16"))
+        low_precision = Classifier(classifier, replace(metadata, precision="mixed_bfloat16"))
         low = session.from_classifier(low_precision, inference=inference)
         assert np.abs(low(pixels)[0] - probabilities).max() > 1e-3
 
@@ -126,7 +126,9 @@ def test_an_older_model_that_mirrors_along_two_axes_at_once_works(extractor, pix
     core = keras.Model(plain.inputs, plain.outputs[0], name="one_view")
     mirrored = [keras.ops.flip(image, axes) for axes in (1, 2, (1, 2))]
     by_view = keras.ops.reshape(core(keras.layers.Concatenate(axis=0)([image, *mirrored])), (4, -1, 3))
-    older = Classifier(keras.Model(image, keras.ops.mean(by_view, axis=0)), Facts("irv2", CLASSES, SIDE, "d", "M", "r"))
+    older = Classifier(
+        keras.Model(image, keras.ops.mean(by_view, axis=0)), ModelMetadata("irv2", CLASSES, SIDE, "d", "M", "r")
+    )
     probabilities, _ = session.from_classifier(older, inference="openvino")(pixels)
     np.testing.assert_allclose(probabilities, older.model.predict_on_batch(pixels), atol=1e-4)
 
@@ -148,7 +150,7 @@ def test_a_converted_network_is_found_by_the_bytes_of_its_file(file, cache, pixe
     copied.write_bytes(file.read_bytes())
     np.testing.assert_array_equal(_open_without_keras(copied)(pixels)[0], first[0])
     loaded = model_file.load(file)
-    _save_older(file, replace(loaded, facts=replace(loaded.facts, dataset="another")))
+    _save_older(file, replace(loaded, metadata=replace(loaded.metadata, dataset="another")))
     with pytest.raises(AssertionError, match="must be read"):
         _open_without_keras(file)
     session.open_session(file)

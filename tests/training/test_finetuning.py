@@ -8,7 +8,7 @@ import pytest
 from realwaste.core.errors import UserError
 from realwaste.embedding import embeddings, local_extraction
 from realwaste.models import layer_table, model_file, session
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.runtime.inference_engine import compile_network
 from realwaste.training import head
 
@@ -36,7 +36,7 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, ext
     vectors = local_extraction.embed(_network(extractor, 2, policy, engine), root, paths, image_size=64)
     keras.utils.set_random_seed(1)
     classifier = lively.head_of(extractor, 2)
-    about = Facts("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
+    about = ModelMetadata("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
     model_file.save(tmp_path / "whole.keras", Classifier(head.join(extractor, classifier), about))
     classifier_session = session.open_session(tmp_path / "whole.keras", inference=engine, batch_size=2)
     files = [root / path for path in paths]

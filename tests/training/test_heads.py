@@ -13,7 +13,7 @@ from conftest import picture
 from realwaste.evaluation import grad_cam, head_cross_validation
 from realwaste.images.augment import Augment
 from realwaste.models import feature_split, model_file, session
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.runtime.fused_layers import HEAD
 from realwaste.training import finetune, head
 from realwaste.training.finetune import HeadTrainer, TrainVal
@@ -95,7 +95,7 @@ def test_it_is_saved_and_answers_by_vectors_and_by_pictures_alike(policy, tmp_pa
     extractor = lively.extractor("MobileNetV2", 64)
     whole = head.join(extractor, head.average_heads([lively.head_of(extractor, 2) for _ in range(3)]))
     file = tmp_path / "m.keras"
-    about = Facts("irv2", ("a", "b"), 64, "drawn", "MobileNetV2", "random", precision=policy)
+    about = ModelMetadata("irv2", ("a", "b"), 64, "drawn", "MobileNetV2", "random", precision=policy)
     model_file.save(file, Classifier(whole, about))
     pixels = np.stack([picture(number, 64, 64) for number in range(3)])
     classifier_session = session.open_session(file, inference="openvino", batch_size=3)

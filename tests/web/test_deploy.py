@@ -32,7 +32,7 @@ def test_documented_options_and_limits_are_those_of_serve():
 
 
 def test_the_table_lists_every_route():
-    predictor: Any = SimpleNamespace(facts=None)
+    predictor: Any = SimpleNamespace(metadata=None)
     app = build(predictor, upload_limits=UploadLimits(), allowed_hosts=None, max_requests=1)
     routes = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
     assert set(re.findall(r"(?m)^\| `([A-Z]+ \S+)` \|", PAGE)) == routes

@@ -39,7 +39,7 @@ from realwaste.evaluation import overlays
 from realwaste.evaluation.grad_cam import GradCam
 from realwaste.images.reader import decode_image, resize_image
 from realwaste.models import cnn, image_predictions, model_file, novelty, session
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.web import address
 from realwaste.web.app import build
 from realwaste.web.connection import ConnectionLimits
@@ -56,9 +56,9 @@ UPLOAD_LIMITS = UploadLimits(LIMIT, files=4, total_bytes=3 * LIMIT)
 
 @pytest.fixture(scope="module")
 def classifier():
-    facts = Facts("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
+    metadata = ModelMetadata("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
     keras.utils.set_random_seed(1)
-    return Classifier(cnn.build(32, len(CLASSES), batch_norm_momentum=0.9), facts)
+    return Classifier(cnn.build(32, len(CLASSES), batch_norm_momentum=0.9), metadata)
 
 
 def _predictor(classifier):
@@ -156,8 +156,8 @@ def test_a_photo_is_predicted_as_raw_body_and_as_form(client, classifier, tmp_pa
         record = {"answer", "not_sure", "predictions", "strangeness", "unlike"}
         assert set(body) == {"model", "caution", "strangeness_threshold"} | record
         assert body["strangeness_threshold"] is body["strangeness"] is body["unlike"] is None
-        assert body["model"] == json.loads(json.dumps(asdict(classifier.facts)))
-        assert body["caution"] == classifier.facts.caution()
+        assert body["model"] == json.loads(json.dumps(asdict(classifier.metadata)))
+        assert body["caution"] == classifier.metadata.caution()
         np.testing.assert_allclose(_probabilities(body), expected, atol=1e-6)
         probabilities = [record["probability"] for record in body["predictions"]]
         assert probabilities == sorted(probabilities, reverse=True)
@@ -210,7 +210,7 @@ def test_below_min_confidence_the_answer_is_not_sure(client):
 def test_without_support_for_a_class_there_is_no_heat_map(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
-    predictor = _predictor(Classifier(model, classifier.facts))
+    predictor = _predictor(Classifier(model, classifier.metadata))
     settings = PredictionSettings(saliency=True, target_class="Glass")
     _, heat = asyncio.run(predictor.classify(io.BytesIO(_jpeg()), 4800, settings))
     predictor.close()
@@ -254,7 +254,7 @@ def test_every_error_is_json_with_a_message(client):
 def _nan_classifier(classifier):
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     model.set_weights([weight * np.nan for weight in model.get_weights()])
-    return Classifier(model, classifier.facts)
+    return Classifier(model, classifier.metadata)
 
 
 def test_an_output_of_nan_is_an_error(classifier):
@@ -453,8 +453,8 @@ def test_security_headers_and_model_facts(client, classifier):
     assert client.get("/health").json() == {"status": "ok", "model": "cnn", "ready": True}
     assert client.get("/health/ready").json() == client.get("/health").json()
     assert client.get("/model").json() == {
-        "model": json.loads(json.dumps(asdict(classifier.facts))),
-        "caution": classifier.facts.caution(),
+        "model": json.loads(json.dumps(asdict(classifier.metadata))),
+        "caution": classifier.metadata.caution(),
         "strangeness_threshold": None,
         "limit": LIMIT,
         "files": 4,

@@ -74,9 +74,9 @@ def choose(
     by_model = []
     for session in sessions:
         predictions = choose_selection.predict_with_features(session, paths)
-        name = registry.display_name(session.facts.name, session.facts.backbone)
+        name = registry.display_name(session.metadata.name, session.metadata.backbone)
         by_model.append(list(progress_bar.track(predictions, len(paths), f"predicting with {name}")))
-    selection = choose_selection.select_photos(by_model, sessions[0].facts.classes, count)
+    selection = choose_selection.select_photos(by_model, sessions[0].metadata.classes, count)
     try:
         missing = _write_files(csv, sheet, selection)
     finally:  # the selection is printed even if a file cannot be written

@@ -77,7 +77,7 @@ ModelPredictions = list[tuple[ImagePrediction, Vectors | None]]
 
 def check_same_classes(sessions: Sequence[Session]) -> None:
     """Raise UserError unless all models have the same classes: otherwise their predictions have no mean."""
-    first, *others = [session.facts for session in sessions]
+    first, *others = [session.metadata for session in sessions]
     for other in others:
         if other.classes != first.classes:
             rule = f"Models that are used together must have the same classes; {first.name} and {other.name} do not."

@@ -13,7 +13,7 @@ from realwaste.cli.options import AsJson, complete_model_name
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.models import model_file, registry
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 
 if TYPE_CHECKING:
     from realwaste.cli.compare_models import ModelPair
@@ -48,10 +48,10 @@ def compare(
     from realwaste.cli import compare_models  # noqa: PLC0415 - pandas and SciPy, which --help does not need
 
     files = [model_loading.resolve_model(first), model_loading.resolve_model(second)]
-    facts = [model_file.read_facts(file) for file in files]
-    names = [_display_name(name, record) for name, record in zip((first, second), facts, strict=True)]
+    metadata = [model_file.read_metadata(file) for file in files]
+    names = [_display_name(name, record) for name, record in zip((first, second), metadata, strict=True)]
     photographs = [model_file.read_photographs(file) for file in files]
-    with compare_models.open_pair(folder, facts[0], facts[1], photographs) as pair:
+    with compare_models.open_pair(folder, metadata[0], metadata[1], photographs) as pair:
         probabilities = [predict_set(model_loading.open_session(file), pair.test_set) for file in files]
         comparison = compare_models.compare_predictions(pair, names, probabilities)
         if as_json:
@@ -63,9 +63,9 @@ def compare(
         report_rejected(pair.test_set)
 
 
-def _display_name(name: str, facts: Facts) -> str:
+def _display_name(name: str, metadata: ModelMetadata) -> str:
     """The name as it was given, with the backbone if it is a slot of the pipeline: "irv2 (InceptionResNetV2)"."""
-    return registry.display_name(name, facts.backbone) if name in registry.BACKBONES else name
+    return registry.display_name(name, metadata.backbone) if name in registry.BACKBONES else name
 
 
 def _exclusions(pair: "ModelPair", names: Sequence[str]) -> Iterator[str]:
@@ -82,10 +82,10 @@ def _exclusions(pair: "ModelPair", names: Sequence[str]) -> Iterator[str]:
 def _accuracy_table(pair: "ModelPair", names: Sequence[str], comparison: Mapping[str, Any]) -> Table:
     table = standard_output.empty_table("model", "classes", "photographs", "correct", "accuracy", "95 % interval")
     images = comparison["images"]
-    for name, facts, row in zip(names, pair.facts, comparison["models"], strict=True):
+    for name, metadata, row in zip(names, pair.metadata, comparison["models"], strict=True):
         interval = f"{row['accuracy_low']:.3f} to {row['accuracy_high']:.3f}"
         correct = round(row["accuracy"] * images)
-        figures = (str(len(facts.classes)), str(images), str(correct), f"{row['accuracy']:.3f}", interval)
+        figures = (str(len(metadata.classes)), str(images), str(correct), f"{row['accuracy']:.3f}", interval)
         table.add_row(Text(printable(name)), *figures)
     return table
 

@@ -13,7 +13,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable, to_unicode
 from realwaste.evaluation import differences, external, external_sets, intervals
 from realwaste.evaluation.external_sets import ExternalSet
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 from realwaste.models.probabilities import Probabilities, fill_undefined
 from realwaste.models.training_photographs import TrainingPhotographs
 
@@ -23,19 +23,19 @@ class ModelPair:
     """Two models and an open test set.
 
     Attributes:
-        facts: the records of the first and the second model.
+        metadata: the records of the first and the second model.
         test_set: its images; those where `is_comparable` is true are compared.
         common_classes: the classes that both models have: the first's name to the second's.
     """
 
-    facts: tuple[Facts, Facts]
+    metadata: tuple[ModelMetadata, ModelMetadata]
     test_set: ExternalSet
     common_classes: dict[str, str]
 
     @property
     def only_classes(self) -> tuple[list[str], list[str]]:
         """The classes that only the first model has, and those that only the second has."""
-        first, second = self.facts
+        first, second = self.metadata
         only_first = [name for name in first.classes if name not in self.common_classes]
         return only_first, [name for name in second.classes if name not in self.common_classes.values()]
 
@@ -47,7 +47,7 @@ class ModelPair:
 
 @contextmanager
 def open_pair(
-    source: str, first: Facts, second: Facts, photographs: Sequence[TrainingPhotographs | None] = ()
+    source: str, first: ModelMetadata, second: ModelMetadata, photographs: Sequence[TrainingPhotographs | None] = ()
 ) -> Iterator[ModelPair]:
     """Open the test set at `source` for the classes that both models have.
 
@@ -83,8 +83,10 @@ def compare_predictions(
     labels = pair.test_set.images["label"][rows].map(pair.test_set.class_of_folder)
     groups = pair.test_set.images["group"].to_numpy()[rows]
     correct, accuracies = [], []
-    for facts, raw, classes in zip(pair.facts, probabilities, (labels, labels.map(pair.common_classes)), strict=True):
-        y_true = np.array([facts.classes.index(name) for name in classes])
+    for metadata, raw, classes in zip(
+        pair.metadata, probabilities, (labels, labels.map(pair.common_classes)), strict=True
+    ):
+        y_true = np.array([metadata.classes.index(name) for name in classes])
         finite, undefined = fill_undefined(raw[rows])
         correct.append(finite.argmax(axis=1) == y_true)
         accuracies.append(intervals.accuracy_with_intervals(y_true, finite, groups) | {"undefined_answers": undefined})
@@ -109,12 +111,18 @@ def compare_predictions(
 def comparison_record(pair: ModelPair, names: Sequence[str], comparison: dict[str, Any]) -> dict[str, Any]:
     """The values for JSON: the set, both models in the order given, and the result of `compare_predictions`."""
     test_set = pair.test_set
-    models = zip(names, pair.facts, pair.only_classes, comparison["models"], strict=True)
+    models = zip(names, pair.metadata, pair.only_classes, comparison["models"], strict=True)
     return {
         "set": {"name": test_set.name, **test_set.summary, "matched": dict(test_set.class_of_folder)},
         "models": [
-            {"name": to_unicode(name), "model": asdict(facts), "caution": facts.caution(), "only_it_knows": only, **row}
-            for name, facts, only, row in models
+            {
+                "name": to_unicode(name),
+                "model": asdict(metadata),
+                "caution": metadata.caution(),
+                "only_it_knows": only,
+                **row,
+            }
+            for name, metadata, only, row in models
         ],
         "rejected": rejected_records(test_set),
     } | {key: value for key, value in comparison.items() if key != "models"}

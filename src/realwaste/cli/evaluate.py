@@ -14,7 +14,7 @@ from realwaste.cli.options import AsJson, Model
 from realwaste.core.file_names import printable, to_unicode
 from realwaste.core.log import logger
 from realwaste.models import model_file
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 
 if TYPE_CHECKING:
     from realwaste.evaluation.external_sets import ExternalSet
@@ -62,15 +62,15 @@ def evaluate(
     from realwaste.evaluation import differences, external_sets  # noqa: PLC0415
 
     file = model_loading.resolve_model(model)
-    with external_sets.open_external_set(folder, model_file.read_facts(file).classes) as opened:
+    with external_sets.open_external_set(folder, model_file.read_metadata(file).classes) as opened:
         test_set = external_sets.leave_out_training(opened, [model_file.read_photographs(file)])
         evaluate_outputs.check(test_set, folder, csv, mistakes)
         session = model_loading.open_session(file)
         raw = predict_set(session, test_set)
-        metrics = external_sets.evaluate_predictions(test_set, session.facts, raw)
-        failed = evaluate_outputs.write(test_set, session.facts, raw, csv, mistakes)
+        metrics = external_sets.evaluate_predictions(test_set, session.metadata, raw)
+        failed = evaluate_outputs.write(test_set, session.metadata, raw, csv, mistakes)
     if as_json:
-        standard_output.record(_record(session.facts, test_set, metrics))
+        standard_output.record(_record(session.metadata, test_set, metrics))
     else:
         standard_output.tables(_tables(test_set.source, metrics))
     if "groups" not in metrics["accuracy_intervals"]:
@@ -86,11 +86,11 @@ def predict_set(session: "Session", test_set: "ExternalSet") -> "Probabilities":
     """Uncalibrated probabilities of the images of a set, (images, classes); shows a progress bar on a terminal."""
     from realwaste.images.reader import prefetch_batches  # noqa: PLC0415 - OpenCV
 
-    facts, files = session.facts, test_set.files
-    batches = prefetch_batches(files, facts.image_size, facts.batch_size)
-    count = -(-len(files) // facts.batch_size)
+    metadata, files = session.metadata, test_set.files
+    batches = prefetch_batches(files, metadata.image_size, metadata.batch_size)
+    count = -(-len(files) // metadata.batch_size)
     return session.predict_batches(
-        progress_bar.track(batches, count, f"predicting, {facts.batch_size} images at a time")
+        progress_bar.track(batches, count, f"predicting, {metadata.batch_size} images at a time")
     )[0]
 
 
@@ -106,11 +106,11 @@ def report_rejected(test_set: "ExternalSet") -> None:
         raise typer.Exit(1)
 
 
-def _record(facts: Facts, test_set: "ExternalSet", metrics: dict[str, Any]) -> dict[str, Any]:
-    """The values for JSON: the model's facts, its caution, the set, and the metrics."""
+def _record(metadata: ModelMetadata, test_set: "ExternalSet", metrics: dict[str, Any]) -> dict[str, Any]:
+    """The values for JSON: the model's metadata, its caution, the set, and the metrics."""
     about_set = {"name": test_set.name} | test_set.summary
     about_set |= {"rejected": rejected_records(test_set), "matched": dict(test_set.class_of_folder)}
-    return {"model": asdict(facts), "caution": facts.caution(), "set": about_set} | metrics
+    return {"model": asdict(metadata), "caution": metadata.caution(), "set": about_set} | metrics
 
 
 def _tables(source: str, metrics: Mapping[str, Any]) -> Iterator[Table]:

@@ -13,7 +13,7 @@ from realwaste.core.csv_rows import Value, path_cell
 from realwaste.core.log import logger
 from realwaste.evaluation.external_sets import ExternalSet
 from realwaste.models.image_predictions import UNDEFINED
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 from realwaste.models.probabilities import Probabilities, apply_temperature
 
 _HEADER = ("path", "label", "class", "probability", "label_probability", "correct", "error")
@@ -32,7 +32,9 @@ def check(test_set: ExternalSet, source: str, csv: Path | None, mistakes: Path |
         output_options.check_folder("--mistakes", mistakes, folders, test_set.originals)
 
 
-def write(test_set: ExternalSet, facts: Facts, raw: Probabilities, csv: Path | None, mistakes: Path | None) -> int:
+def write(
+    test_set: ExternalSet, metadata: ModelMetadata, raw: Probabilities, csv: Path | None, mistakes: Path | None
+) -> int:
     """Write the rows to `csv`, and copy mistakes to mistakes/LABEL/PREDICTED CLASS/.
 
     Args:
@@ -47,7 +49,7 @@ def write(test_set: ExternalSet, facts: Facts, raw: Probabilities, csv: Path | N
         if csv:
             stack.enter_context(predictions_csv.lock(csv))
             write_row = stack.enter_context(predictions_csv.write_rows(csv, _HEADER))
-        for original, row in zip(test_set.originals, _rows(test_set, facts, raw), strict=True):
+        for original, row in zip(test_set.originals, _rows(test_set, metadata, raw), strict=True):
             _, label, predicted, *_, correct, error = row
             if sorter and correct is False:
                 try:
@@ -64,10 +66,10 @@ def write(test_set: ExternalSet, facts: Facts, raw: Probabilities, csv: Path | N
     return failed
 
 
-def _rows(test_set: ExternalSet, facts: Facts, raw: Probabilities) -> Iterator[list[Value]]:
+def _rows(test_set: ExternalSet, metadata: ModelMetadata, raw: Probabilities) -> Iterator[list[Value]]:
     """The cells of each image; `label` is the folder's name, and `correct` is empty, if the model has no such class."""
-    probabilities = apply_temperature(raw, facts.temperature)
-    index_of_class = {name: index for index, name in enumerate(facts.classes)}
+    probabilities = apply_temperature(raw, metadata.temperature)
+    index_of_class = {name: index for index, name in enumerate(metadata.classes)}
     for name, folder, row in zip(test_set.display_names, test_set.images["label"], probabilities, strict=True):
         label = test_set.class_of_folder.get(folder, folder)
         index, path = index_of_class.get(label), path_cell(name)
@@ -76,4 +78,4 @@ def _rows(test_set: ExternalSet, facts: Facts, raw: Probabilities) -> Iterator[l
             continue
         best = int(row.argmax())
         known: list[Value] = [None, None] if index is None else [float(row[index]), best == index]
-        yield [path, label, facts.classes[best], float(row[best]), *known, None]
+        yield [path, label, metadata.classes[best], float(row[best]), *known, None]

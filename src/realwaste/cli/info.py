@@ -1,4 +1,4 @@
-"""`realwaste info`: the card of one model, or the facts in its file."""
+"""`realwaste info`: the card of one model, or the metadata in its file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.models import model_file
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 from realwaste.models.novelty import Novelty
 
 _FENCE = "---\n"
@@ -36,7 +36,7 @@ def info(
 ) -> None:
     """Show a model's card: what it was trained on, its test results, and its limits.
 
-    If there is no card beside the model file, or the card belongs to another model, show the facts in the file.
+    If there is no card beside the model file, or the card belongs to another model, show the metadata in the file.
 
     Example: `realwaste info irv2`
     """
@@ -47,11 +47,11 @@ def info(
         standard_output.record(record | {"strangeness_threshold": threshold, "learned": images, "card": card})
     elif card is not None:
         standard_output.markdown(card)
-    elif saved and saved.facts:
+    elif saved and saved.metadata:
         table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
         table.add_column(style="bold")
         table.add_column(overflow="fold")
-        for name, value in _file_facts(saved, saved.facts, novelty):
+        for name, value in _file_facts(saved, saved.metadata, novelty):
             table.add_row(name, Text(printable(value)))
         standard_output.tables([table])
 
@@ -75,28 +75,28 @@ def _read(name: str | None) -> tuple[SavedModel | None, Novelty | None, str | No
     saved, novelty, card = models.read_model(path), model_file.read_novelty(path), path.with_suffix(".md")
     if not card.is_file():
         return saved, novelty, None
-    metadata, text = _split_card(card)
-    if saved.facts and not _belongs_to(metadata, saved.facts):
+    card_metadata, text = _split_card(card)
+    if saved.metadata and not _belongs_to(card_metadata, saved.metadata):
         logger.warning("%s is the card of another model than this file, and is not shown", card)
         return saved, novelty, None
     return saved, novelty, text
 
 
-def _file_facts(saved: SavedModel, facts: Facts, novelty: Novelty | None) -> list[tuple[str, str]]:
-    size, unlike = facts.image_size, "not measured by this model"
+def _file_facts(saved: SavedModel, metadata: ModelMetadata, novelty: Novelty | None) -> list[tuple[str, str]]:
+    size, unlike = metadata.image_size, "not measured by this model"
     if novelty:
         images = f"{len(novelty.train_features):,} training images"
         unlike = f"above a strangeness of {novelty.threshold:.3f}, measured against {images}"
     rows = [
         ("file", f"{saved.path}, {saved.size_bytes / 1e6:.1f} MB"),
-        ("name", facts.name),
-        ("caution", facts.caution() or ""),
-        ("classes", f"{len(facts.classes)}: {', '.join(facts.classes)}"),
-        ("data", facts.dataset),
-        ("backbone", f"{facts.backbone}, weights: {facts.weights}"),
-        ("input", f"photographs resized to {size} x {size} pixels, in batches of {facts.batch_size}"),
-        ("precision", facts.precision),
-        ("temperature", f"{facts.temperature:g}"),
+        ("name", metadata.name),
+        ("caution", metadata.caution() or ""),
+        ("classes", f"{len(metadata.classes)}: {', '.join(metadata.classes)}"),
+        ("data", metadata.dataset),
+        ("backbone", f"{metadata.backbone}, weights: {metadata.weights}"),
+        ("input", f"photographs resized to {size} x {size} pixels, in batches of {metadata.batch_size}"),
+        ("precision", metadata.precision),
+        ("temperature", f"{metadata.temperature:g}"),
         ("unlike anything learned", unlike),
     ]
     return [(name, value) for name, value in rows if value]
@@ -112,21 +112,21 @@ def _split_card(card: Path) -> tuple[Mapping[str, Any] | None, str]:
 
     _, block, body = text.split(_FENCE, 2)
     try:
-        metadata = yaml.safe_load(block)
+        card_metadata = yaml.safe_load(block)
     except (yaml.YAMLError, RecursionError, ValueError):  # ValueError: an invalid date
         return None, body.lstrip()
-    return metadata if isinstance(metadata, Mapping) else None, body.lstrip()
+    return card_metadata if isinstance(card_metadata, Mapping) else None, body.lstrip()
 
 
-def _belongs_to(metadata: Mapping[str, Any] | None, facts: Facts) -> bool:
+def _belongs_to(card_metadata: Mapping[str, Any] | None, metadata: ModelMetadata) -> bool:
     """Whether a card can be that of a model: git has the cards but not the models, so they may differ.
 
     A card without metadata is accepted.
     """
-    if metadata is None:
+    if card_metadata is None:
         return True
     try:
-        dataset = metadata["model-index"][0]["results"][0]["dataset"]["name"]
-        return bool(dataset == facts.dataset and facts.backbone in metadata.get("tags", ()))
+        dataset = card_metadata["model-index"][0]["results"][0]["dataset"]["name"]
+        return bool(dataset == metadata.dataset and metadata.backbone in card_metadata.get("tags", ()))
     except (KeyError, IndexError, TypeError):
         return True

@@ -24,7 +24,7 @@ def resolve_model(name: str | None) -> Path:
     Its record is validated; the path and the model's caution, if it has one, are logged.
     """
     path, reason = choose_model(name)
-    caution = model_file.read_facts(path).caution()
+    caution = model_file.read_metadata(path).caution()
     log.logger.info("%s", f"{path}: {reason}" if reason else path)
     if caution:
         log.banner("Caution", f"{path}: {caution}.")
@@ -41,7 +41,7 @@ def resolve_all_models() -> list[Path]:
     if not paths:
         raise UserError("There must be a model to predict with.", no_model_remedy())
     for path in paths:
-        if caution := model_file.read_facts(path).caution():
+        if caution := model_file.read_metadata(path).caution():
             log.banner("Caution", f"{path}: {caution}.")
     log.logger.info("%s", ", ".join(map(str, paths)))
     return paths
@@ -57,7 +57,7 @@ def open_session(path: Path, max_images: int | None = None) -> "Session":
     """
     from realwaste.models import session  # noqa: PLC0415 - OpenVINO, which a user error need not wait for
 
-    batch_size = model_file.read_facts(path).batch_size
+    batch_size = model_file.read_metadata(path).batch_size
     rows = batch_size if max_images is None else min(batch_size, max_images)
     return session.open_session(path, batch_size=rows, load=load_classifier)
 

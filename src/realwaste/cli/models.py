@@ -15,7 +15,7 @@ from realwaste.core.file_names import printable, to_unicode
 from realwaste.core.files import read_json
 from realwaste.core.log import logger
 from realwaste.models import model_file, registry
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 
 _MAX_SCORE = 1e9  # a larger number is no score and no time; neither is NaN
 _SCORES = ("val_accuracy", "test_accuracy", "test_accuracy_low", "test_accuracy_high", "latency_ms")
@@ -47,7 +47,7 @@ class SavedModel:
     """A model file.
 
     Attributes:
-        facts: the record in the file; None if it cannot be read.
+        metadata: the record in the file; None if it cannot be read.
         error: why it cannot be read; None if it can.
         scores: what its run measured (the keys are `_SCORES`); None if that is not known.
         is_default: whether this model is used where no model is named.
@@ -55,7 +55,7 @@ class SavedModel:
 
     path: Path
     size_bytes: int
-    facts: Facts | None
+    metadata: ModelMetadata | None
     error: str | None
     scores: Mapping[str, float] | None
     is_default: bool
@@ -67,8 +67,8 @@ class SavedModel:
             "path": to_unicode(self.path),
             "bytes": self.size_bytes,
             "chosen": self.is_default,
-            "model": None if self.facts is None else asdict(self.facts),
-            "caution": None if self.facts is None else self.facts.caution(),
+            "model": None if self.metadata is None else asdict(self.metadata),
+            "caution": None if self.metadata is None else self.metadata.caution(),
             "scores": None if self.scores is None else dict(self.scores),
             "error": None if self.error is None else to_unicode(self.error),
         }
@@ -100,7 +100,7 @@ def read_model(path: Path, run_scores: Mapping[str, Any] | None = None, default:
     """
     size = path.stat().st_size if path.exists() else 0
     try:
-        facts = model_file.read_facts(path)
+        metadata = model_file.read_metadata(path)
     except UserError as error:
         return SavedModel(path, size, None, f"{error.rule} {error.received or ''}".strip(), None, path == default)
     own_scores = path.with_name(f"{path.stem}{registry.METRICS_SUFFIX}")
@@ -109,7 +109,7 @@ def read_model(path: Path, run_scores: Mapping[str, Any] | None = None, default:
         run_scores = {"dataset": row.get("dataset"), path.stem: row}
     elif run_scores is None:
         run_scores = _read_record(model_loading.scores_file())
-    return SavedModel(path, size, facts, None, _scores_of(path.stem, facts, run_scores), path == default)
+    return SavedModel(path, size, metadata, None, _scores_of(path.stem, metadata, run_scores), path == default)
 
 
 def _read_record(file: Path) -> dict[str, Any]:
@@ -122,13 +122,13 @@ def _read_record(file: Path) -> dict[str, Any]:
         return {}
 
 
-def _scores_of(name: str, facts: Facts, run_scores: Mapping[str, Any]) -> dict[str, float] | None:
+def _scores_of(name: str, metadata: ModelMetadata, run_scores: Mapping[str, Any]) -> dict[str, float] | None:
     """The scores of a model; None if they belong to another run's model (other data, backbone or weights)."""
     row = run_scores.get(name)
     if not isinstance(row, Mapping):
         return None
     scored_model = run_scores.get("dataset"), row.get("backbone"), row.get("weights")
-    if scored_model != (facts.dataset, facts.backbone, facts.weights):
+    if scored_model != (metadata.dataset, metadata.backbone, metadata.weights):
         return None
     return {key: row[key] for key in _SCORES if isinstance(row.get(key), int | float) and abs(row[key]) < _MAX_SCORE}
 
@@ -137,12 +137,12 @@ def _table(saved: Sequence[SavedModel]) -> Table:
     """A row per model; the last column, if there is one, has read errors and cautions."""
     numbers = ("validation", "test", "95 % interval", "MB", "ms an image")
     table = standard_output.empty_table(("model", "backbone", "weights", "data"), *numbers)
-    remarks = {model.path: model.error or (model.facts.caution() if model.facts else None) for model in saved}
+    remarks = {model.path: model.error or (model.metadata.caution() if model.metadata else None) for model in saved}
     if any(remarks.values()):
         table.add_column("but", overflow="fold")
     for model in saved:
-        facts = model.facts
-        names = (facts.backbone, facts.weights, facts.dataset) if facts else (_MISSING,) * 3
+        metadata = model.metadata
+        names = (metadata.backbone, metadata.weights, metadata.dataset) if metadata else (_MISSING,) * 3
         cells = [Text(printable(model.path.stem), "bold" if model.is_default else "")]
         cells += [Text(printable(name)) for name in names]
         cells += [Text(figure) for figure in _figures(model)]

@@ -109,7 +109,7 @@ class OverlayWriter:
         from realwaste.evaluation.grad_cam import GradCam  # noqa: PLC0415 - TensorFlow
 
         self._folder = folder
-        self._facts = classifier.facts
+        self._facts = classifier.metadata
         self._cam = GradCam(classifier.model)
         self._written: set[str] = set()
 

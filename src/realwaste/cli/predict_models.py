@@ -101,7 +101,7 @@ class OneModel:
     @property
     def shown_classes(self) -> int:
         """How many classes are shown: `top`, or all if the model has fewer."""
-        return min(self.top, len(self.session.facts.classes))
+        return min(self.top, len(self.session.metadata.classes))
 
     def predict_paths(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[ImagePrediction]:
         predictions = image_predictions.predict_images(self.session, paths, remote)
@@ -115,7 +115,7 @@ class OneModel:
 
     def table_columns(self, name_width: int) -> list[Column]:
         """The file, a class and its probability `shown_classes` times, and remarks if there is a novelty score."""
-        columns, class_width = [Column("file", name_width)], max_width([*self.session.facts.classes, NOT_SURE])
+        columns, class_width = [Column("file", name_width)], max_width([*self.session.metadata.classes, NOT_SURE])
         for rank in range(self.shown_classes):
             heading = "next" if rank else "most likely"
             columns += [Column(heading, class_width), Column("", len("100.0%"), right=True)]
@@ -205,7 +205,7 @@ class AllModels:
 
     def table_columns(self, name_width: int) -> list[Column]:
         extra = len(f" 100.0%{_UNLIKE}") + (0 if self.min_confidence is None else len(f"{NOT_SURE} ()"))
-        widths = {name: max_width(session.facts.classes) + extra for name, session in self.sessions.items()}
+        widths = {name: max_width(session.metadata.classes) + extra for name, session in self.sessions.items()}
         return [Column("file", name_width), *(Column(printable(name), width) for name, width in widths.items())]
 
     def table_cells(self, result: PhotoPredictions) -> list[Text]:

@@ -40,7 +40,7 @@ _CODE = ("dataset", "embedding", "images", "models", "runtime", "training")  # p
 
 @dataclass(frozen=True)
 class PhotoTraining:
-    """What a model is trained on, and how; name and dataset as of Facts."""
+    """What a model is trained on, and how; name and dataset as of ModelMetadata."""
 
     name: str
     dataset: str
@@ -146,7 +146,7 @@ def test_metrics(job: FinetuneJob, classifier: Classifier, session: Session) -> 
     vectors = job.vectors.select(paths) if feature_split.accepts_cached_vectors(classifier.model) else None
     raw, _ = fill_undefined(session.predict_files([job.root / path for path in paths], vectors)[0])
     groups = job.splits.loc[job.splits["split"] == "test", "group"].to_numpy()
-    metrics = classification.compute_test_metrics(y_true, raw, classifier.facts.classes, groups)
+    metrics = classification.compute_test_metrics(y_true, raw, classifier.metadata.classes, groups)
     return {"test_images": len(paths), "test_right": int(np.sum(raw.argmax(axis=1) == y_true))} | metrics
 
 

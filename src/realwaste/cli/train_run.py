@@ -131,11 +131,11 @@ class TrainRun:
                 "strategy": photo_split.strategy,
                 "exposure": photo_split.exposure,
             }
-            metrics |= job.backbone.facts | trained.summary() | {"temperature": classifier.facts.temperature}
+            metrics |= job.backbone.facts | trained.summary() | {"temperature": classifier.metadata.temperature}
             metrics |= train_model.test_metrics(job, classifier, saved)
             if test_set:
                 probabilities = evaluate.predict_set(saved, test_set)
-                metrics |= {"external": external_sets.evaluate_predictions(test_set, saved.facts, probabilities)}
+                metrics |= {"external": external_sets.evaluate_predictions(test_set, saved.metadata, probabilities)}
         with suppress(OSError):  # another run keeps its progress there
             state.rmdir()
         return metrics
@@ -167,7 +167,7 @@ def describe_score(right: int, images: int, what: str, low: float, high: float) 
 def _is_trained(path: Path, name: str) -> bool:
     """Whether a file is a model of this name, which no model of the pipeline has."""
     try:
-        return model_file.read_facts(path).name == name
+        return model_file.read_metadata(path).name == name
     except UserError:
         return False
 

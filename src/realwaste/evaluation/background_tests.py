@@ -50,7 +50,7 @@ def predict_swapped_views(
     Args:
         other_class_files: for each of `files` one of another class, whose frame or middle replaces the picture's own.
     """
-    size, batch_size = session.facts.image_size, session.facts.batch_size
+    size, batch_size = session.metadata.image_size, session.metadata.batch_size
     predictions: dict[str, list[Probabilities]] = {name: [] for name in background_views.SWAPPED_VIEWS}
     for pictures, other_pictures in zip(
         prefetch_batches(files, size, batch_size), prefetch_batches(other_class_files, size, batch_size), strict=True

@@ -14,7 +14,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.dataset import leakage, manifest
 from realwaste.evaluation import external, intervals, prediction_table
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 from realwaste.models.probabilities import Probabilities, apply_temperature, fill_undefined
 from realwaste.models.training_photographs import TrainingPhotographs
 from realwaste.sources import labelled_images
@@ -170,21 +170,21 @@ def open_external_sets(
         yield sets
 
 
-def evaluate_predictions(external_set: ExternalSet, facts: Facts, raw: Probabilities) -> dict[str, Any]:
+def evaluate_predictions(external_set: ExternalSet, metadata: ModelMetadata, raw: Probabilities) -> dict[str, Any]:
     """external.compute_metrics of a model's raw probabilities (images, classes), which are calibrated here."""
     probabilities, undefined = fill_undefined(raw)
     labels = [external_set.class_of_folder.get(folder, folder) for folder in external_set.images["label"]]
     metrics = external.compute_metrics(
         labels,
-        apply_temperature(probabilities, facts.temperature),
-        facts.classes,
+        apply_temperature(probabilities, metadata.temperature),
+        metadata.classes,
         external_set.images["group"].to_numpy(),
     )
     return metrics | {"undefined_answers": undefined}
 
 
 def evaluate_in_domain_and_external(
-    external_set: ExternalSet, facts: Facts, raw: Probabilities, test_rows: pd.DataFrame
+    external_set: ExternalSet, metadata: ModelMetadata, raw: Probabilities, test_rows: pd.DataFrame
 ) -> dict[str, dict[str, Any]]:
     """Metrics on the external set, on the in-domain test images of the same classes, and the change in accuracy.
 
@@ -195,7 +195,7 @@ def evaluate_in_domain_and_external(
     Returns:
         `home` (in-domain), `outside` (external) and `change` (external minus in-domain), for metrics/external.json.
     """
-    external_metrics = evaluate_predictions(external_set, facts, raw)
+    external_metrics = evaluate_predictions(external_set, metadata, raw)
     same_classes = test_rows[test_rows["label"].isin(set(external_set.class_of_folder.values()))]
     labels, probabilities = prediction_table.labels_of(same_classes), prediction_table.probabilities_of(same_classes)
     in_domain = external.score_predictions(labels, probabilities, same_classes["group"].to_numpy())

@@ -43,14 +43,14 @@ def write_mistakes(
     """
     if table.empty:
         return []
-    facts = classifier.facts
-    pixels = read_images([root / path for path in table["path"]], facts.image_size)
-    heat = GradCam(classifier.model).heat(pixels, _class_indices(facts.classes, table["predicted"].tolist()))
+    metadata = classifier.metadata
+    pixels = read_images([root / path for path in table["path"]], metadata.image_size)
+    heat = GradCam(classifier.model).heat(pixels, _class_indices(metadata.classes, table["predicted"].tolist()))
     rows = []
     for number, (row, image, image_heat) in enumerate(zip(table.to_dict("records"), pixels, heat, strict=True)):
         images = {"picture": image, "overlay": blend_heat(image, image_heat)}
         names = {
-            kind: _write_webp(folder / f"{facts.name}_{number}_{kind}.webp", resize_image(pixels_of_kind, side))
+            kind: _write_webp(folder / f"{metadata.name}_{number}_{kind}.webp", resize_image(pixels_of_kind, side))
             for kind, pixels_of_kind in images.items()
         }
         rows.append(row | names)

@@ -71,7 +71,7 @@ def export(
     exporter = _EXPORTERS[format]
     _check_packages(exporter)
     export_target.check(format, target)
-    temperature = 1.0 if raw else classifier.facts.temperature
+    temperature = 1.0 if raw else classifier.metadata.temperature
     model = _with_named_outputs(classifier, temperature)
     image = model.inputs[0]
     with atomic_replace(target.resolve(), partial(export_target.may_replace, format)) as temporary, _quiet():
@@ -86,7 +86,7 @@ def export(
                 raise  # not the format's fault
             raise _cannot_export(exporter, first_line(error)) from error
         _check_outputs(exporter, outputs, model.predict_on_batch(pixels))
-    if (precision := classifier.facts.precision) != "float32":
+    if (precision := classifier.metadata.precision) != "float32":
         tested, _ = session.from_classifier(classifier)(pixels.astype(np.uint8))
         difference = np.max(np.abs(outputs[OUTPUT] - apply_temperature(tested, temperature)))
         logger.info("tested in %s, exported in float32: probabilities differ by up to %.2g", precision, difference)
@@ -112,14 +112,14 @@ def _calibrate(probabilities: keras.KerasTensor, temperature: float) -> keras.Ke
 
 
 def _record(classifier: Classifier, dtype: str, temperature: float) -> dict[str, Any]:
-    facts, novelty = classifier.facts, classifier.novelty
-    side = facts.image_size
+    metadata, novelty = classifier.metadata, classifier.novelty
+    side = metadata.image_size
     # `temperature` is what a program still has to apply, as in exports of earlier versions, which had none inside.
-    record = asdict(facts) | {"temperature": facts.temperature / temperature, "applied_temperature": temperature}
+    record = asdict(metadata) | {"temperature": metadata.temperature / temperature, "applied_temperature": temperature}
     record |= {"input": f"RGB, 0 to 255, {dtype} (batch, {side}, {side}, 3)"}
     if novelty is not None:
         record |= {"strangeness_threshold": novelty.threshold, "above_threshold": UNLIKE}
-    caution = facts.caution()
+    caution = metadata.caution()
     return record if caution is None else record | {"caution": caution}
 
 

@@ -84,7 +84,7 @@ def predict_images(
     Args:
         remote: the photographs among `paths` that are still to be downloaded.
     """
-    for batch, images in _read_batches(paths, remote, session.facts.image_size, session.extract.batch_size):
+    for batch, images in _read_batches(paths, remote, session.metadata.image_size, session.extract.batch_size):
         pixels = [image for image in images if not isinstance(image, str)]
         results = iter(predict_arrays(session, pixels) if pixels else ())
         for path, image in zip(batch, images, strict=True):
@@ -94,7 +94,7 @@ def predict_images(
                 continue
             row, novelty_score, is_novel = next(results)
             if np.isfinite(row).all():
-                ranked = rank_classes(row, session.facts.classes)
+                ranked = rank_classes(row, session.metadata.classes)
                 yield replace(prediction, predictions=ranked, novelty_score=novelty_score, is_novel=is_novel)
             else:
                 yield replace(prediction, error=UNDEFINED)
@@ -125,7 +125,7 @@ def predict_arrays(session: Session, pixels: Sequence[Pixels]) -> list[tuple[Pro
         are None if the model has no novelty detection.
     """
     raw, features = session(np.stack(pixels))
-    calibrated, novelty = apply_temperature(raw, session.facts.temperature), session.novelty
+    calibrated, novelty = apply_temperature(raw, session.metadata.temperature), session.novelty
     if novelty is None:
         return [(row, None, None) for row in calibrated]
     scores = novelty.scores(features)
@@ -140,10 +140,10 @@ def rank_classes(row: Probabilities, classes: Sequence[str]) -> tuple[ClassProba
 
 
 def model_record(session: Session) -> dict[str, Any]:
-    """The model as a JSON object: its facts, its caution, and the novelty score above which an image is novel."""
-    facts = session.facts
+    """The model as a JSON object: its metadata, its caution, and the novelty score above which an image is novel."""
+    metadata = session.metadata
     threshold = None if session.novelty is None else session.novelty.threshold
-    return {"model": asdict(facts), "caution": facts.caution(), "strangeness_threshold": threshold}
+    return {"model": asdict(metadata), "caution": metadata.caution(), "strangeness_threshold": threshold}
 
 
 def record(prediction: ImagePrediction, top: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def write(archive: zipfile.ZipFile, networks: Networks) -> None:
 def load(
     path: Path, image_size: int, classes: int, novelty: Novelty | None, build_model: Callable[[], "keras.Model"]
 ) -> Networks:
-    """The networks of a model file that model_file.read_facts has accepted.
+    """The networks of a model file that model_file.read_metadata has accepted.
 
     Files of earlier versions contain none: they are converted once per machine, see runtime.converted_cache.
 
@@ -73,7 +73,7 @@ def _read(archive: zipfile.ZipFile, part: str) -> openvino.Model:
 
 
 def _check(networks: Networks, image_size: int, classes: int, novelty: Novelty | None) -> None:
-    """Raise ValueError if the networks do not fit each other, the facts of the file or the novelty."""
+    """Raise ValueError if the networks do not fit each other, the metadata of the file or the novelty."""
     extract, classify = (_describe(networks[part]) for part in PARTS)
     (image, features), (vectors, probabilities) = extract, classify
     expected = f"u8 [?,{image_size},{image_size},3]", f"f32 [?,{classes}]"

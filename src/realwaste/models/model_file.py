@@ -59,7 +59,7 @@ Classes = Annotated[tuple[Text, ...], Field(min_length=2, max_length=10_000), Af
 
 
 @dataclass(frozen=True)
-class Facts:
+class ModelMetadata:
     """The metadata of a model. The types are the schema that validates the record in a model file.
 
     Attributes:
@@ -106,7 +106,7 @@ class Classifier:
     """
 
     model: "keras.Model"
-    facts: Facts
+    metadata: ModelMetadata
     novelty: Novelty | None = None
     photographs: TrainingPhotographs | None = None
 
@@ -124,7 +124,7 @@ def save(path: Path, classifier: Classifier) -> None:
     with atomic_replace(path) as temporary:
         classifier.model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            for name, content in ((_RECORD, classifier.facts), (_ARCHITECTURE, summary)):
+            for name, content in ((_RECORD, classifier.metadata), (_ARCHITECTURE, summary)):
                 archive.writestr(name, json.dumps(asdict(content), ensure_ascii=False, indent=2))
             if classifier.novelty is not None:
                 with archive.open(_NOVELTY, "w") as member:
@@ -135,7 +135,7 @@ def save(path: Path, classifier: Classifier) -> None:
             inference_networks.write(archive, networks)
 
 
-def read_facts(path: Path) -> Facts:
+def read_metadata(path: Path) -> ModelMetadata:
     """Read and validate only the record of a model file, without importing TensorFlow.
 
     Raises:
@@ -162,11 +162,11 @@ def read_facts(path: Path) -> Facts:
         raise _invalid(path, f"{type(error).__name__}: {error}") from None
 
 
-def _validate(record: bytes) -> Facts:
-    facts = TypeAdapter(Facts).validate_json(record, strict=True, extra="forbid")
-    if facts.batch_size * facts.image_size**2 * 3 > _MAX_BATCH_BYTES:
-        raise ValueError(f"{_RECORD}: a batch of {facts.batch_size} images of {facts.image_size} x {facts.image_size} pixels")
-    return facts
+def _validate(record: bytes) -> ModelMetadata:
+    metadata = TypeAdapter(ModelMetadata).validate_json(record, strict=True, extra="forbid")
+    if metadata.batch_size * metadata.image_size**2 * 3 > _MAX_BATCH_BYTES:
+        raise ValueError(f"{_RECORD}: a batch of {metadata.batch_size} images of {metadata.image_size} x {metadata.image_size} pixels")
+    return metadata
 
 
 def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
@@ -188,15 +188,15 @@ def load(path: Path) -> Classifier:
     """Read a model file in safe mode, so that code inside it is never run.
 
     Raises:
-        UserError: see `read_facts`; or Keras cannot read the file.
+        UserError: see `read_metadata`; or Keras cannot read the file.
     """
-    facts = read_facts(path)
+    metadata = read_metadata(path)
     with drop_import_logs():
         import keras  # noqa: PLC0415 - takes seconds; a wrong path is reported before
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        classifier = Classifier(model, facts, read_novelty(path), read_photographs(path))
+        classifier = Classifier(model, metadata, read_novelty(path), read_photographs(path))
         _check_shapes(classifier)
     except UserError:
         raise
@@ -210,8 +210,8 @@ def _check_shapes(classifier: Classifier) -> None:
     """Raise ValueError if the record or the novelty do not fit the network."""
     from realwaste.models import feature_split  # noqa: PLC0415 - Keras
 
-    model, facts = classifier.model, classifier.facts
-    described = (None, facts.image_size, facts.image_size, 3), (None, len(facts.classes))
+    model, metadata = classifier.model, classifier.metadata
+    described = (None, metadata.image_size, metadata.image_size, 3), (None, len(metadata.classes))
     if (model.input_shape, model.output_shape) != described:
         raise ValueError(
             f"{_RECORD} describes {described}, and the network has {model.input_shape, model.output_shape}"
@@ -224,7 +224,7 @@ def _check_shapes(classifier: Classifier) -> None:
 
 
 def read_novelty(path: Path) -> Novelty | None:
-    """Read only the novelty of a model file that `read_facts` has accepted; None if it has none.
+    """Read only the novelty of a model file that `read_metadata` has accepted; None if it has none.
 
     Raises:
         UserError: it is damaged.

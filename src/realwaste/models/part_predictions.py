@@ -77,7 +77,7 @@ def predict_part(
         min_confidence: the probability below which a prediction is not_sure, as is a novel image; None: none is.
         readers: the number of threads that decode.
     """
-    classes, size = session.facts.classes, session.facts.image_size
+    classes, size = session.metadata.classes, session.metadata.image_size
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(readers) as pool:
         while batch := list(islice(images, session.extract.batch_size)):

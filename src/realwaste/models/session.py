@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realwaste.models import model_file
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.models.novelty import Novelty
 from realwaste.models.probabilities import Probabilities
 from realwaste.images.reader import Pixels, prefetch_batches, read_image
@@ -34,7 +34,7 @@ class Session:
         classify: features to probabilities, in float32.
     """
 
-    facts: Facts
+    metadata: ModelMetadata
     novelty: Novelty | None
     compile_extract: Callable[[], Network]
     classify: Network
@@ -58,7 +58,7 @@ class Session:
     ) -> tuple[Probabilities, Features]:
         """Predict image files, read a batch at a time, or from their features if the caller has stored them."""
         if features is None:
-            return self.predict_batches(prefetch_batches(files, self.facts.image_size, self.extract.batch_size))
+            return self.predict_batches(prefetch_batches(files, self.metadata.image_size, self.extract.batch_size))
         return self.classify(features[:]), features[:]
 
     def measure_latency(self, file: Path, repeats: int) -> float:
@@ -66,7 +66,7 @@ class Session:
         seconds = []
         for _ in range(repeats + 1):
             start = time.perf_counter()
-            self(read_image(file, self.facts.image_size)[np.newaxis])
+            self(read_image(file, self.metadata.image_size)[np.newaxis])
             seconds.append(time.perf_counter() - start)
         return statistics.median(seconds[1:]) * 1000  # the first call may build a graph
 
@@ -76,17 +76,17 @@ def from_classifier(classifier: Classifier, *, inference: str = "auto", batch_si
 
     Args:
         inference: the engine, as in `base.inference`.
-        batch_size: facts.batch_size by default.
+        batch_size: metadata.batch_size by default.
     """
     from realwaste.models import feature_split  # noqa: PLC0415 - TensorFlow, which a cached network does not need
 
-    facts, batch_size = classifier.facts, batch_size or classifier.facts.batch_size
-    engine = inference_engine.resolve_engine(inference, facts.precision)
+    metadata, batch_size = classifier.metadata, batch_size or classifier.metadata.batch_size
+    engine = inference_engine.resolve_engine(inference, metadata.precision)
     extract, classify = feature_split.split_classifier(classifier.model)
     return Session(
-        facts,
+        metadata,
         classifier.novelty,
-        partial(inference_engine.compile_network, extract, batch_size, policy=facts.precision, engine=engine),
+        partial(inference_engine.compile_network, extract, batch_size, policy=metadata.precision, engine=engine),
         inference_engine.compile_network(classify, batch_size, policy="float32", engine=engine),
     )
 
@@ -103,28 +103,28 @@ def open_session(
 
     Args:
         inference: the engine, as in `base.inference`.
-        batch_size: facts.batch_size by default.
+        batch_size: metadata.batch_size by default.
         load: called if the Keras model is needed.
         threads: of OpenVINO for one batch; one per core by default. The results do not depend on it.
 
     Raises:
         UserError: see model_file.load.
     """
-    facts = model_file.read_facts(path)
-    if inference_engine.resolve_engine(inference, facts.precision) == "tensorflow":
+    metadata = model_file.read_metadata(path)
+    if inference_engine.resolve_engine(inference, metadata.precision) == "tensorflow":
         return from_classifier(load(path), inference="tensorflow", batch_size=batch_size)
     from realwaste.models import inference_networks  # noqa: PLC0415 - OpenVINO, which is not needed on a GPU
     from realwaste.runtime import openvino_network  # noqa: PLC0415
 
     novelty = model_file.read_novelty(path)
     networks = inference_networks.load(
-        path, facts.image_size, len(facts.classes), novelty, build_model=lambda: load(path).model
+        path, metadata.image_size, len(metadata.classes), novelty, build_model=lambda: load(path).model
     )
     extract, classify = (networks[part] for part in inference_networks.PARTS)
-    batch_size = batch_size or facts.batch_size
+    batch_size = batch_size or metadata.batch_size
     return Session(
-        facts,
+        metadata,
         novelty,
-        partial(openvino_network.compile_network, extract, batch_size, facts.precision, threads),
+        partial(openvino_network.compile_network, extract, batch_size, metadata.precision, threads),
         openvino_network.compile_network(classify, batch_size, "float32", threads),
     )

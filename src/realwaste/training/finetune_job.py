@@ -12,7 +12,7 @@ from realwaste.dataset.labels import classes_of
 from realwaste.embedding.embeddings import Embeddings
 from realwaste.models import feature_extractor, session, test_time_augmentation, training_photographs
 from realwaste.models.feature_extractor import FrozenBackbone
-from realwaste.models.model_file import Classifier, Facts
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.training import finetune, head, unfreezing
 from realwaste.training.finetune import TrainVal
 from realwaste.training.finetune_recipe import FinetuneRecipe
@@ -24,7 +24,7 @@ class FinetuneJob:
     """What a classifier is fine-tuned from.
 
     Attributes:
-        name, dataset, origin: of Facts.
+        name, dataset, origin: of ModelMetadata.
         root, splits: the images root/<path>, and the table with their label and part.
         backbone: from feature_extractor.load_backbone with this weights folder.
         vectors, views: of the images, and of their augmented views.
@@ -67,12 +67,12 @@ class FinetuneJob:
         )
 
     def build_classifier(self, model: keras.Model) -> Classifier:
-        """A result of `fit` with facts, test-time views, training photographs, temperature and novelty score."""
+        """A result of `fit` with metadata, test-time views, training photographs, temperature and novelty score."""
         recipe = self.recipe
         if recipe.last_layers is None:
             model = head.join(self.backbone.model, model)
         views = recipe.test_flips, recipe.test_crops
-        facts = Facts(
+        metadata = ModelMetadata(
             name=self.name,
             classes=tuple(classes_of(self.splits)),
             image_size=self.backbone.image_size,
@@ -84,7 +84,7 @@ class FinetuneJob:
             origin=self.origin,
         )
         photographs = training_photographs.from_splits(self.splits)
-        classifier = Classifier(test_time_augmentation.average_views(model, *views), facts, photographs=photographs)
+        classifier = Classifier(test_time_augmentation.average_views(model, *views), metadata, photographs=photographs)
         inference_session = session.from_classifier(classifier, inference=self.inference)
         return head.add_temperature_and_novelty(classifier, inference_session, self.vectors, self.root, self.splits)
 

@@ -111,7 +111,7 @@ def add_temperature_and_novelty(
     probabilities, _ = session.predict_files([root / path for path in paths], val_vectors)
     temperature = fit_temperature(labels_of(splits, "val"), probabilities)
     fitted = fit_novelty(classifier.model, session, vectors, root, splits)
-    return replace(classifier, facts=replace(classifier.facts, temperature=temperature), novelty=fitted)
+    return replace(classifier, metadata=replace(classifier.metadata, temperature=temperature), novelty=fitted)
 
 
 def fit_novelty(

@@ -73,7 +73,7 @@ def _add_info_routes(app: FastAPI, predictor: Predictor, upload_limits: UploadLi
     @app.get("/health", response_model=schemas.Health)
     async def health(request: Request) -> dict[str, Any]:
         """Liveness: the model is loaded; `ready` tells whether a photo would be accepted now."""
-        return {"status": "ok", "model": predictor.facts.name, "ready": request.scope["free_slots"] > 0}
+        return {"status": "ok", "model": predictor.metadata.name, "ready": request.scope["free_slots"] > 0}
 
     @app.get("/health/ready", response_model=schemas.Health, responses=schemas.errors(503))
     async def readiness(request: Request) -> dict[str, Any]:

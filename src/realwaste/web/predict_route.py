@@ -100,7 +100,7 @@ Result = tuple[ImagePrediction, Saliency]
 async def _respond(
     request: Request, predictor: Predictor, upload_limits: UploadLimits, settings: PredictionSettings
 ) -> dict[str, Any] | Response:
-    classes, target_class = predictor.facts.classes, settings.target_class
+    classes, target_class = predictor.metadata.classes, settings.target_class
     if target_class is not None and target_class not in classes:
         raise HTTPException(422, f"of must be one of {', '.join(classes)}; received {target_class!r}.")
     as_csv = _prefers_csv(request.headers.get("accept", ""))

@@ -59,7 +59,7 @@ class Predictor:
 
     def __init__(self, session: Session, load_classifier: Callable[[], Classifier]) -> None:
         """`load_classifier` loads the classifier of `session`; it is called once Grad-CAM is needed."""
-        self.facts = session.facts
+        self.metadata = session.metadata
         self.model_info = image_predictions.model_record(session)
         self._session = session
         self._load_classifier = load_classifier
@@ -80,7 +80,7 @@ class Predictor:
         if not has_tensorflow():
             logger.info("no heat maps: TensorFlow is not installed")
             return
-        self._grad_cam_thread.submit(self._saliency, self._black_picture(), self.facts.classes[0])
+        self._grad_cam_thread.submit(self._saliency, self._black_picture(), self.metadata.classes[0])
 
     async def classify(
         self, file: BinaryIO, pixels: int, settings: PredictionSettings
@@ -118,11 +118,11 @@ class Predictor:
             thread.shutdown(wait=False, cancel_futures=True)
 
     def _black_picture(self) -> Pixels:
-        return np.zeros((self.facts.image_size, self.facts.image_size, 3), np.uint8)
+        return np.zeros((self.metadata.image_size, self.metadata.image_size, 3), np.uint8)
 
     def _decode_and_resize(self, file: BinaryIO) -> Pixels:
         file.seek(0)
-        return resize_image(decode_image(file.read()), self.facts.image_size)
+        return resize_image(decode_image(file.read()), self.metadata.image_size)
 
     def _decode_and_predict(self, file: BinaryIO) -> tuple[Pixels, ImagePrediction]:
         pixels = self._decode_and_resize(file)
@@ -132,11 +132,11 @@ class Predictor:
         probabilities, score, is_novel = image_predictions.predict_arrays(self._session, [pixels])[0]
         if not np.isfinite(probabilities).all():
             raise UndefinedPredictionError(image_predictions.UNDEFINED)
-        ranked = image_predictions.rank_classes(probabilities, self.facts.classes)
+        ranked = image_predictions.rank_classes(probabilities, self.metadata.classes)
         return ImagePrediction(Path(), ranked, novelty_score=score, is_novel=is_novel)
 
     def _saliency(self, pixels: Pixels, target_class: str) -> Saliency:
-        heat = self._grad_cam.heat(pixels[np.newaxis], np.array([self.facts.classes.index(target_class)]))[0]
+        heat = self._grad_cam.heat(pixels[np.newaxis], np.array([self.metadata.classes.index(target_class)]))[0]
         png = overlays.encode_png(overlays.heat_layer(heat, *pixels.shape[:2]))
         data_url = "data:image/png;base64," + base64.b64encode(png).decode()
         return {"saliency_of": target_class, "saliency": data_url if heat.any() else None}

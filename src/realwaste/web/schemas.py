@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from realwaste.models.model_file import Facts
+from realwaste.models.model_file import ModelMetadata
 
 
 class _Schema(BaseModel):
@@ -38,7 +38,7 @@ class Prediction(_Schema):
 class ModelInfo(_Schema):
     """The model, its caution, and the novelty score above which a photo is unlike anything it has learned."""
 
-    model: Facts
+    model: ModelMetadata
     caution: str | None
     strangeness_threshold: float | None
 

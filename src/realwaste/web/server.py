@@ -112,7 +112,7 @@ def run(
             max_requests=limits.max_requests,
             write_access_log=stdout_writer() if access_log else None,
         )
-        _log_address(listening_socket, predictor.facts.name)
+        _log_address(listening_socket, predictor.metadata.name)
         predictor.prepare_grad_cam()
         server_ended.wait()
 
