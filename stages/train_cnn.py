@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of
-from realwaste.models import cnn, model_file, novelty, registry, session, test_time_augmentation, training_photographs
+from realwaste.models import (
+    cnn,
+    inference_networks,
+    model_file,
+    novelty,
+    registry,
+    session,
+    test_time_augmentation,
+    training_photographs,
+)
 from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.models.probabilities import fit_temperature
 from realwaste.models.session import Session
@@ -72,6 +81,7 @@ def main(params: "Params") -> None:
 
 def _add_temperature_and_novelty(classifier: Classifier, train: Samples, val: Samples, inference: str) -> Classifier:
     """The classifier with both. The session, 0.4 GB at 256 px, is freed before the model is saved."""
+    classifier = inference_networks.add_networks(classifier, inference)
     inference_session = session.from_classifier(classifier, inference=inference)
     batch_size = classifier.metadata.batch_size
     probabilities, _ = inference_session.predict_batches(

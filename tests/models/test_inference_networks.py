@@ -203,6 +203,19 @@ def test_networks_that_do_not_fit_the_record_are_not_used(other, classifier, pro
     assert "m.keras cannot be used" in caplog.text
 
 
+def test_a_classifier_is_converted_once_for_its_session_and_its_file(classifier, tmp_path, monkeypatch):
+    expected = session.from_classifier(classifier, inference="openvino")(_pixels())
+    converted, convert = [], openvino_network.convert
+    monkeypatch.setattr(openvino_network, "convert", lambda model: converted.append(model) or convert(model))
+    assert inference_networks.add_networks(classifier, "tensorflow") is classifier
+    with_networks = inference_networks.add_networks(classifier, "openvino")
+    received = session.from_classifier(with_networks, inference="openvino")(_pixels())
+    model_file.save(tmp_path / "m.keras", replace(with_networks, novelty=None))
+    assert len(converted) == len(inference_networks.PARTS)
+    for array, expected_array in zip(received, expected, strict=True):
+        np.testing.assert_array_equal(array, expected_array)
+
+
 def test_a_model_that_openvino_cannot_convert_is_saved(classifier, tmp_path, monkeypatch, caplog):
     def fail(_):
         raise RuntimeError("no such operation\nfor line 2")

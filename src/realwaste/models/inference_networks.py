@@ -6,18 +6,21 @@ as the classifier in memory, from which the pipeline computes calibration and no
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.log import logger
 from realwaste.models.novelty import Novelty
-from realwaste.runtime import converted_cache, openvino_network
+from realwaste.runtime import converted_cache, inference_engine, openvino_network
 from realwaste.runtime.converted_cache import Networks
 from realwaste.runtime.openvino_network import openvino
 
 if TYPE_CHECKING:
     import keras
+
+    from realwaste.models.model_file import Classifier
 
 PARTS = ("extract", "classify")
 """See feature_split.split_classifier."""
@@ -29,6 +32,13 @@ def convert(model: "keras.Model") -> Networks:
     from realwaste.models import feature_split  # noqa: PLC0415 - TensorFlow
 
     return dict(zip(PARTS, map(openvino_network.convert, feature_split.split_classifier(model)), strict=True))
+
+
+def add_networks(classifier: "Classifier", inference: str) -> "Classifier":
+    """The classifier with its converted networks, if `base.inference` means OpenVINO here: it is converted once."""
+    if inference_engine.resolve_engine(inference, classifier.metadata.precision) == "tensorflow":
+        return classifier
+    return replace(classifier, networks=convert(classifier.model))
 
 
 def write(archive: zipfile.ZipFile, networks: Networks) -> None:

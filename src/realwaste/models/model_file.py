@@ -27,6 +27,8 @@ from realwaste.core.log import logger
 if TYPE_CHECKING:
     import keras
 
+    from realwaste.runtime.converted_cache import Networks
+
 _RECORD, _NOVELTY, _PHOTOGRAPHS = "realwaste.json", "novelty.npz", "photographs.npz"
 _ARCHITECTURE = "architecture.json"
 # A file may come from anybody. Keras does not compress what it writes, so its parts may unpack to at most
@@ -103,12 +105,14 @@ class Classifier:
         model: the Keras model in float32.
         novelty: None in files of earlier versions, and if the network diverged.
         photographs: those of its training and validation; None in files of earlier versions.
+        networks: `model` converted to OpenVINO, for sessions and for the file; None until it is converted.
     """
 
     model: "keras.Model"
     metadata: ModelMetadata
     novelty: Novelty | None = None
     photographs: TrainingPhotographs | None = None
+    networks: "Networks | None" = None
 
 
 def save(path: Path, classifier: Classifier) -> None:
@@ -117,7 +121,7 @@ def save(path: Path, classifier: Classifier) -> None:
 
     summary = layer_table.describe(classifier.model)
     try:
-        networks = inference_networks.convert(classifier.model)
+        networks = classifier.networks or inference_networks.convert(classifier.model)
     except Exception as error:  # the layers of a backbone may be any, and converters raise many types
         logger.warning("%s can be used with TensorFlow alone, for OpenVINO fails: %s", path, first_line(error))
         networks = {}

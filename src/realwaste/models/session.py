@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from realwaste.images.reader import Pixels, prefetch_batches, read_image
 from realwaste.images.array_shards import Shards
 from realwaste.runtime import inference_engine
 from realwaste.runtime.inference_engine import Network
+
+if TYPE_CHECKING:
+    from realwaste.runtime.converted_cache import Networks
 
 Features = NDArray[np.float32]
 
@@ -82,6 +86,8 @@ def from_classifier(classifier: Classifier, *, inference: str = "auto", batch_si
 
     metadata, batch_size = classifier.metadata, batch_size or classifier.metadata.batch_size
     engine = inference_engine.resolve_engine(inference, metadata.precision)
+    if engine == "openvino" and classifier.networks is not None:
+        return _from_networks(metadata, classifier.novelty, classifier.networks, batch_size)
     extract, classify = feature_split.split_classifier(classifier.model)
     return Session(
         metadata,
@@ -114,14 +120,21 @@ def open_session(
     if inference_engine.resolve_engine(inference, metadata.precision) == "tensorflow":
         return from_classifier(load(path), inference="tensorflow", batch_size=batch_size)
     from realwaste.models import inference_networks  # noqa: PLC0415 - OpenVINO, which is not needed on a GPU
-    from realwaste.runtime import openvino_network  # noqa: PLC0415
 
     novelty = model_file.read_novelty(path)
     networks = inference_networks.load(
         path, metadata.image_size, len(metadata.classes), novelty, build_model=lambda: load(path).model
     )
+    return _from_networks(metadata, novelty, networks, batch_size or metadata.batch_size)
+
+
+def _from_networks(
+    metadata: ModelMetadata, novelty: Novelty | None, networks: "Networks", batch_size: int
+) -> Session:
+    from realwaste.models import inference_networks  # noqa: PLC0415 - OpenVINO, which is not needed on a GPU
+    from realwaste.runtime import openvino_network  # noqa: PLC0415
+
     extract, classify = (networks[part] for part in inference_networks.PARTS)
-    batch_size = batch_size or metadata.batch_size
     return Session(
         metadata,
         novelty,

@@ -10,7 +10,13 @@ import pandas as pd
 
 from realwaste.dataset.labels import classes_of
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.models import feature_extractor, session, test_time_augmentation, training_photographs
+from realwaste.models import (
+    feature_extractor,
+    inference_networks,
+    session,
+    test_time_augmentation,
+    training_photographs,
+)
 from realwaste.models.feature_extractor import FrozenBackbone
 from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.training import finetune, head, unfreezing
@@ -85,6 +91,7 @@ class FinetuneJob:
         )
         photographs = training_photographs.from_splits(self.splits)
         classifier = Classifier(test_time_augmentation.average_views(model, *views), metadata, photographs=photographs)
+        classifier = inference_networks.add_networks(classifier, self.inference)
         inference_session = session.from_classifier(classifier, inference=self.inference)
         return head.add_temperature_and_novelty(classifier, inference_session, self.vectors, self.root, self.splits)
 
