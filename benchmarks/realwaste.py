@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import field, pages, set_facts, split_effect, unknown_classes
+from benchmarks.parts import pages, set_facts, split_effect
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.photographs import Backbone, Photographs
 from realwaste.core import log
@@ -17,18 +17,16 @@ from realwaste.core.files import cache_folder, read_json, write_json
 from realwaste.sources.realwaste_files import COUNTS
 
 RESULTS, COMMAND = ROOT / "benchmarks/realwaste.json", "python -m benchmarks.realwaste"
-README, FACTS, RESEARCH = (ROOT / name for name in ("README.md", "docs/realwaste.md", "docs/novelty_and_field.md"))
-PARTS: dict[str, tuple[Path, Callable[[Photographs, Backbone], list[dict[str, Any]]]]] = {
-    "duplicates": (FACTS, set_facts.duplicates),
-    "order": (FACTS, set_facts.order),
-    "split": (FACTS, split_effect.measure),
-    "background": (FACTS, set_facts.background),
-    "confusion": (FACTS, set_facts.confusion),
-    "labels": (FACTS, set_facts.labels),
-    "novelty": (RESEARCH, unknown_classes.measure),
-    "curve": (RESEARCH, unknown_classes.curve),
-    "field": (RESEARCH, field.measure),
+README, FACTS = ROOT / "README.md", ROOT / "docs/realwaste.md"
+PARTS: dict[str, Callable[[Photographs, Backbone], list[dict[str, Any]]]] = {
+    "duplicates": set_facts.duplicates,
+    "order": set_facts.order,
+    "split": split_effect.measure,
+    "background": set_facts.background,
+    "confusion": set_facts.confusion,
+    "labels": set_facts.labels,
 }
+PAGES = [*((name, FACTS) for name in PARTS), ("split", README)]
 
 
 def main() -> None:
@@ -36,7 +34,6 @@ def main() -> None:
     parser.add_argument("--photos", required=True, type=Path, help="RealWaste's class folders")
     parser.add_argument("--extractor", required=True, help="a .keras feature extractor")
     parser.add_argument("--extractor-size", type=int, default=260)
-    parser.add_argument("--external", type=Path, help="photographs of another collection, which are read once")
     parser.add_argument("--cache", type=Path, default=cache_folder() / "benchmark-realwaste")
     parser.add_argument("--cnn", action="store_true", help="also train the report's CNN on ten splits")
     parser.add_argument(
@@ -47,29 +44,18 @@ def main() -> None:
     photos = Photographs(arguments.photos, arguments.cache, COUNTS)
     backbone = Backbone(arguments.extractor, arguments.extractor_size)
     finished = photos.cache / "parts.json"
-    results = read_json(finished) if finished.is_file() else {}
+    results = {name: part for name, part in read_json(finished).items() if name in PARTS} if finished.is_file() else {}
     if arguments.cnn:
         split_effect.train_cnn(photos)
         results.pop("split", None)
-    for name, (_, measure) in PARTS.items():
+    for name, measure in PARTS.items():
         if name not in results or name in (arguments.only or ()):
             log.logger.info("measuring: %s", name)
             results[name] = measure(photos, backbone)
             write_json(finished, results)
-    if arguments.external and "external" not in results:
-        external = Photographs(arguments.external, arguments.cache)
-        results["external"] = field.read_external(photos, external, backbone)
-        write_json(finished, results)
-    results = (read_json(RESULTS) if RESULTS.is_file() else {}) | results  # the external set is read once
     write_json(RESULTS, results)
-    for name, page in page_of_part(results):
+    for name, page in PAGES:
         pages.rewrite(page, f"{COMMAND}, {name}", tables(results[name]))
-
-
-def page_of_part(results: dict[str, Any]) -> list[tuple[str, Path]]:
-    """The name and the page of every part; README has one of them too."""
-    external = [("external", RESEARCH)] if "external" in results else []
-    return [*((name, page) for name, (page, _) in PARTS.items()), ("split", README), *external]
 
 
 def tables(part: list[dict[str, Any]]) -> str:

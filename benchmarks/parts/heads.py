@@ -19,10 +19,9 @@ Interval = list[float]
 """Estimate and the ends of its 95 % interval."""
 
 
-def trainer(classes: int, *, dropout: float = 0.0, heads: int = 1) -> HeadTrainer:
+def trainer(classes: int) -> HeadTrainer:
     """Of heads with the default schedule."""
-    architecture = HeadArchitecture(128, dropout)
-    return HeadTrainer(FinetuneRecipe(classes, architecture, Schedule(10, 32, 0.001, True, 0), heads=heads))
+    return HeadTrainer(FinetuneRecipe(classes, HeadArchitecture(128), Schedule(10, 32, 0.001, True, 0)))
 
 
 def predict_out_of_fold(

@@ -1,27 +1,24 @@
 """Photographs in class folders with the vectors of frozen backbones, which are computed once and cached."""
 
 import hashlib
-import zlib
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.parts.external_views import SimulatedExternal, crop_middle, keep_frame
 from realwaste.core.files import atomic_replace
 from realwaste.dataset import leakage, manifest
 from realwaste.dataset.labels import classes_of
 from realwaste.embedding import local_extraction
-from realwaste.images.augmented_views import AugmentedView, ViewConfig
-from realwaste.images.reader import ImageTransform
+from realwaste.evaluation import background_views
+from realwaste.images.reader import Pixels, resize_image
 from realwaste.models import feature_extractor
 from realwaste.runtime import device, inference_engine
 from realwaste.runtime.inference_engine import Network
 
 BLOCK = 10
-_FIELD = ViewConfig(crop=0.6, stretch=0.5, color=0.4, background=0.5, degrade=0.4)  # as the set `field`
 Vectors = NDArray[np.float32]
 
 
@@ -60,22 +57,23 @@ class Photographs:
         self.near_duplicates = leakage.find_near_duplicates(self.files)
         self.groups = leakage.assign_groups(self.files, BLOCK, self.near_duplicates)
 
-    def vectors(self, backbone: Backbone, view: str = "whole", rows: NDArray[np.int64] | None = None) -> Vectors:
-        """(n, width), of all photographs or of some rows, as they are or a view; a killed computation resumes."""
-        if rows is not None:
-            if view == "whole":
-                return self.vectors(backbone)[rows]
-            part = f"{view} {zlib.crc32(rows.tobytes()):08x}"
-        else:
-            part, rows = view, np.arange(len(self.files))
+    def vectors(self, backbone: Backbone, view: str = "whole") -> Vectors:
+        """(n, width), of the whole photographs or of their outer frame; a killed computation resumes."""
 
         def embed() -> Vectors:
-            paths, folder = self.files["path"].iloc[rows].tolist(), self._folder(backbone, part)
+            paths, folder = self.files["path"].tolist(), self._folder(backbone, view)
             folder.mkdir(parents=True, exist_ok=True)
-            job = partial(local_extraction.embed, image_size=backbone.size, checkpoint_dir=folder)
-            return np.asarray(job(backbone.network, self.root, paths, view=self._transform(view)).vectors[:])
+            embeddings = local_extraction.embed(
+                backbone.network,
+                self.root,
+                paths,
+                image_size=backbone.size,
+                checkpoint_dir=folder,
+                view=_keep_frame if view == "frame" else None,
+            )
+            return np.asarray(embeddings.vectors[:])
 
-        return self.cached(backbone, part, "vectors", embed)
+        return self.cached(backbone, view, "vectors", embed)
 
     def cached(self, backbone: Backbone, view: str, name: str, compute: Callable[[], Vectors]) -> Vectors:
         """What `compute` returns for the vectors of a view; it is computed once."""
@@ -87,13 +85,9 @@ class Photographs:
         return np.asarray(np.load(file, allow_pickle=False))
 
     def _folder(self, backbone: Backbone, view: str) -> Path:
-        return self.cache / f"{backbone.name}-{backbone.size}" / view.replace(" ", "_")
+        return self.cache / f"{backbone.name}-{backbone.size}" / view
 
-    def _transform(self, view: str) -> ImageTransform | None:
-        kind, _, number = view.partition(" ")
-        if kind == "augmented":
-            return AugmentedView(_FIELD, int(number))
-        if kind == "external":
-            simulated = SimulatedExternal({name: sorted((self.root / name).iterdir()) for name in self.classes})
-            return simulated.cropped if number else simulated
-        return {"whole": None, "frame": keep_frame, "crop": crop_middle}[kind]
+
+def _keep_frame(_: Path, image: Pixels, size: int) -> Pixels:
+    """The outer frame alone, 12 % of each side."""
+    return np.asarray(background_views.frame(resize_image(image, size)[np.newaxis])[0])

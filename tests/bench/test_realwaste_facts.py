@@ -6,15 +6,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from benchmarks import realwaste
 from benchmarks.parts import heads, pages, set_facts, split_effect
-from benchmarks.parts.external_views import SimulatedExternal, crop_middle
 from benchmarks.parts.photographs import Backbone, Photographs
-from benchmarks.parts.unknown_classes import Run
 from realwaste.core.files import write_csv
-from realwaste.images.reader import read_image
 from realwaste.runtime.inference_engine import Network
 
 
@@ -89,11 +85,6 @@ def test_trainings_of_the_cnn_resume_and_appear_in_the_table(photos, monkeypatch
     assert table["rows"][2][-1] == pytest.approx([0, 0, 0])
 
 
-def test_the_auroc_counts_ties_half_as_scikit_learn():
-    score, new = np.array([0.1, 0.4, 0.4, 0.7, 0.2]), np.array([False, True, False, True, False])
-    assert Run(score, new, np.arange(5)).auroc(np.ones(5)) == pytest.approx(roc_auc_score(new, score))
-
-
 def test_an_interval_contains_its_estimate_and_needs_groups():
     values, groups = np.array([0.0, 1, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 2])
     for estimate, low, high in (heads.mean_interval(values, groups), heads.share_interval(values == 1, groups)):
@@ -104,19 +95,9 @@ def test_an_interval_contains_its_estimate_and_needs_groups():
     )
 
 
-def test_a_simulated_external_photograph_repeats_and_differs(photos):
-    files = {str(name): sorted((photos.root / name).iterdir()) for name in photos.classes}
-    path = files["glass"][0]
-    picture = read_image(path, 32)
-    view, again = (SimulatedExternal(files)(path, picture, 32) for _ in range(2))
-    assert np.array_equal(view, again)
-    assert view.shape == crop_middle(path, picture, 32).shape == (32, 32, 3)
-    assert np.abs(view.astype(int) - picture).mean() > 10
-
-
 def test_pages_agree_with_the_stored_results():
     results = json.loads(realwaste.RESULTS.read_text(encoding="utf-8"))
-    for name, path in realwaste.page_of_part(results):
+    for name, path in realwaste.PAGES:
         page = path.read_text(encoding="utf-8")
         assert pages.into(page, f"{realwaste.COMMAND}, {name}", realwaste.tables(results[name])) == page
 
