@@ -63,7 +63,7 @@ def _run_engine(nodes: int, threads: int | None, job: dict[str, Any]) -> dict[st
 def embed_photos(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:
     """Embed all photos REPETITIONS times: total seconds, and images/s of the second half, when every core works."""
     from realwaste.embedding import extraction  # noqa: PLC0415
-    from realwaste.embedding.local_extraction import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
+    from realwaste.embedding.extraction import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
 
     model, root, paths = _prepare(photos, name, size, None if address else threads)
     paths *= REPETITIONS

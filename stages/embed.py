@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from realwaste.core.files import read_csv, read_json, write_json
 from realwaste.core.log import logger
-from realwaste.embedding import embeddings, extraction, local_extraction
+from realwaste.embedding import embeddings, extraction
 from realwaste.images.augmented_views import AugmentedView, ViewConfig
 from realwaste.models import feature_extractor, registry
 from realwaste.runtime import device, resume
@@ -45,7 +45,7 @@ def _embed(name: str, base: "Base", section: "Finetune", target: Path) -> dict[s
     embed = extraction.create_embedder(base.engine, backbone.model)
     paths = read_csv(Path("data/images.csv"))["path"].tolist()
     sizes = backbone.image_size, section.embed_batch_size
-    job = local_extraction.Job(Path("data/raw"), paths, policy, engine, *sizes, deterministic=base.deterministic)
+    job = extraction.Job(Path("data/raw"), paths, policy, engine, *sizes, deterministic=base.deterministic)
     work = {"parameters": section.model_dump(), "base": vars(base), "precision": policy, "inference": engine}
     with resume.progress_folder(f"embed_{name}", work, dependencies.files(f"embed_{name}")) as checkpoint_dir:
         embedding = embed(job, checkpoint_dir=checkpoint_dir)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.runtime import device, resume
-from realwaste.training import sweep, sweep_table, sweep_trials
+from realwaste.training import sweep, sweep_table
 from realwaste.training.cnn_recipe import CnnArchitecture, CnnRecipe
 from realwaste.training.schedule import Schedule
 from stages.launcher import dependencies
@@ -44,9 +44,7 @@ def main(params: "Params") -> None:
     architecture = CnnArchitecture(cnn.image_size, cnn.batch_norm_momentum, cnn.normalization, cnn.activation)
     schedule = Schedule(section.epochs, cnn.batch_size, 0.0, cnn.shuffle, base.seed, policy, cnn.optimizer)
     recipe = CnnRecipe(architecture, schedule, cnn.cache)
-    job = sweep_trials.Sweep(
-        section.learning_rates, splits, Path("data/raw"), recipe, base.deterministic, section.prune
-    )
+    job = sweep.Sweep(section.learning_rates, splits, Path("data/raw"), recipe, base.deterministic, section.prune)
 
     def show(table: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/lr_sweep.csv"), table[sweep_table.COLUMNS].assign(dataset=dataset))

@@ -15,7 +15,7 @@ from typing import Any
 from realwaste.cluster import worker_environment
 from realwaste.core import log
 from realwaste.core.errors import UserError
-from realwaste.embedding import embeddings, extraction, local_extraction, ray_extraction
+from realwaste.embedding import embeddings, extraction, ray_extraction
 from realwaste.models import feature_extractor
 
 SIZE, BATCH = 128, 2
@@ -57,7 +57,7 @@ def main() -> int:
         hold_all_but(int(os.environ[PARTS]), folder / "held")
     model = feature_extractor.build("MobileNetV2", SIZE, None, seed=1)
     try:
-        job = local_extraction.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)
+        job = extraction.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)
         result = extraction.create_embedder(engine, model)(job, checkpoint_dir=checkpoint_dir)
     except UserError as error:
         log.logger.error("%s", error)

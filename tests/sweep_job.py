@@ -10,7 +10,7 @@ from realwaste.core import log
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split
-from realwaste.training import sweep, sweep_trials
+from realwaste.training import sweep
 from realwaste.training.cnn_recipe import CnnArchitecture, CnnRecipe
 from realwaste.training.schedule import Schedule
 
@@ -24,7 +24,7 @@ def main() -> int:
     splits = split.stratified(table, train=0.6, val=0.2, test=0.2, seed=1)
     schedule = Schedule(EPOCHS, 8, 0.0, True, 3)
     recipe, prune = CnnRecipe(CnnArchitecture(48, 0.9), schedule), "--prune" in sys.argv
-    job = sweep_trials.Sweep(RATES, splits, folder / "pictures", recipe, deterministic=True, prune=prune)
+    job = sweep.Sweep(RATES, splits, folder / "pictures", recipe, deterministic=True, prune=prune)
     checkpoint_dir = folder / f"kept_{engine}"
     checkpoint_dir.mkdir(exist_ok=True)
     try:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from realwaste.core.files import read_csv
-from realwaste.embedding import local_extraction
+from realwaste.embedding import extraction
 from realwaste.images.reader import read_images
 from realwaste.models import feature_extractor
 from realwaste.runtime import determinism, device, fused_layers, inference_engine
@@ -42,7 +42,7 @@ def time_embedding(*, work: str, name: str, size: int, policy: str, images: int,
         "keras": loop(keras_network.predict_on_batch),
         "tensorflow": loop(fused_network.predict_on_batch),
         "bare": loop(_openvino_alone(keras_network, policy, batch.astype(np.float32))),
-        "pipeline": lambda: local_extraction.embed(network, root, paths[: rounds * 8], image_size=size),
+        "pipeline": lambda: extraction.embed(network, root, paths[: rounds * 8], image_size=size),
     }
     return {"precision": policy, "inference": engine, "images": rounds * 8} | _median_seconds(jobs, repeats)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from realwaste.core.files import atomic_replace
 from realwaste.dataset import leakage, manifest
 from realwaste.dataset.labels import classes_of
-from realwaste.embedding import local_extraction
+from realwaste.embedding import extraction
 from realwaste.evaluation import background_views
 from realwaste.images.reader import Pixels, resize_image
 from realwaste.models import feature_extractor
@@ -63,7 +63,7 @@ class Photographs:
         def embed() -> Vectors:
             paths, folder = self.files["path"].tolist(), self._folder(backbone, view)
             folder.mkdir(parents=True, exist_ok=True)
-            embeddings = local_extraction.embed(
+            embeddings = extraction.embed(
                 backbone.network,
                 self.root,
                 paths,

@@ -10,7 +10,7 @@ import numpy as np
 
 from realwaste.core.files import read_csv
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
-from realwaste.embedding import local_extraction
+from realwaste.embedding import extraction
 from realwaste.images.reader import prefetch_batches
 from realwaste.models import cnn, feature_extractor
 from realwaste.runtime import determinism, device, inference_engine
@@ -63,7 +63,7 @@ def finetune(work: str, backbone_name: str, epochs: int, policy: str, size: int 
     network = inference_engine.compile_network(
         backbone, 8, policy=policy, engine=inference_engine.resolve_engine("auto", policy)
     )
-    vectors = local_extraction.embed(network, root / "data/raw", splits["path"].tolist(), image_size=size)
+    vectors = extraction.embed(network, root / "data/raw", splits["path"].tolist(), image_size=size)
     fitted, val = (
         Samples(vectors.select(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")
     )

@@ -17,7 +17,7 @@ from benchmarks.parts.child import ROOT
 from realwaste.cluster import connection, waiting, worker_environment
 from realwaste.core import machine
 from realwaste.core.errors import UserError
-from realwaste.embedding import extraction, local_extraction, ray_extraction
+from realwaste.embedding import extraction, ray_extraction
 from realwaste.runtime import array_file, determinism
 from realwaste.training import ray_sweep, samples, sweep
 
@@ -192,10 +192,10 @@ def test_rows_that_are_missing_or_overlap_are_an_error():
 def test_a_damaged_part_is_computed_again(tmp_path):
     for start in (0, 4):
         arrays = [np.ones((4, 2), np.float32), np.array(1.5 + start)]
-        array_file.write(local_extraction.part_file(tmp_path, start), arrays)
+        array_file.write(extraction.part_file(tmp_path, start), arrays)
     assert ray_extraction._restore(tmp_path) == ({0: 4, 4: 4}, 5.5)
-    data = local_extraction.part_file(tmp_path, 4).read_bytes()
-    local_extraction.part_file(tmp_path, 4).write_bytes(data[:-9])
+    data = extraction.part_file(tmp_path, 4).read_bytes()
+    extraction.part_file(tmp_path, 4).write_bytes(data[:-9])
     assert ray_extraction._restore(tmp_path) == ({0: 4}, 1.5)
 
 

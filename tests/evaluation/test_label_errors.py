@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste.embedding import local_extraction
+from realwaste.embedding import extraction
 from realwaste.evaluation import label_errors, linear_probe
 from realwaste.models import feature_extractor
 from realwaste.runtime import inference_engine
@@ -49,7 +49,7 @@ def test_planted_wrong_labels_among_photographs():
     labels = pd.factorize(pd.Series([file.parent.name for file in files]), sort=True)[0]
     extractor = feature_extractor.build(str(LITE2), 260, None, seed=0)
     network = inference_engine.compile_network(extractor, 16, policy="float32", engine="openvino")
-    vectors = np.asarray(local_extraction.embed(network, PHOTOS, paths, image_size=260).vectors)
+    vectors = np.asarray(extraction.embed(network, PHOTOS, paths, image_size=260).vectors)
     shares = []
     for seed in (1, 2, 3):
         moved, wrong = _planted(labels, 6, seed)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import picture
 
-from realwaste.embedding import embeddings, local_extraction
+from realwaste.embedding import embeddings, extraction
 from realwaste.images.augmented_views import AugmentedView, ViewConfig
 from realwaste.models import feature_split
 from realwaste.runtime import determinism, inference_engine
@@ -74,12 +74,12 @@ def test_extreme_sizes_and_colours_have_views(shape, value):
 
 def test_views_are_embedded_and_a_cut_embedding_is_completed(extractor, photos, tmp_path, monkeypatch):
     root, paths = photos
-    monkeypatch.setattr(local_extraction, "CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr(extraction, "CHECKPOINT_EVERY", 1)
     network = inference_engine.compile_network(extractor, 2, policy="float32", engine="openvino")
 
     def embed(view, folder):
         options = {"image_size": 32, "checkpoint_dir": tmp_path / folder, "view": view}
-        return local_extraction.embed(network, root, paths, **options).vectors
+        return extraction.embed(network, root, paths, **options).vectors
 
     complete, other = embed(AugmentedView(ALL, 1), "whole"), embed(AugmentedView(ALL, 2), "other")
     plain = embed(None, "plain")

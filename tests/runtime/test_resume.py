@@ -18,7 +18,7 @@ from conftest import picture
 from realwaste.core import log
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest
-from realwaste.embedding import local_extraction
+from realwaste.embedding import extraction
 from realwaste.models import cnn, feature_extractor
 from realwaste.runtime import array_file, determinism, inference_engine, resume
 from realwaste.training import checkpoint, training_loop
@@ -287,12 +287,12 @@ def test_an_embedding_resumes_bit_for_bit(images, tmp_path, monkeypatch):
     root = images(a=7, b=6)
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
     extractor = feature_extractor.build("MobileNetV2", 32, None, seed=1)
-    monkeypatch.setattr(local_extraction, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(extraction, "CHECKPOINT_EVERY", 2)
     checkpoint_dir = tmp_path / "checkpoint"
     checkpoint_dir.mkdir()
 
     network = inference_engine.compile_network(extractor, 2, policy="float32", engine="openvino")
-    expected = local_extraction.embed(network, root, paths, image_size=32).vectors
+    expected = extraction.embed(network, root, paths, image_size=32).vectors
     calls = []
 
     def count_calls(pixels):
@@ -303,7 +303,7 @@ def test_an_embedding_resumes_bit_for_bit(images, tmp_path, monkeypatch):
 
     def run() -> np.ndarray:
         stoppable = replace(network, run=count_calls)
-        result = local_extraction.embed(stoppable, root, paths, image_size=32, checkpoint_dir=checkpoint_dir)
+        result = extraction.embed(stoppable, root, paths, image_size=32, checkpoint_dir=checkpoint_dir)
         return np.asarray(result.vectors)
 
     with pytest.raises(StoppedError):

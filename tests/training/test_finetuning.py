@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realwaste.core.errors import UserError
-from realwaste.embedding import embeddings, local_extraction
+from realwaste.embedding import embeddings, extraction
 from realwaste.models import layer_table, model_file, session
 from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.runtime.inference_engine import compile_network
@@ -33,7 +33,7 @@ def _network(model, rows, policy="float32", engine="openvino"):
 def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, extractor, photos, tmp_path):
     """The head is tested on vectors, and the file that ships answers pictures: in the precision that it names."""
     root, paths = photos
-    vectors = local_extraction.embed(_network(extractor, 2, policy, engine), root, paths, image_size=64)
+    vectors = extraction.embed(_network(extractor, 2, policy, engine), root, paths, image_size=64)
     keras.utils.set_random_seed(1)
     classifier = lively.head_of(extractor, 2)
     about = ModelMetadata("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
@@ -58,9 +58,7 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, ext
 
 def test_vectors_do_not_depend_on_the_batch_size_and_come_in_order(extractor, photos):
     root, paths = photos
-    together, in_twos = (
-        local_extraction.embed(_network(extractor, rows), root, paths, image_size=64) for rows in (16, 2)
-    )
+    together, in_twos = (extraction.embed(_network(extractor, rows), root, paths, image_size=64) for rows in (16, 2))
     np.testing.assert_allclose(together.vectors, in_twos.vectors, atol=1e-5)
     backwards = paths[::-1]
     np.testing.assert_array_equal(in_twos.select(backwards), in_twos.vectors[::-1])
@@ -76,4 +74,4 @@ def test_vectors_that_are_not_finite_are_refused(photos):
     image = keras.Input((8, 8, 3))
     bad = keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1e38)(image)))
     with pytest.raises(UserError, match="finite vectors"):
-        local_extraction.embed(_network(bad, 4), root, paths, image_size=8)
+        extraction.embed(_network(bad, 4), root, paths, image_size=8)

@@ -9,7 +9,7 @@ import pytest
 from realwaste.core.errors import DivergedError
 from realwaste.models import cnn
 from realwaste.runtime import determinism
-from realwaste.training import sweep_table, sweep_trials, training_loop
+from realwaste.training import sweep, sweep_table, training_loop
 from realwaste.training.cnn_recipe import CnnArchitecture, CnnRecipe
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
@@ -35,10 +35,8 @@ def test_rates_that_are_near_each_other_keep_their_names_apart():
     table = _table(**{"r0.001": [2.0], "r0.0010000001": [1.0]})
     assert list(sweep_table.summary(table, sweep_table.choose_best(table))["rates"]) == ["0_001", "0_0010000001"]
     checkpoint_dir = Path("kept")
-    assert sweep_trials.result_file(checkpoint_dir, 0.001) != sweep_trials.result_file(checkpoint_dir, 0.0010000001)
-    assert sweep_trials.checkpoint_file(checkpoint_dir, 0.001) != sweep_trials.checkpoint_file(
-        checkpoint_dir, 0.0010000001
-    )
+    assert sweep.result_file(checkpoint_dir, 0.001) != sweep.result_file(checkpoint_dir, 0.0010000001)
+    assert sweep.checkpoint_file(checkpoint_dir, 0.001) != sweep.checkpoint_file(checkpoint_dir, 0.0010000001)
 
 
 def test_of_equals_the_smaller_rate():
@@ -68,8 +66,8 @@ def test_a_rate_learns_what_it_learns_alone_whatever_was_tried_before_it(optimiz
     train = Samples(rng.integers(0, 256, (12, 16, 16, 3), dtype=np.uint8), labels)
     schedule = Schedule(2, 4, 0.0, True, 3, dtype_policy=policy, optimizer=optimizer)
     splits = pd.DataFrame({"path": map(str, range(12)), "label": labels.astype(str), "split": "train"})
-    job = sweep_trials.Sweep([], splits, tmp_path, CnnRecipe(CnnArchitecture(16, 0.9), schedule), True)
-    trials = sweep_trials.Trials(job, train, train)
+    job = sweep.Sweep([], splits, tmp_path, CnnRecipe(CnnArchitecture(16, 0.9), schedule), True)
+    trials = sweep.Trials(job, train, train)
     trainings = [trials.fit(rate, checkpoint=tmp_path / sweep_table.rate_name(rate)) for rate in (1e30, 0.01, 0.001)]
 
     keras.utils.clear_session()

@@ -14,7 +14,7 @@ from realwaste.core.errors import DivergedError
 from realwaste.core.log import logger
 from realwaste.dataset.labels import classes_of, labels_of, paths_of
 from realwaste.embedding import extraction
-from realwaste.embedding.local_extraction import Job
+from realwaste.embedding.extraction import Job
 from realwaste.evaluation import classification
 from realwaste.images.augment import Augment
 from realwaste.models import feature_extractor, feature_split

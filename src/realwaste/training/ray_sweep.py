@@ -1,4 +1,4 @@
-"""The learning-rate sweep with Ray Tune: one trial of realwaste.training.sweep_trials for each rate, side by side.
+"""The learning-rate sweep with Ray Tune: one trial of realwaste.training.sweep for each rate, side by side.
 
 A trial writes the same checkpoints as in one process, to a folder that all nodes share. If its node is lost, it resumes
 from them on another node. Ray's own checkpoints would not restore the order of batches.
@@ -20,9 +20,9 @@ from realwaste.core.errors import UserError
 from realwaste.core.files import read_csv, write_csv
 from realwaste.core.log import logger
 from realwaste.runtime import determinism
-from realwaste.training import sweep_table, sweep_trials
+from realwaste.training import sweep, sweep_table
 from realwaste.training.samples import load_pictures
-from realwaste.training.sweep_trials import Sweep, SweepResult
+from realwaste.training.sweep import Sweep, SweepResult
 
 TrialReport = tuple[float, dict[str, Any], bool]  # the rate of a trial, its result, and whether that is the last one
 _MAX_FAILURES = 5  # of a trial, with its node
@@ -41,7 +41,7 @@ class Work:
 
 
 def run_sweep(job: Sweep, *, checkpoint_dir: Path, live: Callable[[pd.DataFrame], None]) -> SweepResult:
-    """A realwaste.training.sweep.SweepRunner. job.root and `checkpoint_dir` must be the same folders on every node.
+    """As realwaste.training.sweep.run_locally. job.root and `checkpoint_dir` must be the same folders on every node.
 
     A trial has one core, or its share of the cores if there are more cores than rates. With `prune`, asynchronous
     successive halving (ASHA, Li et al., 2020) stops some rates early; the table has fewer epochs of them. Which ones
@@ -51,7 +51,7 @@ def run_sweep(job: Sweep, *, checkpoint_dir: Path, live: Callable[[pd.DataFrame]
         UserError: there is no cluster; a node does not see the folders or has other libraries; a trial failed too
             often; no result came for a long time.
     """
-    untried = [rate for rate in job.rates if not sweep_trials.result_file(checkpoint_dir, rate).is_file()]
+    untried = [rate for rate in job.rates if not sweep.result_file(checkpoint_dir, rate).is_file()]
     caches = [job.recipe.cache]
     with connection.connected():
         if untried:
@@ -63,9 +63,7 @@ def run_sweep(job: Sweep, *, checkpoint_dir: Path, live: Callable[[pd.DataFrame]
             logger.info("%d rates on %d nodes, %d threads each", len(untried), len(nodes), threads)
             reports = waiting.stream_results(partial(_run, work, untried), "epochs of the sweep")
             caches += _write_results(reports, job, checkpoint_dir, live)
-    table = pd.concat(
-        [read_csv(sweep_trials.result_file(checkpoint_dir, rate)) for rate in job.rates], ignore_index=True
-    )
+    table = pd.concat([read_csv(sweep.result_file(checkpoint_dir, rate)) for rate in job.rates], ignore_index=True)
     return SweepResult(table, max(caches, key=_CACHES.index))
 
 
@@ -73,9 +71,7 @@ def _write_results(
     reports: Iterable[TrialReport], job: Sweep, checkpoint_dir: Path, live: Callable[[pd.DataFrame], None]
 ) -> list[str]:
     """Pass each epoch on to `live` and write the table of each finished rate; returns the caches that trials used."""
-    tables = {
-        rate: read_csv(file) for rate in job.rates if (file := sweep_trials.result_file(checkpoint_dir, rate)).is_file()
-    }
+    tables = {rate: read_csv(file) for rate in job.rates if (file := sweep.result_file(checkpoint_dir, rate)).is_file()}
     caches, nodes = [], {}
     for rate, report, is_finished in reports:
         if "refused" in report:
@@ -87,8 +83,8 @@ def _write_results(
         if is_finished:
             caches.append(report["cache"])
             logger.info("learning rate %g: %s", rate, report["line"] or f"ended after {len(history)} epochs")
-            write_csv(sweep_trials.result_file(checkpoint_dir, rate), tables[rate])
-            sweep_trials.delete_checkpoints(checkpoint_dir, rate)
+            write_csv(sweep.result_file(checkpoint_dir, rate), tables[rate])
+            sweep.delete_checkpoints(checkpoint_dir, rate)
     logger.info("rates on nodes: %s", ", ".join(f"{rate} {node}" for rate, node in nodes.items()))
     return caches
 
@@ -166,7 +162,7 @@ def _train(rate: float, work: Work) -> None:
     def live(history: pd.DataFrame) -> None:
         report(history, time.perf_counter() - started_at, None, len(history))
 
-    trials = sweep_trials.Trials(job, train, val)
-    trained = trials.fit(rate, checkpoint=sweep_trials.checkpoint_file(work.checkpoint_dir, rate), live=live)
+    trials = sweep.Trials(job, train, val)
+    trained = trials.fit(rate, checkpoint=sweep.checkpoint_file(work.checkpoint_dir, rate), live=live)
     # As an additional epoch: at the last real one the scheduler may have stopped the trial already.
     report(trained.history, trained.seconds, trained.describe(), job.recipe.schedule.epochs + 1)

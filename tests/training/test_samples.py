@@ -10,7 +10,7 @@ from realwaste.core.log import logger
 from realwaste.images import reader
 from realwaste.models import cnn
 from realwaste.runtime import determinism
-from realwaste.training import batches, pixel_cache, samples, training_loop
+from realwaste.training import batches, samples, training_loop
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
 
@@ -29,12 +29,12 @@ GB = 10**9
     ],
 )
 def test_the_rule(wanted, needed, memory, disk, used):
-    assert pixel_cache.choose_cache_by_space(wanted, needed, memory=memory, disk=disk) == used
+    assert samples.choose_cache(wanted, needed, memory=memory, disk=disk) == used
 
 
 def test_falling_back_is_said(caplog, monkeypatch):
     monkeypatch.setattr(logger, "propagate", True)
-    pixel_cache.choose_cache_by_space("memory", 4 * GB, memory=GB, disk=80 * GB)
+    samples.choose_cache("memory", 4 * GB, memory=GB, disk=80 * GB)
     assert "4.0 GB of decoded pictures do not fit in cache: memory" in caplog.text
     assert caplog.text.strip().endswith("used: disk")
 
@@ -50,9 +50,9 @@ def files(tmp_path):
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 def test_the_same_pixels_in_each(cache, files, tmp_path, monkeypatch):
-    monkeypatch.setattr(pixel_cache, "_CHUNK", 3)
+    monkeypatch.setattr(samples, "_CHUNK", 3)
     there = sorted(tmp_path.iterdir())
-    pictures = pixel_cache.decode_all(files, 16, cache, tmp_path)
+    pictures = samples.decode_all(files, 16, cache, tmp_path)
     assert pictures.shape == (20, 16, 16, 3)
     assert pictures.dtype == np.uint8
     index = np.array([7, 0, 7, 19])
@@ -73,7 +73,7 @@ def test_each_picture_is_decoded_once_unless_nothing_is_kept(files, tmp_path, mo
     weights = {}
     for cache in ("memory", "disk", "none"):
         read.clear()
-        train = Samples(pixel_cache.decode_all(files, 16, cache, tmp_path), labels)
+        train = Samples(samples.decode_all(files, 16, cache, tmp_path), labels)
         determinism.make_repeatable(1, deterministic=True)
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
         training_loop.fit(model, train, train, Schedule(2, 8, 0.001, True, 1))
