@@ -111,9 +111,8 @@ def test_a_head_is_trained_on_views_and_validated_on_photographs(tmp_path):
         parts = finetune.select_vectors(splits, stored, *view_sets)
         assert len(parts.train.labels) == 16 * (1 + len(view_sets and view_sets[0]))
         np.testing.assert_array_equal(parts.val.inputs, plain[part == "val"])
-        fitted, _ = finetune.fit_head(
-            parts, FinetuneRecipe(2, HeadArchitecture(16), Schedule(30, 8, 0.02, True, 1), True), 1
-        )
+        recipe = FinetuneRecipe(2, HeadArchitecture(16), Schedule(30, 8, 0.02, True, 1), True)
+        fitted, _ = finetune.HeadTrainer(recipe).fit(parts, 1)
         return np.mean(fitted.predict_on_batch(shifted).argmax(axis=1) == labels)
 
     assert accuracy() < 0.7

@@ -15,7 +15,7 @@ from realwaste.images.augment import Augment
 from realwaste.models import feature_split, model_file, session
 from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.runtime.fused_layers import HEAD
-from realwaste.training import finetune, head
+from realwaste.training import finetune, head, training_history
 from realwaste.training.finetune import HeadTrainer, TrainVal
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture, LastLayers
 from realwaste.training.samples import Samples
@@ -37,8 +37,8 @@ def parts():
 @pytest.fixture(scope="module")
 def fitted(parts):
     """The mean of three heads, and the same three, each trained alone."""
-    alone = [finetune.fit_head(parts, ONE, finetune.seed_of_head(7, number), silent=True) for number in range(3)]
-    return finetune.fit_head(parts, THREE, 7, silent=True), alone
+    alone = [HeadTrainer(ONE).fit(parts, finetune.seed_of_head(7, number), silent=True) for number in range(3)]
+    return HeadTrainer(THREE).fit(parts, 7, silent=True), alone
 
 
 def test_the_answer_is_the_mean_of_heads_as_they_are_alone(parts, fitted):
@@ -58,7 +58,7 @@ def test_a_trainer_fits_each_data_set_as_a_new_network_does(parts, recipe):
     infinite = TrainVal(Samples(np.full_like(parts.train.inputs, np.inf), parts.train.labels), parts.val)
     for vectors, seed in ((parts, 3), (smaller, 4), (infinite, 5), (parts, 6)):
         model, trained = trainer.fit(vectors, seed, silent=True)
-        expected_model, expected = finetune.fit_head(vectors, recipe, seed, silent=True)
+        expected_model, expected = HeadTrainer(recipe).fit(vectors, seed, silent=True)
         pd.testing.assert_frame_equal(trained.history, expected.history)
         fitted_weights = model.get_weights()
         for weights in (fitted_weights, trainer.fit_head(vectors.train, seed).get_weights()):
@@ -85,7 +85,7 @@ def test_no_head_of_a_repeat_is_a_head_of_another():
 
 def test_where_one_diverges_all_have(parts):
     wild = replace(THREE, schedule=replace(THREE.schedule, learning_rate=1e30))
-    _, trained = finetune.fit_head(parts, wild, 7, silent=True)
+    _, trained = HeadTrainer(wild).fit(parts, 7, silent=True)
     assert trained.diverged_epoch == len(trained.history) == trained.kept_epoch
     assert trained.summary()["diverged"]
 
@@ -121,7 +121,7 @@ def test_heat_is_of_the_scores_before_each_softmax():
 
 def test_the_repeats_of_a_mean_come_back(parts, fitted, tmp_path):
     (mean, _), _ = fitted
-    other, _ = finetune.fit_head(parts, THREE, 8, silent=True)
+    other, _ = HeadTrainer(THREE).fit(parts, 8, silent=True)
     expected = other.predict_on_batch(parts.val.inputs)
     head.save_trained_weights(tmp_path / "h.npz", [other])
     predictions = [
@@ -151,10 +151,10 @@ def test_its_backbones_end_may_learn_on(tmp_path):
 
     vectors = backbone().predict_on_batch(pixels)
     samples = [Samples(inputs, labels) for inputs in (vectors, pixels)]
-    recipe = replace(THREE, last_layers=LastLayers(1, Schedule(2, 8, 0.001, True, 3), Augment()))
     vectors_parts, pictures = (TrainVal(inputs, inputs) for inputs in samples)
-    whole, trained = finetune.fit(
-        recipe, vectors_parts, 3, pictures=pictures, build_backbone=backbone, checkpoint_dir=tmp_path
-    )
+    fitted, first = HeadTrainer(THREE).fit(vectors_parts, 3, silent=True)
+    last_layers = LastLayers(1, Schedule(2, 8, 0.001, True, 3), Augment())
+    whole, second = finetune.fit_last_layers(fitted, backbone(), pictures, last_layers, checkpoint=tmp_path / "kept")
+    trained = training_history.join_phases(first, second)
     assert trained.history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
     assert len(whole.trainable_weights) == 2 + 3 * 4

@@ -254,7 +254,7 @@ def test_the_head_of_means_has_few_weights():
 
 def test_smoothed_loss_is_keras_and_rare_classes_count_as_much():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
-    smoothed = training_loop.row_losses(Schedule(1, 1, 0.1, True, 1, label_smoothing=0.3))
+    smoothed = training_loop.smooth_labels(0.3)
     losses = smoothed(np.array([0, 1]), keras.ops.convert_to_tensor(probabilities)).numpy()
     targets = np.eye(3)[[0, 1]] * 0.7 + 0.1
     np.testing.assert_allclose(losses, -(targets * np.log(probabilities)).sum(axis=1), rtol=1e-5)

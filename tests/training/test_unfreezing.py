@@ -12,7 +12,7 @@ from realwaste.models import feature_extractor
 from realwaste.runtime import determinism, fused_layers
 from realwaste.training import finetune, head, mixup, training_history, training_loop
 from realwaste.training.checkpoint import Checkpoint
-from realwaste.training.finetune import TrainVal
+from realwaste.training.finetune import HeadTrainer, TrainVal
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture, LastLayers
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
@@ -125,7 +125,7 @@ def _fit(parts, *, epochs=3, policy="float32", checkpoint=None, seed=1):
     vectors, pictures = parts
     determinism.make_repeatable(seed, deterministic=True)
     network = _backbone()
-    classifier, first = finetune.fit_head(vectors, FinetuneRecipe(2, HeadArchitecture(8), FIRST, True), seed)
+    classifier, first = HeadTrainer(FinetuneRecipe(2, HeadArchitecture(8), FIRST, True)).fit(vectors, seed)
     second = Schedule(epochs, 8, 0.0005, True, seed, policy)
     last_layers = LastLayers("second", second, Augment(flip=True, color=0.2))
     whole, trained = finetune.fit_last_layers(classifier, network, pictures, last_layers, checkpoint=checkpoint)

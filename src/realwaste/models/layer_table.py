@@ -71,10 +71,10 @@ def describe(classifier: keras.Model) -> Architecture:
         backbone = _with_fixed_size(layers_by_name["backbone"], one_view.input_shape[1:])
         blocks = [
             *group_into_blocks(list(leaf_layers(backbone))),
-            *(_Block(_type_name(layer), [layer]) for layer in layers_by_name[HEAD].layers),
+            *(_Block(type(layer).__name__, [layer]) for layer in layers_by_name[HEAD].layers),
         ]
     else:
-        blocks = [_Block(_type_name(layer), [layer]) for layer in leaf_layers(one_view) if not _is_preprocessing(layer)]
+        blocks = [_Block(type(layer).__name__, [layer]) for layer in leaf_layers(one_view) if not _is_preprocessing(layer)]
     return Architecture(
         blocks=[_block_row(block) for block in blocks],
         parameters=classifier.count_params(),
@@ -149,24 +149,16 @@ def _with_fixed_size(model: keras.Model, image: tuple[int, int, int]) -> keras.M
     """`model` with fixed shapes at this image size: a feature extractor from a file may accept any size."""
     if all(None not in _output_shape(layer)[1:] for layer in leaf_layers(model)):
         return model
-    nested = [_clone_with_input(layer, image) if isinstance(layer, keras.Model) else layer for layer in model.layers]
-    return keras.Sequential([keras.Input(image), *(layer for layer in nested if not _is_input(layer))])
-
-
-def _clone_with_input(model: keras.Model, image: tuple[int, int, int]) -> keras.Model:
-    return keras.models.clone_model(model, input_tensors=keras.Input(image))
-
-
-def _is_input(layer: keras.Layer) -> bool:
-    return isinstance(layer, layers.InputLayer)
+    fixed = [
+        keras.models.clone_model(layer, input_tensors=keras.Input(image)) if isinstance(layer, keras.Model) else layer
+        for layer in model.layers
+        if not isinstance(layer, layers.InputLayer)
+    ]
+    return keras.Sequential([keras.Input(image), *fixed])
 
 
 def _is_preprocessing(layer: keras.Layer) -> bool:
     return isinstance(layer, layers.Rescaling) or type(layer).__name__.startswith("Random")
-
-
-def _type_name(layer: keras.Layer) -> str:
-    return type(layer).__name__
 
 
 def _output_shape(layer: keras.Layer) -> tuple[int, ...]:

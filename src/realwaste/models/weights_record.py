@@ -55,19 +55,10 @@ def preferred_backbones(folder: Path) -> list[str]:
     Args:
         folder: has the weights folder of each slot.
     """
-    return _preferred(_read_all(folder))
+    return prefer_pretrained({slot: read(folder / slot).weights for slot in BACKBONES})
 
 
 def probe_backbone(folder: Path) -> str:
     """The first of `preferred_backbones`; if possible not a `.keras` file, which may take images of one size only."""
-    records = _read_all(folder)
-    preferred = _preferred(records)
-    return next((slot for slot in preferred if not is_file(records[slot].backbone)), preferred[0])
-
-
-def _read_all(folder: Path) -> dict[str, WeightsRecord]:
-    return {slot: read(folder / slot) for slot in BACKBONES}
-
-
-def _preferred(records: dict[str, WeightsRecord]) -> list[str]:
-    return prefer_pretrained({slot: record.weights for slot, record in records.items()})
+    preferred = preferred_backbones(folder)
+    return next((slot for slot in preferred if not is_file(read(folder / slot).backbone)), preferred[0])

@@ -71,6 +71,10 @@ class Checkpoint(keras.callbacks.Callback):
         """Whether the last `patience` epochs brought no lower validation loss."""
         return self.patience is not None and bool(self.rows) and len(self.rows) - self.best_epoch() >= self.patience
 
+    def is_finished(self, epochs: int) -> bool:
+        """Whether the training has ended: after all epochs, out of patience, or diverged."""
+        return len(self.rows) >= epochs or self.has_diverged() or self.is_out_of_patience()
+
     def restore_best(self, model: keras.Model) -> None:
         """Set the weights of `model` to those of the best epoch, if that is not the last."""
         if self._best and self.best_epoch() < len(self.rows) and not self.has_diverged():

@@ -16,7 +16,7 @@ from realwaste.embedding.embeddings import Embeddings
 from realwaste.models.augmentation import add_augmentation, augmentation_layers
 from realwaste.runtime import fused_layers
 from realwaste.runtime.determinism import make_repeatable
-from realwaste.training import batches, head, samples, training_history, training_loop, unfreezing
+from realwaste.training import batches, head, training_history, training_loop, unfreezing
 from realwaste.training.finetune_recipe import FinetuneRecipe, LastLayers
 from realwaste.training.mixup import MixupClassifier
 from realwaste.training.samples import Samples
@@ -44,51 +44,11 @@ def select_vectors(splits: pd.DataFrame, vectors: Embeddings, views: Sequence[Em
     return TrainVal(train, val)
 
 
-def load_pictures(splits: pd.DataFrame, root: Path, size: int) -> TrainVal:
-    """The pictures root/<path>, decoded in memory."""
-    train, val, _ = samples.load_pictures(splits, root, size, "memory")
-    return TrainVal(train, val)
-
-
-def fit(
-    recipe: FinetuneRecipe,
-    vectors: TrainVal,
-    seed: int,
-    *,
-    pictures: TrainVal | None = None,
-    build_backbone: Callable[[], keras.Model] | None = None,
-    checkpoint_dir: Path | None = None,
-    live: Callable[[pd.DataFrame], None] | None = None,
-) -> tuple[keras.Model, Training]:
-    """The head alone; joined with its backbone where the recipe trains the last layers too.
-
-    Args:
-        pictures, build_backbone: for the second phase, which changes the backbone that it is given.
-        checkpoint_dir: where the second phase saves its state after each epoch, and resumes from it.
-        live: called with the history of the second phase after each epoch, in place of Keras' progress bars.
-    """
-    fitted, first = fit_head(vectors, recipe, seed, silent=live is not None)
-    if recipe.last_layers is None or pictures is None or build_backbone is None:
-        return fitted, first
-    last_layers = replace(recipe.last_layers, schedule=replace(recipe.last_layers.schedule, seed=seed))
-    checkpoint = checkpoint_dir and checkpoint_dir / f"seed_{seed}"
-    backbone = build_backbone()
-    classifier, second = fit_last_layers(fitted, backbone, pictures, last_layers, checkpoint=checkpoint, live=live)
-    return classifier, training_history.join_phases(first, second)
-
-
-def fit_head(
-    vectors: TrainVal, recipe: FinetuneRecipe, seed: int, *, silent: bool = False
-) -> tuple[keras.Model, Training]:
-    """The first phase: a new head, fitted to vectors. Several heads are averaged, and their histories too."""
-    return HeadTrainer(recipe).fit(vectors, seed, silent=silent)
-
-
 class HeadTrainer:
-    """Fits heads of one recipe to several data sets of the same width, with one compiled network.
+    """The first phase: fits heads of one recipe to data sets of the same width, with one compiled network.
 
     Each fit starts from the weights, the random state and the optimizer state of a new network, so it gives the same
-    bits as fit_head. The head that it returns is changed by the next fit with the same seed.
+    bits as a new trainer. The head that it returns is changed by the next fit with the same seed.
     """
 
     def __init__(self, recipe: FinetuneRecipe) -> None:
@@ -97,7 +57,7 @@ class HeadTrainer:
         self._new: dict[int, tuple[keras.Model, list[NDArray[Any]]]] = {}
 
     def fit(self, vectors: TrainVal, seed: int, *, silent: bool = False) -> tuple[keras.Model, Training]:
-        """As fit_head."""
+        """A new head, fitted to vectors. Several heads are averaged, and their histories too."""
         heads, trainings = [], []
         for number in range(self.recipe.heads):
             schedule = replace(self.recipe.schedule, seed=seed_of_head(seed, number))

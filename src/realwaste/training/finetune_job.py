@@ -1,7 +1,7 @@
 """Fine-tuning from a backbone's folder to a classifier that can be saved, for the stage and for `realwaste train`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from realwaste.models import (
 )
 from realwaste.models.feature_extractor import FrozenBackbone
 from realwaste.models.model_file import Classifier, ModelMetadata
-from realwaste.training import finetune, head, unfreezing
-from realwaste.training.finetune import TrainVal
+from realwaste.training import finetune, head, samples, training_history, unfreezing
+from realwaste.training.finetune import HeadTrainer, TrainVal
 from realwaste.training.finetune_recipe import FinetuneRecipe
 from realwaste.training.training_history import Training
 
@@ -61,16 +61,23 @@ class FinetuneJob:
     def fit(
         self, seed: int, checkpoint_dir: Path, *, live: Callable[[pd.DataFrame], None] | None = None
     ) -> tuple[keras.Model, Training]:
-        """As finetune.fit."""
-        return finetune.fit(
-            self.recipe,
-            self._vectors,
-            seed,
-            pictures=self._pictures,
-            build_backbone=lambda: self._load_backbone().model,
-            checkpoint_dir=checkpoint_dir,
-            live=live,
+        """The head alone; joined with its backbone where the recipe trains the last layers too.
+
+        Args:
+            checkpoint_dir: where the second phase saves its state after each epoch, and resumes from it.
+            live: called with the history of the second phase after each epoch, in place of Keras' progress bars.
+        """
+        fitted, first = HeadTrainer(self.recipe).fit(self._vectors, seed, silent=live is not None)
+        if self.recipe.last_layers is None:
+            return fitted, first
+        last_layers = replace(self.recipe.last_layers, schedule=replace(self.recipe.last_layers.schedule, seed=seed))
+        # Loaded again for each seed: the phase changes the backbone.
+        backbone = feature_extractor.load_backbone(self.weights_folder, self.backbone.image_size).model
+        checkpoint = checkpoint_dir / f"seed_{seed}"
+        classifier, second = finetune.fit_last_layers(
+            fitted, backbone, self._pictures, last_layers, checkpoint=checkpoint, live=live
         )
+        return classifier, training_history.join_phases(first, second)
 
     def build_classifier(self, model: keras.Model) -> Classifier:
         """A result of `fit` with metadata, test-time views, training photographs, temperature and novelty score."""
@@ -100,10 +107,6 @@ class FinetuneJob:
         return finetune.select_vectors(self.splits, self.vectors, self.views)
 
     @cached_property
-    def _pictures(self) -> TrainVal | None:
-        if self.recipe.last_layers is None:
-            return None
-        return finetune.load_pictures(self.splits, self.root, self.backbone.image_size)
-
-    def _load_backbone(self) -> FrozenBackbone:
-        return feature_extractor.load_backbone(self.weights_folder, self.backbone.image_size)
+    def _pictures(self) -> TrainVal:
+        train, val, _ = samples.load_pictures(self.splits, self.root, self.backbone.image_size, "memory")
+        return TrainVal(train, val)

@@ -65,9 +65,17 @@ def fit_twin(
         keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(history_table(saved.rows))) if live else None
     )
     epochs_done = saved.restore(twin)
-    if not _is_finished(saved, schedule):
+    if not saved.is_finished(schedule.epochs):
+        epochs = batches.shuffled(
+            train,
+            batch_size=schedule.batch_size,
+            epochs=schedule.epochs,
+            seed=schedule.seed,
+            shuffle=schedule.shuffle,
+            start_epoch=epochs_done,
+        )
         twin.fit(
-            _epochs(train, schedule, epochs_done),
+            epochs,
             steps_per_epoch=batches.steps(len(train.labels), schedule.batch_size),
             class_weight=class_weights(train.labels) if schedule.class_weights else None,
             initial_epoch=epochs_done,
@@ -80,17 +88,6 @@ def fit_twin(
         )
     saved.restore_best(twin)
     return build_training(saved.rows, saved.seconds, saved.best_epoch())
-
-
-def _epochs(train: Samples, schedule: Schedule, epochs_done: int) -> tf.data.Dataset:
-    return batches.shuffled(
-        train,
-        batch_size=schedule.batch_size,
-        epochs=schedule.epochs,
-        seed=schedule.seed,
-        shuffle=schedule.shuffle,
-        start_epoch=epochs_done,
-    )
 
 
 def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> None:
@@ -162,11 +159,6 @@ class CompiledTraining:
             variable.assign(keras.ops.zeros_like(variable) if scalar is None else scalar)
 
 
-def _is_finished(saved: Checkpoint, schedule: Schedule) -> bool:
-    """Whether the training has ended: after all epochs, out of patience, or diverged."""
-    return len(saved.rows) >= schedule.epochs or saved.has_diverged() or saved.is_out_of_patience()
-
-
 def _optimizer(schedule: Schedule, steps: int) -> keras.optimizers.Optimizer:
     # With weight_decay=0 instead of None, Keras still makes a pass over all weights.
     rate, weight_decay = _learning_rate(schedule, steps), schedule.weight_decay or None
@@ -190,14 +182,11 @@ def _loss(schedule: Schedule) -> Any:
     if schedule.mixup:
         return keras.losses.CategoricalCrossentropy(label_smoothing=schedule.label_smoothing)
     # Given the loss by name, Keras chooses the accuracy for class numbers.
-    return row_losses(schedule) if schedule.label_smoothing else "sparse_categorical_crossentropy"
+    return smooth_labels(schedule.label_smoothing) if schedule.label_smoothing else "sparse_categorical_crossentropy"
 
 
-def row_losses(schedule: Schedule) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def smooth_labels(share: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The loss function: labels (n,) and probabilities (n, classes) to n losses, before class weights."""
-    if not schedule.label_smoothing:
-        return keras.losses.sparse_categorical_crossentropy
-    share = schedule.label_smoothing
 
     def smoothed(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         targets = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), probabilities.shape[-1])
