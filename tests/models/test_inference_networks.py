@@ -157,47 +157,36 @@ def test_a_file_of_an_earlier_version_needs_tensorflow(project):
     assert remedy.strip() == "Train it again, or install TensorFlow: pip install '.[train]' in the checkout."
 
 
-def _replace_part(suffix, change):
-    return lambda name, data: change(data) if name.endswith(suffix) else data
+def _network_parts(*layers):
+    """The files of another network, to take the place of `extract`."""
+    converted = openvino_network.convert(keras.Sequential(layers))
+    contents = zip((".xml", ".bin"), openvino_network.to_bytes(converted), strict=True)
+    return {f"/extract{suffix}": lambda _, content=content: content for suffix, content in contents}
+
+
+FLATTEN, DENSE = keras.layers.Flatten, keras.layers.Dense
 
 
 @pytest.mark.parametrize(
-    ("part", "change"),
+    "changes",
     [
-        ("extract.xml", lambda data: data[: len(data) // 2]),
-        ("extract.xml", lambda data: b""),
-        ("classify.xml", lambda data: None),
-        ("extract.bin", lambda data: data[: len(data) // 2]),
-        ("classify.bin", lambda data: b""),
+        {"/extract.xml": lambda data: data[: len(data) // 2]},
+        {"/extract.xml": lambda data: b""},
+        {"/classify.xml": lambda data: None},
+        {"/extract.bin": lambda data: data[: len(data) // 2]},
+        {"/classify.bin": lambda data: b""},
+        _network_parts(keras.Input((16, 16, 3)), FLATTEN(), DENSE(3)),
+        _network_parts(keras.Input((SIDE, SIDE, 3)), FLATTEN(), DENSE(5)),
+        _network_parts(keras.Input((3,)), DENSE(3)),
     ],
+    ids=["half", "empty", "missing", "half weights", "no weights", "image size", "features", "no image"],
 )
-def test_a_damaged_network_is_converted_again(part, change, classifier, project, tmp_path, caplog):
-    damaged = without_tensorflow.rewrite(
-        project / "models/cnn.keras", tmp_path / "m.keras", _replace_part(f"/{part}", change)
-    )
+def test_networks_that_are_damaged_or_do_not_fit_are_converted_again(changes, classifier, project, tmp_path, caplog):
+    def change(name, data):
+        return next((edit(data) for suffix, edit in changes.items() if name.endswith(suffix)), data)
+
+    damaged = without_tensorflow.rewrite(project / "models/cnn.keras", tmp_path / "m.keras", change)
     opened = session.open_session(damaged, inference="openvino")
-    expected = session.from_classifier(classifier, inference="openvino")(_pixels())
-    np.testing.assert_array_equal(opened(_pixels())[0], expected[0])
-    assert "m.keras cannot be used" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]),
-        keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.layers.Flatten(), keras.layers.Dense(5)]),
-        keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)]),
-    ],
-    ids=["image size", "features", "no image"],
-)
-def test_networks_that_do_not_fit_the_record_are_not_used(other, classifier, project, tmp_path, caplog):
-    parts = dict(zip((".xml", ".bin"), openvino_network.to_bytes(openvino_network.convert(other)), strict=True))
-    strange = without_tensorflow.rewrite(
-        project / "models/cnn.keras",
-        tmp_path / "m.keras",
-        lambda name, data: parts[name[-4:]] if "/extract." in name else data,
-    )
-    opened = session.open_session(strange, inference="openvino")
     expected = session.from_classifier(classifier, inference="openvino")(_pixels())
     np.testing.assert_array_equal(opened(_pixels())[0], expected[0])
     assert "m.keras cannot be used" in caplog.text

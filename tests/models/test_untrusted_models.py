@@ -19,32 +19,17 @@ from realwaste.models import model_file, registry
 from realwaste.models.model_file import Classifier, ModelMetadata
 
 RECORD = asdict(ModelMetadata("cnn", ("a", "b"), 32, "drawn", "CNN", "random"))
-BAD_VALUES = [
-    ("batch_size", 0),
-    ("batch_size", -4),
-    ("batch_size", "16"),
-    ("batch_size", True),
-    ("batch_size", 10**30),
-    ("image_size", -32),
-    ("image_size", 10**9),
-    ("image_size", 32.5),
-    ("classes", ["a"]),
-    ("classes", []),
-    ("classes", [1, 2]),
-    ("classes", ["a", "a"]),
-    ("classes", ["a", ""]),
-    ("classes", "ab"),
-    ("classes", {"a": 0, "b": 1}),
-    ("name", None),
-    ("dataset", "x" * 100_000),
-    ("temperature", 0),
-    ("temperature", -1.0),
-    ("temperature", float("nan")),
-    ("temperature", "hot"),
-    ("precision", "float8"),
-    ("origin", ["given"]),
-    ("surprise", 1),
-]
+BAD_VALUES: dict[str, list[object]] = {
+    "batch_size": [0, -4, "16", True, 10**30],
+    "image_size": [-32, 10**9, 32.5],
+    "classes": [["a"], [], [1, 2], ["a", "a"], ["a", ""], "ab", {"a": 0, "b": 1}],
+    "name": [None],
+    "dataset": ["x" * 100_000],
+    "temperature": [0, -1.0, float("nan"), "hot"],
+    "precision": ["float8"],
+    "origin": [["given"]],
+    "surprise": [1],
+}
 
 
 def _model_file(path, record, *, compression=zipfile.ZIP_STORED, **parts):
@@ -65,7 +50,11 @@ def _error_message(*arguments):
     return " ".join(result.stderr.split())
 
 
-@pytest.mark.parametrize(("key", "value"), BAD_VALUES, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [(key, value) for key, values in BAD_VALUES.items() for value in values],
+    ids=lambda value: str(value)[:20],
+)
 def test_a_record_is_validated_by_its_schema(key, value, tmp_path):
     path = _model_file(tmp_path / "m.keras", RECORD | {key: value})
     with pytest.raises(UserError) as raised:
@@ -140,54 +129,45 @@ def test_a_pipe_and_a_device_are_rejected(tmp_path):
         assert f"must be a regular file, and {name}.keras is" in " ".join(done.stderr.split())
 
 
-def _novelty(**arrays):
+def _npz(**arrays):
     data = io.BytesIO()
     np.savez(data, **arrays)
     return data.getvalue()
 
 
-UNIT = np.eye(3, dtype=np.float16)
+UNIT, DIGESTS, PHASHES = np.eye(3, dtype=np.float16), np.zeros((2, 6), np.uint8), np.zeros(2, np.uint64)
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("name", "data"),
     [
-        b"no archive",
-        _novelty(learned=UNIT),
-        _novelty(learned=UNIT, threshold=np.nan),
-        _novelty(learned=UNIT, threshold=np.zeros(3)),
-        _novelty(learned=UNIT, threshold="high"),
-        _novelty(learned=UNIT[:0], threshold=0.5),
-        _novelty(learned=UNIT + np.float16(np.inf), threshold=0.5),
-        _novelty(learned=UNIT.astype(np.complex64), threshold=0.5),
-        _novelty(learned=np.ones((5000, 3), np.float16), threshold=0.5),
+        ("novelty_npz", b"no archive"),
+        ("novelty_npz", b""),
+        ("novelty_npz", _npz(learned=UNIT)),
+        ("novelty_npz", _npz(learned=UNIT, threshold=np.nan)),
+        ("novelty_npz", _npz(learned=UNIT, threshold=np.zeros(3))),
+        ("novelty_npz", _npz(learned=UNIT, threshold="high")),
+        ("novelty_npz", _npz(learned=UNIT[0], threshold=0.5)),
+        ("novelty_npz", _npz(learned=UNIT[:0], threshold=0.5)),
+        ("novelty_npz", _npz(learned=UNIT + np.float16(np.inf), threshold=0.5)),
+        ("novelty_npz", _npz(learned=UNIT.astype(np.complex64), threshold=0.5)),
+        ("novelty_npz", _npz(learned=np.ones((5000, 3), np.float16), threshold=0.5)),
+        ("photographs_npz", b"no archive"),
+        ("photographs_npz", _npz(sha256=DIGESTS)),
+        ("photographs_npz", _npz(sha256=DIGESTS[:1], phash=PHASHES)),
+        ("photographs_npz", _npz(sha256=DIGESTS.astype(np.int64), phash=PHASHES)),
+        ("photographs_npz", _npz(sha256=DIGESTS, phash=np.float64(1))),
     ],
     ids=lambda _: "",
 )
-def test_damaged_novelty_is_two_lines(data, tmp_path):
-    path = _model_file(tmp_path / "m.keras", RECORD, novelty_npz=data)
-    assert "novelty.npz" in _error_message("info", path)
-
-
-DIGESTS, PHASHES = np.zeros((2, 6), np.uint8), np.zeros(2, np.uint64)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"no archive",
-        _novelty(sha256=DIGESTS),
-        _novelty(sha256=DIGESTS[:1], phash=PHASHES),
-        _novelty(sha256=DIGESTS.astype(np.int64), phash=PHASHES),
-        _novelty(sha256=DIGESTS, phash=np.float64(1)),
-    ],
-    ids=lambda _: "",
-)
-def test_damaged_hashes_of_photographs_are_two_lines(data, tmp_path):
-    path = _model_file(tmp_path / "m.keras", RECORD, photographs_npz=data)
-    with pytest.raises(UserError, match=r"photographs\.npz") as raised:
-        model_file.read_photographs(path)
+def test_a_damaged_part_is_two_lines(name, data, tmp_path):
+    path = _model_file(tmp_path / "m.keras", RECORD, **{name: data})
+    read = model_file.read_novelty if name == "novelty_npz" else model_file.read_photographs
+    with pytest.raises(UserError, match=name.replace("_", r"\.")) as raised:
+        read(path)
     assert len(str(raised.value).splitlines()) == 2
+    if name == "novelty_npz":
+        assert "novelty.npz" in _error_message("info", path)
 
 
 def test_a_zip_bomb_in_the_novelty_is_rejected(tmp_path):
