@@ -17,6 +17,7 @@ import tiny_pipeline
 from limits import limited, seconds_for
 
 import realwaste  # noqa: F401 - pins the settings of Keras, here and in processes of tests
+from benchmarks.parts import ray_nodes
 from benchmarks.parts.workspace import copy_checkout, set_params
 
 Images = Callable[..., Path]
@@ -102,6 +103,13 @@ def ready_to_train(tmp_path: Path, images: Images) -> Path:
     write_csv(root / "data/splits.csv", split.stratified(accepted, train=0.5, val=0.25, test=0.25, seed=0))
     write_json(root / "data/dataset.json", {"dataset": "drawn", "origin": "given"})
     return root
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[ray_nodes.Cluster]:
+    """Two Ray nodes of one core each, for the tests of a file."""
+    with ray_nodes.started() as cluster:
+        yield cluster
 
 
 @pytest.fixture

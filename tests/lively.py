@@ -9,20 +9,19 @@ from realwaste.models import feature_extractor
 from realwaste.training import head
 
 
-def extractor(name: str, image_size: int, weights: str = "random") -> keras.Model:
+def extractor(name: str, image_size: int) -> keras.Model:
     """A backbone. Drawn weights shrink what passes through many layers until nothing of the picture is left.
 
     So batch normalisation takes the statistics of some pictures first, as after training.
     """
     built = feature_extractor.build(name, image_size, None, seed=1)
-    if weights == "random":
-        network = next(layer for layer in built.layers if isinstance(layer, keras.Model))
-        network.trainable = True
-        for layer in network.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = 0.0
-        network((_pictures(image_size) - 127.5) / 64, training=True)
-        network.trainable = False
+    network = next(layer for layer in built.layers if isinstance(layer, keras.Model))
+    network.trainable = True
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network((_pictures(image_size) - 127.5) / 64, training=True)
+    network.trainable = False
     return built
 
 

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.parts.child import ROOT
@@ -28,3 +30,12 @@ def finished(job: subprocess.Popen[bytes], folder: Path, limit_s: float) -> tupl
         job.kill()
         job.wait()
     return job.returncode, (folder / "job.log").read_text(encoding="utf-8")
+
+
+def wait_for(job: subprocess.Popen[bytes], folder: Path, happened: Callable[[], bool], limit_s: float) -> None:
+    """Wait until something has happened; the job must not end before."""
+    until = time.monotonic() + limit_s
+    while not happened():
+        assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
+        assert time.monotonic() < until
+        time.sleep(0.02)

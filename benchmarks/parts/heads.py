@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from realwaste.dataset.folds import Rows
 from realwaste.evaluation import bootstrap, cluster_bootstrap, intervals, scores
@@ -54,9 +53,3 @@ def mean_interval(values: NDArray[np.floating], groups: NDArray[np.integer]) -> 
         units, lambda totals: totals[..., 0] / totals[..., 1], limits=(-1, 1), expanded=True, resamples=4000
     )
     return [float(values.mean()), *ends]
-
-
-def seed_interval(values: Sequence[float]) -> Interval:
-    """The mean over seeds with Student's interval."""
-    half = stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / len(values) ** 0.5
-    return [float(np.mean(values)), float(np.mean(values) - half), float(np.mean(values) + half)]

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,8 @@ from realwaste.training.schedule import Schedule
 def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any]:
     root, policy = Path(work), device.resolve_precision(policy)
     started = time.perf_counter()
-    determinism.make_repeatable(42, deterministic=True)
-    splits = read_csv(root / "data/splits.csv")
-    fitted, val, _ = samples.load_pictures(splits, root / "data/raw", size, "memory")
-    model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
-    schedule = Schedule(epochs, 32, 0.001, True, 42, dtype_policy=policy)
-    with tempfile.TemporaryDirectory(dir=root) as folder:
-        training_loop.fit(model, fitted, val, schedule, checkpoint=Path(folder) / "training")
-    test_paths = [root / "data/raw" / path for path in paths_of(splits, "test")]
+    (model,) = _fit_cnns(root, epochs, [0.001], policy, size)
+    test_paths = [root / "data/raw" / path for path in paths_of(read_csv(root / "data/splits.csv"), "test")]
     predict = inference_engine.compile_network(
         model, 32, policy=policy, engine=inference_engine.resolve_engine("auto", policy)
     )
@@ -39,18 +34,24 @@ def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any
 
 
 def sweep(work: str, epochs: int, rates: list[float], policy: str, size: int = 256) -> dict[str, Any]:
-    root, policy = Path(work), device.resolve_precision(policy)
+    policy = device.resolve_precision(policy)
     started = time.perf_counter()
+    for _ in _fit_cnns(Path(work), epochs, rates, policy, size):
+        keras.utils.clear_session()
+    return {"seconds": time.perf_counter() - started, "precision": policy}
+
+
+def _fit_cnns(root: Path, epochs: int, rates: list[float], policy: str, size: int) -> Iterator[keras.Model]:
+    """The CNN, trained at each rate in turn."""
     splits = read_csv(root / "data/splits.csv")
     fitted, val, _ = samples.load_pictures(splits, root / "data/raw", size, "memory")
     for rate in rates:
-        keras.utils.clear_session()
         determinism.make_repeatable(42, deterministic=True)
         model = cnn.build(size, len(classes_of(splits)), batch_norm_momentum=0.9)
         schedule = Schedule(epochs, 32, rate, True, 42, dtype_policy=policy)
         with tempfile.TemporaryDirectory(dir=root) as folder:
             training_loop.fit(model, fitted, val, schedule, checkpoint=Path(folder) / "training")
-    return {"seconds": time.perf_counter() - started, "precision": policy}
+        yield model
 
 
 def finetune(work: str, backbone_name: str, epochs: int, policy: str, size: int = 524) -> dict[str, Any]:

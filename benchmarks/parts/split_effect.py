@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.parts import pages
-from benchmarks.parts.heads import seed_interval, trainer
+from benchmarks.parts.heads import trainer
 from benchmarks.parts.photographs import Backbone, Photographs, Vectors
+from benchmarks.parts.report_claim_tables import interval
 from realwaste.core import log
 from realwaste.core.files import read_json, write_json
 from realwaste.dataset import capture_order, leakage, split
@@ -53,7 +54,7 @@ def measure(photos: Photographs, backbone: Backbone) -> list[Table]:
         accuracies = (pages.spread([run[strategy] for run in runs[name]]) for name in runs if name != "exposed")
         rows.append([strategy, *shares, *accuracies])
     models = [name for name in runs if name != "exposed"]
-    gains = (seed_interval([run["random"] - run["grouped"] for run in runs[name]]) for name in models)
+    gains = (list(interval([run["random"] - run["grouped"] for run in runs[name]])) for name in models)
     rows.append(["random minus grouped, 95 % interval", "", "", *gains])
     tested = int((make_split(photos, "random", 1)["split"] == "test").sum())
     heads = [f"split, {tested} test images", f"{len(pairs)} pairs of similar neighbours: in different parts"]

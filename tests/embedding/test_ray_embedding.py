@@ -5,8 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +14,9 @@ import psutil
 import pytest
 from conftest import picture
 from embedding_job import PARTS
-from ray_jobs import finished, start
+from ray_jobs import finished, start, wait_for
 
-from benchmarks.parts.ray_nodes import OPEN, started
+from benchmarks.parts.ray_nodes import OPEN
 from realwaste.embedding import embeddings
 
 pytestmark = pytest.mark.slow
@@ -35,12 +33,6 @@ def folder(tmp_path_factory):
         cv2.imwrite(str(folder / f"pictures/{number:03d}.jpg"), picture(number, 300, 300))
     assert _finished(_start("local", folder), folder)[0] == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def nodes():
-    with started() as cluster:
-        yield cluster
 
 
 @pytest.fixture
@@ -69,16 +61,8 @@ def _parts(folder: Path) -> int:
     return len(list(folder.glob("checkpoint_ray/rows_*.npy")))
 
 
-def _wait_for(job: subprocess.Popen[bytes], folder: Path, happened: Callable[[], bool]) -> None:
-    until = time.monotonic() + LIMIT_S
-    while not happened():
-        assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def _wait_for_parts(job: subprocess.Popen[bytes], folder: Path, parts: int) -> None:
-    _wait_for(job, folder, lambda: _parts(folder) >= parts)
+    wait_for(job, folder, lambda: _parts(folder) >= parts, LIMIT_S)
 
 
 def _assert_same_vectors(folder: Path) -> None:
@@ -95,7 +79,7 @@ def _images_per_node(output: str) -> list[int]:
 
 def test_two_nodes_embed_as_one_process_does(fresh, nodes, held):
     job = _start("ray", fresh, nodes.address, **{PARTS: "0"})
-    _wait_for(job, fresh, lambda: len(list(held.glob("node-*"))) == 2)  # both are at work
+    wait_for(job, fresh, lambda: len(list(held.glob("node-*"))) == 2, LIMIT_S)  # both are at work
     shutil.rmtree(held)
     status, output = _finished(job, fresh)
     assert status == 0, output
@@ -109,7 +93,7 @@ def test_two_nodes_embed_as_one_process_does(fresh, nodes, held):
 def test_a_killed_node_loses_and_duplicates_no_row(fresh, nodes, held, parts):
     """SIGKILL to a node and all of its workers, after so many parts; 0: while the actors start."""
     job = _start("ray", fresh, nodes.address, **{PARTS: str(parts)})
-    _wait_for(job, fresh, lambda: b"parts of the images" in (fresh / "job.log").read_bytes())
+    wait_for(job, fresh, lambda: b"parts of the images" in (fresh / "job.log").read_bytes(), LIMIT_S)
     _wait_for_parts(job, fresh, parts)
     nodes.kill(-1)
     assert parts <= _parts(fresh) < ALL_PARTS

@@ -19,26 +19,21 @@ def objects():
     return vectors.astype(np.float32), (group % 2).astype(np.int64), group
 
 
-def test_objects_that_were_not_learned_from_are_guessed_and_the_same_twice(objects):
+def _cross_validate(objects, groups=None, folds=4):
     vectors, labels, group = objects
-    metrics = head_cross_validation.cross_validate(vectors, labels, group, HeadTrainer(RECIPE), folds=2, repeats=1)
+    groups = group if groups is None else groups
+    return head_cross_validation.cross_validate(vectors, labels, groups, HeadTrainer(RECIPE), folds=folds, repeats=1)
+
+
+def test_objects_that_were_not_learned_from_are_guessed_and_the_same_twice(objects):
+    metrics = _cross_validate(objects, folds=2)
     assert (metrics["folds"], metrics["repeats"]) == (2, 1)
     assert 0.2 < metrics["accuracy_mean"] < 0.8
     assert metrics["accuracy_least"] <= metrics["accuracy_mean"] <= metrics["accuracy_most"]
-    assert metrics == head_cross_validation.cross_validate(
-        vectors, labels, group, HeadTrainer(RECIPE), folds=2, repeats=1
-    )
-    alone = head_cross_validation.cross_validate(
-        vectors, labels, np.arange(80), HeadTrainer(RECIPE), folds=4, repeats=1
-    )
+    assert metrics == _cross_validate(objects, folds=2)
+    alone = _cross_validate(objects, np.arange(80))
     assert alone["accuracy_mean"] >= 0.95, "their other photographs give them away"
 
 
 def test_one_group_has_no_folds(objects):
-    vectors, labels, _ = objects
-    assert (
-        head_cross_validation.cross_validate(
-            vectors, labels, np.zeros(80, int), HeadTrainer(RECIPE), folds=4, repeats=1
-        )
-        == {}
-    )
+    assert _cross_validate(objects, np.zeros(80, int)) == {}

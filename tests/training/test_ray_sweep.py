@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import time
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +10,8 @@ import cv2
 import pandas as pd
 import pytest
 from conftest import picture
-from ray_jobs import finished, start
+from ray_jobs import finished, start, wait_for
 from sweep_job import EPOCHS, RATES
-
-from benchmarks.parts.ray_nodes import started
 
 pytestmark = pytest.mark.slow
 LIMIT_S = 280
@@ -32,12 +29,6 @@ def folder(tmp_path_factory):
     status, output = _finished(_start("local", folder, TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1"), folder)
     assert status == 0, output
     return folder
-
-
-@pytest.fixture(scope="module")
-def nodes():
-    with started() as cluster:
-        yield cluster
 
 
 @pytest.fixture
@@ -60,11 +51,7 @@ def _table(folder: Path, engine: str) -> pd.DataFrame:
 
 
 def _wait_for_an_epoch(job: subprocess.Popen[bytes], folder: Path) -> None:
-    until = time.monotonic() + LIMIT_S
-    while not list(folder.glob("kept_ray/epochs_*")):
-        assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(job, folder, lambda: bool(list(folder.glob("kept_ray/epochs_*"))), LIMIT_S)
 
 
 def test_rates_are_tried_on_both_nodes_with_the_table_of_one_process(fresh, nodes):
@@ -78,22 +65,19 @@ def test_rates_are_tried_on_both_nodes_with_the_table_of_one_process(fresh, node
     assert [path.name for path in (fresh / "kept_ray").iterdir() if not path.name.startswith("rate_")] == []
 
 
-def test_a_node_that_is_killed_costs_no_epoch(fresh, nodes):
+@pytest.mark.parametrize("killed", ["node", "job"])
+def test_what_is_killed_costs_no_epoch(fresh, nodes, killed):
     job = _start("ray", fresh, nodes.address)
     _wait_for_an_epoch(job, fresh)
-    nodes.kill(-1)
+    if killed == "node":
+        nodes.kill(-1)
+    else:
+        job.kill()
+        job.wait()
+        job = _start("ray", fresh, nodes.address)
     status, output = _finished(job, fresh)
-    nodes.add()
-    assert status == 0, output
-    pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
-
-
-def test_a_job_that_is_killed_goes_on(fresh, nodes):
-    job = _start("ray", fresh, nodes.address)
-    _wait_for_an_epoch(job, fresh)
-    job.kill()
-    job.wait()
-    status, output = _finished(_start("ray", fresh, nodes.address), fresh)
+    if killed == "node":
+        nodes.add()
     assert status == 0, output
     pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
 

@@ -28,15 +28,6 @@ def _fit(schedule: Schedule) -> tuple[keras.Model, training_history.Training]:
     return model, training_loop.fit(model, _samples(40), _samples(10), schedule)
 
 
-def test_the_reports_network():
-    model = cnn.build(256, 9, batch_norm_momentum=0.9)
-    assert model.count_params() == 33_583_177
-    kinds = [type(layer).__name__ for layer in model.layers]
-    block = ["Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D"]
-    assert kinds == ["Rescaling", *block, *block, "Flatten", "Dense", "Dense", "Dense"]
-    assert model.input_shape == (None, 256, 256, 3)
-
-
 def test_without_normalization_and_with_another_activation():
     model = cnn.build(16, 2, batch_norm_momentum=0.9, normalization="none", activation="tanh")
     kinds = [type(layer).__name__ for layer in model.layers]
@@ -197,39 +188,29 @@ def test_every_option_together_repeats_and_resumes_bit_for_bit(tmp_path, policy)
         np.testing.assert_array_equal(ours, after)
 
 
-def test_patience_ends_a_training_and_keeps_its_best_epoch(monkeypatch):
-    seen = []
-    take = Checkpoint.on_epoch_end
-    losses = iter([3.0, 2.0, 2.5, 2.0, 9.0, 9.0])
+@pytest.mark.parametrize(
+    ("option", "metrics", "epochs", "kept"),
+    [
+        # Two epochs after the best, of equals the first.
+        ({"patience": 2}, [(0.5, loss) for loss in (3.0, 2.0, 2.5, 2.0, 9.0, 9.0)], 4, 2),
+        # No early end; of equal accuracies the lowest loss, of equals the first.
+        ({"keep": "best"}, [(0.5, 1.0), (0.9, 2.0), (0.9, 1.5), (0.9, 1.5), (0.8, 0.1), (0.1, 9.0)], 6, 3),
+    ],
+    ids=["patience", "best"],
+)
+def test_the_best_epoch_is_kept(option, metrics, epochs, kept, monkeypatch):
+    weights, save, values = [], Checkpoint.on_epoch_end, iter(metrics)
 
     def on_epoch_end(self, epoch, logs=None):
-        take(self, epoch, {**(logs or {}), "val_loss": next(losses)})
-        seen.append(self.model.get_weights())
+        save(self, epoch, (logs or {}) | dict(zip(("val_accuracy", "val_loss"), next(values), strict=True)))
+        weights.append(self.model.get_weights())
 
     monkeypatch.setattr(Checkpoint, "on_epoch_end", on_epoch_end)
-    model, trained = _fit(Schedule(6, 8, 0.001, True, 1, patience=2))
-    assert len(trained.history) == 4, "two epochs after the best, of equals the first"
-    assert trained.kept_epoch == trained.summary()["kept_epoch"] == 2
-    assert trained.summary()["val_loss"] == 2.0
-    for ours, theirs in zip(model.get_weights(), seen[1], strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-def test_the_epoch_with_the_highest_validation_accuracy_may_be_kept(monkeypatch):
-    seen = []
-    take = Checkpoint.on_epoch_end
-    metrics = iter([(0.5, 1.0), (0.9, 2.0), (0.9, 1.5), (0.9, 1.5), (0.8, 0.1)])
-
-    def on_epoch_end(self, epoch, logs=None):
-        accuracy, loss = next(metrics)
-        take(self, epoch, {**(logs or {}), "val_accuracy": accuracy, "val_loss": loss})
-        seen.append(self.model.get_weights())
-
-    monkeypatch.setattr(Checkpoint, "on_epoch_end", on_epoch_end)
-    model, trained = _fit(Schedule(5, 8, 0.001, True, 1, keep="best"))
-    assert len(trained.history) == 5, "no early end"
-    assert trained.kept_epoch == 3, "of equal accuracies the lowest loss, of equals the first"
-    for ours, theirs in zip(model.get_weights(), seen[2], strict=True):
+    model, trained = _fit(Schedule(6, 8, 0.001, True, 1, **option))
+    assert len(trained.history) == epochs
+    assert trained.kept_epoch == trained.summary()["kept_epoch"] == kept
+    assert trained.summary()["val_loss"] == metrics[kept - 1][1]
+    for ours, theirs in zip(model.get_weights(), weights[kept - 1], strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -262,18 +243,18 @@ def test_smoothed_loss_is_keras_and_rare_classes_count_as_much():
     assert weights == {0: 0.5, 1: 2.0, 2: 2.0}
 
 
-def test_the_cosine_falls_to_nothing_over_all_steps():
-    rate = training_loop._learning_rate(Schedule(5, 8, 0.01, True, 1, decay="cosine"), steps=4)
+@pytest.mark.parametrize(
+    ("decay", "warmup", "expected"),
+    [
+        ("cosine", 0.0, {0: 0.01, 10: 0.005, 20: 0}),
+        ("constant", 0.2, {0: 0, 1: 0.0025, 2: 0.005, 4: 0.01, 12: 0.01, 20: 0.01}),
+        ("cosine", 0.2, {0: 0, 1: 0.0025, 2: 0.005, 4: 0.01, 12: 0.005, 20: 0}),
+    ],
+)
+def test_the_learning_rate_rises_in_the_warm_up_and_falls_along_the_cosine(decay, warmup, expected):
+    rate = training_loop._learning_rate(Schedule(5, 8, 0.01, True, 1, decay=decay, warmup=warmup), steps=4)
     assert callable(rate)
-    assert [float(rate(step)) for step in (0, 10, 20)] == pytest.approx([0.01, 0.005, 0], abs=1e-8)
-
-
-@pytest.mark.parametrize(("decay", "later"), [("constant", [0.01, 0.01]), ("cosine", [0.005, 0])])
-def test_the_learning_rate_rises_to_its_value_in_the_warm_up(decay, later):
-    rate = training_loop._learning_rate(Schedule(5, 8, 0.01, True, 1, decay=decay, warmup=0.2), steps=4)
-    assert callable(rate)
-    rates = [float(rate(step)) for step in (0, 1, 2, 4, 12, 20)]
-    assert rates == pytest.approx([0, 0.0025, 0.005, 0.01, *later], abs=1e-8)
+    assert {step: float(rate(step)) for step in expected} == pytest.approx(expected, abs=1e-8)
 
 
 def test_a_horizontal_flip_keeps_the_top_and_a_shift_moves_the_picture():
