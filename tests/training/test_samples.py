@@ -7,6 +7,7 @@ from conftest import picture
 
 from realwaste.core import machine
 from realwaste.core.log import logger
+from realwaste.dataset import manifest, split
 from realwaste.images import reader
 from realwaste.models import cnn
 from realwaste.runtime import determinism
@@ -98,3 +99,13 @@ def test_pictures_of_the_split_and_the_cache_that_was_used(images, tmp_path, mon
     (first, labels), *_ = batches.ordered(val, batch_size=4)
     assert labels.numpy().tolist() == [0, 1]
     np.testing.assert_array_equal(first, val.inputs[np.arange(2)])
+
+
+def test_trials_of_one_machine_share_its_memory(tmp_path, images, monkeypatch):
+    root = images(glass=6, metal=6)
+    table, *_ = manifest.scan(root)
+    splits = split.stratified(table, train=0.5, val=0.25, test=0.25, seed=0)
+    monkeypatch.setattr(machine, "free_memory", lambda: 4 * 9 * 16 * 16 * 3)
+    assert samples.load_pictures(splits, root, 16, "memory")[2] == "memory"
+    assert samples.load_pictures(splits, root, 16, "memory", side_by_side=2)[2] == "memory"
+    assert samples.load_pictures(splits, root, 16, "memory", side_by_side=3)[2] == "disk"
