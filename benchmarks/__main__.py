@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.parts import pages, tables
 from benchmarks.parts.child import ROOT, measure
-from benchmarks.parts.peers import environment, jobs
+from benchmarks.parts.peers import jobs
 from realwaste.core import log
 from realwaste.core.files import write_csv, write_json, write_text
 from realwaste.dataset import manifest, split
@@ -51,7 +51,7 @@ def _arguments() -> argparse.Namespace:
         "--peers",
         action="store_true",
         help="also measure PyTorch and ONNX Runtime; the first time pip installs them into a separate environment in "
-        f"{environment.FOLDER}",
+        f"{jobs.FOLDER}",
     )
     return parser.parse_args()
 

@@ -9,7 +9,7 @@ import pytest
 
 import benchmarks.__main__ as benchmark
 from benchmarks.parts import peer_tables, tables
-from benchmarks.parts.peers import environment, jobs, loop, turns
+from benchmarks.parts.peers import jobs, loop, turns
 from realwaste.core.errors import UserError
 
 REPORT, FLOAT32, BFLOAT16 = peer_tables.OURS
@@ -39,11 +39,11 @@ def environment_dirs(monkeypatch):
 def test_an_environment_is_created_once_per_requirements(environment_dirs, tmp_path):
     requirements = tmp_path / "wanted.txt"
     requirements.write_text("# nothing\n", encoding="utf-8")
-    first = environment.python(requirements, tmp_path / "kept")
-    assert environment.python(requirements, tmp_path / "kept") == first
+    first = jobs.create_environment(requirements, tmp_path / "kept")
+    assert jobs.create_environment(requirements, tmp_path / "kept") == first
     assert len(environment_dirs) == 1
     requirements.write_text("# nothing more\n", encoding="utf-8")
-    assert environment.python(requirements, tmp_path / "kept") != first
+    assert jobs.create_environment(requirements, tmp_path / "kept") != first
     assert len(environment_dirs) == 2
 
 
@@ -53,7 +53,7 @@ def test_a_failed_installation_is_reported_in_one_line_and_retried(environment_d
     requirements.write_text("no-such-package-as-this==1\n", encoding="utf-8")
     for times in (1, 2):
         with pytest.raises(UserError, match="without --peers nothing is installed") as refused:
-            environment.python(requirements, tmp_path / "kept")
+            jobs.create_environment(requirements, tmp_path / "kept")
         received = str(refused.value.received)
         assert "no-such-package-as-this==1" in received
         assert "\n" not in received
@@ -61,7 +61,7 @@ def test_a_failed_installation_is_reported_in_one_line_and_retried(environment_d
 
 
 def test_requirements_are_pinned_without_an_index():
-    lines = environment.REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    lines = jobs.REQUIREMENTS.read_text(encoding="utf-8").splitlines()
     pins = [line for line in lines if not line.startswith("#")]
     assert {"torch", "timm", "onnxruntime"} <= {line.partition("==")[0] for line in pins}
     assert all(line.count("==") == 1 and "-" not in line[:1] for line in pins)
@@ -99,7 +99,7 @@ def test_without_other_frameworks_the_pipeline_is_measured(monkeypatch):
         assert [spec.name for spec in specs] == ["here"]
         return {name: {"seconds": [4.0 - index] * rounds} for index, name in enumerate(peer_tables.OURS)}
 
-    monkeypatch.setattr(environment, "python", refuse)
+    monkeypatch.setattr(jobs, "create_environment", refuse)
     monkeypatch.setattr(jobs, "run_in_turn", in_turn)
     results = jobs.measure_jobs(3)
     text = peer_tables.section(results)

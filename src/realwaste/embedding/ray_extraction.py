@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -183,12 +184,8 @@ def _restore(checkpoint_dir: Path) -> tuple[dict[int, int], float]:
 
 
 def _require_all(counts: dict[int, int], expected: int) -> None:
-    next_row = 0
-    for start in sorted(counts):
-        if start != next_row:
-            break
-        next_row += counts[start]
-    if next_row != expected:
+    starts = sorted(counts)
+    if [0, *accumulate(counts[start] for start in starts)] != [*starts, expected]:
         raise RuntimeError(f"Ray delivered rows {sorted(counts.items())}, which are not {expected} consecutive rows")
 
 
