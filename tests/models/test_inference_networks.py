@@ -195,7 +195,12 @@ def test_networks_that_are_damaged_or_do_not_fit_are_converted_again(changes, cl
 def test_a_classifier_is_converted_once_for_its_session_and_its_file(classifier, tmp_path, monkeypatch):
     expected = session.from_classifier(classifier, inference="openvino")(_pixels())
     converted, convert = [], openvino_network.convert
-    monkeypatch.setattr(openvino_network, "convert", lambda model: converted.append(model) or convert(model))
+
+    def count_conversion(model):
+        converted.append(model)
+        return convert(model)
+
+    monkeypatch.setattr(openvino_network, "convert", count_conversion)
     assert inference_networks.add_networks(classifier, "tensorflow") is classifier
     with_networks = inference_networks.add_networks(classifier, "openvino")
     received = session.from_classifier(with_networks, inference="openvino")(_pixels())
