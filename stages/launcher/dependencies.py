@@ -1,10 +1,26 @@
 """What dvc.yaml lists: the dependencies of a stage, which decide whether a killed run is resumed; all outputs."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from stages.launcher.params_file import read_stages
+import yaml
 
-RAW = Path("data/raw")
+PIPELINE, RAW = Path("dvc.yaml"), Path("data/raw")
+SLOT = "${item.slot}"
+
+
+def expand_matrix(stages: Mapping[str, Any]) -> dict[str, Any]:
+    """The stages of a dvc.yaml by their names. One with `matrix: {slot: […]}` is a stage for each slot.
+
+    Its names are as those of other stages for a slot, cross_validate_irv2. DVC calls it cross_validate@irv2.
+    """
+    expanded = {}
+    for name, stage in stages.items():
+        for slot in stage.get("matrix", {}).get("slot", [""]):
+            text = yaml.safe_dump(stage).replace(SLOT, slot)
+            expanded[f"{name}_{slot}" if slot else name] = yaml.safe_load(text)
+    return expanded
 
 
 def files(stage: str) -> list[Path]:
@@ -14,7 +30,7 @@ def files(stage: str) -> list[Path]:
     hashes.
     """
     paths: list[Path] = []
-    for path in map(Path, read_stages()[stage]["deps"]):
+    for path in map(Path, _stages()[stage]["deps"]):
         if not path.is_dir():
             paths.append(path)
         elif path != RAW:
@@ -24,6 +40,10 @@ def files(stage: str) -> list[Path]:
 
 def outputs() -> list[Path]:
     """The outputs of all stages. DVC deletes them before it runs the stage."""
-    stages = read_stages().values()
+    stages = _stages().values()
     entries = [entry for stage in stages for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
     return [Path(next(iter(entry)) if isinstance(entry, dict) else entry) for entry in entries]
+
+
+def _stages() -> dict[str, Any]:
+    return expand_matrix(yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"])

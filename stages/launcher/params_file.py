@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from realwaste.core.errors import UserError
-from stages.launcher import combinations
+from stages.launcher import combinations, dependencies
 from stages.launcher.params import Params
 
 PARAMS = Path("params.yaml")
@@ -19,8 +19,7 @@ PIPELINE = Path("dvc.yaml")
 _RENAMED = {"shortcuts.asked": "shortcuts.val_fraction"}
 # Parameters that were null in existing params.yaml files, with their present defaults.
 _DEFAULTS_FOR_NULL = {"finetune_edge.backbone": "EfficientNetLite0", "shortcuts.backbone": "auto"}
-_SLOT = "${item.slot}"
-_STAGE = re.compile(rf"-m stages ([a-z]\w*(?: (?:[a-z]\w*|{re.escape(_SLOT)}))?)")
+_STAGE = re.compile(rf"-m stages ([a-z]\w*(?: (?:[a-z]\w*|{re.escape(dependencies.SLOT)}))?)")
 
 
 class _Yaml12Loader(yaml.SafeLoader):
@@ -57,16 +56,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_stages(pipeline: Path = PIPELINE) -> dict[str, Any]:
-    """The stages in dvc.yaml by their names. One with `matrix: {slot: […]}` is a stage for each slot.
-
-    Its names are as those of other stages for a slot, cross_validate_irv2. DVC calls it cross_validate@irv2.
-    """
-    stages = {}
-    for name, stage in read_yaml(pipeline)["stages"].items():
-        for slot in stage.get("matrix", {}).get("slot", [""]):
-            text = yaml.safe_dump(stage).replace(_SLOT, slot)
-            stages[f"{name}_{slot}" if slot else name] = yaml.safe_load(text)
-    return stages
+    """dependencies.expand_matrix of dvc.yaml; errors as in `read_yaml`."""
+    return dependencies.expand_matrix(read_yaml(pipeline)["stages"])
 
 
 def stage_of(command: str | list[str]) -> str:

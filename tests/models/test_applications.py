@@ -91,7 +91,9 @@ def test_keras_rejects_a_smaller_image(name):
 def test_an_unknown_name_gets_suggestions():
     with pytest.raises(UserError, match=r"'Densenet121'[^$]*Did you mean DenseNet121"):
         application("Densenet121")
-    with pytest.raises(UserError, match=r"It knows ConvNeXtBase, .*Xception, EfficientNetLite0, EfficientNetLite1, EfficientNetLite2"):
+    with pytest.raises(
+        UserError, match=r"It knows ConvNeXtBase, .*Xception, EfficientNetLite0, EfficientNetLite1, EfficientNetLite2"
+    ):
         application("zzz")
     with pytest.raises(UserError, match="Did you mean EfficientNetLite"):
         application("efficientnet-lite1")
@@ -99,7 +101,13 @@ def test_an_unknown_name_gets_suggestions():
 
 @pytest.mark.parametrize(
     ("backbone", "expected"),
-    [("DenseNet121", False), ("lite2.keras", True), ("../lite2.keras", True), ("models/lite2", True), ("EffNet", False)],
+    [
+        ("DenseNet121", False),
+        ("lite2.keras", True),
+        ("../lite2.keras", True),
+        ("models/lite2", True),
+        ("EffNet", False),
+    ],
 )
 def test_path_or_name(backbone, expected):
     assert is_file(backbone) is expected

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -11,7 +10,6 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 
 import cv2
 import keras
@@ -62,7 +60,9 @@ def pictures(classifier, count=3):
 
 def small_cnn():
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
-    return Classifier(model, ModelMetadata("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic"))
+    return Classifier(
+        model, ModelMetadata("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
+    )
 
 
 def mirrored_cnn():

@@ -59,9 +59,7 @@ def _fail(_):
     raise AssertionError("the Keras model must not be loaded")
 
 
-def test_a_saved_file_predicts_with_the_same_bits_and_without_keras(
-    classifier, project, tmp_path, caplog, monkeypatch
-):
+def test_a_saved_file_predicts_with_the_same_bits_and_without_keras(classifier, project, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(log.logger, "propagate", True)
     caplog.set_level("INFO", "realwaste")
     expected = session.from_classifier(classifier, inference="openvino")(_pixels())
@@ -74,7 +72,10 @@ def test_a_saved_file_predicts_with_the_same_bits_and_without_keras(
     assert notes == {f"preparing {project / 'older.keras'} for this machine (once)"}
     np.testing.assert_array_equal(older(_pixels())[0], expected[0])
     assert len(list((tmp_path / "cache/networks").iterdir())) == 1, "only the older file is converted"
-    whole, reloaded = classifier.model.predict_on_batch(_pixels()), keras.saving.load_model(project / "models/cnn.keras")
+    whole, reloaded = (
+        classifier.model.predict_on_batch(_pixels()),
+        keras.saving.load_model(project / "models/cnn.keras"),
+    )
     np.testing.assert_array_equal(reloaded.predict_on_batch(_pixels()), whole)
 
 

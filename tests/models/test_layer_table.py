@@ -1,7 +1,5 @@
 """A classifier as a table: the figures of the report's section 1.7, and those that the papers give."""
 
-from itertools import pairwise
-
 import keras
 import pytest
 from keras import layers

@@ -40,7 +40,9 @@ def _cnn():
 
 
 def _classifier(model, precision="float32"):
-    return Classifier(model, ModelMetadata("cnn", ("a", "b", "c"), SIDE, "photos", "CNN", "random", precision=precision))
+    return Classifier(
+        model, ModelMetadata("cnn", ("a", "b", "c"), SIDE, "photos", "CNN", "random", precision=precision)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,9 @@ def test_a_model_file_has_a_limited_number_of_vectors():
     assert (np.diff(sample) > 0).all()
 
 
-@pytest.mark.parametrize(("flips", "crops"), [("none", "none"), ("horizontal", "none"), ("both", "none"), ("horizontal", "middle")])
+@pytest.mark.parametrize(
+    ("flips", "crops"), [("none", "none"), ("horizontal", "none"), ("both", "none"), ("horizontal", "middle")]
+)
 @pytest.mark.parametrize("build", [_cnn, _backbone_with_head])
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_features_are_those_of_the_unchanged_image(build, flips, crops, precision, pixels):

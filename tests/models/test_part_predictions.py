@@ -72,7 +72,9 @@ def message(result):
 def test_the_rows_are_the_predictions_of_the_files(model, pictures, tmp_path):
     result = predict(pictures, tmp_path / "out", model, "--min-confidence", 0.5)
     assert result.exit_code == 0, result.output
-    assert sorted(file.name for file in (tmp_path / "out").glob("part-*")) == [f"part-{n:06d}.parquet" for n in range(4)]
+    assert sorted(file.name for file in (tmp_path / "out").glob("part-*")) == [
+        f"part-{n:06d}.parquet" for n in range(4)
+    ]
     table = rows(tmp_path / "out")
     assert table.index.tolist() == NAMES
     opened = session.open_session(model)

@@ -1,4 +1,4 @@
-"""Predictions on two Ray nodes with one core each: the files of one process, also if a worker, a node or the job dies."""
+"""Predictions on two Ray nodes of one core: the files of one process, also if a worker, a node or the job dies."""
 
 import re
 import shutil

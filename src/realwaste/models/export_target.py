@@ -5,8 +5,8 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-from realwaste.models import registry
 from realwaste.core.errors import UserError
+from realwaste.models import registry
 
 Format = Literal["onnx", "litert", "saved_model"]
 

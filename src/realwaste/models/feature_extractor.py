@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 
+from realwaste.core.errors import UserError, first_line
 from realwaste.models.applications import Application, application, is_file
 from realwaste.models.efficientnet_lite import build_efficientnet_lite, load_torch_weights
 from realwaste.models.weights_record import read
-from realwaste.core.errors import UserError, first_line
 
 # Standard deviations of ImageNet's red, green and blue in 0..1, from keras.applications.efficientnet.
 _IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -75,7 +75,9 @@ def load(
         return converted_cache.load_or_convert(path, PARTS, lambda: convert(build_model()))
     except ModuleNotFoundError:
         rule = f"{path} needs TensorFlow: it has no usable converted network, as files of earlier versions."
-        raise UserError(rule, "Train it again, or install TensorFlow: pip install '.[train]' in the checkout.") from None
+        raise UserError(
+            rule, "Train it again, or install TensorFlow: pip install '.[train]' in the checkout."
+        ) from None
 
 
 def _read(archive: zipfile.ZipFile, part: str) -> openvino.Model:
@@ -90,12 +92,15 @@ def _check(networks: Networks, image_size: int, classes: int, novelty: Novelty |
     if (image, probabilities) != expected or features != vectors:
         raise ValueError(f"{expected} is described, and the networks are {extract} and {classify}")
     if novelty is not None and not features.endswith(f",{novelty.train_features.shape[1]}]"):
-        raise ValueError(f"novelty has features of {novelty.train_features.shape[1]} numbers, and the network {features}")
+        raise ValueError(
+            f"novelty has features of {novelty.train_features.shape[1]} numbers, and the network {features}"
+        )
 
 
 def _describe(network: openvino.Model) -> tuple[str, str]:
     """Type and shape of the one input and of the one output; the batch size is free."""
     (source,), (result,) = network.inputs, network.outputs
     return tuple(  # type: ignore[return-value]
-        f"{port.element_type.get_type_name()} {port.partial_shape}".replace(" [0..,", " [?,") for port in (source, result)
+        f"{port.element_type.get_type_name()} {port.partial_shape}".replace(" [0..,", " [?,")
+        for port in (source, result)
     )

@@ -58,12 +58,11 @@ class _Block:
 
 
 def describe(classifier: keras.Model) -> Architecture:
-    """The architecture of a classifier: a row for each layer of the CNN, or for each block of a backbone and each layer
-    of its head.
+    """A row for each layer of the CNN, or for each block of a backbone and each layer of its head; and total counts.
 
-    Preprocessing and augmentation layers are left out. In a row, `output` is the output shape of its last layer, without
-    the batch axis, and `multiply_adds` counts those of convolutions and dense layers for one image of the classifier's
-    input size.
+    Preprocessing and augmentation layers are left out. In a row, `output` is the output shape of its last layer,
+    without the batch axis, and `multiply_adds` counts those of convolutions and dense layers for one image of the
+    classifier's input size.
     """
     one_view = test_time_augmentation.single_view_model(classifier)
     layers_by_name = {layer.name: layer for layer in one_view.layers}
@@ -74,7 +73,9 @@ def describe(classifier: keras.Model) -> Architecture:
             *(_Block(type(layer).__name__, [layer]) for layer in layers_by_name[HEAD].layers),
         ]
     else:
-        blocks = [_Block(type(layer).__name__, [layer]) for layer in leaf_layers(one_view) if not _is_preprocessing(layer)]
+        blocks = [
+            _Block(type(layer).__name__, [layer]) for layer in leaf_layers(one_view) if not _is_preprocessing(layer)
+        ]
     return Architecture(
         blocks=[_block_row(block) for block in blocks],
         parameters=classifier.count_params(),

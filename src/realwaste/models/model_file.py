@@ -1,4 +1,4 @@
-"""A trained classifier as one .keras file, with its classes, calibration, novelty detection and OpenVINO networks inside.
+"""A trained classifier as one .keras file, with classes, calibration, novelty detection and OpenVINO networks inside.
 
 It also contains a summary of its layers, and hashes of its training and validation photographs, so that these do not
 test it.
@@ -15,14 +15,14 @@ from typing import IO, TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 
-from realwaste.models import architecture, novelty, training_photographs
-from realwaste.models.architecture import Architecture
-from realwaste.models.novelty import Novelty
-from realwaste.models.training_photographs import TrainingPhotographs
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import atomic_replace
 from realwaste.core.library_settings import drop_import_logs
 from realwaste.core.log import logger
+from realwaste.models import architecture, novelty, training_photographs
+from realwaste.models.architecture import Architecture
+from realwaste.models.novelty import Novelty
+from realwaste.models.training_photographs import TrainingPhotographs
 
 if TYPE_CHECKING:
     import keras
@@ -36,17 +36,8 @@ _ARCHITECTURE = "architecture.json"
 _MAX_RECORD_BYTES, _MAX_RATIO, _RATIO_FROM_BYTES = 1 << 20, 10, 16 << 20
 _MAX_BATCH_BYTES = 8 << 30
 # Raised by zipfile and NumPy for damaged files: RuntimeError for an encrypted part, MemoryError for a wrong size.
-_READ_ERRORS = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-    KeyError,
-    ValueError,
-    TypeError,
-)
+_FILE_ERRORS = (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+_READ_ERRORS = (*_FILE_ERRORS, RuntimeError, KeyError, ValueError, TypeError)
 
 
 def _unique(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -116,7 +107,7 @@ class Classifier:
 
 
 def save(path: Path, classifier: Classifier) -> None:
-    """Write a .keras file with the record, novelty and converted networks inside, which other readers of .keras ignore."""
+    """Write a .keras file with the record, novelty and converted networks inside, which Keras ignores."""
     from realwaste.models import inference_networks, layer_table  # noqa: PLC0415 - OpenVINO, TensorFlow
 
     summary = layer_table.describe(classifier.model)
@@ -169,7 +160,7 @@ def read_metadata(path: Path) -> ModelMetadata:
 def _validate(record: bytes) -> ModelMetadata:
     metadata = TypeAdapter(ModelMetadata).validate_json(record, strict=True, extra="forbid")
     if metadata.batch_size * metadata.image_size**2 * 3 > _MAX_BATCH_BYTES:
-        raise ValueError(f"{_RECORD}: a batch of {metadata.batch_size} images of {metadata.image_size} x {metadata.image_size} pixels")
+        raise ValueError(f"{_RECORD}: a batch of {metadata.batch_size} images of {metadata.image_size} pixels a side")
     return metadata
 
 

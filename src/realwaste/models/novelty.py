@@ -35,7 +35,7 @@ class Novelty:
     threshold: float
 
     def scores(self, features: Features) -> NDArray[np.float32]:
-        """Scores (n,) of features (n, width): 0 to 1 for features without negative numbers, else 0 to 2; NaN for NaN."""
+        """Scores (n,) of features (n, width): 0 to 1 if no feature is negative, else 0 to 2; NaN for NaN."""
         return _scores(self.train_features, features)
 
 

@@ -64,7 +64,14 @@ def table_schema(classes: Iterable[str]) -> pa.Schema:
     numbers = [("probability", pa.float32()), *((f"p_{name}", pa.float32()) for name in classes)]
     flags = [("unlike", pa.bool_()), ("not_sure", pa.bool_())]
     return pa.schema(
-        [("path", pa.string()), ("class", pa.string()), *numbers, ("novelty", pa.float32()), *flags, ("error", pa.string())]
+        [
+            ("path", pa.string()),
+            ("class", pa.string()),
+            *numbers,
+            ("novelty", pa.float32()),
+            *flags,
+            ("error", pa.string()),
+        ]
     )
 
 
@@ -109,7 +116,11 @@ def _decode(content: bytes | str, size: int) -> Pixels | str:
 
 
 def _row(
-    probabilities: Any, score: float | None, is_novel: bool | None, classes: tuple[str, ...], min_confidence: float | None
+    probabilities: Any,
+    score: float | None,
+    is_novel: bool | None,
+    classes: tuple[str, ...],
+    min_confidence: float | None,
 ) -> dict[str, Any]:
     if not np.isfinite(probabilities).all():
         return {"error": UNDEFINED}
@@ -144,7 +155,9 @@ class Destination:
                     raise UserError(rule, "Name a new folder, or repeat that job to continue it.")
                 return self._finished(names)
             if names:
-                raise UserError(f"{self.url} must be a new folder, or that of this job.", "Name a new folder.", names[0])
+                raise UserError(
+                    f"{self.url} must be a new folder, or that of this job.", "Name a new folder.", names[0]
+                )
             self._write(JOB_FILE, json.dumps(job, indent=2).encode())
         except UserError:
             raise

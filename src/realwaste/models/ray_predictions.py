@@ -1,8 +1,8 @@
 """Predicting parts on a Ray cluster: each actor loads the model once, and reads, predicts and writes whole parts.
 
-No process sees all rows: an actor writes its part itself and returns only counts. A part that is computed twice, because
-a node was lost, overwrites itself with the same bytes. Ray Data schedules the parts and restarts lost actors; its
-readers and writers are not used, since they do not tell which rows a stopped job has already written.
+No process sees all rows: an actor writes its part itself and returns only counts. A part that is computed twice,
+because a node was lost, overwrites itself with the same bytes. Ray Data schedules the parts and restarts lost actors;
+its readers and writers are not used, since they do not tell which rows a stopped job has already written.
 """
 
 import logging
@@ -51,7 +51,7 @@ def predict(
     """The number and counts of each part, as soon as it is written.
 
     Raises:
-        UserError: no cluster; a node with other libraries; a part that cannot be read or written; no part for a long time.
+        UserError: no cluster; a node with other libraries; a part that cannot be read or written; no part for long.
     """
     with connection.connected():
         import ray  # noqa: PLC0415 - an extra

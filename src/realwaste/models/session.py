@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from realwaste.images.array_shards import Shards
+from realwaste.images.reader import Pixels, prefetch_batches, read_image
 from realwaste.models import model_file
 from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.models.novelty import Novelty
 from realwaste.models.probabilities import Probabilities
-from realwaste.images.reader import Pixels, prefetch_batches, read_image
-from realwaste.images.array_shards import Shards
 from realwaste.runtime import inference_engine
 from realwaste.runtime.inference_engine import Network
 
@@ -125,11 +125,15 @@ def open_session(
     networks = inference_networks.load(
         path, metadata.image_size, len(metadata.classes), novelty, build_model=lambda: load(path).model
     )
-    return _from_networks(metadata, novelty, networks, batch_size or metadata.batch_size)
+    return _from_networks(metadata, novelty, networks, batch_size or metadata.batch_size, threads)
 
 
 def _from_networks(
-    metadata: ModelMetadata, novelty: Novelty | None, networks: "Networks", batch_size: int
+    metadata: ModelMetadata,
+    novelty: Novelty | None,
+    networks: "Networks",
+    batch_size: int,
+    threads: int | None = None,
 ) -> Session:
     from realwaste.models import inference_networks  # noqa: PLC0415 - OpenVINO, which is not needed on a GPU
     from realwaste.runtime import openvino_network  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """Tensors of a PyTorch checkpoint in the serialization that torch used before version 1.6, read without torch.
 
-`torch.load` needs 200 MB of torch, and safetensors and NumPy do not read this format. Layout: four pickles (magic number,
-protocol version, machine facts, state dict), a pickle with the list of storage keys, then per storage its number of
+`torch.load` needs 200 MB of torch, and safetensors and NumPy do not read this format. Layout: four pickles (magic
+number, protocol version, machine facts, state dict), a pickle with the list of storage keys, then per storage its number of
 elements (int64) and its bytes.
 """
 
@@ -33,7 +33,15 @@ def load_state_dict(path: Path) -> dict[str, np.ndarray]:
             state_dict = _Unpickler(file, storages).load()
             for key in _Unpickler(file, {}).load():
                 _read_storage(file, storages[key])
-        except (pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, TypeError) as error:
+        except (
+            pickle.UnpicklingError,
+            ArithmeticError,
+            AttributeError,
+            EOFError,
+            LookupError,
+            MemoryError,
+            TypeError,
+        ) as error:
             raise ValueError(f"not a checkpoint of tensors: {error}") from error
     return dict(state_dict)
 

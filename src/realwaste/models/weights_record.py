@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from realwaste.models.applications import is_file
 from realwaste.core.files import read_json
+from realwaste.models.applications import is_file
 from realwaste.models.registry import BACKBONES, prefer_pretrained
 
 RECORD = "weights.json"
