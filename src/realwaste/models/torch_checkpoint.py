@@ -1,8 +1,8 @@
 """Tensors of a PyTorch checkpoint in the serialization that torch used before version 1.6, read without torch.
 
 `torch.load` needs 200 MB of torch, and safetensors and NumPy do not read this format. Layout: four pickles (magic
-number, protocol version, machine facts, state dict), a pickle with the list of storage keys, then per storage its number of
-elements (int64) and its bytes.
+number, protocol version, machine facts, state dict), a pickle with the list of storage keys, then per storage its
+number of elements (int64) and its bytes.
 """
 
 import pickle
