@@ -20,6 +20,7 @@ from stages.launcher import params_file
 
 BIN = Path(sys.executable).parent
 EXTRACTOR = "extractor.keras"
+CURVE = {"percents": [50, 100], "repeats": 1, "cnn": False}
 ORDER = params_file.read_stages(ROOT / "dvc.yaml")
 
 
@@ -45,9 +46,10 @@ def make(root: Path) -> None:
         evaluate__latency_repeats=1,
         evaluate__folds=2,
         evaluate__fold_repeats=1,
-        evaluate__learning_curve={"percents": [50, 100], "repeats": 1, "cnn": True},
+        evaluate__learning_curve=CURVE,
         shortcuts__image_size=32,
         evaluate__external=["outside"],
+        plots__dpi=30,
         base__seeds=[1, 2],
         **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
         finetune_edge__backbone=EXTRACTOR,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from tiny_pipeline import BIN, ORDER, run
+from tiny_pipeline import BIN, CURVE, ORDER, run
 
 from benchmarks.parts.workspace import set_params
 
@@ -38,7 +38,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def pipeline(clone: Path) -> Path:
     """After one undisturbed run, with trainings long enough to be hit in the middle."""
-    set_params(clone, train_cnn__epochs=40, lr_sweep__epochs=15, finetune_irv2__embed_batch_size=1)
+    curve = {"evaluate__learning_curve": CURVE | {"cnn": True}}
+    set_params(clone, train_cnn__epochs=40, lr_sweep__epochs=15, finetune_irv2__embed_batch_size=1, **curve)
     run(clone, "dvc", "repro")
     return clone
 
