@@ -65,16 +65,21 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 
+def draw_images(root: Path, **counts: int) -> Path:
+    """Write <root>/a/a_1.jpg … for a=3; returns the root."""
+    for number, (label, count) in enumerate(counts.items()):
+        (root / label).mkdir(parents=True)
+        for index in range(count):
+            cv2.imwrite(str(root / label / f"{label}_{index + 1}.jpg"), picture(1000 * number + index))
+    return root
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
     """images(a=3, b=2, inside="set/deep") writes <tmp>/set/deep/a/a_1.jpg …, and gives <tmp>/set."""
 
     def write(inside: str = "set", **counts: int) -> Path:
-        for number, (label, count) in enumerate(counts.items()):
-            folder = tmp_path / inside / label
-            folder.mkdir(parents=True)
-            for index in range(count):
-                cv2.imwrite(str(folder / f"{label}_{index + 1}.jpg"), picture(1000 * number + index))
+        draw_images(tmp_path / inside, **counts)
         return tmp_path / Path(inside).parts[0]
 
     return write

@@ -7,7 +7,7 @@ from realwaste.evaluation import cluster_bootstrap, differences, intervals, scor
 
 CLASSES = 3
 SETS = 2_000
-RESAMPLES = 999
+RESAMPLES = 399
 
 
 def _draw_test_set(

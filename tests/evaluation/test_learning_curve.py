@@ -76,7 +76,7 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
     """Two trainings are killed after the first; the second run trains the other alone."""
     from realwaste.core.files import read_csv
     from realwaste.training import training_loop
-    from stages import cnn_learning_curve
+    from stages import cnn_learning_curve, evaluate
     from stages.launcher import params_file
 
     monkeypatch.chdir(ready_to_train)
@@ -98,7 +98,7 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
     monkeypatch.setattr(training_loop, "fit", second_is_killed)
     with pytest.raises(KeyboardInterrupt):
         cnn_learning_curve.measure(params, splits, "float32")
-    curve_metrics = cnn_learning_curve.measure(params, splits, "float32")
+    curve_metrics = evaluate._other_trainings(params, "cnn", splits, "float32")["learning_curve"]
     assert trained == [6, 12, 12]
     assert (curve_metrics["at_50"]["images"], curve_metrics["at_100"]["images"]) == (6, 12)
     assert 0 <= curve_metrics["at_50"]["accuracy_low"] <= curve_metrics["at_50"]["accuracy"] <= 1

@@ -12,6 +12,8 @@ from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import set_params
 from realwaste.core import log
 from realwaste.core.errors import UserError
+from realwaste.embedding import local_extraction
+from realwaste.runtime.inference_engine import Network
 from stages import __main__ as launcher
 
 DVC = """
@@ -78,10 +80,15 @@ def test_an_unknown_log_level_is_rejected(monkeypatch):
         launcher._log_level()
 
 
-def test_a_stand_in_is_reported_in_a_quiet_run(capsys, monkeypatch):
-    monkeypatch.setattr(log.logger, "handlers", [])
-    monkeypatch.setattr(log.logger, "propagate", True)
-    monkeypatch.setattr(log.logger, "level", logging.NOTSET)
+@pytest.fixture
+def _own_logger(monkeypatch):
+    """The package's logger as a test sets it up, and afterwards as it was."""
+    for name, value in (("handlers", []), ("propagate", True), ("level", logging.NOTSET)):
+        monkeypatch.setattr(log.logger, name, value)
+
+
+@pytest.mark.usefixtures("_own_logger")
+def test_a_stand_in_is_reported_in_a_quiet_run(capsys):
     log.setup(logging.WARNING)
     log.logger.info("as usual")
     log.logger.warning("take care")
@@ -90,6 +97,16 @@ def test_a_stand_in_is_reported_in_a_quiet_run(capsys, monkeypatch):
     assert "as usual" not in output
     assert "take care" in output
     assert "SYNTHETIC" in output
+
+
+@pytest.mark.usefixtures("_own_logger")
+@pytest.mark.parametrize(("level", "is_shown"), [(logging.INFO, True), (logging.WARNING, False)])
+def test_a_quiet_embedding_shows_no_bar(images, capsys, level, is_shown):
+    """tests/pipeline/test_repro.py has a quiet run of other stages."""
+    log.setup(level)
+    network = Network(lambda pictures: pictures.mean(axis=(1, 2)), 2, (3,))
+    local_extraction.embed(network, images(glass=2), ["glass/glass_1.jpg", "glass/glass_2.jpg"], image_size=16)
+    assert ("embedding" in capsys.readouterr().err) == is_shown
 
 
 def _output_lines(root, *command: str, status: int = 0) -> list[str]:

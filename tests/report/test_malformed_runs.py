@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pandas as pd
 import pytest
@@ -75,12 +76,27 @@ CASES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    root = tmp_path_factory.mktemp("whole")
+    for folder in ("here", "other"):
+        write_run(root / folder, correct={"cnn": 20, "irv2": 20})
+    return root
+
+
+@pytest.fixture
+def runs(whole, tmp_path, monkeypatch):
+    """Two folders as runs leave them, the first of which is the present folder."""
+    here, other = (shutil.copytree(whole / folder, tmp_path / folder) for folder in ("here", "other"))
+    monkeypatch.chdir(here)
+    return here, other
+
+
 @pytest.mark.parametrize(("name", "damage"), CASES, ids=lambda value: value if isinstance(value, str) else "")
 @pytest.mark.parametrize("side", ["this run", "other"])
-def test_a_damaged_file_is_named_in_two_lines(name, damage, side, tmp_path, monkeypatch):
-    here, other = (write_run(tmp_path / folder, correct={"cnn": 20, "irv2": 20}) for folder in ("here", "other"))
+def test_a_damaged_file_is_named_in_two_lines(name, damage, side, runs):
+    here, other = runs
     damage((here if side == "this run" else other) / name)
-    monkeypatch.chdir(here)
     done = CliRunner().invoke(app, ["report", "--against", str(other), "-o", "page.html"])
     assert done.exit_code == 1
     assert isinstance(done.exception, SystemExit), done.exception
@@ -94,10 +110,9 @@ def test_a_damaged_file_is_named_in_two_lines(name, damage, side, tmp_path, monk
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
-def test_a_pipe_in_place_of_a_file_is_no_file(tmp_path, monkeypatch):
-    here, other = (write_run(tmp_path / folder, correct={"cnn": 20, "irv2": 20}) for folder in ("here", "other"))
+def test_a_pipe_in_place_of_a_file_is_no_file(runs):
+    _, other = runs
     (other / HISTORY).unlink()
     os.mkfifo(other / HISTORY)
-    monkeypatch.chdir(here)
     done = CliRunner().invoke(app, ["report", "--against", str(other)])
     assert (done.exit_code, done.stdout) == (0, "dvc_plots/against_other.html\n")

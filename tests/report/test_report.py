@@ -292,6 +292,9 @@ def open_page(render, tmp_path_factory):
 
 # The page that most tests open: some files were rejected, and there are photographs from elsewhere.
 RICH = {"rejected": 2, "external": True}
+# As much as a default run has, photographs from elsewhere, and more rejected files than the page shows.
+FULL = {"external": True, "rejected": html_report.REJECTED_SHOWN + 10, "full": True}
+STAND_INS = {"dataset": "synthetic", "origin": "synthetic", "weights": "random", "diverged": True}
 
 
 @needs_browser
@@ -442,8 +445,7 @@ def test_charts_answer_to_the_pointer_and_the_overlay_can_be_taken_away(open_pag
 
 @needs_browser
 def test_on_paper_it_has_eight_pages_at_most_and_no_chart_is_cut(open_page, tmp_path):
-    """With as much on it as a default run has, photographs from elsewhere, and more rejected files than it shows."""
-    page = open_page(external=True, rejected=60, full=True, dark=True)
+    page = open_page(dark=True, **FULL)
     assert 4 < printed(page.url, tmp_path / "report.pdf") <= 8
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -464,7 +466,7 @@ def test_on_paper_it_has_eight_pages_at_most_and_no_chart_is_cut(open_page, tmp_
 
 @needs_browser
 def test_warnings_are_large_and_on_top(open_page):
-    page = open_page(dataset="synthetic", origin="synthetic", weights="random", diverged=True)
+    page = open_page(**STAND_INS)
     warning = page.locator(".warning").first
     lines = warning.inner_text()
     assert "generated, not photographs" in lines
@@ -510,7 +512,7 @@ def test_the_test_does_not_choose_and_a_poor_or_small_test_is_called_so(make_dat
 
 
 CLAIM, TABLE = "Pretrained models generalize better across tasks.", "<h2>Table 1</h2>"
-NO_WARNING, NO_EXTERNAL = 'class="warning" role="note"', "Images of other classes"
+WARNING, EXTERNAL = 'class="warning" role="note"', "Images of other classes"
 
 
 @pytest.mark.parametrize(
@@ -527,13 +529,13 @@ NO_WARNING, NO_EXTERNAL = 'class="warning" role="note"', "Images of other classe
                 "evaluate.external=[/path/to/photos]",
                 "NVIDIA &lt;H100&gt; (train_cnn) and none (finetune_irv2, evaluate)",
             ],
-            [NO_WARNING, NO_EXTERNAL, "confident learning", "By hand"],
+            [WARNING, EXTERNAL, "confident learning", "By hand"],
         ),
         ({"curves": False}, [], ['data-chart="learning_curve"']),
         ({"origin": "given"}, ["minus validation accuracy"], [CLAIM, TABLE]),
         ({"origin": "realwaste-part"}, ["minus validation accuracy", CLAIM, TABLE], []),
-        ({"origin": "synthetic"}, ["minus validation accuracy", CLAIM, TABLE], []),
-        ({"rejected": html_report.REJECTED_SHOWN + 7}, ["and 7 more in data/rejected.csv"], []),
+        (STAND_INS, ["minus validation accuracy", CLAIM, TABLE, WARNING], []),
+        (FULL, ["and 10 more in data/rejected.csv"], []),
     ],
     ids=str,
 )
@@ -562,11 +564,19 @@ def test_a_training_that_diverged_at_once_has_a_page_too(make_data, epochs):
     assert "Diverged in epoch 2" in html_report.render_page(data)
 
 
-def test_label_corrections_are_counted(make_data):
+def test_corrected_labels_and_the_leaks_of_a_split_that_came_with_the_images_are_counted(make_data):
     data = make_data()
-    mended = {"kept": 5, "relabelled": 3, "dropped": 2}
-    page = html_report.render_page(dataclasses.replace(data, validated={**data.validated, "by_hand": mended}))
+    leaked = {parts: {"exact_duplicates": 3, "near_duplicates": 7} for parts in ("train_val", "train_test", "val_test")}
+    data = dataclasses.replace(
+        data,
+        split=data.split | {"strategy": "given", "leakage": leaked},
+        validated=data.validated | {"by_hand": {"kept": 5, "relabelled": 3, "dropped": 2}},
+    )
+    page = _normalize_space(html_report.render_page(data))
     assert "By hand, in <code>relabel.yaml</code>: 3 relabelled, 2 dropped." in page
+    leak = "The split is the one that the images came with: 7 of its test images are near-duplicates of training"
+    assert leak in page
+    assert "as the images came, into 96 for training" in _normalize_space(_card(data, "cnn"))
 
 
 def _card(data: ReportData, name: str, **changes: Any) -> str:
@@ -638,11 +648,6 @@ def test_a_card_says_how_its_split_was_made(make_data):
     assert "at random, stratified by class" in stratified
     assert "The random split put such photos in several parts" in stratified
     assert "in one part" not in stratified
-    leaked = {parts: {"exact_duplicates": 3, "near_duplicates": 7} for parts in ("train_val", "train_test", "val_test")}
-    given = dataclasses.replace(data, split=data.split | {"strategy": "given", "leakage": leaked})
-    assert "as the images came, into 96 for training" in _normalize_space(_card(given, "cnn"))
-    leak = "The split is the one that the images came with: 7 of its test images are near-duplicates of training"
-    assert leak in _normalize_space(html_report.render_page(given))
 
 
 def test_a_card_says_what_was_measured_outside_or_that_nothing_was(make_data):
@@ -780,7 +785,7 @@ def test_only_realwastes_own_files_have_its_licences_and_only_the_complete_set_i
 
 
 def test_a_card_warns_of_stand_ins(make_data):
-    card = ModelCard(_card(make_data(dataset="synthetic", origin="synthetic", weights="random"), "irv2"))
+    card = ModelCard(_card(make_data(**STAND_INS), "irv2"))
     assert "Trained on generated pictures" in card.text
     assert "random weights" in card.text
     assert card.data.to_dict()["license"] == "unknown"

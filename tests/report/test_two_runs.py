@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -215,31 +216,41 @@ def _git(root: Path, *words: str) -> None:
     subprocess.run(command, cwd=root, check=True, capture_output=True)
 
 
-@pytest.fixture
-def checkout(tmp_path, monkeypatch) -> Path:
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> Path:
     """A repository of git and DVC with a committed run, and another kept as the experiment `longer`."""
-    root = write_run(tmp_path / "checkout", correct={"cnn": 20, "irv2": 31})
+    root = write_run(tmp_path_factory.mktemp("repository") / "checkout", correct={"cnn": 20, "irv2": 31})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("DVC_NO_ANALYTICS", "1")
+        for role in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{role}_NAME", "t")
+            patch.setenv(f"GIT_{role}_EMAIL", "t@t")
+        _git(root, "init", "-q")
+        Repo.init()
+        (root / "dvc.lock").unlink()  # DVC would ask for its dvc.yaml
+        (root / "params.yaml").write_text("train_cnn: {epochs: 3}\n")
+        with Repo() as repo:
+            repo.add(["data/predictions.csv", "data/manifest.csv"])
+            _git(root, "add", "-A")
+            _git(root, "commit", "-qm", "t")
+            write_run(root, correct={"cnn": 38, "irv2": 31}, epochs=5)
+            (root / "dvc.lock").unlink()
+            (root / "params.yaml").write_text("train_cnn: {epochs: 5}\n")
+            repo.add(["data/predictions.csv"])
+            repo.experiments.save(name="longer")
+        _git(root, "checkout", "-q", ".")
+        with Repo() as repo:
+            repo.checkout()
+    return root
+
+
+@pytest.fixture
+def checkout(repository, tmp_path, monkeypatch) -> Path:
+    """A copy of the repository, as the present folder."""
+    root = shutil.copytree(repository, tmp_path / "checkout")
     monkeypatch.chdir(root)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "t")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "t@t")
-    _git(root, "init", "-q")
-    Repo.init()
-    (root / "dvc.lock").unlink()  # DVC would ask for its dvc.yaml
-    (root / "params.yaml").write_text("train_cnn: {epochs: 3}\n")
-    with Repo() as repo:
-        repo.add(["data/predictions.csv", "data/manifest.csv"])
-        _git(root, "add", "-A")
-        _git(root, "commit", "-qm", "t")
-        write_run(root, correct={"cnn": 38, "irv2": 31}, epochs=5)
-        (root / "dvc.lock").unlink()
-        (root / "params.yaml").write_text("train_cnn: {epochs: 5}\n")
-        repo.add(["data/predictions.csv"])
-        repo.experiments.save(name="longer")
-    _git(root, "checkout", "-q", ".")
-    with Repo() as repo:
-        repo.checkout()
     return root
 
 
