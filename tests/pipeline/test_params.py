@@ -5,7 +5,6 @@ import functools
 import importlib.util
 import operator
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,8 @@ from realwaste.core.errors import UserError
 from stages.launcher import combinations, params_file
 
 GOOD = params_file.read_yaml(ROOT / "params.yaml")
+DELETED = object()
+NO_SECTIONS = r"must hold the sections base, fetch, .*\n.*git restore params\.yaml"
 
 
 def test_the_committed_file_passes_and_comes_out_as_it_went_in():
@@ -163,20 +164,21 @@ def test_the_packages_of_exports_are_those_that_export_asks_for():
     assert {kind: exporter.packages for kind, exporter in export._EXPORTERS.items()} == combinations._EXPORT_PACKAGES
 
 
-def test_an_unknown_key_names_the_one_that_was_meant():
-    values = _with("train_cnn.epoch", 3)
-    del values["train_cnn"]["epochs"]
-    with pytest.raises(UserError, match=r"train_cnn\.epoch is no known parameter.*\nDid you mean epochs\?"):
-        params_file.check(values)
-
-
-def test_a_renamed_key_names_the_new_one():
-    values = copy.deepcopy(GOOD)
-    values["shortcuts"]["asked"] = values["shortcuts"].pop("val_fraction")
-    with pytest.raises(
-        UserError, match=r"^params.yaml: shortcuts\.asked is now called shortcuts\.val_fraction\.\nRename it"
-    ):
-        params_file.check(values)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_cnn.epoch": 3, "train_cnn.epochs": DELETED}, r"epoch is no known parameter.*\nDid you mean epochs\?"),
+        (
+            {"shortcuts.asked": 0.03, "shortcuts.val_fraction": DELETED},
+            r"^params.yaml: shortcuts\.asked is now called shortcuts\.val_fraction\.\nRename it",
+        ),
+        ({"xyz": 1}, r"xyz is no known parameter.*\nKnown here: base, "),
+        ({"split.val": DELETED}, r"split\.val is missing"),
+    ],
+)
+def test_a_key_that_is_unknown_renamed_or_missing_is_named(changes, message):
+    with pytest.raises(UserError, match=message):
+        params_file.check(_with_all(changes))
 
 
 @pytest.mark.parametrize(
@@ -188,18 +190,6 @@ def test_null_which_was_off_is_refused_with_the_default(key, default):
     rule, remedy = str(refusal.value).splitlines()
     assert rule == f'params.yaml: {key} must name a backbone: null, which was "off", is no longer possible.'
     assert remedy == f"Set the default: -S {key}={default}"
-
-
-def test_an_unknown_section_lists_the_known_ones():
-    with pytest.raises(UserError, match=r"xyz is no known parameter.*\nKnown here: base, "):
-        params_file.check({**GOOD, "xyz": 1})
-
-
-def test_a_missing_key_is_named():
-    values = copy.deepcopy(GOOD)
-    del values["split"]["val"]
-    with pytest.raises(UserError, match=r"split\.val is missing"):
-        params_file.check(values)
 
 
 @pytest.mark.parametrize(("text", "number"), [("1e-4", 1e-4), ("1.0e-4", 1e-4), ("1E6", 1e6), ("1.e-3", 1e-3)])
@@ -216,29 +206,21 @@ def test_a_stage_can_read_what_it_declares_and_nothing_else():
             _read(given, path)
 
 
-@pytest.mark.parametrize("text", ["a: [1", "? [a]\n: 1\n"])
-def test_not_yaml_is_one_clear_line(tmp_path, text):
-    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="must be valid YAML"):
-        params_file.read_yaml(tmp_path / "p.yaml")
-
-
-@pytest.mark.parametrize("text", ["", "# nothing but this\n", "- a\n"])
-def test_a_file_without_sections_names_them(tmp_path, text):
-    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"must hold the sections base, fetch, .*\n.*git restore params\.yaml"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "must be valid YAML"),
+        ("? [a]\n: 1\n", "must be valid YAML"),
+        *[(text, NO_SECTIONS) for text in ("", "# nothing but this\n", "- a\n")],
+        ("a:\n  b: 1\n  c: 2\n  b: 3\n", r"b stands twice.*line 4"),
+        (None, "must be readable"),
+    ],
+)
+def test_a_file_that_is_no_file_of_parameters_is_refused(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
         params_file.check(params_file.read_yaml(tmp_path / "p.yaml"))
-
-
-def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
-    (tmp_path / "p.yaml").write_text("a:\n  b: 1\n  c: 2\n  b: 3\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"b stands twice.*line 4"):
-        params_file.read_yaml(tmp_path / "p.yaml")
-
-
-def test_no_file_is_one_clear_line():
-    with pytest.raises(UserError, match="must be readable"):
-        params_file.read_yaml(Path("nowhere.yaml"))
 
 
 def _with(key: str, value: object) -> dict[str, Any]:
@@ -249,7 +231,10 @@ def _with_all(changes: dict[str, Any]) -> dict[str, Any]:
     values = copy.deepcopy(GOOD)
     for key, value in changes.items():
         *above, name = key.split(".")
-        functools.reduce(operator.getitem, above, values)[name] = value
+        section = functools.reduce(operator.getitem, above, values)
+        section[name] = value
+        if value is DELETED:
+            del section[name]
     return values
 
 
