@@ -142,19 +142,20 @@ def here(trained, tmp_path, monkeypatch):
     return tmp_path
 
 
-def _evaluate(*arguments):
-    return CliRunner().invoke(app, ["evaluate", "-m", "cnn", *map(str, arguments)])
+def _evaluate(*arguments, model="cnn"):
+    return CliRunner().invoke(app, ["evaluate", "-m", model, *map(str, arguments)])
 
 
-def _evaluate_json(*arguments):
-    done = _evaluate(*arguments, "--json")
-    assert done.exit_code == 0, done.stderr
-    return json.loads(done.stdout, parse_constant=pytest.fail)
+def _evaluate_json(*arguments, model="cnn", status=0):
+    """The metrics, and the messages as one line."""
+    done = _evaluate(*arguments, "--json", model=model)
+    assert done.exit_code == status, done.stderr
+    return json.loads(done.stdout, parse_constant=pytest.fail), " ".join(done.stderr.split())
 
 
 def test_a_folder_is_measured_as_the_pipeline_measures(here, images):
     images(**{"food_ORGANICS": 5, "Food-Organics": 3, "glass": 6, "shoes": 4})
-    metrics = _evaluate_json("set")
+    metrics, _ = _evaluate_json("set")
     files = sorted((here / "set").glob("*/*.jpg"))
     probabilities = apply_temperature(session.open_session(here / "models/cnn.keras").predict_files(files)[0], 2.5)
     labels = [external.match_folders([file.parent.name], CLASSES).get(file.parent.name, "shoes") for file in files]
@@ -173,7 +174,7 @@ def test_a_folder_is_measured_as_the_pipeline_measures(here, images):
 
 def test_the_printed_tables(here, images):
     images(glass=6, ünrat=2, shoes=4)
-    metrics, done = _evaluate_json("set"), _evaluate("set")
+    (metrics, _), done = _evaluate_json("set"), _evaluate("set")
     assert done.exit_code == 0
     lines = [line.split() for line in done.stdout.splitlines()]
     interval = [f"{metrics['accuracy_low']:.3f}", "to", f"{metrics['accuracy_high']:.3f}"]
@@ -194,22 +195,20 @@ def test_a_zip_gives_the_same_whatever_its_files_are_called(here, images):
     with zipfile.ZipFile(here / "photos.zip", "w") as bundle:
         for number, file in enumerate(sorted((here / "set").rglob("*.jpg"))):
             bundle.write(file, f"a/{file.parent.name}/{number}.jpg")
-    folder, zipped = _evaluate_json("set"), _evaluate_json("photos.zip")
+    (folder, _), (zipped, _) = _evaluate_json("set"), _evaluate_json("photos.zip")
     assert (folder["set"]["name"], zipped["set"]["name"], zipped["set"]["source"]) == ("set", "photos", "photos.zip")
     assert folder["set"]["sha256"] == zipped["set"]["sha256"]
     assert folder["confusion"] == zipped["confusion"]
     (here / "set/deep/glass/glass_1.jpg").unlink()
-    assert _evaluate_json("set")["set"]["sha256"] != folder["set"]["sha256"]
+    assert _evaluate_json("set")[0]["set"]["sha256"] != folder["set"]["sha256"]
 
 
 def test_files_that_are_no_images_are_named_and_the_rest_is_measured(here, images):
     images(glass=3, shoes=2)
     (here / "set/glass/glass_1.jpg").write_bytes(b"words")
     (here / "set/shoes/shoes_1.jpg").write_bytes(b"")
-    done = _evaluate("set", "--json")
-    assert done.exit_code == 1
-    assert "2 of 5 files: glass/glass_1.jpg (not an image), shoes/shoes_1.jpg (empty file)" in done.stderr
-    metrics = json.loads(done.stdout)
+    metrics, message = _evaluate_json("set", status=1)
+    assert "2 of 5 files: glass/glass_1.jpg (not an image), shoes/shoes_1.jpg (empty file)" in message
     assert (metrics["images"], metrics["unknown"]["images"]) == (2, 1)
     assert metrics["set"]["rejected"] == [
         {"path": "glass/glass_1.jpg", "reason": "not an image"},
@@ -222,9 +221,9 @@ def test_the_caution_of_a_stand_in_is_shown(here, images):
     model = model_file.load(here / "models/cnn.keras").model
     metadata = ModelMetadata("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
     model_file.save(here / "drawn.keras", Classifier(model, metadata))
-    done = CliRunner().invoke(app, ["evaluate", "set", "-m", "drawn.keras", "--json"])
-    assert json.loads(done.stdout)["caution"] == metadata.caution()
-    assert "not photographs" in done.stderr
+    metrics, message = _evaluate_json("set", model="drawn.keras")
+    assert metrics["caution"] == metadata.caution()
+    assert "not photographs" in message
 
 
 def test_undefined_predictions_are_counted(here, images):
@@ -232,8 +231,7 @@ def test_undefined_predictions_are_counted(here, images):
     classifier = model_file.load(here / "models/cnn.keras")
     classifier.model.set_weights([weight * np.nan for weight in classifier.model.get_weights()])
     model_file.save(here / "nan.keras", classifier)
-    done = CliRunner().invoke(app, ["evaluate", "set", "-m", "nan.keras", "--json"])
-    metrics = json.loads(done.stdout, parse_constant=pytest.fail)
+    metrics, _ = _evaluate_json("set", model="nan.keras", status=1)
     assert metrics["undefined_answers"] == 3
     assert metrics["mean_confidence"] == pytest.approx(1 / 3)
 
@@ -250,23 +248,23 @@ def test_photographs_that_the_model_was_trained_on_are_left_out(here, images):
     original = cv2.imread(str(root / "glass/glass_1.jpg"))
     assert original is not None
     cv2.imwrite(str(root / "glass/copy.jpg"), original, [cv2.IMWRITE_JPEG_QUALITY, 95])
-    done = CliRunner().invoke(app, ["evaluate", "set", "-m", "used.keras", "--json"])
-    metrics, message = json.loads(done.stdout), " ".join(done.stderr.split())
+    metrics, message = _evaluate_json("set", model="used.keras")
     assert (metrics["images"], metrics["set"]["used_for_training"]) == (7, 4)
     assert metrics["set"]["near_duplicates_of_training"] == 1
     assert "4 of 11 were used for training" in message
     assert "1 of 7 are near-duplicates of training photographs" in message
     done = CliRunner().invoke(app, ["compare", "cnn", "used.keras", "set", "--json"])
     assert (json.loads(done.stdout)["images"], done.stderr.count("nothing is left out")) == (7, 1)
-    plain = _evaluate_json("set")
+    plain, _ = _evaluate_json("set")
     assert (plain["images"], plain["set"]["used_for_training"]) == (11, None)
     for name in (*splits.loc[splits["split"] == "test", "path"], "glass/copy.jpg"):
         (root / name).unlink()
     shutil.rmtree(root / "ünrat")
-    done = CliRunner().invoke(app, ["evaluate", "set", "-m", "used.keras"])
+    done = _evaluate("set", model="used.keras")
     assert done.exit_code == 1
-    assert "must have photographs of the classes that the model was not trained on" in " ".join(done.stderr.split())
-    assert "4 of 4 were used for training" in " ".join(done.stderr.split())
+    message = " ".join(done.stderr.split())
+    assert "must have photographs of the classes that the model was not trained on" in message
+    assert "4 of 4 were used for training" in message
 
 
 MISTAKES = """

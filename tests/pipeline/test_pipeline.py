@@ -25,11 +25,7 @@ def _module(stage: str) -> str:
 def test_the_stages():
     assert set(STAGES) == {
         *("fetch", "validate_images", "split", "train_cnn", "lr_sweep"),
-        *(
-            f"{kind}_{slot}"
-            for kind in ("embed", "finetune", "cross_validate")
-            for slot in ("irv2", "densenet", "edge")
-        ),
+        *(f"{name}_{slot}" for name in ("embed", "finetune", "cross_validate") for slot in registry.BACKBONES),
         *("evaluate", "suspects", "probe_background", "shortcuts", "explain", "compare"),
     }
     assert len(HEAVY) == 8

@@ -17,8 +17,9 @@ from realwaste.runtime.inference_engine import Network
 from stages import __main__ as launcher
 
 DVC = """
-import subprocess, sys
-subprocess.run({command!r})
+import subprocess
+for command in ({stage!r}, ["sh", "-c", " ".join({stage!r}) + "; true"]):
+    subprocess.run(command)
 """
 STAGE = f"""
 import sys
@@ -29,32 +30,22 @@ print(process.is_quiet())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "quiet"),
+    ("arguments", "stage", "quiet"),
     [
-        (["repro", "-q"], True),
-        (["exp", "run", "--quiet", "-S", "train_cnn.epochs=5"], True),
-        (["repro"], False),
-        (["exp", "run", "--queue"], False),
-        (["exp", "run", "-n", "quick", "-mquick"], False),
+        (["repro", "-q"], "s", True),
+        (["exp", "run", "--quiet", "-S", "train_cnn.epochs=5"], "s", True),
+        (["repro"], "s", False),
+        (["exp", "run", "--queue"], "s", False),
+        (["exp", "run", "-n", "quick", "-mquick"], "s", False),
+        (["-q"], None, False),  # started by hand
     ],
 )
-@pytest.mark.parametrize("shell", [[], ["sh", "-c"]])
-def test_a_stage_knows_whether_its_dvc_is_quiet(arguments, quiet, shell, tmp_path):
-    """A process in place of DVC starts the stage as DVC does, directly or through a shell."""
+def test_a_stage_knows_whether_its_dvc_is_quiet(arguments, stage, quiet, tmp_path):
+    """A process in place of DVC starts the stage as DVC does, directly and through a shell."""
     (tmp_path / "stage.py").write_text(STAGE)
-    command = [*shell, f"{sys.executable} stage.py; true"] if shell else [sys.executable, "stage.py"]
-    dvc = [sys.executable, "-c", DVC.format(command=command), *arguments]
-    output = subprocess.run(dvc, cwd=tmp_path, capture_output=True, text=True, check=True, env=_environment("s")).stdout
-    assert output == f"{quiet}\n"
-
-
-def test_a_stage_started_by_hand_is_not_quiet(tmp_path):
-    (tmp_path / "stage.py").write_text(STAGE)
-    dvc = [sys.executable, "-c", DVC.format(command=[sys.executable, "stage.py"]), "-q"]
-    output = subprocess.run(
-        dvc, cwd=tmp_path, capture_output=True, text=True, check=True, env=_environment(None)
-    ).stdout
-    assert output == "False\n"
+    dvc = [sys.executable, "-c", DVC.format(stage=[sys.executable, "stage.py"]), *arguments]
+    done = subprocess.run(dvc, cwd=tmp_path, capture_output=True, text=True, check=True, env=_environment(stage))
+    assert done.stdout == f"{quiet}\n" * 2
 
 
 def test_a_training_prints_its_device_its_epochs_and_one_line(ready_to_train):

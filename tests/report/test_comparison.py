@@ -9,7 +9,7 @@ CLASSES = ["a", "b"]
 MODELS = ("cnn", "irv2", "densenet")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def predicted():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 120)
@@ -33,7 +33,7 @@ def predicted():
     return pd.concat(parts, ignore_index=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def evaluated(predicted):
     cost = {"parameters": 1000, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
     test_rows = predicted[predicted["split"] == "test"]
@@ -55,8 +55,13 @@ TRAININGS = {
 SECONDS = {"cnn": 9.0, "irv2": 5.0, "densenet": 4.0}
 
 
-def test_table1_has_every_measured_factor(predicted, evaluated):
-    row = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")["irv2"]
+@pytest.fixture(scope="module")
+def rows(predicted, evaluated):
+    return table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+
+
+def test_table1_has_every_measured_factor(predicted, rows):
+    row = rows["irv2"]
     train_rows = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
     assert row["train_accuracy"] == (prediction_table.predicted_classes(train_rows) == train_rows["label"]).mean()
     assert row["train_test_gap"] == pytest.approx(row["train_accuracy"] - row["test_accuracy"])
@@ -65,11 +70,9 @@ def test_table1_has_every_measured_factor(predicted, evaluated):
 
 def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, evaluated):
     on_part = {"images": 4, "accuracy": 0.5, "accuracy_std": 0.1, "accuracy_low": 0.3, "accuracy_high": 0.7}
-    evaluated["irv2"] |= {
-        "learning_curve": {"repeats": 3, "at_10": on_part},
-        "other_splits": {"accuracy_mean": 0.6, "accuracy_std": 0.05},
-        "litert_mb": 7.1,
-    }
+    measured = {"learning_curve": {"repeats": 3, "at_10": on_part}, "litert_mb": 7.1}
+    measured |= {"other_splits": {"accuracy_mean": 0.6, "accuracy_std": 0.05}}
+    evaluated = evaluated | {"irv2": evaluated["irv2"] | measured}
     results = {"images": 9, "accuracy": 0.4, "accuracy_low": 0.2, "accuracy_high": 0.6}
     external_sets = {"at a friend's": {"models": {model: {"outside": results} for model in MODELS}}}
     rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", external_sets=external_sets)
@@ -96,30 +99,21 @@ def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, e
 def test_external_sets_whose_names_differ_in_a_sign_have_separate_metrics(predicted, evaluated):
     """`a-b` and `a_b` had one key: the second set's figures stood for both."""
     names = ("a-b", "a_b", "a b 2", "a b", "!", "?")
-    external_sets = {
-        name: {
-            "models": {
-                "irv2": {"outside": {"images": 9, "accuracy": n / 10, "accuracy_low": 0.0, "accuracy_high": 1.0}}
-            }
-        }
-        for n, name in enumerate(names)
-    }
+    external_sets = {}
+    for n, name in enumerate(names):
+        outside = {"images": 9, "accuracy": n / 10, "accuracy_low": 0.0, "accuracy_high": 1.0}
+        external_sets[name] = {"models": {"irv2": {"outside": outside}}}
     rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", external_sets=external_sets)
     assert (rows["irv2"]["outside_a_b_accuracy"], rows["irv2"]["outside_a_b_2_accuracy"]) == (0.0, 0.1)
-    cells = factors.format_table1(rows, comparison.display_names(rows), external_sets)[
-        comparison.display_names(rows)["irv2"]
-    ]
+    display_names = comparison.display_names(rows)
+    cells = factors.format_table1(rows, display_names, external_sets)[display_names["irv2"]]
     accuracies = [cells["Generalization", f"accuracy on {name}"] for name in names]
     assert accuracies == [f"{n / 10:.3f} (0.000 to 1.000)" for n in range(len(names))]
 
 
-def test_missing_measurements_are_marked(predicted, evaluated):
-    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+def test_missing_measurements_are_marked(rows):
     table = factors.format_table1(rows, comparison.display_names(rows))
-    for figure in (
-        ("Data Dependency", "test accuracy by images"),
-        ("Generalization", "on external test sets"),
-    ):
+    for figure in (("Data Dependency", "test accuracy by images"), ("Generalization", "on external test sets")):
         assert set(table.loc[figure]) == {"not measured"}
 
 
@@ -127,15 +121,13 @@ def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
     for origin in ("synthetic", "given"):
         rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, origin)
         assert all("reported_test_accuracy" not in row for row in rows.values())
-        assert ("Accuracy", "the report's accuracy") not in factors.format_table1(
-            rows, comparison.display_names(rows)
-        ).index
+        table = factors.format_table1(rows, comparison.display_names(rows))
+        assert ("Accuracy", "the report's accuracy") not in table.index
     rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "realwaste")
     assert [row["reported_test_accuracy"] for row in rows.values()] == [0.6183, 0.8637, 0.8617]
 
 
-def test_the_summary_is_about_the_best_model_by_validation(predicted, evaluated):
-    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
+def test_the_summary_is_about_the_best_model_by_validation(rows):
     summary = comparison.summarize_run(rows, "synthetic", 4)
     best = max(("cnn", "densenet"), key=lambda model: rows[model]["val_accuracy"])  # irv2 has random weights
     assert summary["best_model"] == best
@@ -196,8 +188,7 @@ def test_the_order_of_the_rows_changes_nothing(predicted):
     )
 
 
-def test_display_names_include_slot_and_weights(predicted, evaluated):
-    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "x")
+def test_display_names_include_slot_and_weights(rows):
     assert list(comparison.display_names(rows).values()) == [
         "CNN",
         "irv2 (InceptionResNetV2)\nRANDOM weights",
@@ -237,7 +228,7 @@ def test_class_names_are_not_parsed_as_formulas(tmp_path):
     figures.plot_class_scores(studio, tmp_path / "s.png", comparison.class_score_table(evaluated), {"cnn": "$_{$"})
 
 
-def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evaluated, tmp_path, monkeypatch):
+def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evaluated, rows, tmp_path, monkeypatch):
     titles = []
     save = figures.FigureWriter.save
 
@@ -247,7 +238,6 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
 
     monkeypatch.setattr(figures.FigureWriter, "save", noted)
     studio = figures.FigureWriter("drawn", "synthetic", "#4c84b8", 60)
-    rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
     names = comparison.display_names(rows)
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
     history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])
@@ -310,9 +300,5 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     table = table1.build_rows(
         with_ensemble, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste"
     )
-    assert (
-        factors.format_table1(table, comparison.display_names(table)).loc[
-            ("Accuracy", "the report's accuracy"), "Soft vote"
-        ]
-        == "–"
-    )
+    table1_text = factors.format_table1(table, comparison.display_names(table))
+    assert table1_text.loc[("Accuracy", "the report's accuracy"), "Soft vote"] == "–"

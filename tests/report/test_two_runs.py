@@ -69,11 +69,15 @@ def write_run(
     return root
 
 
+def _two_runs(root: Path) -> tuple[run_results.Run, run_results.Run]:
+    here = write_run(root / "here", correct={"cnn": 38, "irv2": 30}, epochs=5)
+    other = write_run(root / "other", correct={"cnn": 20, "irv2": 31})
+    return run_files.load_folder(here, "this run"), run_files.load_folder(other, "other")
+
+
 @pytest.fixture
 def runs(tmp_path) -> tuple[run_results.Run, run_results.Run]:
-    here = write_run(tmp_path / "here", correct={"cnn": 38, "irv2": 30}, epochs=5)
-    other = write_run(tmp_path / "other", correct={"cnn": 20, "irv2": 31})
-    return run_files.load_folder(here, "this run"), run_files.load_folder(other, "other")
+    return _two_runs(tmp_path)
 
 
 def test_each_model_is_tested_in_pairs_on_the_images_of_both(runs):
@@ -112,8 +116,9 @@ def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(runs, t
     manifest.to_csv(tmp_path / "other/data/manifest.csv", index=False)
     second = run_files.load_folder(tmp_path / "other", "other")
     assert run_results.compare_paired(first, second).images == TESTED - 10
-    assert "On the 30 test images of both runs" in two_runs.render_page(first, second)
-    assert f"other was tested on {TESTED}" in two_runs.render_page(first, second)
+    page = two_runs.render_page(first, second)
+    assert "On the 30 test images of both runs" in page
+    assert f"other was tested on {TESTED}" in page
     manifest.assign(sha256="of other pictures").to_csv(tmp_path / "other/data/manifest.csv", index=False)
     page = two_runs.render_page(first, run_files.load_folder(tmp_path / "other", "other"))
     assert "No paired test was possible: the two runs have no test image in common." in page
@@ -181,14 +186,20 @@ def browser():
         yield started
 
 
+@pytest.fixture(scope="module")
+def page_of_long_names(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("long")
+    first, second = _two_runs(folder)
+    first.rows["cnn"]["weights"] = "a_file_of_weights_with_a_long_name.weights.h5"
+    second = dataclasses.replace(second, name="an_experiment_with_a_rather_long_name_that_somebody_gave")
+    (folder / "page.html").write_text(two_runs.render_page(first, second), encoding="utf-8")
+    return folder / "page.html"
+
+
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
-def test_two_runs_stand_side_by_side_and_on_a_phone_one_under_the_other(runs, browser, width, tmp_path):
-    long_name = "an_experiment_with_a_rather_long_name_that_somebody_gave"
-    first, second = runs[0], dataclasses.replace(runs[1], name=long_name)
-    first.rows["cnn"]["weights"] = "a_file_of_weights_with_a_long_name.weights.h5"
-    (tmp_path / "page.html").write_text(two_runs.render_page(first, second), encoding="utf-8")
-    with opened(browser, (tmp_path / "page.html").as_uri(), width=width) as opened_page:
+def test_two_runs_stand_side_by_side_and_on_a_phone_one_under_the_other(page_of_long_names, browser, width, tmp_path):
+    with opened(browser, page_of_long_names.as_uri(), width=width) as opened_page:
         page = opened_page.page
         page.wait_for_selector("body.drawn")
         assert opened_page.problems == []

@@ -1,4 +1,4 @@
-"""What docs/sharing.md says of DVC's own interfaces, tried: its Python, and the columns that it names."""
+"""Code in docs/: what sharing.md says of DVC's own interfaces, and explore.ipynb as it lies in git."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
+import notebook
 import pandas as pd
 import pytest
 import yaml
@@ -46,3 +47,18 @@ def test_the_columns_that_are_named_are_there():
             value = reduce(lambda inside, key: inside[key], column.split("."), values)
             assert value is not None
             assert not isinstance(value, Mapping), "a value, which is a column"
+
+
+def test_the_notebook_keeps_no_output_which_might_be_a_photograph():
+    """tests/pipeline/test_repro.py runs it on what a run left."""
+    code = [cell for cell in notebook.cells() if cell["cell_type"] == "code"]
+    assert len(code) > 5
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    assert not any(cell.get("attachments") for cell in notebook.cells())
+
+
+def test_the_notebook_looks_at_no_test_image():
+    """What is explored is chosen by; the test is read once, by the pipeline."""
+    source = "\n".join("".join(cell["source"]) for cell in notebook.cells() if cell["cell_type"] == "code")
+    assert '["split"] == "test"' not in source
+    assert source.count('["split"] == "val"') == source.count('["split"] != "test"') == 1
