@@ -231,7 +231,7 @@ def test_undefined_predictions_are_counted(here, images):
     classifier = model_file.load(here / "models/cnn.keras")
     classifier.model.set_weights([weight * np.nan for weight in classifier.model.get_weights()])
     model_file.save(here / "nan.keras", classifier)
-    metrics, _ = _evaluate_json("set", model="nan.keras", status=1)
+    metrics, _ = _evaluate_json("set", model="nan.keras")
     assert metrics["undefined_answers"] == 3
     assert metrics["mean_confidence"] == pytest.approx(1 / 3)
 
