@@ -45,7 +45,7 @@ def write_tar(path: Path, members: Mapping[str, bytes], mode: Literal["w", "w:gz
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest first: handed out last, one of them would keep one core busy and the other idle."""
-    longest = ["test_repro", "test_export", "test_hostile_images", "test_plots_page", "test_resume"]
+    longest = ["test_repro", "test_resume", "test_unfreezing", "test_serve", "test_heads", "test_report"]
     items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
 
 

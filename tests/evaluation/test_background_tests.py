@@ -67,14 +67,9 @@ def extractor():
 
 def test_a_probe_finds_a_class_that_shows_in_the_frame_alone(framed, extractor):
     files, labels = framed
-    metrics = background_tests.probe_accuracies(
-        background_tests.embed_views(
-            inference_engine.compile_network(extractor, 16, policy="float32", engine="openvino"), files, SIZE
-        ),
-        labels,
-        np.arange(60),
-        5,
-    )
+    network = inference_engine.compile_network(extractor, 16, policy="float32", engine="openvino")
+    features = background_tests.embed_views(network, files, SIZE)
+    metrics = background_tests.probe_accuracies(features, labels, np.arange(60), 5)
     assert metrics["frame"]["accuracy"] == metrics["whole"]["accuracy"] == 1
     assert metrics["middle"]["accuracy"] < 0.6
     assert metrics["grey"]["accuracy"] > metrics["middle"]["accuracy"], "red, green and blue differ in brightness"

@@ -19,21 +19,17 @@ def objects():
     return vectors.astype(np.float32), (group % 2).astype(np.int64), group
 
 
-def _cross_validate(objects, groups=None, folds=4):
-    vectors, labels, group = objects
-    groups = group if groups is None else groups
+def _cross_validate(vectors, labels, groups, folds):
     return head_cross_validation.cross_validate(vectors, labels, groups, HeadTrainer(RECIPE), folds=folds, repeats=1)
 
 
 def test_objects_that_were_not_learned_from_are_guessed_and_the_same_twice(objects):
-    metrics = _cross_validate(objects, folds=2)
+    vectors, labels, _ = objects
+    metrics = _cross_validate(*objects, folds=2)
     assert (metrics["folds"], metrics["repeats"]) == (2, 1)
     assert 0.2 < metrics["accuracy_mean"] < 0.8
     assert metrics["accuracy_least"] <= metrics["accuracy_mean"] <= metrics["accuracy_most"]
-    assert metrics == _cross_validate(objects, folds=2)
-    alone = _cross_validate(objects, np.arange(80))
+    assert metrics == _cross_validate(*objects, folds=2)
+    alone = _cross_validate(vectors, labels, np.arange(80), folds=4)
     assert alone["accuracy_mean"] >= 0.95, "their other photographs give them away"
-
-
-def test_one_group_has_no_folds(objects):
-    assert _cross_validate(objects, np.zeros(80, int)) == {}
+    assert _cross_validate(vectors, labels, np.zeros(80, int), folds=4) == {}, "one group has no folds"
