@@ -48,9 +48,9 @@ def test_planted_wrong_labels_among_photographs(tmp_path):
     files = sorted(PHOTOS.glob("*/*.jpg"))
     paths = [file.relative_to(PHOTOS).as_posix() for file in files]
     labels = pd.factorize(pd.Series([file.parent.name for file in files]), sort=True)[0]
-    settings = {"seed": 0, "parameter": "weights", "stand_ins": StandIns()}
-    backbone_weights.fetch("EfficientNetLite0", "imagenet", tmp_path / "lite0", **settings)
-    extractor = feature_extractor.load_backbone(tmp_path / "lite0", 224).model
+    weights = tmp_path / "lite0"
+    backbone_weights.fetch("EfficientNetLite0", "imagenet", weights, seed=0, parameter="weights", stand_ins=StandIns())
+    extractor = feature_extractor.load_backbone(weights, 224).model
     network = inference_engine.compile_network(extractor, 16, policy="float32", engine="openvino")
     vectors = np.asarray(extraction.embed(network, PHOTOS, paths, image_size=224).vectors)
     shares = []

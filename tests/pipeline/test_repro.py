@@ -22,6 +22,7 @@ from realwaste.evaluation import prediction_table
 from realwaste.models import image_predictions, model_file, session
 from realwaste.models.registry import MODELS
 from realwaste.runtime import device
+from realwaste.training.finetune_job import FinetuneJob
 from stages import __main__ as launcher
 from stages import finetune
 from stages.launcher import params_file
@@ -237,7 +238,7 @@ def test_a_layer_that_is_not_there_is_refused_before_anything_is_trained(done, t
     set_params(tmp_path, finetune_irv2__unfreeze="no_such_layer")
     values = params_file.load("finetune_irv2", tmp_path / "params.yaml", done / "dvc.yaml")
     monkeypatch.chdir(done)
-    monkeypatch.setattr(finetune.FinetuneJob, "fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(FinetuneJob, "fit", lambda *_: pytest.fail("trained"))
     with pytest.raises(UserError, match="unfreeze must"):
         finetune.main(values, "irv2")
 

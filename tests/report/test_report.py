@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from browser import chromium, needs_browser, opened, printed
+from browser import Opened, chromium, needs_browser, opened, printed
 from conftest import picture
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
@@ -240,7 +240,7 @@ def _build_data(
 @pytest.fixture(scope="module")
 def make_data(tmp_path_factory):
     """make_data(dataset=…, weights=…): what _build_data builds of these options, once; each call has its own copy."""
-    pictures, built = tmp_path_factory.mktemp("explanations"), {}
+    pictures, built = tmp_path_factory.mktemp("explanations"), dict[str, ReportData]()
     cv2.imwrite(str(pictures / "p.webp"), picture(1, 64, 64))
 
     def make(**options) -> ReportData:
@@ -270,7 +270,7 @@ def open_page(render, tmp_path_factory):
 
     Each is opened once for all tests, without an error or a request; what a test changes on it, it changes back.
     """
-    folder, pages = tmp_path_factory.mktemp("pages"), {}
+    folder, pages = tmp_path_factory.mktemp("pages"), dict[str, Opened]()
     with chromium() as browser, contextlib.ExitStack() as stack:
 
         def show(width=1400, dark=False, **options):
