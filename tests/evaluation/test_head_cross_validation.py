@@ -24,12 +24,12 @@ def _cross_validate(vectors, labels, groups, folds):
 
 
 def test_objects_that_were_not_learned_from_are_guessed_and_the_same_twice(objects):
-    vectors, labels, _ = objects
-    metrics = _cross_validate(*objects, folds=2)
+    vectors, labels, group = objects
+    metrics = _cross_validate(vectors, labels, group, folds=2)
     assert (metrics["folds"], metrics["repeats"]) == (2, 1)
     assert 0.2 < metrics["accuracy_mean"] < 0.8
     assert metrics["accuracy_least"] <= metrics["accuracy_mean"] <= metrics["accuracy_most"]
-    assert metrics == _cross_validate(*objects, folds=2)
+    assert metrics == _cross_validate(vectors, labels, group, folds=2)
     alone = _cross_validate(vectors, labels, np.arange(80), folds=4)
     assert alone["accuracy_mean"] >= 0.95, "their other photographs give them away"
     assert _cross_validate(vectors, labels, np.zeros(80, int), folds=4) == {}, "one group has no folds"
