@@ -17,9 +17,12 @@ def expand_matrix(stages: Mapping[str, Any]) -> dict[str, Any]:
     """
     expanded = {}
     for name, stage in stages.items():
-        for slot in stage.get("matrix", {}).get("slot", [""]):
-            text = yaml.safe_dump(stage).replace(SLOT, slot)
-            expanded[f"{name}_{slot}" if slot else name] = yaml.safe_load(text)
+        slots = stage.get("matrix", {}).get("slot")
+        if slots is None:
+            expanded[name] = stage
+        else:
+            text = yaml.safe_dump(stage)
+            expanded |= {f"{name}_{slot}": yaml.safe_load(text.replace(SLOT, slot)) for slot in slots}
     return expanded
 
 
