@@ -37,6 +37,11 @@ def photos(tmp_path_factory):
     return Photographs(draw_images(folder / "set", glass=30, metal=30, paper=30), folder / "cache")
 
 
+@pytest.fixture(autouse=True)
+def _two_folds(monkeypatch):
+    monkeypatch.setattr(set_facts, "FOLDS", 2)
+
+
 def test_vectors_are_computed_once(photos, monkeypatch):
     vectors = photos.vectors(MeanColours(), "frame")
     monkeypatch.setattr(MeanColours, "network", None)
@@ -60,7 +65,6 @@ def test_judged_labels_are_counted_and_corrected(photos, monkeypatch, tmp_path):
         ("metal/metal_1.jpg", "ambiguous", ""),
         ("paper/paper_2.jpg", "right", ""),
     ]
-    monkeypatch.setattr(set_facts, "FOLDS", 2)
     monkeypatch.setattr(set_facts, "JUDGEMENTS", tmp_path / "judged.csv")
     write_csv(set_facts.JUDGEMENTS, pd.DataFrame(judged, columns=["path", "judgement", "label"]))
     counted, corrected = set_facts.labels(photos, MeanColours())
@@ -79,14 +83,14 @@ def test_trainings_of_the_cnn_resume_and_appear_in_the_table(photos, monkeypatch
 
     monkeypatch.setattr(split_effect, "_cnn_accuracy", accuracy)
     monkeypatch.setattr(split_effect, "SPLITS", (1, 2))
-    monkeypatch.setattr(split_effect, "SEEDS", (1, 2, 3))
+    monkeypatch.setattr(split_effect, "SEEDS", (1, 2))
     with pytest.raises(KeyboardInterrupt):
         split_effect.train_cnn(photos)
     split_effect.train_cnn(photos)
-    assert trained == [1, 1, 2, 2, 2, 3, 3]
+    assert trained == [1, 1, 2, 2, 2]
     (table,) = split_effect.measure(photos, MeanColours())
     assert table["heads"][-1] == "the CNN at 96 px"
-    assert table["rows"][0][-1] == table["rows"][1][-1] == "0.520 ± 0.010"
+    assert table["rows"][0][-1] == table["rows"][1][-1] == "0.515 ± 0.007"
     assert table["rows"][2][-1] == pytest.approx([0, 0, 0])
 
 

@@ -191,7 +191,7 @@ def page_of_long_names(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("long")
     first, second = _two_runs(folder)
     cnn = dict(first.rows["cnn"]) | {"weights": "a_file_of_weights_with_a_long_name.weights.h5"}
-    first = dataclasses.replace(first, rows=dict(first.rows) | {"cnn": cnn})
+    first = dataclasses.replace(first, compared=dict(first.compared) | {"cnn": cnn})
     second = dataclasses.replace(second, name="an_experiment_with_a_rather_long_name_that_somebody_gave")
     (folder / "page.html").write_text(two_runs.render_page(first, second), encoding="utf-8")
     return folder / "page.html"
