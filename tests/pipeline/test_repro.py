@@ -236,8 +236,8 @@ def test_a_layer_that_is_not_there_is_refused_before_anything_is_trained(done, t
     """tests/training/test_unfreezing.py covers the names and numbers that are refused."""
     shutil.copyfile(done / "params.yaml", tmp_path / "params.yaml")
     set_params(tmp_path, finetune_irv2__unfreeze="no_such_layer")
-    values = params_file.load("finetune_irv2", tmp_path / "params.yaml", done / "dvc.yaml")
     monkeypatch.chdir(done)
+    values = params_file.load("finetune_irv2", tmp_path / "params.yaml")
     monkeypatch.setattr(FinetuneJob, "fit", lambda *_: pytest.fail("trained"))
     with pytest.raises(UserError, match="unfreeze must"):
         finetune.main(values, "irv2")
