@@ -12,7 +12,7 @@ from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import set_params
 from realwaste.core import log
 from realwaste.core.errors import UserError
-from realwaste.embedding import local_extraction
+from realwaste.embedding import extraction
 from realwaste.runtime.inference_engine import Network
 from stages import __main__ as launcher
 
@@ -96,7 +96,7 @@ def test_a_quiet_embedding_shows_no_bar(images, capsys, level, is_shown):
     """tests/pipeline/test_repro.py has a quiet run of other stages."""
     log.setup(level)
     network = Network(lambda pictures: pictures.mean(axis=(1, 2)), 2, (3,))
-    local_extraction.embed(network, images(glass=2), ["glass/glass_1.jpg", "glass/glass_2.jpg"], image_size=16)
+    extraction.embed(network, images(glass=2), ["glass/glass_1.jpg", "glass/glass_2.jpg"], image_size=16)
     assert ("embedding" in capsys.readouterr().err) == is_shown
 
 
