@@ -13,7 +13,7 @@ from realwaste.core.library_settings import drop_import_logs
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
-from realwaste.models import weights_record
+from realwaste.models import registry, weights_record
 from realwaste.training.finetune_recipe import FinetuneRecipe
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ def main(params: "Params", name: str) -> None:
     is_stand_in = name not in weights_record.preferred_backbones(Path("data/weights"))
     metrics = {} if is_stand_in else _measure(params, name)
     write_json(Path(f"data/cross_validation/{name}.json"), metrics)
+    shown = registry.display_name(name, weights_record.read(Path("data/weights") / name).backbone)
     if "other_splits" in metrics:
         accuracy = "accuracy {accuracy_mean:.3f} ± {accuracy_std:.3f}".format(**metrics["other_splits"])
-        logger.info("%s: %s on other splits", name, accuracy)
+        logger.info("%s: %s on other splits", shown, accuracy)
     else:
-        logger.info("%s is not cross-validated: %s", name, "random weights" if is_stand_in else "switched off")
+        logger.info("%s is not cross-validated: %s", shown, "random weights" if is_stand_in else "switched off")
 
 
 def _measure(params: "Params", name: str) -> dict[str, Any]:

@@ -96,13 +96,10 @@ def main(params: "Params") -> None:
 def _evaluate_model(
     params: "Params", name: str, splits: pd.DataFrame, sets: Mapping[str, ExternalSet]
 ) -> ModelEvaluation:
-    logger.info("evaluating %s", name)
     file, inference = registry.model_path(name), params.base.inference
-    session, metadata, architecture = (
-        open_session(file, inference=inference),
-        model_file.read_metadata(file),
-        _architecture(file),
-    )
+    session, architecture = open_session(file, inference=inference), _architecture(file)
+    metadata = session.metadata
+    logger.info("evaluating %s", registry.display_name(name, metadata.backbone))
     probabilities, metrics = _predict(session, file, architecture, splits, inference)
     metrics |= _other_trainings(params, name, splits, metadata.precision)
     calibrated, classes = apply_temperature(probabilities, metadata.temperature), labels.classes_of(splits)

@@ -22,9 +22,9 @@ def main(params: "Params") -> None:
         folder.mkdir()
         table = gallery.select_examples(read_csv(Path("data/splits.csv")), section.examples_per_class)
         examples = gallery.write_pictures(folder, RAW, table, "example", section.picture_size)
-        weights = {name: model_file.read_metadata(registry.model_path(name)).weights for name in registry.MODELS}
+        metadata = {name: model_file.read_metadata(registry.model_path(name)) for name in registry.MODELS}
         mistakes_by_model = {}
-        for name in registry.prefer_pretrained(weights):
+        for name in registry.prefer_pretrained({name: record.weights for name, record in metadata.items()}):
             classifier = model_file.load(registry.model_path(name))
             surest = mistakes.most_confident_mistakes(tested[tested["model"] == name], section.mistakes)
             mistakes_by_model[name] = gallery.write_mistakes(folder, RAW, surest, classifier, section.picture_size)
@@ -33,4 +33,5 @@ def main(params: "Params") -> None:
         write_json(
             folder / "explanations.json", {"examples": examples, "mistakes": mistakes_by_model, "suspects": suspects}
         )
-    logger.info("Grad-CAM of the mistakes of %s", ", ".join(mistakes_by_model))
+    names = (registry.display_name(name, metadata[name].backbone) for name in mistakes_by_model)
+    logger.info("Grad-CAM of the mistakes of %s", ", ".join(names))

@@ -27,7 +27,6 @@ def main(params: "Params") -> None:
     metrics |= read_json(Path("data/background_probes.json"))
     metrics["models"] = _evaluate_models(params, len(splits), splits[splits["split"] == "val"].reset_index(drop=True))
     write_json(Path("metrics/shortcuts.json"), metrics)
-    logger.info("tested %s on pictures with another background", ", ".join(metrics["models"]))
 
 
 def _evaluate_models(params: "Params", images: int, val: pd.DataFrame) -> dict[str, Any]:
@@ -39,13 +38,15 @@ def _evaluate_models(params: "Params", images: int, val: pd.DataFrame) -> dict[s
     rows = background_tests.draw_other_class_rows(numbers, params.base.seed)
     files = [RAW / path for path in sample["path"]]
     predictions = read_csv(Path("data/predictions.csv")).set_index(["model", "path"])
-    weights = {name: model_file.read_metadata(registry.model_path(name)).weights for name in registry.MODELS}
+    metadata = {name: model_file.read_metadata(registry.model_path(name)) for name in registry.MODELS}
     results = {}
-    for name in registry.prefer_pretrained(weights):
+    for name in registry.prefer_pretrained({name: record.weights for name, record in metadata.items()}):
         model_session = session.open_session(registry.model_path(name), inference=params.base.inference)
         swapped = background_tests.predict_swapped_views(model_session, files, [files[row] for row in rows])
         unchanged = prediction_table.probabilities_of(predictions.loc[name].loc[sample["path"]])
         results[name] = {"images": len(sample)} | background_tests.summarize_swapped_views(
             {"whole": unchanged} | swapped, numbers, numbers[rows], groups
         )
+    names = (registry.display_name(name, metadata[name].backbone) for name in results)
+    logger.info("tested %s on pictures with another background", ", ".join(names))
     return results
