@@ -31,6 +31,12 @@ def test_the_stages():
     assert len(HEAVY) == 8
 
 
+def test_dvc_lock_has_no_stage_of_an_earlier_pipeline():
+    """DVC keeps stages that are gone, and reads the whole file before and after each stage."""
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    assert {name.replace("@", "_") for name in locked} <= set(STAGES)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_s_deps_hold_every_file_it_imports_and_nothing_else(stage):
     code = {dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "stages/"))} - set(deps.DATA.values())
