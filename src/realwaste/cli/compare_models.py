@@ -82,10 +82,9 @@ def compare_predictions(
     rows = pair.is_comparable
     labels = pair.test_set.images["label"][rows].map(pair.test_set.class_of_folder)
     groups = pair.test_set.images["group"].to_numpy()[rows]
+    names_by_model = labels, labels.map(pair.common_classes)
     correct, accuracies = [], []
-    for metadata, raw, classes in zip(
-        pair.metadata, probabilities, (labels, labels.map(pair.common_classes)), strict=True
-    ):
+    for metadata, raw, classes in zip(pair.metadata, probabilities, names_by_model, strict=True):
         y_true = np.array([metadata.classes.index(name) for name in classes])
         finite, undefined = fill_undefined(raw[rows])
         correct.append(finite.argmax(axis=1) == y_true)

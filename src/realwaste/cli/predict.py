@@ -85,6 +85,11 @@ class Engine(StrEnum):
     ray = "ray"
 
 
+WithEngine = Annotated[
+    Engine, typer.Option(help="With --output: on this machine, or on the Ray cluster at RAY_ADDRESS.")
+]
+
+
 def predict(
     images: Images = None,
     *,
@@ -98,9 +103,7 @@ def predict(
     overlay: Overlay = None,
     watch: Watch = None,
     output: Output = None,
-    engine: Annotated[
-        Engine, typer.Option(help="With --output: on this machine, or on the Ray cluster at RAY_ADDRESS.")
-    ] = Engine.local,
+    engine: WithEngine = Engine.local,
 ) -> None:
     """Predict the class of each photo.
 

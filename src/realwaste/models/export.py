@@ -53,13 +53,7 @@ class _Exporter:
     run: Callable[[Path, NDArray[Any]], Outputs]
 
 
-def export(
-    classifier: Classifier,
-    format: Format,  # noqa: A002 - as in keras.Model.export
-    target: Path,
-    *,
-    raw: bool = False,
-) -> Path:
+def export(classifier: Classifier, format: Format, target: Path, *, raw: bool = False) -> Path:  # noqa: A002
     """Write `target` and return it; an earlier export there is replaced.
 
     Before that, the export is run on two noise images by its format's runtime, and must give the outputs of Keras.
