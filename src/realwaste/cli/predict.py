@@ -114,18 +114,11 @@ def predict(
     Example: `realwaste predict photos/ --csv answers.csv --min-confidence 0.8`
     """
     if output is not None or engine != Engine.local:
-        if output is None or all_models or as_json or csv or sort_into or overlay or watch:
-            rule = "--engine ray must be used with --output, and --output without the other outputs."
-            raise UserError(rule, "Leave out the other option, or name a folder with --output.")
-        from realwaste.cli import predict_parts  # noqa: PLC0415 - pyarrow and fsspec, an extra
-
-        predict_parts.run(images or [], output, engine.value, model, min_confidence)
+        others = all_models or as_json or csv or sort_into or overlay or watch
+        _predict_parts(images or [], output, engine, model, min_confidence, is_alone=not others)
         return
     if not images and watch is None:
         raise typer.BadParameter("name a photo or a folder of photos.", param_hint="IMAGE")
-    if all_models and (model or overlay or sort_into):
-        rule = "--all-models must be used without --model, --overlay and --sort-into, which need a single model."
-        raise UserError(rule, "Leave out --all-models, or the other option.")
     # These import OpenCV, which --help does not need.
     from realwaste.cli import predict_inputs, predict_run  # noqa: PLC0415
 
@@ -136,3 +129,20 @@ def predict(
     if failed and watch is None:
         logger.error("%d of %d photos have no prediction, copy or overlay: their rows have the reason", failed, total)
         raise typer.Exit(1)
+
+
+def _predict_parts(
+    images: list[str],
+    output: str | None,
+    engine: Engine,
+    model: str | None,
+    min_confidence: float | None,
+    *,
+    is_alone: bool,
+) -> None:
+    if output is None or not is_alone:
+        rule = "--engine ray must be used with --output, and --output without the other outputs."
+        raise UserError(rule, "Leave out the other option, or name a folder with --output.")
+    from realwaste.cli import predict_parts  # noqa: PLC0415 - pyarrow and fsspec, an extra
+
+    predict_parts.run(images, output, engine.value, model, min_confidence)

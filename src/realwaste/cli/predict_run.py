@@ -17,6 +17,7 @@ from realwaste.cli.predict_inputs import Inputs
 from realwaste.cli.predict_models import AllModels, OneModel, RowTable, max_width
 from realwaste.core import log
 from realwaste.core.environment import sigterm_as_interrupt
+from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 
@@ -37,6 +38,11 @@ class PredictRun:
     sort_into: Path | None
     overlay: Path | None
     watch: Path | None
+
+    def __post_init__(self) -> None:
+        if self.all_models and (self.model or self.overlay or self.sort_into):
+            rule = "--all-models must be used without --model, --overlay and --sort-into, which need a single model."
+            raise UserError(rule, "Leave out --all-models, or the other option.")
 
     def check(self, inputs: Inputs) -> None:
         """Raise UserError if an output cannot be written, or if the next run would take it for an input."""
