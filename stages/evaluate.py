@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,9 @@ def _evaluate_model(
     params: "Params", name: str, splits: pd.DataFrame, sets: Mapping[str, ExternalSet]
 ) -> ModelEvaluation:
     file, inference = registry.model_path(name), params.base.inference
-    session, architecture = open_session(file, inference=inference), _architecture(file)
+    # Only TensorFlow's engine and files of earlier versions need the Keras model, which takes seconds to load.
+    open_model = partial(open_session, file, inference=inference, load=cache(model_file.load))
+    session, architecture = open_model(), _architecture(file)
     metadata = session.metadata
     logger.info("evaluating %s", registry.display_name(name, metadata.backbone))
     probabilities, metrics = _predict(session, file, architecture, splits, inference)
@@ -107,8 +110,7 @@ def _evaluate_model(
     is_test = (predictions["split"] == "test").to_numpy()
     test_rows = predictions[is_test]
     test_metrics, reliability = _test_metrics(test_rows, probabilities[is_test].astype(np.float64), metadata)
-    one_by_one = open_session(file, inference=inference, batch_size=1)
-    latency_ms = one_by_one.measure_latency(RAW / splits["path"].iloc[0], params.evaluate.latency_repeats)
+    latency_ms = open_model(batch_size=1).measure_latency(RAW / splits["path"].iloc[0], params.evaluate.latency_repeats)
     return ModelEvaluation(
         predictions=predictions,
         metrics=test_metrics | metrics,

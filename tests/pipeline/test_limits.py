@@ -32,7 +32,7 @@ def test_a_wait_without_a_limit_fails_the_test_and_ends_the_process_that_it_wait
 def test_tests_that_press_ctrl_c_pass_in_the_background(tmp_path):
     """As in `nohup make test &`: the shell has the job ignore SIGINT, and its children inherit that."""
     options = ["-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}"]
-    command = [sys.executable, "-m", "pytest", *options, "cli/test_predict_inputs.py", "-k", "ctrl_c and SIGINT"]
+    command = [sys.executable, "-m", "pytest", *options, "cli/test_predict_watch.py", "-k", "ctrl_c and SIGINT"]
     background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     done = subprocess.run(

@@ -55,7 +55,7 @@ def test_every_chart_and_picture_is_drawn(shown):
     with chromium() as browser, opened(browser, (shown / "dvc_plots/index.html").as_uri()) as seen:
         seen.page.locator(DRAWN).nth(CHARTS - 1).wait_for()
         assert seen.page.locator(DRAWN).count() == CHARTS
-        assert seen.page.locator("#learning_curve g.mark-line > path").count() == 3, "the three heads"
+        assert seen.page.locator("#learning_curve g.mark-line > path").count() == 1, "the pretrained head"
         blocks = seen.page.locator("#architecture g.mark-rect.role-mark > path").count()
         assert blocks == len((shown / "plots/data/architecture.csv").read_text(encoding="utf-8").splitlines()) - 1
         widths = seen.page.locator("main img").evaluate_all("pictures => pictures.map(one => one.naturalWidth)")

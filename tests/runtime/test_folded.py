@@ -65,6 +65,7 @@ def test_composed_gradients_equal_tensorflows(size, stride, padding, sides):
 
 
 def test_a_folded_efficientnet_has_the_same_gradients():
+    keras.utils.set_random_seed(0)
     model = _frozen(build_efficientnet_lite("EfficientNetLite0", 64))
     pixels = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3)).astype(np.float32)
     folded = fused_layers.fuse(model, "float32", for_training=True)

@@ -51,7 +51,7 @@ def run(images: Sequence[str], output: str, engine: str, model: str | None, min_
     if engine == "ray":
         from realwaste.models import ray_predictions  # noqa: PLC0415 - an extra
 
-        results = ray_predictions.predict(file, source, missing, output, min_confidence) if missing else iter(())
+        results = ray_predictions.predict_parts(file, source, missing, output, min_confidence) if missing else iter(())
     else:
         results = _predict_here(file, source, missing, destination, min_confidence)
     for _, summary in _with_progress(results, source, total.images, len(missing)):

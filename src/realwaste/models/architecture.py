@@ -1,9 +1,12 @@
 """What the pipeline reports of a network: its layers and its numbers of parameters. Model files contain it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from pydantic import TypeAdapter
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ["block", "units", "layers", "trained_layers", "output", "parameters", "trained_parameters", "multiply_adds"]
 _COSTS = ["layers", "trained_layers", "multiply_adds"]
@@ -24,8 +27,10 @@ class Architecture:
     trainable_parameters: int
     accepts_cached_vectors: bool
 
-    def table(self) -> pd.DataFrame:
-        """A row for each layer or block, with COLUMNS; see layer_table.build."""
+    def table(self) -> "pd.DataFrame":
+        """A row for each layer or block, with COLUMNS; see layer_table.describe."""
+        import pandas as pd  # noqa: PLC0415 - an extra, which predicting does not need
+
         return pd.DataFrame(self.blocks, columns=COLUMNS)
 
     def costs(self) -> dict[str, int]:

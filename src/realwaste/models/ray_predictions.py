@@ -45,7 +45,7 @@ class ActorTask:
     )
 
 
-def predict(
+def predict_parts(
     model: Path, source: Source, parts: Sequence[Part], destination: str, min_confidence: float | None
 ) -> Iterator[tuple[int, Summary]]:
     """The number and counts of each part, as soon as it is written.
