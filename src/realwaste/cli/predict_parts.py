@@ -67,8 +67,9 @@ def _predict_here(
     session, readers = model_loading.open_session(model), machine.available_cpus()
     for part in parts:
         images = image_parts.read_part(source.url, source.root, part)
-        table, summary = part_predictions.predict_part(session, images, min_confidence, readers)
-        destination.write(part.number, table, summary)
+        summary = part_predictions.predict_and_write(
+            session, part.number, images, destination, min_confidence, readers=readers
+        )
         yield part.number, summary
 
 

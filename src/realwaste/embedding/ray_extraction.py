@@ -5,7 +5,6 @@ name; a part that is computed twice, because a node was lost, overwrites itself.
 separate reading tasks could wait forever for a core that the actors occupy.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from realwaste.cluster import connection, waiting, worker_environment
+from realwaste.cluster import actor_pool, connection, waiting, worker_environment
 from realwaste.core.errors import UserError
 from realwaste.core.log import console, is_quiet, logger
 from realwaste.embedding import extraction
@@ -29,8 +28,6 @@ from realwaste.runtime import array_file, determinism, network_bytes
 from realwaste.runtime.inference_engine import Network
 from realwaste.runtime.network_bytes import NetworkBytes
 
-# Each actor computes with one thread but reserves half a core, so that all still fit if half of the nodes are lost.
-_CORES_PER_ACTOR = 0.5
 # Enough for all cores to finish at about the same time.
 _PARTS_PER_ACTOR = 8
 
@@ -136,24 +133,9 @@ def _results(
     task: ActorTask, parts: Sequence[tuple[int, list[str]]], actors: int
 ) -> Iterator[tuple[int, NDArray[np.float32], str]]:
     """The first row, the vectors and the node of each part, as soon as it is computed."""
-    import ray  # noqa: PLC0415 - an extra
-
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     # Joined by NUL, which no path contains: Ray returns lists of strings as arrays of objects.
     items = [{"start": start, "paths": "\0".join(paths)} for start, paths in parts]
-    # By default Ray restarts a lost actor on another node, with the parts that it had.
-    results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        EmbeddingActor,
-        fn_constructor_args=(task,),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=actors),
-        num_cpus=_CORES_PER_ACTOR,
-    )
-    for row in results.iter_rows():
-        if row["error"]:
-            raise worker_environment.error_from_text(row["error"])
+    for row in actor_pool.map_parts(EmbeddingActor, task, items, actors):
         vectors = np.frombuffer(row["vectors"], np.float32).reshape(-1, row["width"])
         yield row["start"], vectors, row["node"]
 

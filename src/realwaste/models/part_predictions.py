@@ -210,3 +210,18 @@ class Destination:
         rule, reason = f"{self.url} must be a folder that can be written.", getattr(error, "strerror", None)
         remedy = "Check its name, the access rights and the free space; then run again: finished parts are kept."
         return UserError(rule, remedy, reason or first_line(error))
+
+
+def predict_and_write(
+    session: Session,
+    number: int,
+    images: Iterator[Image],
+    destination: Destination,
+    min_confidence: float | None,
+    *,
+    readers: int,
+) -> Summary:
+    """Predict the images of a part with predict_part, and write it under its number."""
+    table, summary = predict_part(session, images, min_confidence, readers)
+    destination.write(number, table, summary)
+    return summary

@@ -5,25 +5,21 @@ because a node was lost, overwrites itself with the same bytes. Ray Data schedul
 its readers and writers are not used, since they do not tell which rows a stopped job has already written.
 """
 
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from realwaste.cluster import connection, waiting, worker_environment
+from realwaste.cluster import actor_pool, connection, waiting, worker_environment
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 from realwaste.images import image_parts
 from realwaste.images.image_parts import Part, Source
 from realwaste.models import session
-from realwaste.models.part_predictions import Destination, Summary, predict_part
+from realwaste.models.part_predictions import Destination, Summary, predict_and_write
 from realwaste.models.session import Session
 from realwaste.runtime import determinism
-
-# Each actor computes with one thread but reserves half a core, so that all still fit if half of the nodes are lost.
-_CORES_PER_ACTOR = 0.5
 
 
 @dataclass(frozen=True)
@@ -60,20 +56,9 @@ def predict_parts(
         nodes = len(connection.cores_per_node())
         logger.info("%d parts, predicted by %d processes on %d nodes", len(parts), actors, nodes)
         task = ActorTask(ray.put(model.read_bytes()), source.url, source.root, destination, min_confidence)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         items = [{"part": part.to_json()} for part in parts]
-        results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-            PredictionActor,
-            fn_constructor_args=(task,),
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=actors),
-            num_cpus=_CORES_PER_ACTOR,
-        )
-        for row in waiting.with_timeout(results.iter_rows(), "parts"):
-            if row["error"]:
-                raise worker_environment.error_from_text(row["error"])
+        rows = actor_pool.map_parts(PredictionActor, task, items, actors)
+        for row in waiting.with_timeout(rows, "parts"):
             yield row["number"], Summary.from_json(row["summary"])
 
 
@@ -97,9 +82,8 @@ class PredictionActor:
         if self._session is None:
             self._session = self._load()
         images = image_parts.read_part(task.source_url, task.source_root, part)
-        table, summary = predict_part(self._session, images, task.min_confidence, readers=1)
-        Destination(task.destination).write(part.number, table, summary)
-        return summary
+        destination = Destination(task.destination)
+        return predict_and_write(self._session, part.number, images, destination, task.min_confidence, readers=1)
 
     def _load(self) -> Session:
         import ray  # noqa: PLC0415 - an extra
