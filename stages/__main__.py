@@ -44,7 +44,7 @@ def main() -> int:
         with process.alone(name) as killed_before:
             if killed_before:
                 _warn_of_memory(name)
-            with library_settings.drop_import_logs():
+            with library_settings.importing_tensorflow():
                 stage = importlib.import_module(f"stages.{module}")
             stage.main(values, *backbone)
     except Exception as error:

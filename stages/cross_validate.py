@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from realwaste.core.files import read_csv, write_json
-from realwaste.core.library_settings import drop_import_logs
+from realwaste.core.library_settings import importing_tensorflow
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
@@ -43,7 +43,7 @@ def main(params: "Params", name: str) -> None:
 
 def _measure(params: "Params", name: str) -> dict[str, Any]:
     """`other_splits` and `learning_curve` for metrics/evaluate.json, without those that params.yaml switches off."""
-    with drop_import_logs():
+    with importing_tensorflow():
         from realwaste.evaluation import head_cross_validation  # noqa: PLC0415 - TensorFlow, which no stand-in needs
         from realwaste.training.finetune import HeadTrainer  # noqa: PLC0415
 

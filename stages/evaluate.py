@@ -12,7 +12,7 @@ import pandas as pd
 
 from realwaste.core import machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json
-from realwaste.core.library_settings import drop_import_logs
+from realwaste.core.library_settings import importing_tensorflow
 from realwaste.core.log import logger
 from realwaste.dataset import labels
 from realwaste.embedding import embeddings
@@ -179,7 +179,7 @@ def _other_trainings(params: "Params", name: str, splits: pd.DataFrame, policy: 
         return dict(read_json(Path(f"data/cross_validation/{name}.json")))
     if not (params.evaluate.learning_curve.cnn and params.evaluate.learning_curve.percents):
         return {}
-    with drop_import_logs():
+    with importing_tensorflow():
         from stages import cnn_learning_curve  # noqa: PLC0415 - TensorFlow
 
     return {"learning_curve": cnn_learning_curve.measure(params, splits, policy)}

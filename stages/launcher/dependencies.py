@@ -22,7 +22,7 @@ def expand_matrix(stages: Mapping[str, Any]) -> dict[str, Any]:
             expanded[name] = stage
         else:
             text = yaml.safe_dump(stage)
-            expanded |= {f"{name}_{slot}": yaml.safe_load(text.replace(SLOT, slot)) for slot in slots}
+            expanded |= {f"{name}_{slot}": _load(text.replace(SLOT, slot)) for slot in slots}
     return expanded
 
 
@@ -49,4 +49,9 @@ def outputs() -> list[Path]:
 
 
 def _stages() -> dict[str, Any]:
-    return expand_matrix(yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"])
+    return expand_matrix(_load(PIPELINE.read_text(encoding="utf-8"))["stages"])
+
+
+def _load(text: str) -> Any:
+    # As yaml.safe_load, in a tenth of the time: it runs before every stage.
+    return yaml.load(text, Loader=yaml.CSafeLoader)

@@ -299,7 +299,7 @@ def test_only_tensorflow_log_lines_are_dropped_during_its_import(capfd, monkeypa
 
     for level, line_count in {"3": 1, "0": 2}.items():
         monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
-        with pytest.raises(ImportError), library_settings.drop_import_logs():
+        with pytest.raises(ImportError), library_settings.importing_tensorflow():
             write_notes()
         lines = capfd.readouterr().err.splitlines()
         assert len(lines) == line_count

@@ -64,7 +64,7 @@ def open_session(path: Path, max_images: int | None = None) -> "Session":
 
 def load_classifier(path: Path) -> "Classifier":
     """`model_file.load` without TensorFlow's log lines."""
-    with library_settings.drop_import_logs():
+    with library_settings.importing_tensorflow():
         import keras  # noqa: F401, PLC0415 - takes seconds, and not every command needs it
     return model_file.load(path)
 

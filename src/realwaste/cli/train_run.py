@@ -113,7 +113,7 @@ class TrainRun:
         self, name: str, dataset: str, root: Path, photo_split: PhotoSplit, test_set: ExternalSet | None
     ) -> dict[str, Any]:
         """Save the model; returns the metrics of its training and its tests."""
-        with library_settings.drop_import_logs():
+        with library_settings.importing_tensorflow():
             from realwaste.cli import train_model  # noqa: PLC0415 - TensorFlow, which a user error need not wait for
         from realwaste.models import session  # noqa: PLC0415
         from realwaste.runtime import resume  # noqa: PLC0415

@@ -4,6 +4,7 @@
 project may need, would change results silently, so they are overridden.
 """
 
+import gc
 import os
 import re
 import sys
@@ -61,8 +62,26 @@ def silence_tensorflow() -> None:
 
 
 @contextmanager
-def drop_import_logs() -> Iterator[None]:
-    """Drop TensorFlow's log lines while it is imported in this block; other lines on standard error stay."""
+def importing_tensorflow() -> Iterator[None]:
+    """Import TensorFlow and Keras in this block, faster and without TensorFlow's log lines.
+
+    They create a million objects that live as long as the process. Garbage collection would search them during the
+    import, later, and once more at exit: 2 of 5 seconds of a short process.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with _drop_log_lines():
+            yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _drop_log_lines() -> Iterator[None]:
+    """Drop TensorFlow's log lines; other lines on standard error stay."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != _NO_LOG or sys.stderr is None:
         yield
         return

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, Vali
 
 from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import atomic_replace
-from realwaste.core.library_settings import drop_import_logs
+from realwaste.core.library_settings import importing_tensorflow
 from realwaste.core.log import logger
 from realwaste.models import architecture, novelty, training_photographs
 from realwaste.models.architecture import Architecture
@@ -186,7 +186,7 @@ def load(path: Path) -> Classifier:
         UserError: see `read_metadata`; or Keras cannot read the file.
     """
     metadata = read_metadata(path)
-    with drop_import_logs():
+    with importing_tensorflow():
         import keras  # noqa: PLC0415 - takes seconds; a wrong path is reported before
 
     try:

@@ -32,13 +32,16 @@ class FigureWriter:
 
     def save(self, figure: "Figure", path: Path, title: str) -> None:
         from matplotlib import rc_context, text  # noqa: PLC0415 - as in _subplots
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
 
         figure.suptitle(f"{title}\n{self.dataset}", fontsize=12)
         for text_artist in figure.findobj(text.Text):  # a class may be called `$x$`; ticks made later go by the context
             text_artist.set_parse_math(False)
         with atomic_replace(path) as temporary, rc_context({"text.parse_math": False}):
-            # Without the metadata that names Matplotlib's version the same picture has the same bytes.
-            figure.savefig(temporary, dpi=self.dpi, metadata={"Software": None})
+            figure.set_dpi(self.dpi)
+            # Not savefig, which draws twice. Without the metadata that names Matplotlib's version the same picture has
+            # the same bytes.
+            FigureCanvasAgg(figure).print_png(temporary, metadata={"Software": None})
 
 
 def plot_class_distribution(writer: FigureWriter, path: Path, counts: Mapping[str, int]) -> None:
@@ -217,13 +220,11 @@ def plot_table1(writer: FigureWriter, path: Path, table: pd.DataFrame) -> None:
 def _subplots(*counts: int, **options: Any) -> Any:
     # Imported when something is drawn: the stages that draw at their end start 0.3 s earlier.
     import matplotlib as mpl  # noqa: PLC0415
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     mpl.rcdefaults()  # in place of a matplotlibrc of the user's or of another project
     panels = {key: options.pop(key) for key in ("sharex", "sharey", "width_ratios") if key in options}
     figure = Figure(**options)
-    FigureCanvasAgg(figure)
     return figure, figure.subplots(*counts, **panels)
 
 
