@@ -1,157 +1,208 @@
-"""`python -m benchmarks.scale --photos FOLDER`: the cost of embedding on Ray, and an estimate for millions of images.
+"""`python -m benchmarks.scale --photos FOLDER`: images/s of `realwaste predict --output`, and estimates for a billion.
 
-Measures the local engine and Ray with one and two single-core nodes on this machine, in turn, in a few minutes; and the
-seconds of reading, decoding, the backbone and writing separately, in one thread.
+One process, and Ray with one and two nodes of one core on this machine, predict the same photographs from image files
+and from tar shards, on disk and on an S3 server of this machine. The steps of a prediction are also timed separately.
 """
 
 import argparse
-import hashlib
+import logging
 import os
+import shutil
+import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeVar
 
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT, measure
 from benchmarks.parts.ray_nodes import OPEN, started
-from benchmarks.parts.scale_tables import table
-from realwaste.core import machine
+from benchmarks.parts.scale_tables import ENGINES, table
+from realwaste.core import log, machine
 from realwaste.core.files import write_json
+from realwaste.images import image_parts
+from realwaste.images.file_format import IMAGE_SUFFIXES
 
 RESULTS, PAGE = ROOT / "benchmarks/scale.json", ROOT / "docs/scale.md"
 COMMAND = "python -m benchmarks.scale"
-BATCH = 8
-REPETITIONS = 3  # of the photographs: otherwise the job ends before the second node has started its actor
-# Row title: number of Ray nodes (0: the local engine), and of threads.
-ENGINES = {
-    "local, all cores": (0, None),
-    "local, one core": (0, 1),
-    "Ray, one node of one core": (1, 1),
-    "Ray, two nodes of one core": (2, 1),
-}
+IMAGES_PER_PART = 64  # instead of 1,024: a few thousand images then have enough parts for two nodes
+TIMED_PARTS = 16
+BUCKET = "scale"
+Result = TypeVar("Result")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="a folder of JPEGs, at any depth")
-    parser.add_argument("--backbone", default="MobileNetV2", help="an application, or a .keras feature extractor")
-    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--model", type=Path, default=ROOT / "models/edge.keras", help="default: that of `make repro`")
+    parser.add_argument("--images", type=int, default=4096, help="so many in each run; photographs are repeated")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    job = {"photos": str(arguments.photos.resolve()), "name": arguments.backbone, "size": arguments.size}
-    step_runs = [measure("scale.time_steps", **job) for _ in range(arguments.repeats)]
-    runs = [{"side": side} | _run_engine(*ENGINES[side], job) for _ in range(arguments.repeats) for side in ENGINES]
-    # Only the extractor's file name: paths of this machine are not published.
-    setup = {"backbone": Path(arguments.backbone).stem, "size": arguments.size, "cores": machine.cores()}
-    results = setup | {"apart": step_runs, "runs": runs}
+    log.setup()
+    with tempfile.TemporaryDirectory() as folder, s3_server() as client:
+        sources = make_sources(Path(folder), arguments.photos, arguments.images, client)
+        model = str(arguments.model.resolve())
+        results = {
+            "model": arguments.model.name,
+            "machine": pages.this_machine(),
+            "cores": machine.cores(),
+            "steps": [
+                measure("scale.time_steps", sources=sources, model=model, folder=folder)
+                for _ in range(arguments.repeats)
+            ],
+            "runs": [run for _ in range(arguments.repeats) for run in _runs(sources, model)],
+        }
     write_json(RESULTS, results)
     pages.rewrite(PAGE, COMMAND, table(results))
 
 
-def _run_engine(nodes: int, threads: int | None, job: dict[str, Any]) -> dict[str, Any]:
-    if not nodes:
-        return measure("scale.embed_photos", threads=threads, address=None, **job)
-    with started(nodes) as cluster:
-        cluster.pin()
-        return measure("scale.embed_photos", threads=threads, address=cluster.address, **job)
+def _runs(sources: Mapping[str, str], model: str) -> Iterator[dict[str, Any]]:
+    for engine, nodes in ENGINES.items():
+        for source, url in sources.items():
+            if nodes:
+                with started(nodes) as cluster:
+                    cluster.pin()
+                    run = measure("scale.predict_set", url=url, address=cluster.address, model=model)
+            else:
+                run = measure("scale.predict_set", url=url, address=None, model=model)
+            log.logger.info("%s, %s: %.0f images/s", engine, source, run["rate"])
+            yield {"engine": engine, "source": source} | run
 
 
-def embed_photos(photos: str, name: str, size: int, threads: int | None, address: str | None) -> dict[str, Any]:
-    """Embed all photos REPETITIONS times: total seconds, and images/s of the second half, when every core works."""
-    from realwaste.embedding import extraction  # noqa: PLC0415
-    from realwaste.embedding.extraction import Job  # noqa: PLC0415 - the parent process needs no TensorFlow
+@contextmanager
+def s3_server() -> Iterator[Any]:
+    """A client of an S3 server in this process, with an empty bucket; child processes and Ray nodes find it too."""
+    import boto3  # noqa: PLC0415 - of moto
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - for developers only
 
-    model, root, paths = _prepare(photos, name, size, None if address else threads)
-    paths *= REPETITIONS
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    os.environ |= {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": endpoint}
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    client.create_bucket(Bucket=BUCKET)
+    try:
+        yield client
+    finally:
+        client.close()
+        server.stop()
+
+
+def make_sources(folder: Path, photos: Path, images: int, client: Any) -> dict[str, str]:
+    """Write the photographs as files and as tar shards into `folder` and the bucket: their URLs by title."""
+    found = sorted(path for path in photos.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    names = [f"{number:06d}.jpg" for number in range(images)]
+    paths = {name: found[number % len(found)] for number, name in enumerate(names)}
+    (folder / "files").mkdir()
+    (folder / "shards").mkdir()
+    for name, path in paths.items():
+        shutil.copyfile(path, folder / "files" / name)
+    for first in range(0, images, IMAGES_PER_PART):
+        with tarfile.open(folder / f"shards/{first:06d}.tar", "w") as shard:
+            for name in names[first : first + IMAGES_PER_PART]:
+                shard.add(paths[name], name)
+    for file in (*(folder / "files").iterdir(), *(folder / "shards").iterdir()):
+        client.upload_file(str(file), BUCKET, f"{file.parent.name}/{file.name}")
+    return {
+        "files on disk": str(folder / "files"),
+        "shards on disk": str(folder / "shards"),
+        "files on S3": f"s3://{BUCKET}/files",
+        "shards on S3": f"s3://{BUCKET}/shards",
+    }
+
+
+def predict_set(url: str, model: str, address: str | None) -> dict[str, Any]:
+    """Predict a source to where it is, as the command does: its seconds, and images/s of the later half of the parts.
+
+    Args:
+        address: of a Ray cluster; None: this process predicts, on one core.
+    """
+    from realwaste.models import part_predictions, ray_predictions  # noqa: PLC0415 - the parent process needs neither
+    from realwaste.models.session import open_session  # noqa: PLC0415
+
+    image_parts.IMAGES_PER_PART = IMAGES_PER_PART
+    output = f"{url.rpartition('/')[0]}/predictions-{time.time_ns()}"
+    start = time.perf_counter()
+    source, destination = image_parts.list_source(url), part_predictions.Destination(output)
+    destination.start_or_continue({})
+    listed = time.perf_counter() - start
     if address:
         os.environ |= {"RAY_ADDRESS": address, **OPEN}
-    with tempfile.TemporaryDirectory() as folder:
-        started, start_time = time.perf_counter(), time.time()
-        job = Job(root, paths, "float32", "openvino", size, BATCH, deterministic=True)
-        embeddings = extraction.create_embedder("ray" if address else "local", model)(job, checkpoint_dir=Path(folder))
-        seconds = time.perf_counter() - started
-        parts = sorted((file.stat().st_mtime - start_time, file) for file in Path(folder).glob("rows_*.npy"))
-        half = len(parts) // 2
-        rows = sum(_row_count(file) for _, file in parts[half:])
-        rate = rows / (parts[-1][0] - parts[half - 1][0])
-        width = int(embeddings.vectors.shape[1])
+        results = ray_predictions.predict_parts(Path(model), source, source.parts, output, None)
+    else:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+        session = open_session(Path(model), threads=1)
+        results = (
+            (
+                part.number,
+                part_predictions.predict_and_write(session, part.number, images, destination, None, readers=1),
+            )
+            for part in source.parts
+            for images in [image_parts.read_part(source.url, source.root, part)]
+        )
+    times, counts = [], []
+    for _, summary in results:
+        times.append(time.perf_counter() - start)
+        counts.append(summary.images)
+    half = len(times) // 2
+    rate = sum(counts[half:]) / (times[-1] - times[half - 1])
+    return {"images": sum(counts), "listed": listed, "rate": rate, "seconds": times[-1], "start": times[0]}
+
+
+def time_steps(sources: dict[str, str], model: str, folder: str) -> dict[str, Any]:
+    """Seconds per image of each step in one thread; bytes of an image, of a row of the output and of a listed file."""
+    from realwaste.images.reader import decode_image, resize_image  # noqa: PLC0415 - the parent process needs neither
+    from realwaste.models import part_predictions  # noqa: PLC0415
+    from realwaste.models.image_predictions import predict_arrays  # noqa: PLC0415
+    from realwaste.models.session import open_session  # noqa: PLC0415
+
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    image_parts.IMAGES_PER_PART = IMAGES_PER_PART
+    session = open_session(Path(model), threads=1)
+    size, batch_size, seconds = session.metadata.image_size, session.extract.batch_size, {}
+    images: list[image_parts.Image] = []
+    for title, url in sources.items():
+        source, seconds[f"list, {title}"] = _timed(partial(image_parts.list_source, url))
+        seconds[f"list, {title}"] /= sum(len(part.files) for part in source.parts)
+        images, read = _timed(partial(_read, source, source.parts[:TIMED_PARTS]))
+        seconds[f"read, {title}"] = read / len(images)
+    tracemalloc.start()
+    files = image_parts.list_source(next(iter(sources.values()))).images
+    listed_bytes = tracemalloc.get_traced_memory()[1] / (files or 1)
+    tracemalloc.stop()
+    contents = [content for _, content in images if isinstance(content, bytes)]
+    pixels, decode = _timed(lambda: [resize_image(decode_image(content), size) for content in contents])
+    batches = [pixels[first : first + batch_size] for first in range(0, len(pixels), batch_size)]
+    predict_arrays(session, batches[0])
+    _, predict = _timed(lambda: [predict_arrays(session, batch) for batch in batches])
+    output = part_predictions.Destination(f"{folder}/written")
+    part, summary = part_predictions.predict_part(session, iter(images), None, readers=1)
+    _, write = _timed(lambda: output.write(0, part, summary))
+    seconds |= {
+        step: value / len(contents) for step, value in {"decode": decode, "predict": predict, "write": write}.items()
+    }
     return {
-        "images": len(paths),
-        "width": width,
         "seconds": seconds,
-        "rate": rate,
-        "start": seconds - len(paths) / rate,
+        "precision": session.metadata.precision,
+        "image_bytes": sum(map(len, contents)) / len(contents),
+        "listed_bytes": listed_bytes,
+        "row_bytes": sum(file.stat().st_size for file in Path(output.url).iterdir()) / len(images),
     }
 
 
-def time_steps(photos: str, name: str, size: int) -> dict[str, Any]:
-    """Seconds per image of each step in one thread; bytes of an image file and of a stored vector."""
-    from realwaste.embedding import embeddings  # noqa: PLC0415
-    from realwaste.images import reader  # noqa: PLC0415
-    from realwaste.runtime import openvino_network  # noqa: PLC0415
-
-    backbone, root, paths = _prepare(photos, name, size, 1)
-    network = openvino_network.compile_network(openvino_network.convert(backbone), BATCH, "float32", threads=1)
-    files = [root / path for path in paths]
-    data: list[bytes] = []
-    pixels: list[Any] = []
-    vectors: list[Any] = []
-    batches = range(0, len(files) - BATCH + 1, BATCH)
-    steps: dict[str, Callable[[], object]] = {
-        "read": lambda: data.extend(file.read_bytes() for file in files),
-        "hash": lambda: [hashlib.md5(content).digest() for content in data],  # noqa: S324 - like DVC
-        "decode": lambda: pixels.extend(reader.resize_image(reader.decode_image(content), size) for content in data),
-        "backbone": lambda: vectors.extend(network(np.stack(pixels[first : first + BATCH])) for first in batches),
-    }
-    network(np.zeros((BATCH, size, size, 3), np.uint8))
-    seconds = {step: _timed(work) / len(files) for step, work in steps.items()}
-    all_vectors = np.concatenate(vectors)
-    saved = embeddings.Embeddings(np.asarray(paths[: len(all_vectors)], np.str_), all_vectors)
-    with tempfile.TemporaryDirectory() as folder:
-        vector_folder = Path(folder) / "vectors"
-        seconds["write"] = _timed(lambda: embeddings.save(vector_folder, saved)) / len(all_vectors)
-        stored_bytes = sum(file.stat().st_size for file in vector_folder.iterdir())
-    return {
-        "seconds": seconds,
-        "bytes_an_image": sum(map(len, data)) / len(data),
-        "bytes_a_vector": stored_bytes / len(all_vectors),
-        "width": all_vectors.shape[1],
-    }
+def _read(source: image_parts.Source, parts: Sequence[image_parts.Part]) -> list[image_parts.Image]:
+    return [image for part in parts for image in image_parts.read_part(source.url, source.root, part)]
 
 
-def _prepare(photos: str, name: str, size: int, threads: int | None) -> tuple[Any, Path, list[str]]:
-    import tensorflow as tf  # noqa: PLC0415
-
-    from realwaste.images import file_format  # noqa: PLC0415
-    from realwaste.models import feature_extractor  # noqa: PLC0415
-
-    if threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    root = Path(photos)
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in file_format.IMAGE_SUFFIXES)
-    return (
-        feature_extractor.build(name, size, None, seed=1),
-        root,
-        [file.relative_to(root).as_posix() for file in files],
-    )
-
-
-def _row_count(file: Path) -> int:
-    from realwaste.runtime import array_file  # noqa: PLC0415
-
-    parts = array_file.read(file)
-    return len(parts[0]) if parts else 0
-
-
-def _timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    start = time.perf_counter()
+    return work(), time.perf_counter() - start
 
 
 if __name__ == "__main__":

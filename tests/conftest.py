@@ -1,5 +1,6 @@
 """Pictures and tables that several tests need; every picture here is drawn, none is a photograph."""
 
+import gc
 import io
 import os
 import signal
@@ -47,6 +48,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest first: handed out last, one of them would keep one core busy and the other idle."""
     longest = ["test_repro", "test_resume", "test_unfreezing", "test_serve", "test_heads", "test_report"]
     items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
+
+
+def pytest_collection_finish() -> None:
+    """Modules that the tests import live to the end: garbage collection need not search them again and again."""
+    gc.freeze()
 
 
 def _limited(item: pytest.Item) -> Iterator[None]:

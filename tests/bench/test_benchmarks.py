@@ -23,6 +23,8 @@ from benchmarks.parts.workspace import unpack_committed
 from realwaste.core.errors import UserError
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split
+from realwaste.models import cnn, model_file
+from realwaste.models.model_file import Classifier, ModelMetadata
 from stages.launcher import params_file
 
 
@@ -139,25 +141,42 @@ def test_a_claim_is_run_and_resumed(images, tmp_path):
         claims.run(replace(claim, params=(*claim.params, "train_cnn.epochs=0")), tmp_path / "work", {"PHOTOS": "."})
 
 
-def test_the_steps_of_embedding_are_timed(work, extractor):
-    result = measure("scale.time_steps", photos=f"{work}/data/raw", name=extractor, size=32)
-    assert set(result["seconds"]) == set(scale_tables.STEPS)
-    assert result["bytes_a_vector"] > 4 * result["width"] == 4 * 16
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of the server's sockets
+def test_each_source_is_predicted_and_its_steps_are_timed(images, tmp_path, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+        monkeypatch.setenv(name, "")
+    metadata = ModelMetadata("cnn", ("a", "b"), 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS, batch_size=4)
+    model_file.save(tmp_path / "cnn.keras", Classifier(cnn.build(32, 2, batch_norm_momentum=0.9), metadata))
+    (tmp_path / "work").mkdir()
+    job = {"model": str(tmp_path / "cnn.keras")}
+    count = 2 * scale.IMAGES_PER_PART + 1
+    with scale.s3_server() as client:
+        sources = scale.make_sources(tmp_path / "work", images(glass=3), count, client)
+        assert tuple(sources) == scale_tables.SOURCES
+        for url in sources.values():
+            result = measure("scale.predict_set", url=url, address=None, **job)
+            assert result["images"] == count
+            assert result["rate"] > 0
+        steps = measure("scale.time_steps", sources=sources, folder=str(tmp_path / "work"), **job)
+    assert set(steps["seconds"]) == set(scale_tables.STEPS) | {f"list, {source}" for source in sources}
+    assert min(steps["seconds"].values()) > 0
+    assert steps["listed_bytes"] > len("000000.jpg")
 
 
-def test_the_cost_model_is_arithmetic():
-    seconds = {"read": 0.001, "hash": 0.001, "decode": 0.009, "backbone": 0.1, "write": 0.0001}
-    run = {"seconds": seconds, "bytes_an_image": 100_000, "bytes_a_vector": 5000, "width": 1280}
-    rates = {"Ray, one node of one core": 5.5, "Ray, two nodes of one core": 10.0}
-    runs = [{"side": engine, "rate": rate, "start": 36, "seconds": 9, "images": 7} for engine, rate in rates.items()]
-    results = {"backbone": "B", "size": 1, "cores": 2, "apart": [run], "runs": runs}
-    model = scale_tables.costs(results)
-    assert model.hours(3600 * 50, 10) == pytest.approx(1 + 0.01)
-    assert model.writer_cores() == pytest.approx(2000)
-    assert model.decoding_rate() == pytest.approx(100)
-    text = scale_tables.table(results)
-    for text_part in ("5.0 images/s a core", "1.82×", "**Computed**", "100 TB", "5 TB", "more than 10.0 times as fast"):
-        assert text_part in text
+def test_the_estimates_are_arithmetic():
+    listing = {f"list, {source}": 1e-5 for source in scale_tables.SOURCES}
+    seconds = dict.fromkeys(scale_tables.STEPS, 0.001) | listing | {"decode": 0.009, "predict": 0.1}
+    step = {"seconds": seconds, "precision": "float32", "image_bytes": 1e5, "row_bytes": 50, "listed_bytes": 1000}
+    rates = dict(zip(scale_tables.ENGINES, (6.0, 5.5, 10.0), strict=True))
+    runs = [
+        {"engine": engine, "source": source, "rate": rate, "start": 36, "images": 7}
+        for engine, rate in rates.items()
+        for source in scale_tables.SOURCES
+    ]
+    text = scale_tables.table({"model": "m.keras", "machine": "M", "steps": [step], "runs": runs})
+    parts = ("5 images/s a core", "10 (1.82×)", "| a million images | 56 | 3.5 h |", "100 TB", "50 GB")
+    for part in (*parts, "more than 10.0 times as fast", "1,000 images/s: 10 cores", "2.8 h and 1 TB", "100 MB"):
+        assert part in text
 
 
 def test_trainings_of_cnn_accuracy_resume_and_fill_the_table(images, tmp_path, monkeypatch):

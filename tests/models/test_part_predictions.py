@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import requests
+import s3fs
 from conftest import picture, write_tar
 from moto.server import ThreadedMotoServer
 from pyarrow import parquet
@@ -202,12 +204,12 @@ def bucket(monkeypatch, tmp_path):
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
+    endpoint = f"http://{host}:{port}"
+    requests.post(f"{endpoint}/moto-api/reset", timeout=60).raise_for_status()  # all servers of a process share buckets
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
     client.create_bucket(Bucket="waste")
-    import s3fs  # slow to import, and only needed here
-
     s3fs.S3FileSystem.clear_instance_cache()
-    yield SimpleNamespace(client=client)
+    yield SimpleNamespace(client=client, endpoint=endpoint)
     s3fs.S3FileSystem.clear_instance_cache()
     client.close()
     server.stop()
@@ -241,10 +243,41 @@ def test_errors_of_an_object_store_are_two_lines(model, bucket, monkeypatch, pic
     assert "s3://no-such-bucket/out must be a folder that can be written" in message(nowhere)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    import s3fs
-
     s3fs.S3FileSystem.clear_instance_cache()
     locked = predict("s3://waste/in", "s3://waste/out", model)
     assert locked.exit_code == 1
     assert "must be a folder or prefix that can be listed" in message(locked)
     assert "Traceback" not in empty.output + nowhere.output + locked.output
+
+
+def test_what_a_user_has_no_right_to_is_named(model, pictures, bucket, monkeypatch):
+    for name in NAMES:
+        bucket.client.upload_file(str(pictures / name), "waste", f"in/{name}")
+    inputs, outputs = "arn:aws:s3:::waste/in*", "arn:aws:s3:::waste/out*"
+    cases = {
+        (): "s3://waste/in must be a folder or prefix that can be listed",
+        (("ListBucket", "*"), ("GetObject", inputs)): "s3://waste/out must be a folder that can be written",
+        (("ListBucket", "*"), ("GetObject", outputs), ("PutObject", outputs)): "11 without a prediction",
+    }
+    keys = [_create_user(bucket.endpoint, f"user{number}", rights) for number, rights in enumerate(cases)]
+    monkeypatch.setattr("moto.settings.INITIAL_NO_AUTH_ACTION_COUNT", 0.0)  # the server checks rights from here on
+    for key, (rights, expected) in zip(keys, cases.items(), strict=True):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+        s3fs.S3FileSystem.clear_instance_cache()
+        result = predict("s3://waste/in", "s3://waste/out", model)
+        assert expected in message(result)
+        assert "Traceback" not in result.output
+        assert result.exit_code == (0 if len(rights) == 3 else 1)
+
+
+def _create_user(endpoint, name, rights):
+    iam = boto3.client("iam", endpoint_url=endpoint, region_name="us-east-1")
+    iam.create_user(UserName=name)
+    if rights:
+        statements = [{"Effect": "Allow", "Action": f"s3:{action}", "Resource": where} for action, where in rights]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    iam.close()
+    return key
