@@ -97,7 +97,8 @@ def test_the_rows_are_the_predictions_of_the_files(model, pictures, tmp_path):
     assert all(f"{counts[name]} {name}" in message(result) for name in counts.index)
     assert "11 photos: " in message(result)
     assert f"{table['not_sure'].sum() / 10:.1%} not sure" in message(result)
-    assert "1 without a prediction; written:" in message(result)
+    assert "1 without a prediction; " in message(result)
+    assert "4 parts; written: " in message(result)
 
 
 def test_folders_tar_and_parquet_files_have_the_same_predictions(model, pictures, tmp_path):

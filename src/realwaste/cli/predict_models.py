@@ -80,7 +80,7 @@ class RowTable:
         self._console.print(grid, highlight=False)
 
 
-_NO_PREDICTION = "without a prediction"
+NO_PREDICTION = "without a prediction"
 _UNLIKE = ", unlike"  # short for novelty.UNLIKE
 _REMARK_WIDTH = 15  # characters at least; longer remarks are folded
 
@@ -137,7 +137,7 @@ class OneModel:
 
     def summary_label(self, result: ImagePrediction) -> str:
         """What the last line counts the photograph as."""
-        return result.label or _NO_PREDICTION
+        return result.label or NO_PREDICTION
 
     def csv_header(self) -> list[str]:
         return image_predictions.csv_header(self.shown_classes)
@@ -217,7 +217,7 @@ class AllModels:
 
     def summary_label(self, result: PhotoPredictions) -> str:
         if result.agree is None:
-            return f"{NOT_SURE} by a model" if result.error is None else _NO_PREDICTION
+            return f"{NOT_SURE} by a model" if result.error is None else NO_PREDICTION
         return "on which all models agree" if result.agree else "on which they do not"
 
     def csv_header(self) -> list[str]:

@@ -2,15 +2,16 @@
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from realwaste.cli import model_loading
+from realwaste.cli import model_loading, standard_output
+from realwaste.cli.predict_models import NO_PREDICTION
 from realwaste.core import log, machine
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.images import image_parts
 from realwaste.images.image_parts import Part, Source
@@ -18,7 +19,6 @@ from realwaste.models import part_predictions
 from realwaste.models.part_predictions import Destination, Summary
 
 _LOG_EVERY_S = 60.0
-_SHOWN_CLASSES = 20
 
 
 def run(images: Sequence[str], output: str, engine: str, model: str | None, min_confidence: float | None) -> None:
@@ -96,12 +96,8 @@ def _with_progress(
 
 
 def _describe(total: Summary, output: str, parts: int) -> str:
-    """The last line: counts per class, shares of uncertain and novel images, errors, and where the rows are."""
+    """The last line: counts per class, shares of uncertain and novel images, and where the rows are."""
     predicted = max(1, total.images - total.errors)
-    classes = [f"{count:,} {printable(name)}" for name, count in total.classes.most_common(_SHOWN_CLASSES)]
-    if others := total.classes.total() - sum(count for _, count in total.classes.most_common(_SHOWN_CLASSES)):
-        classes.append(f"{others:,} of other classes")
+    counts = total.classes + Counter({NO_PREDICTION: total.errors})
     shares = f"{total.not_sure / predicted:.1%} not sure, {total.unlike / predicted:.1%} unlike anything learned"
-    errors = f"{total.errors:,} without a prediction"
-    where = f"written: {printable(output)} ({parts} parts)"
-    return f"{total.images:,} photos: {', '.join(classes) or 'none'}; {shares}; {errors}; {where}"
+    return standard_output.describe_counts(counts, [output], shares, f"{parts} parts")

@@ -18,11 +18,9 @@ from realwaste.cli.predict_models import AllModels, OneModel, RowTable, max_widt
 from realwaste.core import log
 from realwaste.core.environment import sigterm_as_interrupt
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 
 _WATCHED_NAME_WIDTH = 40  # characters reserved for file names that are not known yet
-_SUMMARY_CLASSES = 20  # that the last line counts
 
 
 @dataclass(frozen=True)
@@ -87,13 +85,9 @@ class PredictRun:
 
     def _log_summary(self, counts: Counter[str]) -> None:
         """How many photographs there were of each class, and what was written; of a single one only the latter."""
-        parts = [f"{number} {printable(label)}" for label, number in counts.most_common(_SUMMARY_CLASSES)]
-        if others := counts.total() - sum(number for _, number in counts.most_common(_SUMMARY_CLASSES)):
-            parts.append(f"{others} of other classes")
-        written = [printable(path) for path in (self.csv, self.overlay) if path]
-        wrote = f"; written: {', '.join(written)}" if written else ""
-        if counts.total() != 1 or written:
-            logger.info("%d photos: %s%s", counts.total(), ", ".join(parts) or "none", wrote)
+        outputs = [path for path in (self.csv, self.overlay) if path]
+        if counts.total() != 1 or outputs:
+            logger.info("%s", standard_output.describe_counts(counts, outputs))
 
     def _name_width(self, inputs: Inputs) -> int:
         names = [inputs.remote[path].source if path in inputs.remote else str(path) for path in inputs.paths]

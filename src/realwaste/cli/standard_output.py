@@ -6,6 +6,7 @@ Control characters, for example of a name in a model file, are escaped, so that 
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -20,6 +21,8 @@ from rich.text import Text
 
 from realwaste.core.file_names import printable
 from realwaste.core.terminal import SafeConsole, escape, escape_lines
+
+_SHOWN_CLASSES = 20  # that the last line of predictions counts
 
 
 def console() -> Console:
@@ -100,6 +103,17 @@ def listing(values: Mapping[str, Any], name: str) -> Iterator[Callable[[Mapping[
 
     yield add
     _write(("\n  ]" if separator else "]") + "\n}\n")
+
+
+def describe_counts(counts: Counter[str], outputs: Iterable[Path | str], *notes: str) -> str:
+    """The last line of predictions: photographs per class, most frequent first, notes, and the outputs written."""
+    shown = counts.most_common(_SHOWN_CLASSES)
+    parts = [f"{number:,} {printable(label)}" for label, number in shown]
+    if others := counts.total() - sum(number for _, number in shown):
+        parts.append(f"{others:,} of other classes")
+    wrote = ", ".join(map(printable, outputs))
+    sections = (", ".join(parts) or "none", *notes, *([f"written: {wrote}"] if wrote else []))
+    return f"{counts.total():,} photos: {'; '.join(sections)}"
 
 
 def _json(values: Mapping[str, Any], indent: int | None = 2) -> str:
