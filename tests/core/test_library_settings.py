@@ -1,5 +1,6 @@
 """What another project set for Keras and TensorFlow changes no training, no prediction and no metric."""
 
+import gc
 import json
 import os
 import subprocess
@@ -80,3 +81,17 @@ def test_a_chart_is_the_same_whatever_is_set_for_matplotlib(tmp_path):
     with mpl.rc_context({"axes.facecolor": "red", "font.size": 20, "savefig.transparent": True}):
         figures.plot_class_distribution(studio, tmp_path / "chart.png", {"glass": 3, "paper": 2})
     assert (tmp_path / "chart.png").read_bytes() == (tmp_path / "undisturbed.png").read_bytes()
+
+
+def test_garbage_collection_pauses_while_tensorflow_is_imported():
+    with library_settings.importing_tensorflow():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    gc.disable()
+    try:
+        with library_settings.importing_tensorflow():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
