@@ -97,7 +97,9 @@ def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> N
         # Gradients below 6e-8 are 0 in float16. Keras adds this itself only for a global policy, and starts at 2^15:
         # steps that overflow are skipped, and a small training would lose its first ones.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0**10)
-    twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=["accuracy"])
+    accuracy = keras.metrics.CategoricalAccuracy if schedule.mixup else keras.metrics.SparseCategoricalAccuracy
+    # Given by name, Keras would create the metric in the first step, and TensorFlow then traces each step twice.
+    twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=[accuracy(name="accuracy")])
 
 
 class CompiledTraining:
@@ -181,7 +183,6 @@ def _learning_rate(schedule: Schedule, steps: int) -> float | keras.optimizers.s
 def _loss(schedule: Schedule) -> Any:
     if schedule.mixup:
         return keras.losses.CategoricalCrossentropy(label_smoothing=schedule.label_smoothing)
-    # Given the loss by name, Keras chooses the accuracy for class numbers.
     return smooth_labels(schedule.label_smoothing) if schedule.label_smoothing else "sparse_categorical_crossentropy"
 
 
