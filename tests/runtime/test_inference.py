@@ -12,6 +12,7 @@ import keras
 import lively
 import numpy as np
 import pytest
+import tensorflow as tf
 import without_tensorflow
 from conftest import picture
 
@@ -83,6 +84,15 @@ def _open_without_keras(path):
         raise AssertionError("the cached network must be read")
 
     return session.open_session(path, load=fail)
+
+
+def test_conversion_with_an_index_of_variables_gives_the_same_network(extractor):
+    graph = tf.function(lambda batch: extractor(batch, training=False), autograph=False).get_concrete_function(
+        tf.TensorSpec(extractor.inputs[0].shape, extractor.inputs[0].dtype)
+    )
+    _, weights = openvino_network.to_bytes(openvino.convert_model(graph, share_weights=False))
+    assert openvino_network.to_bytes(openvino_network.convert(extractor))[1] == weights
+    assert len(weights) > 3 * extractor.count_params()
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])

@@ -1,5 +1,7 @@
 """The CNN, the order of its batches, and a training that repeats bit for bit or says that it diverged."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from realwaste.models import augmentation, cnn
 from realwaste.runtime import determinism, fused_layers
 from realwaste.training import batches, training_history, training_loop
 from realwaste.training.checkpoint import Checkpoint
+from realwaste.training.mixup import MixupClassifier
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
 
@@ -50,6 +53,23 @@ def test_an_optimizer_steps_by_its_formula(optimizer, momentum):
         velocity = momentum * velocity - 0.5 * gradient
         weight += velocity
         np.testing.assert_allclose(twin.get_weights()[0], [[weight, -weight]], atol=1e-6)
+
+
+@pytest.mark.parametrize("changed", [{}, {"dtype_policy": "mixed_float16"}, {"mixup": 0.2}, {"class_weights": True}])
+def test_each_step_is_traced_once(changed, monkeypatch):
+    steps = []
+    for name in ("train_step", "test_step"):
+        step = getattr(keras.Model, name)
+        monkeypatch.setattr(
+            keras.Model, name, lambda model, data, name=name, step=step: (steps.append(name), step(model, data))[1]
+        )
+    schedule = replace(Schedule(2, 8, 0.001, True, 3), **changed)
+    determinism.make_repeatable(schedule.seed, deterministic=True)
+    model = cnn.build(16, 2, batch_norm_momentum=0.9)
+    twin = MixupClassifier(model, [], alpha=0.2, seed=3) if schedule.mixup else None
+    trained = training_loop.fit(model, _samples(40), _samples(10), schedule, twin=twin)
+    assert sorted(steps) == ["test_step", "train_step"]
+    assert list(trained.history.columns) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 
 def _order(**changed):
