@@ -286,7 +286,7 @@ def test_progress_is_deleted_when_the_stage_ends(inputs, tmp_path):
 def test_an_embedding_resumes_bit_for_bit(images, tmp_path, monkeypatch):
     root = images(a=7, b=6)
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
-    extractor = feature_extractor.build("MobileNetV2", 32, None, seed=1)
+    extractor = feature_extractor.build("MobileNet", 32, None, seed=1)
     monkeypatch.setattr(extraction, "CHECKPOINT_EVERY", 2)
     checkpoint_dir = tmp_path / "checkpoint"
     checkpoint_dir.mkdir()

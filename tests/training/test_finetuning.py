@@ -15,7 +15,7 @@ from realwaste.training import head
 
 @pytest.fixture(scope="module")
 def extractor():
-    return lively.extractor("MobileNetV2", 64)
+    return lively.extractor("MobileNet", 64)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, ext
     vectors = extraction.embed(_network(extractor, 2, policy, engine), root, paths, image_size=64)
     keras.utils.set_random_seed(1)
     classifier = lively.head_of(extractor, 2)
-    about = ModelMetadata("irv2", ("glass", "metal"), 64, "drawn", "MobileNetV2", "random", precision=policy)
+    about = ModelMetadata("irv2", ("glass", "metal"), 64, "drawn", "MobileNet", "random", precision=policy)
     model_file.save(tmp_path / "whole.keras", Classifier(head.join(extractor, classifier), about))
     classifier_session = session.open_session(tmp_path / "whole.keras", inference=engine, batch_size=2)
     files = [root / path for path in paths]
@@ -48,7 +48,7 @@ def test_the_head_on_vectors_and_the_saved_whole_model_agree(policy, engine, ext
     np.testing.assert_array_equal(by_vectors, by_pictures)
     summary = model_file.read_architecture(tmp_path / "whole.keras")
     assert summary is not None
-    assert summary.costs()["trainable_parameters"] == 1280 * 16 + 16 + 16 * 2 + 2
+    assert summary.costs()["trainable_parameters"] == 1024 * 16 + 16 + 16 * 2 + 2
     assert summary.accepts_cached_vectors
     assert summary == layer_table.describe(model_file.load(tmp_path / "whole.keras").model)
     assert (

@@ -92,10 +92,10 @@ def test_where_one_diverges_all_have(parts):
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_it_is_saved_and_answers_by_vectors_and_by_pictures_alike(policy, tmp_path):
-    extractor = lively.extractor("MobileNetV2", 64)
+    extractor = lively.extractor("MobileNet", 64)
     whole = head.join(extractor, head.average_heads([lively.head_of(extractor, 2) for _ in range(3)]))
     file = tmp_path / "m.keras"
-    about = ModelMetadata("irv2", ("a", "b"), 64, "drawn", "MobileNetV2", "random", precision=policy)
+    about = ModelMetadata("irv2", ("a", "b"), 64, "drawn", "MobileNet", "random", precision=policy)
     model_file.save(file, Classifier(whole, about))
     pixels = np.stack([picture(number, 64, 64) for number in range(3)])
     classifier_session = session.open_session(file, inference="openvino", batch_size=3)
