@@ -68,14 +68,15 @@ def importing_tensorflow() -> Iterator[None]:
     They create a million objects that live as long as the process. Garbage collection would search them during the
     import, later, and once more at exit: 2 of 5 seconds of a short process.
     """
-    enabled = gc.isenabled()
-    gc.disable()
+    pauses = "tensorflow" not in sys.modules and gc.isenabled()
+    if pauses:
+        gc.disable()
     try:
         with _drop_log_lines():
             yield
     finally:
-        gc.freeze()
-        if enabled:
+        if pauses:
+            gc.freeze()
             gc.enable()
 
 
