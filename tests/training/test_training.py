@@ -58,11 +58,16 @@ def test_an_optimizer_steps_by_its_formula(optimizer, momentum):
 @pytest.mark.parametrize("changed", [{}, {"dtype_policy": "mixed_float16"}, {"mixup": 0.2}, {"class_weights": True}])
 def test_each_step_is_traced_once(changed, monkeypatch):
     steps = []
+
+    def count(name, step):
+        def counted(model, data):
+            steps.append(name)
+            return step(model, data)
+
+        return counted
+
     for name in ("train_step", "test_step"):
-        step = getattr(keras.Model, name)
-        monkeypatch.setattr(
-            keras.Model, name, lambda model, data, name=name, step=step: (steps.append(name), step(model, data))[1]
-        )
+        monkeypatch.setattr(keras.Model, name, count(name, getattr(keras.Model, name)))
     schedule = replace(Schedule(2, 8, 0.001, True, 3), **changed)
     determinism.make_repeatable(schedule.seed, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
