@@ -45,8 +45,8 @@ $(PAGE): $(VENV)/.installed tools/plots_page.py
 browser:  ## Debian's Chromium, for the tests that look at pages (as root; without it they are skipped)
 	apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
 
-test: setup-dev  ## the tests that CI runs, under 6 minutes on two cores
-	pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not release"
+test: setup-dev  ## the tests that CI runs, 10 minutes on two cores; some wait, so there is a worker more than cores
+	pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder -m "not slow and not release"
 
 test-slow: setup-dev  ## kills, experiments side by side, an S3 remote, two Ray nodes
 	$(MAKE) -j2 --output-sync=target slow-here slow-ray
