@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT, measure
 from benchmarks.parts.ray_nodes import OPEN, started
-from benchmarks.parts.scale_tables import ENGINES, table
+from benchmarks.parts.scale_tables import ENGINES, SOURCES, table
 from realwaste.core import log, machine
 from realwaste.core.files import write_json
 from realwaste.images import image_parts
@@ -109,12 +109,8 @@ def make_sources(folder: Path, photos: Path, images: int, client: Any) -> dict[s
                 shard.add(paths[name], name)
     for file in (*(folder / "files").iterdir(), *(folder / "shards").iterdir()):
         client.upload_file(str(file), BUCKET, f"{file.parent.name}/{file.name}")
-    return {
-        "files on disk": str(folder / "files"),
-        "shards on disk": str(folder / "shards"),
-        "files on S3": f"s3://{BUCKET}/files",
-        "shards on S3": f"s3://{BUCKET}/shards",
-    }
+    urls = (str(folder / "files"), str(folder / "shards"), f"s3://{BUCKET}/files", f"s3://{BUCKET}/shards")
+    return dict(zip(SOURCES, urls, strict=True))
 
 
 def predict_set(url: str, model: str, address: str | None) -> dict[str, Any]:
@@ -131,7 +127,6 @@ def predict_set(url: str, model: str, address: str | None) -> dict[str, Any]:
     start = time.perf_counter()
     source, destination = image_parts.list_source(url), part_predictions.Destination(output)
     destination.start_or_continue({})
-    listed = time.perf_counter() - start
     if address:
         os.environ |= {"RAY_ADDRESS": address, **OPEN}
         results = ray_predictions.predict_parts(Path(model), source, source.parts, output, None)
@@ -152,7 +147,7 @@ def predict_set(url: str, model: str, address: str | None) -> dict[str, Any]:
         counts.append(summary.images)
     half = len(times) // 2
     rate = sum(counts[half:]) / (times[-1] - times[half - 1])
-    return {"images": sum(counts), "listed": listed, "rate": rate, "seconds": times[-1], "start": times[0]}
+    return {"images": sum(counts), "rate": rate, "seconds": times[-1], "start": times[0]}
 
 
 def time_steps(sources: dict[str, str], model: str, folder: str) -> dict[str, Any]:

@@ -6,13 +6,11 @@ from typing import Any
 
 from benchmarks.parts import pages
 
-# Row title: number of Ray nodes of one core; 0: one process on one core.
 ONE_NODE, TWO_NODES = "Ray, one node of one core", "Ray, two nodes of one core"
+# Row title: number of Ray nodes of one core; 0: one process on one core.
 ENGINES = {"one process, one core": 0, ONE_NODE: 1, TWO_NODES: 2}
-FILES, SHARDS, FILES_ON_S3, SHARDS_ON_S3 = SOURCES = (
-    *("files on disk", "shards on disk"),
-    *("files on S3", "shards on S3"),
-)
+SOURCES = ("files on disk", "shards on disk", "files on S3", "shards on S3")
+FILES, SHARDS, FILES_ON_S3, SHARDS_ON_S3 = SOURCES
 STEPS = {
     f"read, {FILES}": "reading a file on disk, from the operating system's cache",
     f"read, {SHARDS}": "reading it from a tar shard on disk",

@@ -8,6 +8,8 @@ import yaml
 
 PIPELINE, RAW = Path("dvc.yaml"), Path("data/raw")
 SLOT = "${item.slot}"
+# The C version, if available, takes a tenth of the time; dvc.yaml is read before every stage.
+SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def expand_matrix(stages: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,5 +55,4 @@ def _stages() -> dict[str, Any]:
 
 
 def _load(text: str) -> Any:
-    # As yaml.safe_load, in a tenth of the time: it runs before every stage.
-    return yaml.load(text, Loader=yaml.CSafeLoader)
+    return yaml.load(text, Loader=SAFE_LOADER)  # noqa: S506 - as yaml.safe_load

@@ -22,7 +22,7 @@ _DEFAULTS_FOR_NULL = {"finetune_edge.backbone": "EfficientNetLite0", "shortcuts.
 _STAGE = re.compile(rf"-m stages ([a-z]\w*(?: (?:[a-z]\w*|{re.escape(dependencies.SLOT)}))?)")
 
 
-class _Yaml12Loader(yaml.CSafeLoader):
+class _Yaml12Loader(dependencies.SAFE_LOADER):  # type: ignore[misc]
     """Refuses duplicate keys, of which PyYAML silently takes the last.
 
     It reads `1e-4` as a number, as DVC does, which writes that after `-S …=1e-4`; PyYAML reads it as text.
@@ -44,7 +44,7 @@ _Yaml12Loader.add_implicit_resolver(
 
 def read_yaml(path: Path) -> Any:
     try:
-        # A CSafeLoader: it builds plain values only.
+        # A SafeLoader: it builds plain values only.
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml12Loader)  # noqa: S506
     except OSError as error:
         raise UserError(
