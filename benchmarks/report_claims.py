@@ -35,7 +35,7 @@ from realwaste.training.schedule import Schedule
 RESULTS, PAGE = ROOT / "benchmarks/report_claims.json", ROOT / "docs/report.md"
 COMMAND = "python -m benchmarks.report_claims"
 SEEDS = (42, 43, 44)
-SIZE, EPOCHS, BATCH = 96, 15, 32
+SIZE, EPOCHS, BATCH = 64, 10, 32
 SWEEP = (0.0001, 0.001, 0.01)  # of section 1.14, without the highest
 
 
@@ -55,14 +55,13 @@ class Variant:
 
 
 REPORTED = Variant()
-_ADAM = (0.00003, 0.0001, 0.0003, 0.001)
 GRIDS: dict[Variant, Sequence[float]] = {
-    REPORTED: (0.00001, *_ADAM),
-    Variant(optimizer="sgd"): (0.0003, 0.001, 0.003, 0.01),
-    Variant(optimizer="sgd_momentum"): (0.0001, 0.0003, 0.001, 0.003),
-    Variant(normalization="none"): _ADAM,
-    Variant(activation="tanh"): _ADAM,
-    Variant(activation="sigmoid"): _ADAM,
+    REPORTED: (0.00001, 0.00003, 0.0001),
+    Variant(optimizer="sgd"): (0.0003, 0.001, 0.003),
+    Variant(optimizer="sgd_momentum"): (0.0003, 0.001, 0.003),
+    Variant(normalization="none"): (0.0001, 0.0003, 0.001),
+    Variant(activation="tanh"): (0.00003, 0.0001, 0.0003),
+    Variant(activation="sigmoid"): (0.00001, 0.00003, 0.0001),
 }
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
 ROUNDS, STEPS = 10, 8  # alternating rounds of the activations, and training steps in each
