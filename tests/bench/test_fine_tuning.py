@@ -1,0 +1,70 @@
+"""The variants of fine-tuning: what each one changes, and that a stopped run resumes and fills the table."""
+
+import json
+import sys
+
+import pytest
+
+from benchmarks import fine_tuning
+from benchmarks.fine_tuning import VARIANTS, Variant
+from realwaste.cli.train_model import build_recipe
+from realwaste.training.finetune_job import FinetuneJob
+
+
+def make_job() -> FinetuneJob:
+    nothing: dict = dict.fromkeys(("name", "dataset", "origin", "root", "splits", "weights_folder", "backbone"))
+    recipe = build_recipe(9, 2850, 42, "float32", "block3a")
+    return FinetuneJob(**nothing, vectors=None, recipe=recipe, policy="float32", embed_batch_size=32)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_each_variant_changes_one_setting_of_best(name):
+    variant = VARIANTS[name]
+    best, changed = make_job().recipe, variant.apply(make_job()).recipe
+    if variant.frozen:
+        assert changed.last_layers is None
+        return
+    settings = [vars(recipe.last_layers) | vars(recipe.last_layers.schedule) for recipe in (best, changed)]
+    differing = {key for key in settings[0] if settings[0][key] != settings[1][key]} - {"schedule"}
+    assert differing == {key for key, _ in (*variant.layers, *variant.schedule)}
+    assert len(differing) + (variant.size != Variant().size) == (name != "`best`")
+
+
+def test_a_stopped_run_resumes_and_fills_the_table(images, tmp_path, monkeypatch):
+    results, page, photos = tmp_path / "record.json", tmp_path / "page.md", images(Glass=12, Metal=12)
+    page.write_text(f"<!-- measured: {fine_tuning.COMMAND} -->\n<!-- end of measured -->\n", encoding="utf-8")
+    variants = {"frozen": Variant(size=64, frozen=True)}
+    constants = {"RESULTS": results, "PAGE": page, "BACKBONE": "EfficientNetLite0", "VARIANTS": variants}
+    for name, value in constants.items():
+        monkeypatch.setattr(fine_tuning, name, value)
+    arguments = [
+        "--photos",
+        str(photos),
+        "--folder",
+        str(tmp_path / "work"),
+        "--only",
+        "frozen",
+        "--splits",
+        "42",
+        "43",
+    ]
+    monkeypatch.setattr(sys, "argv", ["fine_tuning", *arguments])
+    measure, splits = fine_tuning.measure, []
+
+    def interrupt_second(photos, variant, name, split):
+        splits.append(split)
+        if len(splits) == 2:
+            raise KeyboardInterrupt
+        return measure(photos, variant, name, split)
+
+    monkeypatch.setattr(fine_tuning, "measure", interrupt_second)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tuning.main()
+    fine_tuning.main()
+    assert splits == [42, 43, 43], "the second run trains what the first has not saved"
+    record = json.loads(results.read_text(encoding="utf-8"))
+    assert list(record["frozen"]) == ["42", "43"]
+    for values in record["frozen"].values():
+        assert set(values) == {*fine_tuning.MEASURES, "seconds", "precision"}
+        assert all(0 <= values[key] <= 1 for key in ("plain", "mirrored", "external"))
+    assert "| frozen | 42, 43 | " in page.read_text(encoding="utf-8")
