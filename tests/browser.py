@@ -1,4 +1,4 @@
-"""A real browser on a page, without a network: what it draws, what its console says, how it looks at a width."""
+"""Helpers that open a page in Chromium without a network and record its console errors and outside requests."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, s
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: `make browser`")
 _OPTIONS = [
-    # As root, as CI is, Chromium has no sandbox; the pages are our own.
+    # Chromium has no sandbox when it runs as root, as in CI. The pages are our own.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -35,7 +35,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Opened:
-    """A page, with what went wrong on it: errors on its console, exceptions, and requests that left this machine."""
+    """A page and its problems: console errors, uncaught exceptions, and requests to other machines."""
 
     page: Page
     problems: list[str] = field(default_factory=list)
@@ -43,32 +43,32 @@ class Opened:
 
 @contextmanager
 def opened(browser: Browser, url: str, *, width: int = 1400, dark: bool = False) -> Iterator[Opened]:
-    """`url` in a fresh context; requests to other hosts than the loopback are refused and noted."""
+    """Open `url` in a fresh browser context. Requests to other hosts than the loopback are refused and recorded."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
-    shown = Opened(context.new_page())
+    opened_page = Opened(context.new_page())
 
-    def refuse(route: Route, request: Request) -> None:
-        shown.problems.append(f"request to {request.url}")
+    def refuse_request(route: Route, request: Request) -> None:
+        opened_page.problems.append(f"request to {request.url}")
         route.abort()
 
     def record_error(message: ConsoleMessage) -> None:
         if message.type == "error":
-            shown.problems.append(message.text)
+            opened_page.problems.append(message.text)
 
-    context.route(lambda address: address.startswith("http") and "//127.0.0.1" not in address, refuse)
-    shown.page.on("console", record_error)
-    shown.page.on("pageerror", lambda error: shown.problems.append(str(error)))
-    shown.page.goto(url)
+    context.route(lambda address: address.startswith("http") and "//127.0.0.1" not in address, refuse_request)
+    opened_page.page.on("console", record_error)
+    opened_page.page.on("pageerror", lambda error: opened_page.problems.append(str(error)))
+    opened_page.page.goto(url)
     try:
-        yield shown
+        yield opened_page
     finally:
         context.close()
 
 
 def printed(url: str, pdf: Path) -> int:
-    """`url` on paper, as `chromium --print-to-pdf` and a person's print dialog make it; the number of its pages."""
+    """Print `url` to a PDF file, as the print dialog of Chromium does. Returns the number of pages."""
     assert CHROMIUM
-    # Time inside the page runs ahead until its charts are drawn.
+    # The virtual time of the page runs ahead until its charts are drawn.
     options = [
         *_OPTIONS,
         "--headless",

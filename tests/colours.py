@@ -30,7 +30,7 @@ RED, GREEN, BLUE, TEAL, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 255, 2
 
 
 def save(path: Path, classes: tuple[str, ...] = CLASSES, *, with_novelty: bool = True, **metadata) -> Path:
-    """Write a model file for `open_session`: only the record and, optionally, the novelty score."""
+    """Write a model file for `open_session`: it has only the metadata and, optionally, the novelty score."""
     path.parent.mkdir(parents=True, exist_ok=True)
     record = ModelMetadata(
         path.stem, classes, SIZE, **{"dataset": "colours", "backbone": "Eye", "weights": "sharp"} | metadata
@@ -45,19 +45,19 @@ def save(path: Path, classes: tuple[str, ...] = CLASSES, *, with_novelty: bool =
 
 
 def open_session(path: Path, max_images: int | None = None) -> Session:
-    """Replaces model_loading.open_session: classes blue, green and red by the mean colour."""
+    """Open a session that classifies by the mean colour. Tests put it in place of model_loading.open_session."""
     metadata = model_file.read_metadata(path)
     extract = Network(lambda batch: batch.mean(axis=(1, 2)).astype(np.float32)[:, ::-1] / 255, ROWS, (3,))
     return Session(metadata, model_file.read_novelty(path), lambda: extract, Network(softmax, ROWS, (3,)))
 
 
 def softmax(features):
-    powers = np.exp(10 * features)
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    exponentials = np.exp(10 * features)
+    return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def photo(path: Path, colour: tuple[int, int, int], shade: int = 0) -> Path:
-    """Write an image of one colour; images of different `shade` differ in a pixel."""
+    """Write an image of one colour. Images with different values of `shade` differ in one pixel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.full((12, 12, 3), colour[::-1], np.uint8)
     pixels[0, 0] = shade
@@ -66,12 +66,12 @@ def photo(path: Path, colour: tuple[int, int, int], shade: int = 0) -> Path:
 
 
 def use(monkeypatch) -> None:
-    """Let commands open these models."""
+    """Replace model_loading.open_session, so that commands can open these models."""
     monkeypatch.setattr(model_loading, "open_session", open_session)
 
 
 def prepare(folder: Path, monkeypatch) -> Path:
-    """Make `folder` the current one, with a model `cnn` that commands can open."""
+    """Make `folder` the current folder, and save a model `cnn` there that commands can open."""
     use(monkeypatch)
     monkeypatch.chdir(folder)
     save(folder / "models/cnn.keras")
@@ -86,13 +86,13 @@ def run(*arguments, status: int = 0, stdin: bytes | None = None) -> Result:
 
 
 def run_json(*arguments, status: int = 0, stdin: bytes | None = None) -> Any:
-    """The JSON that a command writes, which must be strict."""
-    verb, *rest = arguments
-    return json.loads(run(verb, "--json", *rest, status=status, stdin=stdin).stdout, parse_constant=pytest.fail)
+    """Run a command with --json and parse its output, which must be strict JSON."""
+    command, *options = arguments
+    return json.loads(run(command, "--json", *options, status=status, stdin=stdin).stdout, parse_constant=pytest.fail)
 
 
 def words(text: str) -> str:
-    """The text on one line, since a terminal's width decides where lines are folded."""
+    """Join the lines of a text: the width of the terminal decides where they are wrapped."""
     return " ".join(text.split())
 
 
@@ -103,7 +103,7 @@ def read_rows(file: Path) -> list[dict[str, str]]:
 
 
 def command_with_colours(*arguments: str) -> list[str]:
-    """A command line that runs a command with `open_session` in another process; with `process_environment`."""
+    """The command line of a command that uses `open_session` in another process, with `process_environment`."""
     script = "import colours\ncolours.model_loading.open_session = colours.open_session\ncolours.main()"
     return [sys.executable, "-c", script, *arguments]
 

@@ -1,4 +1,4 @@
-"""Pictures and tables that several tests need; every picture here is drawn, none is a photograph."""
+"""Fixtures and helpers that several tests need. Every image is generated; none is a photograph."""
 
 import gc
 import io
@@ -22,18 +22,18 @@ from benchmarks.parts import ray_nodes
 from benchmarks.parts.workspace import copy_checkout, set_params
 
 Images = Callable[..., Path]
-# Tests run on the processor, whatever else is here: as CI does, and with nothing to say of an idle GPU.
+# Tests run on the CPU, as in CI, even on a machine with a GPU. The code then logs no hint about an idle GPU.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-# A shell without job control (`nohup … &`, many CI agents) has a job in the background ignore Ctrl-C, and every process
-# that it starts inherits that; tests that press it would wait for ever.
+# A shell without job control (`nohup … &`, many CI agents) makes background jobs ignore SIGINT, and child processes
+# inherit that. Tests that send SIGINT would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def picture(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
-    """Smooth noise, so that JPEG keeps it nearly as it is."""
+    """Generate smooth noise, which JPEG compression barely changes."""
     rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    coarse_pixels = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return cv2.resize(coarse_pixels, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def write_tar(path: Path, members: Mapping[str, bytes], mode: Literal["w", "w:gz"] = "w") -> None:
@@ -45,34 +45,34 @@ def write_tar(path: Path, members: Mapping[str, bytes], mode: Literal["w", "w:gz
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first: handed out last, one of them would keep one core busy and the other idle."""
-    longest = ["test_repro", "test_resume", "test_unfreezing", "test_serve", "test_heads", "test_report"]
-    items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
+    """Run the slowest files first: one that starts last would keep a single core busy while the others are idle."""
+    slowest = ["test_repro", "test_resume", "test_unfreezing", "test_serve", "test_heads", "test_report"]
+    items.sort(key=lambda item: slowest.index(item.path.stem) if item.path.stem in slowest else len(slowest))
 
 
 def pytest_collection_finish() -> None:
-    """Modules that the tests import live to the end: garbage collection need not search them again and again."""
+    """Exempt imported modules from garbage collection: they stay in memory until the tests end."""
     gc.freeze()
 
 
-def _limited(item: pytest.Item) -> Iterator[None]:
+def _limit_duration(item: pytest.Item) -> Iterator[None]:
     with limited(seconds_for(item)):
         return (yield)
 
 
-pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = pytest.hookimpl(wrapper=True)(_limited)
+pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = pytest.hookimpl(wrapper=True)(_limit_duration)
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test uses the download cache, the proxy or the models of the person who runs it."""
+def _isolate_from_user_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Isolate the tests from the download cache, the proxy and the default model of the user."""
     monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("REALWASTE_MODEL", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
 
 
 def draw_images(root: Path, **counts: int) -> Path:
-    """Write <root>/a/a_1.jpg … for a=3; returns the root."""
+    """Write the images <root>/a/a_1.jpg … a_3.jpg for a=3. Returns the root."""
     for number, (label, count) in enumerate(counts.items()):
         (root / label).mkdir(parents=True)
         for index in range(count):
@@ -82,7 +82,7 @@ def draw_images(root: Path, **counts: int) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
-    """images(a=3, b=2, inside="set/deep") writes <tmp>/set/deep/a/a_1.jpg …, and gives <tmp>/set."""
+    """A function: images(a=3, b=2, inside="set/deep") writes <tmp>/set/deep/a/a_1.jpg … and returns <tmp>/set."""
 
     def write(inside: str = "set", **counts: int) -> Path:
         draw_images(tmp_path / inside, **counts)
@@ -93,7 +93,7 @@ def images(tmp_path: Path) -> Images:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout of the tiny pipeline, one for each test file, before any run."""
+    """A checkout of the tiny pipeline in which no stage has run. The tests of a file share it."""
     root = tmp_path_factory.mktemp("clone")
     tiny_pipeline.make(root)
     return root
@@ -101,7 +101,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ready_to_train(tmp_path: Path, images: Images) -> Path:
-    """A checkout in a folder of its own, with what the stage train_cnn reads: a few small pictures, two epochs."""
+    """A checkout with the inputs of the stage train_cnn: a few small images. It trains for two epochs."""
     from realwaste.core.files import write_csv, write_json
     from realwaste.dataset import manifest, split
 
@@ -118,14 +118,14 @@ def ready_to_train(tmp_path: Path, images: Images) -> Path:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[ray_nodes.Cluster]:
-    """Two Ray nodes of one core each, for the tests of a file."""
+    """A cluster of two Ray nodes with one core each. The tests of a file share it."""
     with ray_nodes.started() as cluster:
         yield cluster
 
 
 @pytest.fixture
 def realwaste_manifest() -> pd.DataFrame:
-    """One row for each image of RealWaste, by its published counts, without the images."""
+    """A manifest with one row for each image of RealWaste, made from the published counts without the images."""
     from realwaste.sources.realwaste_files import COUNTS
 
     rows = [

@@ -1,8 +1,8 @@
-"""An embedding as a process of its own, which a test can time out or kill: `python embedding_job.py ENGINE FOLDER`.
+"""Embeds images in a process that a test can time out or kill: `python embedding_job.py ENGINE FOLDER`.
 
-FOLDER/pictures holds the images; it leaves FOLDER/<engine>, as embed leaves its vectors, and goes on from
-FOLDER/checkpoint_<engine>. With REALWASTE_TEST_PARTS=N the actors of Ray compute N parts and a few, and the others once
-FOLDER/held is gone.
+It reads the images in FOLDER/pictures, saves the vectors as FOLDER/<engine>, and resumes from the checkpoint in
+FOLDER/checkpoint_<engine>. With REALWASTE_TEST_PARTS=N, Ray's actors compute slightly more than N parts, and the other
+parts after the test has deleted FOLDER/held.
 """
 
 import os
@@ -20,17 +20,17 @@ from realwaste.models import feature_extractor
 
 SIZE, BATCH = 128, 2
 PARTS = "REALWASTE_TEST_PARTS"
-_ON_THE_WAY = 4  # Ray hands the last parts over once the next are there
+_IN_FLIGHT = 4  # Ray returns the last parts only when the next ones are computed
 
 
 def hold_all_but(parts: int, held: Path) -> None:
-    """Have each call of an actor take a turn of `parts` and a few, or wait while the folder `held` is there."""
+    """Let the first `parts` calls of the actors, and a few more, pass. Later calls wait while `held` exists."""
 
     class HeldActor(ray_extraction.EmbeddingActor):
         def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-            for turn in range(parts + _ON_THE_WAY):
+            for call in range(parts + _IN_FLIGHT):
                 try:
-                    (held / str(turn)).touch(exist_ok=False)
+                    (held / str(call)).touch(exist_ok=False)
                 except FileExistsError:
                     continue
                 except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Clients of `realwaste serve` by the hundred, in one thread: what each request came to, an answer's status or CUT."""
+"""A load generator for `realwaste serve`: hundreds of clients in one thread; counts responses by status, or as CUT."""
 
 import asyncio
 import time
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-CUT = 0  # in the place of a status: the connection ended without a whole answer
+CUT = 0  # counted in place of a status: the connection ended before the response was complete
 _LONGEST_S = 60.0
 
 
 @dataclass
 class Outcome:
-    """What the requests for answers, and the looks at /health meanwhile, came to: how many of each status."""
+    """The number of responses by status: of requests for predictions, and of requests for /health meanwhile."""
 
     answers: Counter[int] = field(default_factory=Counter)
     health: Counter[int] = field(default_factory=Counter)
@@ -33,61 +33,62 @@ async def _exchange(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter
     return status
 
 
-async def _client(port: int, request: bytes, *, keep_alive: bool, turns: Iterable[int], came: Counter[int]) -> None:
-    """A request a turn, each over a new connection or as long as it lasts over the same."""
+async def _client(port: int, request: bytes, *, keep_alive: bool, rounds: Iterable[int], counts: Counter[int]) -> None:
+    """Send one request for each element of `rounds`, each over a new connection or all over one that is kept alive."""
     connection = None
     try:
-        for _ in turns:
+        for _ in rounds:
             try:
                 if connection is None:
                     connection = await asyncio.open_connection("127.0.0.1", port)
-                came[await asyncio.wait_for(_exchange(connection, request), _LONGEST_S)] += 1
-                is_over = not keep_alive
+                counts[await asyncio.wait_for(_exchange(connection, request), _LONGEST_S)] += 1
+                must_close = not keep_alive
             except (OSError, EOFError, TimeoutError):
-                came[CUT] += 1
-                is_over = True
-            if connection is not None and is_over:
+                counts[CUT] += 1
+                must_close = True
+            if connection is not None and must_close:
                 connection[1].close()
                 connection = None
-    finally:  # also of a look that is cancelled
+    finally:  # also if the task is cancelled
         if connection is not None:
             connection[1].close()
 
 
-async def _look(port: int, outcome: Outcome) -> None:
+async def _poll_health(port: int, outcome: Outcome) -> None:
     request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     while True:
-        began = time.monotonic()
-        await _client(port, request, keep_alive=False, turns=range(1), came=outcome.health)
-        outcome.slowest_look = max(outcome.slowest_look, time.monotonic() - began)
+        start = time.monotonic()
+        await _client(port, request, keep_alive=False, rounds=range(1), counts=outcome.health)
+        outcome.slowest_look = max(outcome.slowest_look, time.monotonic() - start)
         await asyncio.sleep(0.1)
 
 
 def send(
     port: int, photo: bytes, clients: int, *, seconds: float | None = None, keep_alive: bool = False, query: str = ""
 ) -> Outcome:
-    """Clients that begin at the same moment and send a photograph: once, or again and again for some seconds."""
+    """Start clients at the same moment that send a photo once, or repeatedly for some seconds."""
 
     async def run() -> Outcome:
         outcome = Outcome()
-        began = time.monotonic()
+        start = time.monotonic()
         head = f"POST /predict{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(photo)}\r\n"
         request = (head + ("\r\n" if keep_alive else "Connection: close\r\n\r\n")).encode() + photo
 
-        def turns() -> Iterable[int]:
-            for turn in count():
-                if turn and (seconds is None or time.monotonic() > began + seconds):
+        def rounds() -> Iterable[int]:
+            for number in count():
+                if number and (seconds is None or time.monotonic() > start + seconds):
                     return
-                yield turn
+                yield number
 
-        looking = asyncio.create_task(_look(port, outcome))
-        sending = (
-            _client(port, request, keep_alive=keep_alive, turns=turns(), came=outcome.answers) for _ in range(clients)
+        health_task = asyncio.create_task(_poll_health(port, outcome))
+        client_tasks = (
+            _client(port, request, keep_alive=keep_alive, rounds=rounds(), counts=outcome.answers)
+            for _ in range(clients)
         )
-        await asyncio.gather(*sending)
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
-        outcome.seconds = time.monotonic() - began
+        await asyncio.gather(*client_tasks)
+        health_task.cancel()
+        await asyncio.gather(health_task, return_exceptions=True)
+        outcome.seconds = time.monotonic() - start
         return outcome
 
     return asyncio.run(run())

@@ -1,4 +1,4 @@
-"""docs/explore.ipynb as code: its cells in one namespace, as a kernel runs them."""
+"""Runs docs/explore.ipynb without Jupyter: all cells share one namespace, as in a kernel."""
 
 import ast
 import json
@@ -14,18 +14,19 @@ def cells() -> list[dict[str, Any]]:
 
 
 def executed() -> tuple[dict[str, Any], list[Any]]:
-    """The names after the last cell, and what each cell shows: its last expression; run in the present folder.
+    """Run the notebook in the current folder. Returns its variables and the outputs of the cells.
 
-    Plain Python rather than a kernel: Jupyter would be thirty packages for this file.
+    The output of a cell is the value of its last expression. There is no kernel: Jupyter would add thirty packages.
     """
-    names: dict[str, Any] = {}
-    shown = []
+    namespace: dict[str, Any] = {}
+    outputs = []
     for cell in cells():
         if cell["cell_type"] != "code":
             continue
-        body = ast.parse("".join(cell["source"])).body
-        last = body.pop() if isinstance(body[-1], ast.Expr) else None
-        exec(compile(ast.Module(body, []), str(NOTEBOOK), "exec"), names)  # noqa: S102 - our own
-        if isinstance(last, ast.Expr):
-            shown.append(eval(compile(ast.Expression(last.value), str(NOTEBOOK), "eval"), names))  # noqa: S307
-    return names, shown
+        statements = ast.parse("".join(cell["source"])).body
+        last_expression = statements.pop() if isinstance(statements[-1], ast.Expr) else None
+        exec(compile(ast.Module(statements, []), str(NOTEBOOK), "exec"), namespace)  # noqa: S102 - our notebook
+        if isinstance(last_expression, ast.Expr):
+            code = compile(ast.Expression(last_expression.value), str(NOTEBOOK), "eval")
+            outputs.append(eval(code, namespace))  # noqa: S307
+    return namespace, outputs

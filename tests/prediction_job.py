@@ -1,6 +1,7 @@
-"""`realwaste predict FOLDER/shards --output FOLDER/<engine>` as a process that a test can kill: ENGINE FOLDER [PARTS].
+"""Runs `realwaste predict FOLDER/shards --output FOLDER/<engine>` in a process that a test can kill.
 
-With PARTS, the actors of Ray wait after about so many parts, as long as the folder FOLDER/held exists.
+Usage: `python prediction_job.py ENGINE FOLDER [PARTS]`. With PARTS, Ray's actors wait after about that many parts, as
+long as the folder FOLDER/held exists.
 """
 
 import sys
@@ -15,6 +16,8 @@ from realwaste.models import ray_predictions
 
 
 def hold_after(parts: int, output: Path, held: Path) -> None:
+    """Let the actors wait once `output` has `parts` parts, as long as the folder `held` exists."""
+
     class HeldActor(ray_predictions.PredictionActor):
         def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
             while held.exists() and len(list(output.glob("part-*"))) >= parts:

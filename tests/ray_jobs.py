@@ -1,4 +1,4 @@
-"""Work for a Ray cluster in a process of its own, which a test can time out or kill."""
+"""Starts a job on a Ray cluster in a process that a test can time out or kill."""
 
 import os
 import subprocess
@@ -12,18 +12,18 @@ from benchmarks.parts.ray_nodes import OPEN
 
 
 def start(
-    script: str, engine: str, folder: Path, address: str | None = None, *more: str, **environment: str
+    script: str, engine: str, folder: Path, address: str | None = None, *extra_arguments: str, **environment: str
 ) -> subprocess.Popen[bytes]:
-    """`script` of this folder, told engine and folder; what it says is in folder/job.log."""
-    variables = os.environ | OPEN | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | environment
-    variables |= {"RAY_ADDRESS": address} if address else {}
+    """Start `script` of this folder with `engine` and `folder` as arguments. Its output goes to folder/job.log."""
+    process_environment = os.environ | OPEN | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | environment
+    process_environment |= {"RAY_ADDRESS": address} if address else {}
     with (folder / "job.log").open("wb") as log:
-        command = [sys.executable, str(ROOT / "tests" / script), engine, str(folder), *more]
-        return subprocess.Popen(command, stdout=log, stderr=log, env=variables)
+        command = [sys.executable, str(ROOT / "tests" / script), engine, str(folder), *extra_arguments]
+        return subprocess.Popen(command, stdout=log, stderr=log, env=process_environment)
 
 
 def finished(job: subprocess.Popen[bytes], folder: Path, limit_s: float) -> tuple[int, str]:
-    """Status and what it said; it is killed if it takes longer."""
+    """Wait for the job, and kill it if it takes longer. Returns its exit status and its output."""
     try:
         job.wait(limit_s)
     finally:
@@ -32,10 +32,10 @@ def finished(job: subprocess.Popen[bytes], folder: Path, limit_s: float) -> tupl
     return job.returncode, (folder / "job.log").read_text(encoding="utf-8")
 
 
-def wait_for(job: subprocess.Popen[bytes], folder: Path, happened: Callable[[], bool], limit_s: float) -> None:
-    """Wait until something has happened; the job must not end before."""
-    until = time.monotonic() + limit_s
-    while not happened():
+def wait_for(job: subprocess.Popen[bytes], folder: Path, condition: Callable[[], bool], limit_s: float) -> None:
+    """Wait until the condition is true. The job must not end before."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
         assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.02)

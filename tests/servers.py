@@ -1,4 +1,4 @@
-"""A server on the loopback that serves bytes, and plays every trick of a bad one, one act a request.
+"""An HTTP server on the loopback that can misbehave on purpose: it plays one scripted act for each request.
 
     with PlayServer() as server:
         server.serve("data.zip", payload)                     # well-behaved: length, strong ETag, ranges
@@ -7,7 +7,7 @@
         download(server.url("data.zip"), target)
         assert server.ranges("data.zip") == [None, "bytes=100-", "bytes=100-"]
 
-Every act ends by itself (a silence after `LONGEST_ACT_S`), and at once when the server stops.
+Every act ends by itself, a silent one after `LONGEST_ACT_S`. All acts end at once when the server stops.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ LONGEST_ACT_S = 20.0
 
 
 class Request(NamedTuple):
-    """A request as it came; the names of headers may be in any letter case."""
+    """A received request. Header names can be looked up in any letter case."""
 
     name: str
     headers: "Message[str, str]"
 
 
 class Exchange(BaseHTTPRequestHandler):
-    """One request and the means to answer it, rightly or wrongly."""
+    """One request, and methods to send a correct or a faulty response."""
 
     protocol_version = "HTTP/1.1"
     timeout = LONGEST_ACT_S
@@ -50,13 +50,13 @@ class Exchange(BaseHTTPRequestHandler):
         act(self)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
-        """Tests have no use for an access log."""
+        """Tests need no access log."""
 
     def start(self, code: int, length: int | None, **headers: str) -> None:
-        """Status line and headers; `length` None leaves the body open-ended. Underscores in names become dashes."""
+        """Send status line and headers. `length` None omits the length. Underscores in header names become dashes."""
         self.send_response(code)
-        sized = {} if length is None else {"Content-Length": str(length)}
-        for name, value in {**headers, "Connection": "close", **sized}.items():
+        length_header = {} if length is None else {"Content-Length": str(length)}
+        for name, value in {**headers, "Connection": "close", **length_header}.items():
             if value:
                 self.send_header(name.replace("_", "-"), value)
         self.end_headers()
@@ -65,23 +65,23 @@ class Exchange(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def wait(self, seconds: float) -> bool:
-        """Whether the server stopped meanwhile."""
+        """Wait. Returns whether the server was stopped meanwhile."""
         return self.play.stopping.wait(min(seconds, LONGEST_ACT_S))
 
     def send_slowly(self, pieces: Iterable[bytes], pause: float) -> None:
-        """The pieces with a pause after each, until `LONGEST_ACT_S` are over or the server stops."""
+        """Send the pieces with a pause after each, until `LONGEST_ACT_S` have passed or the server stops."""
         for piece in islice(pieces, int(LONGEST_ACT_S / pause)):
             self.send(piece)
             if self.wait(pause):
                 return
 
     def offset(self, etag: str) -> int:
-        """The first byte to send: what the Range header asks for, if If-Range agrees."""
+        """The first byte to send: the one that the Range header requests, if the ETag in If-Range matches."""
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("range", ""))
         return int(match[1]) if match and self.headers.get("if-range", etag) == etag else 0
 
     def begin(self, etag: str | None = None) -> bytes:
-        """Answer as a good server does, up to the headers; the body that is due. `etag` may be another, or empty."""
+        """Send the correct status and headers; returns the body to send. `etag` may replace the ETag, or be empty."""
         etag = self.etag if etag is None else etag
         headers = {"Content_Type": "application/octet-stream", "Accept_Ranges": "bytes", "ETag": etag}
         start, length = self.offset(etag), len(self.content)
@@ -94,12 +94,12 @@ class Exchange(BaseHTTPRequestHandler):
         return self.content[start:]
 
     def answer(self, code: int, length: int | None, body: bytes, **headers: str) -> None:
-        """Status, headers and body, whatever range was asked for; see `start`."""
+        """Send status, headers and body, whatever range was requested; see `start`."""
         self.start(code, length, **headers)
         self.send(body)
 
     def reset(self) -> None:
-        """Close so that the peer gets a TCP reset: the descriptor itself, since the handler's files hold the socket."""
+        """Close with a TCP reset. It closes the descriptor itself, since files of the handler keep the socket open."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
 
@@ -108,12 +108,12 @@ Act = Callable[[Exchange], Any]
 
 
 def ok() -> Act:
-    """The file, with length, ETag and ranges."""
+    """Sends the file correctly, with length, ETag and ranges."""
     return truncated(None)
 
 
 def truncated(keep: int | None, etag: str | None = None) -> Act:
-    """Closes after `keep` bytes of the body it announced."""
+    """Closes the connection after `keep` bytes of the announced body."""
     return lambda exchange: exchange.send(exchange.begin(etag)[:keep])
 
 
@@ -134,7 +134,7 @@ def stall(after: int) -> Act:
 
 
 def hold(after: int, until: threading.Event) -> Act:
-    """Sends `after` bytes of the body, and the rest once the test says so."""
+    """Sends `after` bytes of the body, and the rest once the test sets `until`."""
 
     def act(exchange: Exchange) -> None:
         body = exchange.begin()
@@ -146,21 +146,21 @@ def hold(after: int, until: threading.Event) -> Act:
 
 
 def silent() -> Act:
-    """Takes the request and never answers."""
+    """Reads the request and sends no response."""
     return lambda exchange: exchange.wait(LONGEST_ACT_S)
 
 
 def trickle(chunk: int, pause: float) -> Act:
-    """The file, `chunk` bytes at a time."""
+    """Sends the file in pieces of `chunk` bytes, with a pause after each."""
 
-    def cut(body: bytes) -> Iterator[bytes]:
+    def split_body(body: bytes) -> Iterator[bytes]:
         return (body[start : start + chunk] for start in range(0, len(body), chunk))
 
-    return lambda exchange: exchange.send_slowly(cut(exchange.begin()), pause)
+    return lambda exchange: exchange.send_slowly(split_body(exchange.begin()), pause)
 
 
 def endless(head: bytes, pause: float, pieces: Iterable[bytes] = repeat(b"x")) -> Act:
-    """A status line, `head`, and then one piece after the other, such as a header that never ends."""
+    """Sends a status line and `head`, then one piece after the other, such as an endless header."""
     return lambda exchange: exchange.send_slowly(chain([b"HTTP/1.1 200 OK\r\n" + head], pieces), pause)
 
 
@@ -168,33 +168,33 @@ CHUNK_HEAD = b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n1;"
 
 
 def wrong_length(by: int) -> Act:
-    """Announces `by` bytes more than it sends; fewer, when negative."""
+    """Announces `by` bytes more than it sends, or fewer if `by` is negative."""
     return lambda exchange: exchange.answer(200, len(exchange.content) + by, exchange.content)
 
 
 def no_length(keep: int | None = None) -> Act:
-    """The file, or its first bytes, without a length: the end of the connection is the end of the body."""
+    """Sends the file, or its first bytes, without a length: the body ends when the connection is closed."""
     return lambda exchange: exchange.answer(200, None, exchange.content[:keep])
 
 
 def no_ranges(keep: int | None = None) -> Act:
-    """The whole file, or its first `keep` bytes, whatever range was asked for; with the ETag that allowed to ask."""
+    """Ignores the requested range: sends the complete file, or its first `keep` bytes, with the correct ETag."""
     return lambda exchange: exchange.answer(200, len(exchange.content), exchange.content[:keep], ETag=exchange.etag)
 
 
 def wrong_range(by: int) -> Act:
-    """A part that starts `by` bytes beside the place that was asked for."""
+    """Sends a range that starts `by` bytes after the requested offset."""
 
     def act(exchange: Exchange) -> None:
         length, start = len(exchange.content), exchange.offset(exchange.etag) + by
-        span = f"bytes {start}-{length - 1}/{length}"
-        exchange.answer(206, length - start, exchange.content[start:], Content_Range=span, ETag=exchange.etag)
+        content_range = f"bytes {start}-{length - 1}/{length}"
+        exchange.answer(206, length - start, exchange.content[start:], Content_Range=content_range, ETag=exchange.etag)
 
     return act
 
 
 def unconditional_range(etag: str) -> Act:
-    """Grants the range although If-Range named another version than this `etag`."""
+    """Sends the range although If-Range names another version than this `etag`."""
 
     def act(exchange: Exchange) -> None:
         del exchange.headers["if-range"]
@@ -204,7 +204,7 @@ def unconditional_range(etag: str) -> Act:
 
 
 def status(code: int, body: bytes = b"no", **headers: str) -> Act:
-    """An answer of this status: `status(503, Retry_After="1")`."""
+    """Sends a response with this status: `status(503, Retry_After="1")`."""
     return lambda exchange: exchange.answer(code, len(body), body, **headers)
 
 
@@ -213,20 +213,23 @@ def redirect(to: str, code: int = 302) -> Act:
 
 
 def html() -> Act:
-    """The login page of a hotel's network, with status 200."""
+    """Sends a login page with status 200, as the network of a hotel does."""
     return status(200, b"<!DOCTYPE html><html>Please log in</html>", Content_Type="text/html; charset=utf-8")
 
 
 class _Server(ThreadingHTTPServer):
-    # Not daemons: stop() then joins them, and no thread of one test reaches into the next.
+    # stop() joins threads that are no daemons, so that no thread outlives its test.
     daemon_threads = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up in the middle of an act is what many tests are about."""
+        """Ignore errors: many tests check a client that closes the connection early."""
 
 
 class PlayServer:
-    """Starts on creation; a context manager that stops it. Names are paths without the leading slash."""
+    """A server that starts when it is created and is stopped by its context manager.
+
+    `name` is always a path without the leading slash.
+    """
 
     def __init__(self, certificate: Path | None = None) -> None:
         self.requests: list[Request] = []
@@ -252,7 +255,7 @@ class PlayServer:
         self.stop()
 
     def stop(self) -> None:
-        """End every act and wait for its thread; may be called twice."""
+        """End every act and wait for its thread. May be called twice."""
         self.stopping.set()
         if self._thread.is_alive():
             self._server.shutdown()
@@ -263,20 +266,20 @@ class PlayServer:
         return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/{quote(name)}"
 
     def serve(self, name: str, content: bytes) -> str:
-        """Serve these bytes from now on; returns the address."""
+        """Serve these bytes from now on. Returns the URL."""
         self._content[name] = content
         return self.url(name)
 
     def script(self, name: str, *acts: Act) -> None:
-        """Play these acts for the next requests of `name`, one each; after them it is served well."""
+        """Play these acts for the next requests of `name`, one for each. Later requests get a correct response."""
         self._scripts.setdefault(name, []).extend(acts)
 
     def always(self, name: str, act: Act) -> None:
-        """Play this act for every request of `name` that no script takes."""
+        """Play this act for every request of `name` for which no scripted act is left."""
         self._always[name] = act
 
     def count(self, name: str) -> int:
-        """How often `name` was asked for."""
+        """The number of requests of `name`."""
         return len(self.ranges(name))
 
     def ranges(self, name: str) -> list[str | None]:

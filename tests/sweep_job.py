@@ -1,6 +1,7 @@
-"""A sweep as a process of its own, which a test can time out or kill: `python sweep_job.py ENGINE FOLDER [--prune]`.
+"""Runs a learning-rate sweep in a process that a test can time out or kill.
 
-FOLDER/pictures holds two classes; it leaves FOLDER/<engine>.csv, and goes on from FOLDER/kept_<engine>.
+Usage: `python sweep_job.py ENGINE FOLDER [--prune]`. It reads the images of two classes in FOLDER/pictures, writes
+FOLDER/<engine>.csv, and resumes from the checkpoints in FOLDER/kept_<engine>.
 """
 
 import sys

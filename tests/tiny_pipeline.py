@@ -1,8 +1,8 @@
-"""The real pipeline made tiny, as a git repository of its own: seconds a stage, and no number in it means anything.
+"""The real pipeline with tiny parameters, in its own git repository: a stage takes seconds, its metrics mean nothing.
 
-The backbones of irv2 and densenet are MobileNet at 32 px with random weights, in half the time of MobileNetV2. That of
-edge is one convolution in a file, which counts as pretrained. Pictures are synthetic, six a class, and noise in
-`outside/`.
+The backbone of irv2 and densenet is MobileNet at 32 px with random weights, which takes half the time of MobileNetV2.
+The backbone of edge is a file with one convolution, which counts as pretrained. The data set has six synthetic images
+for each class; the external set in `outside/` is noise.
 """
 
 import os
@@ -25,7 +25,7 @@ ORDER = params_file.read_stages(ROOT / "dvc.yaml")
 
 
 def make(root: Path) -> None:
-    """Fill `root` with the files that git knows, or would, and tiny parameters, committed; nothing has run."""
+    """Copy the files that git does not ignore to `root`, set tiny parameters, and commit. No stage runs."""
     copy_checkout(root)
     for number, label in enumerate(("food_organics", "METAL", "shoes")):
         folder = root / "outside" / label
@@ -34,7 +34,7 @@ def make(root: Path) -> None:
             pixels = np.random.default_rng(10 * number + index).integers(0, 256, (40, 40, 3), np.uint8)
             cv2.imwrite(str(folder / f"{index}.png"), pixels)
     save_extractor(root / EXTRACTOR)
-    tiny = {"backbone": "MobileNet", "weights": "random", "image_size": 32, "epochs": 2}
+    tiny_backbone = {"backbone": "MobileNet", "weights": "random", "image_size": 32, "epochs": 2}
     set_params(
         root,
         fetch__source="synthetic",
@@ -51,7 +51,7 @@ def make(root: Path) -> None:
         evaluate__external=["outside"],
         plots__dpi=30,
         base__seeds=[1, 2],
-        **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny.items()},
+        **{f"finetune_{name}__{key}": value for name in ("irv2", "densenet") for key, value in tiny_backbone.items()},
         finetune_edge__backbone=EXTRACTOR,
         finetune_edge__image_size=32,
         finetune_edge__epochs=2,
@@ -62,14 +62,14 @@ def make(root: Path) -> None:
 
 def save_extractor(path: Path) -> None:
     """Save a feature extractor of one convolution, with the same weights in every process."""
-    import keras  # not at the top: some tests that import this file make no clone
+    import keras  # slow to import, and some tests that import this file need no Keras
 
     image = keras.Input((32, 32, 3))
     initial = keras.initializers.GlorotUniform(seed=1)
-    maps = keras.layers.Conv2D(16, 4, strides=4, activation="relu", kernel_initializer=initial, name="conv")(
+    feature_maps = keras.layers.Conv2D(16, 4, strides=4, activation="relu", kernel_initializer=initial, name="conv")(
         keras.layers.Rescaling(1 / 255)(image)
     )
-    keras.Model(image, maps).save(path)
+    keras.Model(image, feature_maps).save(path)
 
 
 def commit(root: Path) -> None:
@@ -78,15 +78,15 @@ def commit(root: Path) -> None:
 
 
 def run(root: Path, *command: str, ok: bool = True) -> str:
-    """What a command in `root` says on both streams; fails unless it ends well, or badly with ok=False."""
+    """Run a command in `root`. Returns stdout and stderr. The command must succeed, or must fail with ok=False."""
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=root, capture_output=True, text=True, env=environment, timeout=900, check=False, encoding="utf-8"
     )
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    assert (result.returncode == 0) == ok, result.stdout + result.stderr
+    return result.stdout + result.stderr
 
 
 def ran(output: str) -> list[str]:
-    """The stages that `dvc repro` ran; embed@irv2 as embed_irv2."""
+    """Parse the names of the stages that `dvc repro` ran; embed@irv2 becomes embed_irv2."""
     return [name.replace("@", "_") for name in re.findall(r"Running stage '([\w@]+)'", output)]

@@ -1,4 +1,4 @@
-"""The server of `realwaste serve` and `review`, in a thread of the tests' process."""
+"""The server of `realwaste serve` and `realwaste review`, in a thread of the test process."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +14,13 @@ from realwaste.web.server import uvicorn_config
 
 @contextmanager
 def serving(app: ASGIApp, limits: ConnectionLimits) -> Iterator[tuple[str, int]]:
-    """Serve an application in a thread; gives its host and port."""
-    listening = address.bind_socket("127.0.0.1", 0)
-    running = uvicorn.Server(uvicorn_config(app, limits))
-    with ThreadPoolExecutor(1) as pool, listening:
-        ended = pool.submit(running.run, [listening])
+    """Serve an application in a thread. Yields its host and port."""
+    server_socket = address.bind_socket("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn_config(app, limits))
+    with ThreadPoolExecutor(1) as pool, server_socket:
+        server_run = pool.submit(server.run, [server_socket])
         try:
-            yield listening.getsockname()
+            yield server_socket.getsockname()
         finally:
-            running.should_exit = True
-            ended.result(20)
+            server.should_exit = True
+            server_run.result(20)

@@ -1,4 +1,4 @@
-"""Commands in a process that cannot import what only the pipeline needs, and model files of earlier versions."""
+"""Runs commands in a process without the packages of the pipeline, and rewrites model files as earlier versions did."""
 
 import os
 import subprocess
@@ -13,18 +13,18 @@ OF_EVALUATION = ("pandas", "scipy")
 
 
 def command(*arguments: str, missing: tuple[str, ...] = OF_TRAINING) -> list[str]:
-    """`realwaste` with these arguments, in a Python in which the packages of `missing` are not installed."""
-    block = f"import sys; sys.modules.update(dict.fromkeys({missing})); from realwaste.__main__ import main; main()"
-    return [sys.executable, "-c", block, *arguments]
+    """The command line of `realwaste` with these arguments in a Python that cannot import the packages `missing`."""
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); from realwaste.__main__ import main; main()"
+    return [sys.executable, "-c", code, *arguments]
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """Of such a process."""
+    """Environment variables for `command`."""
     return os.environ | {"PYTHONPATH": str(ROOT / "src"), "REALWASTE_CACHE": str(cache), "COLUMNS": "300"}
 
 
 def run(folder: Path, *arguments: str, missing: tuple[str, ...] = OF_TRAINING) -> subprocess.CompletedProcess[str]:
-    """Run `command` in a folder, with an empty cache; whatever its exit status."""
+    """Run `command` in a folder, with an empty cache. It may exit with any status."""
     return subprocess.run(
         command(*arguments, missing=missing),
         cwd=folder,
@@ -37,12 +37,12 @@ def run(folder: Path, *arguments: str, missing: tuple[str, ...] = OF_TRAINING) -
 
 
 def remove_networks(source: Path, target: Path) -> Path:
-    """Write the model file that an earlier version would have saved: without converted networks."""
+    """Write the model file as an earlier version would have saved it: without converted networks."""
     return rewrite(source, target, lambda name, data: None if name.startswith("openvino-") else data)
 
 
 def rewrite(source, target, change):
-    """Copy a model file with each part as `change(name, data)` returns it; parts that are None are left out."""
+    """Copy a model file. `change(name, data)` returns the new content of each part, or None to omit the part."""
     with zipfile.ZipFile(source) as original:
         parts = {name: change(name, original.read(name)) for name in original.namelist()}
     with zipfile.ZipFile(target, "w") as archive:
