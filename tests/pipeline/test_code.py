@@ -1,4 +1,4 @@
-"""Read off the code: which package imports which, how long files are, and that what people load cannot run code."""
+"""Static checks: imports between packages, lengths of files and functions, and no execution of loaded data."""
 
 import ast
 import functools
@@ -14,7 +14,7 @@ from benchmarks.parts.child import ROOT
 
 PACKAGES = [path.parent for path in (ROOT / "src/realwaste").glob("*/__init__.py")]
 FILES = [path for folder in ("src", "stages", "tools", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
-MOST_LINES, MOST_OF_A_FUNCTION = 250, 40
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 250, 40
 
 
 @functools.cache
@@ -23,75 +23,80 @@ def _parse(path: Path) -> ast.Module:
 
 
 def test_a_package_imports_only_packages_below_it():
-    """The order is that of the layers in pyproject.toml, which names every package."""
+    """The layers in pyproject.toml define the order, and must include every package."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
-    done = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
     (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     assert sorted(contract["layers"]) == sorted(["__main__", *(package.name for package in PACKAGES)])
 
 
-def test_every_package_has_its_line_in_the_readme():
+def test_the_readme_lists_every_package():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^  (\w+)/ +\S", text.partition("src/realwaste/")[2], flags=re.MULTILINE)
-    assert sorted(listed) == sorted(package.name for package in PACKAGES)
+    listed_packages = re.findall(r"^  (\w+)/ +\S", text.partition("src/realwaste/")[2], flags=re.MULTILINE)
+    assert sorted(listed_packages) == sorted(package.name for package in PACKAGES)
     assert len(PACKAGES) <= 13
 
 
-def _says_why(node: ast.Module | ast.FunctionDef) -> bool:
+def _gives_reason_for_length(node: ast.Module | ast.FunctionDef) -> bool:
     return (ast.get_docstring(node) or "").startswith("Long")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_and_functions_are_short_or_begin_with_the_reason(path):
+def test_files_and_functions_are_short_or_their_docstring_gives_the_reason(path):
     tree = _parse(path)
-    assert path.read_text(encoding="utf-8").count("\n") <= MOST_LINES or _says_why(tree)
+    assert path.read_text(encoding="utf-8").count("\n") <= MAX_FILE_LINES or _gives_reason_for_length(tree)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    long = {one.name: (one.end_lineno or 0) - one.lineno + 1 for one in functions if not _says_why(one)}
-    assert {name: lines for name, lines in long.items() if lines > MOST_OF_A_FUNCTION} == {}
+    function_lines = {
+        function.name: (function.end_lineno or 0) - function.lineno + 1
+        for function in functions
+        if not _gives_reason_for_length(function)
+    }
+    assert {name: count for name, count in function_lines.items() if count > MAX_FUNCTION_LINES} == {}
 
 
 @functools.cache
 def _all_calls() -> list[tuple[str, str, ast.Call]]:
-    """Every call: its file, the function's name with its dots, and the call."""
+    """Every call in the code: the file name, the dotted name of the function, and the call."""
     nodes = ((path.name, node) for path in FILES for node in ast.walk(_parse(path)))
     return [(file, ast.unparse(node.func), node) for file, node in nodes if isinstance(node, ast.Call)]
 
 
-def _calls(name: str) -> list[ast.Call]:
+def _find_calls(name: str) -> list[ast.Call]:
     return [call for _, function, call in _all_calls() if function.endswith(name)]
 
 
-def _argument(call: ast.Call, name: str) -> object:
-    return next((ast.literal_eval(word.value) for word in call.keywords if word.arg == name), None)
+def _read_keyword_argument(call: ast.Call, name: str) -> object:
+    return next((ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg == name), None)
 
 
-def test_no_pickle_is_loaded():
+def test_pickle_is_neither_imported_nor_loaded():
     for path in FILES:
         for node in ast.walk(_parse(path)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            # torch_checkpoint has an unpickler that refuses all but tensors (test_efficientnet_lite.py).
-            refused = {"cloudpickle", "dill", "joblib", "shelve", "marshal"}
-            assert not ((refused if path.name == "torch_checkpoint.py" else refused | {"pickle"}) & set(names)), path
-    assert (loads := _calls("np.load"))
-    assert all(_argument(call, "allow_pickle") is False for call in loads)
+            forbidden = {"cloudpickle", "dill", "joblib", "shelve", "marshal"}
+            if path.name != "torch_checkpoint.py":  # its unpickler accepts only tensors (test_efficientnet_lite.py)
+                forbidden.add("pickle")
+            assert not forbidden & set(names), path
+    assert (load_calls := _find_calls("np.load"))
+    assert all(_read_keyword_argument(call, "allow_pickle") is False for call in load_calls)
 
 
 def test_models_are_loaded_in_safe_mode():
-    assert (loads := _calls("load_model"))
-    assert all(_argument(call, "safe_mode") is True for call in loads)
+    assert (load_calls := _find_calls("load_model"))
+    assert all(_read_keyword_argument(call, "safe_mode") is True for call in load_calls)
 
 
 @pytest.mark.parametrize("name", ["eval", "exec", "os.system"])
-def test_no_text_is_run(name):
+def test_no_code_calls_eval_exec_or_os_system(name):
     assert [file for file, function, _ in _all_calls() if function == name] == []
 
 
-def test_what_developers_add_changes_no_pin_of_a_run():
-    runs, developers = (
+def test_development_requirements_contain_every_runtime_pin():
+    runtime_pins, development_pins = (
         set(re.findall(r"^[a-z0-9._-]+==\S+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
         for name in ("requirements.txt", "requirements-dev.txt")
     )
-    assert runs
-    assert runs <= developers
+    assert runtime_pins
+    assert runtime_pins <= development_pins

@@ -1,4 +1,4 @@
-"""`make deps` writes what tests/pipeline/test_pipeline.py asks for, and leaves the rest of dvc.yaml alone."""
+"""`make deps` writes the deps that test_pipeline.py checks, and leaves the rest of dvc.yaml unchanged."""
 
 import pytest
 
@@ -8,21 +8,21 @@ from tools import deps
 TEXT = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
 
 
-def test_the_committed_file_is_up_to_date():
+def test_the_committed_dvc_yaml_is_up_to_date():
     assert deps.rewrite(TEXT) == TEXT
     assert len(TEXT.splitlines()) <= 480
 
 
-def test_forgotten_and_superfluous_code_is_corrected():
-    wrong = TEXT.replace("src/realwaste/training/batches.py, ", "", 1).replace(
+def test_missing_deps_are_added_and_superfluous_deps_are_removed():
+    outdated = TEXT.replace("src/realwaste/training/batches.py, ", "", 1).replace(
         "[data/raw, data/splits.csv", "[data/raw, src/realwaste/nowhere.py, data/splits.csv", 1
     )
-    assert "nowhere" in wrong
-    assert wrong.count("training/batches.py") == TEXT.count("training/batches.py") - 1
-    assert deps.rewrite(wrong) == TEXT
+    assert "nowhere" in outdated
+    assert outdated.count("training/batches.py") == TEXT.count("training/batches.py") - 1
+    assert deps.rewrite(outdated) == TEXT
 
 
-def test_a_new_stage_needs_only_its_data():
+def test_code_deps_are_added_to_a_stage_that_lists_only_its_data():
     stage = "stages:\n  parts:\n    cmd: python -m stages split\n"
     text = deps.rewrite(stage + "    deps: [data/manifest.csv]\n    outs:\n      - a.py\n")
     lines = text.splitlines()
@@ -36,7 +36,7 @@ def test_a_new_stage_needs_only_its_data():
         deps.rewrite(stage)
 
 
-def test_parameters_come_from_the_stage_s_file(tmp_path, monkeypatch):
+def test_declared_params_are_read_from_the_module_of_the_stage(tmp_path, monkeypatch):
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages/finetune.py").write_text('PARAMS = ["base.seed", "finetune_{slot}.epochs"]\n')
     monkeypatch.setattr(deps, "ROOT", tmp_path)
@@ -50,15 +50,17 @@ def test_parameters_come_from_the_stage_s_file(tmp_path, monkeypatch):
     assert deps.declared_params("stages.split", []) is None
 
 
-def test_a_change_in_logging_or_another_training_leaves_the_cnn_alone():
-    used = deps.imported_by("stages.train_cnn")
-    assert not [path for path in used if "sweep" in path or "finetune" in path or "cluster" in path]
-    assert not used & deps.NO_EFFECT
+def test_train_cnn_does_not_depend_on_logging_or_on_other_training_code():
+    imported = deps.imported_by("stages.train_cnn")
+    assert not [path for path in imported if "sweep" in path or "finetune" in path or "cluster" in path]
+    assert not imported & deps.NO_EFFECT
     assert all((ROOT / path).is_file() for path in deps.NO_EFFECT)
 
 
-def test_files_that_modules_read_are_named():
-    """Whatever lies in a package that a stage uses and is no code."""
-    read = {str(path.relative_to(ROOT)) for path in ROOT.glob("src/realwaste/*/*") if "__pycache__" not in str(path)}
-    data = {path for path in read if not path.endswith(".py") and "/web/" not in path}
-    assert data == set(deps.DATA.values())
+def test_deps_data_lists_every_data_file_of_the_packages():
+    """Every file of a package that is not Python code, except those of the package web, which no stage imports."""
+    package_files = {
+        str(path.relative_to(ROOT)) for path in ROOT.glob("src/realwaste/*/*") if "__pycache__" not in str(path)
+    }
+    data_files = {path for path in package_files if not path.endswith(".py") and "/web/" not in path}
+    assert data_files == set(deps.DATA.values())

@@ -1,4 +1,4 @@
-"""`dvc plots` in the same checkout while `dvc repro` trains there: the epochs so far."""
+"""`dvc plots` in a checkout in which `dvc repro` is training: it draws the finished epochs."""
 
 import json
 import subprocess
@@ -10,14 +10,16 @@ from tiny_pipeline import BIN, run
 
 from benchmarks.parts.workspace import set_params
 
+LOG = "repro.log"
+
 
 @pytest.fixture
 def training(ready_to_train):
-    """A checkout in which a quiet `dvc repro` trains the CNN without an end; what it says goes to the file `said`."""
+    """A checkout in which a quiet `dvc repro` trains the CNN without end. Its output goes to LOG."""
     root = ready_to_train
     set_params(root, train_cnn__epochs=100_000)
-    (root / "plots/data/history_cnn.csv").unlink()  # of the committed run; DVC deletes it too
-    with (root / "said").open("wb") as log_file:
+    (root / "plots/data/history_cnn.csv").unlink()  # from the committed run; DVC deletes it too
+    with (root / LOG).open("wb") as log_file:
         dvc = subprocess.Popen(
             [BIN / "dvc", "repro", "-q", "-s", "train_cnn"], cwd=root, stdout=log_file, stderr=log_file
         )
@@ -28,23 +30,23 @@ def training(ready_to_train):
         psutil.wait_procs(stages, timeout=10)
 
 
-def test_the_curves_so_far_are_drawn_while_the_stage_runs(training):
+def test_dvc_plots_draws_the_finished_epochs_while_train_cnn_runs(training):
     root, dvc = training
-    drawn = _epochs(root)
-    assert dvc.poll() is None, "still training"
-    assert 1 <= drawn < 100_000
-    assert (root / "said").read_text() == "", "a quiet run says nothing"
+    epochs = _count_drawn_epochs(root)
+    assert dvc.poll() is None, "the training must still run"
+    assert 1 <= epochs < 100_000
+    assert (root / LOG).read_text() == "", "a quiet run prints nothing"
 
 
-def _epochs(root) -> int:
-    """How many epochs `dvc plots show` draws, once there is one."""
+def _count_drawn_epochs(root) -> int:
+    """Wait for the first epoch. Returns the number of epochs that `dvc plots show` draws."""
     deadline = time.monotonic() + 60
     while not (root / "plots/data/history_cnn.csv").is_file():
-        assert time.monotonic() < deadline, (root / "said").read_text()
+        assert time.monotonic() < deadline, (root / LOG).read_text()
         time.sleep(0.2)
-    shown = json.loads(run(root, "dvc", "plots", "show", "--json", "loss_cnn").partition("\n")[0])
-    assert "errors" not in shown
-    rows = shown["data"]["loss_cnn"][0]["content"]["data"]["values"]
+    plots = json.loads(run(root, "dvc", "plots", "show", "--json", "loss_cnn").partition("\n")[0])
+    assert "errors" not in plots
+    rows = plots["data"]["loss_cnn"][0]["content"]["data"]["values"]
     epochs = sorted({int(row["epoch"]) for row in rows})
     assert epochs == list(range(1, len(epochs) + 1))
     assert {row["field"] for row in rows} == {"loss", "val_loss"}

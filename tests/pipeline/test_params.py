@@ -1,4 +1,4 @@
-"""params.yaml is refused with key, rule and what was received, or handed over exactly as it is."""
+"""Validation of params.yaml: errors name the key, the rule and the received value; valid values stay unchanged."""
 
 import copy
 import functools
@@ -15,16 +15,16 @@ from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
 from stages.launcher import combinations, params_file
 
-GOOD = params_file.read_yaml(ROOT / "params.yaml")
+VALID_PARAMS = params_file.read_yaml(ROOT / "params.yaml")
 DELETED = object()
 NO_SECTIONS = r"must hold the sections base, fetch, .*\n.*git restore params\.yaml"
 
 
-def test_the_committed_file_passes_and_comes_out_as_it_went_in():
-    assert params_file.check(GOOD).model_dump() == GOOD
+def test_the_committed_params_are_valid_and_stay_unchanged():
+    assert params_file.check(VALID_PARAMS).model_dump() == VALID_PARAMS
 
 
-def test_dvc_changes_one_line_of_the_file(tmp_path):
+def test_dvc_changes_only_one_line_of_params_yaml(tmp_path):
     lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
     (tmp_path / "params.yaml").write_text("\n".join([*lines, ""]), encoding="utf-8")
     with modify_yaml(str(tmp_path / "params.yaml")) as params:
@@ -86,14 +86,14 @@ def test_dvc_changes_one_line_of_the_file(tmp_path):
         ("plots", "x", "valid dictionary"),
     ],
 )
-def test_an_impossible_value_is_refused_by_name(key, value, message):
-    values = _with(key, value)
-    with pytest.raises(UserError) as refusal:
+def test_an_invalid_value_is_rejected_with_its_key_and_the_rule(key, value, message):
+    values = _params_with(key, value)
+    with pytest.raises(UserError) as raised:
         params_file.check(values)
-    text = str(refusal.value)
-    named = re.match(r"params\.yaml: (\S+) must be right: ", text)
-    assert named is not None
-    assert key.startswith(named[1].rstrip(".0123456789"))
+    text = str(raised.value)
+    match = re.match(r"params\.yaml: (\S+) must be right: ", text)
+    assert match is not None
+    assert key.startswith(match[1].rstrip(".0123456789"))
     assert "more after" not in text
     assert message in text
     assert "Received" in text
@@ -114,11 +114,11 @@ def test_an_impossible_value_is_refused_by_name(key, value, message):
         ({"finetune_edge.backbone": "my.keras", "finetune_edge.weights": "imagenet"}, "edge.weights must be auto"),
     ],
 )
-def test_parameters_that_cannot_be_together_are_refused_whatever_stage_runs(changes, message, tmp_path):
-    values = _with_all(changes)
-    with pytest.raises(UserError) as refusal:
+def test_incompatible_parameters_are_rejected_in_every_stage(changes, message, tmp_path):
+    values = _params_with_all(changes)
+    with pytest.raises(UserError) as raised:
         params_file.check(values)
-    assert message in str(refusal.value)
+    assert message in str(raised.value)
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     with pytest.raises(UserError):
         params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
@@ -132,8 +132,8 @@ def test_parameters_that_cannot_be_together_are_refused_whatever_stage_runs(chan
         {"finetune_edge.backbone": "my.keras", "finetune_edge.image_size": 16},
     ],
 )
-def test_those_that_can_be_together_pass(changes):
-    params_file.check(_with_all(changes))
+def test_compatible_parameters_are_accepted(changes):
+    params_file.check(_params_with_all(changes))
 
 
 @pytest.mark.parametrize(
@@ -144,21 +144,23 @@ def test_those_that_can_be_together_pass(changes):
         ({"evaluate.external": ["nowhere/photos"]}, None, r"external must name .*\n.*nowhere/photos"),
     ],
 )
-def test_what_this_machine_lacks_is_said_before_a_stage_runs(changes, package, message, tmp_path, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(combinations, "find_spec", lambda name: None if name == package else find(name))
-    (tmp_path / "p.yaml").write_text(yaml.safe_dump(_with_all(changes)), encoding="utf-8")
+def test_missing_packages_and_folders_are_reported_before_a_stage_runs(
+    changes, package, message, tmp_path, monkeypatch
+):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(combinations, "find_spec", lambda name: None if name == package else find_spec(name))
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(_params_with_all(changes)), encoding="utf-8")
     with pytest.raises(UserError, match=message):
         params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
 
 
-def test_an_external_set_may_be_an_address(tmp_path):
-    values = _with("evaluate.external", ["https://a.example/photos.zip", str(tmp_path)])
+def test_an_external_set_may_be_a_url_or_a_folder(tmp_path):
+    values = _params_with("evaluate.external", ["https://a.example/photos.zip", str(tmp_path)])
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
 
 
-def test_the_packages_of_exports_are_those_that_export_asks_for():
+def test_the_packages_of_exports_match_those_of_the_exporters():
     from realwaste.models import export
 
     assert {kind: exporter.packages for kind, exporter in export._EXPORTERS.items()} == combinations._EXPORT_PACKAGES
@@ -176,34 +178,34 @@ def test_the_packages_of_exports_are_those_that_export_asks_for():
         ({"split.val": DELETED}, r"split\.val is missing"),
     ],
 )
-def test_a_key_that_is_unknown_renamed_or_missing_is_named(changes, message):
+def test_unknown_renamed_and_missing_keys_are_reported(changes, message):
     with pytest.raises(UserError, match=message):
-        params_file.check(_with_all(changes))
+        params_file.check(_params_with_all(changes))
 
 
 @pytest.mark.parametrize(
     ("key", "default"), [("finetune_edge.backbone", "EfficientNetLite0"), ("shortcuts.backbone", "auto")]
 )
-def test_null_which_was_off_is_refused_with_the_default(key, default):
-    with pytest.raises(UserError) as refusal:
-        params_file.check(_with(key, None))
-    rule, remedy = str(refusal.value).splitlines()
+def test_null_as_a_backbone_is_rejected_with_the_default_value(key, default):
+    with pytest.raises(UserError) as raised:
+        params_file.check(_params_with(key, None))
+    rule, remedy = str(raised.value).splitlines()
     assert rule == f'params.yaml: {key} must name a backbone: null, which was "off", is no longer possible.'
     assert remedy == f"Set the default: -S {key}={default}"
 
 
 @pytest.mark.parametrize(("text", "number"), [("1e-4", 1e-4), ("1.0e-4", 1e-4), ("1E6", 1e6), ("1.e-3", 1e-3)])
-def test_numbers_are_read_as_dvc_reads_them(tmp_path, text, number):
+def test_scientific_notation_is_read_as_dvc_reads_it(tmp_path, text, number):
     (tmp_path / "p.yaml").write_text(f"a: {text}\nb: 1-2e\nc: abc", encoding="utf-8")
     assert params_file.read_yaml(tmp_path / "p.yaml") == {"a": number, "b": "1-2e", "c": "abc"}
 
 
-def test_a_stage_can_read_what_it_declares_and_nothing_else():
-    given = params_file.load("embed_irv2", ROOT / "params.yaml", ROOT / "dvc.yaml")
-    assert given.finetune_irv2.image_size == GOOD["finetune_irv2"]["image_size"]
+def test_a_stage_can_read_only_the_parameters_that_it_declares():
+    params = params_file.load("embed_irv2", ROOT / "params.yaml", ROOT / "dvc.yaml")
+    assert params.finetune_irv2.image_size == VALID_PARAMS["finetune_irv2"]["image_size"]
     for path in ("train_cnn", "finetune_irv2.epochs", "base.seed"):
         with pytest.raises(AttributeError):
-            _read(given, path)
+            _read_attribute(params, path)
 
 
 @pytest.mark.parametrize(
@@ -216,29 +218,29 @@ def test_a_stage_can_read_what_it_declares_and_nothing_else():
         (None, "must be readable"),
     ],
 )
-def test_a_file_that_is_no_file_of_parameters_is_refused(tmp_path, text, message):
+def test_an_invalid_params_file_is_rejected(tmp_path, text, message):
     if text is not None:
         (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         params_file.check(params_file.read_yaml(tmp_path / "p.yaml"))
 
 
-def _with(key: str, value: object) -> dict[str, Any]:
-    return _with_all({key: value})
+def _params_with(key: str, value: object) -> dict[str, Any]:
+    return _params_with_all({key: value})
 
 
-def _with_all(changes: dict[str, Any]) -> dict[str, Any]:
-    values = copy.deepcopy(GOOD)
+def _params_with_all(changes: dict[str, Any]) -> dict[str, Any]:
+    values = copy.deepcopy(VALID_PARAMS)
     for key, value in changes.items():
-        *above, name = key.split(".")
-        section = functools.reduce(operator.getitem, above, values)
+        *parents, name = key.split(".")
+        section = functools.reduce(operator.getitem, parents, values)
         section[name] = value
         if value is DELETED:
             del section[name]
     return values
 
 
-def _read(model: object, path: str) -> object:
+def _read_attribute(model: object, path: str) -> object:
     for name in path.split("."):
         model = getattr(model, name)
     return model

@@ -1,4 +1,4 @@
-"""A stage runs once at a time, and ends with the DVC process that started it."""
+"""A checkout runs each stage only once at a time, and a stage ends with the DVC process that started it."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ from realwaste.core.errors import UserError
 from stages import __main__ as launcher
 from stages.launcher import params_file, process
 
-STAGE = """
+STAGE_SCRIPT = """
 import sys, time
 sys.path[:0] = [{root!r}, {root!r} + "/src"]
 from stages.launcher import process
@@ -29,17 +29,17 @@ with process.alone("s", wait_s={wait}):
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
+def _run_in_tmp_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def _stage(wait: float = 0, name: str = "s") -> subprocess.Popen[str]:
-    code = STAGE.format(root=str(ROOT), wait=wait).replace('"s"', f'"{name}"')
+def _start_stage(wait: float = 0, name: str = "s") -> subprocess.Popen[str]:
+    code = STAGE_SCRIPT.format(root=str(ROOT), wait=wait).replace('"s"', f'"{name}"')
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
 def test_a_second_run_is_rejected_and_a_killed_one_leaves_no_lock():
-    with _stage() as first:
+    with _start_stage() as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "at work\n"
         with pytest.raises(UserError, match="One run of a stage"), process.alone("s", wait_s=0.2):
@@ -60,7 +60,7 @@ def test_a_second_run_is_rejected_and_a_killed_one_leaves_no_lock():
 def test_the_run_after_a_kill_names_parameters_that_reduce_memory(monkeypatch, capsys):
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copyfile(ROOT / name, name)
-    with _stage(name="train_cnn") as killed:
+    with _start_stage(name="train_cnn") as killed:
         assert killed.stdout is not None
         killed.stdout.readline()
         killed.kill()
@@ -74,10 +74,10 @@ def test_the_run_after_a_kill_names_parameters_that_reduce_memory(monkeypatch, c
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
-def test_a_file_system_without_locks_is_reported(number, monkeypatch):
+@pytest.mark.parametrize("error_number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_reported(error_number, monkeypatch):
     def fail(*_):
-        raise OSError(number, os.strerror(number))
+        raise OSError(error_number, os.strerror(error_number))
 
     monkeypatch.setattr("fcntl.flock", fail)
     with pytest.raises(UserError, match=r"must have file locks \(flock\)"), process.alone("s"):
@@ -99,20 +99,20 @@ def test_the_stage_is_found_behind_a_wrapper_in_cmd(command, stage):
     assert params_file.stage_of(command) == stage
 
 
-def test_another_python_is_rejected():
-    command = [sys.executable, "-S", "-m", "stages", "split"]  # like a Python without the packages
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 2
-    assert f"Received: {sys.executable}, Python 3." in done.stderr
-    assert "or run `make repro`" in done.stderr
+def test_a_python_without_the_packages_is_rejected():
+    command = [sys.executable, "-S", "-m", "stages", "split"]  # -S hides the installed packages
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 2
+    assert f"Received: {sys.executable}, Python 3." in result.stderr
+    assert "or run `make repro`" in result.stderr
 
 
 def test_a_second_run_waits_for_the_first():
-    with _stage() as first:
+    with _start_stage() as first:
         assert first.stdout is not None
         first.stdout.readline()
-        with _stage(wait=20) as second:
+        with _start_stage(wait=20) as second:
             assert second.stdout is not None
             time.sleep(0.3)
             first.kill()
@@ -122,36 +122,36 @@ def test_a_second_run_waits_for_the_first():
 
 @pytest.mark.parametrize("wrapper", [[], ["sh", "-c"], ["bash", "-c"], ["timeout", "100"], ["sh", "-c", "timeout 100"]])
 def test_a_stage_ends_when_its_dvc_is_killed(wrapper, tmp_path):
-    """A process in place of DVC starts the stage as DVC does, directly or through a shell or a wrapper."""
-    stage = STAGE.format(root=str(ROOT), wait=0)
+    """A process takes the place of DVC. It starts the stage as DVC does: directly, or through a shell or a wrapper."""
+    stage = STAGE_SCRIPT.format(root=str(ROOT), wait=0)
     (tmp_path / "stage.py").write_text(stage)
     command = [*wrapper, sys.executable, "stage.py"]
     if "-c" in wrapper:
-        # With a second command the shell does not replace itself by the first.
+        # The second command keeps the shell from replacing itself by the first one.
         command = [*wrapper[:2], f"{' '.join([*wrapper[2:], sys.executable])} stage.py; true"]
     code = f"import subprocess; subprocess.run({command!r})"
     environment = os.environ | {"DVC_STAGE": "s"}
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as dvc:
         assert dvc.stdout is not None
         assert dvc.stdout.readline() == "at work\n"
-        started = psutil.Process(dvc.pid).children(recursive=True)
-        assert len(started) == 1 + ("-c" in wrapper) + ("timeout" in " ".join(wrapper))
+        processes = psutil.Process(dvc.pid).children(recursive=True)
+        assert len(processes) == 1 + ("-c" in wrapper) + ("timeout" in " ".join(wrapper))
         dvc.send_signal(signal.SIGKILL)
-        _, alive = psutil.wait_procs(started, timeout=10)
+        _, alive = psutil.wait_procs(processes, timeout=10)
         assert not alive
     with process.alone("s", wait_s=0.2) as killed_before:
-        assert not killed_before, "DVC was killed; memory was not short"
+        assert not killed_before, "a killed DVC is no sign of too little memory"
 
 
 def test_a_stage_does_nothing_if_its_dvc_was_killed_at_once():
-    stage = "import time\ntime.sleep(1)\n" + STAGE.format(root=str(ROOT), wait=0)
+    stage = "import time\ntime.sleep(1)\n" + STAGE_SCRIPT.format(root=str(ROOT), wait=0)
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stage!r}])"
     environment = os.environ | {"DVC_STAGE": "s"}
     start = time.monotonic()
     command, stdout, stderr = [sys.executable, "-c", code], subprocess.PIPE, subprocess.STDOUT
     with subprocess.Popen(command, text=True, env=environment, stdout=stdout, stderr=stderr) as dvc:
         assert dvc.stdout is not None
-        output = dvc.stdout.read()  # the stage keeps this pipe open until it ends
+        output = dvc.stdout.read()  # ends when the stage ends, which keeps the pipe open
     assert "DVC must be among the processes that started the stage" in output
     assert "at work" not in output
     assert time.monotonic() - start < 30
@@ -159,7 +159,8 @@ def test_a_stage_does_nothing_if_its_dvc_was_killed_at_once():
 
 def test_a_stage_started_by_hand_needs_no_parent(monkeypatch):
     monkeypatch.delenv("DVC_STAGE", raising=False)
-    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {STAGE.format(root=str(ROOT), wait=0)!r}])"
+    script = STAGE_SCRIPT.format(root=str(ROOT), wait=0)
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {script!r}])"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "at work\n"

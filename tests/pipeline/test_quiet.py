@@ -1,4 +1,4 @@
-"""The output of a run: one line per stage, nothing from TensorFlow; with -q only warnings, stand-ins and errors."""
+"""The log of a run: one line for each stage, none from TensorFlow; with -q only warnings, stand-ins and errors."""
 
 import logging
 import os
@@ -16,12 +16,12 @@ from realwaste.embedding import extraction
 from realwaste.runtime.inference_engine import Network
 from stages import __main__ as launcher
 
-DVC = """
+DVC_SCRIPT = """
 import subprocess
 for command in ({stage!r}, ["sh", "-c", " ".join({stage!r}) + "; true"]):
     subprocess.run(command)
 """
-STAGE = f"""
+STAGE_SCRIPT = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "src")!r}]
 from stages.launcher import process
@@ -40,23 +40,23 @@ print(process.is_quiet())
         (["-q"], None, False),  # started by hand
     ],
 )
-def test_a_stage_knows_whether_its_dvc_is_quiet(arguments, stage, quiet, tmp_path):
-    """A process in place of DVC starts the stage as DVC does, directly and through a shell."""
-    (tmp_path / "stage.py").write_text(STAGE)
-    dvc = [sys.executable, "-c", DVC.format(stage=[sys.executable, "stage.py"]), *arguments]
-    done = subprocess.run(dvc, cwd=tmp_path, capture_output=True, text=True, check=True, env=_environment(stage))
-    assert done.stdout == f"{quiet}\n" * 2
+def test_is_quiet_detects_the_quiet_option_of_dvc(arguments, stage, quiet, tmp_path):
+    """A process takes the place of DVC. It starts the stage as DVC does: directly, and through a shell."""
+    (tmp_path / "stage.py").write_text(STAGE_SCRIPT)
+    dvc = [sys.executable, "-c", DVC_SCRIPT.format(stage=[sys.executable, "stage.py"]), *arguments]
+    result = subprocess.run(dvc, cwd=tmp_path, capture_output=True, text=True, check=True, env=_environment(stage))
+    assert result.stdout == f"{quiet}\n" * 2
 
 
-def test_a_training_prints_its_device_its_epochs_and_one_line(ready_to_train):
-    """tests/pipeline/test_live.py checks a quiet one. base.engine=ray has no effect on this stage."""
+def test_train_cnn_prints_its_device_the_epochs_and_a_summary(ready_to_train):
+    """test_live.py checks a quiet training. base.engine=ray has no effect on this stage."""
     set_params(ready_to_train, base__engine="ray")
     lines = _output_lines(ready_to_train, sys.executable, "-m", "stages", "train_cnn")
-    device, end = (line for line in lines if not line.startswith(("Epoch", "1/1")))
+    device, summary = (line for line in lines if not line.startswith(("Epoch", "1/1")))
     assert "computes on" in device
     assert "no GPU" in device
     assert "engine" not in device
-    assert "CNN: 2 epochs in" in end
+    assert "CNN: 2 epochs in" in summary
 
 
 def test_an_error_is_printed_in_a_quiet_run(ready_to_train):
@@ -72,13 +72,13 @@ def test_an_unknown_log_level_is_rejected(monkeypatch):
 
 
 @pytest.fixture
-def _own_logger(monkeypatch):
-    """The package's logger as a test sets it up, and afterwards as it was."""
+def _restored_logger(monkeypatch):
+    """Let the test configure the logger of the package, and restore the logger afterwards."""
     for name, value in (("handlers", []), ("propagate", True), ("level", logging.NOTSET)):
         monkeypatch.setattr(log.logger, name, value)
 
 
-@pytest.mark.usefixtures("_own_logger")
+@pytest.mark.usefixtures("_restored_logger")
 def test_a_stand_in_is_reported_in_a_quiet_run(capsys):
     log.setup(logging.WARNING)
     log.logger.info("as usual")
@@ -90,10 +90,10 @@ def test_a_stand_in_is_reported_in_a_quiet_run(capsys):
     assert "SYNTHETIC" in output
 
 
-@pytest.mark.usefixtures("_own_logger")
+@pytest.mark.usefixtures("_restored_logger")
 @pytest.mark.parametrize(("level", "is_shown"), [(logging.INFO, True), (logging.WARNING, False)])
-def test_a_quiet_embedding_shows_no_bar(images, capsys, level, is_shown):
-    """tests/pipeline/test_repro.py has a quiet run of other stages."""
+def test_a_quiet_embedding_shows_no_progress_bar(images, capsys, level, is_shown):
+    """test_repro.py checks quiet runs of other stages."""
     log.setup(level)
     network = Network(lambda pictures: pictures.mean(axis=(1, 2)), 2, (3,))
     extraction.embed(network, images(glass=2), ["glass/glass_1.jpg", "glass/glass_2.jpg"], image_size=16)
@@ -101,11 +101,11 @@ def test_a_quiet_embedding_shows_no_bar(images, capsys, level, is_shown):
 
 
 def _output_lines(root, *command: str, status: int = 0) -> list[str]:
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=root, capture_output=True, text=True, encoding="utf-8", env=_environment(None), check=False
     )
-    assert done.returncode == status, done.stderr
-    return (done.stdout + done.stderr).splitlines()
+    assert result.returncode == status, result.stderr
+    return (result.stdout + result.stderr).splitlines()
 
 
 def _environment(stage: str | None) -> dict[str, str]:

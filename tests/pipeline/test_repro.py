@@ -1,4 +1,4 @@
-"""The real pipeline made tiny, in a clone of its own: what runs, what reruns after which change, how errors look."""
+"""The real pipeline with tiny parameters, in its own clone: what runs, what a change reruns, and how errors look."""
 
 import json
 import re
@@ -29,62 +29,63 @@ from stages.launcher import params_file
 
 
 @pytest.fixture(scope="module")
-def done(clone) -> Path:
-    """The clone after one whole run; what it said is in run.log beside it."""
+def completed(clone) -> Path:
+    """The clone after one complete run. The output of the run is in run.log beside it."""
     log = run(clone, "sh", "-c", "dvc repro 2>&1")
     (clone.parent / "run.log").write_text(log, encoding="utf-8")
     assert set(ran(log)) == set(ORDER)
     return clone
 
 
-def test_a_stage_ends_with_one_line(done):
-    log = (done.parent / "run.log").read_text(encoding="utf-8")
+def test_each_stage_logs_the_expected_lines(completed):
+    log = (completed.parent / "run.log").read_text(encoding="utf-8")
     for stage in log.split("Running stage '")[1:]:
         name, _, lines = stage.partition("'")
-        infos = [line for line in lines.splitlines() if " INFO " in line]
-        trains = name == "train_cnn" or name.startswith(("embed@", "finetune_"))
-        # What it computes on, and the end; the sweep has a line for each rate too, and evaluate one for each model.
-        several = {"lr_sweep": 4, "evaluate": 1 + len(MODELS)}
-        assert len(infos) == several.get(name, 2 if trains else 1), lines
-        assert ("computes on" in infos[0]) == (trains or name == "lr_sweep")
+        info_lines = [line for line in lines.splitlines() if " INFO " in line]
+        is_training = name == "train_cnn" or name.startswith(("embed@", "finetune_"))
+        # A training logs its device and its end. The sweep also logs each rate, and evaluate each model.
+        expected_counts = {"lr_sweep": 4, "evaluate": 1 + len(MODELS)}
+        assert len(info_lines) == expected_counts.get(name, 2 if is_training else 1), lines
+        assert ("computes on" in info_lines[0]) == (is_training or name == "lr_sweep")
         assert not re.search("absl|oneDNN|cuda", lines)
     assert log.count(", RANDOM weights ") == 2
-    box = " ".join(log.rpartition(" INFO ")[2].replace("│", " ").split())
-    assert "Stand-ins with RANDOM weights, whose scores mean nothing: irv2 (MobileNet), densenet (MobileNet)." in box
+    banner = " ".join(log.rpartition(" INFO ")[2].replace("│", " ").split())
+    assert "Stand-ins with RANDOM weights, whose scores mean nothing: irv2 (MobileNet), densenet (MobileNet)." in banner
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_was_tested_is_what_predict_answers(done, model):
-    """Heads are tested on cached vectors, the CNN on pictures; whoever uses the saved file gets the same answers."""
-    classifier = session.open_session(done / f"models/{model}.keras")
+def test_saved_models_reproduce_the_evaluated_predictions(completed, model):
+    """Heads are evaluated on cached vectors, the CNN on images. The saved files must give the same predictions."""
+    classifier = session.open_session(completed / f"models/{model}.keras")
     assert classifier.metadata.precision == device.resolve_precision("auto")
-    table = pd.read_csv(done / "data/predictions.csv").query("model == @model")
-    tested = prediction_table.probabilities_of(table)
+    table = pd.read_csv(completed / "data/predictions.csv").query("model == @model")
+    expected = prediction_table.probabilities_of(table)
     assert set(table["temperature"]) == {classifier.metadata.temperature}
-    answers = list(image_predictions.predict_images(classifier, [done / "data/raw" / path for path in table["path"]]))
-    by_name = [{one.name: one.probability for one in answer.predictions} for answer in answers]
-    probabilities = np.array([[one[name] for name in classifier.metadata.classes] for one in by_name])
-    np.testing.assert_allclose(probabilities, tested, atol=1e-4)
-    unlike = np.array([answer.is_novel for answer in answers], float)
-    shares = {
-        split: (unlike[table["split"] == split].mean(), (table["split"] == split).sum()) for split in ("val", "test")
+    images = [completed / "data/raw" / path for path in table["path"]]
+    predictions = list(image_predictions.predict_images(classifier, images))
+    rows = [{entry.name: entry.probability for entry in prediction.predictions} for prediction in predictions]
+    probabilities = np.array([[row[name] for name in classifier.metadata.classes] for row in rows])
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+    is_novel = np.array([prediction.is_novel for prediction in predictions], float)
+    novel_shares = {
+        split: (is_novel[table["split"] == split].mean(), (table["split"] == split).sum()) for split in ("val", "test")
     }
-    # Rounding may move the picture that lies on the threshold.
-    assert shares["val"][0] == pytest.approx(0.05, abs=1.5 / shares["val"][1])
-    measured = json.loads((done / "metrics/evaluate.json").read_text())[model]["strange_test_share"]
-    assert measured == pytest.approx(shares["test"][0], abs=1.5 / shares["test"][1])
+    # Rounding may move the image that lies on the threshold to its other side.
+    assert novel_shares["val"][0] == pytest.approx(0.05, abs=1.5 / novel_shares["val"][1])
+    measured_share = json.loads((completed / "metrics/evaluate.json").read_text())[model]["strange_test_share"]
+    assert measured_share == pytest.approx(novel_shares["test"][0], abs=1.5 / novel_shares["test"][1])
 
 
-def test_nothing_changed_nothing_runs(done):
-    assert ran(run(done, "dvc", "repro")) == []
+def test_an_unchanged_pipeline_runs_no_stage(completed):
+    assert ran(run(completed, "dvc", "repro")) == []
 
 
 def _read_metrics(root: Path) -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text(), parse_constant=pytest.fail) for path in root.glob("metrics/*")}
 
 
-def test_every_number_and_picture_is_there(done):
-    metrics = _read_metrics(done)
+def test_metrics_and_plot_data_of_every_stage_are_complete(completed):
+    metrics = _read_metrics(completed)
     for name in ("embed_irv2", "embed_densenet", "evaluate", "external", "cost", "shortcuts", "compare"):
         assert metrics[name]["machine"][machine.INFERENCE] == "openvino", "inference-only networks"
     assert metrics["fetch"]["dataset"] == metrics["compare"]["dataset"] == "synthetic"
@@ -92,91 +93,101 @@ def test_every_number_and_picture_is_there(done):
     assert sum(metrics["split"][part] for part in ("train", "val", "test")) == 54
     assert metrics["lr_sweep"]["best_learning_rate"] in {0.001, 0.01}
     for model in MODELS:
-        facts = metrics["evaluate"][model]
-        assert {"test_accuracy", "test_loss", "macro_f1", "ece", "temperature"} <= set(facts)
-        assert facts.get("repeats", {}).get("runs") == (None if model == "cnn" else 2)
-        assert set(facts["per_class"]["Food Organics"]) == {"precision", "recall", "f1", "support"}
+        model_metrics = metrics["evaluate"][model]
+        assert {"test_accuracy", "test_loss", "macro_f1", "ece", "temperature"} <= set(model_metrics)
+        assert model_metrics.get("repeats", {}).get("runs") == (None if model == "cnn" else 2)
+        assert set(model_metrics["per_class"]["Food Organics"]) == {"precision", "recall", "f1", "support"}
         weights = {"cnn": "trained from random", "edge": EXTRACTOR}.get(model, "random")
         assert metrics["compare"][model]["weights"] == weights
         assert "reported_test_accuracy" not in metrics["compare"][model]
-        assert facts.get("other_splits", {}).get("folds") == (2 if model == "edge" else None), "no stand-in"
+        folds = 2 if model == "edge" else None  # stand-ins are not cross-validated
+        assert model_metrics.get("other_splits", {}).get("folds") == folds
     assert metrics["external"]["sets"].keys() == {"outside"}
     external = metrics["external"]["sets"]["outside"]
-    assert (external["source"], external["images"], external["rejected"]) == ("outside", 6, 0)
-    for model in MODELS:
-        model_metrics = external["models"][model]
-        assert set(model_metrics["outside"]["per_class"]) == {"Food Organics", "Metal"}
-        tested = metrics["split"]["classes"]["test"]
-        assert model_metrics["home"]["images"] == tested["Food Organics"] + tested["Metal"]
-        assert model_metrics["outside"]["images"] == 4
-        assert model_metrics["outside"]["unknown"]["folders"]["shoes"]["images"] == 2
-    machines = {name: model_metrics["machine"] for name, model_metrics in metrics.items() if "machine" in model_metrics}
-    assert machines.keys() == metrics.keys() - {"fetch", "validate_images", "split", "summary"}
-    assert len({tuple(record[key] for key in ("processor", "cores", "gpu")) for record in machines.values()}) == 1
-    assert all(list(record)[: len(machine.KEYS)] == list(machine.KEYS) for record in machines.values())
-    assert metrics["suspects"]["backbones"] == "edge", "only pretrained backbones doubt a label"
+    _check_external_metrics(external, metrics["split"]["classes"]["test"])
+    _check_machine_records(metrics)
+    assert metrics["suspects"]["backbones"] == "edge", "only pretrained backbones are used to find suspects"
     assert metrics["shortcuts"]["backbone"] == EXTRACTOR
-    assert list(metrics["shortcuts"]["models"]) == ["cnn", "edge"], "no stand-in"
+    assert list(metrics["shortcuts"]["models"]) == ["cnn", "edge"], "no stand-ins"
     assert metrics["compare"]["ensemble"]["members"] == "cnn, edge"
-    structures = pd.read_csv(done / "plots/data/architecture.csv").groupby("model")["parameters"].sum()
+    structures = pd.read_csv(completed / "plots/data/architecture.csv").groupby("model")["parameters"].sum()
     for model in MODELS:
         row, curve = metrics["compare"][model], metrics["evaluate"][model].get("learning_curve")
-        assert (curve is not None) == (model == "edge"), "no stand-in; of the CNN not by default"
+        assert (curve is not None) == (model == "edge"), "none for stand-ins, and none for the CNN by default"
         if curve:
             assert row["images_at_50"] < row["images_at_100"] == curve["at_100"]["images"] == metrics["split"]["train"]
         assert row["train_test_gap_low"] <= row["train_test_gap"] <= row["train_test_gap_high"]
         assert row["outside_outside_accuracy"] == external["models"][model]["outside"]["accuracy"]
         assert structures[model] == row["parameters"] > 0 < row["multiply_adds"]
     assert metrics["compare"]["cnn"]["trained_layers"] == 7
-    assert len(pd.read_csv(done / "plots/data/learning_curve.csv")) == 2
+    assert len(pd.read_csv(completed / "plots/data/learning_curve.csv")) == 2
 
 
-def test_the_files_for_people_and_the_saved_models_are_there(done):
-    metrics = {name: json.loads((done / f"metrics/{name}.json").read_text()) for name in ("cost", "split", "evaluate")}
+def _check_external_metrics(external: dict[str, Any], test_counts: dict[str, int]) -> None:
+    assert (external["source"], external["images"], external["rejected"]) == ("outside", 6, 0)
+    for model in MODELS:
+        model_metrics = external["models"][model]
+        assert set(model_metrics["outside"]["per_class"]) == {"Food Organics", "Metal"}
+        assert model_metrics["home"]["images"] == test_counts["Food Organics"] + test_counts["Metal"]
+        assert model_metrics["outside"]["images"] == 4
+        assert model_metrics["outside"]["unknown"]["folders"]["shoes"]["images"] == 2
+
+
+def _check_machine_records(metrics: dict[str, dict[str, Any]]) -> None:
+    machines = {name: record["machine"] for name, record in metrics.items() if "machine" in record}
+    assert machines.keys() == metrics.keys() - {"fetch", "validate_images", "split", "summary"}
+    assert len({tuple(record[key] for key in ("processor", "cores", "gpu")) for record in machines.values()}) == 1
+    assert all(list(record)[: len(machine.KEYS)] == list(machine.KEYS) for record in machines.values())
+
+
+def test_the_report_the_model_cards_and_the_saved_models_are_complete(completed):
+    metrics = {
+        name: json.loads((completed / f"metrics/{name}.json").read_text()) for name in ("cost", "split", "evaluate")
+    }
     cnn = metrics["cost"]["cnn"]
-    # Four bytes for Keras, four for OpenVINO; an optimizer would add eight.
-    assert cnn["file_mb"] * 1e6 < 9 * cnn["parameters"], "the saved CNN carries its optimizer"
-    table = pd.read_csv(done / "data/predictions.csv")
+    # Keras and OpenVINO store four bytes per parameter each. An optimizer would add eight.
+    assert cnn["file_mb"] * 1e6 < 9 * cnn["parameters"], "the saved CNN contains its optimizer"
+    table = pd.read_csv(completed / "data/predictions.csv")
     assert len(table) == 4 * 54
     assert table.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
-    assert len(list(done.glob("plots/*.png"))) == 14
-    page = (done / "plots/report.html").read_text(encoding="utf-8")
+    assert len(list(completed.glob("plots/*.png"))) == 14
+    page = (completed / "plots/report.html").read_text(encoding="utf-8")
     assert "generated, not photographs" in page
     assert "Images of other classes, in outside" in page
     for model in MODELS:
-        assert "Trained on generated pictures" in (done / f"models/{model}.md").read_text(encoding="utf-8")
-        metadata = model_file.read_metadata(done / f"models/{model}.keras")
+        assert "Trained on generated pictures" in (completed / f"models/{model}.md").read_text(encoding="utf-8")
+        metadata = model_file.read_metadata(completed / f"models/{model}.keras")
         assert metadata.classes == tuple(sorted(metrics["split"]["classes"]["test"]))
         assert (metadata.name, metadata.image_size, metadata.dataset) == (model, 32, "synthetic")
         assert metadata.temperature == metrics["evaluate"][model]["temperature"] > 0
 
 
-def test_the_notebook_explores_what_a_run_left(done, monkeypatch):
-    monkeypatch.chdir(done / "docs")
+def test_the_notebook_runs_on_the_results_of_a_run(completed, monkeypatch):
+    monkeypatch.chdir(completed / "docs")
     plt.switch_backend("agg")
-    names, (split, validated, confusion, answers, _) = notebook.executed()
+    namespace, (split, accuracy_table, confusion, predictions, _) = notebook.executed()
     plt.close("all")
     assert split.to_numpy().sum() == 54
-    assert list(validated.columns) == ["train", "val"], "the test is not looked at"
-    assert confusion.to_numpy().sum() == len(names["of_best"]) == 11
-    assert len(answers) == len(names["wrong"]) > 0
-    # What the model says now is what was written of it then; where two classes are as likely, one of them.
-    for row in names["wrong"].itertuples():
-        likely = answers.loc[Path(row.path).name].drop("unlike").astype(float)
-        assert likely[row.predicted] > likely.max() - 1e-3
+    assert list(accuracy_table.columns) == ["train", "val"], "the notebook must not use the test split"
+    assert confusion.to_numpy().sum() == len(namespace["of_best"]) == 11
+    assert len(predictions) == len(namespace["wrong"]) > 0
+    # The model must predict what the table contains. Of two equally likely classes, either may be predicted.
+    for row in namespace["wrong"].itertuples():
+        probabilities = predictions.loc[Path(row.path).name].drop("unlike").astype(float)
+        assert probabilities[row.predicted] > probabilities.max() - 1e-3
 
 
-def test_dvc_shows_metrics_and_draws_every_plot(done):
-    assert "cnn.test_accuracy" in run(done, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
-    drawn = json.loads(run(done, "dvc", "plots", "show", "--json").partition("\n")[0])
-    assert "errors" not in drawn
-    assert len(drawn["data"]) == 16 + 14
-    for name, (plot,) in drawn["data"].items():
+def test_dvc_shows_metrics_and_draws_every_plot(completed):
+    assert "cnn.test_accuracy" in run(completed, "dvc", "metrics", "show", "--md").replace("evaluate.json", "")
+    plots = json.loads(run(completed, "dvc", "plots", "show", "--json").partition("\n")[0])
+    assert "errors" not in plots
+    assert len(plots["data"]) == 16 + 14
+    for name, (plot,) in plots["data"].items():
         if not name.endswith(".png"):
             assert '"dataset": "synthetic"' in json.dumps(plot["content"]).replace('\\"', '"'), name
 
 
-HEADS_AND_LATER = ["finetune_densenet", "cross_validate@densenet", "evaluate", "shortcuts", "explain", "compare"]
+DENSENET_AND_LATER = ["finetune_densenet", "cross_validate@densenet", "evaluate", "shortcuts", "explain", "compare"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +195,7 @@ HEADS_AND_LATER = ["finetune_densenet", "cross_validate@densenet", "evaluate", "
     [
         pytest.param(
             {"train_cnn__learning_rate": 0.002, "finetune_densenet__epochs": 3},
-            ["train_cnn", *HEADS_AND_LATER],
+            ["train_cnn", *DENSENET_AND_LATER],
             marks=pytest.mark.slow,
         ),
         pytest.param({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"], marks=pytest.mark.slow),
@@ -195,60 +206,64 @@ HEADS_AND_LATER = ["finetune_densenet", "cross_validate@densenet", "evaluate", "
         ),
     ],
 )
-def test_only_what_changed_reruns_and_says_nothing_if_quiet(done, changes, rerun):
-    before = _read_lock(done)
-    set_params(done, **changes)
-    assert run(done, "dvc", "repro", "-q") == ""
-    after = _read_lock(done)
+def test_a_change_reruns_only_the_affected_stages_and_quiet_prints_nothing(completed, changes, rerun):
+    before = _read_lock(completed)
+    set_params(completed, **changes)
+    assert run(completed, "dvc", "repro", "-q") == ""
+    after = _read_lock(completed)
     assert {stage for stage in after if after[stage] != before[stage]} == set(rerun)
 
 
 def _read_lock(root: Path) -> dict[str, Any]:
-    """What DVC noted of each stage that ran: its parameters, and the hashes of what it read and wrote."""
+    """The entries of dvc.lock: the parameters of each stage, and the hashes of its inputs and outputs."""
     return dict(yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"])
 
 
 @pytest.mark.slow
-def test_another_backbone_leaves_images_and_the_other_models_alone(done):
-    """Which also learns from changed views, and beyond its head, twice for the repeats, and has views at test."""
+def test_another_backbone_reruns_only_the_dependent_stages(completed):
+    """The new backbone also has augmented views, fine-tuned last layers, a repeat, and test-time augmentation."""
     edge = {"backbone": "MobileNet", "weights": "random", "image_size": 32, "epochs": 2}
     edge |= {"unfreeze": "conv_pw_13", "test_flips": "horizontal", "test_crops": "middle"}
     edge["views"] = {"count": 1, "crop": 0.2, "stretch": 0.2, "color": 0.2, "background": 0.5, "degrade": 0.5}
-    set_params(done, **{f"finetune_edge__{key}": value for key, value in edge.items()})
+    set_params(completed, **{f"finetune_edge__{key}": value for key, value in edge.items()})
     changed = {"fetch", "embed@edge", "finetune_edge", "cross_validate@edge", "compare"}
-    assert set(json.loads(run(done, "dvc", "status", "--json"))) == changed
+    assert set(json.loads(run(completed, "dvc", "status", "--json"))) == changed
     rerun = {"fetch", "embed_edge", "finetune_edge", "suspects", "probe_background", "shortcuts", "explain", "compare"}
     rerun |= {"evaluate", "cross_validate_irv2", "cross_validate_densenet", "cross_validate_edge"}
-    assert set(ran(run(done, "dvc", "repro"))) == rerun
-    metrics = {name: json.loads((done / f"metrics/{name}.json").read_text()) for name in ("compare", "evaluate")}
+    assert set(ran(run(completed, "dvc", "repro"))) == rerun
+    metrics = {name: json.loads((completed / f"metrics/{name}.json").read_text()) for name in ("compare", "evaluate")}
     row = metrics["compare"]["edge"]
     assert (row["backbone"], row["weights"]) == ("MobileNet", "random")
-    # The head of 128 units on 1024 features, and the last convolution, 1024 by 1024.
+    # A head of 128 units on 1024 features, and the last convolution, 1024 by 1024.
     assert row["trainable_parameters"] == 1024 * 128 + 128 + 128 * 9 + 9 + 1024 * 1024
     assert "edge_vs_ensemble" in metrics["compare"]["pairs"]
     assert metrics["evaluate"]["edge"]["repeats"]["runs"] == 2
-    assert "its last layers (conv_pw_13) were fine-tuned" in " ".join((done / "models/edge.md").read_text().split())
-    assert len(pd.read_csv(done / "data/predictions.csv")) == 4 * 54
-    assert len(pd.read_csv(done / "plots/data/history_edge.csv")) == 2 + 10
+    assert "its last layers (conv_pw_13) were fine-tuned" in " ".join(
+        (completed / "models/edge.md").read_text().split()
+    )
+    assert len(pd.read_csv(completed / "data/predictions.csv")) == 4 * 54
+    assert len(pd.read_csv(completed / "plots/data/history_edge.csv")) == 2 + 10
 
 
-def test_a_layer_that_is_not_there_is_refused_before_anything_is_trained(done, tmp_path, monkeypatch):
-    """tests/training/test_unfreezing.py covers the names and numbers that are refused."""
-    shutil.copyfile(done / "params.yaml", tmp_path / "params.yaml")
+def test_an_unknown_layer_is_rejected_before_training(completed, tmp_path, monkeypatch):
+    """tests/training/test_unfreezing.py covers all rejected names and numbers."""
+    shutil.copyfile(completed / "params.yaml", tmp_path / "params.yaml")
     set_params(tmp_path, finetune_irv2__unfreeze="no_such_layer")
-    monkeypatch.chdir(done)
+    monkeypatch.chdir(completed)
     values = params_file.load("finetune_irv2", tmp_path / "params.yaml")
-    monkeypatch.setattr(FinetuneJob, "fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(FinetuneJob, "fit", lambda *_: pytest.fail("a training started"))
     with pytest.raises(UserError, match="unfreeze must"):
         finetune.main(values, "irv2")
 
 
 @pytest.mark.slow
-def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
+def test_diverging_learning_rates_are_reported_and_the_pipeline_continues(completed):
     rates = {"train_cnn__learning_rate": 1.0e30, "finetune_densenet__learning_rate": 1.0e30}
-    set_params(done, lr_sweep__learning_rates=[0.001, 1.0e30], evaluate__learning_curve=CURVE | {"cnn": True}, **rates)
-    run(done, "dvc", "repro")
-    metrics = _read_metrics(done)
+    set_params(
+        completed, lr_sweep__learning_rates=[0.001, 1.0e30], evaluate__learning_curve=CURVE | {"cnn": True}, **rates
+    )
+    run(completed, "dvc", "repro")
+    metrics = _read_metrics(completed)
     assert metrics["compare"]["cnn"]["images_at_50"] == metrics["evaluate"]["cnn"]["learning_curve"]["at_50"]["images"]
     assert metrics["train_cnn"]["diverged"] is True
     assert metrics["train_cnn"]["diverged_epoch"] == 1
@@ -264,11 +279,11 @@ def test_rates_that_diverge_are_said_and_the_pipeline_goes_on(done):
 
 
 @pytest.fixture
-def failed(clone, tmp_path, monkeypatch, capsys):
-    """failed(stage, **params): what a stage prints that fails with status 1, in a folder with sources for it."""
+def run_failing_stage(clone, tmp_path, monkeypatch, capsys):
+    """A function that runs a stage in a folder with invalid sources, checks for status 1, and returns its output."""
     for name in ("params.yaml", "dvc.yaml", EXTRACTOR):
         shutil.copyfile(clone / name, tmp_path / name)
-    (tmp_path / "outside").mkdir()  # which evaluate.external names
+    (tmp_path / "outside").mkdir()  # evaluate.external names it
     for folder in ("empty_class/glass", "empty_class/metal", "empty_class/paper", "one_class/glass"):
         (tmp_path / folder).mkdir(parents=True)
         if not folder.endswith("metal"):
@@ -296,18 +311,18 @@ def failed(clone, tmp_path, monkeypatch, capsys):
         ("fetch", {"finetune_irv2__backbone": "InceptionResnetV3"}, r"Did you mean InceptionResNetV2"),
     ],
 )
-def test_a_mistake_gets_two_lines_and_status_one(failed, tmp_path, stage, values, message):
-    _check_lines(failed(stage, **values), message)
+def test_a_user_error_prints_two_lines_and_returns_status_one(run_failing_stage, tmp_path, stage, values, message):
+    _check_error_lines(run_failing_stage(stage, **values), message)
     assert not (tmp_path / "data/raw").exists()
     assert list(tmp_path.rglob(".tmp-*")) == []
 
 
-def test_an_unknown_stage_gets_two_lines_and_ends_the_process_with_status_one(clone):
+def test_an_unknown_stage_prints_two_lines_and_exits_with_status_one(clone):
     output = run(clone, sys.executable, "-m", "stages", "finetune_irv2", ok=False)
-    _check_lines(output, r"must be given a stage.*'finetune_irv2'.*finetune irv2, finetune densenet")
+    _check_error_lines(output, r"must be given a stage.*'finetune_irv2'.*finetune irv2, finetune densenet")
 
 
-def _check_lines(output: str, message: str) -> None:
+def _check_error_lines(output: str, message: str) -> None:
     assert re.search(message, re.sub(r"\s+", " ", output))
     assert "Traceback" not in output
     assert len(output.strip().splitlines()) <= 4

@@ -1,6 +1,6 @@
-"""Data, embeddings and models over an S3 remote: pushed from one checkout, pulled into a fresh clone, nothing reruns.
+"""Shares data, embeddings and models over an S3 remote: a checkout pushes, a fresh clone pulls and reruns no stage.
 
-DVC believes that a folder is on the remote when its list of files is: only a fresh clone shows what is there.
+DVC assumes that a folder is complete on the remote if its list of files is there. Only a fresh clone shows the truth.
 """
 
 import json
@@ -20,21 +20,21 @@ from tiny_pipeline import ran, run
 pytestmark = pytest.mark.slow
 
 BUCKET, PREFIX = "photographs", "realwaste"
-SECRET = secrets.token_hex()  # the local server takes any
-SHARED = [out for stage in tiny_pipeline.ORDER.values() for out in stage.get("outs", []) if isinstance(out, str)]
+SECRET = secrets.token_hex()  # the local server accepts any key
+OUTPUTS = [out for stage in tiny_pipeline.ORDER.values() for out in stage.get("outs", []) if isinstance(out, str)]
 
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory):
-    """An S3 server on this machine, and credentials where DVC looks for them: the environment."""
+    """An S3 server on this machine. Environment variables give DVC its credentials."""
     empty = tmp_path_factory.mktemp("aws") / "empty"
     empty.touch()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):  # not those of the person who runs this
-            patch.setenv(variable, str(empty))
-        patch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):  # hides the user's credentials
+            monkeypatch.setenv(variable, str(empty))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         host, port = server.get_host_and_port()
@@ -48,10 +48,10 @@ def remote(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def origin(remote, tmp_path_factory):
-    """A checkout after a run and a push."""
+    """A checkout after `dvc repro` and `dvc push`."""
     root = tmp_path_factory.mktemp("origin")
     tiny_pipeline.make(root)
-    with _own_index(root):
+    with _separate_index(root):
         run(root, "dvc", "repro")
         run(root, "dvc", "remote", "add", "-d", "share", f"s3://{BUCKET}/{PREFIX}")
         run(root, "dvc", "remote", "modify", "share", "endpointurl", remote.url)
@@ -61,78 +61,78 @@ def origin(remote, tmp_path_factory):
 
 
 @pytest.fixture
-def fresh(origin, tmp_path):
-    """What another machine has: git's files, no cache and no notes of what the remote holds."""
+def fresh_clone(origin, tmp_path):
+    """A git clone as on another machine: without DVC's cache, and without its index of the remote."""
     root = tmp_path / "fresh"
     run(tmp_path, "git", "clone", "-q", str(origin), str(root))
     assert not (root / ".dvc/cache").exists()
-    assert not any((root / out).exists() for out in SHARED)
-    with _own_index(root):
+    assert not any((root / out).exists() for out in OUTPUTS)
+    with _separate_index(root):
         yield root
 
 
 @contextmanager
-def _own_index(root: Path):
-    """DVC keeps notes on remotes in a folder for the whole machine, where clones would find each other's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_SITE_CACHE_DIR", str(root.with_name(f"{root.name}-index")))
+def _separate_index(root: Path):
+    """DVC stores its index of remotes in one folder per machine; clones would read the entries of each other."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(root.with_name(f"{root.name}-index")))
         yield
 
 
-def _bytes_of(root: Path) -> dict[str, bytes]:
-    files = [file for out in SHARED for file in (root / out, *(root / out).rglob("*")) if file.is_file()]
+def _read_outputs(root: Path) -> dict[str, bytes]:
+    files = [file for out in OUTPUTS for file in (root / out, *(root / out).rglob("*")) if file.is_file()]
     return {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
 
 
-def _listed(root: Path, out: str) -> tuple[str, list[str]]:
-    """The md5 of a folder out, and those of its files."""
-    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    md5 = next(entry["md5"] for stage in lock.values() for entry in stage["outs"] if entry["path"] == out)
+def _read_folder_hashes(root: Path, out: str) -> tuple[str, list[str]]:
+    """The md5 of an output folder, and the md5 of each of its files."""
+    stages = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    md5 = next(entry["md5"] for stage in stages.values() for entry in stage["outs"] if entry["path"] == out)
     files = json.loads((root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).read_text(encoding="utf-8"))
     return md5, [file["md5"] for file in files]
 
 
-def _delete(remote, md5: str) -> None:
+def _delete_from_remote(remote, md5: str) -> None:
     key = f"{PREFIX}/files/md5/{md5[:2]}/{md5[2:]}"
-    remote.client.head_object(Bucket=BUCKET, Key=key)  # raises unless it is there
+    remote.client.head_object(Bucket=BUCKET, Key=key)  # raises if the object does not exist
     remote.client.delete_object(Bucket=BUCKET, Key=key)
 
 
-def test_a_fresh_clone_gets_every_byte_and_runs_nothing(origin, fresh):
-    run(fresh, "dvc", "pull")
-    assert _bytes_of(fresh) == _bytes_of(origin)
-    assert len(_bytes_of(fresh)) > 54 + len(SHARED) - 3  # 54 pictures; three of the outs are folders
-    assert json.loads(run(fresh, "dvc", "status", "--json")) == {}
-    assert ran(run(fresh, "dvc", "repro")) == []
-    assert run(fresh, "git", "status", "--porcelain") == ""
+def test_a_fresh_clone_pulls_every_output_and_reruns_no_stage(origin, fresh_clone):
+    run(fresh_clone, "dvc", "pull")
+    assert _read_outputs(fresh_clone) == _read_outputs(origin)
+    assert len(_read_outputs(fresh_clone)) > 54 + len(OUTPUTS) - 3  # 54 images; three of the outputs are folders
+    assert json.loads(run(fresh_clone, "dvc", "status", "--json")) == {}
+    assert ran(run(fresh_clone, "dvc", "repro")) == []
+    assert run(fresh_clone, "git", "status", "--porcelain") == ""
 
 
-def test_a_tagged_model_is_got_by_its_name(origin, tmp_path):
+def test_artifacts_get_downloads_a_tagged_model_by_its_name(origin, tmp_path):
     run(origin, "git", "-c", "user.name=t", "-c", "user.email=t@t", "tag", "-a", "cnn@v1.0.0", "-m", "t")
-    run(tmp_path, "dvc", "artifacts", "get", str(origin), "cnn", "-o", "got.keras")
-    assert (tmp_path / "got.keras").read_bytes() == (origin / "models/cnn.keras").read_bytes()
+    run(tmp_path, "dvc", "artifacts", "get", str(origin), "cnn", "-o", "downloaded.keras")
+    assert (tmp_path / "downloaded.keras").read_bytes() == (origin / "models/cnn.keras").read_bytes()
 
 
-def test_no_secret_gets_into_git(fresh):
-    run(fresh, "dvc", "remote", "modify", "--local", "share", "secret_access_key", SECRET)
-    assert SECRET in (fresh / ".dvc/config.local").read_text(encoding="utf-8")
-    assert run(fresh, "git", "status", "--porcelain") == ""
-    assert subprocess.run(["git", "grep", "-q", SECRET], cwd=fresh, check=False).returncode == 1
+def test_the_secret_access_key_is_not_stored_in_git(fresh_clone):
+    run(fresh_clone, "dvc", "remote", "modify", "--local", "share", "secret_access_key", SECRET)
+    assert SECRET in (fresh_clone / ".dvc/config.local").read_text(encoding="utf-8")
+    assert run(fresh_clone, "git", "status", "--porcelain") == ""
+    assert subprocess.run(["git", "grep", "-q", SECRET], cwd=fresh_clone, check=False).returncode == 1
 
 
-def test_what_the_remote_lacks_fails_the_pull_though_push_says_nothing(origin, fresh, remote):
-    folder, files = _listed(origin, "data/raw")
-    _delete(remote, files[0])
-    with _own_index(origin):
+def test_pull_reports_a_file_missing_on_the_remote_although_push_does_not(origin, fresh_clone, remote):
+    folder_hash, file_hashes = _read_folder_hashes(origin, "data/raw")
+    _delete_from_remote(remote, file_hashes[0])
+    with _separate_index(origin):
         assert "up to date" in run(origin, "dvc", "push")
         assert "in sync" in run(origin, "dvc", "status", "--cloud")
-    output = run(fresh, "dvc", "pull", ok=False)
-    assert f"failed to transfer '{files[0]}'" in output
+    output = run(fresh_clone, "dvc", "pull", ok=False)
+    assert f"failed to transfer '{file_hashes[0]}'" in output
     assert "key does not exist" in output
     assert "Traceback" not in output
-    # The way out that docs/sharing.md gives: without the folder's list, push looks at each file again.
-    _delete(remote, folder)
-    with _own_index(origin):
+    # The repair in docs/sharing.md: without the list of the folder, push checks each file again.
+    _delete_from_remote(remote, folder_hash)
+    with _separate_index(origin):
         run(origin, "dvc", "push")
-    run(fresh, "dvc", "pull")
-    assert _bytes_of(fresh) == _bytes_of(origin)
+    run(fresh_clone, "dvc", "pull")
+    assert _read_outputs(fresh_clone) == _read_outputs(origin)

@@ -1,4 +1,4 @@
-"""No disk space, no permission, no memory: an error of two lines, and earlier results stay unchanged."""
+"""Without disk space, permission or memory, a stage prints an error of two lines and keeps earlier results."""
 
 import errno
 import re
@@ -30,18 +30,18 @@ from stages.launcher import params_file
         (type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor\nmore"), "OOM when allocating"),
     ],
 )
-def test_a_shortage_is_reported(error, message):
+def test_a_resource_error_names_what_is_missing(error, message):
     assert message.replace("\\", "") in str(launcher._resource_error(error, "train_cnn")).replace("\\", "")
 
 
 @pytest.mark.parametrize("stage", params_file.read_stages(ROOT / "dvc.yaml"))
-def test_too_little_memory_names_parameters_of_the_stage(stage):
+def test_a_memory_error_names_parameters_of_the_stage(stage):
     values = params_file.read_yaml(ROOT / "params.yaml")
     keys = re.findall(r"[a-z]\w+\.[a-z_.]*[a-z]", str(launcher._resource_error(MemoryError(), stage)))
     for key in keys:
         value = values
-        for part in key.split("."):
-            value = value[part]
+        for name in key.split("."):
+            value = value[name]  # fails for an unknown parameter
         section = "train_cnn" if stage == "lr_sweep" else stage.removeprefix("embed_")
         assert stage == "evaluate" or key.split(".")[0].endswith(section)
 
@@ -56,42 +56,43 @@ def test_other_exceptions_keep_their_traceback(error):
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     (tmp_path / "a.json").write_text("before")
 
-    def write() -> None:
+    def fail_to_write() -> None:
         with atomic_replace(tmp_path / "a.json") as temporary:
             temporary.write_text("half")
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        write()
+        fail_to_write()
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_text() == "before"
 
 
 def test_the_next_write_deletes_the_temporary_file_of_a_killed_writer(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
-        dead.wait()
-    (tmp_path / f".tmp-{dead.pid}-a.json").write_text("half")
-    (tmp_path / f".tmp-{dead.pid}-b.json").write_text("of another file")
+    with subprocess.Popen([sys.executable, "-c", ""]) as killed_writer:
+        killed_writer.wait()
+    (tmp_path / f".tmp-{killed_writer.pid}-a.json").write_text("half")
+    (tmp_path / f".tmp-{killed_writer.pid}-b.json").write_text("of another file")
     (tmp_path / ".tmp-1-a.json").write_text("of a running writer")
     with atomic_replace(tmp_path / "a.json") as temporary:
         temporary.write_text("whole")
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == sorted([".tmp-1-a.json", f".tmp-{dead.pid}-b.json", "a.json"])
+    assert names == sorted([".tmp-1-a.json", f".tmp-{killed_writer.pid}-b.json", "a.json"])
 
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 400 kB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(folder)], check=False)
-    if mounted.returncode:
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(folder)], check=False)
+    if mount.returncode:
         pytest.skip("needs the right to mount a small disk")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_real_full_disk_is_reported(small_disk, tmp_path, images):
-    """validate_images on a disk of 400 kB: the images fit, the tables and charts do not."""
+    """validate_images runs with its charts on a disk of 400 kB that is nearly full."""
     root = images(glass=8, metal=8, inside="raw")
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copyfile(ROOT / name, tmp_path / name)
@@ -102,10 +103,10 @@ def test_a_real_full_disk_is_reported(small_disk, tmp_path, images):
     (small_disk / "class_distribution.png").write_bytes(b"before")
     (small_disk / "filler").write_bytes(bytes(380 * 1024))
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['stages', 'validate_images']"
-    run = f"{code}; from stages.__main__ import main; sys.exit(main())"
-    done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, capture_output=True, text=True, check=False)
-    output = " ".join((done.stdout + done.stderr).split())
-    assert done.returncode == 1, output
+    script = f"{code}; from stages.__main__ import main; sys.exit(main())"
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    output = " ".join((result.stdout + result.stderr).split())
+    assert result.returncode == 1, output
     assert "There must be room on the disk to write" in output
     assert "Traceback" not in output
     assert (small_disk / "class_distribution.png").read_bytes() == b"before"

@@ -1,4 +1,4 @@
-"""Experiments at the same time: each in a checkout of its own, one download between them."""
+"""Experiments that run at the same time: each has its own checkout, and all share one download."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def zip_url(images, tmp_path):
-    """A zip of drawn pictures on the loopback, and how often it was asked for."""
+    """The URL of a zip of images on the loopback, and the list of requests for it."""
     shutil.make_archive(str(tmp_path / "served/set"), "zip", images(glass=12, metal=12, paper=12))
     requests = []
 
@@ -37,14 +37,12 @@ def zip_url(images, tmp_path):
         server.shutdown()
 
 
-def _accuracies(root, names):
-    shown = json.loads(run(root, "dvc", "exp", "show", "--json").partition("\n")[0])
-    text = json.dumps(shown)
-    assert all(name in text for name in names)
-    return text
+def _check_experiments_are_shown(root, names):
+    experiments = json.loads(run(root, "dvc", "exp", "show", "--json").partition("\n")[0])
+    assert all(name in json.dumps(experiments) for name in names)
 
 
-def test_a_queue_of_two_workers(clone, zip_url):
+def test_two_queued_experiments_share_one_download(clone, zip_url):
     url, requests = zip_url
     set_params(clone, fetch__source=url)
     subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "url"], cwd=clone, check=True)
@@ -56,20 +54,20 @@ def test_a_queue_of_two_workers(clone, zip_url):
         assert time.monotonic() < deadline, status
         time.sleep(2)
     assert status.count("Success") == 2, status
-    assert len(requests) == 1, "the second waited for the first one's download"
+    assert len(requests) == 1, "the second experiment must wait for the download of the first"
     for name, epochs in (("one", 1), ("two", 2)):
         run(clone, "dvc", "exp", "apply", name)
         assert json.loads((clone / "metrics/train_cnn.json").read_text())["epochs"] == epochs
         assert list(clone.glob("data/.state/*/*")) == []
 
 
-def test_two_temporary_ones_at_once(clone, zip_url):
+def test_two_temporary_experiments_at_once_share_one_download(clone, zip_url):
     url, requests = zip_url
     run(clone, "git", "checkout", "-q", "-f", "HEAD")
-    temporary = [str(BIN / "dvc"), "exp", "run", "--temp"]
+    command = [str(BIN / "dvc"), "exp", "run", "--temp"]
     processes = [
         subprocess.Popen(
-            [*temporary, "--name", name, "-S", f"fetch.source={url}", "-S", f"base.seed={seed}"],
+            [*command, "--name", name, "-S", f"fetch.source={url}", "-S", f"base.seed={seed}"],
             cwd=clone,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -81,4 +79,4 @@ def test_two_temporary_ones_at_once(clone, zip_url):
         output, _ = process.communicate(timeout=290)
         assert process.returncode == 0, output
     assert len(requests) == 1
-    _accuracies(clone, ["three", "four"])
+    _check_experiments_are_shown(clone, ["three", "four"])
