@@ -7,6 +7,8 @@ from tools import stranger
 
 def test_a_seed_determines_the_questions_and_the_quiz_hides_the_answers(tmp_path, monkeypatch):
     quiz, answers = tmp_path / "quiz.md", tmp_path / "answers.json"
+    lines = list(stranger.candidate_lines())
+    monkeypatch.setattr(stranger, "candidate_lines", lambda: lines)  # parses every source file
     monkeypatch.setattr("sys.argv", ["stranger", "3", str(quiz), str(answers)])
     stranger.main()
     correct_packages = json.loads(answers.read_text())
