@@ -1,4 +1,4 @@
-"""The sweep on two Ray nodes of a core each, started here: one process' table, from both nodes, whoever is killed."""
+"""A sweep on two Ray nodes of one core each: the table of one process, also if a node or the job is killed."""
 
 import re
 import shutil
@@ -19,75 +19,82 @@ LIMIT_S = 280
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Pictures, and the table of one process with a single thread, as each trial has."""
+    """Pictures, and the table of one process. It has a single thread, as each trial on Ray has."""
     folder = tmp_path_factory.mktemp("sweep")
     for number, label in enumerate(("glass", "paper")):
         (folder / "pictures" / label).mkdir(parents=True)
         for index in range(40):
             pixels = picture(1000 * number + index, 64, 64) // 2 + 40 * number
             cv2.imwrite(str(folder / f"pictures/{label}/{label}_{index}.jpg"), pixels)
-    status, output = _finished(_start("local", folder, TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1"), folder)
+    status, output = _wait_for_end(
+        _start_job("local", folder, TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1"), folder
+    )
     assert status == 0, output
     return folder
 
 
 @pytest.fixture
-def fresh(folder):
+def clean_folder(folder):
+    """The folder without results of Ray."""
     shutil.rmtree(folder / "kept_ray", ignore_errors=True)
     (folder / "ray.csv").unlink(missing_ok=True)
     return folder
 
 
-_start = partial(start, "sweep_job.py")
+_start_job = partial(start, "sweep_job.py")
 
 
-def _finished(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
+def _wait_for_end(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
     status, output = finished(job, folder, LIMIT_S)
     return status, " ".join(output.split())
 
 
-def _table(folder: Path, engine: str) -> pd.DataFrame:
+def _read_table(folder: Path, engine: str) -> pd.DataFrame:
     return pd.read_csv(folder / f"{engine}.csv").drop(columns="seconds")
 
 
-def _wait_for_an_epoch(job: subprocess.Popen[bytes], folder: Path) -> None:
+def _wait_for_epoch(job: subprocess.Popen[bytes], folder: Path) -> None:
     wait_for(job, folder, lambda: bool(list(folder.glob("kept_ray/epochs_*"))), LIMIT_S)
 
 
-def test_rates_are_tried_on_both_nodes_with_the_table_of_one_process(fresh, nodes):
-    status, output = _finished(_start("ray", fresh, nodes.address), fresh)
+def test_a_sweep_uses_both_nodes_and_gives_the_table_of_one_process(clean_folder, nodes):
+    status, output = _wait_for_end(_start_job("ray", clean_folder, nodes.address), clean_folder)
     assert status == 0, output
-    places = dict(re.findall(r"(\S+) ([0-9a-f]{8})\b", output.rpartition("rates on nodes:")[2]))
-    assert set(map(float, places)) == set(RATES)
-    assert len(set(places.values())) == 2
-    pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
-    assert pd.read_csv(fresh / "live.csv")["learning_rate"].unique().tolist() == RATES
-    assert [path.name for path in (fresh / "kept_ray").iterdir() if not path.name.startswith("rate_")] == []
+    node_by_rate = dict(re.findall(r"(\S+) ([0-9a-f]{8})\b", output.rpartition("rates on nodes:")[2]))
+    assert set(map(float, node_by_rate)) == set(RATES)
+    assert len(set(node_by_rate.values())) == 2
+    pd.testing.assert_frame_equal(
+        _read_table(clean_folder, "ray"), _read_table(clean_folder, "local"), check_exact=True
+    )
+    assert pd.read_csv(clean_folder / "live.csv")["learning_rate"].unique().tolist() == RATES
+    assert [path.name for path in (clean_folder / "kept_ray").iterdir() if not path.name.startswith("rate_")] == []
 
 
 @pytest.mark.parametrize("killed", ["node", "job"])
-def test_what_is_killed_costs_no_epoch(fresh, nodes, killed):
-    job = _start("ray", fresh, nodes.address)
-    _wait_for_an_epoch(job, fresh)
+def test_a_killed_node_or_job_does_not_change_the_table(clean_folder, nodes, killed):
+    job = _start_job("ray", clean_folder, nodes.address)
+    _wait_for_epoch(job, clean_folder)
     if killed == "node":
         nodes.kill(-1)
     else:
         job.kill()
         job.wait()
-        job = _start("ray", fresh, nodes.address)
-    status, output = _finished(job, fresh)
+        job = _start_job("ray", clean_folder, nodes.address)
+    status, output = _wait_for_end(job, clean_folder)
     if killed == "node":
         nodes.add()
     assert status == 0, output
-    pd.testing.assert_frame_equal(_table(fresh, "ray"), _table(fresh, "local"), check_exact=True)
+    pd.testing.assert_frame_equal(
+        _read_table(clean_folder, "ray"), _read_table(clean_folder, "local"), check_exact=True
+    )
 
 
-def test_pruned_rates_have_the_epochs_that_they_had(fresh, nodes):
-    status, output = _finished(_start("ray", fresh, nodes.address, "--prune"), fresh)
+def test_pruning_removes_epochs_and_does_not_change_the_others(clean_folder, nodes):
+    status, output = _wait_for_end(_start_job("ray", clean_folder, nodes.address, "--prune"), clean_folder)
     assert status == 0, output
-    ours, theirs = _table(fresh, "ray"), _table(fresh, "local")
-    assert ours["learning_rate"].unique().tolist() == RATES
-    assert len(ours) < len(theirs)
-    assert ours.groupby("learning_rate").size().max() == EPOCHS
-    both = ours.merge(theirs, on=list(ours.columns), how="inner")
-    assert len(both) == len(ours), "what was trained is as without pruning"
+    pruned, complete = _read_table(clean_folder, "ray"), _read_table(clean_folder, "local")
+    assert pruned["learning_rate"].unique().tolist() == RATES
+    assert len(pruned) < len(complete)
+    assert pruned.groupby("learning_rate").size().max() == EPOCHS
+    common_rows = pruned.merge(complete, on=list(pruned.columns), how="inner")
+    assert len(common_rows) == len(pruned), "pruning must not change the epochs that were trained"

@@ -1,7 +1,8 @@
-"""Decoded pictures in memory, in a file or nowhere: chosen by the stated rule, the same pixels in each."""
+"""Decoded pictures are cached in memory, on disk or not at all: the choice of the cache, and equal pixels in each."""
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import picture
 
@@ -19,7 +20,7 @@ GB = 10**9
 
 
 @pytest.mark.parametrize(
-    ("wanted", "needed", "memory", "disk", "used"),
+    ("wanted", "needed", "memory", "disk", "expected"),
     [
         ("memory", 4 * GB, 8 * GB, 8 * GB, "memory"),
         ("memory", 4 * GB + 1, 8 * GB, 80 * GB, "disk"),
@@ -29,11 +30,11 @@ GB = 10**9
         ("none", 1, 80 * GB, 80 * GB, "none"),
     ],
 )
-def test_the_rule(wanted, needed, memory, disk, used):
-    assert samples.choose_cache(wanted, needed, memory=memory, disk=disk) == used
+def test_the_first_cache_with_enough_room_is_chosen(wanted, needed, memory, disk, expected):
+    assert samples.choose_cache(wanted, needed, memory=memory, disk=disk) == expected
 
 
-def test_falling_back_is_said(caplog, monkeypatch):
+def test_a_fallback_to_another_cache_is_logged(caplog, monkeypatch):
     monkeypatch.setattr(logger, "propagate", True)
     samples.choose_cache("memory", 4 * GB, memory=GB, disk=80 * GB)
     assert "4.0 GB of decoded pictures do not fit in cache: memory" in caplog.text
@@ -50,58 +51,56 @@ def files(tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
-def test_the_same_pixels_in_each(cache, files, tmp_path, monkeypatch):
+def test_every_cache_returns_the_same_pixels(cache, files, tmp_path, monkeypatch):
     monkeypatch.setattr(samples, "_CHUNK", 3)
-    there = sorted(tmp_path.iterdir())
+    files_before = sorted(tmp_path.iterdir())
     pictures = samples.decode_all(files, 16, cache, tmp_path)
     assert pictures.shape == (20, 16, 16, 3)
     assert pictures.dtype == np.uint8
     index = np.array([7, 0, 7, 19])
     np.testing.assert_array_equal(pictures[index], reader.read_images([files[number] for number in index], 16))
-    assert sorted(tmp_path.iterdir()) == there, "a file cache leaves no name behind"
+    assert sorted(tmp_path.iterdir()) == files_before, "the cache on disk must leave no named file"
 
 
-def test_each_picture_is_decoded_once_unless_nothing_is_kept(files, tmp_path, monkeypatch):
-    read = []
-    decode_once = reader.read_image
+def test_each_picture_is_decoded_once_with_a_cache_and_in_every_epoch_without(files, tmp_path, monkeypatch):
+    decoded = []
+    read_image = reader.read_image
 
-    def counted(path, *how):
-        read.append(path)
-        return decode_once(path, *how)
+    def record_read(path, *options):
+        decoded.append(path)
+        return read_image(path, *options)
 
-    monkeypatch.setattr(reader, "read_image", counted)
+    monkeypatch.setattr(reader, "read_image", record_read)
     labels = np.arange(20) % 2
     weights = {}
     for cache in ("memory", "disk", "none"):
-        read.clear()
+        decoded.clear()
         train = Samples(samples.decode_all(files, 16, cache, tmp_path), labels)
         determinism.make_repeatable(1, deterministic=True)
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
         training_loop.fit(model, train, train, Schedule(2, 8, 0.001, True, 1))
         weights[cache] = model.get_weights()
-        assert len(read) == (4 * 20 if cache == "none" else 20)
+        assert len(decoded) == (4 * 20 if cache == "none" else 20)
     for cache in ("disk", "none"):
-        for ours, theirs in zip(weights[cache], weights["memory"], strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        for actual, expected in zip(weights[cache], weights["memory"], strict=True):
+            np.testing.assert_array_equal(actual, expected)
 
 
-def test_pictures_of_the_split_and_the_cache_that_was_used(images, tmp_path, monkeypatch):
-    import pandas as pd
-
+def test_load_pictures_returns_the_samples_of_the_split_and_the_cache(images, tmp_path, monkeypatch):
     root = images(a=3, b=3)
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
     splits = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "split": ["train", "val", "test"] * 2})
     monkeypatch.setattr(machine, "free_memory", lambda: 1000)
-    train, val, used = samples.load_pictures(splits, root, 16, "memory")
-    assert used == "disk"
+    train, val, used_cache = samples.load_pictures(splits, root, 16, "memory")
+    assert used_cache == "disk"
     assert train.inputs.shape == val.inputs.shape == (2, 16, 16, 3)
     assert train.labels.tolist() == [0, 1]
-    (first, labels), *_ = batches.ordered(val, batch_size=4)
+    (batch, labels), *_ = batches.ordered(val, batch_size=4)
     assert labels.numpy().tolist() == [0, 1]
-    np.testing.assert_array_equal(first, val.inputs[np.arange(2)])
+    np.testing.assert_array_equal(batch, val.inputs[np.arange(2)])
 
 
-def test_trials_of_one_machine_share_its_memory(tmp_path, images, monkeypatch):
+def test_trials_on_one_machine_share_its_memory(tmp_path, images, monkeypatch):
     root = images(glass=6, metal=6)
     table, *_ = manifest.scan(root)
     splits = split.stratified(table, train=0.5, val=0.25, test=0.25, seed=0)
