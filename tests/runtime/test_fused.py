@@ -1,4 +1,4 @@
-"""A fused copy computes what Keras' layers compute: outputs, gradients, and a whole training."""
+"""A fused copy of a model has the outputs of the Keras layers and the weights that Keras trains."""
 
 import keras
 import numpy as np
@@ -12,12 +12,12 @@ from realwaste.training import batches
 from realwaste.training.samples import Samples
 
 
-def _pictures(count: int, size: int) -> np.ndarray:
+def _draw_pictures(count: int, size: int) -> np.ndarray:
     return np.stack([picture(index, size, size) for index in range(count)])
 
 
-def _trained_statistics(model: keras.Model) -> keras.Model:
-    """The same model with statistics and scales as after a training: neither 0 nor 1."""
+def _randomize_batch_norm(model: keras.Model) -> keras.Model:
+    """Set statistics and scales that are neither 0 nor 1, as after a training."""
     rng = np.random.default_rng(0)
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
@@ -30,32 +30,32 @@ LARGE = [pytest.param(name, marks=pytest.mark.release) for name in ("InceptionRe
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121", "EfficientNetB0", "EfficientNetLite0", *LARGE])
 def test_a_fused_backbone_gives_the_same_vectors(name):
-    model = _trained_statistics(feature_extractor.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
-    pixels = _pictures(2, model.input_shape[1])
-    ours = fused_layers.fuse(model, "float32")
-    kinds = {type(layer).__name__ for layer in ours._flatten_layers()}
-    assert "BatchNormalization" not in kinds
-    plain = model.predict_on_batch(pixels)
-    np.testing.assert_allclose(ours.predict_on_batch(pixels), plain, atol=1e-5 * np.abs(plain).max(), rtol=1e-4)
+    model = _randomize_batch_norm(feature_extractor.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
+    pixels = _draw_pictures(2, model.input_shape[1])
+    fused = fused_layers.fuse(model, "float32")
+    layer_types = {type(layer).__name__ for layer in fused._flatten_layers()}
+    assert "BatchNormalization" not in layer_types
+    expected = model.predict_on_batch(pixels)
+    np.testing.assert_allclose(fused.predict_on_batch(pixels), expected, atol=1e-5 * np.abs(expected).max(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_low_precision_is_close_and_returns_float32(policy):
-    model = _trained_statistics(feature_extractor.build("MobileNetV2", 64, None, seed=1))
-    pixels = _pictures(3, 64)
-    ours, plain = fused_layers.fuse(model, policy).predict_on_batch(pixels), model.predict_on_batch(pixels)
-    assert ours.dtype == np.float32
-    assert 0 < np.abs(ours - plain).max() < 0.05 * np.abs(plain).max()
+def test_low_precision_vectors_are_close_and_in_float32(policy):
+    model = _randomize_batch_norm(feature_extractor.build("MobileNetV2", 64, None, seed=1))
+    pixels = _draw_pictures(3, 64)
+    vectors, expected = fused_layers.fuse(model, policy).predict_on_batch(pixels), model.predict_on_batch(pixels)
+    assert vectors.dtype == np.float32
+    assert 0 < np.abs(vectors - expected).max() < 0.05 * np.abs(expected).max()
 
 
-def test_the_original_model_is_not_changed(tmp_path):
+def test_fusing_does_not_change_the_original_model(tmp_path):
     model = feature_extractor.build("MobileNetV2", 64, None, seed=1)
-    before = [weight.copy() for weight in model.get_weights()]
+    weights_before = [weight.copy() for weight in model.get_weights()]
     fused = fused_layers.fuse(model, "mixed_bfloat16")
     assert not fused.trainable
     assert fused.count_params() == model.count_params()
     fused.set_weights([weight + 1 for weight in fused.get_weights()])
-    for weight, original in zip(model.get_weights(), before, strict=True):
+    for weight, original in zip(model.get_weights(), weights_before, strict=True):
         np.testing.assert_array_equal(weight, original)
     model.save(tmp_path / "m.keras")
     assert keras.saving.load_model(tmp_path / "m.keras", safe_mode=True).dtype_policy.name == "float32"
@@ -69,20 +69,20 @@ def _fit(model: keras.Model, optimizer: keras.Optimizer, samples: Samples) -> li
 
 
 def test_training_a_fused_cnn_equals_training_the_cnn():
-    samples = Samples(_pictures(24, 16), np.arange(24) % 3)
+    samples = Samples(_draw_pictures(24, 16), np.arange(24) % 3)
     model = cnn.build(16, 3, batch_norm_momentum=0.9)
     fused = fused_layers.fuse(model, "float32")
     assert [weight.path for weight in fused.weights] == [weight.path for weight in model.weights]
     fused_weights = _fit(fused, fused_layers.Adam(1e-3), samples)
     keras_weights = _fit(model, keras.optimizers.Adam(1e-3), samples)
-    for name, ours, theirs in zip([w.path for w in model.weights], fused_weights, keras_weights, strict=True):
+    for name, weight, expected in zip([w.path for w in model.weights], fused_weights, keras_weights, strict=True):
         if name.endswith("bias") and "conv" in name:
-            # Keras' Adam turns the rounding error of a zero gradient into steps of 1e-3, which the next layer
-            # subtracts again. In the fused copy such a bias does not change.
-            assert not ours.any()
+            # The gradient of this bias is zero. Adam of Keras turns its rounding error into steps of 1e-3, which the
+            # next layer subtracts again. In the fused copy such a bias does not change.
+            assert not weight.any()
             continue
-        np.testing.assert_allclose(ours, theirs, atol=2e-3, err_msg=name)
-    pixels = _pictures(8, 16)
+        np.testing.assert_allclose(weight, expected, atol=2e-3, err_msg=name)
+    pixels = _draw_pictures(8, 16)
     np.testing.assert_allclose(fused.predict_on_batch(pixels), model.predict_on_batch(pixels), atol=5e-3)
 
 
@@ -98,15 +98,15 @@ def test_fused_adam_equals_keras_adam():
     assert np.abs(results[0] - start).max() > 0.005
 
 
-def test_batch_norm_over_vectors_uses_keras():
+def test_fused_batch_norm_of_vectors_equals_keras():
     inputs = keras.Input((5,))
-    model = _trained_statistics(keras.Model(inputs, layers.BatchNormalization()(inputs)))
+    model = _randomize_batch_norm(keras.Model(inputs, layers.BatchNormalization()(inputs)))
     rows = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
     fused = fused_layers.fuse(model, "float32")
     np.testing.assert_allclose(fused.predict_on_batch(rows), model.predict_on_batch(rows), rtol=1e-5)
 
 
-def test_a_batch_norm_without_scale_or_offset():
+def test_fused_batch_norm_without_scale_and_offset_equals_keras():
     inputs = keras.Input((4, 4, 3))
     model = keras.Model(inputs, layers.BatchNormalization(scale=False, center=False)(inputs))
     rows = keras.random.normal((4, 4, 4, 3), seed=0)

@@ -1,4 +1,4 @@
-"""Inference-only networks: every engine gives the same outputs, and converted networks are cached on disk."""
+"""Inference networks: every engine gives the same outputs, and converted networks are cached on disk."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def saved_model(tmp_path_factory):
     keras.utils.set_random_seed(1)
     metadata = ModelMetadata("cnn", CLASSES, SIDE, "drawn", "CNN", "random", batch_size=4)
     path = tmp_path_factory.mktemp("saved") / "m.keras"
@@ -53,23 +53,23 @@ def saved(tmp_path_factory):
 
 
 def _save_older(path, classifier):
-    """As earlier versions saved it: without converted networks, so that the cache is used."""
+    """Save the model as earlier versions did: without converted networks, so that the cache is used."""
     model_file.save(path.with_name("new.keras"), classifier)
     return without_tensorflow.remove_networks(path.with_name("new.keras"), path)
 
 
 @pytest.fixture
-def file(saved, tmp_path):
-    return shutil.copyfile(saved, tmp_path / "m.keras")
+def model_path(saved_model, tmp_path):
+    return shutil.copyfile(saved_model, tmp_path / "m.keras")
 
 
 @pytest.fixture(scope="module")
-def cache_and_probabilities(saved, pixels, tmp_path_factory):
-    """The cache after `saved` was opened once, and its predictions; shared, because conversion is slow."""
+def cache_and_probabilities(saved_model, pixels, tmp_path_factory):
+    """The cache after `saved_model` was opened once, and the predictions. It is shared because conversion is slow."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REALWASTE_CACHE", str(folder))
-        return folder / "networks", session.open_session(saved)(pixels)[0]
+        return folder / "networks", session.open_session(saved_model)(pixels)[0]
 
 
 @pytest.fixture
@@ -104,11 +104,11 @@ def test_outputs_do_not_depend_on_batch_size_threads_saving_or_serialization(ext
     assert np.ptp(expected, axis=0).max() > 0.1, "equal vectors would prove nothing"
     serialized = network_bytes.serialize(extractor, "openvino")
     openvino_network.save(tmp_path / "n.xml", converted)
-    for rows in (1, 4, 16):
+    for batch_size in (1, 4, 16):
         for network in (
-            openvino_network.compile_network(converted, rows, policy),
-            openvino_network.compile_network(openvino_network.load(tmp_path / "n.xml"), rows, policy),
-            network_bytes.deserialize(serialized, rows, policy, threads=1),
+            openvino_network.compile_network(converted, batch_size, policy),
+            openvino_network.compile_network(openvino_network.load(tmp_path / "n.xml"), batch_size, policy),
+            network_bytes.deserialize(serialized, batch_size, policy, threads=1),
         ):
             np.testing.assert_array_equal(network(pixels), expected)
             np.testing.assert_array_equal(network(pixels[3:4]), expected[3:4])
@@ -125,17 +125,17 @@ def test_probabilities_equal_those_of_keras(extractor, pixels):
         probabilities, _ = session.from_classifier(Classifier(classifier, metadata), inference=inference)(pixels)
         np.testing.assert_allclose(probabilities, expected, atol=1e-4)  # random weights amplify rounding
         low_precision = Classifier(classifier, replace(metadata, precision="mixed_bfloat16"))
-        low = session.from_classifier(low_precision, inference=inference)
-        assert np.abs(low(pixels)[0] - probabilities).max() > 1e-3
+        low_precision_session = session.from_classifier(low_precision, inference=inference)
+        assert np.abs(low_precision_session(pixels)[0] - probabilities).max() > 1e-3
 
 
-def test_an_older_model_that_mirrors_along_two_axes_at_once_works(extractor, pixels):
+def test_openvino_runs_an_older_model_that_flips_two_axes_at_once(extractor, pixels):
     keras.utils.set_random_seed(1)
-    plain = head.join(extractor, lively.head_of(extractor, 3))
+    single_view = head.join(extractor, lively.head_of(extractor, 3))
     image = keras.Input((SIDE, SIDE, 3))
-    core = keras.Model(plain.inputs, plain.outputs[0], name="one_view")
-    mirrored = [keras.ops.flip(image, axes) for axes in (1, 2, (1, 2))]
-    by_view = keras.ops.reshape(core(keras.layers.Concatenate(axis=0)([image, *mirrored])), (4, -1, 3))
+    single_view_model = keras.Model(single_view.inputs, single_view.outputs[0], name="one_view")
+    flipped = [keras.ops.flip(image, axes) for axes in (1, 2, (1, 2))]
+    by_view = keras.ops.reshape(single_view_model(keras.layers.Concatenate(axis=0)([image, *flipped])), (4, -1, 3))
     older = Classifier(
         keras.Model(image, keras.ops.mean(by_view, axis=0)), ModelMetadata("irv2", CLASSES, SIDE, "d", "M", "r")
     )
@@ -143,51 +143,51 @@ def test_an_older_model_that_mirrors_along_two_axes_at_once_works(extractor, pix
     np.testing.assert_allclose(probabilities, older.model.predict_on_batch(pixels), atol=1e-4)
 
 
-def test_a_diverged_network_gives_nan(file, cache, pixels):
-    loaded = model_file.load(file)
+def test_a_diverged_network_gives_nan_probabilities(model_path, cache, pixels):
+    loaded = model_file.load(model_path)
     loaded.model.set_weights([weight * np.nan for weight in loaded.model.get_weights()])
-    model_file.save(file, loaded)
+    model_file.save(model_path, loaded)
     for inference in ("openvino", "tensorflow"):
-        assert np.isnan(session.open_session(file, inference=inference)(pixels)[0]).all()
+        assert np.isnan(session.open_session(model_path, inference=inference)(pixels)[0]).all()
 
 
-def test_a_converted_network_is_found_by_the_bytes_of_its_file(file, cache, pixels, tmp_path):
-    first = session.open_session(file)(pixels)
+def test_cached_networks_are_identified_by_the_content_of_the_model_file(model_path, cache, pixels, tmp_path):
+    expected = session.open_session(model_path)(pixels)
     (entry,) = cache.iterdir()
-    for ours, theirs in zip(_open_without_keras(file)(pixels), first, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for actual, expected_array in zip(_open_without_keras(model_path)(pixels), expected, strict=True):
+        np.testing.assert_array_equal(actual, expected_array)
     copied = tmp_path / "copied.keras"
-    copied.write_bytes(file.read_bytes())
-    np.testing.assert_array_equal(_open_without_keras(copied)(pixels)[0], first[0])
-    loaded = model_file.load(file)
-    _save_older(file, replace(loaded, metadata=replace(loaded.metadata, dataset="another")))
+    copied.write_bytes(model_path.read_bytes())
+    np.testing.assert_array_equal(_open_without_keras(copied)(pixels)[0], expected[0])
+    loaded = model_file.load(model_path)
+    _save_older(model_path, replace(loaded, metadata=replace(loaded.metadata, dataset="another")))
     with pytest.raises(AssertionError, match="must be read"):
-        _open_without_keras(file)
-    session.open_session(file)
+        _open_without_keras(model_path)
+    session.open_session(model_path)
     assert len(list(cache.iterdir())) == 2
     assert entry.is_dir()
 
 
 @pytest.mark.parametrize("name", ["extract.xml", "extract.bin", "classify.xml", "classify.bin"])
 @pytest.mark.parametrize("damage", ["deleted", "truncated", "empty"])
-def test_a_damaged_entry_is_converted_again(name, damage, filled_cache, file, pixels):
+def test_a_damaged_cache_entry_is_converted_again(name, damage, filled_cache, model_path, pixels):
     cache, expected = filled_cache
     damaged = next(cache.iterdir()) / name
     content = damaged.read_bytes()
     damaged.unlink()
     if damage != "deleted":
         damaged.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
-    np.testing.assert_array_equal(session.open_session(file)(pixels)[0], expected)
-    np.testing.assert_array_equal(_open_without_keras(file)(pixels)[0], expected)
+    np.testing.assert_array_equal(session.open_session(model_path)(pixels)[0], expected)
+    np.testing.assert_array_equal(_open_without_keras(model_path)(pixels)[0], expected)
 
 
-def test_prediction_works_with_an_unwritable_cache(file, tmp_path, monkeypatch, pixels):
+def test_prediction_works_with_an_unwritable_cache(model_path, tmp_path, monkeypatch, pixels):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "file"))
-    assert session.open_session(file)(pixels)[0].shape == (11, 3)
+    assert session.open_session(model_path)(pixels)[0].shape == (11, 3)
 
 
-def test_the_least_recently_used_entries_are_deleted(file, cache, tmp_path, monkeypatch):
+def test_the_least_recently_used_cache_entries_are_deleted(model_path, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(converted_cache, "_MAX_ENTRIES", 2)
     networks = {"network": openvino_network.convert(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))}
     for number in range(4):
@@ -198,12 +198,13 @@ def test_the_least_recently_used_entries_are_deleted(file, cache, tmp_path, monk
     assert len(list(cache.iterdir())) == 2
 
 
-def test_prediction_needs_no_tensorflow_and_sends_no_telemetry(file, tmp_path):
-    """On the second run of an older model file; OpenVINO's telemetry package would create ~/intel and send data."""
+def test_prediction_needs_no_tensorflow_and_sends_no_telemetry(model_path, tmp_path):
+    """From the second run on, also for an older model. The telemetry package of OpenVINO would create ~/intel."""
     cv2.imwrite(str(tmp_path / "photo.jpg"), picture(0, 40, 40))
     code = (
         "import sys; from typer.testing import CliRunner; from realwaste.__main__ import app; "
-        f"done = CliRunner().invoke(app, ['predict', 'photo.jpg', '-m', {str(file)!r}, '--json']); print(done.stdout); "
+        f"done = CliRunner().invoke(app, ['predict', 'photo.jpg', '-m', {str(model_path)!r}, '--json']); "
+        "print(done.stdout); "
         "print([name for name in ('tensorflow', 'keras', 'openvino_telemetry') if sys.modules.get(name)])"
     )
     home = tmp_path / "home"
@@ -233,15 +234,15 @@ def test_prediction_needs_no_tensorflow_and_sends_no_telemetry(file, tmp_path):
         ("openvino", "float32", ["GPU"], "openvino"),
     ],
 )
-def test_auto_uses_tensorflow_on_a_gpu(choice, policy, gpus, engine, monkeypatch):
-    """gpus: those that TensorFlow sees; None if the machine has no NVIDIA driver."""
+def test_auto_engine_is_tensorflow_on_a_gpu_and_for_float16(choice, policy, gpus, engine, monkeypatch):
+    """gpus: the GPUs that TensorFlow lists; None on a machine without an NVIDIA driver."""
     monkeypatch.setattr(machine, "may_have_gpu", lambda: gpus is not None)
     monkeypatch.setattr(device, "list_gpus", lambda: gpus)
     assert inference_engine.resolve_engine(choice, policy) == engine
 
 
-def test_a_converted_network_does_not_share_weights(monkeypatch):
-    """Checked by the option: shared weights are overwritten only by chance, and only in large models."""
+def test_conversion_does_not_share_weights(monkeypatch):
+    """The test checks the option, because shared weights are overwritten only by chance and only in large models."""
     received, convert = [], openvino.convert_model
 
     def record_options(graph, **options):

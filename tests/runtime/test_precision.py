@@ -1,3 +1,5 @@
+"""The precision that `auto` chooses, by the capabilities of the processor and the GPUs."""
+
 import pytest
 import tensorflow as tf
 
@@ -8,7 +10,7 @@ from realwaste.runtime import device
 
 @pytest.fixture
 def set_hardware(monkeypatch, tmp_path):
-    """set_hardware(flags="…", capabilities=[(8, 0)]): pretend to have this processor and these GPUs."""
+    """set_hardware(flags="…", capabilities=[(8, 0)]): simulate this processor and these GPUs."""
 
     def set_all(flags: str | None = "", capabilities: tuple[tuple[int, int], ...] = ()) -> None:
         cpuinfo = tmp_path / "cpuinfo"
@@ -37,7 +39,7 @@ def set_hardware(monkeypatch, tmp_path):
         ("", ((),), "float32"),
     ],
 )
-def test_auto_is_bfloat16_if_the_hardware_has_it(set_hardware, flags, capabilities, expected):
+def test_auto_precision_is_bfloat16_if_the_hardware_supports_it(set_hardware, flags, capabilities, expected):
     set_hardware(flags, capabilities)
     assert device.resolve_precision("auto") == expected
 
@@ -48,7 +50,7 @@ def test_a_named_precision_is_used(set_hardware, choice):
     assert device.resolve_precision(choice) == choice
 
 
-def test_float16_on_a_processor_is_warned_about(set_hardware, caplog, monkeypatch):
+def test_float16_on_a_processor_logs_a_warning(set_hardware, caplog, monkeypatch):
     set_hardware()
     monkeypatch.setattr(logger, "propagate", True)
     device.resolve_precision("mixed_float16")

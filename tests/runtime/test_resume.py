@@ -1,4 +1,4 @@
-"""A stopped training or embedding resumes, and its result is bit for bit that of an undisturbed one."""
+"""A stopped training or embedding resumes with a result that equals, bit for bit, that of an uninterrupted one."""
 
 import json
 import shutil
@@ -31,9 +31,9 @@ class StoppedError(Exception):
     pass
 
 
-def _assert_equal(ours, theirs):
-    for first, second in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(first, second, strict=True)
+def _assert_equal(actual, expected):
+    for actual_array, expected_array in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(actual_array, expected_array, strict=True)
 
 
 def _samples(count: int) -> Samples:
@@ -41,7 +41,7 @@ def _samples(count: int) -> Samples:
     return Samples(pixels, np.arange(count) % 2)
 
 
-def _fit(path, policy="float32", rate=0.001, live=None):
+def _train(path, policy="float32", rate=0.001, live=None):
     determinism.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
     schedule = Schedule(5, 8, rate, True, 3, policy)
@@ -53,7 +53,7 @@ def _fit(path, policy="float32", rate=0.001, live=None):
 def stop_after(monkeypatch):
     """stop_after(n): raise StoppedError after the n-th epoch from now on."""
 
-    def arrange(epochs: int) -> None:
+    def set_stop(epochs: int) -> None:
         remaining = [epochs]
         write = checkpoint.Checkpoint.on_epoch_end
 
@@ -66,39 +66,39 @@ def stop_after(monkeypatch):
 
         monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", write_and_stop)
 
-    return arrange
+    return set_stop
 
 
 @pytest.fixture(scope="module")
-def undisturbed():
-    """undisturbed(policy): weights and history of a training without a stop."""
-    return cache(lambda policy: _fit(None, policy))
+def train_uninterrupted():
+    """train_uninterrupted(policy): weights and history of a training without a stop."""
+    return cache(lambda policy: _train(None, policy))
 
 
 @pytest.mark.parametrize(
     ("policy", "stops"),
     [*(("float32", stops) for stops in ([1], [4], [2, 1], [5])), ("mixed_bfloat16", [2, 1]), ("mixed_float16", [2, 1])],
 )
-def test_a_training_resumes_bit_for_bit(tmp_path, stop_after, undisturbed, policy, stops):
-    weights, uninterrupted = undisturbed(policy)
+def test_a_training_resumes_bit_for_bit(tmp_path, stop_after, train_uninterrupted, policy, stops):
+    expected_weights, expected = train_uninterrupted(policy)
     for epochs in stops:
         stop_after(epochs)
         with pytest.raises(StoppedError):
-            _fit(tmp_path / "t", policy)
-    resumed, trained = _fit(tmp_path / "t", policy)
-    assert trained.history.equals(uninterrupted.history)
-    _assert_equal(resumed, weights)
+            _train(tmp_path / "t", policy)
+    resumed, trained = _train(tmp_path / "t", policy)
+    assert trained.history.equals(expected.history)
+    _assert_equal(resumed, expected_weights)
 
 
-def test_a_diverged_training_is_not_resumed(tmp_path):
-    _, first = _fit(tmp_path / "t", rate=1e38)
-    _, again = _fit(tmp_path / "t", rate=1e38)
-    assert first.diverged_epoch == again.diverged_epoch
-    assert first.history.equals(again.history)
+def test_a_diverged_training_is_not_continued(tmp_path):
+    _, first = _train(tmp_path / "t", rate=1e38)
+    _, second = _train(tmp_path / "t", rate=1e38)
+    assert first.diverged_epoch == second.diverged_epoch
+    assert first.history.equals(second.history)
 
 
 @pytest.mark.parametrize("patience", [None, 3])
-def test_a_validation_loss_of_nan_ends_a_training_also_after_a_stop(tmp_path, stop_after, patience):
+def test_a_nan_validation_loss_ends_the_training_also_after_a_resume(tmp_path, stop_after, patience):
     def run(path):
         determinism.make_repeatable(3, deterministic=True)
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
@@ -107,19 +107,19 @@ def test_a_validation_loss_of_nan_ends_a_training_also_after_a_stop(tmp_path, st
         trained = training_loop.fit(model, train, val, schedule, checkpoint=path, silent=True)
         return model.get_weights(), trained
 
-    weights, uninterrupted = run(None)
-    assert uninterrupted.diverged_epoch == len(uninterrupted.history) == uninterrupted.kept_epoch == 1
-    assert uninterrupted.history["loss"].notna().all()
+    expected_weights, expected = run(None)
+    assert expected.diverged_epoch == len(expected.history) == expected.kept_epoch == 1
+    assert expected.history["loss"].notna().all()
     stop_after(1)
     with pytest.raises(StoppedError):
         run(tmp_path / "t")
     resumed, trained = run(tmp_path / "t")
-    assert trained.history.equals(uninterrupted.history)
-    _assert_equal(resumed, weights)
+    assert trained.history.equals(expected.history)
+    _assert_equal(resumed, expected_weights)
 
 
 @pytest.mark.parametrize("rate", [0.001, 1e38])
-def test_live_gets_the_history_after_each_epoch_and_all_of_it_after_a_resume(tmp_path, stop_after, rate):
+def test_live_receives_the_history_after_each_epoch_and_after_a_resume(tmp_path, stop_after, rate):
     histories: list[pd.DataFrame] = []
 
     def run():
@@ -139,13 +139,13 @@ def test_live_gets_the_history_after_each_epoch_and_all_of_it_after_a_resume(tmp
     assert histories[-1]["epoch"].tolist() == list(range(1, len(histories[-1]) + 1))
 
 
-def test_seconds_of_a_killed_run_are_counted(tmp_path, stop_after, monkeypatch):
+def test_training_time_includes_the_epochs_before_a_stop(tmp_path, stop_after, monkeypatch):
     clock = iter(range(0, 10_000, 7))
     monkeypatch.setattr("realwaste.training.checkpoint.time.perf_counter", lambda: next(clock))
     stop_after(3)
     with pytest.raises(StoppedError):
-        _fit(tmp_path / "t")
-    _, trained = _fit(tmp_path / "t")
+        _train(tmp_path / "t")
+    _, trained = _train(tmp_path / "t")
     assert trained.seconds == 5 * 7
 
 
@@ -183,13 +183,13 @@ def stopped(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("stopped")
     with pytest.raises(StoppedError):
-        _fit(folder / "t", live=stop)
+        _train(folder / "t", live=stop)
     return folder
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", 0.5, 0.99])
 @pytest.mark.parametrize("damaged", [["t.0"], ["t.1"], ["t.0", "t.1"]])
-def test_a_damaged_checkpoint_is_ignored(stopped, undisturbed, damaged, content, log_messages):
+def test_a_damaged_checkpoint_is_ignored(stopped, train_uninterrupted, damaged, content, log_messages):
     """If one of the two files is damaged, the training resumes from the other; if both are, it starts anew."""
     with tempfile.TemporaryDirectory() as folder:
         files = Path(shutil.copytree(stopped, folder, dirs_exist_ok=True))
@@ -197,10 +197,10 @@ def test_a_damaged_checkpoint_is_ignored(stopped, undisturbed, damaged, content,
             data = (files / name).read_bytes()
             (files / name).write_bytes(content if isinstance(content, bytes) else data[: int(content * len(data))])
         epochs: list[int] = []
-        weights, _ = _fit(files / "t", live=lambda history: epochs.append(len(history)))
+        weights, _ = _train(files / "t", live=lambda history: epochs.append(len(history)))
     assert epochs[0] == {("t.0",): 4, ("t.1",): 5, ("t.0", "t.1"): 1}[tuple(damaged)]
     assert ("starts from the first epoch" in log_messages.text) == (len(damaged) == 2)
-    _assert_equal(weights, undisturbed("float32")[0])
+    _assert_equal(weights, train_uninterrupted("float32")[0])
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def inputs(tmp_path, monkeypatch):
 
 
 def test_progress_is_resumed_with_the_same_settings_and_inputs_only(inputs, tmp_path, monkeypatch):
-    def leftovers(settings):
+    def list_progress(settings):
         try:
             with resume.progress_folder("s", settings, inputs) as folder:
                 names = [path.name for path in folder.iterdir()]
@@ -220,15 +220,15 @@ def test_progress_is_resumed_with_the_same_settings_and_inputs_only(inputs, tmp_
         except StoppedError:
             return names
 
-    assert leftovers({"rate": 1}) == []
-    assert leftovers({"rate": 1}) == ["x"]
-    assert leftovers({"rate": 2}) == [], "another parameter"
-    assert leftovers({"rate": 1}) == [], "the progress with other settings was deleted"
+    assert list_progress({"rate": 1}) == []
+    assert list_progress({"rate": 1}) == ["x"]
+    assert list_progress({"rate": 2}) == [], "another parameter"
+    assert list_progress({"rate": 1}) == [], "progress with other settings deletes this progress"
     inputs[0].write_text("b")
-    assert leftovers({"rate": 1}) == [], "another split"
+    assert list_progress({"rate": 1}) == [], "another split"
     monkeypatch.setattr(determinism, "version", lambda library: "9.9")
-    assert leftovers({"rate": 1}) == [], "other libraries"
-    assert leftovers({"rate": 1}) == ["x"]
+    assert list_progress({"rate": 1}) == [], "other libraries"
+    assert list_progress({"rate": 1}) == ["x"]
     assert len(list((tmp_path / "state/s").iterdir())) == 1
 
 
@@ -259,7 +259,7 @@ def checkout(images, tmp_path, monkeypatch):
     ],
 )
 def test_a_killed_stage_resumes_unless_one_of_its_dependencies_changed(checkout, changed, resumes):
-    """Its file, a module in deps, a module that is not, a folder in deps, an image, a parameter; nothing."""
+    """Cases: its file, a module in deps, another module, a folder in deps, an image, a parameter, and no change."""
 
     def progress(rate):
         write_csv(Path("data/manifest.csv"), manifest.scan(Path("data/raw"))[0])
