@@ -1,4 +1,4 @@
-"""Embeddings in a folder: saved and loaded unchanged from one file or many; an incomplete folder is rejected."""
+"""A folder of embeddings: saved and loaded unchanged in one file or many; an incomplete folder is rejected."""
 
 import json
 
@@ -30,34 +30,34 @@ def test_saved_embeddings_are_loaded_unchanged(folder):
     np.testing.assert_array_equal(loaded.vectors, STORED.vectors, strict=True)
     assert loaded.vectors.shape == (22, 3)
     assert loaded.vectors.dtype == np.float32
-    some = [PATHS[number] for number in (21, 0, 7, 7, 5)]
-    np.testing.assert_array_equal(loaded.select(some), STORED.select(some), strict=True)
+    selected = [PATHS[number] for number in (21, 0, 7, 7, 5)]
+    np.testing.assert_array_equal(loaded.select(selected), STORED.select(selected), strict=True)
     with pytest.raises(KeyError):
         loaded.select(["c/1.jpg"])
 
 
-def test_training_is_the_same_if_they_do_not_fit_in_memory(folder, monkeypatch):
+def test_batches_are_the_same_for_vectors_that_do_not_fit_in_memory(folder, monkeypatch):
     monkeypatch.setattr(machine, "free_memory", lambda: 0)
     vectors, labels = embeddings.load(folder).select(PATHS[4:20].tolist()), np.arange(16)
     assert isinstance(vectors, array_shards.Shards) == (len(list(folder.iterdir())) > 3)
     streamed = batches.shuffled(Samples(vectors, labels), batch_size=5, epochs=2, seed=1, shuffle=True)
     in_memory = batches.shuffled(Samples(STORED.vectors[4:20], labels), batch_size=5, epochs=2, seed=1, shuffle=True)
-    for ours, theirs in zip(streamed, in_memory, strict=True):
-        np.testing.assert_array_equal(ours[0], theirs[0])
-        np.testing.assert_array_equal(ours[1], theirs[1])
+    for actual, expected in zip(streamed, in_memory, strict=True):
+        np.testing.assert_array_equal(actual[0], expected[0])
+        np.testing.assert_array_equal(actual[1], expected[1])
 
 
-def test_shards_are_indexed_as_an_array_is(folder):
+def test_shards_are_indexed_like_a_numpy_array(folder):
     files = sorted(folder.glob("*.vectors.npy"))
-    ours = array_shards.Shards(files, [len(np.load(file)) for file in files])
+    shards = array_shards.Shards(files, [len(np.load(file)) for file in files])
     mask = np.arange(22) % 3 == 0
     for index in (slice(3, 17), slice(None, None, -2), mask, np.array([5, 21, 0, -1, 5]), np.array([], np.int64)):
-        np.testing.assert_array_equal(ours[index], STORED.vectors[index], strict=True)
-        np.testing.assert_array_equal(ours.take(index), STORED.vectors[index], strict=True)
-    np.testing.assert_array_equal(ours.take(mask)[np.array([2, 0])], STORED.vectors[mask][[2, 0]])
-    for wrong in (22, -23):
+        np.testing.assert_array_equal(shards[index], STORED.vectors[index], strict=True)
+        np.testing.assert_array_equal(shards.take(index), STORED.vectors[index], strict=True)
+    np.testing.assert_array_equal(shards.take(mask)[np.array([2, 0])], STORED.vectors[mask][[2, 0]])
+    for invalid_index in (22, -23):
         with pytest.raises(IndexError):
-            ours[np.array([wrong])]
+            shards[np.array([invalid_index])]
 
 
 def test_saving_replaces_an_existing_folder(folder):

@@ -28,17 +28,19 @@ def without_ray(monkeypatch):
     [lambda name: extraction.create_embedder(name, keras.Sequential()), sweep.create_runner],
     ids=["embedding", "sweep"],
 )
-def test_without_ray_the_extra_is_named(get_engine, without_ray):
+def test_the_error_without_ray_names_the_missing_extra(get_engine, without_ray):
     get_engine("local")
     with pytest.raises(UserError, match=r"(?s)base\.engine=ray needs Ray.*make setup-dev`, or pip install '\.\[ray\]'"):
         get_engine("ray")
 
 
-def test_an_engine_is_chosen_by_its_name():
+def test_the_engine_is_chosen_by_its_name():
     model = keras.Sequential()
-    by_ray, local = (cast("partial[Any]", extraction.create_embedder(name, model)) for name in ("ray", "local"))
-    assert by_ray.func is ray_extraction.embed
-    assert local.func is not ray_extraction.embed
+    ray_embedder, local_embedder = (
+        cast("partial[Any]", extraction.create_embedder(name, model)) for name in ("ray", "local")
+    )
+    assert ray_embedder.func is ray_extraction.embed
+    assert local_embedder.func is not ray_extraction.embed
     assert sweep.create_runner("ray") is ray_sweep.run_sweep
 
 
@@ -58,18 +60,18 @@ def test_the_local_engine_starts_without_ray():
 @pytest.mark.parametrize("batch_size", [1, 8])
 @pytest.mark.parametrize("actors", [1, 2, 64])
 def test_parts_cover_each_row_once_in_complete_batches(count, batch_size, actors):
-    rows = ray_extraction._rows_per_part(count, batch_size, actors)
-    assert rows % batch_size == 0
-    for earlier in ({}, {0: 2 * batch_size}, {3 * batch_size: batch_size, 7 * batch_size: 4 * batch_size}):
-        finished = {start: min(length, count - start) for start, length in earlier.items() if start < count}
-        parts = ray_extraction._missing_parts(count, finished, rows)
+    rows_per_part = ray_extraction._rows_per_part(count, batch_size, actors)
+    assert rows_per_part % batch_size == 0
+    for stored_lengths in ({}, {0: 2 * batch_size}, {3 * batch_size: batch_size, 7 * batch_size: 4 * batch_size}):
+        finished = {start: min(length, count - start) for start, length in stored_lengths.items() if start < count}
+        parts = ray_extraction._missing_parts(count, finished, rows_per_part)
         covered = [row for start, stop in parts for row in range(start, stop)]
         covered += [row for start, length in finished.items() for row in range(start, start + length)]
         assert sorted(covered) == list(range(count))
         assert all(start % batch_size == 0 for start, _ in parts)
 
 
-def test_rows_that_are_missing_or_overlap_are_an_error():
+def test_missing_and_overlapping_rows_raise_an_error():
     ray_extraction._require_all({0: 5, 5: 3}, 8)
     for counts in ({0: 5}, {0: 5, 6: 2}, {0: 5, 4: 4}, {5: 3}, {0: 5, 5: 3, 8: 1}, {}):
         with pytest.raises(RuntimeError):

@@ -1,4 +1,4 @@
-"""Embedding on two Ray nodes with one core each: the vectors of one process, also if a node or the job is killed."""
+"""Embedding on two Ray nodes of one core each: the vectors of one process, also if a node or the job is killed."""
 
 import os
 import re
@@ -26,128 +26,131 @@ LIMIT_S = 600  # far longer than anything here takes
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Images, and the vectors that one process computes."""
+    """Images, and the vectors of one process."""
     folder = tmp_path_factory.mktemp("embedding")
     (folder / "pictures").mkdir()
     for number in range(IMAGES):
         cv2.imwrite(str(folder / f"pictures/{number:03d}.jpg"), picture(number, 300, 300))
-    assert _finished(_start("local", folder), folder)[0] == 0
+    assert _wait_for_end(_start_job("local", folder), folder)[0] == 0
     return folder
 
 
 @pytest.fixture
-def fresh(folder):
+def clean_folder(folder):
+    """The folder without results of Ray."""
     for name in ("ray", "checkpoint_ray", "held"):
         shutil.rmtree(folder / name, ignore_errors=True)
     return folder
 
 
 @pytest.fixture
-def held(fresh):
-    """A folder: as long as it exists, a job that was started with PARTS=n waits after about n parts."""
-    (fresh / "held").mkdir()
-    yield fresh / "held"
-    shutil.rmtree(fresh / "held", ignore_errors=True)
+def pause_folder(clean_folder):
+    """While this folder exists, a job that was started with PARTS=n waits after about n parts."""
+    (clean_folder / "held").mkdir()
+    yield clean_folder / "held"
+    shutil.rmtree(clean_folder / "held", ignore_errors=True)
 
 
-_start = partial(start, "embedding_job.py")
+_start_job = partial(start, "embedding_job.py")
 
 
-def _finished(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
+def _wait_for_end(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
     return finished(job, folder, LIMIT_S)
 
 
-def _parts(folder: Path) -> int:
+def _count_parts(folder: Path) -> int:
     return len(list(folder.glob("checkpoint_ray/rows_*.npy")))
 
 
 def _wait_for_parts(job: subprocess.Popen[bytes], folder: Path, parts: int) -> None:
-    wait_for(job, folder, lambda: _parts(folder) >= parts, LIMIT_S)
+    wait_for(job, folder, lambda: _count_parts(folder) >= parts, LIMIT_S)
 
 
 def _assert_same_vectors(folder: Path) -> None:
-    """Every image has one vector, equal to the bits to that of one process."""
-    ours, theirs = embeddings.load(folder / "ray"), embeddings.load(folder / "local")
-    assert ours.paths.tolist() == theirs.paths.tolist() == [f"{number:03d}.jpg" for number in range(IMAGES)]
-    np.testing.assert_array_equal(ours.vectors, theirs.vectors)
+    """Every image has one vector, which equals that of one process bit for bit."""
+    actual, expected = embeddings.load(folder / "ray"), embeddings.load(folder / "local")
+    assert actual.paths.tolist() == expected.paths.tolist() == [f"{number:03d}.jpg" for number in range(IMAGES)]
+    np.testing.assert_array_equal(actual.vectors, expected.vectors)
 
 
-def _images_per_node(output: str) -> list[int]:
+def _read_images_per_node(output: str) -> list[int]:
     line = " ".join(output.split()).rpartition("images per node:")[2]
     return [int(count) for count in re.findall(r"[0-9a-f]{8} (\d+)", line)]
 
 
-def test_two_nodes_embed_as_one_process_does(fresh, nodes, held):
-    job = _start("ray", fresh, nodes.address, **{PARTS: "0"})
-    wait_for(job, fresh, lambda: len(list(held.glob("node-*"))) == 2, LIMIT_S)  # both are at work
-    shutil.rmtree(held)
-    status, output = _finished(job, fresh)
+def test_two_nodes_compute_the_vectors_of_one_process(clean_folder, nodes, pause_folder):
+    job = _start_job("ray", clean_folder, nodes.address, **{PARTS: "0"})
+    wait_for(job, clean_folder, lambda: len(list(pause_folder.glob("node-*"))) == 2, LIMIT_S)  # both nodes compute
+    shutil.rmtree(pause_folder)
+    status, output = _wait_for_end(job, clean_folder)
     assert status == 0, output
-    counts = _images_per_node(output)
+    counts = _read_images_per_node(output)
     assert len(counts) == 2
     assert sum(counts) == IMAGES
-    _assert_same_vectors(fresh)
+    _assert_same_vectors(clean_folder)
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3, 6, 9])
-def test_a_killed_node_loses_and_duplicates_no_row(fresh, nodes, held, parts):
-    """SIGKILL to a node and all of its workers, after so many parts; 0: while the actors start."""
-    job = _start("ray", fresh, nodes.address, **{PARTS: str(parts)})
-    wait_for(job, fresh, lambda: b"parts of the images" in (fresh / "job.log").read_bytes(), LIMIT_S)
-    _wait_for_parts(job, fresh, parts)
+def test_a_killed_node_loses_and_duplicates_no_row(clean_folder, nodes, pause_folder, parts):
+    """SIGKILL to a node and all of its workers after this number of parts; 0: while the actors start."""
+    job = _start_job("ray", clean_folder, nodes.address, **{PARTS: str(parts)})
+    wait_for(job, clean_folder, lambda: b"parts of the images" in (clean_folder / "job.log").read_bytes(), LIMIT_S)
+    _wait_for_parts(job, clean_folder, parts)
     nodes.kill(-1)
-    assert parts <= _parts(fresh) < ALL_PARTS
-    shutil.rmtree(held)
-    status, output = _finished(job, fresh)
+    assert parts <= _count_parts(clean_folder) < ALL_PARTS
+    shutil.rmtree(pause_folder)
+    status, output = _wait_for_end(job, clean_folder)
     nodes.add()
     assert status == 0, output
-    _assert_same_vectors(fresh)
+    _assert_same_vectors(clean_folder)
 
 
 @pytest.mark.parametrize("parts", [1, 7])
-def test_a_killed_job_resumes_with_the_missing_parts(fresh, nodes, held, parts):
-    job = _start("ray", fresh, nodes.address, **{PARTS: str(parts)})
-    _wait_for_parts(job, fresh, parts)
+def test_a_killed_job_resumes_with_the_missing_parts(clean_folder, nodes, pause_folder, parts):
+    job = _start_job("ray", clean_folder, nodes.address, **{PARTS: str(parts)})
+    _wait_for_parts(job, clean_folder, parts)
     job.kill()
     job.wait()
-    finished = _parts(fresh)
-    shutil.rmtree(held)
-    status, output = _finished(_start("ray", fresh, nodes.address), fresh)
+    finished_parts = _count_parts(clean_folder)
+    shutil.rmtree(pause_folder)
+    status, output = _wait_for_end(_start_job("ray", clean_folder, nodes.address), clean_folder)
     assert status == 0, output
-    assert sum(_images_per_node(output)) < IMAGES
-    assert f"{ALL_PARTS - finished} parts of the images" in " ".join(output.split())
-    _assert_same_vectors(fresh)
+    assert sum(_read_images_per_node(output)) < IMAGES
+    assert f"{ALL_PARTS - finished_parts} parts of the images" in " ".join(output.split())
+    _assert_same_vectors(clean_folder)
 
 
-@pytest.mark.usefixtures("held")
-def test_a_local_ray_cluster_ends_with_a_killed_job(fresh):
-    job = _start("ray", fresh, **{PARTS: "1"})
-    _wait_for_parts(job, fresh, 1)
-    family = psutil.Process(job.pid).children(recursive=True)
-    assert any("raylet" in process.name() for process in family)
+@pytest.mark.usefixtures("pause_folder")
+def test_a_local_ray_cluster_ends_when_its_job_is_killed(clean_folder):
+    job = _start_job("ray", clean_folder, **{PARTS: "1"})
+    _wait_for_parts(job, clean_folder, 1)
+    children = psutil.Process(job.pid).children(recursive=True)
+    assert any("raylet" in process.name() for process in children)
     job.kill()
     job.wait()
-    _, alive = psutil.wait_procs(family, timeout=LIMIT_S)
+    _, alive = psutil.wait_procs(children, timeout=LIMIT_S)
     assert alive == []
 
 
-def test_a_node_without_the_images_is_reported(fresh, nodes):
-    status, output = _finished(_start("ray", fresh, nodes.address, "--lost"), fresh)
+def test_a_node_without_the_images_is_reported(clean_folder, nodes):
+    status, output = _wait_for_end(_start_job("ray", clean_folder, nodes.address, "--lost"), clean_folder)
     assert status == 1, output
     assert "Every node of the cluster must see the images under the same path" in " ".join(output.split())
     assert "Traceback" not in output
 
 
-def test_no_progress_ends_with_a_clear_error(fresh, nodes):
-    """Two nodes whose cores another job occupies: Ray would wait forever."""
+def test_a_job_without_progress_ends_with_an_error(clean_folder, nodes):
+    """Another job occupies the cores of both nodes, so Ray would wait forever."""
     variables = os.environ | OPEN | {"RAY_ADDRESS": nodes.address}
-    with subprocess.Popen([sys.executable, "-c", _OCCUPY_ALL], env=variables, stdout=subprocess.PIPE) as occupying:
+    with subprocess.Popen([sys.executable, "-c", _OCCUPY_ALL], env=variables, stdout=subprocess.PIPE) as occupier:
         try:
-            assert occupying.stdout is not None
-            assert occupying.stdout.readline() == b"occupied\n"
-            status, output = _finished(_start("ray", fresh, nodes.address, REALWASTE_RAY_PATIENCE="15"), fresh)
+            assert occupier.stdout is not None
+            assert occupier.stdout.readline() == b"occupied\n"
+            status, output = _wait_for_end(
+                _start_job("ray", clean_folder, nodes.address, REALWASTE_RAY_PATIENCE="15"), clean_folder
+            )
         finally:
-            occupying.kill()
+            occupier.kill()
     assert status == 1, output
     assert "none came for 15 s" in " ".join(output.split())
 
