@@ -1,4 +1,4 @@
-"""The table of applications equals the installed Keras; nothing is downloaded."""
+"""The table of applications equals the installed Keras; no test downloads weights."""
 
 import inspect
 import subprocess
@@ -12,8 +12,8 @@ from keras.src.utils import file_utils
 from realwaste.core.errors import UserError
 from realwaste.models.applications import APPLICATIONS, application, is_file
 
-FEW = ("InceptionResNetV2", "DenseNet121", "MobileNetV2")
-OF_KERAS = [name for name, row in APPLICATIONS.items() if not row.requirement]
+FAST_NAMES = ("InceptionResNetV2", "DenseNet121", "MobileNetV2")
+KERAS_NAMES = [name for name, row in APPLICATIONS.items() if not row.requirement]
 
 # MobileNets warn that they have no weights for this size and load those for 224 pixels.
 pytestmark = pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserW
 
 @pytest.fixture
 def keras_download(monkeypatch):
-    """keras_download(constructor, image size): what Keras would download, and the number of features."""
+    """keras_download(constructor, image size): the file that Keras would download, and the number of features."""
     downloads = []
 
     def get_file(fname, origin, cache_subdir, file_hash=None):
@@ -40,7 +40,7 @@ def keras_download(monkeypatch):
     return build
 
 
-def table_row(name):
+def read_table_row(name):
     row = application(name)
     digest = row.checksum and row.checksum.partition(":")[2]
     return {"file_name": row.file_name, "url": row.url, "digest": digest, "features": row.features}
@@ -48,16 +48,16 @@ def table_row(name):
 
 def test_every_constructor_of_keras_is_in_the_table():
     constructors = {name for name, member in inspect.getmembers(keras.applications) if inspect.isfunction(member)}
-    assert set(OF_KERAS) == constructors
+    assert set(KERAS_NAMES) == constructors
     assert set(APPLICATIONS) - constructors == {"EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"}
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.release) for name in OF_KERAS]
+    "name", [name if name in FAST_NAMES else pytest.param(name, marks=pytest.mark.release) for name in KERAS_NAMES]
 )
 def test_weights_and_features_equal_keras(name, keras_download):
-    assert table_row(name) == keras_download(name, application(name).min_size)
-    keras.backend.clear_session()  # forty models are more than a small machine holds
+    assert read_table_row(name) == keras_download(name, application(name).min_size)
+    keras.backend.clear_session()  # forty models need more memory than a small machine has
 
 
 def test_checksums_name_their_algorithm():
@@ -68,8 +68,8 @@ def test_checksums_name_their_algorithm():
     assert [name for name, row in APPLICATIONS.items() if row.checksum is None] == ["MobileNet", "MobileNetV2"]
 
 
-@pytest.mark.parametrize("name", OF_KERAS)
-def test_mode_equals_preprocess_input_of_the_module(name):
+@pytest.mark.parametrize("name", KERAS_NAMES)
+def test_preprocessing_mode_equals_preprocess_input_of_the_module(name):
     row = application(name)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype("float32")
     prepared = getattr(keras.applications, row.module).preprocess_input(pixels.copy())
@@ -80,7 +80,7 @@ def test_mode_equals_preprocess_input_of_the_module(name):
     np.testing.assert_array_equal(prepared, expected)
 
 
-@pytest.mark.parametrize("name", OF_KERAS)
+@pytest.mark.parametrize("name", KERAS_NAMES)
 def test_keras_rejects_a_smaller_image(name):
     row = application(name)
     side = row.min_size - 1
@@ -88,7 +88,7 @@ def test_keras_rejects_a_smaller_image(name):
         getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(side, side, 3))
 
 
-def test_an_unknown_name_gets_suggestions():
+def test_an_unknown_name_is_refused_with_suggestions():
     with pytest.raises(UserError, match=r"'Densenet121'[^$]*Did you mean DenseNet121"):
         application("Densenet121")
     with pytest.raises(
@@ -109,11 +109,11 @@ def test_an_unknown_name_gets_suggestions():
         ("EffNet", False),
     ],
 )
-def test_path_or_name(backbone, expected):
+def test_is_file_distinguishes_paths_from_names(backbone, expected):
     assert is_file(backbone) is expected
 
 
-def test_table_needs_no_tensorflow():
+def test_importing_the_table_does_not_import_tensorflow():
     code = "import sys, realwaste.models.applications; sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     environment = {"PYTHONPATH": "src"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Frozen backbones, with random weights and with files that the tests save."""
+"""Frozen backbones: with random weights, weights from a file, and from a .keras feature extractor."""
 
 import random
 from functools import partial
@@ -18,7 +18,7 @@ from realwaste.models.feature_extractor import build, preprocessing_of
 LITE2 = Path(__file__).parents[3] / "shared" / "backbones" / "efficientnet_lite2.keras"
 
 
-def photos(size, count=2):
+def draw_photos(size, count=2):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype="uint8")
 
 
@@ -26,7 +26,7 @@ def run(model, images):
     return np.asarray(keras.ops.convert_to_numpy(model(images)))
 
 
-def same_weights(first, second):
+def have_same_weights(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
 
 
@@ -36,7 +36,7 @@ def save_legacy_weights(model, path):
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
 
 
-def small_network(input_shape=(64, 64, 3)):
+def build_small_network(input_shape=(64, 64, 3)):
     return keras.applications.MobileNetV3Small(
         include_top=False, weights=None, input_shape=input_shape, pooling="avg", alpha=1.0
     )
@@ -57,8 +57,8 @@ def bfloat16():
 # The model
 
 
-def test_pooled_float32_vectors_from_uint8_or_float(mobilenet):
-    images = photos(96)
+def test_uint8_and_float_images_give_the_same_pooled_float32_vectors(mobilenet):
+    images = draw_photos(96)
     assert mobilenet.input_shape == (None, 96, 96, 3)
     assert mobilenet.output_shape == (None, 1280)
     vectors = run(mobilenet, images)
@@ -67,28 +67,28 @@ def test_pooled_float32_vectors_from_uint8_or_float(mobilenet):
     assert np.array_equal(vectors, run(mobilenet, images.astype("float32")))
 
 
-def test_frozen_also_in_training_mode(mobilenet):
+def test_a_backbone_is_frozen_in_training_mode(mobilenet):
     assert mobilenet.trainable_weights == []
-    images = photos(96).astype("float32")
-    trained = np.asarray(mobilenet(images, training=True))
-    assert np.array_equal(trained, run(mobilenet, images))
+    images = draw_photos(96).astype("float32")
+    vectors = np.asarray(mobilenet(images, training=True))
+    assert np.array_equal(vectors, run(mobilenet, images))
 
 
-def test_same_seed_same_weights_whatever_came_before(mobilenet):
+def test_random_weights_depend_only_on_the_seed(mobilenet):
     random.seed(7)
     state = random.getstate()
     keras.layers.Dense(3).build((None, 5))
     random.setstate(state)
-    again = build("MobileNetV2", 96, None, seed=42)
+    rebuilt = build("MobileNetV2", 96, None, seed=42)
     assert random.getstate() == state
-    assert same_weights(mobilenet, again)
-    assert not same_weights(mobilenet, build("MobileNetV2", 96, None, seed=43))
+    assert have_same_weights(mobilenet, rebuilt)
+    assert not have_same_weights(mobilenet, build("MobileNetV2", 96, None, seed=43))
 
 
-def test_saved_and_loaded_in_safe_mode(mobilenet, tmp_path):
+def test_a_backbone_is_saved_and_loaded_in_safe_mode(mobilenet, tmp_path):
     mobilenet.save(tmp_path / "backbone.keras")
     loaded = keras.saving.load_model(tmp_path / "backbone.keras", safe_mode=True)
-    assert np.array_equal(run(loaded, photos(96)), run(mobilenet, photos(96)))
+    assert np.array_equal(run(loaded, draw_photos(96)), run(mobilenet, draw_photos(96)))
     assert loaded.trainable_weights == []
 
 
@@ -100,20 +100,20 @@ def test_saved_and_loaded_in_safe_mode(mobilenet, tmp_path):
         *("MobileNet", "NASNetMobile", "ResNet50", "ResNet50V2", "VGG16", "Xception"),
     ],
 )
-def test_every_family_saves_and_loads_in_safe_mode(backbone, tmp_path):
+def test_every_backbone_family_is_saved_and_loaded_in_safe_mode(backbone, tmp_path):
     model = build(backbone, 96, None, seed=0)
     model.save(tmp_path / "backbone.keras")
     loaded = keras.saving.load_model(tmp_path / "backbone.keras", safe_mode=True)
-    assert np.array_equal(run(loaded, photos(96)), run(model, photos(96)))
+    assert np.array_equal(run(loaded, draw_photos(96)), run(model, draw_photos(96)))
     keras.backend.clear_session()
 
 
 def test_bfloat16_gives_float32_vectors_close_to_float32(mobilenet, bfloat16):
     model = build("MobileNetV2", 96, None, seed=42)
     assert {layer.compute_dtype for layer in model.layers} >= {"bfloat16", "float32"}
-    vectors, exact = run(model, photos(96)), run(mobilenet, photos(96))
+    vectors, expected = run(model, draw_photos(96)), run(mobilenet, draw_photos(96))
     assert vectors.dtype == "float32"
-    assert np.abs(vectors - exact).max() < 0.05 * np.abs(exact).max()
+    assert np.abs(vectors - expected).max() < 0.05 * np.abs(expected).max()
 
 
 # Preprocessing
@@ -134,7 +134,7 @@ def test_preprocessing_equals_keras(backbone, policy, monkeypatch, request):
     np.testing.assert_allclose(preprocessed, expected, rtol=0, atol=1e-5)
 
 
-def test_preprocessing_has_a_short_name():
+def test_preprocessing_of_returns_a_short_description():
     assert preprocessing_of("DenseNet121") == "keras.applications.densenet.preprocess_input (torch)"
     assert preprocessing_of("VGG16") == "keras.applications.vgg16.preprocess_input (caffe)"
     assert preprocessing_of("EfficientNetB0") == "inside the model"
@@ -153,25 +153,25 @@ def test_preprocessing_has_a_short_name():
         ("mine.weights.h5", lambda model, path: model.save_weights(path)),
     ],
 )
-def test_weights_from_a_file(file_name, save, tmp_path):
-    source = small_network()
+def test_weights_are_loaded_from_a_file(file_name, save, tmp_path):
+    source = build_small_network()
     save(source, tmp_path / file_name)
     model = build("MobileNetV3Small", 64, tmp_path / file_name, seed=0)
-    assert same_weights(source, model)
-    assert np.array_equal(run(model, photos(64)), np.asarray(source(photos(64).astype("float32"))))
+    assert have_same_weights(source, model)
+    assert np.array_equal(run(model, draw_photos(64)), np.asarray(source(draw_photos(64).astype("float32"))))
 
 
-def test_densenet121_from_a_file_with_keras_own_name(tmp_path):
+def test_densenet121_weights_are_loaded_from_a_file_with_the_name_that_keras_uses(tmp_path):
     path = tmp_path / application("DenseNet121").file_name
     source = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=(64, 64, 3), pooling="avg")
     save_legacy_weights(source, path)
     model = build("DenseNet121", 64, path, seed=0)
-    prepared = keras.applications.densenet.preprocess_input(photos(64).astype("float32"))
-    np.testing.assert_allclose(run(model, photos(64)), np.asarray(source(prepared)), rtol=1e-4, atol=1e-6)
+    prepared = keras.applications.densenet.preprocess_input(draw_photos(64).astype("float32"))
+    np.testing.assert_allclose(run(model, draw_photos(64)), np.asarray(source(prepared)), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("file_name", ["efficientnetb0_notop.h5", "mine.h5"])
-def test_efficientnet_scales_as_keras_does_with_imagenet_weights(file_name, tmp_path, monkeypatch):
+def test_efficientnet_scales_its_input_as_keras_does_with_imagenet_weights(file_name, tmp_path, monkeypatch):
     path = tmp_path / file_name
     with_imagenet = file_name == application("EfficientNetB0").file_name
     source = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(64, 64, 3), pooling="avg")
@@ -180,24 +180,24 @@ def test_efficientnet_scales_as_keras_does_with_imagenet_weights(file_name, tmp_
     normalization.finalize_state()
     save_legacy_weights(source, path)
     monkeypatch.setattr(file_utils, "get_file", lambda *args, **kwargs: str(path))
-    theirs = keras.applications.EfficientNetB0(
+    reference = keras.applications.EfficientNetB0(
         include_top=False, weights="imagenet" if with_imagenet else str(path), input_shape=(64, 64, 3), pooling="avg"
     )
-    expected = np.asarray(theirs(photos(64).astype("float32")))
+    expected = np.asarray(reference(draw_photos(64).astype("float32")))
     np.testing.assert_allclose(
-        run(build("EfficientNetB0", 64, path, seed=0), photos(64)), expected, rtol=1e-3, atol=1e-7
+        run(build("EfficientNetB0", 64, path, seed=0), draw_photos(64)), expected, rtol=1e-3, atol=1e-7
     )
     if with_imagenet:
-        assert not np.allclose(np.asarray(source(photos(64).astype("float32"))), expected, rtol=1e-3, atol=1e-7)
+        assert not np.allclose(np.asarray(source(draw_photos(64).astype("float32"))), expected, rtol=1e-3, atol=1e-7)
 
 
 def _save_other_network(path):
-    other = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
-    other.save_weights(path) if path.name.endswith(".weights.h5") else save_legacy_weights(other, path)
+    network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+    network.save_weights(path) if path.name.endswith(".weights.h5") else save_legacy_weights(network, path)
 
 
 def _save_truncated(path):
-    save_legacy_weights(small_network(), path)
+    save_legacy_weights(build_small_network(), path)
     path.write_bytes(path.read_bytes()[:100_000])
 
 
@@ -212,14 +212,14 @@ def _save_truncated(path):
         *((name, lambda path: None) for name in ("missing.h5", "missing.weights.h5")),
     ],
 )
-def test_other_weights_and_those_that_cannot_be_read_are_refused(file_name, save, tmp_path):
+def test_weights_of_another_network_and_unreadable_files_are_refused(file_name, save, tmp_path):
     save(tmp_path / file_name)
     with pytest.raises(UserError, match=f"{file_name} must hold weights of MobileNetV3Small without its classifier"):
         build("MobileNetV3Small", 64, tmp_path / file_name, seed=0)
 
 
 @pytest.mark.parametrize(("backbone", "size"), [("InceptionResNetV2", 75), ("EfficientNetLite1", 32)])
-def test_image_too_small(backbone, size):
+def test_an_image_size_below_the_minimum_is_refused(backbone, size):
     message = rf"{backbone} needs images of at least {size} pixels a side\. Received: {size - 1}"
     with pytest.raises(UserError, match=message):
         build(backbone, size - 1, None, seed=0)
@@ -228,9 +228,9 @@ def test_image_too_small(backbone, size):
 # A .keras feature extractor
 
 
-def save_extractor(path, *, shape=(None, None, 3), dtype="float32", pooled=True, inside=None):
+def save_extractor(path, *, shape=(None, None, 3), dtype="float32", pooled=True, preprocessing=None):
     image = keras.Input(shape, dtype=dtype)
-    features = keras.layers.Rescaling(1 / 255)(image) if inside is None else inside(image)
+    features = keras.layers.Rescaling(1 / 255)(image) if preprocessing is None else preprocessing(image)
     features = keras.layers.Conv2D(5, 3, bias_initializer="ones")(features)
     if pooled:
         features = keras.layers.GlobalAveragePooling2D()(features)
@@ -242,30 +242,30 @@ def save_extractor(path, *, shape=(None, None, 3), dtype="float32", pooled=True,
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 @pytest.mark.parametrize("pooled", [True, False])
 @pytest.mark.parametrize("shape", [(None, None, 3), (32, 32, 3)])
-def test_extractor(shape, pooled, dtype, tmp_path):
+def test_a_feature_extractor_file_gives_frozen_pooled_vectors(shape, pooled, dtype, tmp_path):
     path = tmp_path / "extractor.keras"
     source = save_extractor(path, shape=shape, dtype=dtype, pooled=pooled)
     model = build(str(path), 32, None, seed=0)
-    expected = np.asarray(source(photos(32)))
+    expected = np.asarray(source(draw_photos(32)))
     expected = expected if pooled else expected.mean(axis=(1, 2))
     assert model.input_shape == (None, 32, 32, 3)
     assert model.trainable_weights == []
-    np.testing.assert_allclose(run(model, photos(32)), expected, rtol=1e-5)
+    np.testing.assert_allclose(run(model, draw_photos(32)), expected, rtol=1e-5)
     model.save(tmp_path / "whole.keras")
     loaded = keras.saving.load_model(tmp_path / "whole.keras", safe_mode=True)
-    assert np.array_equal(run(loaded, photos(32)), run(model, photos(32)))
+    assert np.array_equal(run(loaded, draw_photos(32)), run(model, draw_photos(32)))
 
 
 @pytest.mark.skipif(not LITE2.exists(), reason="shared/backbones/efficientnet_lite2.keras is not beside this checkout")
-def test_shared_extractor():
+def test_the_shared_feature_extractor_gives_its_own_vectors():
     model = build(str(LITE2), 96, None, seed=0)
     assert model.output_shape == (None, 1280)
-    vectors = run(model, photos(96))
-    theirs = keras.saving.load_model(LITE2, safe_mode=True)
-    np.testing.assert_allclose(vectors, np.asarray(theirs(photos(96).astype("float32"))), rtol=1e-5, atol=1e-6)
+    vectors = run(model, draw_photos(96))
+    reference = keras.saving.load_model(LITE2, safe_mode=True)
+    np.testing.assert_allclose(vectors, np.asarray(reference(draw_photos(96).astype("float32"))), rtol=1e-5, atol=1e-6)
 
 
-def test_extractor_takes_no_other_weights(tmp_path):
+def test_a_feature_extractor_with_a_weights_file_is_refused(tmp_path):
     save_extractor(tmp_path / "extractor.keras")
     with pytest.raises(UserError, match=r"extractor\.keras contains its weights"):
         build(str(tmp_path / "extractor.keras"), 32, tmp_path / "some.h5", seed=0)
@@ -286,17 +286,17 @@ def _save_two_outputs(path):
     keras.Model(image, [keras.layers.Flatten()(image), keras.layers.ReLU()(image)]).save(path)
 
 
-def _save_half(path):
+def _save_truncated_extractor(path):
     save_extractor(path)
     path.write_bytes(path.read_bytes()[:2000])
 
 
 def _save_with_code(path):
-    save_extractor(path, inside=keras.layers.Lambda(lambda image: image / 255.0))
+    save_extractor(path, preprocessing=keras.layers.Lambda(lambda image: image / 255.0))
 
 
 @pytest.mark.parametrize(
-    ("save", "rule"),
+    ("save", "message"),
     [
         (partial(_save_with_input, (48, 48, 3)), r"must take one RGB image of 32 by 32 pixels.*Received: \[\(None"),
         (partial(_save_with_input, (None, None, 1)), "must take one RGB image"),
@@ -305,16 +305,16 @@ def _save_with_code(path):
         (_save_two_outputs, "must give one vector or one feature map"),
         (_save_with_code, "must be a Keras 3 model that loads in safe mode"),
         (lambda path: path.write_text("not a model"), "must be a Keras 3 model"),
-        (_save_half, "must be a Keras 3 model"),
+        (_save_truncated_extractor, "must be a Keras 3 model"),
     ],
 )
-def test_another_extractor_is_refused(save, rule, tmp_path):
+def test_an_unsuitable_feature_extractor_is_refused(save, message, tmp_path):
     save(tmp_path / "odd.keras")
-    with pytest.raises(UserError, match=rf"odd\.keras {rule}"):
+    with pytest.raises(UserError, match=rf"odd\.keras {message}"):
         build(str(tmp_path / "odd.keras"), 32, None, seed=0)
 
 
 @pytest.mark.parametrize("name", ["missing.keras", "missing.h5", "folder/missing"])
-def test_extractor_that_is_not_there(name, tmp_path):
+def test_a_missing_feature_extractor_is_refused(name, tmp_path):
     with pytest.raises(UserError, match=r"must be an existing \.keras file"):
         build(str(tmp_path / name), 32, None, seed=0)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite with ImageNet weights and those of a user, and the reader of PyTorch checkpoints."""
+"""EfficientNet-Lite with ImageNet weights and with weights of a user, and the reader of PyTorch checkpoints."""
 
 import os
 import pickle
@@ -29,7 +29,7 @@ class _Storage:
 
 
 class _Tensor:
-    """Pickles as a tensor of torch does."""
+    """Pickled like a tensor of torch."""
 
     def __init__(self, values, storage):
         self.values, self.storage = np.asarray(values, order="C"), storage
@@ -61,8 +61,8 @@ def save_checkpoint(monkeypatch):
         storages = {name: _Storage(values, str(number)) for number, (name, values) in enumerate(tensors.items())}
         state_dict = OrderedDict((name, _Tensor(values, storages[name])) for name, values in tensors.items())
         with path.open("wb") as file:
-            for part in (magic_number, 1001, MACHINE, state_dict, [storage.key for storage in storages.values()]):
-                _Pickler(file, protocol=2).dump(part)
+            for item in (magic_number, 1001, MACHINE, state_dict, [storage.key for storage in storages.values()]):
+                _Pickler(file, protocol=2).dump(item)
             for storage in storages.values():
                 file.write(np.int64(storage.values.size).tobytes() + storage.values.tobytes())
 
@@ -70,7 +70,7 @@ def save_checkpoint(monkeypatch):
 
 
 def _torch_tensors(network):
-    """The weights by PyTorch's names and axes, and a classifier."""
+    """The weights with the names and axes of PyTorch, and those of a classifier."""
     tensors = {}
     for layer in network.layers:
         weights = layer.get_weights()
@@ -94,8 +94,8 @@ def _run(model, size):
 
 
 @pytest.mark.parametrize(("number", "parameters"), [(0, 4_652_008), (1, 5_416_680)])
-def test_number_of_trainable_parameters(number, parameters):
-    """4.7, 5.4 and 6.1 million are published; they include the classifier of 1,000 classes."""
+def test_the_number_of_trainable_parameters_is_the_published_one(number, parameters):
+    """The published 4.7, 5.4 and 6.1 million include the classifier of 1,000 classes."""
     network = build_efficientnet_lite(f"EfficientNetLite{number}", 32)
     trainable = sum(np.prod(weight.shape) for weight in network.trainable_weights)
     assert trainable + 1281 * 1000 == parameters
@@ -116,8 +116,8 @@ def test_features_equal_another_conversion_of_the_weights(lite2):
     np.testing.assert_allclose(_run(lite2, 96), reference, atol=1e-5)
 
 
-def test_features_of_drawn_pictures(lite2):
-    """The numbers are those of that conversion, for machines without its file."""
+def test_features_of_drawn_pictures_equal_recorded_values(lite2):
+    """The values are those of the other conversion, for machines without its file."""
     features = _run(lite2, 96)
     np.testing.assert_allclose(features[0, [570, 616, 885]], [5.8225718, 5.8631907, 5.921996], atol=1e-4)
     np.testing.assert_allclose(features[1, [0, 2, 784]], [0.0, 1.0343922, 5.868214], atol=1e-4)
@@ -135,7 +135,7 @@ def test_a_saved_backbone_loads_in_safe_mode(lite2, tmp_path):
 
 
 @pytest.mark.parametrize("file_name", ["mine.pth", "mine.weights.h5"])
-def test_weights_from_a_file(file_name, save_checkpoint, tmp_path):
+def test_weights_are_loaded_from_a_file(file_name, save_checkpoint, tmp_path):
     keras.utils.set_random_seed(5)
     source = build_efficientnet_lite("EfficientNetLite0", 32)
     if file_name.endswith(".pth"):
@@ -147,7 +147,7 @@ def test_weights_from_a_file(file_name, save_checkpoint, tmp_path):
     np.testing.assert_allclose(_run(model, 32), expected, rtol=1e-6)
 
 
-def test_weights_of_another_network(save_checkpoint, tmp_path):
+def test_weights_of_another_network_are_refused(save_checkpoint, tmp_path):
     save_checkpoint(tmp_path / "one.pth", _torch_tensors(build_efficientnet_lite("EfficientNetLite1", 32)))
     message = r"one\.pth must hold weights of EfficientNetLite0.*\.pth in the format of PyTorch before 1\.6"
     with pytest.raises(UserError, match=message) as refusal:
@@ -158,30 +158,30 @@ def test_weights_of_another_network(save_checkpoint, tmp_path):
 # The reader of checkpoints
 
 
-def test_tensors_of_a_checkpoint(save_checkpoint, tmp_path):
+def test_names_types_and_values_of_a_checkpoint_are_read(save_checkpoint, tmp_path):
     tensors = {
         "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
         "a.count": np.array(5),
         "transposed": np.arange(6, dtype=np.float32).reshape(2, 3).T,
     }
     save_checkpoint(tmp_path / "c.pth", tensors)
-    read = load_state_dict(tmp_path / "c.pth")
-    assert list(read) == list(tensors)
+    loaded = load_state_dict(tmp_path / "c.pth")
+    assert list(loaded) == list(tensors)
     for name, values in tensors.items():
-        assert read[name].dtype == values.dtype
-        np.testing.assert_array_equal(read[name], values)
+        assert loaded[name].dtype == values.dtype
+        np.testing.assert_array_equal(loaded[name], values)
 
 
-def test_a_checkpoint_cut_anywhere_is_refused(save_checkpoint, tmp_path):
+def test_a_checkpoint_truncated_at_any_byte_is_refused(save_checkpoint, tmp_path):
     save_checkpoint(tmp_path / "c.pth", {"a": np.arange(6, dtype=np.float32), "b": np.arange(3)})
-    whole = (tmp_path / "c.pth").read_bytes()
-    for size in range(len(whole)):
-        (tmp_path / "cut.pth").write_bytes(whole[:size])
+    content = (tmp_path / "c.pth").read_bytes()
+    for size in range(len(content)):
+        (tmp_path / "cut.pth").write_bytes(content[:size])
         with pytest.raises(ValueError, match=r"."):
             load_state_dict(tmp_path / "cut.pth")
 
 
-def test_other_formats_are_refused(save_checkpoint, tmp_path):
+def test_other_checkpoint_formats_are_refused(save_checkpoint, tmp_path):
     save_checkpoint(tmp_path / "c.pth", {}, magic_number=1)
     with pytest.raises(ValueError, match=r"before version 1\.6"):
         load_state_dict(tmp_path / "c.pth")
@@ -218,13 +218,13 @@ def _tensor(arguments):
         b"(dS'a'\n" + _tensor(b"L0L\n(L2L\nL2L\nt(L1L\nt") + b"s.",
         b"(dS'a'\n" + _storage_pid(2**62) + b"s.",
         b"(dS'a'\n" + _storage_pid(-1) + b"s.",
-        # A state for the type of the storage: an object that the file may ask for, and that numbers are read by.
+        # A state for the storage type, which the file may name and which determines how numbers are read.
         b"ctorch\nFloatStorage\n(L3L\nS'|'\nNNNL-1L\nL-1L\nL63Ltb.",
     ],
 )
 def test_a_hostile_checkpoint_is_refused(state_dict, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    header = b"".join(pickle.dumps(part, protocol=2) for part in (MAGIC_NUMBER, 1001, MACHINE))
+    header = b"".join(pickle.dumps(item, protocol=2) for item in (MAGIC_NUMBER, 1001, MACHINE))
     (tmp_path / "c.pth").write_bytes(header + state_dict + pickle.dumps([]))
     with pytest.raises(ValueError, match=r"."):
         load_state_dict(tmp_path / "c.pth")

@@ -1,4 +1,4 @@
-"""Exported models give the outputs of Keras in each format's runtime, and contain their metadata."""
+"""Exported models give the outputs of Keras in the runtime of each format, and contain their metadata."""
 
 import errno
 import json
@@ -53,24 +53,24 @@ def read_metadata(kind, path):
     return json.loads((path / "realwaste.json").read_text(encoding="utf-8"))
 
 
-def pictures(classifier, count=3):
+def draw_pictures(classifier, count=3):
     side = classifier.metadata.image_size
     return np.stack([picture(seed, side, side) for seed in range(count)]).astype(classifier.model.inputs[0].dtype)
 
 
-def small_cnn():
+def build_cnn():
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     return Classifier(
         model, ModelMetadata("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
     )
 
 
-def mirrored_cnn():
-    plain = small_cnn()
+def build_mirrored_cnn():
+    plain = build_cnn()
     return Classifier(test_time_augmentation.average_views(plain.model, "both", "middle"), plain.metadata)
 
 
-def backbone_with_head(name, image_size):
+def build_backbone_with_head(name, image_size):
     keras.utils.set_random_seed(3)
     extractor = lively.extractor(name, image_size)
     metadata = ModelMetadata("densenet", CLASSES, image_size, "photographs", name, "random")
@@ -78,11 +78,12 @@ def backbone_with_head(name, image_size):
 
 
 MODELS: dict[str, Callable[[], Classifier]] = {
-    "cnn": small_cnn,
-    "mirrored cnn": mirrored_cnn,
-    "EfficientNetLite0": partial(backbone_with_head, "EfficientNetLite0", 64),
-    "MobileNetV2": partial(backbone_with_head, "MobileNetV2", 64),
-    "VGG16": partial(backbone_with_head, "VGG16", 32),  # its preprocessing, like DenseNet's, has constants
+    "cnn": build_cnn,
+    "mirrored cnn": build_mirrored_cnn,
+    "EfficientNetLite0": partial(build_backbone_with_head, "EfficientNetLite0", 64),
+    "MobileNetV2": partial(build_backbone_with_head, "MobileNetV2", 64),
+    # Its preprocessing contains constants, like that of DenseNet.
+    "VGG16": partial(build_backbone_with_head, "VGG16", 32),
 }
 
 
@@ -104,21 +105,21 @@ def classifier(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A small CNN, and put(kind, target), which copies an export of it; each format is exported once."""
-    classifier, folder, exports = small_cnn(), tmp_path_factory.mktemp("exported"), {}
+    """A small CNN, and copy_export(kind, target), which copies an export of it. Each format is exported once."""
+    classifier, folder, exports = build_cnn(), tmp_path_factory.mktemp("exported"), {}
 
-    def put(kind, target):
+    def copy_export(kind, target):
         if kind not in exports:
             exports[kind] = export.export(classifier, kind, folder / export.default_target("x", kind).name)
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if exports[kind].is_dir() else shutil.copyfile)(exports[kind], target)
         return target
 
-    return classifier, put
+    return classifier, copy_export
 
 
-def check(classifier, kind, folder):
-    pixels = pictures(classifier)
+def check_outputs(classifier, kind, folder):
+    pixels = draw_pictures(classifier)
     expected = classifier.model.predict_on_batch(pixels)
     assert np.ptp(expected, axis=0).max() > 0.02, "equal probabilities would prove nothing"
     path = export.export(classifier, kind, folder / export.default_target("model", kind).name)
@@ -129,11 +130,11 @@ def check(classifier, kind, folder):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_export_is_calibrated_and_a_raw_one_is_not(kind, tmp_path):
+def test_an_export_applies_the_temperature_and_a_raw_export_does_not(kind, tmp_path):
     keras.utils.set_random_seed(3)
-    plain = small_cnn()
+    plain = build_cnn()
     classifier = replace(plain, metadata=replace(plain.metadata, temperature=2.5))
-    pixels = pictures(classifier)
+    pixels = draw_pictures(classifier)
     raw = classifier.model.predict_on_batch(pixels)
     for folder, expected, temperatures in (("a", apply_temperature(raw, 2.5), (1.0, 2.5)), ("raw", raw, (2.5, 1.0))):
         target = tmp_path / folder / export.default_target("x", kind).name
@@ -147,7 +148,7 @@ def test_an_export_is_calibrated_and_a_raw_one_is_not(kind, tmp_path):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_an_export_gives_the_outputs_of_keras(classifier, kind, tmp_path, capfd, recwarn):
     folder = tmp_path / "deep/in"
-    check(classifier, kind, folder)
+    check_outputs(classifier, kind, folder)
     assert "deprecated" not in capfd.readouterr().err
     assert list(recwarn) == []
     assert not list(tmp_path.rglob(".tmp-*"))
@@ -155,16 +156,16 @@ def test_an_export_gives_the_outputs_of_keras(classifier, kind, tmp_path, capfd,
 
 @pytest.mark.release
 @pytest.mark.parametrize("name", ["DenseNet121", "InceptionResNetV2"])
-def test_the_reports_backbones_at_their_size(name, tmp_path):
-    classifier = backbone_with_head(name, 524)
+def test_backbones_of_the_report_are_exported_at_its_image_size(name, tmp_path):
+    classifier = build_backbone_with_head(name, 524)
     for kind in FORMATS:
-        check(classifier, kind, tmp_path / kind)
+        check_outputs(classifier, kind, tmp_path / kind)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_metadata_is_inside(kind, exported, tmp_path):
-    classifier, put = exported
-    path = put(kind, tmp_path / export.default_target("x", kind).name)
+def test_an_export_contains_the_metadata(kind, exported, tmp_path):
+    classifier, copy_export = exported
+    path = copy_export(kind, tmp_path / export.default_target("x", kind).name)
     metadata = read_metadata(kind, path)
     assert float(metadata.pop("applied_temperature")) == 1
     assert metadata == asdict(classifier.metadata) | {
@@ -174,9 +175,9 @@ def test_metadata_is_inside(kind, exported, tmp_path):
     }
 
 
-def with_novelty(classifier):
+def add_novelty(classifier):
     """The classifier with novelty detection, fitted on its test images."""
-    _, features = session.from_classifier(classifier)(pictures(classifier, 9).astype(np.uint8))
+    _, features = session.from_classifier(classifier)(draw_pictures(classifier, 9).astype(np.uint8))
     fitted = novelty.fit(features[:6], features[6:])
     assert fitted is not None
     return replace(classifier, novelty=fitted)
@@ -184,12 +185,13 @@ def with_novelty(classifier):
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize(
-    "build", [mirrored_cnn, pytest.param(partial(backbone_with_head, "MobileNetV2", 64), marks=pytest.mark.release)]
+    "build",
+    [build_mirrored_cnn, pytest.param(partial(build_backbone_with_head, "MobileNetV2", 64), marks=pytest.mark.release)],
 )
 def test_novelty_scores_are_exported(build, kind, tmp_path):
     keras.utils.set_random_seed(3)
-    classifier = with_novelty(build())
-    pixels = np.stack([*pictures(classifier, 2), np.zeros_like(pictures(classifier, 1)[0])])
+    classifier = add_novelty(build())
+    pixels = np.stack([*draw_pictures(classifier, 2), np.zeros_like(draw_pictures(classifier, 1)[0])])
     probabilities, features = session.from_classifier(classifier)(pixels.astype(np.uint8))
     path = export.export(classifier, kind, tmp_path / export.default_target("x", kind).name)
     scores = run_export(kind, path, pixels, "strangeness")
@@ -201,33 +203,35 @@ def test_novelty_scores_are_exported(build, kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_enlarged_middle_has_all_pixels_in_every_format(kind, tmp_path):
-    """At this size, and at 260 pixels, a resize by ONNX would lose one pixel."""
+def test_the_enlarged_middle_crop_is_exported_without_losing_a_pixel(kind, tmp_path):
+    """At this size, and at 260 pixels, the resize operation of ONNX would lose one pixel."""
     keras.utils.set_random_seed(3)
     side = 117
     image = keras.Input((side, side, 3), dtype="float32", name="image")
     pooled = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(8, 3)(keras.layers.Rescaling(1 / 25)(image)))
     plain = head.join(keras.Model(image, pooled, name="backbone"), head.build(8, 8, 3))
     metadata = ModelMetadata("irv2", CLASSES, side, "photographs", "small", "random")
-    check(Classifier(test_time_augmentation.average_views(plain, "horizontal", "middle"), metadata), kind, tmp_path)
+    check_outputs(
+        Classifier(test_time_augmentation.average_views(plain, "horizontal", "middle"), metadata), kind, tmp_path
+    )
 
 
-def test_exporting_a_model_that_was_tested_in_low_precision_is_logged(tmp_path, caplog):
-    tested = small_cnn()
-    low = replace(tested, metadata=replace(tested.metadata, precision="mixed_bfloat16"))
+def test_exporting_a_model_tested_in_low_precision_logs_the_difference(tmp_path, caplog):
+    float32 = build_cnn()
+    bfloat16 = replace(float32, metadata=replace(float32.metadata, precision="mixed_bfloat16"))
     caplog.set_level("INFO", logger="realwaste")
-    for classifier in (tested, low):
+    for classifier in (float32, bfloat16):
         path = export.export(classifier, "saved_model", tmp_path / "x")
     assert read_metadata("saved_model", path)["precision"] == "mixed_bfloat16"
     (line,) = [line for line in caplog.messages if "exported" in line]
     assert line.startswith("tested in mixed_bfloat16, exported in float32: probabilities ")
     noise = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
-    difference = np.abs(run_export("saved_model", path, noise) - session.from_classifier(low)(noise)[0]).max()
+    difference = np.abs(run_export("saved_model", path, noise) - session.from_classifier(bfloat16)(noise)[0]).max()
     assert float(line.split()[-1]) == pytest.approx(difference, rel=0.1)
     assert difference > 1e-5
 
 
-def test_names_types_and_free_batch_of_onnx(exported, tmp_path):
+def test_an_onnx_export_has_named_tensors_and_a_variable_batch_size(exported, tmp_path):
     session = onnxruntime.InferenceSession(exported[1]("onnx", tmp_path / "x.onnx"))
     tensors = [(tensor.name, tensor.type, tensor.shape) for tensor in (*session.get_inputs(), *session.get_outputs())]
     assert tensors == [
@@ -240,9 +244,9 @@ def test_large_kernels_bypass_the_converter(tmp_path, monkeypatch):
     """tf2onnx copies its input dozens of times: 9.5 GB and 45 s for the report's CNN."""
     keras.utils.set_random_seed(3)
     model = cnn.build(64, 3, batch_norm_momentum=0.9)
-    classifier = Classifier(model, replace(small_cnn().metadata, image_size=64))
-    # Centred and steep: with random weights the probabilities are nearly equal.
-    features = keras.Model(model.inputs, model.layers[-2].output).predict_on_batch(pictures(classifier))
+    classifier = Classifier(model, replace(build_cnn().metadata, image_size=64))
+    # With random weights the probabilities would be nearly equal, so the last layer is centred and scaled.
+    features = keras.Model(model.inputs, model.layers[-2].output).predict_on_batch(draw_pictures(classifier))
     kernel = 20 * model.layers[-1].get_weights()[0]
     model.layers[-1].set_weights([kernel, -features.mean(axis=0) @ kernel])
     sizes, convert = [], tf2onnx.convert.from_graph_def
@@ -252,17 +256,17 @@ def test_large_kernels_bypass_the_converter(tmp_path, monkeypatch):
         return convert(graph_def, **options)
 
     monkeypatch.setattr(tf2onnx.convert, "from_graph_def", record_size)
-    path = check(classifier, "onnx", tmp_path)
+    path = check_outputs(classifier, "onnx", tmp_path)
     assert sizes[0] < 500_000
     assert [tensor.name for tensor in onnxruntime.InferenceSession(path).get_inputs()] == ["image"]
     assert path.stat().st_size > 8_000_000
 
 
 def test_the_documented_programs_run(exported, tmp_path):
-    """Each in a separate process, without this package and without Keras."""
-    classifier, put = exported
+    """Each runs in a separate process, without this package and without Keras."""
+    classifier, copy_export = exported
     for kind in FORMATS:
-        put(kind, tmp_path / export.default_target("cnn", kind))
+        copy_export(kind, tmp_path / export.default_target("cnn", kind))
     cv2.imwrite(str(tmp_path / "photo.jpg"), picture(1, 50, 70))
     export_code, *programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL)
     assert len(programs) == len(FORMATS)
@@ -289,14 +293,14 @@ def test_a_missing_package_is_named_with_its_remedy(kind, package, tmp_path, mon
     with pytest.raises(
         UserError, match=rf"no {package}[^\n]*\nRun `make setup-dev`, or pip install '\.\[export\]', in the checkout\.$"
     ):
-        export.export(small_cnn(), kind, tmp_path / export.default_target("x", kind).name)
+        export.export(build_cnn(), kind, tmp_path / export.default_target("x", kind).name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_with_other_outputs_does_not_replace_the_target(exported, tmp_path, monkeypatch):
+def test_an_export_with_wrong_outputs_does_not_replace_the_target(exported, tmp_path, monkeypatch):
     target = exported[1]("saved_model", tmp_path / "existing")
     before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
-    another = small_cnn()  # other weights
+    another = build_cnn()  # other weights
     write = keras.Model.export
 
     def write_another(model, *arguments, **options):
@@ -306,7 +310,7 @@ def test_an_export_with_other_outputs_does_not_replace_the_target(exported, tmp_
 
     monkeypatch.setattr(keras.Model, "export", write_another)
     with pytest.raises(UserError, match=r"outputs to within 0\.001\. Received: 'a difference of"):
-        export.export(small_cnn(), "saved_model", target)
+        export.export(build_cnn(), "saved_model", target)
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["existing"]
 
@@ -318,22 +322,22 @@ def test_a_full_disk_is_reported_and_leaves_no_file(kind, tmp_path, monkeypatch)
     errors = [tf.errors.ResourceExhaustedError(None, None, text), OSError(errno.ENOSPC, "No space left on device")]
     for error in errors:
 
-        def full(*_, error=error, **__):
+        def raise_error(*_, error=error, **__):
             raise error
 
-        monkeypatch.setattr(keras.Model, "export", full)
-        monkeypatch.setattr(tf2onnx.convert, "from_graph_def", full)
+        monkeypatch.setattr(keras.Model, "export", raise_error)
+        monkeypatch.setattr(tf2onnx.convert, "from_graph_def", raise_error)
         target = tmp_path / export.default_target("x", kind).name
         with pytest.raises(OSError, match="No space left on device") as raised:
-            export.export(small_cnn(), kind, target)
+            export.export(build_cnn(), kind, target)
         assert raised.value.filename == str(target)
         assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unsupported_layer_is_an_error_of_two_lines(tmp_path, capfd):
+def test_an_unsupported_layer_raises_a_two_line_error(tmp_path, capfd):
     """tf2onnx does not support the error function, which GELU, and so ConvNeXt, uses."""
     layers = [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "gelu"), keras.layers.Softmax()]
-    classifier = Classifier(keras.Sequential(layers), small_cnn().metadata)
+    classifier = Classifier(keras.Sequential(layers), build_cnn().metadata)
     with pytest.raises(
         UserError, match=r"^As ONNX the model must run.*No Op registered for Erfc.*\nUse another format"
     ):
@@ -346,9 +350,9 @@ def test_an_unsupported_layer_is_an_error_of_two_lines(tmp_path, capfd):
 def test_an_earlier_export_is_replaced(exported, tmp_path):
     for kind in FORMATS:
         target = exported[1](kind, tmp_path / export.default_target("x", kind).name)
-        classifier = small_cnn()
+        classifier = build_cnn()
         export.export(classifier, kind, target)
-        pixels = pictures(classifier)
+        pixels = draw_pictures(classifier)
         assert run_export(kind, target, pixels) == pytest.approx(classifier.model.predict_on_batch(pixels), abs=1e-4)
 
 
@@ -368,7 +372,7 @@ def test_only_an_earlier_export_is_replaced(kind, name, message, tmp_path):
     (tmp_path / "photos/a.jpg").write_bytes(b"mine")
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(UserError, match=message):
-        export.export(small_cnn(), kind, tmp_path / name)
+        export.export(build_cnn(), kind, tmp_path / name)
     assert (tmp_path / "photos/a.jpg").read_bytes() == b"mine"
     assert (tmp_path / "note.txt").read_text() == "mine"
 

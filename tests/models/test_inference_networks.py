@@ -33,7 +33,7 @@ def classifier():
     model = test_time_augmentation.average_views(cnn.build(SIDE, 3, batch_norm_momentum=0.9), "horizontal")
     metadata = ModelMetadata("cnn", CLASSES, SIDE, "drawn", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.5, batch_size=4)
     plain = Classifier(model, metadata)
-    features = session.from_classifier(plain, inference="openvino")(_pixels())[1]
+    features = session.from_classifier(plain, inference="openvino")(_draw_pixels())[1]
     return replace(plain, novelty=novelty.fit(features[:6], features[6:]))
 
 
@@ -51,32 +51,31 @@ def project(classifier, tmp_path_factory):
     return root
 
 
-def _pixels():
+def _draw_pixels():
     return np.stack([picture(seed, SIDE, SIDE) for seed in range(11)])
 
 
-def _fail(_):
+def _fail_to_load(_):
     raise AssertionError("the Keras model must not be loaded")
 
 
-def test_a_saved_file_predicts_with_the_same_bits_and_without_keras(classifier, project, tmp_path, caplog, monkeypatch):
+def test_a_saved_model_predicts_bit_for_bit_the_same_without_keras(classifier, project, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(log.logger, "propagate", True)
     caplog.set_level("INFO", "realwaste")
-    expected = session.from_classifier(classifier, inference="openvino")(_pixels())
-    opened = session.open_session(project / "models/cnn.keras", inference="openvino", load=_fail)
-    for received, array in zip(opened(_pixels()), expected, strict=True):
-        np.testing.assert_array_equal(received, array)
+    expected = session.from_classifier(classifier, inference="openvino")(_draw_pixels())
+    opened = session.open_session(project / "models/cnn.keras", inference="openvino", load=_fail_to_load)
+    for actual, expected_array in zip(opened(_draw_pixels()), expected, strict=True):
+        np.testing.assert_array_equal(actual, expected_array)
     older = session.open_session(project / "older.keras", inference="openvino")
-    session.open_session(project / "older.keras", inference="openvino", load=_fail)
-    notes = {message for message in caplog.messages if message.startswith("preparing ")}  # pytest may capture one twice
-    assert notes == {f"preparing {project / 'older.keras'} for this machine (once)"}
-    np.testing.assert_array_equal(older(_pixels())[0], expected[0])
+    session.open_session(project / "older.keras", inference="openvino", load=_fail_to_load)
+    # A set, because pytest may capture a message twice.
+    messages = {message for message in caplog.messages if message.startswith("preparing ")}
+    assert messages == {f"preparing {project / 'older.keras'} for this machine (once)"}
+    np.testing.assert_array_equal(older(_draw_pixels())[0], expected[0])
     assert len(list((tmp_path / "cache/networks").iterdir())) == 1, "only the older file is converted"
-    whole, reloaded = (
-        classifier.model.predict_on_batch(_pixels()),
-        keras.saving.load_model(project / "models/cnn.keras"),
-    )
-    np.testing.assert_array_equal(reloaded.predict_on_batch(_pixels()), whole)
+    keras_model = keras.saving.load_model(project / "models/cnn.keras")
+    keras_expected = classifier.model.predict_on_batch(_draw_pixels())
+    np.testing.assert_array_equal(keras_model.predict_on_batch(_draw_pixels()), keras_expected)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_a_saved_file_predicts_with_the_same_bits_and_without_keras(classifier, 
     ],
     ids=lambda value: value[0],
 )
-def test_commands_answer_the_same_without_tensorflow(arguments, missing, project, monkeypatch):
+def test_commands_give_the_same_output_without_tensorflow(arguments, missing, project, monkeypatch):
     chosen = () if {"--all-models", "compare"} & set(arguments) else ("--model", "models/cnn.keras")
     done = without_tensorflow.run(project, *arguments, *chosen, missing=missing)
     assert done.returncode == 0, done.stderr
@@ -106,7 +105,7 @@ def test_commands_answer_the_same_without_tensorflow(arguments, missing, project
         assert (project / "a.csv").read_bytes() == table
 
 
-def test_serve_answers_photos_without_tensorflow(project):
+def test_serve_predicts_without_tensorflow(project):
     arguments = ["serve", "--model", "models/cnn.keras", "--port", "0"]
     command = without_tensorflow.command(*arguments, missing=OF_TRAINING + OF_EVALUATION)
     environment = without_tensorflow.environment(project / "no cache")
@@ -126,9 +125,9 @@ def test_serve_answers_photos_without_tensorflow(project):
         finally:
             process.terminate()
     done = without_tensorflow.run(project, "predict", "photos/glass/0.png", "-m", "models/cnn.keras", "--json")
-    (answer,) = json.loads(done.stdout)["answers"]
-    assert plain["predictions"] == answer["predictions"]
-    assert plain["strangeness"] == answer["strangeness"]
+    (expected,) = json.loads(done.stdout)["answers"]
+    assert plain["predictions"] == expected["predictions"]
+    assert plain["strangeness"] == expected["strangeness"]
     assert with_saliency == plain | {"saliency_of": None, "saliency": None}
 
 
@@ -142,7 +141,7 @@ def test_serve_answers_photos_without_tensorflow(project):
     ],
     ids=lambda value: value[0],
 )
-def test_what_needs_more_packages_names_them_in_two_lines(arguments, package, extra, project):
+def test_a_missing_package_is_named_in_a_two_line_error(arguments, package, extra, project):
     done = without_tensorflow.run(project, *arguments, missing=OF_TRAINING + OF_EVALUATION)
     assert done.returncode == 1
     *_, rule, remedy = done.stderr.strip().splitlines()
@@ -158,8 +157,8 @@ def test_a_file_of_an_earlier_version_needs_tensorflow(project):
     assert remedy.strip() == "Train it again, or install TensorFlow: pip install '.[train]' in the checkout."
 
 
-def _network_parts(*layers):
-    """The files of another network, to take the place of `extract`."""
+def _replace_extract(*layers):
+    """Edits that replace the network `extract` by another one."""
     converted = openvino_network.convert(keras.Sequential(layers))
     contents = zip((".xml", ".bin"), openvino_network.to_bytes(converted), strict=True)
     return {f"/extract{suffix}": lambda _, content=content: content for suffix, content in contents}
@@ -176,25 +175,25 @@ FLATTEN, DENSE = keras.layers.Flatten, keras.layers.Dense
         {"/classify.xml": lambda data: None},
         {"/extract.bin": lambda data: data[: len(data) // 2]},
         {"/classify.bin": lambda data: b""},
-        _network_parts(keras.Input((16, 16, 3)), FLATTEN(), DENSE(3)),
-        _network_parts(keras.Input((SIDE, SIDE, 3)), FLATTEN(), DENSE(5)),
-        _network_parts(keras.Input((3,)), DENSE(3)),
+        _replace_extract(keras.Input((16, 16, 3)), FLATTEN(), DENSE(3)),
+        _replace_extract(keras.Input((SIDE, SIDE, 3)), FLATTEN(), DENSE(5)),
+        _replace_extract(keras.Input((3,)), DENSE(3)),
     ],
     ids=["half", "empty", "missing", "half weights", "no weights", "image size", "features", "no image"],
 )
-def test_networks_that_are_damaged_or_do_not_fit_are_converted_again(changes, classifier, project, tmp_path, caplog):
+def test_damaged_and_unsuitable_networks_are_converted_again(changes, classifier, project, tmp_path, caplog):
     def change(name, data):
         return next((edit(data) for suffix, edit in changes.items() if name.endswith(suffix)), data)
 
     damaged = without_tensorflow.rewrite(project / "models/cnn.keras", tmp_path / "m.keras", change)
     opened = session.open_session(damaged, inference="openvino")
-    expected = session.from_classifier(classifier, inference="openvino")(_pixels())
-    np.testing.assert_array_equal(opened(_pixels())[0], expected[0])
+    expected = session.from_classifier(classifier, inference="openvino")(_draw_pixels())
+    np.testing.assert_array_equal(opened(_draw_pixels())[0], expected[0])
     assert "m.keras cannot be used" in caplog.text
 
 
 def test_a_classifier_is_converted_once_for_its_session_and_its_file(classifier, tmp_path, monkeypatch):
-    expected = session.from_classifier(classifier, inference="openvino")(_pixels())
+    expected = session.from_classifier(classifier, inference="openvino")(_draw_pixels())
     converted, convert = [], openvino_network.convert
 
     def count_conversion(model):
@@ -204,11 +203,11 @@ def test_a_classifier_is_converted_once_for_its_session_and_its_file(classifier,
     monkeypatch.setattr(openvino_network, "convert", count_conversion)
     assert inference_networks.add_networks(classifier, "tensorflow") is classifier
     with_networks = inference_networks.add_networks(classifier, "openvino")
-    received = session.from_classifier(with_networks, inference="openvino")(_pixels())
+    actual = session.from_classifier(with_networks, inference="openvino")(_draw_pixels())
     model_file.save(tmp_path / "m.keras", replace(with_networks, novelty=None))
     assert len(converted) == len(inference_networks.PARTS)
-    for array, expected_array in zip(received, expected, strict=True):
-        np.testing.assert_array_equal(array, expected_array)
+    for actual_array, expected_array in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(actual_array, expected_array)
 
 
 def test_a_model_that_openvino_cannot_convert_is_saved(classifier, tmp_path, monkeypatch, caplog):
@@ -219,12 +218,12 @@ def test_a_model_that_openvino_cannot_convert_is_saved(classifier, tmp_path, mon
     model_file.save(tmp_path / "m.keras", classifier)
     assert "for OpenVINO fails: no such operation" in caplog.text
     opened = session.open_session(tmp_path / "m.keras", inference="tensorflow")
-    np.testing.assert_allclose(opened(_pixels())[0], classifier.model.predict_on_batch(_pixels()), atol=1e-5)
+    np.testing.assert_allclose(opened(_draw_pixels())[0], classifier.model.predict_on_batch(_draw_pixels()), atol=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_openvino_computes_where_tensorflow_is_not_installed(policy, classifier, project, monkeypatch):
+def test_auto_engine_is_openvino_if_tensorflow_is_not_installed(policy, classifier, project, monkeypatch):
     monkeypatch.setattr(inference_engine, "has_tensorflow", lambda: False)
     assert inference_engine.resolve_engine("auto", policy) == "openvino"
     network = openvino_network.compile_network(inference_networks.convert(classifier.model)["extract"], 4, policy)
-    assert network(_pixels()).shape == (11, 2, 64)
+    assert network(_draw_pixels()).shape == (11, 2, 64)

@@ -1,4 +1,4 @@
-"""Predictions for large sets: the same rows from any kind of source, whole files, and jobs that continue."""
+"""Predictions for large sets: equal rows for every kind of source, complete files, and jobs that can be continued."""
 
 import errno
 import json
@@ -44,7 +44,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Eleven pictures; the fourth is no image."""
+    """Eleven picture files; the fourth is not an image."""
     folder = tmp_path_factory.mktemp("pictures")
     for number, name in enumerate(NAMES):
         cv2.imwrite(str(folder / name), picture(number))
@@ -62,22 +62,22 @@ def predict(source, output, model, *options):
     return CliRunner().invoke(app, arguments)
 
 
-def rows(output):
+def read_rows(output):
     return pd.read_parquet(output, filters=None).set_index("path")
 
 
-def message(result):
+def join_output(result):
     return " ".join(result.output.split())
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_the_rows_are_the_predictions_of_the_files(model, pictures, tmp_path):
+def test_output_rows_equal_the_predictions_of_the_files(model, pictures, tmp_path):
     result = predict(pictures, tmp_path / "out", model, "--min-confidence", 0.5)
     assert result.exit_code == 0, result.output
     assert sorted(file.name for file in (tmp_path / "out").glob("part-*")) == [
         f"part-{n:06d}.parquet" for n in range(4)
     ]
-    table = rows(tmp_path / "out")
+    table = read_rows(tmp_path / "out")
     assert table.index.tolist() == NAMES
     opened = session.open_session(model)
     predictions = image_predictions.predict_images(opened, [pictures / name for name in NAMES])
@@ -94,11 +94,11 @@ def test_the_rows_are_the_predictions_of_the_files(model, pictures, tmp_path):
         assert (row["not_sure"], row["unlike"]) == (prediction.not_sure, prediction.is_novel)
         assert row["novelty"] == np.float32(prediction.novelty_score)
     counts = table["class"].value_counts()
-    assert all(f"{counts[name]} {name}" in message(result) for name in counts.index)
-    assert "11 photos: " in message(result)
-    assert f"{table['not_sure'].sum() / 10:.1%} not sure" in message(result)
-    assert "1 without a prediction; " in message(result)
-    assert "4 parts; written: " in message(result)
+    assert all(f"{counts[name]} {name}" in join_output(result) for name in counts.index)
+    assert "11 photos: " in join_output(result)
+    assert f"{table['not_sure'].sum() / 10:.1%} not sure" in join_output(result)
+    assert "1 without a prediction; " in join_output(result)
+    assert "4 parts; written: " in join_output(result)
 
 
 def test_folders_tar_and_parquet_files_have_the_same_predictions(model, pictures, tmp_path):
@@ -108,7 +108,7 @@ def test_folders_tar_and_parquet_files_have_the_same_predictions(model, pictures
     tables = []
     for source in (pictures, tmp_path / "shards.tar", tmp_path / "table.parquet"):
         assert predict(source, tmp_path / f"out {source.name}", model).exit_code == 0
-        tables.append(rows(tmp_path / f"out {source.name}"))
+        tables.append(read_rows(tmp_path / f"out {source.name}"))
     assert tables[1].index.tolist() == [f"shards.tar/{name}" for name in NAMES]
     for table in tables[1:]:
         pd.testing.assert_frame_equal(table.set_index(tables[0].index), tables[0], check_exact=True)
@@ -116,8 +116,8 @@ def test_folders_tar_and_parquet_files_have_the_same_predictions(model, pictures
 
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("finished", range(5))
-def test_a_stopped_run_continues(model, pictures, tmp_path, monkeypatch, finished):
-    """Ctrl-C before each of the four parts is written, and after the last."""
+def test_an_interrupted_run_continues_with_the_missing_parts(model, pictures, tmp_path, monkeypatch, finished):
+    """Ctrl-C before each of the four parts is written, and after the last one."""
     assert predict(pictures, tmp_path / "whole", model).exit_code == 0
     written: list[int] = []
     write = part_predictions.Destination.write
@@ -131,72 +131,72 @@ def test_a_stopped_run_continues(model, pictures, tmp_path, monkeypatch, finishe
     monkeypatch.setattr(part_predictions.Destination, "write", stop_after)
     assert (predict(pictures, tmp_path / "out", model).exit_code == 0) == (finished == 4)
     monkeypatch.setattr(part_predictions.Destination, "write", write)
-    kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("part-*")}
-    assert len(kept) == finished
+    parts_before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("part-*")}
+    assert len(parts_before) == finished
     result = predict(pictures, tmp_path / "out", model)
     assert result.exit_code == 0, result.output
-    assert ("of 4 parts are there already" in message(result)) == (finished > 0)
-    assert "11 photos: " in message(result)
-    whole = {file.name: file.read_bytes() for file in (tmp_path / "whole").iterdir()}
-    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == whole
-    assert all((tmp_path / "out" / name).stat().st_mtime_ns == time for name, time in kept.items())
+    assert ("of 4 parts are there already" in join_output(result)) == (finished > 0)
+    assert "11 photos: " in join_output(result)
+    expected = {file.name: file.read_bytes() for file in (tmp_path / "whole").iterdir()}
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == expected
+    assert all((tmp_path / "out" / name).stat().st_mtime_ns == time for name, time in parts_before.items())
 
 
-def test_another_job_or_another_folder_is_not_mixed_with_it(model, pictures, tmp_path):
+def test_an_output_folder_with_other_content_is_refused(model, pictures, tmp_path):
     assert predict(pictures, tmp_path / "out", model).exit_code == 0
     refused = predict(pictures, tmp_path / "out", model, "--min-confidence", 0.9)
     assert refused.exit_code == 1
-    assert "holds the predictions of another job: min_confidence differ" in message(refused)
-    more = tmp_path / "more"
-    shutil.copytree(pictures, more)
-    (more / "new.jpg").write_bytes(b"")
-    assert "another job: source differ" in message(predict(more, tmp_path / "out", model))
+    assert "holds the predictions of another job: min_confidence differ" in join_output(refused)
+    larger_source = tmp_path / "more"
+    shutil.copytree(pictures, larger_source)
+    (larger_source / "new.jpg").write_bytes(b"")
+    assert "another job: source differ" in join_output(predict(larger_source, tmp_path / "out", model))
     (tmp_path / "other").mkdir()
     (tmp_path / "other/letter.txt").write_text("dear")
-    assert "must be a new folder, or that of this job. Received: 'letter.txt'" in message(
+    assert "must be a new folder, or that of this job. Received: 'letter.txt'" in join_output(
         predict(pictures, tmp_path / "other", model)
     )
-    assert "outside of SOURCE" in message(predict(pictures, pictures / "out", model))
+    assert "outside of SOURCE" in join_output(predict(pictures, pictures / "out", model))
     assert list(pictures.glob("out*")) == []
 
 
 @pytest.mark.parametrize(
-    ("options", "rule"),
+    ("options", "expected"),
     [
         (["--csv", "a.csv"], "--output without the other outputs"),
         (["--json"], "--output without the other outputs"),
         (["b"], "--output must be used with one SOURCE"),
     ],
 )
-def test_options_that_do_not_go_together(model, pictures, tmp_path, options, rule):
+def test_incompatible_options_are_refused(model, pictures, tmp_path, options, expected):
     result = predict(pictures, tmp_path / "out", model, *options)
     assert result.exit_code == 1
-    assert rule in message(result)
+    assert expected in join_output(result)
     assert not (tmp_path / "out").exists()
-    alone = CliRunner().invoke(app, ["predict", str(pictures), "--engine", "ray"])
-    assert "--engine ray must be used with --output" in message(alone)
+    without_output = CliRunner().invoke(app, ["predict", str(pictures), "--engine", "ray"])
+    assert "--engine ray must be used with --output" in join_output(without_output)
 
 
-def test_a_full_disk_leaves_no_half_file(model, pictures, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_partial_file(model, pictures, tmp_path, monkeypatch):
     write_bytes = Path.write_bytes
 
-    def full(self, content):
+    def fail_to_write(self, content):
         if self.name.startswith(".part-"):
             write_bytes(self, content[:10])
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_bytes(self, content)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "write_bytes", fail_to_write)
     result = predict(pictures, tmp_path / "out", model)
     assert result.exit_code == 1
-    assert "must be a folder that can be written. Received: 'No space left on device'" in message(result)
+    assert "must be a folder that can be written. Received: 'No space left on device'" in join_output(result)
     assert "Traceback" not in result.output
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["_job.json"]
 
 
 @pytest.fixture
 def bucket(monkeypatch, tmp_path):
-    """An S3 server on this machine, with an empty bucket, where fsspec looks for it: the environment."""
+    """A local S3 server with an empty bucket. Its address is in the environment, where fsspec looks for it."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -206,7 +206,8 @@ def bucket(monkeypatch, tmp_path):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
     endpoint = f"http://{host}:{port}"
-    requests.post(f"{endpoint}/moto-api/reset", timeout=60).raise_for_status()  # all servers of a process share buckets
+    # The servers of a process share their buckets.
+    requests.post(f"{endpoint}/moto-api/reset", timeout=60).raise_for_status()
     client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
     client.create_bucket(Bucket="waste")
     s3fs.S3FileSystem.clear_instance_cache()
@@ -217,7 +218,7 @@ def bucket(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_from_and_to_an_object_store(model, pictures, tmp_path, bucket):
+def test_predict_reads_from_and_writes_to_an_object_store(model, pictures, tmp_path, bucket):
     for name in NAMES:
         bucket.client.upload_file(str(pictures / name), "waste", f"in/{name}")
     assert predict(pictures, tmp_path / "out", model).exit_code == 0
@@ -229,29 +230,29 @@ def test_from_and_to_an_object_store(model, pictures, tmp_path, bucket):
         content = bucket.client.get_object(Bucket="waste", Key=f"out/{file.name}")["Body"].read()
         assert content == file.read_bytes() or json.loads(content) == json.loads(file.read_bytes())
     bucket.client.delete_object(Bucket="waste", Key="out/part-000002.parquet")
-    again = predict("s3://waste/in", "s3://waste/out", model)
-    assert "3 of 4 parts are there already" in message(again)
-    assert "11 photos: " in message(again)
+    continued = predict("s3://waste/in", "s3://waste/out", model)
+    assert "3 of 4 parts are there already" in join_output(continued)
+    assert "11 photos: " in join_output(continued)
     assert len(bucket.client.list_objects_v2(Bucket="waste", Prefix="out/")["Contents"]) == 5
 
 
-def test_errors_of_an_object_store_are_two_lines(model, bucket, monkeypatch, pictures):
+def test_object_store_errors_are_reported_without_a_traceback(model, bucket, monkeypatch, pictures):
     empty = predict("s3://waste/nothing", "s3://waste/out", model)
     assert empty.exit_code == 1
-    assert "s3://waste/nothing must hold images" in message(empty)
-    nowhere = predict(pictures, "s3://no-such-bucket/out", model)
-    assert nowhere.exit_code == 1
-    assert "s3://no-such-bucket/out must be a folder that can be written" in message(nowhere)
+    assert "s3://waste/nothing must hold images" in join_output(empty)
+    unwritable = predict(pictures, "s3://no-such-bucket/out", model)
+    assert unwritable.exit_code == 1
+    assert "s3://no-such-bucket/out must be a folder that can be written" in join_output(unwritable)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     s3fs.S3FileSystem.clear_instance_cache()
-    locked = predict("s3://waste/in", "s3://waste/out", model)
-    assert locked.exit_code == 1
-    assert "must be a folder or prefix that can be listed" in message(locked)
-    assert "Traceback" not in empty.output + nowhere.output + locked.output
+    unreadable = predict("s3://waste/in", "s3://waste/out", model)
+    assert unreadable.exit_code == 1
+    assert "must be a folder or prefix that can be listed" in join_output(unreadable)
+    assert "Traceback" not in empty.output + unwritable.output + unreadable.output
 
 
-def test_what_a_user_has_no_right_to_is_named(model, pictures, bucket, monkeypatch):
+def test_missing_access_rights_are_reported(model, pictures, bucket, monkeypatch):
     for name in NAMES:
         bucket.client.upload_file(str(pictures / name), "waste", f"in/{name}")
     inputs, outputs = "arn:aws:s3:::waste/in*", "arn:aws:s3:::waste/out*"
@@ -267,7 +268,7 @@ def test_what_a_user_has_no_right_to_is_named(model, pictures, bucket, monkeypat
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
         s3fs.S3FileSystem.clear_instance_cache()
         result = predict("s3://waste/in", "s3://waste/out", model)
-        assert expected in message(result)
+        assert expected in join_output(result)
         assert "Traceback" not in result.output
         assert result.exit_code == (0 if len(rights) == 3 else 1)
 
@@ -276,7 +277,9 @@ def _create_user(endpoint, name, rights):
     iam = boto3.client("iam", endpoint_url=endpoint, region_name="us-east-1")
     iam.create_user(UserName=name)
     if rights:
-        statements = [{"Effect": "Allow", "Action": f"s3:{action}", "Resource": where} for action, where in rights]
+        statements = [
+            {"Effect": "Allow", "Action": f"s3:{action}", "Resource": resource} for action, resource in rights
+        ]
         policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
         iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=policy)
     key = iam.create_access_key(UserName=name)["AccessKey"]

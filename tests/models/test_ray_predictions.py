@@ -1,4 +1,4 @@
-"""Predictions on two Ray nodes of one core: the files of one process, also if a worker, a node or the job dies."""
+"""Predictions on two Ray nodes of one core each: the files of one process, also if a worker, node or job is killed."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ LIMIT_S = 600  # far longer than anything here takes
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Shards, one image of which is damaged; a model; and the files that one process writes."""
+    """Shards with one damaged image, a model, and the files that one process writes."""
     folder = tmp_path_factory.mktemp("predictions")
     (folder / "shards").mkdir()
     for shard in range(SHARDS):
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     network = cnn.build(32, 3, batch_norm_momentum=0.9)
     metadata = ModelMetadata("cnn", ("a", "b", "c"), 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS, batch_size=4)
     model_file.save(folder / "cnn.keras", Classifier(network, metadata))
-    assert _finished(_start("local", folder), folder)[0] == 0
+    assert _wait_for_end(_start_job("local", folder), folder)[0] == 0
     return folder
 
 
@@ -47,96 +47,98 @@ def nodes():
 
 
 @pytest.fixture
-def held(folder):
-    """A folder: as long as it exists, a job that was started with a number of parts waits after these."""
+def pause_folder(folder):
+    """While this folder exists, a job that was started with a number of parts waits after these parts."""
     shutil.rmtree(folder / "ray", ignore_errors=True)
     (folder / "held").mkdir()
     yield folder / "held"
     shutil.rmtree(folder / "held", ignore_errors=True)
 
 
-_start = partial(start, "prediction_job.py")
+_start_job = partial(start, "prediction_job.py")
 
 
-def _finished(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
+def _wait_for_end(job: subprocess.Popen[bytes], folder: Path) -> tuple[int, str]:
     status, output = finished(job, folder, LIMIT_S)
     return status, " ".join(output.split())
 
 
-def _parts(folder: Path) -> dict[str, bytes]:
+def _read_parts(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.glob("part-*")}
 
 
 def _wait_for_parts(job: subprocess.Popen[bytes], folder: Path, parts: int) -> None:
-    until = time.monotonic() + LIMIT_S
-    while len(_parts(folder / "ray")) < parts or b"predicted by" not in (folder / "job.log").read_bytes():
+    deadline = time.monotonic() + LIMIT_S
+    while len(_read_parts(folder / "ray")) < parts or b"predicted by" not in (folder / "job.log").read_bytes():
         assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def _assert_same(folder: Path, output: str) -> None:
+def _assert_same_parts(folder: Path, output: str) -> None:
     """Every part has the bytes that one process writes, and the last line counts every image once."""
-    assert _parts(folder / "ray") == _parts(folder / "local")
-    assert len(_parts(folder / "ray")) == SHARDS
+    assert _read_parts(folder / "ray") == _read_parts(folder / "local")
+    assert len(_read_parts(folder / "ray")) == SHARDS
     assert f"{SHARDS * IMAGES_PER_SHARD + 1} photos: " in output
     assert "1 without a prediction" in output
     assert [path.name for path in (folder / "ray").iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize("parts", [0, 2, 6])
-def test_a_killed_node_loses_and_duplicates_no_row(folder, nodes, held, parts):
-    job = _start("ray", folder, nodes.address, str(parts))
+def test_a_killed_node_loses_and_duplicates_no_row(folder, nodes, pause_folder, parts):
+    job = _start_job("ray", folder, nodes.address, str(parts))
     _wait_for_parts(job, folder, parts)
     nodes.kill(-1)
-    assert len(_parts(folder / "ray")) < SHARDS
-    shutil.rmtree(held)
-    status, output = _finished(job, folder)
+    assert len(_read_parts(folder / "ray")) < SHARDS
+    shutil.rmtree(pause_folder)
+    status, output = _wait_for_end(job, folder)
     nodes.add()
     assert status == 0, output
     assert "on 2 nodes" in output
-    _assert_same(folder, output)
+    _assert_same_parts(folder, output)
 
 
 @pytest.mark.parametrize("parts", [1, 4])
-def test_a_killed_worker_loses_and_duplicates_no_row(folder, nodes, held, parts):
-    job = _start("ray", folder, nodes.address, str(parts))
+def test_a_killed_worker_loses_and_duplicates_no_row(folder, nodes, pause_folder, parts):
+    job = _start_job("ray", folder, nodes.address, str(parts))
     _wait_for_parts(job, folder, parts)
-    workers = [process for process in psutil.process_iter(["cmdline"]) if "PredictionActor" in _command(process)]
-    workers = workers or [process for process in psutil.process_iter(["cmdline"]) if "HeldActor" in _command(process)]
+    workers = [process for process in psutil.process_iter(["cmdline"]) if "PredictionActor" in _read_command(process)]
+    workers = workers or [
+        process for process in psutil.process_iter(["cmdline"]) if "HeldActor" in _read_command(process)
+    ]
     assert workers
     workers[0].kill()
-    shutil.rmtree(held)
-    status, output = _finished(job, folder)
+    shutil.rmtree(pause_folder)
+    status, output = _wait_for_end(job, folder)
     assert status == 0, output
-    _assert_same(folder, output)
+    _assert_same_parts(folder, output)
 
 
 @pytest.mark.parametrize("parts", [0, 3, 7])
-def test_a_killed_job_continues(folder, nodes, held, parts):
-    job = _start("ray", folder, nodes.address, str(parts))
+def test_a_killed_job_continues_with_the_missing_parts(folder, nodes, pause_folder, parts):
+    job = _start_job("ray", folder, nodes.address, str(parts))
     _wait_for_parts(job, folder, parts)
     job.kill()
     job.wait()
-    shutil.rmtree(held)
-    time.sleep(2)  # what its actors are writing
-    kept = {file.name: file.stat().st_mtime_ns for file in (folder / "ray").glob("part-*")}
-    assert len(kept) >= parts
-    status, output = _finished(_start("ray", folder, nodes.address), folder)
+    shutil.rmtree(pause_folder)
+    time.sleep(2)  # its actors may still write parts
+    parts_before = {file.name: file.stat().st_mtime_ns for file in (folder / "ray").glob("part-*")}
+    assert len(parts_before) >= parts
+    status, output = _wait_for_end(_start_job("ray", folder, nodes.address), folder)
     assert status == 0, output
-    if kept:
-        assert f"{len(kept)} of {SHARDS} parts are there already" in output
-    _assert_same(folder, output)
-    assert all((folder / "ray" / name).stat().st_mtime_ns == time for name, time in kept.items())
+    if parts_before:
+        assert f"{len(parts_before)} of {SHARDS} parts are there already" in output
+    _assert_same_parts(folder, output)
+    assert all((folder / "ray" / name).stat().st_mtime_ns == time for name, time in parts_before.items())
 
 
-def test_no_cluster_is_two_lines(folder, held):
-    shutil.rmtree(held)
-    status, output = _finished(_start("ray", folder, "127.0.0.1:1"), folder)
+def test_a_missing_cluster_is_reported_without_a_traceback(folder, pause_folder):
+    shutil.rmtree(pause_folder)
+    status, output = _wait_for_end(_start_job("ray", folder, "127.0.0.1:1"), folder)
     assert status == 1
     assert re.search("RAY_ADDRESS must be the address of a running Ray cluster", output)
     assert "Traceback" not in output
 
 
-def _command(process: psutil.Process) -> str:
+def _read_command(process: psutil.Process) -> str:
     return " ".join(process.info["cmdline"] or [])

@@ -1,4 +1,4 @@
-"""Untrusted model files: their record is validated before the model is loaded, and an error has two lines."""
+"""Untrusted model files: the record is validated before the model is loaded, and errors have two lines."""
 
 import io
 import json
@@ -32,17 +32,17 @@ BAD_VALUES: dict[str, list[object]] = {
 }
 
 
-def _model_file(path, record, *, compression=zipfile.ZIP_STORED, **parts):
+def _write_model_file(path, record, *, compression=zipfile.ZIP_STORED, **members):
     text = record if isinstance(record, str) else json.dumps(record)
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("realwaste.json", text)
-        for name, data in parts.items():
+        for name, data in members.items():
             archive.writestr(name.replace("_", "."), data)
     return path
 
 
-def _error_message(*arguments):
-    """The error message of a command that fails."""
+def _run_failing_command(*arguments):
+    """Run a command that must fail, and return its error message."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 1, (result.output, result.exception)
     assert isinstance(result.exception, SystemExit)
@@ -56,11 +56,11 @@ def _error_message(*arguments):
     ids=lambda value: str(value)[:20],
 )
 def test_a_record_is_validated_by_its_schema(key, value, tmp_path):
-    path = _model_file(tmp_path / "m.keras", RECORD | {key: value})
+    path = _write_model_file(tmp_path / "m.keras", RECORD | {key: value})
     with pytest.raises(UserError) as raised:
         model_file.read_metadata(path)
     assert len(str(raised.value).splitlines()) == 2
-    assert ("realwaste.json" if str(value) == "nan" else key) in str(raised.value)  # NaN is no JSON
+    assert ("realwaste.json" if str(value) == "nan" else key) in str(raised.value)  # NaN is not valid JSON
 
 
 def test_a_record_with_a_missing_key_or_of_another_type_is_rejected(tmp_path):
@@ -68,37 +68,37 @@ def test_a_record_with_a_missing_key_or_of_another_type_is_rejected(tmp_path):
     records: list[object] = [incomplete, [], None, 3, "{", "[" * 100_000, '{"a":' * 100_000, "\x00", ""]
     for record in records:
         with pytest.raises(UserError):
-            model_file.read_metadata(_model_file(tmp_path / "m.keras", record))
+            model_file.read_metadata(_write_model_file(tmp_path / "m.keras", record))
 
 
-def test_a_batch_that_fits_in_no_memory_is_rejected(tmp_path):
-    path = _model_file(tmp_path / "m.keras", RECORD | {"batch_size": 100_000, "image_size": 4096})
+def test_a_batch_larger_than_any_memory_is_rejected(tmp_path):
+    path = _write_model_file(tmp_path / "m.keras", RECORD | {"batch_size": 100_000, "image_size": 4096})
     with pytest.raises(UserError, match="batch of 100000"):
         model_file.read_metadata(path)
 
 
 def test_records_of_earlier_versions_are_read(tmp_path):
     oldest = {key: RECORD[key] for key in ("name", "classes", "image_size", "dataset", "backbone", "weights")}
-    metadata = model_file.read_metadata(_model_file(tmp_path / "m.keras", oldest))
+    metadata = model_file.read_metadata(_write_model_file(tmp_path / "m.keras", oldest))
     assert metadata == ModelMetadata("cnn", ("a", "b"), 32, "drawn", "CNN", "random")
     metadata = model_file.read_metadata(
-        _model_file(tmp_path / "m.keras", oldest | {"temperature": 2, "classes": ["ü", "\x1b[0m"]})
+        _write_model_file(tmp_path / "m.keras", oldest | {"temperature": 2, "classes": ["ü", "\x1b[0m"]})
     )
     assert metadata.classes == ("ü", "\x1b[0m")
 
 
-@pytest.mark.parametrize("verb", ["info", "predict", "choose", "serve", "evaluate", "export"])
-def test_every_verb_rejects_an_invalid_record_in_two_lines(verb, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["info", "predict", "choose", "serve", "evaluate", "export"])
+def test_every_command_rejects_an_invalid_record_in_two_lines(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = _model_file(tmp_path / "m.keras", RECORD | {"batch_size": 0})
+    path = _write_model_file(tmp_path / "m.keras", RECORD | {"batch_size": 0})
     colours.photo(tmp_path / "photos/a/red.png", colours.RED)
     colours.photo(tmp_path / "photos/b/blue.png", colours.BLUE)
-    arguments_by_verb = {
+    arguments_by_command = {
         "serve": ["--port", 0, "--model", path],
         "export": ["--format", "saved_model", "--model", path],
     }
-    arguments = arguments_by_verb.get(verb, ["photos", "--model", path] if verb != "info" else [path])
-    message = _error_message(verb, *arguments)
+    arguments = arguments_by_command.get(command, ["photos", "--model", path] if command != "info" else [path])
+    message = _run_failing_command(command, *arguments)
     assert "must be a model that this pipeline saved" in message
     assert "batch_size: Input should be greater than or equal to 1" in message
     assert "Train it again" in message
@@ -106,20 +106,20 @@ def test_every_verb_rejects_an_invalid_record_in_two_lines(verb, tmp_path, monke
 
 def test_a_zip_bomb_is_rejected(tmp_path):
     blanks = " " * (64 << 20)
-    path = _model_file(tmp_path / "m.keras", json.dumps(RECORD) + blanks, compression=zipfile.ZIP_DEFLATED)
+    path = _write_model_file(tmp_path / "m.keras", json.dumps(RECORD) + blanks, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 100_000
     with pytest.raises(UserError, match="unpacks to"):
         model_file.read_metadata(path)
     with pytest.raises(UserError, match="unpacks to"):
         model_file.read_metadata(
-            _model_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks)
+            _write_model_file(tmp_path / "n.keras", RECORD, compression=zipfile.ZIP_DEFLATED, config_json=blanks)
         )
     with pytest.raises(UserError, match=r"realwaste.json has 2,"):
-        model_file.read_metadata(_model_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
+        model_file.read_metadata(_write_model_file(tmp_path / "o.keras", json.dumps(RECORD) + " " * 2_000_000))
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
-def test_a_pipe_and_a_device_are_rejected(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are not supported here")
+def test_a_named_pipe_and_a_device_are_rejected(tmp_path):
     os.mkfifo(tmp_path / "pipe.keras")
     (tmp_path / "zero.keras").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
@@ -129,7 +129,7 @@ def test_a_pipe_and_a_device_are_rejected(tmp_path):
         assert f"must be a regular file, and {name}.keras is" in " ".join(done.stderr.split())
 
 
-def _npz(**arrays):
+def _pack_npz(**arrays):
     data = io.BytesIO()
     np.savez(data, **arrays)
     return data.getvalue()
@@ -143,38 +143,38 @@ UNIT, DIGESTS, PHASHES = np.eye(3, dtype=np.float16), np.zeros((2, 6), np.uint8)
     [
         ("novelty_npz", b"no archive"),
         ("novelty_npz", b""),
-        ("novelty_npz", _npz(learned=UNIT)),
-        ("novelty_npz", _npz(learned=UNIT, threshold=np.nan)),
-        ("novelty_npz", _npz(learned=UNIT, threshold=np.zeros(3))),
-        ("novelty_npz", _npz(learned=UNIT, threshold="high")),
-        ("novelty_npz", _npz(learned=UNIT[0], threshold=0.5)),
-        ("novelty_npz", _npz(learned=UNIT[:0], threshold=0.5)),
-        ("novelty_npz", _npz(learned=UNIT + np.float16(np.inf), threshold=0.5)),
-        ("novelty_npz", _npz(learned=UNIT.astype(np.complex64), threshold=0.5)),
-        ("novelty_npz", _npz(learned=np.ones((5000, 3), np.float16), threshold=0.5)),
+        ("novelty_npz", _pack_npz(learned=UNIT)),
+        ("novelty_npz", _pack_npz(learned=UNIT, threshold=np.nan)),
+        ("novelty_npz", _pack_npz(learned=UNIT, threshold=np.zeros(3))),
+        ("novelty_npz", _pack_npz(learned=UNIT, threshold="high")),
+        ("novelty_npz", _pack_npz(learned=UNIT[0], threshold=0.5)),
+        ("novelty_npz", _pack_npz(learned=UNIT[:0], threshold=0.5)),
+        ("novelty_npz", _pack_npz(learned=UNIT + np.float16(np.inf), threshold=0.5)),
+        ("novelty_npz", _pack_npz(learned=UNIT.astype(np.complex64), threshold=0.5)),
+        ("novelty_npz", _pack_npz(learned=np.ones((5000, 3), np.float16), threshold=0.5)),
         ("photographs_npz", b"no archive"),
-        ("photographs_npz", _npz(sha256=DIGESTS)),
-        ("photographs_npz", _npz(sha256=DIGESTS[:1], phash=PHASHES)),
-        ("photographs_npz", _npz(sha256=DIGESTS.astype(np.int64), phash=PHASHES)),
-        ("photographs_npz", _npz(sha256=DIGESTS, phash=np.float64(1))),
+        ("photographs_npz", _pack_npz(sha256=DIGESTS)),
+        ("photographs_npz", _pack_npz(sha256=DIGESTS[:1], phash=PHASHES)),
+        ("photographs_npz", _pack_npz(sha256=DIGESTS.astype(np.int64), phash=PHASHES)),
+        ("photographs_npz", _pack_npz(sha256=DIGESTS, phash=np.float64(1))),
     ],
     ids=lambda _: "",
 )
-def test_a_damaged_part_is_two_lines(name, data, tmp_path):
-    path = _model_file(tmp_path / "m.keras", RECORD, **{name: data})
+def test_a_damaged_member_raises_a_two_line_error(name, data, tmp_path):
+    path = _write_model_file(tmp_path / "m.keras", RECORD, **{name: data})
     read = model_file.read_novelty if name == "novelty_npz" else model_file.read_photographs
     with pytest.raises(UserError, match=name.replace("_", r"\.")) as raised:
         read(path)
     assert len(str(raised.value).splitlines()) == 2
     if name == "novelty_npz":
-        assert "novelty.npz" in _error_message("info", path)
+        assert "novelty.npz" in _run_failing_command("info", path)
 
 
-def test_a_zip_bomb_in_the_novelty_is_rejected(tmp_path):
+def test_a_zip_bomb_in_the_novelty_member_is_rejected(tmp_path):
     data = io.BytesIO()
     np.savez_compressed(data, learned=np.zeros((4096, 40_000), np.float16), threshold=0.5)
-    path = _model_file(tmp_path / "m.keras", RECORD, novelty_npz=data.getvalue())
-    assert "unpacks to" in _error_message("info", path)
+    path = _write_model_file(tmp_path / "m.keras", RECORD, novelty_npz=data.getvalue())
+    assert "unpacks to" in _run_failing_command("info", path)
 
 
 @pytest.mark.parametrize(
@@ -189,19 +189,18 @@ def test_a_record_of_another_network_is_rejected_on_load(change, tmp_path):
     model = cnn.build(32, 3, batch_norm_momentum=0.9, head="gap")
     width = change.pop("features", model.layers[-1].input.shape[-1])
     metadata = ModelMetadata("cnn", ("a", "b", "c"), 32, "drawn", "CNN", "random")
-    fitted = Novelty(np.ones((3, width), np.float16), 0.5)
-    # A valid model is loaded.
+    stored_novelty = Novelty(np.ones((3, width), np.float16), 0.5)
     path = tmp_path / "m.keras"
     valid = Classifier(model, metadata, Novelty(np.ones((3, model.layers[-1].input.shape[-1]), np.float16), 0.5))
     model_file.save(path, valid)
     assert model_file.load(path).metadata == metadata
-    model_file.save(path, Classifier(model, ModelMetadata(**asdict(metadata) | change), fitted))
+    model_file.save(path, Classifier(model, ModelMetadata(**asdict(metadata) | change), stored_novelty))
     with pytest.raises(UserError, match="must be a whole Keras model") as raised:
         model_file.load(path)
     assert len(str(raised.value).splitlines()) == 2
 
 
-def test_model_cards_and_metrics_with_any_content_are_no_error(tmp_path, monkeypatch):
+def test_malformed_model_cards_and_metrics_raise_no_error(tmp_path, monkeypatch):
     colours.save(tmp_path / "models/cnn.keras")
     row = {"backbone": "Eye", "weights": "sharp", "val_accuracy": float("nan"), "test_accuracy": 10**400}
     (tmp_path / "metrics").mkdir()

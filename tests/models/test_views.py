@@ -1,3 +1,5 @@
+"""Test-time augmentation: probabilities are averaged over flipped views and enlarged middle crops."""
+
 import cv2
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ from realwaste.evaluation import grad_cam
 from realwaste.models import cnn, test_time_augmentation
 from realwaste.training import head
 
-ALL = ("both", "middle")
+ALL_VIEWS = ("both", "middle")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
 
 
-MIRRORED: dict[str, list[tuple[slice, ...]]] = {
+FLIPPED: dict[str, list[tuple[slice, ...]]] = {
     "none": [],
     "horizontal": [np.s_[:, :, ::-1]],
     "both": [np.s_[:, :, ::-1], np.s_[:, ::-1], np.s_[:, ::-1, ::-1]],
@@ -30,20 +32,20 @@ MIRRORED: dict[str, list[tuple[slice, ...]]] = {
 
 
 def enlarge_middle(images):
-    """The middle 12 of 16 pixels per side, enlarged."""
+    """Enlarge the middle 12 of 16 pixels per side."""
     cropped = images[:, 2:14, 2:14].astype(np.float32)
     return np.stack([np.rint(cv2.resize(image, (16, 16))) for image in cropped]).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("flips", "crops"), [("horizontal", "none"), ("both", "none"), ("none", "middle"), ALL])
-def test_probabilities_are_the_mean_over_the_views_and_equal_for_mirror_images(
+@pytest.mark.parametrize(("flips", "crops"), [("horizontal", "none"), ("both", "none"), ("none", "middle"), ALL_VIEWS])
+def test_probabilities_are_the_mean_over_the_views_and_equal_for_flipped_images(
     classifier, pixels, flips, crops, tmp_path
 ):
     averaged = test_time_augmentation.average_views(classifier, flips, crops)
     averaged.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
     crops_of_image = [pixels] if crops == "none" else [pixels, enlarge_middle(pixels)]
-    views = [view for image in crops_of_image for view in (image, *(image[mirror] for mirror in MIRRORED[flips]))]
+    views = [view for image in crops_of_image for view in (image, *(image[mirror] for mirror in FLIPPED[flips]))]
     expected = np.mean([classifier.predict_on_batch(view) for view in views], axis=0)
     for model in (averaged, loaded):
         np.testing.assert_allclose(model.predict_on_batch(pixels), expected, atol=1e-6)
@@ -54,7 +56,7 @@ def test_probabilities_are_the_mean_over_the_views_and_equal_for_mirror_images(
 
 
 @pytest.mark.parametrize("size", [15, 16, 17, 224, 260])
-def test_the_enlarged_middle_has_the_size_of_the_image_and_integer_pixels(size):
+def test_the_enlarged_middle_crop_has_the_size_of_the_image_and_integer_pixels(size):
     image = keras.Input((size, size, 3), dtype="float32")
     pooled = layers.GlobalAveragePooling2D()(image)
     views = test_time_augmentation.views_model(
@@ -70,27 +72,29 @@ def test_the_enlarged_middle_has_the_size_of_the_image_and_integer_pixels(size):
     assert enlarged[0, :, -1].max() == pytest.approx(250 * 7 / 8, abs=2 * 250 / size + 1)
 
 
-def test_none_is_the_classifier_itself(classifier):
+def test_averaging_without_views_returns_the_classifier(classifier):
     assert test_time_augmentation.average_views(classifier, test_time_augmentation.NONE) is classifier
     assert test_time_augmentation.single_view_model(classifier) is classifier
 
 
 def test_grad_cam_uses_the_classifier_of_a_single_view(classifier, pixels):
-    heat = grad_cam.GradCam(test_time_augmentation.average_views(classifier, *ALL)).heat(pixels, np.zeros(5, np.int64))
+    heat = grad_cam.GradCam(test_time_augmentation.average_views(classifier, *ALL_VIEWS)).heat(
+        pixels, np.zeros(5, np.int64)
+    )
     np.testing.assert_array_equal(heat, grad_cam.GradCam(classifier).heat(pixels, np.zeros(5, np.int64)))
 
 
-def test_a_backbone_with_a_head_is_averaged_too(pixels):
+def test_views_of_a_backbone_with_a_head_are_averaged(pixels):
     image = keras.Input((16, 16, 3), dtype="float32", name="image")
     backbone = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image)), name="backbone")
     joined = head.join(backbone, head.build(4, 8, 3))
     probabilities = test_time_augmentation.average_views(joined, "horizontal").predict_on_batch(pixels)
-    both = joined.predict_on_batch(pixels), joined.predict_on_batch(pixels[:, :, ::-1])
-    np.testing.assert_allclose(probabilities, np.mean(both, axis=0), atol=1e-5)
+    probabilities_by_view = joined.predict_on_batch(pixels), joined.predict_on_batch(pixels[:, :, ::-1])
+    np.testing.assert_allclose(probabilities, np.mean(probabilities_by_view, axis=0), atol=1e-5)
 
 
-@pytest.mark.parametrize(("flips", "pictures"), [("none", 8), ("horizontal", 4), ("both", 2)])
-def test_a_batch_has_no_more_views_than_fit_in_memory(flips, pictures):
-    assert test_time_augmentation.batch_size(8, flips) == pictures
-    assert test_time_augmentation.batch_size(8, flips, "middle") == pictures // 2
+@pytest.mark.parametrize(("flips", "expected"), [("none", 8), ("horizontal", 4), ("both", 2)])
+def test_the_batch_size_is_divided_by_the_number_of_views(flips, expected):
+    assert test_time_augmentation.batch_size(8, flips) == expected
+    assert test_time_augmentation.batch_size(8, flips, "middle") == expected // 2
     assert test_time_augmentation.batch_size(1, flips) == 1
