@@ -114,11 +114,20 @@ def test_folders_tar_and_parquet_files_have_the_same_predictions(model, pictures
         pd.testing.assert_frame_equal(table.set_index(tables[0].index), tables[0], check_exact=True)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(model, pictures, tmp_path_factory):
+    """The files of a run without a stop, by name."""
+    folder = tmp_path_factory.mktemp("uninterrupted") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_parts, "IMAGES_PER_PART", 3)
+        assert predict(pictures, folder, model).exit_code == 0
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("finished", range(5))
-def test_an_interrupted_run_continues_with_the_missing_parts(model, pictures, tmp_path, monkeypatch, finished):
+def test_an_interrupted_run_continues_with_the_missing_parts(model, pictures, uninterrupted, tmp_path, finished):
     """Ctrl-C before each of the four parts is written, and after the last one."""
-    assert predict(pictures, tmp_path / "whole", model).exit_code == 0
     written: list[int] = []
     write = part_predictions.Destination.write
 
@@ -128,17 +137,16 @@ def test_an_interrupted_run_continues_with_the_missing_parts(model, pictures, tm
         write(self, number, *arguments)
         written.append(number)
 
-    monkeypatch.setattr(part_predictions.Destination, "write", stop_after)
-    assert (predict(pictures, tmp_path / "out", model).exit_code == 0) == (finished == 4)
-    monkeypatch.setattr(part_predictions.Destination, "write", write)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(part_predictions.Destination, "write", stop_after)
+        assert (predict(pictures, tmp_path / "out", model).exit_code == 0) == (finished == 4)
     parts_before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("part-*")}
     assert len(parts_before) == finished
     result = predict(pictures, tmp_path / "out", model)
     assert result.exit_code == 0, result.output
     assert ("of 4 parts are there already" in join_output(result)) == (finished > 0)
     assert "11 photos: " in join_output(result)
-    expected = {file.name: file.read_bytes() for file in (tmp_path / "whole").iterdir()}
-    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == expected
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == uninterrupted
     assert all((tmp_path / "out" / name).stat().st_mtime_ns == time for name, time in parts_before.items())
 
 

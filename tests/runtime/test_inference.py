@@ -168,8 +168,17 @@ def test_cached_networks_are_identified_by_the_content_of_the_model_file(model_p
     assert entry.is_dir()
 
 
-@pytest.mark.parametrize("name", ["extract.xml", "extract.bin", "classify.xml", "classify.bin"])
-@pytest.mark.parametrize("damage", ["deleted", "truncated", "empty"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("extract.xml", "deleted"),
+        ("extract.xml", "truncated"),
+        ("extract.bin", "empty"),
+        ("classify.xml", "empty"),
+        ("classify.bin", "deleted"),
+        ("classify.bin", "truncated"),
+    ],
+)
 def test_a_damaged_cache_entry_is_converted_again(name, damage, filled_cache, model_path, pixels):
     cache, expected = filled_cache
     damaged = next(cache.iterdir()) / name

@@ -93,20 +93,18 @@ def test_history_of_averaged_heads_ends_at_the_diverged_epoch(train_val):
     assert trained.summary()["diverged"]
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_saved_averaged_heads_give_the_same_predictions_for_vectors_and_pictures(policy, tmp_path):
+def test_saved_averaged_heads_give_the_same_predictions_for_vectors_and_pictures(tmp_path):
     extractor = lively.extractor("MobileNet", 64)
     classifier = head.join(extractor, head.average_heads([lively.head_of(extractor, 2) for _ in range(3)]))
     file = tmp_path / "m.keras"
-    metadata = ModelMetadata("irv2", ("a", "b"), 64, "drawn", "MobileNet", "random", precision=policy)
+    metadata = ModelMetadata("irv2", ("a", "b"), 64, "drawn", "MobileNet", "random")
     model_file.save(file, Classifier(classifier, metadata))
     pixels = np.stack([picture(number, 64, 64) for number in range(3)])
     classifier_session = session.open_session(file, inference="openvino", batch_size=3)
     probabilities, features = classifier_session(pixels)
     assert feature_split.accepts_cached_vectors(model_file.load(file).model)
     np.testing.assert_array_equal(classifier_session.classify(features), probabilities)
-    if policy == "float32":
-        np.testing.assert_allclose(probabilities, classifier.predict_on_batch(pixels.astype(np.float32)), atol=1e-4)
+    np.testing.assert_allclose(probabilities, classifier.predict_on_batch(pixels.astype(np.float32)), atol=1e-4)
 
 
 def test_grad_cam_of_three_equal_heads_equals_that_of_one_head():

@@ -10,11 +10,8 @@ from realwaste.core import machine
 from realwaste.core.log import logger
 from realwaste.dataset import manifest, split
 from realwaste.images import reader
-from realwaste.models import cnn
-from realwaste.runtime import determinism
-from realwaste.training import batches, samples, training_loop
+from realwaste.training import batches, samples
 from realwaste.training.samples import Samples
-from realwaste.training.schedule import Schedule
 
 GB = 10**9
 
@@ -72,18 +69,15 @@ def test_each_picture_is_decoded_once_with_a_cache_and_in_every_epoch_without(fi
 
     monkeypatch.setattr(reader, "read_image", record_read)
     labels = np.arange(20) % 2
-    weights = {}
+    contents = {}
     for cache in ("memory", "disk", "none"):
         decoded.clear()
         train = Samples(samples.decode_all(files, 16, cache, tmp_path), labels)
-        determinism.make_repeatable(1, deterministic=True)
-        model = cnn.build(16, 2, batch_norm_momentum=0.9)
-        training_loop.fit(model, train, train, Schedule(2, 8, 0.001, True, 1))
-        weights[cache] = model.get_weights()
-        assert len(decoded) == (4 * 20 if cache == "none" else 20)
+        dataset = batches.shuffled(train, batch_size=8, epochs=2, seed=1, shuffle=True)
+        contents[cache] = np.concatenate([pixels for pixels, _ in dataset])
+        assert len(decoded) == (2 * 20 if cache == "none" else 20)
     for cache in ("disk", "none"):
-        for actual, expected in zip(weights[cache], weights["memory"], strict=True):
-            np.testing.assert_array_equal(actual, expected)
+        np.testing.assert_array_equal(contents[cache], contents["memory"])
 
 
 def test_load_pictures_returns_the_samples_of_the_split_and_the_cache(images, tmp_path, monkeypatch):

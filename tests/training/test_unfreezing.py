@@ -166,17 +166,30 @@ def test_fine_tuning_is_reproducible_and_resumes_bit_for_bit(data, tmp_path):
         np.testing.assert_array_equal(weight, expected)
 
 
-def test_join_phases_counts_the_epochs_of_both_phases(data):
-    _, trained = _fine_tune(data, epochs=2)
-    assert len(trained.history) == trained.kept_epoch == 5
-    assert trained.summary()["epochs"] == 5
-    diverged = training_history.Training(trained.history.head(2), 2, 1.0, 2)
-    assert training_history.join_phases(diverged, trained).diverged_epoch == 2
-    assert training_history.join_phases(trained, diverged).diverged_epoch == 7
+def test_join_phases_counts_the_epochs_of_both_phases():
+    first, second = (training_history.build_training([[1.0, 0.5, 1.0, 0.5]] * epochs, 1.0, epochs) for epochs in (3, 2))
+    joined = training_history.join_phases(first, second)
+    assert joined.history["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert joined.kept_epoch == joined.summary()["epochs"] == 5
+    diverged = training_history.Training(second.history, 2, 1.0, 2)
+    assert training_history.join_phases(diverged, joined).diverged_epoch == 2
+    assert training_history.join_phases(joined, diverged).diverged_epoch == 7
+
+
+def _build_classifier(*, seed=None, unfreeze="second", batch_norm="frozen"):
+    """Backbone and head with unfrozen layers; with a seed, random values stand for trained ones."""
+    backbone = _build_backbone()
+    unfreeze_last_layers(backbone, unfreeze, batch_norm=batch_norm)
+    classifier = head.join(backbone, head.build(8, 8, 2))
+    rng = np.random.default_rng(seed)
+    for weight in classifier.trainable_weights if batch_norm == "frozen" else classifier.weights:
+        if seed is not None:
+            weight.assign(rng.uniform(0.1, 0.5, weight.shape))
+    return classifier
 
 
 def test_saved_weights_of_repeats_restore_their_predictions(data, tmp_path):
-    first, second = (_fine_tune(data, epochs=1, seed=seed)[0] for seed in (1, 2))
+    first, second = (_build_classifier(seed=seed) for seed in (1, 2))
     head.save_trained_weights(tmp_path / "w.npz", [first, second])
     pixels = data[1].val.inputs
     model = keras.models.clone_model(first)
@@ -189,7 +202,7 @@ def test_saved_weights_of_repeats_restore_their_predictions(data, tmp_path):
 
 
 def test_the_fused_twin_trains_the_same_weights_and_returns_float32(data):
-    classifier, _ = _fine_tune(data, epochs=1)
+    classifier = _build_classifier()
     twin = fused_layers.fuse(classifier, "mixed_bfloat16")
     assert [weight.shape for weight in twin.trainable_weights] == [
         weight.shape for weight in classifier.trainable_weights
@@ -250,7 +263,7 @@ def test_all_layers_and_batch_norm_statistics_are_trained_and_resume_bit_for_bit
 
 
 def test_saved_weights_of_a_repeat_include_its_batch_norm_statistics(data, tmp_path):
-    first, second = (_fine_tune_all_layers(data, epochs=1, seed=seed)[0] for seed in (1, 2))
+    first, second = (_build_classifier(seed=seed, unfreeze="all", batch_norm="train") for seed in (1, 2))
     head.save_trained_weights(tmp_path / "w.npz", [second])
     pixels = data[1].val.inputs
     (predictions,) = [model.predict_on_batch(pixels) for model in head.load_each_trained(first, tmp_path / "w.npz")]
