@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+import pandas as pd
 
 from benchmarks.parts import pages
 from benchmarks.parts.child import ROOT
@@ -110,24 +112,30 @@ def measure(photos: Photographs, variant: Variant, name: str, split: int) -> dic
         model = head.join(job.backbone.model, model)
     model = average_views(model, job.recipe.test_flips)
     model.save(checkpoint.with_suffix(".keras"))
-    engine = inference_engine.resolve_engine("auto", job.policy)
-    network = inference_engine.compile_network(model, BATCH, policy=job.policy, engine=engine)
+    plain = round(float(trained.history["val_accuracy"].iloc[trained.kept_epoch - 1]), 5)
+    values = score(model, photos, splits, variant.size)
+    return {"plain": plain} | values | {"seconds": round(trained.seconds), "precision": job.policy}
+
+
+def score(model: keras.Model, photos: Photographs, splits: pd.DataFrame, size: int) -> dict[str, float]:
+    """The values of MEASURES for a classifier with mirror images, whose temperature is fitted to plain photographs."""
+    policy = device.resolve_precision("auto")
+    engine = inference_engine.resolve_engine("auto", policy)
+    network = inference_engine.compile_network(model, BATCH, policy=policy, engine=engine)
     files, labels = [photos.root / path for path in paths_of(splits, "val")], labels_of(splits, "val")
     simulated = SimulatedExternal({label: sorted((photos.root / label).iterdir()) for label in photos.classes})
     mirrored, external = (
-        np.concatenate([network(batch) for batch in prefetch_batches(files, variant.size, BATCH, transform=view)])
+        np.concatenate([network(batch) for batch in prefetch_batches(files, size, BATCH, transform=view)])
         for view in (None, simulated)
     )
-    external_calibrated = apply_temperature(external, fit_temperature(labels, mirrored))
+    calibrated = apply_temperature(external, fit_temperature(labels, mirrored))
     values = {
-        "plain": trained.history["val_accuracy"].iloc[trained.kept_epoch - 1],
         "mirrored": np.mean(mirrored.argmax(axis=1) == labels),
         "external": np.mean(external.argmax(axis=1) == labels),
-        "external_ece": calibration.expected_calibration_error(labels, external_calibrated),
-        "external_loss": log_loss(labels, external_calibrated),
+        "external_ece": calibration.expected_calibration_error(labels, calibrated),
+        "external_loss": log_loss(labels, calibrated),
     }
-    rounded = {key: round(float(value), 5) for key, value in values.items()}
-    return rounded | {"seconds": round(trained.seconds), "precision": device.resolve_precision("auto")}
+    return {key: round(float(value), 5) for key, value in values.items()}
 
 
 def table(record: dict[str, dict[str, dict[str, Any]]]) -> str:
