@@ -1,4 +1,4 @@
-"""Views of pictures, heads that see them, and models that are asked about changed ones; all pictures are drawn."""
+"""How much models and linear probes rely on the background: predictions for views of images; all images are drawn."""
 
 import cv2
 import keras
@@ -7,7 +7,7 @@ import pytest
 from conftest import picture
 from keras import layers
 
-from realwaste.dataset import labels as numbers
+from realwaste.dataset.labels import sample_rows
 from realwaste.evaluation import background_tests, background_views
 from realwaste.models import session
 from realwaste.models.model_file import Classifier, ModelMetadata
@@ -22,7 +22,7 @@ def pictures():
     return np.stack([picture(seed, SIZE, SIZE) for seed in range(4)])
 
 
-def test_frame_and_middle_make_the_picture(pictures):
+def test_frame_and_middle_together_contain_every_pixel_of_the_picture(pictures):
     frame, middle = background_views.frame(pictures), background_views.middle(pictures)
     margin = round(background_views.MARGIN * SIZE)
     inner = (slice(None), slice(margin, SIZE - margin), slice(margin, SIZE - margin))
@@ -34,7 +34,7 @@ def test_frame_and_middle_make_the_picture(pictures):
     assert (swapped[:, :margin] == pictures[::-1][:, :margin]).all()
 
 
-def test_grey_and_tiny_lose_what_they_name(pictures):
+def test_grey_views_have_equal_channels_and_tiny_views_hide_pixel_noise(pictures):
     grey = background_views.grey(pictures)
     assert (grey[..., 0] == grey[..., 2]).all()
     large = np.repeat(np.repeat(pictures, 4, axis=1), 4, axis=2)
@@ -44,8 +44,8 @@ def test_grey_and_tiny_lose_what_they_name(pictures):
 
 
 @pytest.fixture
-def framed(tmp_path):
-    """Photographs drawn so that a class shows in the outer frame alone: red, green or blue. The middle is noise."""
+def frame_photos(tmp_path):
+    """Images whose class shows only in the outer frame, which is red, green or blue; the middle is noise."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), 20)
     noise = rng.integers(0, 256, (60, SIZE, SIZE, 3), np.uint8)
@@ -53,20 +53,20 @@ def framed(tmp_path):
     coloured[np.arange(60), :, :, labels] = 220
     pixels = background_views.swap_frame(noise, coloured)
     files = [tmp_path / f"{number}.png" for number in range(60)]
-    for file, pixels_of_one in zip(files, pixels, strict=True):
-        cv2.imwrite(str(file), pixels_of_one[..., ::-1])
+    for file, image_pixels in zip(files, pixels, strict=True):
+        cv2.imwrite(str(file), image_pixels[..., ::-1])
     return files, labels
 
 
 @pytest.fixture
 def extractor():
-    """Means of 4 by 4 places: colours, and where they are."""
+    """A feature extractor: the mean colours of cells of 4 by 4 pixels."""
     image = keras.Input((SIZE, SIZE, 3))
     return keras.Model(image, layers.Flatten()(layers.AveragePooling2D(SIZE // 8)(image / 255.0)))
 
 
-def test_a_probe_finds_a_class_that_shows_in_the_frame_alone(framed, extractor):
-    files, labels = framed
+def test_a_linear_probe_detects_a_class_that_shows_only_in_the_frame(frame_photos, extractor):
+    files, labels = frame_photos
     network = inference_engine.compile_network(extractor, 16, policy="float32", engine="openvino")
     features = background_tests.embed_views(network, files, SIZE)
     metrics = background_tests.probe_accuracies(features, labels, np.arange(60), 5)
@@ -76,11 +76,11 @@ def test_a_probe_finds_a_class_that_shows_in_the_frame_alone(framed, extractor):
     assert metrics["middle"]["accuracy_low"] < metrics["middle"]["accuracy"] < metrics["middle"]["accuracy_high"]
 
 
-def test_a_model_that_uses_the_frame_predicts_the_class_of_the_frame(framed):
-    files, labels = framed
+def test_a_model_that_uses_the_frame_predicts_the_class_of_the_frame(frame_photos):
+    files, labels = frame_photos
     image = keras.Input((SIZE, SIZE, 3))
-    corner = image[:, 0, 0, :] / 20.0
-    model = keras.Model(image, layers.Softmax()(corner))
+    corner_colour = image[:, 0, 0, :] / 20.0
+    model = keras.Model(image, layers.Softmax()(corner_colour))
     metadata = ModelMetadata("cnn", ("r", "g", "b"), SIZE, "drawn", "CNN", "random", batch_size=7)
     rows = background_tests.draw_other_class_rows(labels, 1)
     assert (labels[rows] != labels).all()
@@ -91,23 +91,23 @@ def test_a_model_that_uses_the_frame_predicts_the_class_of_the_frame(framed):
     assert metrics["frame_swapped"]["accuracy"] == 0
     assert metrics["frame_swapped"]["other_class"] == 1
     assert metrics["middle_swapped"]["accuracy"] == metrics["middle_painted"]["accuracy"] == 1
-    assert metrics["frame_painted"]["accuracy"] == pytest.approx(1 / 3), "grey is nobody's colour"
+    assert metrics["frame_painted"]["accuracy"] == pytest.approx(1 / 3), "grey is the colour of no class"
 
 
-def test_a_sample_is_stratified_and_repeatable():
+def test_sampled_rows_are_stratified_and_repeatable():
     labels = np.repeat([0, 1, 2], [90, 9, 1])
-    rows = numbers.sample_rows(labels, 20, 0)
+    rows = sample_rows(labels, 20, 0)
     assert np.bincount(labels[rows]).tolist() == [17, 2, 1]
     assert (np.diff(rows) > 0).all()
-    assert (rows == numbers.sample_rows(labels, 20, 0)).all()
-    assert len(numbers.sample_rows(labels, 100, 0)) == 100
+    assert (rows == sample_rows(labels, 20, 0)).all()
+    assert len(sample_rows(labels, 100, 0)) == 100
 
 
-def test_the_sentence_says_what_it_was_measured_on():
+def test_the_description_names_accuracy_interval_backbone_and_image_count():
     scores = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76}
-    facts = {"heads": {"frame": scores, "whole": scores | {"accuracy": 0.9}}, "chance": 0.25, "images": 1000}
-    facts |= {"image_size": 96, "slot": "densenet", "backbone": "DenseNet121", "weights": "random"}
-    sentence = background.describe_shortcuts(facts).replace("\N{NO-BREAK SPACE}", " ")
+    metrics = {"heads": {"frame": scores, "whole": scores | {"accuracy": 0.9}}, "chance": 0.25, "images": 1000}
+    metrics |= {"image_size": 96, "slot": "densenet", "backbone": "DenseNet121", "weights": "random"}
+    sentence = background.describe_shortcuts(metrics).replace("\N{NO-BREAK SPACE}", " ")
     assert sentence.startswith(
         "From the outer frame alone, 73 % of the pictures are classified correctly (70 % to 76 %; chance"
     )

@@ -1,4 +1,4 @@
-"""Temperature and calibration error, on answers whose truth is known."""
+"""Temperature scaling and calibration error, on probabilities whose calibration is known."""
 
 import numpy as np
 import pytest
@@ -10,35 +10,35 @@ from realwaste.models.probabilities import apply_temperature, fit_temperature, l
 
 @pytest.fixture
 def calibrated_logits():
-    """Labels drawn with the very probabilities that are said: (labels, scores)."""
+    """Labels and logits; the labels are drawn from softmax(logits), so these probabilities are calibrated."""
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=2, size=(20_000, 4))
     is_below = softmax(logits, axis=1).cumsum(axis=1) > rng.random((20_000, 1))
     return is_below.argmax(axis=1), logits
 
 
-@pytest.mark.parametrize("times", [0.5, 1, 3])
-def test_the_fitted_temperature_is_the_factor_of_the_logits(calibrated_logits, times):
+@pytest.mark.parametrize("factor", [0.5, 1, 3])
+def test_the_fitted_temperature_is_the_factor_of_the_logits(calibrated_logits, factor):
     labels, logits = calibrated_logits
-    probabilities = softmax(logits * times, axis=1)
+    probabilities = softmax(logits * factor, axis=1)
     temperature = fit_temperature(labels, probabilities)
-    assert temperature == pytest.approx(times, rel=0.03)
+    assert temperature == pytest.approx(factor, rel=0.03)
     calibrated = apply_temperature(probabilities, temperature)
     assert calibration.expected_calibration_error(labels, calibrated) < 0.01
     assert log_loss(labels, calibrated) <= log_loss(labels, probabilities)
     np.testing.assert_array_equal(calibrated.argmax(axis=1), probabilities.argmax(axis=1))
-    if times != 1:
+    if factor != 1:
         assert calibration.expected_calibration_error(labels, probabilities) > 0.05
 
 
-def test_temperature_scaling_is_softmax_of_the_divided_scores():
+def test_temperature_scaling_is_the_softmax_of_the_divided_logits():
     logits = np.random.default_rng(1).normal(size=(5, 3))
-    tempered = apply_temperature(softmax(logits, axis=1).astype(np.float32), 2.5)
-    np.testing.assert_allclose(np.log(tempered), log_softmax(logits / 2.5, axis=1), atol=1e-5)
+    scaled = apply_temperature(softmax(logits, axis=1).astype(np.float32), 2.5)
+    np.testing.assert_allclose(np.log(scaled), log_softmax(logits / 2.5, axis=1), atol=1e-5)
     assert np.isfinite(apply_temperature(np.array([[1.0, 0.0]]), 0.01)).all()
 
 
-def test_the_error_by_hand():
+def test_the_calibration_error_equals_a_value_computed_by_hand():
     probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.35, 0.65]])
     labels = np.array([0, 1, 0, 0])
     table = calibration.reliability_table(labels, probabilities, bins=10)
@@ -51,14 +51,14 @@ def test_the_error_by_hand():
     assert calibration.expected_calibration_error(labels, probabilities, bins=10) == pytest.approx((0.15 + 0.45) / 2)
 
 
-def test_answers_that_are_no_numbers_have_no_temperature():
+def test_nan_predictions_have_temperature_1_and_certain_ones_a_finite_one():
     assert fit_temperature(np.array([0]), np.array([[np.nan, np.nan]])) == 1
-    sure = np.tile([1.0, 0.0], (10, 1))
-    assert fit_temperature(np.zeros(10, int), sure) <= 1
-    assert np.isfinite(fit_temperature(np.ones(10, int), sure))
+    certain = np.tile([1.0, 0.0], (10, 1))
+    assert fit_temperature(np.zeros(10, int), certain) <= 1
+    assert np.isfinite(fit_temperature(np.ones(10, int), certain))
 
 
-def test_what_each_min_confidence_decides_and_how_much_of_it_is_right():
+def test_decided_and_right_images_are_counted_for_each_min_confidence():
     probabilities = np.array([[0.95, 0.05], [0.2, 0.8], [0.4, 0.6], [0.49, 0.51]])
     rows = calibration.count_decisions(np.array([0, 0, 1, 1]), probabilities)
     counts = {row["min_confidence"]: (row["decided"], row["right"]) for row in rows}

@@ -1,4 +1,4 @@
-"""Grad-CAM: where it must be warm on networks whose answer is known, and on nested ones."""
+"""Grad-CAM heat maps of a model whose result is known, of nested models, and of weights that are NaN."""
 
 import keras
 import numpy as np
@@ -12,8 +12,8 @@ from realwaste.models import cnn, feature_extractor, model_file
 from realwaste.training import head
 
 
-def _brightness_left_or_right() -> keras.Model:
-    """Two classes: how much red there is, and how much green; weights by hand."""
+def _build_red_or_green_model() -> keras.Model:
+    """A model of two classes, whose scores are the mean red and the mean green; its weights are set by hand."""
     image = keras.Input((32, 32, 3), dtype="uint8")
     maps = layers.Conv2D(2, 1, use_bias=False)(layers.Rescaling(1 / 255)(image))
     model = keras.Model(image, layers.Dense(2, activation="softmax")(layers.GlobalAveragePooling2D()(maps)))
@@ -23,20 +23,20 @@ def _brightness_left_or_right() -> keras.Model:
     return model
 
 
-def test_the_heat_is_where_the_class_is():
+def test_the_heat_map_is_high_where_the_class_shows():
     pixels = np.zeros((2, 32, 32, 3), np.uint8)
     pixels[:, :16, :16, 0] = 255
     pixels[:, 16:, 16:, 1] = 255
-    heat = grad_cam.GradCam(_brightness_left_or_right()).heat(pixels, np.array([0, 1]))
+    heat = grad_cam.GradCam(_build_red_or_green_model()).heat(pixels, np.array([0, 1]))
     assert heat.shape == (2, 32, 32)
     expected = np.zeros((2, 32, 32))
     expected[0, :16, :16] = expected[1, 16:, 16:] = 1
     np.testing.assert_allclose(heat, expected, atol=1e-6)
 
 
-def test_a_score_common_to_all_classes_changes_nothing():
-    plain = _brightness_left_or_right()
-    shifted = _brightness_left_or_right()
+def test_a_score_added_to_all_classes_does_not_change_the_heat_map():
+    plain = _build_red_or_green_model()
+    shifted = _build_red_or_green_model()
     kernel, weights, bias = shifted.get_weights()
     shifted.set_weights([kernel, weights - 100, bias])
     pixels = np.stack([picture(n, 32, 32) for n in range(4)])
@@ -50,23 +50,23 @@ def test_a_score_common_to_all_classes_changes_nothing():
     "name",
     ["MobileNetV2", *(pytest.param(name, marks=pytest.mark.release) for name in ("DenseNet121", "EfficientNetLite0"))],
 )
-def test_a_joined_model_is_split_without_changing_its_predictions(name):
+def test_a_model_with_a_nested_backbone_is_split_without_changing_predictions(name):
     extractor = feature_extractor.build(name, 64, None, seed=1)
     model = head.join(extractor, head.build(extractor.output_shape[-1], 8, 3))
     pixels = np.stack([picture(n, 64, 64) for n in range(3)])
-    before = model.predict_on_batch(pixels)
+    expected = model.predict_on_batch(pixels)
     cam = grad_cam.GradCam(model)
     heat = cam.heat(pixels, np.array([0, 1, 2]))
     assert heat.shape == (3, 2, 2)
     assert heat.min() >= 0
     assert heat.max() == 1
     scores = cam._to_scores(cam._to_map.predict_on_batch(pixels)).numpy()
-    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(odds / odds.sum(axis=1, keepdims=True), before, atol=1e-5)
-    np.testing.assert_array_equal(model.predict_on_batch(pixels), before)
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(exponentials / exponentials.sum(axis=1, keepdims=True), expected, atol=1e-5)
+    np.testing.assert_array_equal(model.predict_on_batch(pixels), expected)
 
 
-def test_the_cnn_and_weights_that_diverged():
+def test_the_cnn_has_a_heat_map_which_is_zero_if_weights_are_nan():
     model = cnn.build(32, 3, batch_norm_momentum=0.9)
     pixels = np.stack([picture(n, 32, 32) for n in range(2)])
     assert grad_cam.GradCam(model).heat(pixels, np.array([0, 2])).shape == (2, 8, 8)
@@ -94,7 +94,7 @@ def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
     assert gallery.write_pictures(tmp_path, root, chosen, "example", 20)[1]["picture"] == "example_1.webp"
 
 
-def test_a_model_file_stores_its_facts_and_other_files_are_refused(tmp_path):
+def test_a_model_file_stores_its_metadata_and_other_files_are_refused(tmp_path):
     import zipfile
 
     from realwaste.core.errors import UserError
@@ -114,12 +114,12 @@ def test_a_model_file_stores_its_facts_and_other_files_are_refused(tmp_path):
         model_file.load(tmp_path / "no.keras")
     model.save(tmp_path / "plain.keras")
     (tmp_path / "text.keras").write_text("no zip")
-    with zipfile.ZipFile(tmp_path / "odd.keras", "w") as odd:
-        odd.writestr("realwaste.json", '{"classes": 3}')
+    with zipfile.ZipFile(tmp_path / "odd.keras", "w") as archive:
+        archive.writestr("realwaste.json", '{"classes": 3}')
     for name in ("plain", "text", "odd"):
         with pytest.raises(UserError, match="that this pipeline saved"):
             model_file.load(tmp_path / f"{name}.keras")
-    with zipfile.ZipFile(tmp_path / "odd2.keras", "w") as odd, zipfile.ZipFile(path) as complete:
-        odd.writestr("realwaste.json", complete.read("realwaste.json"))
+    with zipfile.ZipFile(tmp_path / "odd2.keras", "w") as archive, zipfile.ZipFile(path) as complete:
+        archive.writestr("realwaste.json", complete.read("realwaste.json"))
     with pytest.raises(UserError, match="whole Keras model"):
         model_file.load(tmp_path / "odd2.keras")

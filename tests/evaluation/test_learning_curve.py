@@ -1,4 +1,4 @@
-"""Learning curves: nested subsets, as many steps on each, and an interval that knows of trainings and objects."""
+"""Learning curves: nested subsets, trainings of equal length, and intervals over trainings and groups."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -12,14 +12,14 @@ LABELS = np.repeat([0, 1, 2], [50, 30, 3])
 GROUPS = np.arange(20)
 
 
-def test_each_part_is_in_the_next_and_has_every_class_in_its_share():
-    parts = learning_curve.nested_subsets(LABELS, [10, 25, 50, 100], seed=1)
-    assert [np.bincount(LABELS[rows]).tolist() for rows in parts] == [[5, 3, 1], [12, 8, 1], [25, 15, 2], [50, 30, 3]]
-    assert all(set(small) < set(large) for small, large in pairwise(parts))
-    assert not np.array_equal(parts[0], learning_curve.nested_subsets(LABELS, [10], seed=2)[0])
+def test_subsets_are_nested_and_stratified():
+    subsets = learning_curve.nested_subsets(LABELS, [10, 25, 50, 100], seed=1)
+    assert [np.bincount(LABELS[rows]).tolist() for rows in subsets] == [[5, 3, 1], [12, 8, 1], [25, 15, 2], [50, 30, 3]]
+    assert all(set(small) < set(large) for small, large in pairwise(subsets))
+    assert not np.array_equal(subsets[0], learning_curve.nested_subsets(LABELS, [10], seed=2)[0])
 
 
-def test_each_training_sees_as_many_rows_and_another_subset():
+def test_trainings_have_equally_many_rows_and_different_subsets():
     calls = []
 
     def train_and_test(rows, seed):
@@ -39,29 +39,31 @@ def test_each_training_sees_as_many_rows_and_another_subset():
         assert point["accuracy_low"] < point["accuracy"] < point["accuracy_high"]
 
 
-def test_the_interval_of_one_training_is_that_of_its_groups():
-    right = np.random.default_rng(0).random((1, 400)) < 0.7
+def test_the_interval_of_one_training_is_the_cluster_bootstrap_interval():
+    correct = np.random.default_rng(0).random((1, 400)) < 0.7
     groups = np.arange(400) // 2
-    expected = cluster_bootstrap.accuracy_interval(right[0], groups)
-    assert learning_curve.accuracy_interval(right, groups) == pytest.approx(expected, abs=0.01)
+    expected = cluster_bootstrap.accuracy_interval(correct[0], groups)
+    assert learning_curve.accuracy_interval(correct, groups) == pytest.approx(expected, abs=0.01)
 
 
-def test_trainings_that_differ_widen_the_interval_and_photographs_of_one_object_too():
-    chance = np.random.default_rng(1)
-    alike = np.tile(chance.random(200) < 0.6, (3, 1))
-    differing = np.stack([chance.random(200) < share for share in (0.3, 0.6, 0.9)])
+def test_differing_trainings_and_correlated_groups_widen_the_interval():
+    rng = np.random.default_rng(1)
+    equal_trainings = np.tile(rng.random(200) < 0.6, (3, 1))
+    differing_trainings = np.stack([rng.random(200) < share for share in (0.3, 0.6, 0.9)])
 
-    def width(right, groups):
-        low, high = learning_curve.accuracy_interval(right, groups)
+    def interval_width(correct, groups):
+        low, high = learning_curve.accuracy_interval(correct, groups)
         return high - low
 
-    assert width(differing, np.arange(200)) > 1.5 * width(alike, np.arange(200))
-    ordered = np.tile(np.arange(200) < 120, (3, 1))
-    assert width(ordered, np.arange(200) // 8) > 2 * width(ordered, np.arange(200))
+    assert interval_width(differing_trainings, np.arange(200)) > 1.5 * interval_width(equal_trainings, np.arange(200))
+    correlated_trainings = np.tile(np.arange(200) < 120, (3, 1))
+    assert interval_width(correlated_trainings, np.arange(200) // 8) > 2 * interval_width(
+        correlated_trainings, np.arange(200)
+    )
     assert learning_curve.accuracy_interval(np.ones((3, 9), bool), np.arange(9))[1] == 1
 
 
-def test_the_table_has_a_row_for_each_part_and_is_empty_without_curves():
+def test_the_table_has_a_row_for_each_subset_and_is_empty_without_curves():
     curve = learning_curve.measure_learning_curve(
         lambda rows, seed: np.arange(20) < 10, LABELS, GROUPS, [12.5, 100], repeats=1, seed=0
     )
@@ -72,8 +74,8 @@ def test_the_table_has_a_row_for_each_part_and_is_empty_without_curves():
     assert list(learning_curve.curve_table({})) == list(table)
 
 
-def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_train, monkeypatch):
-    """Two trainings are killed after the first; the second run trains the other alone."""
+def test_the_learning_curve_of_the_cnn_resumes_after_an_interruption(ready_to_train, monkeypatch):
+    """The second of two trainings is interrupted; the next run repeats only that one."""
     from realwaste.core.files import read_csv
     from realwaste.training import training_loop
     from stages import cnn_learning_curve, evaluate
@@ -86,26 +88,26 @@ def test_the_cnn_s_curve_is_trained_on_parts_and_goes_on_after_a_kill(ready_to_t
     curve = params.evaluate.learning_curve.model_copy(update={"percents": [50, 100], "repeats": 1, "cnn": True})
     params = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"learning_curve": curve})})
     monkeypatch.setattr("stages.cnn_learning_curve.dependencies.files", lambda stage: [])
-    trained: list[int] = []
+    subset_sizes: list[int] = []
     fit = training_loop.fit
 
-    def second_is_killed(*arguments, **options):
-        trained.append(len(np.unique(arguments[1].inputs, axis=0)))
-        if len(trained) == 2:
+    def interrupt_second_training(*arguments, **options):
+        subset_sizes.append(len(np.unique(arguments[1].inputs, axis=0)))
+        if len(subset_sizes) == 2:
             raise KeyboardInterrupt
         return fit(*arguments, **options)
 
-    monkeypatch.setattr(training_loop, "fit", second_is_killed)
+    monkeypatch.setattr(training_loop, "fit", interrupt_second_training)
     with pytest.raises(KeyboardInterrupt):
         cnn_learning_curve.measure(params, splits, "float32")
     curve_metrics = evaluate._other_trainings(params, "cnn", splits, "float32")["learning_curve"]
-    assert trained == [6, 12, 12]
+    assert subset_sizes == [6, 12, 12]
     assert (curve_metrics["at_50"]["images"], curve_metrics["at_100"]["images"]) == (6, 12)
     assert 0 <= curve_metrics["at_50"]["accuracy_low"] <= curve_metrics["at_50"]["accuracy"] <= 1
 
 
 @pytest.mark.parametrize("formats", [[], ["saved_model"]])
-def test_sizes_of_exports_are_those_of_the_files(formats, tmp_path):
+def test_export_sizes_are_those_of_the_files(formats, tmp_path):
     from realwaste.models import cnn, model_file
     from realwaste.models.model_file import Classifier, ModelMetadata
     from stages import evaluate
