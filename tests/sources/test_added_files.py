@@ -1,4 +1,4 @@
-"""Files of a person in data/raw: a source there is refused and added files are moved, before DVC deletes anything."""
+"""Files that users add to data/raw: they are moved before DVC deletes them, and a source there is refused."""
 
 import shutil
 from pathlib import Path
@@ -25,17 +25,17 @@ def test_added_files_are_moved_and_overwrite_nothing(clone):
     _set_source(clone, "synthetic")
     run(clone, "dvc", "repro", "fetch")
     fetched = _contents(raw)
-    changed = next(name for name in fetched if name.startswith("Glass/"))
+    edited = next(name for name in fetched if name.startswith("Glass/"))
     (raw / "Glass/mine.jpg").write_bytes(b"mine")
-    (raw / changed).write_bytes(b"edited")
+    (raw / edited).write_bytes(b"edited")
     assert "2 files in data/raw were not from fetch, moved to data/added/" in run(clone, "dvc", "repro", "fetch")
-    assert _contents(added) == {"Glass/mine.jpg": b"mine", changed: b"edited"}
+    assert _contents(added) == {"Glass/mine.jpg": b"mine", edited: b"edited"}
     assert _contents(raw) == fetched
     assert ran(run(clone, "dvc", "repro", "fetch")) == [], "nothing has changed since"
 
     (raw / "Glass/mine.jpg").write_bytes(b"a second")
     run(clone, "dvc", "repro", "fetch")
-    assert _contents(added) == {"Glass/mine.jpg": b"mine", "Glass/mine_2.jpg": b"a second", changed: b"edited"}
+    assert _contents(added) == {"Glass/mine.jpg": b"mine", "Glass/mine_2.jpg": b"a second", edited: b"edited"}
     assert _contents(raw) == fetched
     _set_source(clone, "data/raw")
     output = run(clone, "dvc", "repro", "fetch", ok=False)
@@ -71,16 +71,16 @@ def _error_for(source: Path | str, outputs: list[Path]) -> str:
     return str(error.value)
 
 
-def test_links_and_tables_into_an_output_are_refused(images, tmp_path):
+def test_sources_inside_an_output_are_refused_also_through_links_and_tables(images, tmp_path):
     raw = images(inside="data/raw", glass=2, metal=2) / "raw"
     photos = images(inside="photos", glass=2, metal=2)
     outputs = [raw, tmp_path / "models/cnn.keras"]
     for source in (photos, "auto", "MobileNetV2", "https://example.com/data/raw", tmp_path / "missing"):
         output_protection.refuse_source_inside("fetch.source", str(source), outputs)
     (tmp_path / "link").symlink_to(raw / "glass")
-    insides = [raw, raw / "glass", raw / "missing", *(tmp_path / name for name in ("link", "data", "models/cnn.keras"))]
-    for inside in insides:
-        _error_for(inside, outputs)
+    sources = [raw, raw / "glass", raw / "missing", *(tmp_path / name for name in ("link", "data", "models/cnn.keras"))]
+    for source in sources:
+        _error_for(source, outputs)
     table = tmp_path / "labels.csv"
     table.write_text("path,label\nphotos/glass/glass_1.jpg,a\nlink/glass_2.jpg,b\n")
     assert "data/raw/glass/glass_2.jpg" in _error_for(table, outputs)
@@ -92,7 +92,7 @@ def test_links_and_tables_into_an_output_are_refused(images, tmp_path):
 
 
 def test_links_are_not_moved(images, tmp_path):
-    """As DVC's own, where its cache is linked to; of a person's link the file stays where it is."""
+    """DVC may link files to its cache, and the file of a user's link is elsewhere."""
     raw = images(inside="raw", glass=2)
     fetched = output_protection.list_files(raw)
     assert list(fetched["path"]) == ["glass/glass_1.jpg", "glass/glass_2.jpg"]

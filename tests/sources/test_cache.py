@@ -1,4 +1,4 @@
-"""The cache that experiments share: a file is fetched once, checked before use, and fetched again if damaged."""
+"""The download cache of all experiments: a file is fetched once, checked before use, and fetched again if damaged."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ from realwaste.sources import download, download_cache
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-FETCH = """
+FETCH_SCRIPT = """
 import sys
 from realwaste.core import log
 from realwaste.sources.download_cache import fetch_cached
@@ -31,7 +31,7 @@ sys.stdout.write(fetch_cached(sys.argv[1], check=lambda path: None).sha256)
 
 
 def check_is_long(path):
-    """What only the reader of a file can tell."""
+    """A check of the content, as the reader of a file makes it."""
     if path.stat().st_size < 2:
         raise UserError(f"{path} must be long.", "Get it again.")
 
@@ -40,7 +40,7 @@ fetch_cached = partial(download_cache.fetch_cached, check=check_is_long)
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def short_timeouts(monkeypatch):
     for name, value in {"STALL_TIMEOUT_S": 1, "ATTEMPTS": 2, "BACKOFF_S": 0.01}.items():
         monkeypatch.setattr(download, name, value)
 
@@ -64,13 +64,13 @@ def url(server):
 
 @pytest.fixture
 def start_fetch(tmp_path):
-    """Fetch in a process of its own, with its log in a file; none outlives the test."""
+    """Start a process that fetches a URL and writes its log to a file; it ends with the test."""
     with ExitStack() as stack:
 
         def start(url, log="log"):
             stderr = stack.enter_context((tmp_path / log).open("w"))
             environment = os.environ | {"PYTHONPATH": str(Path(realwaste.__file__).parents[1])}
-            command = [sys.executable, "-c", FETCH, url]
+            command = [sys.executable, "-c", FETCH_SCRIPT, url]
             process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=stderr)
             stack.enter_context(process)
             stack.callback(process.kill)
@@ -79,25 +79,25 @@ def start_fetch(tmp_path):
         yield start
 
 
-def files(folder):
+def list_files(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 def wait_for(condition, seconds=15.0):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.01)
 
 
-def test_the_folder_is_the_users_unless_a_variable_names_it(monkeypatch, folder):
+def test_the_cache_folder_is_that_of_the_user_or_realwaste_cache(monkeypatch, folder):
     assert cache_folder() == folder
     monkeypatch.delenv("REALWASTE_CACHE")
     assert cache_folder().is_absolute()
     assert cache_folder().name == "realwaste"
 
 
-def test_a_file_is_fetched_once_and_then_without_a_network(server, url, folder):
+def test_a_file_is_fetched_once_and_then_read_without_a_network(server, url, folder):
     first = fetch_cached(url)
     server.stop()
     with pytest.raises(UnreachableError):
@@ -105,10 +105,10 @@ def test_a_file_is_fetched_once_and_then_without_a_network(server, url, folder):
     assert first == fetch_cached(url)
     assert server.count("a/data.zip") == 1
     assert (first.sha256, first.path.name, first.path.read_bytes()) == (SHA256, "data.zip", CONTENT)
-    assert files(first.path.parent) == [".lock", ".sha256", "data.zip"]
+    assert list_files(first.path.parent) == [".lock", ".sha256", "data.zip"]
 
 
-def test_urls_with_the_same_file_name_are_kept_apart(server, url):
+def test_urls_with_the_same_file_name_have_separate_files(server, url):
     other = server.serve("b/data.zip", b"other")
     assert fetch_cached(url).path != fetch_cached(other).path
     assert fetch_cached(other).path.read_bytes() == b"other"
@@ -123,9 +123,9 @@ def test_any_url_is_saved_inside_the_folder(server, folder, name):
 
 
 DAMAGES = {
-    "content": lambda cached, note: cached.path.write_bytes(CONTENT[:-1] + b"?"),
-    "no note": lambda cached, note: note.unlink(),
-    "other note": lambda cached, note: note.write_bytes(b"\xff"),
+    "content": lambda cached, hash_file: cached.path.write_bytes(CONTENT[:-1] + b"?"),
+    "no hash file": lambda cached, hash_file: hash_file.unlink(),
+    "invalid hash file": lambda cached, hash_file: hash_file.write_bytes(b"\xff"),
 }
 
 
@@ -135,45 +135,45 @@ def test_a_damaged_entry_is_fetched_again(server, url, damage):
     damage(cached, cached.path.with_name(".sha256"))
     cached.path.with_name("tmpabc").write_bytes(CONTENT)  # as a killed process leaves it
     assert fetch_cached(url) == cached
-    assert files(cached.path.parent) == [".lock", ".sha256", "data.zip"]
+    assert list_files(cached.path.parent) == [".lock", ".sha256", "data.zip"]
     assert cached.path.read_bytes() == CONTENT
     assert server.count("a/data.zip") == 2
 
 
 def test_a_truncated_file_is_removed_and_fetched_again(server, url, folder):
-    server.script("a/data.zip", play.no_length(1))  # cut, and HTTP cannot tell
+    server.script("a/data.zip", play.no_length(1))  # truncated without a Content-Length, so HTTP cannot detect it
     with pytest.raises(UserError, match=f"{folder}.*data.zip must be long"):
         fetch_cached(url)
-    assert files(folder) == [".lock"]
+    assert list_files(folder) == [".lock"]
     assert fetch_cached(url).path.read_bytes() == CONTENT
     assert server.count("a/data.zip") == 2
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
-def test_a_new_digest_fetches_again(server, url, algorithm):
+def test_a_file_is_fetched_again_if_its_digest_changes(server, url, algorithm):
     server.serve("a/data.zip", b"old")
     old = fetch_cached(url)
     digest = f"{algorithm}:{hashlib.new(algorithm, b'new', usedforsecurity=False).hexdigest().upper()}"
     with pytest.raises(UserError, match="must have the checksum"):
         fetch_cached(url, digest=digest)
     assert server.count("a/data.zip") == 2
-    assert fetch_cached(url) == old  # a mistyped digest costs nobody a good file
+    assert fetch_cached(url) == old  # a wrong digest does not remove a valid file
     server.serve("a/data.zip", b"new")
     assert fetch_cached(url, digest=digest).path.read_bytes() == b"new"
     fetch_cached(url, digest=digest)
     assert server.count("a/data.zip") == 3
 
 
-def test_a_wrong_digest_is_named_and_not_tried_again(server, url, folder):
+def test_a_file_with_a_wrong_digest_is_named_and_not_fetched_twice(server, url, folder):
     server.always("a/data.zip", play.no_length(100))
     with pytest.raises(UserError, match=f"must have the checksum sha256:{SHA256}.*Received: 'sha256:"):
         fetch_cached(url, digest=f"sha256:{SHA256}")
     assert server.count("a/data.zip") == 1
-    assert files(folder) == [".lock"]  # else the next run would take the wrong file up again
+    assert list_files(folder) == [".lock"]  # else the next run would resume the wrong file
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "message"),
     [
         ("file:///etc/passwd", "http:// or https://"),
         ("ftp://h/x", "http:// or https://"),
@@ -182,8 +182,8 @@ def test_a_wrong_digest_is_named_and_not_tried_again(server, url, folder):
         ("http://h:99999/x", "well-formed"),
     ],
 )
-def test_only_http_and_https_with_a_host(url, words, folder):
-    with pytest.raises(UserError, match=words):
+def test_urls_without_http_or_https_or_a_host_are_refused(url, message, folder):
+    with pytest.raises(UserError, match=message):
         fetch_cached(url)
     assert not folder.exists()
 
@@ -194,7 +194,7 @@ def test_an_unusable_cache_folder_is_refused(folder, url):
         fetch_cached(url)
 
 
-def test_secrets_in_a_url_are_not_kept_or_printed(server, folder, capfd, caplog):
+def test_secrets_in_a_url_are_not_stored_or_printed(server, folder, capfd, caplog):
     url = server.url("a/data.zip").replace("//", "//me:geheim@") + "?token=geheim"
     fetch_cached(url)
     fetch_cached(url)
@@ -203,13 +203,13 @@ def test_secrets_in_a_url_are_not_kept_or_printed(server, folder, capfd, caplog)
     assert "geheim" not in caplog.text + "".join(capfd.readouterr())
 
 
-def test_two_processes_fetch_once(server, url, tmp_path, start_fetch):
-    second_waits = threading.Event()
-    server.script("a/data.zip", play.hold(1000, until=second_waits))
+def test_two_processes_fetch_a_file_once(server, url, tmp_path, start_fetch):
+    second_process_waits = threading.Event()
+    server.script("a/data.zip", play.hold(1000, until=second_process_waits))
     processes = [start_fetch(url, log) for log in ("log1", "log2")]
     logs = [tmp_path / "log1", tmp_path / "log2"]
     wait_for(lambda: any("another process is fetching" in log.read_text() for log in logs))
-    second_waits.set()
+    second_process_waits.set()
     assert [process.communicate(timeout=20)[0] for process in processes] == [SHA256] * 2
     assert server.ranges("a/data.zip") == [None]
     assert sum("another process is fetching" in log.read_text() for log in logs) == 1
@@ -231,4 +231,4 @@ def test_a_killed_download_is_resumed(server, url, folder, start_fetch, kill_aft
     first, second = server.ranges("a/data.zip")
     assert first is None
     assert int(second.removeprefix("bytes=").removesuffix("-")) >= 100_000
-    assert files(folder) == [".lock", ".sha256", "data.zip"]
+    assert list_files(folder) == [".lock", ".sha256", "data.zip"]

@@ -20,7 +20,7 @@ def test_classes_are_found_at_any_depth(images, inside):
 
 
 @pytest.mark.parametrize("inside", ["set", "set/train"])
-def test_folders_that_name_how_images_were_made_belong_to_the_class_above(images, tmp_path, inside):
+def test_images_in_default_and_real_world_belong_to_the_class_above(images, tmp_path, inside):
     for label in ("cans", "paper"):
         root = images(inside=f"{inside}/{label}", default=2, real_world=1)
     images(inside=inside, glass=1)
@@ -34,14 +34,14 @@ def test_folders_that_name_how_images_were_made_belong_to_the_class_above(images
 
 
 @pytest.mark.parametrize("inside", ["set", "set/train", "set/only"])
-def test_such_names_may_be_classes(images, inside):
+def test_original_and_augmented_may_be_classes(images, inside):
     root = images(inside=inside, original=2, augmented=1)
     if inside == "set/train":
         images(inside="set/test", original=1, augmented=1)
     assert set(class_folders.find(root).files) == {"original", "augmented"}
 
 
-def test_two_levels_of_other_names_are_refused(images):
+def test_class_folders_in_several_places_are_refused(images):
     for session in ("monday", "tuesday", "friday"):
         root = images(inside=f"set/{session}", glass=1, metal=1)
     with pytest.raises(UserError, match="in one place"):
@@ -74,12 +74,12 @@ def test_skipped_files_are_counted_in_the_log(images, caplog, monkeypatch):
     assert "7 files skipped: 3 .xyz, 2 .png, 1 .txt, 1 without a suffix" in caplog.text
 
 
-@pytest.mark.parametrize("lost", ["y/c", "x/a/inner"])
-def test_images_outside_the_classes_are_refused(images, lost):
+@pytest.mark.parametrize("stray", ["y/c", "x/a/inner"])
+def test_images_outside_the_classes_are_refused(images, stray):
     images(inside="set/x", a=2, b=1)
-    folder, _, name = lost.rpartition("/")
+    folder, _, name = stray.rpartition("/")
     root = images(inside=f"set/{folder}", **{name: 1})
-    with pytest.raises(UserError, match=rf"no folders of images outside of it.*\['{lost}'\]"):
+    with pytest.raises(UserError, match=rf"no folders of images outside of it.*\['{stray}'\]"):
         class_folders.find(root)
 
 

@@ -1,4 +1,4 @@
-"""Every kind of fetch.source, with a server on the loopback and folders that the tests make."""
+"""All kinds of fetch.source, with a server on the loopback and images that the tests draw."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ from realwaste.sources.stand_ins import StandIns
 
 SRC = Path(image_source.__file__).parents[1]
 THREE_FILES = ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
-NOWHERE = "http://127.0.0.1:9/realwaste.zip"  # the discard port: nobody listens there
+UNREACHABLE_URL = "http://127.0.0.1:9/realwaste.zip"  # no server listens on the discard port
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def realwaste_url(monkeypatch):
-    monkeypatch.setattr(image_source, "REALWASTE_URL", NOWHERE)
+    monkeypatch.setattr(image_source, "REALWASTE_URL", UNREACHABLE_URL)
 
 
 def _fetch(source, target, **overrides):
@@ -55,14 +55,14 @@ def _list_files(target: Path) -> list[str]:
 def test_a_folder_is_copied(images, tmp_path):
     root = images(glass=2, metal=1)
     (root / "glass/Thumbs.db").write_bytes(b"x")
-    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    times_before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     fetched = _fetch(root, tmp_path / "raw")
     assert fetched == image_source.Dataset("set", "given", "set", 3, 2, None)
     assert _list_files(tmp_path / "raw") == THREE_FILES
     for name in THREE_FILES:
         assert (tmp_path / "raw" / name).read_bytes() == (root / name).read_bytes()
         assert (tmp_path / "raw" / name).stat().st_ino != (root / name).stat().st_ino
-    assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    assert times_before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
 
 
 def test_a_zip_is_unpacked_and_its_checksum_verified(images, tmp_path):
@@ -85,7 +85,7 @@ def test_a_url_is_downloaded_once(images, tmp_path, server):
     assert _list_files(tmp_path / "again") == _list_files(tmp_path / "raw")
 
 
-def test_realwaste_must_have_its_published_counts(images, tmp_path, server, monkeypatch):
+def test_a_download_of_realwaste_must_have_the_published_counts(images, tmp_path, server, monkeypatch):
     folder = images(inside="set/realwaste-main/RealWaste", Glass=2, Metal=1)
     url = server.serve("realwaste.zip", _zip_folder(folder).read_bytes())
     monkeypatch.setattr(image_source, "REALWASTE_URL", url)
@@ -96,13 +96,13 @@ def test_realwaste_must_have_its_published_counts(images, tmp_path, server, monk
     fetched = _fetch("auto", tmp_path / "raw")
     assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "given", "other")
     compare = realwaste_files.compare
-    digests = _digests(tmp_path / "raw")
+    digests = _compute_digests(tmp_path / "raw")
     monkeypatch.setattr(realwaste_files, "compare", lambda root: compare(root, {"Glass": 2, "Metal": 1}, digests))
     fetched = _fetch("auto", tmp_path / "raw")
     assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "realwaste", "complete")
 
 
-def _digests(root: Path) -> bytes:
+def _compute_digests(root: Path) -> bytes:
     files = sorted(root.glob("*/*"), key=lambda path: (path.parent.name, int(path.stem.split("_")[-1])))
     return b"".join(hashlib.sha256(path.read_bytes()).digest()[: realwaste_files.WIDTH] for path in files)
 
@@ -110,21 +110,21 @@ def _digests(root: Path) -> bytes:
 def test_published_files_are_recognized_by_their_bytes(images, tmp_path, monkeypatch, caplog):
     counts = {"Glass": 3, "Metal": 2}
     folder = images(inside="whatever", **counts)
-    compare, digests = realwaste_files.compare, _digests(folder)
+    compare, digests = realwaste_files.compare, _compute_digests(folder)
     monkeypatch.setattr(realwaste_files, "compare", lambda root: compare(root, counts, digests))
     monkeypatch.setattr(logger, "propagate", True)
     assert _fetch(folder, tmp_path / "raw").published == "complete"
     (folder / "Glass/Glass_3.jpg").unlink()
-    part = _fetch(folder, tmp_path / "raw")
-    assert (part.origin, part.published, part.differing) == ("realwaste-part", "part (4 of 5)", "")
+    incomplete = _fetch(folder, tmp_path / "raw")
+    assert (incomplete.origin, incomplete.published, incomplete.differing) == ("realwaste-part", "part (4 of 5)", "")
     (folder / "Glass/Glass_3.jpg").write_bytes((folder / "Metal/Metal_1.jpg").read_bytes())
-    other = _fetch(folder, tmp_path / "raw")
-    assert (other.origin, other.published, other.differing) == ("given", "other", "Glass")
+    changed = _fetch(folder, tmp_path / "raw")
+    assert (changed.origin, changed.published, changed.differing) == ("given", "other", "Glass")
     assert "these classes have other files too: Glass" in caplog.text
 
 
 def test_the_hashes_of_47_published_files_are_listed():
-    """Name and SHA-256 of 47 files as published, three to ten of each class, whose bytes were at hand."""
+    """tests/realwaste_originals.csv has name and SHA-256 of 47 published files, three to ten of each class."""
     class_of_digest = realwaste_files._class_of_digest(realwaste_files.COUNTS, realwaste_files.DIGEST_FILE.read_bytes())
     assert len(class_of_digest) == sum(realwaste_files.COUNTS.values()) == 4752
     rows = (ROOT / "tests/realwaste_originals.csv").read_text(encoding="utf-8").splitlines()
@@ -139,7 +139,7 @@ def test_the_hashes_of_47_published_files_are_listed():
         assert order.index(digest) == offset + int(number) - 1
 
 
-def test_without_a_network_auto_is_synthetic_and_realwaste_an_error(tmp_path):
+def test_without_a_network_auto_is_synthetic_and_realwaste_is_an_error(tmp_path):
     with pytest.raises(UnreachableError):
         _fetch("realwaste", tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
@@ -158,7 +158,7 @@ def test_the_name_of_a_source_does_not_decide_its_origin(name, images, tmp_path)
 
 
 def test_the_recorded_source_has_no_path_and_no_secrets(images, tmp_path, monkeypatch, server):
-    """Reports and cards are made to be sent around."""
+    """Reports and model cards may be published."""
     folder = images(glass=2, metal=1)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _fetch("~/set", tmp_path / "raw").source == "set"
@@ -178,7 +178,7 @@ def test_a_truncated_zip_is_removed_from_the_cache(images, tmp_path, server):
     assert server.count("mine.zip") == 2
 
 
-def test_a_damaged_zip_is_removed_from_the_cache_but_a_local_one_stays(images, tmp_path, server):
+def test_a_damaged_zip_is_removed_from_the_cache_but_a_local_one_is_not(images, tmp_path, server):
     path = _zip_folder(images(glass=2, metal=1))
     intact = path.read_bytes()
     path.write_bytes(intact[:200] + bytes(50) + intact[250:])
@@ -191,7 +191,7 @@ def test_a_damaged_zip_is_removed_from_the_cache_but_a_local_one_stays(images, t
     assert _fetch(server.url("mine.zip"), tmp_path / "raw").images == 3
 
 
-def test_killed_while_unpacking_the_next_run_is_complete(tmp_path):
+def test_a_run_after_one_killed_while_unpacking_is_complete(tmp_path):
     with zipfile.ZipFile(tmp_path / "large.zip", "w") as bundle:
         for number in range(4000):
             bundle.writestr(f"{'glass' if number % 2 else 'metal'}/{number}.jpg", os.urandom(20_000))
@@ -206,7 +206,7 @@ image_source.fetch({str(tmp_path / "large.zip")!r}, Path({str(tmp_path / "data/r
     process = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(SRC)})
     deadline = time.monotonic() + 20
     while not list(tmp_path.glob("data/.tmp-*-raw/**/*.jpg")):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "no file was unpacked in time"
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert [path.name for path in (tmp_path / "data").iterdir()] == [f".tmp-{process.pid}-raw"]
@@ -216,14 +216,14 @@ image_source.fetch({str(tmp_path / "large.zip")!r}, Path({str(tmp_path / "data/r
 
 
 @pytest.mark.parametrize("fault", ["404", "broken", "checksum"])
-def test_a_wrong_response_is_an_error_and_not_replaced_by_synthetic_pictures(fault, tmp_path, server, monkeypatch):
+def test_a_wrong_response_is_an_error_and_not_replaced_by_synthetic_images(fault, tmp_path, server, monkeypatch):
     monkeypatch.setattr(image_source, "REALWASTE_URL", server.serve("realwaste.zip", b"PK\3\4 this is no zip"))
     if fault == "404":
         server.always("realwaste.zip", status(404))
     sha256 = "0" * 64 if fault == "checksum" else None
-    with pytest.raises(UserError) as refusal:
+    with pytest.raises(UserError) as error:
         _fetch("auto", tmp_path / "raw", sha256=sha256)
-    assert not isinstance(refusal.value, UnreachableError)
+    assert not isinstance(error.value, UnreachableError)
     assert list(tmp_path.glob("raw*")) == []
 
 

@@ -1,4 +1,4 @@
-"""Downloads from a bad server end with the right file or with one clear error, in a limited time."""
+"""Downloads from a faulty server end with the complete file or one clear error, within limited time."""
 
 import errno
 import io
@@ -17,21 +17,21 @@ from rich.console import Console
 from servers import PlayServer
 
 from realwaste.core.errors import UnreachableError, UserError
-from realwaste.sources import download as module
+from realwaste.sources import download as download_module
 
 CONTENT = bytes(range(256)) * 1200
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def short_timeouts(monkeypatch):
     for name, value in {"CONNECT_TIMEOUT_S": 2, "STALL_TIMEOUT_S": 0.5, "ATTEMPTS": 3, "BACKOFF_S": 0.01}.items():
-        monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(download_module, name, value)
 
 
 @pytest.fixture
-def hasty(quick, monkeypatch):
+def very_short_timeouts(short_timeouts, monkeypatch):
     for name, value in {"CONNECT_TIMEOUT_S": 0.2, "STALL_TIMEOUT_S": 0.2, "ATTEMPTS": 2}.items():
-        monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(download_module, name, value)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def target(tmp_path):
 
 def download(url, target):
     part = target.with_name(".part")
-    module.Download(url, part).run()
+    download_module.Download(url, part).run()
     return part.replace(target).read_bytes()
 
 
@@ -57,12 +57,12 @@ def fetch(server, target):
     return partial(download, server.url("f.zip"), target)
 
 
-def parts(target):
+def list_parts(target):
     return sorted(path.name for path in target.parent.glob(".part*"))
 
 
 def _catch_error(fetch, *arguments):
-    """The plain UserError: a server that answers is never one that cannot be reached."""
+    """The message of a UserError that is not an UnreachableError, because the server can be reached."""
     with pytest.raises(UserError) as caught:
         fetch(*arguments)
     assert not isinstance(caught.value, UnreachableError)
@@ -70,58 +70,58 @@ def _catch_error(fetch, *arguments):
 
 
 RECOVERED = {
-    # name: (acts before the server behaves, Range header of each request)
-    "good": ([], [None]),
+    # name: (acts of the first requests, expected Range header of each request or None for any)
+    "no fault": ([], [None]),
     "truncated": ([play.truncated(100_000)], [None, "bytes=100000-"]),
     "reset in the body": ([play.reset(100_000)], None),
-    "reset before an answer": ([lambda exchange: exchange.reset()], [None, None]),
+    "reset before a response": ([lambda exchange: exchange.reset()], [None, None]),
     "stalled": ([play.stall(70_000)], [None, "bytes=70000-"]),
     "silent": ([play.silent()], [None, None]),
     "trickled": ([play.trickle(50, 0.05)], None),
     "500 then 200": ([play.status(500), play.status(502)], [None, None, None]),
     "429": ([play.status(429, Retry_After="0")], [None, None]),
-    "announced too much": ([play.wrong_length(+10)], None),
+    "too large Content-Length": ([play.wrong_length(+10)], None),
     "no range support": ([play.truncated(100_000), play.no_ranges()], [None, "bytes=100000-"]),
     "weak ETag": ([play.truncated(100, etag='W/"1"')], [None, None]),
     "other version": ([play.truncated(100, etag='"old"')], [None, "bytes=100-"]),
     "other range": ([play.truncated(100, etag='"old"'), play.unconditional_range('"new"')], [None, "bytes=100-", None]),
-    "another range than asked for": ([play.truncated(100), play.wrong_range(-1)], [None, "bytes=100-", None]),
-    "no range": ([play.truncated(100), play.status(416, Content_Range="bytes */7")], [None, "bytes=100-", None]),
+    "another range than requested": ([play.truncated(100), play.wrong_range(-1)], [None, "bytes=100-", None]),
+    "416": ([play.truncated(100), play.status(416, Content_Range="bytes */7")], [None, "bytes=100-", None]),
     "no length": ([play.no_length()], [None]),
-    "slower than the limits as a whole": ([play.trickle(30_000, 0.1)], [None]),
+    "slower in total than the limits": ([play.trickle(30_000, 0.1)], [None]),
     "redirected ten times": ([play.redirect("/f.zip", 301 + hop % 2) for hop in range(10)], [None] * 11),
 }
 
 
 @pytest.mark.parametrize(("acts", "ranges"), RECOVERED.values(), ids=RECOVERED)
-def test_a_download_recovers(server, fetch, target, acts, ranges):
+def test_a_download_recovers_from_faults_of_the_server(server, fetch, target, acts, ranges):
     server.script("f.zip", *acts)
     assert fetch() == CONTENT
-    assert parts(target) == []
+    assert list_parts(target) == []
     assert server.ranges("f.zip") == ranges or ranges is None
 
 
 FATAL = {
-    # name: (act played for every request, words of the error, requests made)
+    # name: (act of every request, part of the error message, expected number of requests)
     "404": (play.status(404), "status 404", 1),
-    "500 for ever": (play.status(500), "status 500", 3),
-    "truncated for ever": (play.no_ranges(10), "3 attempts", 3),
+    "500 for every request": (play.status(500), "status 500", 3),
+    "truncated for every request": (play.no_ranges(10), "3 attempts", 3),
     "HTML": (play.html(), "not a web page", 1),
-    "compressed all the same": (play.status(200, Content_Encoding="gzip"), "Accept-Encoding: identity", 1),
+    "compressed although not accepted": (play.status(200, Content_Encoding="gzip"), "Accept-Encoding: identity", 1),
     "206 without a range": (play.status(206), "another range", 3),
     "long Retry-After": (play.status(503, Retry_After="7200"), "asks to wait 7200 s", 1),
     "redirect to file": (play.redirect("file:///etc/passwd"), "http:// or https://", 1),
     "redirect to itself": (play.redirect("/f.zip"), "at most 10 redirects", 11),
-    "rubbish for HTTP": (lambda exchange: exchange.send(b"\x00\xff" * 500), "3 attempts", 3),
+    "invalid HTTP": (lambda exchange: exchange.send(b"\x00\xff" * 500), "3 attempts", 3),
     "endless header": (lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000), "3 attempts", 3),
 }
 
 
 @pytest.mark.parametrize("case", FATAL.values(), ids=FATAL)
-def test_a_download_ends_with_a_clear_error(server, fetch, target, case):
-    act, words, requests = case
+def test_a_failed_download_ends_with_a_clear_error(server, fetch, target, case):
+    act, message, requests = case
     server.always("f.zip", act)
-    assert words in _catch_error(fetch)
+    assert message in _catch_error(fetch)
     assert server.count("f.zip") == requests
     assert not target.exists()
 
@@ -129,24 +129,24 @@ def test_a_download_ends_with_a_clear_error(server, fetch, target, case):
 SILENT = {
     "body": (play.trickle(5, 0.05), "fewer than 1024 bytes"),
     "header": (play.endless(b"X-Slow: ", 0.05), "no answer within"),
-    "head of a chunk": (play.endless(play.CHUNK_HEAD, 0.05), "fewer than 1024 bytes"),
+    "chunk header": (play.endless(play.CHUNK_HEAD, 0.05), "fewer than 1024 bytes"),
     "nothing": (play.silent(), "Read timed out"),
 }
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("very_short_timeouts")
 @pytest.mark.parametrize("case", SILENT.values(), ids=SILENT)
-def test_a_silent_server_is_given_up(server, target, case):
-    act, words = case
+def test_a_download_from_a_silent_server_times_out(server, target, case):
+    act, message = case
     server.always("f.zip", act)
     start_s = time.monotonic()
-    assert words in _catch_error(download, server.url("f.zip"), target)
+    assert message in _catch_error(download, server.url("f.zip"), target)
     assert time.monotonic() - start_s < 4
     assert not target.exists()
 
 
 def test_ctrl_c_ends_a_silent_download_at_once(server, fetch, monkeypatch):
-    monkeypatch.setattr(module, "STALL_TIMEOUT_S", 15)
+    monkeypatch.setattr(download_module, "STALL_TIMEOUT_S", 15)
     server.script("f.zip", play.stall(1000))
     threading.Timer(1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
     start_s = time.monotonic()
@@ -169,16 +169,16 @@ def test_retry_after_is_honoured_if_it_is_short(server, fetch):
     assert 1 <= time.monotonic() - start_s < 3
 
 
-# Resuming after the process has gone
+# Resuming the download of an earlier process
 
 
 @pytest.fixture
 def interrupted(server, fetch, target):
-    """The part of 1,000 bytes that a killed run leaves."""
+    """The partial file of 1,000 bytes that an interrupted run leaves."""
     server.script("f.zip", play.truncated(1000), play.status(404))
     _catch_error(fetch)
     server.requests.clear()
-    assert parts(target) == [".part", ".part.etag"]
+    assert list_parts(target) == [".part", ".part.etag"]
     return target.with_name(".part")
 
 
@@ -211,25 +211,25 @@ def test_a_damaged_etag_starts_over(server, fetch, interrupted, etag):
     assert server.ranges("f.zip") == [None]
 
 
-# What is no answer at all, and what only looks like it
+# Servers that cannot be reached, and errors that only look like that
 
 
-def unused_port():
+def find_unused_port():
     with socket.socket() as socket_:
         socket_.bind(("127.0.0.1", 0))
         return socket_.getsockname()[1]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "a..b"])
-def test_a_host_that_does_not_answer_is_unreachable(target, host):
+def test_a_host_that_refuses_connections_is_unreachable(target, host):
     with pytest.raises(UnreachableError, match="none accepted the connection"):
-        download(f"http://{host.format(port=unused_port())}/x", target)
+        download(f"http://{host.format(port=find_unused_port())}/x", target)
 
 
 def test_a_name_that_is_not_found_is_unreachable(target, monkeypatch):
     hosts_resolved = []
 
-    def failing_getaddrinfo(host, *_, **__):  # the machine's resolver may take its time, or know every name
+    def failing_getaddrinfo(host, *_, **__):  # the resolver of the machine may be slow, or resolve every name
         hosts_resolved.append(host)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -239,8 +239,8 @@ def test_a_name_that_is_not_found_is_unreachable(target, monkeypatch):
     assert hosts_resolved == ["no-such-host.invalid"] * 2
 
 
-@pytest.mark.usefixtures("hasty")
-def test_a_slow_name_lookup_is_given_up(target, monkeypatch):
+@pytest.mark.usefixtures("very_short_timeouts")
+def test_a_slow_name_lookup_times_out(target, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(2))
     start_s = time.monotonic()
     with pytest.raises(UnreachableError, match="no connection within"):
@@ -248,8 +248,8 @@ def test_a_slow_name_lookup_is_given_up(target, monkeypatch):
     assert time.monotonic() - start_s < 1.9
 
 
-@pytest.mark.usefixtures("hasty")
-def test_a_connection_that_is_not_accepted_is_given_up(target):
+@pytest.mark.usefixtures("very_short_timeouts")
+def test_a_connection_that_is_not_accepted_times_out(target):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -261,8 +261,8 @@ def test_a_connection_that_is_not_accepted_is_given_up(target):
                 download(f"http://127.0.0.1:{listener.getsockname()[1]}/x", target)
 
 
-def test_a_server_that_redirects_to_a_dead_one_is_reachable(server, target):
-    server.always("gone", play.redirect(f"http://127.0.0.1:{unused_port()}/x"))
+def test_a_server_that_redirects_to_an_unreachable_one_is_reachable(server, target):
+    server.always("gone", play.redirect(f"http://127.0.0.1:{find_unused_port()}/x"))
     assert "attempts" in _catch_error(download, server.url("gone"), target)
 
 
@@ -274,8 +274,10 @@ def test_a_server_without_tls_is_refused(server, target):
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
 def test_an_untrusted_certificate_is_refused(tmp_path, target, monkeypatch):
     pem, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*make.split(), "-keyout", key, "-out", pem], check=True, capture_output=True)
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", pem], check=True, capture_output=True)
     combined_pem = tmp_path / "both.pem"
     combined_pem.write_bytes(key.read_bytes() + pem.read_bytes())
     with PlayServer(certificate=combined_pem) as server:
@@ -289,23 +291,23 @@ def test_an_untrusted_certificate_is_refused(tmp_path, target, monkeypatch):
 
 @pytest.fixture
 def proxied(server, monkeypatch):
-    """The server as the proxy of everything, this machine included."""
+    """Use the server as proxy for all hosts, the loopback included."""
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, server.url().rstrip("/").replace("//", "//me:geheim@"))
     monkeypatch.setenv("no_proxy", "")
 
 
 @pytest.mark.usefixtures("proxied")
-def test_a_proxy_resolves_the_name(target):
+def test_a_proxy_resolves_the_host_name(target):
     assert download("http://far-away.invalid/f.zip", target) == CONTENT
 
 
 @pytest.mark.parametrize("absent", [False, True])
 @pytest.mark.usefixtures("proxied")
-def test_a_proxy_that_refuses_is_named_and_the_server_unreachable(server, target, monkeypatch, absent):
+def test_a_proxy_that_refuses_is_named_and_the_server_is_unreachable(server, target, monkeypatch, absent):
     if absent:
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{unused_port()}")
-    with pytest.raises(UnreachableError) as caught:  # the server here has no CONNECT, and answers 501
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{find_unused_port()}")
+    with pytest.raises(UnreachableError) as caught:  # the test server responds to CONNECT with 501
         download("https://far-away.invalid/f.zip", target)
     message = str(caught.value)
     assert ("the proxy http://127.0.0.1:" if absent else f"the proxy {server.url().rstrip('/')} refused it") in message
@@ -320,18 +322,18 @@ def test_a_proxy_of_another_protocol_is_refused(target, monkeypatch):
     assert "proxy" in _catch_error(download, "http://far-away.invalid/f.zip", target)
 
 
-# Secrets, disk, display
+# Secrets, disk space, progress bar
 
 
 def test_secrets_in_a_url_are_not_shown(server, target, caplog):
     url = server.url("f.zip").replace("http://", "http://me:geheim@") + "?token=geheim"
     server.script("f.zip", play.truncated(10), play.status(500), play.status(404))
     assert "geheim" not in _catch_error(download, url, target)
-    dead = f"http://me:geheim@127.0.0.1:{unused_port()}/?token=geheim"
-    server.always("gone", play.redirect(dead))
+    unreachable_url = f"http://me:geheim@127.0.0.1:{find_unused_port()}/?token=geheim"
+    server.always("gone", play.redirect(unreachable_url))
     assert "geheim" not in _catch_error(download, server.url("gone"), target)
     with pytest.raises(UnreachableError) as caught:
-        download(dead, target)
+        download(unreachable_url, target)
     assert "geheim" not in str(caught.value)
     assert "geheim" not in caplog.text
 
@@ -345,7 +347,7 @@ def test_free_space_is_checked_first(fetch, target, monkeypatch):
 @pytest.fixture
 def screen(monkeypatch):
     output = io.StringIO()
-    monkeypatch.setattr(module, "console", Console(file=output, force_terminal=True, width=80))
+    monkeypatch.setattr(download_module, "console", Console(file=output, force_terminal=True, width=80))
     return output
 
 
@@ -359,10 +361,10 @@ def test_the_progress_bar_shows_name_and_bytes(server, fetch, screen, act):
 
 def test_without_bytes_or_in_a_quiet_run_there_is_no_progress_bar(server, fetch, screen, target, caplog):
     caplog.set_level("INFO", logger="realwaste")
-    server.script("f.zip", *[play.status(500)] * module.ATTEMPTS)
+    server.script("f.zip", *[play.status(500)] * download_module.ATTEMPTS)
     _catch_error(fetch)
     with pytest.raises(UnreachableError):
-        download(f"http://127.0.0.1:{unused_port()}/x", target)
+        download(f"http://127.0.0.1:{find_unused_port()}/x", target)
     caplog.set_level("WARNING", logger="realwaste")
     fetch()
     assert screen.getvalue() == caplog.text == ""

@@ -1,4 +1,4 @@
-"""Images with a split as folders, or named by a table; up to data/splits.csv."""
+"""Images with a given split, as train, val and test folders or as a table of labels; up to data/splits.csv."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from stages.launcher import params_file
 
 
 def _write_three_parts(images, **names):
-    """set/deep/train, valid, test with the same two classes; train's file names are those of the others too."""
+    """Write set/deep/Train, valid and testing with two classes each; they have file names in common."""
     for name, count in (names or {"Train": 4, "valid": 2, "testing": 2}).items():
         root = images(inside=f"set/deep/{name}", glass=count, metal=count + 1)
     return root
@@ -40,15 +40,15 @@ def test_train_val_and_test_folders_are_a_split(images):
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_files_of_the_same_name_in_two_parts_get_a_prefix(images, tmp_path, as_zip):
     root = _write_three_parts(images)
-    before = (root / "deep/testing/glass/glass_1.jpg").read_bytes()
+    original_bytes = (root / "deep/testing/glass/glass_1.jpg").read_bytes()
     fetched = _fetch(_zip_folder(root) if as_zip else root, tmp_path / "raw")
     assert (fetched.images, fetched.classes) == (19, 2)
     assert set(fetched.parts) == set(_list_files(tmp_path / "raw"))
     assert fetched.parts["glass/testing-glass-glass_1.jpg"] == "test"
-    assert (tmp_path / "raw/glass/testing-glass-glass_1.jpg").read_bytes() == before
+    assert (tmp_path / "raw/glass/testing-glass-glass_1.jpg").read_bytes() == original_bytes
 
 
-def test_unique_file_names_stay(images, tmp_path):
+def test_unique_file_names_do_not_change(images, tmp_path):
     root = images(inside="set/train", glass=2, metal=2)
     shutil.copytree(root / "train", root / "test")
     for file in (root / "test").rglob("*.jpg"):
@@ -62,8 +62,8 @@ def test_unique_file_names_stay(images, tmp_path):
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        (["train", "test"], "one folder of images a class"),  # without classes in them
-        (["val/a", "valid/a", "val/b", "valid/b"], "in one place"),  # which is val?
+        (["train", "test"], "one folder of images a class"),  # they contain no class folders
+        (["val/a", "valid/a", "val/b", "valid/b"], "in one place"),  # two folders could be val
         (["train/a", "train/b", "x/test/a", "x/test/b"], "in one place"),
         (["train/a", "train/b", "test/a", "new/c"], "in one place"),
         (["train/a", "test/a"], "two classes at least"),
@@ -78,7 +78,7 @@ def test_ambiguous_folders_are_refused(images, tmp_path, folders, message):
     assert len(str(error.value).splitlines()) == 2
 
 
-def _table(folder, text, encoding="utf-8"):
+def _write_table(folder, text, encoding="utf-8"):
     path = folder / "labels.csv"
     path.write_text(text, encoding=encoding, errors="surrogateescape")
     return path
@@ -89,7 +89,7 @@ def test_a_table_names_files_labels_and_parts(images, tmp_path):
     text = (
         "Path, label ,split,who\nset/a/a_1.jpg,Glass,training,x\nset/a/a_2.jpg,Glass,test,\nset/b/b_1.jpg,NA,Train,\n"
     )
-    table = _table(tmp_path, text + "set/a/../b/b_1.jpg,NA,train,\nset/b/b_2.jpg,NA,test,\n", "utf-8-sig")
+    table = _write_table(tmp_path, text + "set/a/../b/b_1.jpg,NA,train,\nset/b/b_2.jpg,NA,test,\n", "utf-8-sig")
     fetched = _fetch(table, tmp_path / "raw")
     assert (fetched.dataset, fetched.source, fetched.images, fetched.classes) == ("labels", "labels.csv", 4, 2)
     parts = {"Glass/a_1.jpg": "train", "Glass/a_2.jpg": "test", "NA/b_1.jpg": "train", "NA/b_2.jpg": "test"}
@@ -104,7 +104,7 @@ def test_files_of_the_same_name_in_a_table_get_a_prefix(images, tmp_path):
     images(one=2, two=2)
     for name in ("one", "two"):
         (tmp_path / f"set/{name}/{name}_1.jpg").rename(tmp_path / f"set/{name}/1.jpg")
-    table = _table(tmp_path, "label,path\nx,set/one/1.jpg\nx,set/two/1.jpg\ny,set/two/two_2.jpg\n")
+    table = _write_table(tmp_path, "label,path\nx,set/one/1.jpg\nx,set/two/1.jpg\ny,set/two/two_2.jpg\n")
     assert _fetch(table, tmp_path / "raw").parts == {}
     assert _list_files(tmp_path / "raw") == ["x/one-1.jpg", "x/two-1.jpg", "y/two-two_2.jpg"]
     with labelled_images.open_labelled_images(str(table)) as (labelled, root):
@@ -119,12 +119,12 @@ def test_a_table_may_have_another_unicode_form_than_the_files(images, tmp_path, 
     (folder / "b/b_1.jpg").rename(folder / "b" / unicodedata.normalize(form_on_disk, "é.jpg"))
     rows = [("set/Müll/a_1.jpg", "x"), ("set/Müll/a_2.jpg", "x"), ("set/b/é.jpg", "y")]
     text = "".join(f"{unicodedata.normalize(form_in_table, path)},{label}\n" for path, label in rows)
-    class_images = label_table.find(_table(tmp_path, "path,label\n" + text))
+    class_images = label_table.find(_write_table(tmp_path, "path,label\n" + text))
     assert {label: len(files) for label, files in class_images.files.items()} == {"x": 2, "y": 1}
     assert all(file.is_file() for files in class_images.files.values() for file in files)
 
 
-HEAD = "path,label\nset/a/a_1.jpg,a\n"
+TABLE_START = "path,label\nset/a/a_1.jpg,a\n"
 
 
 @pytest.mark.parametrize(
@@ -132,16 +132,19 @@ HEAD = "path,label\nset/a/a_1.jpg,a\n"
     [
         ("", "must name the columns path, label"),
         ("file,class\nset/a/a_1.jpg,a\n", r"must name the columns path, label.*\['file', 'class'\]"),
-        (HEAD, "two classes at least"),
-        (HEAD + "set/b/b_9.jpg,b\nset/b,b\n", r"file that is there: 'set/b/b_9\.jpg' in line 3, 'set/b' in line 4\."),
-        (HEAD + "".join(f"no{n}.jpg,b\n" for n in range(9)), r"'no4\.jpg' in line 7 and 4 more\."),
-        (HEAD + "set/a/a_1.jpg,b\n", r"one label and one part.*'set/a/a_1\.jpg' in line 3"),
-        (HEAD + "set/b/b_1.jpg,\n", "label must be able to name a folder: '' in line 3"),
-        (HEAD + "set/b/b_1.jpg,../up\n", "label must be able to name a folder"),
-        (HEAD + "set/b/b_1.jpg,A\n", "letter case"),
-        (HEAD + "set/b/b_1.jpg,b,c\n", "Line 3 of .* no more fields"),
-        (HEAD + 'set/b/b_1.jpg,"b\n', r"must be a table \(CSV\)"),
-        (HEAD + "\udcff,b\n", r"must be a table \(CSV\)"),
+        (TABLE_START, "two classes at least"),
+        (
+            TABLE_START + "set/b/b_9.jpg,b\nset/b,b\n",
+            r"file that is there: 'set/b/b_9\.jpg' in line 3, 'set/b' in line 4\.",
+        ),
+        (TABLE_START + "".join(f"no{n}.jpg,b\n" for n in range(9)), r"'no4\.jpg' in line 7 and 4 more\."),
+        (TABLE_START + "set/a/a_1.jpg,b\n", r"one label and one part.*'set/a/a_1\.jpg' in line 3"),
+        (TABLE_START + "set/b/b_1.jpg,\n", "label must be able to name a folder: '' in line 3"),
+        (TABLE_START + "set/b/b_1.jpg,../up\n", "label must be able to name a folder"),
+        (TABLE_START + "set/b/b_1.jpg,A\n", "letter case"),
+        (TABLE_START + "set/b/b_1.jpg,b,c\n", "Line 3 of .* no more fields"),
+        (TABLE_START + 'set/b/b_1.jpg,"b\n', r"must be a table \(CSV\)"),
+        (TABLE_START + "\udcff,b\n", r"must be a table \(CSV\)"),
         (
             "path,label,split\nset/a/a_1.jpg,a,train\nset/b/b_1.jpg,b,later\n",
             r"split must be train, val.*'later' in line 3",
@@ -152,12 +155,12 @@ HEAD = "path,label\nset/a/a_1.jpg,a\n"
 def test_an_invalid_table_is_refused_in_two_lines(images, tmp_path, text, message):
     images(a=2, b=2)
     with pytest.raises(UserError, match=message) as error:
-        label_table.find(_table(tmp_path, text))
+        label_table.find(_write_table(tmp_path, text))
     assert len(str(error.value).splitlines()) == 2
 
 
-def _run(root, monkeypatch, source, **split_params):
-    """fetch, validate_images and split in `root`; what they leave."""
+def _run_stages(root, monkeypatch, source, **split_params):
+    """Run the stages fetch, validate_images and split in `root`; returns data/splits.csv and metrics/split.json."""
     (root / "work").mkdir(exist_ok=True)
     monkeypatch.chdir(root / "work")
     shutil.copyfile(ROOT / "dvc.yaml", "dvc.yaml")
@@ -172,12 +175,12 @@ def _run(root, monkeypatch, source, **split_params):
     return read_csv(Path("data/splits.csv")), json.loads(Path("metrics/split.json").read_text(encoding="utf-8"))
 
 
-def test_a_given_split_is_used_and_its_leakage_counted(images, tmp_path, monkeypatch, caplog):
-    """conftest draws the files of one class and number alike in each part: the smaller parts are in train whole."""
+def test_a_given_split_is_used_and_its_leakage_is_counted(images, tmp_path, monkeypatch, caplog):
+    """Images of the same class and number are equal in all parts, so val and test contain only duplicates of train."""
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level("INFO")
     root = _write_three_parts(images)
-    splits, metrics = _run(tmp_path, monkeypatch, root)
+    splits, metrics = _run_stages(tmp_path, monkeypatch, root)
     assert dict(splits.groupby("split").size()) == {"train": 9, "val": 5, "test": 5}
     assert (
         splits["split"]
@@ -191,7 +194,7 @@ def test_a_given_split_is_used_and_its_leakage_counted(images, tmp_path, monkeyp
     assert "5 of the images in test look like one in train, 5 of them to the byte" in caplog.text
 
     caplog.clear()
-    splits, metrics = _run(tmp_path, monkeypatch, root, strategy="stratified")
+    splits, metrics = _run_stages(tmp_path, monkeypatch, root, strategy="stratified")
     assert metrics["strategy"] == "stratified"
     assert "leakage" not in metrics
     assert "that the images came as are not used" in caplog.text
@@ -202,7 +205,7 @@ def test_a_missing_val_is_drawn_from_train(images, tmp_path, monkeypatch, caplog
     caplog.set_level("INFO")
     root = images(inside="set/train", glass=12, metal=8)
     images(inside="set/test", glass=3, metal=3)
-    splits, metrics = _run(tmp_path, monkeypatch, root)
+    splits, metrics = _run_stages(tmp_path, monkeypatch, root)
     assert metrics["classes"]["val"] == {"glass": 3, "metal": 2}, "0.2 / (0.6 + 0.2) of train, class by class"
     test_paths = splits[splits["split"] == "test"]["path"]
     assert sorted(test_paths) == sorted(
@@ -216,11 +219,11 @@ def test_a_missing_or_incomplete_split_is_refused(images, tmp_path, monkeypatch)
     assert split.resolve_strategy("grouped", {"a": "train"}) == "grouped"
     root = images(inside="set/train", glass=5, metal=5)
     with pytest.raises(UserError, match=r"needs images that came as train/ and test/.*images without a split"):
-        _run(tmp_path, monkeypatch, root, strategy="given")
+        _run_stages(tmp_path, monkeypatch, root, strategy="given")
     images(inside="set/val", glass=2, metal=2)
     with pytest.raises(UserError, match=r"\['train', 'val'\]"):
-        _run(tmp_path, monkeypatch, root)
+        _run_stages(tmp_path, monkeypatch, root)
     images(inside="set/test", glass=2)
     with pytest.raises(UserError, match="'metal' has no image in test") as error:
-        _run(tmp_path, monkeypatch, root)
+        _run_stages(tmp_path, monkeypatch, root)
     assert "-S split.strategy=stratified" in str(error.value)

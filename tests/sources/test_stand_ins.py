@@ -10,7 +10,9 @@ from realwaste.core.errors import UnreachableError
 from realwaste.sources.stand_ins import StandIns
 
 REASON = UnreachableError("A server must answer at https://a.example/x.zip, and none took it.", "Check the network.")
-OTHER = UnreachableError("A server must answer at https://b.example/w.h5, and none took it.", "Check the network.")
+OTHER_REASON = UnreachableError(
+    "A server must answer at https://b.example/w.h5, and none took it.", "Check the network."
+)
 
 
 @pytest.mark.parametrize(("terminal", "width"), [(True, 80), (False, 160)])
@@ -19,12 +21,14 @@ def test_one_banner_names_all_stand_ins_and_the_command(monkeypatch, terminal, w
     monkeypatch.setattr(log, "console", Console(file=screen, force_terminal=terminal, width=width, no_color=True))
     stand_ins.show_banner()
     assert screen.getvalue() == ""
-    stand_ins.add("random weights in InceptionResNetV2 instead of ImageNet's", "finetune_irv2.weights=imagenet", OTHER)
+    stand_ins.add(
+        "random weights in InceptionResNetV2 instead of ImageNet's", "finetune_irv2.weights=imagenet", OTHER_REASON
+    )
     stand_ins.add("generated pictures instead of RealWaste's photographs", "fetch.source=realwaste", REASON)
     stand_ins.show_banner()
     output = screen.getvalue()
     assert output.count("STAND-INS") == 1
-    assert output.count("Check the network.") == 1  # one reason where the remedy is one
+    assert output.count("Check the network.") == 1  # reasons with the same remedy are shown once
     lines = [line.strip("│ ") for line in output.splitlines()]
     assert "- random weights in InceptionResNetV2 instead of ImageNet's" in lines
     assert "- generated pictures instead of RealWaste's photographs" in lines

@@ -12,14 +12,14 @@ from realwaste.images.reader import decode_image
 from realwaste.sources import synthetic
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    """The files below the folder, by their path in it, with what they hold."""
+def hash_files(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file below `folder`, by relative path."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def histogram(picture: np.ndarray) -> np.ndarray:
-    """The share of each of 6x6x6 colours."""
+def compute_histogram(picture: np.ndarray) -> np.ndarray:
+    """The shares of 6x6x6 colours."""
     counts = cv2.calcHist([picture], [0, 1, 2], None, [6, 6, 6], [0, 256] * 3).ravel()
     return counts / counts.sum()
 
@@ -35,26 +35,26 @@ def test_names_and_sizes_are_those_of_realwaste(generated):
     assert len(synthetic.CLASSES) == 9
     assert list(synthetic.CLASSES) == sorted(synthetic.CLASSES)
     expected = {f"{name}/{name}_{n}.jpg" for name in synthetic.CLASSES for n in (1, 2, 3)}
-    assert set(hashes(generated)) == expected
+    assert set(hash_files(generated)) == expected
     for path in generated.rglob("*.jpg"):
         assert path.read_bytes().startswith(b"\xff\xd8\xff")
         assert decode_image(path.read_bytes()).shape == (524, 524, 3)
 
 
 def test_bytes_depend_only_on_the_seed(generated, tmp_path):
-    expected = hashes(generated)
+    expected = hash_files(generated)
     assert len(set(expected.values())) == len(expected)
     synthetic.generate(tmp_path, images_per_class=1, seed=42)
-    assert len(hashes(tmp_path)) == 9
-    assert hashes(tmp_path).items() <= expected.items()
+    assert len(hash_files(tmp_path)) == 9
+    assert hash_files(tmp_path).items() <= expected.items()
     synthetic.generate(tmp_path, images_per_class=3, seed=42)
-    assert hashes(tmp_path) == expected
+    assert hash_files(tmp_path) == expected
 
 
-def test_files_show_what_render_returns(generated):
+def test_files_contain_the_rendered_pictures(generated):
     for index, name in enumerate(synthetic.CLASSES):
-        groups = synthetic.object_numbers(42, index, 3)
-        rendered = synthetic.render(42, index, groups[2], groups[:2].count(groups[2]))
+        objects = synthetic.object_numbers(42, index, 3)
+        rendered = synthetic.render(42, index, objects[2], objects[:2].count(objects[2]))
         decoded = decode_image((generated / name / f"{name}_3.jpg").read_bytes())
         assert np.abs(decoded.astype(int) - rendered).mean() < 6  # what JPEG loses
 
@@ -67,8 +67,8 @@ def test_seed_class_object_and_shot_change_the_picture():
 
 
 def test_half_of_the_neighbours_show_one_object():
-    groups = [synthetic.object_numbers(42, index, 100) for index in range(9)]
-    shares = [np.mean([a == b for a, b in pairwise(numbers)]) for numbers in groups]
+    objects_by_class = [synthetic.object_numbers(42, index, 100) for index in range(9)]
+    shares = [np.mean([a == b for a, b in pairwise(numbers)]) for numbers in objects_by_class]
     assert 0.45 < np.mean(shares) < 0.55
     assert all(0.3 < share < 0.7 for share in shares)
 
@@ -85,7 +85,9 @@ def test_objects_are_numbered_in_order_in_short_runs():
 
 def test_colours_separate_classes_better_than_chance_but_not_perfectly():
     objects, train_objects = 10, 7
-    histograms = np.array([[histogram(synthetic.render(42, c, o, 0)) for o in range(objects)] for c in range(9)])
+    histograms = np.array(
+        [[compute_histogram(synthetic.render(42, c, o, 0)) for o in range(objects)] for c in range(9)]
+    )
     labels = np.repeat(np.arange(9), objects).reshape(9, objects)
     forest = RandomForestClassifier(n_estimators=60, random_state=0)
     forest.fit(histograms[:, :train_objects].reshape(-1, 216), labels[:, :train_objects].ravel())

