@@ -9,7 +9,7 @@ from realwaste.sources import synthetic
 from realwaste.sources.realwaste_files import COUNTS
 
 
-def _files(paths: list[str]) -> pd.DataFrame:
+def _build_files(paths: list[str]) -> pd.DataFrame:
     table = pd.DataFrame({"path": paths, "label": [path.split("/")[0] for path in paths]})
     table[["series", "number"]] = leakage.parse_file_numbers(table["path"])
     return table
@@ -18,20 +18,20 @@ def _files(paths: list[str]) -> pd.DataFrame:
 def test_realwaste_is_numbered_in_text_order():
     """Metal_2, 13, 24, 35, 46 … 90 were captured as 10, 11, 12, 13, 14 … 18."""
     numbers = (2, 13, 24, 35, 46, 57, 68, 79, 90)
-    files = _files([f"Metal/Metal_{number}.jpg" for number in numbers])
+    files = _build_files([f"Metal/Metal_{number}.jpg" for number in numbers])
     order = capture_order.published_order(files, COUNTS)
     assert order.positions.tolist() == list(range(10, 19))
     assert order.evidence == {"order": "text", "chosen_by": "published"}
-    all_files = _files([f"Metal/Metal_{number}.jpg" for number in range(1, COUNTS["Metal"] + 1)])
+    all_files = _build_files([f"Metal/Metal_{number}.jpg" for number in range(1, COUNTS["Metal"] + 1)])
     positions = capture_order.published_order(all_files, COUNTS).positions
     assert sorted(positions) == list(range(1, COUNTS["Metal"] + 1))
     # Positions do not change if files are missing.
-    part_of_files = capture_order.published_order(all_files.iloc[[0, 4, 700]], COUNTS)
-    assert part_of_files.positions.tolist() == positions.iloc[[0, 4, 700]].tolist()
+    subset = capture_order.published_order(all_files.iloc[[0, 4, 700]], COUNTS)
+    assert subset.positions.tolist() == positions.iloc[[0, 4, 700]].tolist()
 
 
 def test_a_file_beyond_the_published_numbers_has_no_position():
-    files = _files(["a/a_1.jpg", "a/a_3.jpg", "a/none.jpg"])
+    files = _build_files(["a/a_1.jpg", "a/a_3.jpg", "a/none.jpg"])
     assert capture_order.published_order(files, {"a": 2}).positions.isna().tolist() == [False, True, True]
 
 
@@ -44,9 +44,9 @@ def similarity_of_positions():
 
 @pytest.mark.parametrize("as_text", [False, True])
 def test_the_order_with_more_similar_neighbors_is_chosen(similarity_of_positions, as_text):
-    files = _files([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(1, 151)])
-    text = capture_order.published_order(files, {"a": 150, "b": 150}).positions
-    true_order = text if as_text else files["number"]
+    files = _build_files([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(1, 151)])
+    text_order = capture_order.published_order(files, {"a": 150, "b": 150}).positions
+    true_order = text_order if as_text else files["number"]
     order = capture_order.order_by_similarity(
         files, lambda first, second: similarity_of_positions(true_order[first], true_order[second])
     )
@@ -59,8 +59,8 @@ def test_the_order_with_more_similar_neighbors_is_chosen(similarity_of_positions
 
 
 def test_without_a_difference_the_numeric_order_is_chosen():
-    """Of 40 random sets, the test takes about one in twenty for the text order."""
-    files = _files([f"a/a_{number}.jpg" for number in range(1, 61)])
+    """With random similarities, the test chooses the text order for about one in twenty sets."""
+    files = _build_files([f"a/a_{number}.jpg" for number in range(1, 61)])
     orders = []
     for seed in range(40):
         noise = np.random.default_rng(seed).random((60, 60))
@@ -70,27 +70,31 @@ def test_without_a_difference_the_numeric_order_is_chosen():
 
 
 def test_both_orders_of_a_few_files_are_equal_and_there_is_no_test():
-    order = capture_order.order_by_similarity(_files([f"a/a_{number}.jpg" for number in range(1, 10)]), lambda *_: 0.5)
+    order = capture_order.order_by_similarity(
+        _build_files([f"a/a_{number}.jpg" for number in range(1, 10)]), lambda *_: 0.5
+    )
     assert order.evidence["p"] is None
     assert order.positions.tolist() == list(range(1, 10))
 
 
-def test_times_of_day_in_names_give_the_order_alone():
+def test_files_with_timestamps_in_their_names_are_ordered_by_time():
     names = [f"a/IMG_{20241124_000000000 + 1000 * number}.jpg" for number in range(30)]
-    files = _files([*names, *(f"b/b_{number}.jpg" for number in range(1, 91))])
+    files = _build_files([*names, *(f"b/b_{number}.jpg" for number in range(1, 91))])
     order = capture_order.order_by_similarity(files, lambda *_: 0.5)
     assert order.positions.tolist() == [*range(1, 31), *range(1, 91)]
-    assert order.evidence["text_alone_pairs"] > 10, "those of b"
+    assert order.evidence["text_alone_pairs"] > 10, "only the files of b differ between the orders"
 
 
 def test_many_pairs_are_sampled(monkeypatch):
     monkeypatch.setattr(capture_order, "_MAX_PAIRS", 20)
-    order = capture_order.order_by_similarity(_files([f"a/a_{number}.jpg" for number in range(1, 200)]), lambda *_: 0.5)
+    order = capture_order.order_by_similarity(
+        _build_files([f"a/a_{number}.jpg" for number in range(1, 200)]), lambda *_: 0.5
+    )
     assert order.evidence["text_alone_pairs"] == order.evidence["numeric_alone_pairs"] == 20
 
 
 def test_a_set_numbered_as_text_is_grouped_by_capture_order(tmp_path):
-    """The synthetic set, renamed as RealWaste's files were: sorted as text and numbered again."""
+    """The synthetic set, renamed as the files of RealWaste were: sorted as text and numbered again."""
     unordered, root = tmp_path / "made", tmp_path / "root"
     synthetic.generate(unordered, images_per_class=40, seed=3)
     by_text = sorted(range(1, 41), key=str)

@@ -39,13 +39,13 @@ def test_tables_are_read_back_unchanged(tmp_path, classes):
     assert classes_of(reread) == sorted(classes)
     for column in ("path", "label", "sha256", "phash", "phash_mirrored", "series"):
         assert reread[column].tolist() == accepted[column].tolist()
-    group = leakage.assign_groups(reread, 1)
+    groups = leakage.assign_groups(reread, 1)
     splits = split.stratified(reread, train=0.6, val=0.2, test=0.2, seed=0)
-    write_csv(tmp_path / "splits.csv", splits.assign(group=group))
+    write_csv(tmp_path / "splits.csv", splits.assign(group=groups))
     splits = read_csv(tmp_path / "splits.csv")
     probabilities = np.eye(len(classes))[np.arange(len(splits)) % len(classes)]
-    rows = prediction_table.build_rows(splits, "cnn", probabilities, classes_of(splits))
-    write_csv(tmp_path / "predictions.csv", rows)
+    predictions = prediction_table.build_rows(splits, "cnn", probabilities, classes_of(splits))
+    write_csv(tmp_path / "predictions.csv", predictions)
     table = read_csv(tmp_path / "predictions.csv")
     assert prediction_table.classes_of(table) == sorted(classes)
     assert (np.array(sorted(classes))[prediction_table.labels_of(table)] == table["label"]).all()
@@ -58,24 +58,24 @@ def test_a_hash_of_digits_is_read_as_text(tmp_path):
     assert read_csv(tmp_path / "images.csv")["sha256"].tolist() == hashes
 
 
-@pytest.mark.parametrize("table", sorted(ROOT.glob("plots/data/*.csv")), ids=lambda table: table.stem)
-def test_every_text_column_is_declared(table):
+@pytest.mark.parametrize("file", sorted(ROOT.glob("plots/data/*.csv")), ids=lambda file: file.stem)
+def test_every_text_column_is_declared(file):
     """New text columns must be declared in core/files.py."""
-    table_read = read_csv(table)
-    for column in table_read.select_dtypes(["object", "str"]) if len(table_read) else []:
+    table = read_csv(file)
+    for column in table.select_dtypes(["object", "str"]) if len(table) else []:
         single_column = read_csv(io.BytesIO(f"{column}\n01\n".encode()))
-        assert single_column[column].tolist() == ["01"], f"{table.name}: {column}"
+        assert single_column[column].tolist() == ["01"], f"{file.name}: {column}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("classes", [NUMBER_LIKE, SPECIAL_CHARACTERS], ids=["numbers", "signs"])
-def test_the_pipeline_runs_with_such_class_names(clone, tmp_path, classes):
+@pytest.mark.parametrize("classes", [NUMBER_LIKE, SPECIAL_CHARACTERS], ids=["numbers", "special characters"])
+def test_the_pipeline_runs_with_number_like_and_special_class_names(clone, tmp_path, classes):
     root = tmp_path / "checkout"
     shutil.copytree(clone, root)
     _write_images(root / "photos", classes)
     set_params(root, fetch__source="photos", evaluate__external=[])
     run(root, "dvc", "repro")
-    evaluated = read_json(root / "metrics/evaluate.json")
-    assert all(list(evaluated[model]["per_class"]) == sorted(classes) for model in ("cnn", "irv2", "densenet"))
-    for table in [*root.glob("data/*.csv"), *root.glob("plots/data/*.csv")]:
-        test_every_text_column_is_declared(table)
+    metrics = read_json(root / "metrics/evaluate.json")
+    assert all(list(metrics[model]["per_class"]) == sorted(classes) for model in ("cnn", "irv2", "densenet"))
+    for file in [*root.glob("data/*.csv"), *root.glob("plots/data/*.csv")]:
+        test_every_text_column_is_declared(file)

@@ -1,4 +1,4 @@
-"""Cross-validation folds with few images a class: as many as possible, or none."""
+"""Cross-validation folds of few images per class: as many as possible, or none."""
 
 import numpy as np
 import pytest
@@ -18,15 +18,15 @@ RECIPE = FinetuneRecipe(2, HeadArchitecture(4), Schedule(1, 8, 0.02, True, 3), d
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=40), st.integers(2, 20))
-def test_each_row_is_tested_once_and_its_group_is_not_in_that_folds_training_rows(rows, folds):
+def test_each_row_is_tested_once_and_its_group_is_not_in_the_training_rows(rows, folds):
     labels, groups = np.array(rows).T
-    pairs = split_by_groups(labels, groups, folds, 0)
-    if not pairs:
+    splits = split_by_groups(labels, groups, folds, 0)
+    if not splits:
         assert np.bincount(labels).max() == 1 or len(set(groups)) == 1
         return
-    assert 2 <= len(pairs) <= folds
-    assert sorted(np.concatenate([test_rows for _, test_rows in pairs])) == list(range(len(labels)))
-    for train_rows, test_rows in pairs:
+    assert 2 <= len(splits) <= folds
+    assert sorted(np.concatenate([test_rows for _, test_rows in splits])) == list(range(len(labels)))
+    for train_rows, test_rows in splits:
         assert not set(groups[train_rows]) & set(groups[test_rows])
 
 
@@ -37,18 +37,18 @@ def test_the_rarest_class_and_the_groups_limit_the_number_of_folds():
     assert len(split_by_groups(np.repeat([0, 1], [12, 1]), np.arange(13), 20, 0)) == 2
 
 
-def test_twenty_folds_with_three_images_a_class_become_three():
-    """Once a ValueError: n_splits=20 cannot be greater than the number of members in each class."""
+def test_twenty_folds_of_three_images_per_class_become_three():
+    """scikit-learn refuses this: n_splits=20 cannot be greater than the number of members in each class."""
     labels = np.repeat([0, 1], 3)
     vectors = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     trainer = HeadTrainer(RECIPE)
-    result = head_cross_validation.cross_validate(vectors, labels, np.arange(6), trainer, folds=20, repeats=1)
-    assert result["folds"] == 3
-    assert 0 <= result["accuracy_least"] <= result["accuracy_mean"] <= 1
+    metrics = head_cross_validation.cross_validate(vectors, labels, np.arange(6), trainer, folds=20, repeats=1)
+    assert metrics["folds"] == 3
+    assert 0 <= metrics["accuracy_least"] <= metrics["accuracy_mean"] <= 1
     assert linear_probe.predict_out_of_sample(vectors, labels, np.arange(6), 20).shape == (6, 2)
 
 
-def test_one_image_a_class_allows_no_cross_validation():
+def test_one_image_per_class_allows_no_cross_validation():
     vectors, labels = np.eye(3, dtype=np.float32), np.arange(3)
     trainer = HeadTrainer(RECIPE)
     assert head_cross_validation.cross_validate(vectors, labels, np.arange(3), trainer, folds=5, repeats=1) == {}

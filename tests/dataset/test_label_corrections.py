@@ -1,4 +1,4 @@
-"""relabel.yaml: a person's decisions on photographs, and how the pipeline applies them."""
+"""relabel.yaml: decisions of a user about photographs, and how the pipeline applies them."""
 
 import hashlib
 import os
@@ -68,7 +68,7 @@ def test_decisions_are_written_one_a_line_and_read_back_unchanged(tmp_path):
     assert [line.split(": {")[0] for line in lines] == ["1/1.jpg", "Glass/é.jpg", "'Paper/b: 1 #.jpg'", "keep/drop.jpg"]
 
 
-def test_the_comment_at_the_top_of_the_file_stays(tmp_path):
+def test_the_comment_at_the_top_of_the_file_is_preserved(tmp_path):
     file = tmp_path / "relabel.yaml"
     assert label_corrections.load(file) == {}
     label_corrections.save({}, file)
@@ -105,7 +105,7 @@ def test_an_invalid_entry_is_named_by_its_line(text, rule, tmp_path):
         label_corrections.load(file)
 
 
-LOAD_FILES = """
+LOAD_SCRIPT = """
 import sys
 from pathlib import Path
 from realwaste.core.errors import UserError
@@ -118,18 +118,18 @@ for name in sys.argv[1:]:
 """
 
 
-def test_deeply_nested_brackets_are_an_error_and_no_crash(tmp_path):
-    """In another process, which PyYAML's loader once crashed with signal 11."""
+def test_deeply_nested_brackets_are_a_user_error(tmp_path):
+    """In another process, because PyYAML's loader crashed with signal 11 on such files."""
     for number, text in enumerate(("[" * 100_000, "a.jpg: " + "{a: " * 100_000, "? " * 100_000)):
         (tmp_path / f"{number}.yaml").write_text(text)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-c", LOAD_FILES, *map(str, sorted(tmp_path.glob("*.yaml")))]
+    command = [sys.executable, "-c", LOAD_SCRIPT, *map(str, sorted(tmp_path.glob("*.yaml")))]
     completed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert completed.returncode == 0, completed.stderr
     assert completed.stdout.count("must be a YAML file that can be read") == 3
 
 
-def test_lines_written_by_hand_keep_their_meaning(tmp_path):
+def test_lines_written_by_hand_are_preserved(tmp_path):
     file = tmp_path / "relabel.yaml"
     lines = [
         f"a/ü𝄞.jpg:   {{class: 'Metal', sha256: '{SHA}'}}",
@@ -148,12 +148,12 @@ def test_lines_written_by_hand_keep_their_meaning(tmp_path):
 
 def test_labels_are_corrected_and_files_do_not_change(checkout, caplog):
     before, _ = _validate()
-    files = {path: path.read_bytes() for path in Path("data/raw").rglob("*.jpg")}
-    embedded = Path("data/images.csv").read_bytes()
+    bytes_by_path = {path: path.read_bytes() for path in Path("data/raw").rglob("*.jpg")}
+    images_csv = Path("data/images.csv").read_bytes()
     _decide(glass_2="metal", paper_1=DROP, metal_1=KEEP, metal_2="metal")
-    decided = label_corrections.load()
+    decisions = label_corrections.load()
     changed, missing = Decision(SHA, label="no such class"), Decision(SHA, DROP)
-    label_corrections.save(decided | {"glass/glass_3.jpg": changed, "paper/paper_99.jpg": missing})
+    label_corrections.save(decisions | {"glass/glass_3.jpg": changed, "paper/paper_99.jpg": missing})
     after, metrics = _validate()
     counts = {"kept": 2, "relabelled": 1, "dropped": 1, "file_changed": 1, "file_gone": 1}
     assert metrics["by_hand"] == counts
@@ -165,10 +165,10 @@ def test_labels_are_corrected_and_files_do_not_change(checkout, caplog):
     unchanged = before["path"].isin(labels.index) & (before["path"] != "glass/glass_2.jpg")
     assert labels[before.loc[unchanged, "path"]].tolist() == before.loc[unchanged, "label"].tolist()
     expected = before[before["path"] != "paper/paper_1.jpg"].reset_index(drop=True)
-    assert after.drop(columns="label").equals(expected.drop(columns="label")), "the capture order stays"
+    assert after.drop(columns="label").equals(expected.drop(columns="label")), "the capture order does not change"
     assert read_csv(Path("data/rejected.csv")).empty
-    assert Path("data/images.csv").read_bytes() == embedded
-    assert {path: path.read_bytes() for path in files} == files
+    assert Path("data/images.csv").read_bytes() == images_csv
+    assert {path: path.read_bytes() for path in bytes_by_path} == bytes_by_path
     assert "relabel.yaml: 2 lines not applied: " in caplog.text
     assert "glass/glass_3.jpg: the file is another than was looked at" in caplog.text
     assert "paper/paper_99.jpg: there is no such file" in caplog.text
@@ -243,7 +243,7 @@ def test_decided_images_are_not_listed_again(checkout):
     assert listed == set(table["path"]) - {"glass/glass_1.jpg", "glass/glass_2.jpg"}
     assert "paper/paper_4.jpg" in listed, "the file has changed, so it is listed again"
     metrics = read_json(Path("metrics/suspects.json"))
-    assert (metrics["decided"], metrics["backbones"]) == (2, "irv2"), "the features of random weights decide nothing"
+    assert (metrics["decided"], metrics["backbones"]) == (2, "irv2"), "features of random weights are not used"
     _decide(**{f"{name}_{number}": KEEP for name in ("glass", "metal", "paper") for number in range(1, 13)})
     suspects.main(PARAMS)
     assert read_csv(Path("data/suspects.csv")).empty

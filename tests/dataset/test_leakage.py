@@ -16,15 +16,15 @@ from realwaste.sources import synthetic
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 
-def _grouped(table: pd.DataFrame, seed: int, block: int = 10) -> pd.DataFrame:
+def _split_by_groups(table: pd.DataFrame, seed: int, block: int = 10) -> pd.DataFrame:
     return split.grouped(table, leakage.assign_groups(table, block), **RATIOS, seed=seed)
 
 
-def _measure(splits: pd.DataFrame) -> dict[str, Any]:
+def _measure_exposure(splits: pd.DataFrame) -> dict[str, Any]:
     return leakage.measure_exposure(splits, leakage.find_near_duplicates(splits))
 
 
-def _distance(first: str, second: str) -> int:
+def _hash_distance(first: str, second: str) -> int:
     return (int(first, 16) ^ int(second, 16)).bit_count()
 
 
@@ -40,7 +40,7 @@ def synthetic_set(tmp_path_factory):
     return table, pd.Series(objects)
 
 
-def test_many_images_that_are_all_near_duplicates_are_grouped_in_seconds():
+def test_many_near_duplicates_of_each_other_are_grouped_in_seconds():
     """All 280,000 pairs of 750 images are near-duplicates. Searching all rows for each pair took a minute."""
     count = 750
     paths = [f"{number % 2}/{number}.jpg" for number in range(count)]
@@ -62,9 +62,9 @@ def test_scaling_and_compression_keep_the_perceptual_hash():
         original = perceptual_hash.compute_fingerprint(pixels)
         encoded = cv2.imencode(".jpg", cv2.resize(pixels, (200, 180)), [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
         recompressed = perceptual_hash.compute_fingerprint(decode_image(encoded.tobytes())[..., ::-1])
-        same_distances.append(_distance(original.phash, recompressed.phash))
+        same_distances.append(_hash_distance(original.phash, recompressed.phash))
         other = perceptual_hash.compute_fingerprint(picture(seed + 100, 300, 400))
-        other_distances.append(_distance(original.phash, other.phash))
+        other_distances.append(_hash_distance(original.phash, other.phash))
         flipped = perceptual_hash.compute_fingerprint(np.ascontiguousarray(pixels[:, ::-1]))
         assert (flipped.phash, flipped.mirrored) == (original.mirrored, original.phash)
     assert max(same_distances) <= leakage.MAX_HASH_DISTANCE < min(other_distances)
@@ -86,9 +86,9 @@ def test_color_similarity_shows_photographs_of_one_object(synthetic_set):
         ("Glass/Glass_12.jpg", "Glass/Glass_*", 12),
         ("a/IMG007.JPG", "a/IMG*", 7),
         ("a/3 (copy).png", "a/* (copy)", 3),
-        ("a/2024_05_31.jpg", "a/2024_05_*", 31),  # the last of several numbers counts
+        ("a/2024_05_31.jpg", "a/2024_05_*", 31),  # the last of several numbers is used
         ("a/none.jpg", None, None),
-        ("PET1/none.jpg", None, None),  # digits in a folder's name do not count
+        ("PET1/none.jpg", None, None),  # digits in the name of the folder are ignored
         ("PET1/b/none", None, None),
         ("PET1/a_2.jpg", "PET1/a_*", 2),
         ("紙/紙１.jpg", "紙/紙*", 1),
@@ -102,11 +102,13 @@ def test_series_and_number_come_from_the_name(path, series, number):
 def test_a_grouped_split_keeps_each_object_in_one_part(synthetic_set):
     table, objects = synthetic_set
     random_split = split.stratified(table, **RATIOS, seed=42)
-    grouped = _grouped(table, seed=42)
-    torn, kept = ((splits.groupby(objects)["split"].nunique() > 1).sum() for splits in (random_split, grouped))
-    assert torn > 50
-    assert kept == 0
-    random_exposure, exposure = _measure(random_split), _measure(grouped)
+    grouped = _split_by_groups(table, seed=42)
+    split_objects_random, split_objects_grouped = (
+        (splits.groupby(objects)["split"].nunique() > 1).sum() for splits in (random_split, grouped)
+    )
+    assert split_objects_random > 50
+    assert split_objects_grouped == 0
+    random_exposure, exposure = _measure_exposure(random_split), _measure_exposure(grouped)
     assert random_exposure["neighbour_within_1"] > 0.7
     assert exposure["neighbour_within_1"] < 0.2
     assert exposure["near_duplicates"] == 0
@@ -127,22 +129,22 @@ def _numbered_manifest(paths: list[str]) -> pd.DataFrame:
 
 def test_a_grouped_split_of_realwaste_keeps_the_shares(realwaste_manifest):
     table = _numbered_manifest(realwaste_manifest["path"].tolist())
-    grouped = _grouped(table, seed=42)
+    grouped = _split_by_groups(table, seed=42)
     shares = grouped["split"].value_counts(normalize=True)
     class_shares = pd.crosstab(grouped["label"], grouped["split"], normalize="index")
     for part, share in RATIOS.items():
         assert shares[part] == pytest.approx(share, abs=0.02)
         assert class_shares[part].to_numpy() == pytest.approx(share, abs=0.02)
-    pd.testing.assert_frame_equal(grouped, _grouped(table, seed=42))
-    assert (_grouped(table, seed=43)["split"] != grouped["split"]).any()
+    pd.testing.assert_frame_equal(grouped, _split_by_groups(table, seed=42))
+    assert (_split_by_groups(table, seed=43)["split"] != grouped["split"]).any()
     assert list(grouped["path"]) == list(table["path"])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_small_set_has_every_class_in_every_part(seed):
-    """Nine classes of 40 images, as in the synthetic set: four runs each, and every part needs one of them."""
+    """Nine classes of 40 images, as in the synthetic set: each has four runs, and every part needs one of them."""
     table = _numbered_manifest([f"{label}/{label}_{number}.jpg" for label in "abcdefghi" for number in range(1, 41)])
-    grouped = _grouped(table.assign(likeness=np.random.default_rng(seed).random(len(table))), seed)
+    grouped = _split_by_groups(table.assign(likeness=np.random.default_rng(seed).random(len(table))), seed)
     assert pd.crosstab(grouped["label"], grouped["split"]).to_numpy().min() > 0
     shares = grouped["split"].value_counts(normalize=True)
     assert all(shares[part] == pytest.approx(share, abs=0.1) for part, share in RATIOS.items())
@@ -180,11 +182,11 @@ def test_a_short_series_is_grouped_by_similarity():
     groups = leakage.assign_groups(table, 10)
     assert np.bincount(groups).tolist() == [3] * 24
     unrelated = table.assign(likeness_far=table["likeness"])
-    assert len(set(leakage.assign_groups(unrelated, 10))) == 72, "neighbours are not more alike than others"
+    assert len(set(leakage.assign_groups(unrelated, 10))) == 72, "neighbours are not more similar than other images"
 
 
-def test_of_a_series_with_gaps_files_join_that_were_photographed_together():
-    """Every fifth of 60: a run of ten photographs has two of them."""
+def test_files_of_a_series_with_gaps_are_grouped_by_their_distance():
+    """Every fifth of 60 files exists, so a run of ten photographs has two of them."""
     table = _numbered_manifest([f"a/a_{5 * number:02}.jpg" for number in range(1, 13)])
     assert np.bincount(leakage.assign_groups(table, 10)).tolist() == [2] * 6
 
@@ -200,7 +202,7 @@ def test_duplicates_and_near_duplicates_are_in_one_group():
 
 
 def test_a_group_never_spans_classes(tmp_path):
-    """Folder names with digits and file names without; then every reason to join images, across classes."""
+    """Folder names with digits and file names without; then duplicates and near-duplicates in another class."""
     for label in ("PET1", "PET2", "PET3"):
         (tmp_path / label).mkdir()
         for name in "abcdefgh":
@@ -221,15 +223,15 @@ def test_exposure_counts_duplicates_and_neighbors():
     table = _numbered_manifest(["a/1.jpg", "a/2.jpg", "a/4.jpg", "a/9.jpg", "b/1.jpg", "b/none.jpg"])
     splits = table.assign(split=["train", "test", "train", "test", "val", "test"])
     shares = {"neighbour_within_1": round(1 / 3, 4), "neighbour_within_2": round(1 / 3, 4)}
-    assert _measure(splits) == {"exact_duplicates": 0, "near_duplicates": 0, **shares}
+    assert _measure_exposure(splits) == {"exact_duplicates": 0, "near_duplicates": 0, **shares}
     splits.loc[3, "sha256"] = splits.loc[4, "sha256"]
     splits.loc[5, "phash"] = splits.loc[0, "phash"]
-    facts = _measure(splits)
-    assert (facts["exact_duplicates"], facts["near_duplicates"]) == (1, 1)
+    exposure = _measure_exposure(splits)
+    assert (exposure["exact_duplicates"], exposure["near_duplicates"]) == (1, 1)
 
 
 def test_a_class_of_one_group_is_refused():
     table = _numbered_manifest([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(20)])
     table.loc[table["label"] == "a", "sha256"] = "same"
     with pytest.raises(UserError, match=r"'a' has no image in.*\n.*a smaller split\.block"):
-        _grouped(table, seed=1, block=2)
+        _split_by_groups(table, seed=1, block=2)

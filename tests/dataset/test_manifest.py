@@ -26,7 +26,7 @@ def test_rows_describe_the_images(images):
     assert summary["height"] == {"min": 20, "max": 40}
 
 
-def test_a_text_file_named_jpg_is_rejected_by_name(images):
+def test_files_that_are_not_images_are_rejected_with_a_reason(images):
     root = images(glass=2, metal=1)
     (root / "glass/words.jpg").write_text("words")
     (root / "glass/folder.jpg").mkdir()

@@ -9,7 +9,7 @@ from realwaste.sources.realwaste_files import COUNTS
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 
-def test_realwaste_has_the_reports_counts_and_supports(realwaste_manifest):
+def test_a_stratified_split_of_realwaste_has_the_published_counts(realwaste_manifest):
     splits = split.stratified(realwaste_manifest, **RATIOS, seed=42)
     summary = split.summarize(splits)
     assert [summary[part] for part in PARTS] == [2850, 951, 951]
@@ -17,7 +17,7 @@ def test_realwaste_has_the_reports_counts_and_supports(realwaste_manifest):
     assert list(summary["classes"]["test"]) == list(COUNTS)
 
 
-def test_the_order_stays_and_the_split_depends_on_the_seed(realwaste_manifest):
+def test_a_split_keeps_the_row_order_and_depends_on_the_seed(realwaste_manifest):
     first, same, other = (split.stratified(realwaste_manifest, **RATIOS, seed=seed) for seed in (1, 1, 2))
     assert list(first["path"]) == list(realwaste_manifest["path"])
     pd.testing.assert_frame_equal(first, same)
@@ -45,8 +45,8 @@ def test_too_few_images_are_refused(counts, ratios, message):
 def test_a_deviating_part_is_reported():
     table = pd.DataFrame({"path": range(12), "label": list("aaaabbbbcccc")})
     splits = split.stratified(table, **RATIOS, seed=42)
-    remark = split.describe_deviation(splits, RATIOS)
-    assert remark is not None
-    assert remark.startswith("a part deviates by 10.0 percentage points from its share; ")
+    deviation = split.describe_deviation(splits, RATIOS)
+    assert deviation is not None
+    assert deviation.startswith("a part deviates by 10.0 percentage points from its share; ")
     balanced = pd.concat([splits] * 10).assign(split=["train"] * 72 + ["val"] * 24 + ["test"] * 24)
     assert split.describe_deviation(balanced, RATIOS) is None
