@@ -1,4 +1,4 @@
-"""docs/deploy.md says what is so: options, limits, paths, and files for nginx and systemd that fit them."""
+"""docs/deploy.md agrees with the code: options, limits, routes, and the configurations of nginx and systemd."""
 
 import inspect
 import re
@@ -38,7 +38,7 @@ def test_the_table_lists_every_route():
     assert set(re.findall(r"(?m)^\| `([A-Z]+ \S+)` \|", PAGE)) == routes
 
 
-def test_nginx_accepts_what_serve_accepts():
+def test_nginx_passes_on_requests_that_serve_accepts():
     (megabytes,) = re.findall(r"client_max_body_size\s+(\d+)m;", BLOCKS["nginx"])
     assert int(megabytes) * 2**20 >= DEFAULTS["max_total_mb"] * 10**6
     assert set(re.findall(r"proxy_pass (\S+);", BLOCKS["nginx"])) == {f"http://127.0.0.1:{DEFAULTS['port']}"}
@@ -51,12 +51,12 @@ def test_nginx_accepts_what_serve_accepts():
 def test_systemd_accepts_the_unit(tmp_path):
     unit = tmp_path / "realwaste.service"
     unit.write_text(BLOCKS["ini"].replace("/opt/realwaste/bin/realwaste", shutil.which("true") or ""))
-    done = subprocess.run(
+    result = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
 
-def test_links_have_targets():
+def test_links_to_files_are_valid():
     for target in re.findall(r"\]\(([^)#]+)", PAGE):
         assert (ROOT / "docs" / target).exists(), target

@@ -1,4 +1,4 @@
-"""The Dockerfile of `serve`, held against the checkout: what it copies, installs and starts. Nothing is built here."""
+"""The Dockerfile of `serve`, compared with the checkout: what it copies, installs and starts. No image is built."""
 
 import json
 import os
@@ -21,40 +21,40 @@ STEPS = [line.split(" ", 1) for line in LINES if line.strip()]
 STAGES = [number for number, (word, _) in enumerate(STEPS) if word == "FROM"]
 PINNED = dict(re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# Imported by name alone where it is needed; by `predict`, which the extra has too; where TensorFlow is used or a
-# classifier is trained, which serving a saved one does not do.
-_IMPORTED_BY_NAME, _OF_PREDICT = {"python-multipart"}, {"pyyaml", "requests"}
+# Installed packages whose import the graph of `serve` does not show: imported by name, or only by `predict`.
+_IMPORTED_BY_NAME, _IMPORTED_BY_PREDICT = {"python-multipart"}, {"pyyaml", "requests"}
+# Imported only where TensorFlow is used or a classifier is trained, which serving a saved model does not do.
 _NOT_NEEDED = {"keras", "pandas", "scipy", "tensorflow"}
-# Of the extra, by packages that it names.
-_THROUGH_OTHERS = {"h11", "starlette"}
+# Requirements of packages of the extra `serve`.
+_INDIRECT_REQUIREMENTS = {"h11", "starlette"}
 
 
-def _steps(word, stage):
-    first, last = [*STAGES, len(STEPS)][stage : stage + 2]
-    return [rest for name, rest in STEPS[first:last] if name == word]
+def _list_arguments(word, stage):
+    stage_start, stage_end = [*STAGES, len(STEPS)][stage : stage + 2]
+    return [rest for name, rest in STEPS[stage_start:stage_end] if name == word]
 
 
-def _installed():
-    """What the image gets by name: with its default, the package's requirements and those of its extra `serve`."""
-    assert _steps("ARG", 0) == ["EXTRAS=serve"]
-    (line,) = (line for line in _steps("RUN", 0) if "--constraint requirements-dev.txt" in line)
+def _list_requirements():
+    """The requirements that the image installs by default: those of the package and of its extra `serve`."""
+    assert _list_arguments("ARG", 0) == ["EXTRAS=serve"]
+    (line,) = (line for line in _list_arguments("RUN", 0) if "--constraint requirements-dev.txt" in line)
     assert '".[$EXTRAS]"' in line
     return {*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["serve"]}
 
 
-def _normalized(name):
-    """A package's name as the index has it."""
+def _normalize(name):
+    """The name of a package as in the package index."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _ignored(path):
-    """By .dockerignore, whose last line that matches counts."""
-    verdict = False
+def _is_ignored(path):
+    """Whether .dockerignore excludes `path`; the last line that matches decides."""
+    ignored = False
     for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
         pattern = line.removeprefix("!")
         if line and not line.startswith("#") and (fnmatch(path, pattern) or path.startswith(f"{pattern}/")):
-            verdict = not line.startswith("!")
-    return verdict
+            ignored = not line.startswith("!")
+    return ignored
 
 
 def test_every_step_is_a_docker_instruction():
@@ -79,30 +79,33 @@ def test_every_step_is_a_docker_instruction():
 
 
 def test_copied_files_exist_and_private_files_are_ignored():
-    for line in _steps("COPY", 0):
+    for line in _list_arguments("COPY", 0):
         *sources, _ = line.split()
         for source in sources:
             assert (ROOT / source).exists(), source
-            assert not _ignored(source), source
+            assert not _is_ignored(source), source
     private = (".git/config", ".dvc/config.local", "data/raw/a.jpg", "models/cnn.keras", ".env", ".venv/bin/python")
-    assert [path for path in private if not _ignored(path)] == []
-    assert [line.split()[0] for line in _steps("COPY", 1)] == ["--from=build"]
+    assert [path for path in private if not _is_ignored(path)] == []
+    assert [line.split()[0] for line in _list_arguments("COPY", 1)] == ["--from=build"]
 
 
 def test_installed_packages_are_pinned_and_imported_by_serve():
     graph = grimp.build_graph("realwaste", include_external_packages=True, exclude_type_checking_imports=True)
     modules = graph.find_upstream_modules("realwaste.cli.serve") - set(sys.stdlib_module_names)
     distributions = packages_distributions()
-    imported = {_normalized(distributions[name][0]) for name in modules if not name.startswith("realwaste")}
-    assert _installed() | _THROUGH_OTHERS == imported - _NOT_NEEDED | _IMPORTED_BY_NAME | _OF_PREDICT
-    assert _installed() <= set(PINNED)
+    imported = {_normalize(distributions[name][0]) for name in modules if not name.startswith("realwaste")}
+    assert (
+        _list_requirements() | _INDIRECT_REQUIREMENTS
+        == imported - _NOT_NEEDED | _IMPORTED_BY_NAME | _IMPORTED_BY_PREDICT
+    )
+    assert _list_requirements() <= set(PINNED)
 
 
 def test_the_command_starts_with_the_installed_packages():
-    """In a Python that finds nothing but these packages and theirs: other verbs may not need more to be looked up."""
-    available, to_visit = set(), list(_installed())
+    """In a Python with only these packages and their requirements: importing other commands must not need more."""
+    available, to_visit = set(), list(_list_requirements())
     while to_visit:
-        name = _normalized(to_visit.pop())
+        name = _normalize(to_visit.pop())
         if name not in available:
             available.add(name)
             requirements = map(Requirement, distribution(name).requires or ())
@@ -115,31 +118,31 @@ def test_the_command_starts_with_the_installed_packages():
     hidden = sorted(
         name
         for name, owners in distributions.items()
-        if not set(map(_normalized, owners)) & available and name != "realwaste"
+        if not set(map(_normalize, owners)) & available and name != "realwaste"
     )
     assert {"pandas", "scipy", "tensorflow", "keras", "sklearn", "dvc", "matplotlib"} <= set(hidden)
     program = f"import sys; sys.modules.update(dict.fromkeys({hidden})); from realwaste import __main__; "
     program += "import realwaste.web.server; sys.argv = ['realwaste', 'serve', '--help']; __main__.main()"
     command, environment = [sys.executable, "-c", program], os.environ | {"COLUMNS": "200"}
-    done = subprocess.run(command, cwd=ROOT / "src", env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run(command, cwd=ROOT / "src", env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
     for option in ("--host", "--port", "--access-log", "--model", "--allowed-host"):
-        assert option in done.stdout
+        assert option in result.stdout
 
 
-def test_it_runs_without_root_and_has_a_health_check():
-    (user,) = _steps("USER", 1)
-    (user_step,) = _steps("RUN", 1)
+def test_the_image_runs_without_root_and_has_a_health_check():
+    (user,) = _list_arguments("USER", 1)
+    (user_step,) = _list_arguments("RUN", 1)
     assert user != "0"
     assert f"--uid {user} " in user_step
     assert f"--owner={user} " in user_step
-    (cache,) = re.findall(r"REALWASTE_CACHE=(\S+)", " ".join(_steps("ENV", 1)))
+    (cache,) = re.findall(r"REALWASTE_CACHE=(\S+)", " ".join(_list_arguments("ENV", 1)))
     assert user_step.endswith(cache)
-    (start,), (arguments,), (port,) = (_steps(word, 1) for word in ("ENTRYPOINT", "CMD", "EXPOSE"))
-    command = json.loads(start) + json.loads(arguments)
+    (entry_point,), (arguments,), (port,) = (_list_arguments(word, 1) for word in ("ENTRYPOINT", "CMD", "EXPOSE"))
+    command = json.loads(entry_point) + json.loads(arguments)
     assert command[:2] == ["realwaste", "serve"]
     assert command[command.index("--port") + 1] == port
-    (check,) = _steps("HEALTHCHECK", 1)
+    (check,) = _list_arguments("HEALTHCHECK", 1)
     probe = json.loads(check.partition(" CMD ")[2])
     assert f"http://127.0.0.1:{port}/health'" in probe[-1]
     compile(probe[-1], "HEALTHCHECK", "exec")

@@ -1,4 +1,4 @@
-"""`realwaste review`: what it shows, what an answer writes, who may answer, and the page in a real browser."""
+"""`realwaste review`: the queue, how answers are written and undone, refused requests, and the page in a browser."""
 
 import json
 import os
@@ -33,38 +33,38 @@ from realwaste.web.connection import ConnectionLimits
 from realwaste.web.review_app import build
 from realwaste.web.review_labels import Journal
 
-DOUBTED = ["glass/glass_2.jpg", "paper/paper_1.jpg", "glass/glass_4.jpg"]
+SUSPECT_PATHS = ["glass/glass_2.jpg", "paper/paper_1.jpg", "glass/glass_4.jpg"]
 
 
 @pytest.fixture
 def checkout(images, tmp_path, monkeypatch):
-    """Six photographs of each of three classes, of which two models doubt three; the present folder."""
+    """The working directory: six photographs of each of three classes, three of which are suspects of two models."""
     images(inside="checkout/data/raw", glass=6, metal=6, paper=6)
     monkeypatch.chdir(tmp_path / "checkout")
     shutil.copy("data/raw/glass/glass_2.jpg", "data/raw/glass/twin.jpg")
     accepted = manifest.scan(queues.RAW).manifest
     write_csv(queues.MANIFEST, accepted)
-    rest = [path for path in accepted["path"] if path not in DOUBTED]
-    table = pd.DataFrame({"path": [*DOUBTED, *rest]}).merge(accepted[["path", "label"]])
+    other_paths = [path for path in accepted["path"] if path not in SUSPECT_PATHS]
+    table = pd.DataFrame({"path": [*SUSPECT_PATHS, *other_paths]}).merge(accepted[["path", "label"]])
     table = table.assign(suggested=table["label"].map({"glass": "metal", "metal": "glass", "paper": "metal"}))
     table = table.assign(label_probability=0.1, suggested_probability=0.85)
-    write_csv(queues.SUSPECTS, table.assign(models_disagreeing=[2, 2, 1] + [0] * len(rest)))
+    write_csv(queues.SUSPECTS, table.assign(models_disagreeing=[2, 2, 1] + [0] * len(other_paths)))
     write_json(queues.METRICS, {"models": 2})
     return tmp_path / "checkout"
 
 
-def _app(count=None, allowed_hosts=("testserver",)):
+def _build_app(count=None, allowed_hosts=("testserver",)):
     queue = queues.load(count)
     return build(queue, Journal(queue.manifest, queues.RAW), allowed_hosts=allowed_hosts, max_requests=8)
 
 
 @pytest.fixture
 def client(checkout):
-    with TestClient(_app()) as client:
+    with TestClient(_build_app()) as client:
         yield client
 
 
-def _written():
+def _read_decisions():
     return {path: decision.answer or decision.label for path, decision in label_corrections.load().items()}
 
 
@@ -72,7 +72,7 @@ def test_suspects_come_with_their_neighbours_in_capture_order(client):
     body = client.get("/queue").json()
     assert body["classes"] == ["glass", "metal", "paper"]
     assert (body["models"], body["decided"], body["can_undo"]) == (2, {}, False)
-    assert [case["path"] for case in body["cases"]] == DOUBTED
+    assert [case["path"] for case in body["cases"]] == SUSPECT_PATHS
     first, second, _ = body["cases"]
     assert (first["label"], first["suggested"], first["suggested_probability"]) == ("glass", "metal", 0.85)
     assert [(case["path"], case["away"]) for case in first["around"]] == [
@@ -96,56 +96,61 @@ def test_a_photo_is_served_in_full_size_or_smaller(client):
     assert original is not None
     np.testing.assert_allclose(pixels.astype(int), original.astype(int), atol=30)
     assert np.abs(pixels.astype(int) - original).mean() < 3
-    small = cv2.imdecode(np.frombuffer(client.get(f"/photo/{row}?side=16").content, np.uint8), cv2.IMREAD_COLOR)
-    assert small is not None
-    assert small.shape == (16, 16, 3)
-    for wrong, status in {"/photo/99": 404, "/photo/-1": 404, "/photo/x": 422, f"/photo/{row}?side=9999": 422}.items():
-        assert client.get(wrong).status_code == status
+    small_pixels = cv2.imdecode(np.frombuffer(client.get(f"/photo/{row}?side=16").content, np.uint8), cv2.IMREAD_COLOR)
+    assert small_pixels is not None
+    assert small_pixels.shape == (16, 16, 3)
+    for invalid_url, status in {
+        "/photo/99": 404,
+        "/photo/-1": 404,
+        "/photo/x": 422,
+        f"/photo/{row}?side=9999": 422,
+    }.items():
+        assert client.get(invalid_url).status_code == status
     Path("data/raw/glass/glass_2.jpg").unlink()
-    gone = client.get(f"/photo/{row}")
-    assert (gone.status_code, gone.json()) == (
+    missing = client.get(f"/photo/{row}")
+    assert (missing.status_code, missing.json()) == (
         404,
         {"error": "data/raw/glass/glass_2.jpg cannot be shown: No such file or directory."},
     )
 
 
 def test_answers_are_written_with_the_hash_and_undone(client):
-    files = {path: path.read_bytes() for path in queues.RAW.rglob("*.jpg")}
+    bytes_before = {path: path.read_bytes() for path in queues.RAW.rglob("*.jpg")}
     body = client.post("/answer", json={"path": "paper/paper_1.jpg", "label": "paper"}).json()
     assert body == {"paths": ["paper/paper_1.jpg"], "decided": {"paper/paper_1.jpg": "paper"}, "can_undo": True}
     client.post("/answer", json={"path": "glass/glass_4.jpg", "label": None})
     body = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "metal"}).json()
-    assert body["paths"] == ["glass/glass_2.jpg", "glass/twin.jpg"], "the same bytes are of the same class"
-    everything = {
+    assert body["paths"] == ["glass/glass_2.jpg", "glass/twin.jpg"], "identical files have the same class"
+    expected = {
         "glass/glass_2.jpg": "metal",
         "glass/glass_4.jpg": DROP,
         "glass/twin.jpg": "metal",
         "paper/paper_1.jpg": KEEP,
     }
-    assert _written() == everything
+    assert _read_decisions() == expected
     hashes = pd.read_csv(queues.MANIFEST).set_index("path")["sha256"]
     assert all(decision.sha256 == hashes[path] for path, decision in label_corrections.load().items())
 
     client.post("/answer", json={"path": "glass/glass_4.jpg", "label": "glass"})
-    assert _written() == everything | {"glass/glass_4.jpg": KEEP}
+    assert _read_decisions() == expected | {"glass/glass_4.jpg": KEEP}
     assert client.post("/undo", json={}).json()["paths"] == ["glass/glass_4.jpg"]
-    assert _written() == everything
+    assert _read_decisions() == expected
     assert client.post("/undo", json={}).json()["paths"] == ["glass/glass_2.jpg", "glass/twin.jpg"]
     client.post("/undo", json={})
     assert client.post("/undo", json={}).json() == {"paths": ["paper/paper_1.jpg"], "decided": {}, "can_undo": False}
     assert client.post("/undo", json={}).json()["paths"] == []
-    assert _written() == {}
-    assert {path: path.read_bytes() for path in files} == files
+    assert _read_decisions() == {}
+    assert {path: path.read_bytes() for path in bytes_before} == bytes_before
 
 
-def test_lines_written_meanwhile_are_preserved(client):
+def test_lines_that_others_write_meanwhile_are_preserved(client):
     client.post("/answer", json={"path": "paper/paper_1.jpg", "label": None})
-    by_hand = {"elsewhere/1.jpg": Decision("0" * 64, DROP), "glass/glass_4.jpg": Decision("0" * 64, DROP)}
-    label_corrections.save(label_corrections.load() | by_hand)
+    written_by_hand = {"elsewhere/1.jpg": Decision("0" * 64, DROP), "glass/glass_4.jpg": Decision("0" * 64, DROP)}
+    label_corrections.save(label_corrections.load() | written_by_hand)
     body = client.get("/queue").json()
-    assert body["decided"] == {"paper/paper_1.jpg": None}, "what was said of another file is no answer"
+    assert body["decided"] == {"paper/paper_1.jpg": None}, "a decision about other bytes is not an answer"
     client.post("/undo", json={})
-    assert label_corrections.load() == by_hand
+    assert label_corrections.load() == written_by_hand
 
 
 def test_invalid_answers_are_refused_with_a_message(client, caplog):
@@ -170,10 +175,10 @@ def test_invalid_answers_are_refused_with_a_message(client, caplog):
 
 
 def test_an_answer_that_cannot_be_written_is_reported(client, monkeypatch):
-    def full(*_):
+    def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(label_corrections, "write_text", full)
+    monkeypatch.setattr(label_corrections, "write_text", fail)
     response = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "metal"})
     assert response.status_code == 500
     assert response.json() == {"error": "The answer could not be written: No space left on device."}
@@ -216,8 +221,8 @@ def test_missing_results_are_reported(checkout):
     assert "Run `dvc repro suspects`." in message
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_the_command_serves_until_it_is_interrupted(checkout, number):
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_the_command_serves_until_it_is_interrupted(checkout, signal_number):
     arguments = [sys.executable, "-m", "realwaste", "review", "--port", "0"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -225,30 +230,30 @@ def test_the_command_serves_until_it_is_interrupted(checkout, number):
         line = process.stderr.readline()
         url = re.search(r"3 labels to decide, 0 of them decided: (http://127\.0\.0\.1:\d+/)", line)
         assert url, line
-        with urllib.request.urlopen(f"{url[1]}queue", timeout=20) as response:  # noqa: S310 - of the server above
+        with urllib.request.urlopen(f"{url[1]}queue", timeout=20) as response:  # noqa: S310 - the server above
             assert len(json.load(response)["cases"]) == 3
-        process.send_signal(number)
+        process.send_signal(signal_number)
         assert process.stderr.read() == ""
         assert process.wait(20) == 0
 
 
-ANSWERING = """
+ANSWER_SCRIPT = """
 import sys
 from pathlib import Path
 import pandas as pd
 from realwaste.web.review_labels import Journal
-begin, step = map(int, sys.argv[1:])
+start, step = map(int, sys.argv[1:])
 manifest = pd.read_csv("data/manifest.csv")
 journal = Journal(manifest, Path("data/raw"))
 print("ready", flush=True)
 sys.stdin.readline()
-for path in manifest["path"][begin::step]:
+for path in manifest["path"][start::step]:
     journal.add_answer(path, None)
 """
 
 
 def test_concurrent_sessions_lose_no_answers(checkout, images):
-    """Each in a process of its own, with two threads in this one beside them."""
+    """Two sessions in other processes, and two in threads of this one."""
     shutil.rmtree("data/raw")
     images(inside="checkout/data/raw", glass=20, metal=20, paper=20)
     accepted = manifest.scan(queues.RAW).manifest
@@ -256,7 +261,7 @@ def test_concurrent_sessions_lose_no_answers(checkout, images):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", ANSWERING, str(number), "4"],
+            [sys.executable, "-c", ANSWER_SCRIPT, str(number), "4"],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -266,11 +271,11 @@ def test_concurrent_sessions_lose_no_answers(checkout, images):
     ]
     journals = [Journal(accepted, queues.RAW) for _ in range(2)]
 
-    def answer(number):
+    def answer_in_thread(number):
         for path in accepted["path"][number + 2 :: 4]:
             journals[number].add_answer(path, None)
 
-    threads = [threading.Thread(target=answer, args=(number,)) for number in range(2)]
+    threads = [threading.Thread(target=answer_in_thread, args=(number,)) for number in range(2)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -281,8 +286,8 @@ def test_concurrent_sessions_lose_no_answers(checkout, images):
         assert process.returncode == 0
     for thread in threads:
         thread.join(120)
-    lost = set(accepted["path"]) - set(label_corrections.load())
-    assert lost == set()
+    lost_answers = set(accepted["path"]) - set(label_corrections.load())
+    assert lost_answers == set()
     assert not list(Path().glob(".tmp-*"))
 
 
@@ -294,12 +299,12 @@ def test_undo_preserves_answers_of_another_session(checkout):
     second.add_answer("glass/glass_5.jpg", None)
     with pytest.raises(UserError, match=r"glass_4\.jpg was changed elsewhere since"):
         first.undo()
-    assert _written() == {"glass/glass_4.jpg": DROP, "glass/glass_5.jpg": DROP, "paper/paper_1.jpg": "metal"}
+    assert _read_decisions() == {"glass/glass_4.jpg": DROP, "glass/glass_5.jpg": DROP, "paper/paper_1.jpg": "metal"}
     assert first.undo() == ["paper/paper_1.jpg"]
     assert first.undo() == []
     assert second.undo() == ["glass/glass_5.jpg"]
     assert second.undo() == ["glass/glass_4.jpg"]
-    assert _written() == {"glass/glass_4.jpg": "metal"}
+    assert _read_decisions() == {"glass/glass_4.jpg": "metal"}
 
 
 def test_a_window_undoes_only_its_own_answers(client):
@@ -309,7 +314,7 @@ def test_a_window_undoes_only_its_own_answers(client):
     assert client.get("/queue?window=a").json()["can_undo"] is True
     body = client.post("/undo", json={"window": "a"}).json()
     assert (body["paths"], body["can_undo"]) == (["paper/paper_1.jpg"], False)
-    assert _written() == {"glass/glass_4.jpg": DROP}
+    assert _read_decisions() == {"glass/glass_4.jpg": DROP}
     assert client.post("/undo", json={"window": "a"}).json()["paths"] == []
     assert (
         client.post("/answer", json={"path": "glass/glass_4.jpg", "label": None, "window": "x" * 65}).status_code == 422
@@ -317,8 +322,8 @@ def test_a_window_undoes_only_its_own_answers(client):
 
 
 @contextmanager
-def _served(prefix=""):
-    with serving(Mount(prefix, _app(allowed_hosts=["127.0.0.1"])), ConnectionLimits()) as (host, port):
+def _serve(prefix=""):
+    with serving(Mount(prefix, _build_app(allowed_hosts=["127.0.0.1"])), ConnectionLimits()) as (host, port):
         yield f"http://{host}:{port}{prefix}/"
 
 
@@ -328,16 +333,16 @@ def browser():
         yield browser
 
 
+def _wait_for_place(page, place):
+    page.wait_for_function("place => document.getElementById('place').textContent.startsWith(place)", arg=place)
+
+
 @needs_browser
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1400, True)])
-def test_the_page_by_keyboard(width, dark, checkout, browser):
-    with _served() as url, opened(browser, url, width=width, dark=dark) as shown:
-        page = shown.page
-
-        def wait(place):
-            page.wait_for_function("place => document.getElementById('place').textContent.startsWith(place)", arg=place)
-
-        wait("1 of 3")
+def test_the_page_is_operated_by_keyboard(width, dark, checkout, browser):
+    with _serve() as url, opened(browser, url, width=width, dark=dark) as tab:
+        page = tab.page
+        _wait_for_place(page, "1 of 3")
         assert page.inner_text("#path") == "glass/glass_2.jpg"
         assert page.inner_text("#title") == "Is this glass?"
         assert page.inner_text("#count") == "0 of 3 decided"
@@ -350,48 +355,48 @@ def test_the_page_by_keyboard(width, dark, checkout, browser):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
         page.keyboard.press("s")
-        wait("2 of 3")
+        _wait_for_place(page, "2 of 3")
         page.keyboard.press("d")
-        wait("3 of 3")
-        assert page.locator(".around .differs").all_inner_texts() == ["metal"], "what was decided shows at once"
+        _wait_for_place(page, "3 of 3")
+        assert page.locator(".around .differs").all_inner_texts() == ["metal"], "the new label is shown at once"
         page.keyboard.press("u")
-        wait("2 of 3")
-        assert _written() == {"glass/glass_2.jpg": "metal", "glass/twin.jpg": "metal"}
+        _wait_for_place(page, "2 of 3")
+        assert _read_decisions() == {"glass/glass_2.jpg": "metal", "glass/twin.jpg": "metal"}
         page.keyboard.press("ArrowLeft")
-        wait("1 of 3: relabelled as metal")
+        _wait_for_place(page, "1 of 3: relabelled as metal")
         assert page.get_attribute("#suggested", "aria-pressed") == "true"
         page.keyboard.press("k")
-        wait("2 of 3")
+        _wait_for_place(page, "2 of 3")
         page.keyboard.press("Control+d")
         page.keyboard.press("3")
-        wait("3 of 3")
+        _wait_for_place(page, "3 of 3")
         page.keyboard.press("1")
         page.wait_for_selector("#done", state="visible")
         assert page.inner_text("#sum") == "Kept: 3. Relabelled: 0. Dropped: 0."
         assert page.inner_text("#count") == "3 of 3 decided"
-        assert set(_written().values()) == {KEEP}
+        assert set(_read_decisions().values()) == {KEEP}
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert shown.problems == []
+        assert tab.problems == []
 
 
 @needs_browser
-def test_the_page_by_mouse_and_after_reopening(checkout, browser):
-    with _served("/labels") as url:
-        with opened(browser, url) as shown:
-            page = shown.page
+def test_the_page_is_operated_by_mouse_and_resumes_after_reopening(checkout, browser):
+    with _serve("/labels") as url:
+        with opened(browser, url) as tab:
+            page = tab.page
             page.wait_for_selector("#case", state="visible")
             page.wait_for_function("() => [...document.images].every(one => one.complete && one.naturalWidth)")
             page.click("#drop")
             page.wait_for_function("() => document.getElementById('path').textContent === 'paper/paper_1.jpg'")
             page.click("#others button >> text=glass")
             page.wait_for_function("() => document.getElementById('path').textContent === 'glass/glass_4.jpg'")
-            assert shown.problems == []
+            assert tab.problems == []
         dropped = {"glass/glass_2.jpg": DROP, "glass/twin.jpg": DROP}
-        assert _written() == dropped | {"paper/paper_1.jpg": "glass"}
-        with opened(browser, url) as shown:
-            page = shown.page
+        assert _read_decisions() == dropped | {"paper/paper_1.jpg": "glass"}
+        with opened(browser, url) as tab:
+            page = tab.page
             page.wait_for_selector("#case", state="visible")
-            assert page.inner_text("#place") == "3 of 3", "it goes on at the first that is undecided"
+            assert page.inner_text("#place") == "3 of 3", "the page starts at the first undecided photo"
             Path("data/raw/glass/glass_4.jpg").unlink()
             page.click("#keep")
             page.wait_for_selector("#failure", state="visible")
