@@ -1,4 +1,4 @@
-"""Augmented views: what they change, what they keep, and which part of the data is trained on them."""
+"""Augmented views: what they change, what they preserve, and which part of the split is trained on them."""
 
 from pathlib import Path
 
@@ -17,16 +17,20 @@ from realwaste.training import finetune, head
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture
 from realwaste.training.schedule import Schedule
 
-ALL = ViewConfig(crop=0.5, stretch=0.5, color=0.4, background=0.5, degrade=0.5)
+ALL_CHANGES = ViewConfig(crop=0.5, stretch=0.5, color=0.4, background=0.5, degrade=0.5)
 
 
 @pytest.fixture(scope="module")
 def extractor():
     keras.utils.set_random_seed(1)
     layers = keras.layers
-    small = [layers.Rescaling(1 / 64), layers.Conv2D(8, 5, strides=3, activation="relu"), layers.GlobalMaxPooling2D()]
+    small_layers = [
+        layers.Rescaling(1 / 64),
+        layers.Conv2D(8, 5, strides=3, activation="relu"),
+        layers.GlobalMaxPooling2D(),
+    ]
     image = keras.Input((32, 32, 3))
-    model = keras.Model(image, keras.Sequential(small)(image), name="backbone")
+    model = keras.Model(image, keras.Sequential(small_layers)(image), name="backbone")
     model.trainable = False
     return model
 
@@ -39,7 +43,7 @@ def photos(images):
 
 def test_a_view_depends_on_its_number_and_the_file_name_only():
     def view_bytes(path: str, number: int = 0) -> bytes:
-        return AugmentedView(ALL, number)(Path(path), picture(1, 60, 60), 32).tobytes()
+        return AugmentedView(ALL_CHANGES, number)(Path(path), picture(1, 60, 60), 32).tobytes()
 
     assert view_bytes("/here/glass/1.jpg") == view_bytes("there/glass/1.jpg")
     others = view_bytes("glass/1.jpg", 1), view_bytes("glass/2.jpg"), view_bytes("metal/1.jpg")
@@ -48,7 +52,7 @@ def test_a_view_depends_on_its_number_and_the_file_name_only():
 
 def test_by_default_a_view_is_only_rotated_and_mirrored():
     image = picture(2, 32, 32)
-    expected = [np.rot90(way, turns).tobytes() for way in (image, image[:, ::-1]) for turns in range(4)]
+    expected = [np.rot90(source, turns).tobytes() for source in (image, image[:, ::-1]) for turns in range(4)]
     views = [AugmentedView(ViewConfig(), number)(Path("a/b.jpg"), image, 32).tobytes() for number in range(40)]
     assert set(views) == set(expected)
 
@@ -64,7 +68,7 @@ def test_a_new_background_keeps_the_object():
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (90, 120)])
 @pytest.mark.parametrize("value", [0, 255])
-def test_extreme_sizes_and_colours_have_views(shape, value):
+def test_views_of_extreme_sizes_and_colours_have_the_requested_size(shape, value):
     for number in range(3):
         config = ViewConfig(crop=0.9, stretch=3, color=0.9, background=1, degrade=1)
         view = AugmentedView(config, number)(Path("a/b.jpg"), np.full((*shape, 3), value, np.uint8), 16)
@@ -72,7 +76,7 @@ def test_extreme_sizes_and_colours_have_views(shape, value):
         assert view.dtype == np.uint8
 
 
-def test_views_are_embedded_and_a_cut_embedding_is_completed(extractor, photos, tmp_path, monkeypatch):
+def test_views_are_embedded_and_an_incomplete_embedding_is_completed(extractor, photos, tmp_path, monkeypatch):
     root, paths = photos
     monkeypatch.setattr(extraction, "CHECKPOINT_EVERY", 1)
     network = inference_engine.compile_network(extractor, 2, policy="float32", engine="openvino")
@@ -81,13 +85,13 @@ def test_views_are_embedded_and_a_cut_embedding_is_completed(extractor, photos, 
         options = {"image_size": 32, "checkpoint_dir": tmp_path / folder, "view": view}
         return extraction.embed(network, root, paths, **options).vectors
 
-    complete, other = embed(AugmentedView(ALL, 1), "whole"), embed(AugmentedView(ALL, 2), "other")
+    complete, other = embed(AugmentedView(ALL_CHANGES, 1), "whole"), embed(AugmentedView(ALL_CHANGES, 2), "other")
     plain = embed(None, "plain")
     for first, second in ((complete, plain), (complete, other)):
         assert (np.abs(first - second).max(axis=1) > 1e-3).all()
-    for part in sorted((tmp_path / "whole").iterdir())[2:]:
-        part.unlink()
-    np.testing.assert_array_equal(embed(AugmentedView(ALL, 1), "whole"), complete)
+    for shard in sorted((tmp_path / "whole").iterdir())[2:]:
+        shard.unlink()
+    np.testing.assert_array_equal(embed(AugmentedView(ALL_CHANGES, 1), "whole"), complete)
 
 
 def test_a_head_is_trained_on_views_and_validated_on_photographs(tmp_path):
@@ -101,22 +105,22 @@ def test_a_head_is_trained_on_views_and_validated_on_photographs(tmp_path):
     for number in range(2):
         folder = embeddings.view_folder(tmp_path / "v", number)
         embeddings.save(folder, embeddings.Embeddings(paths, shifted + number))
-    part = np.resize(["train", "train", "val"], 24)
-    splits = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "split": part})
+    split_of_row = np.resize(["train", "train", "val"], 24)
+    splits = pd.DataFrame({"path": paths, "label": [path[0] for path in paths], "split": split_of_row})
     stored, views = embeddings.load(tmp_path / "v"), embeddings.load_views(tmp_path / "v")
     np.testing.assert_array_equal(stored.select(paths.tolist()), plain)
 
-    def accuracy(*view_sets):
+    def train_and_measure_accuracy(*view_sets):
         determinism.make_repeatable(1, deterministic=True)
         parts = finetune.select_vectors(splits, stored, *view_sets)
         assert len(parts.train.labels) == 16 * (1 + len(view_sets and view_sets[0]))
-        np.testing.assert_array_equal(parts.val.inputs, plain[part == "val"])
+        np.testing.assert_array_equal(parts.val.inputs, plain[split_of_row == "val"])
         recipe = FinetuneRecipe(2, HeadArchitecture(16), Schedule(30, 8, 0.02, True, 1), True)
         fitted, _ = finetune.HeadTrainer(recipe).fit(parts, 1)
         return np.mean(fitted.predict_on_batch(shifted).argmax(axis=1) == labels)
 
-    assert accuracy() < 0.7
-    assert accuracy(views) > 0.95
+    assert train_and_measure_accuracy() < 0.7
+    assert train_and_measure_accuracy(views) > 0.95
 
 
 def test_dropout_is_active_in_training_only(extractor):

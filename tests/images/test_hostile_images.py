@@ -25,7 +25,7 @@ from realwaste.dataset import manifest
 from realwaste.images.reader import UnreadableImageError, decode_image, prefetch_batches, read_image, read_images
 from realwaste.training import samples
 
-pillow_heif.register_heif_opener()  # to write such files
+pillow_heif.register_heif_opener()  # so that Pillow can write HEIC files
 
 
 def _save_uniform(mode, color, name, folder, **options):
@@ -51,7 +51,7 @@ def _save_uniform(mode, color, name, folder, **options):
         ("RGB", (200, 100, 50), "WEBP", (200, 100, 50)),
     ],
 )
-def test_each_color_mode_and_format_is_decoded_to_rgb_whatever_the_suffix(mode, color, suffix, expected, tmp_path):
+def test_each_color_mode_and_format_is_decoded_to_rgb_regardless_of_the_suffix(mode, color, suffix, expected, tmp_path):
     pixels = decode_image(_save_uniform(mode, color, "named.jpg", tmp_path, format=suffix).read_bytes())
     assert pixels.shape == (24, 32, 3)
     assert pixels.dtype == np.uint8
@@ -65,10 +65,10 @@ def test_the_first_frame_of_an_animation_is_read(suffix, tmp_path):
     np.testing.assert_allclose(decode_image((tmp_path / f"a.{suffix}").read_bytes())[8, 8], [255, 0, 0], atol=3)
 
 
-@pytest.mark.parametrize("turn", range(1, 9))
-def test_the_exif_orientation_is_applied(turn, tmp_path):
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_orientation_is_applied(orientation, tmp_path):
     upright = picture(1, height=20, width=32)
-    turned = {
+    stored = {
         1: upright,
         2: upright[:, ::-1],
         3: upright[::-1, ::-1],
@@ -77,10 +77,10 @@ def test_the_exif_orientation_is_applied(turn, tmp_path):
         6: np.rot90(upright),
         7: upright[::-1, ::-1].transpose(1, 0, 2),
         8: np.rot90(upright, -1),
-    }[turn]
+    }[orientation]
     exif = Image.Exif()
-    exif[0x0112] = turn
-    Image.fromarray(np.ascontiguousarray(turned)).save(tmp_path / "t.jpg", exif=exif, quality=100, subsampling=0)
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "t.jpg", exif=exif, quality=100, subsampling=0)
     pixels = decode_image((tmp_path / "t.jpg").read_bytes())
     assert pixels.shape == upright.shape
     assert np.abs(pixels.astype(int) - upright).mean() < 3
@@ -99,9 +99,9 @@ def _decompression_bomb(side: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    packer = zlib.compressobj(9)
+    compressor = zlib.compressobj(9)
     line = bytes(side + 1)
-    lines = b"".join(packer.compress(line) for _ in range(side)) + packer.flush()
+    lines = b"".join(compressor.compress(line) for _ in range(side)) + compressor.flush()
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
 
 
@@ -109,7 +109,7 @@ def _decompression_bomb(side: int) -> bytes:
     "module", ["stages.validate_images", "stages.train_cnn", "stages.evaluate", "tensorflow", "realwaste.web.server"]
 )
 def test_a_decompression_bomb_is_refused_before_decompression(module, tmp_path):
-    """In a new process for each import: TensorFlow contains OpenCV with limits of its own."""
+    """In a new process for each import, because TensorFlow contains OpenCV with other limits."""
     bomb = _decompression_bomb(20_000)
     assert len(bomb) < 1_000_000
     (tmp_path / "bomb.png").write_bytes(bomb)
@@ -127,7 +127,7 @@ except UnreadableImageError as error:
     completed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     reason, _, memory_growth_kb = completed.stdout.strip().rpartition(" ")
     assert reason == "more than 200,000,000 pixels"
-    assert int(memory_growth_kb) < 50_000, "kB; unpacked it is 1.2 GB"
+    assert int(memory_growth_kb) < 50_000, "kB; decompressed, the image has 1.2 GB"
 
 
 def _with_header_size(kind: str, width: int, height: int) -> bytes:
@@ -157,14 +157,14 @@ def test_a_header_with_too_many_pixels_is_refused(kind):
 
 
 def _tiff(*tags: tuple[int, int, int], big: bool = False) -> bytes:
-    """A page of 16 by 16 grey pixels; extra `tags` (number, type, value) come before its normal ones."""
+    """A TIFF of 16 by 16 grey pixels; `tags` (number, type, value) come before the regular ones."""
     default_tags = [(256, 3, 16), (257, 3, 16), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8)]
     default_tags += [(278, 3, 16), (279, 4, 256)]
     entries = sorted([*tags, *default_tags], key=lambda entry: entry[0])
-    packed = b"".join(struct.pack("<HHQQ" if big else "<HHII", *entry[:2], 1, entry[2]) for entry in entries)
-    head = struct.pack("<4sHHQ", b"II+\0", 8, 0, 16 + 256) if big else struct.pack("<4sI", b"II*\0", 8 + 256)
-    packed = packed.replace(struct.pack("<HHQQ", 273, 4, 1, 8), struct.pack("<HHQQ", 273, 4, 1, 16))
-    return head + bytes(256) + struct.pack("<Q" if big else "<H", len(entries)) + packed + bytes(8)
+    directory = b"".join(struct.pack("<HHQQ" if big else "<HHII", *entry[:2], 1, entry[2]) for entry in entries)
+    header = struct.pack("<4sHHQ", b"II+\0", 8, 0, 16 + 256) if big else struct.pack("<4sI", b"II*\0", 8 + 256)
+    directory = directory.replace(struct.pack("<HHQQ", 273, 4, 1, 8), struct.pack("<HHQQ", 273, 4, 1, 16))
+    return header + bytes(256) + struct.pack("<Q" if big else "<H", len(entries)) + directory + bytes(8)
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -177,13 +177,13 @@ def _tiff(*tags: tuple[int, int, int], big: bool = False) -> bytes:
     ],
 )
 def test_the_larger_of_two_tiff_sizes_is_checked(tags, big):
-    """libtiff uses the first of two sizes; a library that reads headers may use the other."""
+    """libtiff uses the first of two sizes; a library that reads only headers may use the other."""
     assert decode_image(_tiff(big=big)).shape == (16, 16, 3)
     with pytest.raises(UnreadableImageError, match="more than 200,000,000 pixels"):
         decode_image(_tiff(*tags, big=big))
 
 
-def test_a_tiff_with_an_unusual_type_of_its_size_and_sizes_that_opencv_refuses_are_damage():
+def test_sizes_that_opencv_refuses_are_reported_as_damage():
     for data, reason in ((_tiff((256, 16, 8)), "damaged TIFF"), (_with_header_size("BMP", 1 << 21, 2), "damaged BMP")):
         with pytest.raises(UnreadableImageError, match=f"^{reason}$"):
             decode_image(data)
@@ -200,12 +200,12 @@ def test_a_jpeg_with_endless_scans_or_segments_is_refused_at_once():
     start_s = time.process_time()
     with pytest.raises(UnreadableImageError):
         decode_image(b"\xff\xd8" + b"\xff\xfe\0\2" * 8_000_000 + complete[2:])
-    assert time.process_time() - start_s < 1, "walked to its end it takes seven seconds"
+    assert time.process_time() - start_s < 1, "parsing all segments takes seven seconds"
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
-def test_damaged_exif_data_raises_no_other_error(kind):
-    """Pillow warns of damaged EXIF data, and a warning is an error in these tests."""
+def test_damaged_exif_data_raises_only_unreadable_image_errors(kind):
+    """Pillow warns of damaged EXIF data, and pytest turns warnings into errors."""
     exif = Image.Exif()
     exif[0x010F], exif[0x8769] = "maker", {0x9003: "2024:01:01 00:00:00"}
     file, rng = io.BytesIO(), random.Random(kind)
@@ -224,7 +224,7 @@ FILE_NAMES = [
 ]
 
 
-def test_unusual_file_names_survive_the_tables(images, tmp_path):
+def test_unusual_file_names_are_read_back_from_the_tables(images, tmp_path):
     root = images(glass=1, metal=1)
     for index, name in enumerate(FILE_NAMES):
         cv2.imwrite(str(tmp_path / "plain.jpg"), picture(50 + index))
@@ -286,7 +286,7 @@ def test_validation_training_and_embedding_read_the_same_pixels(images, tmp_path
 SUFFIXES = [".jpg", ".png", ".webp", ".gif", ".bmp", ".tiff", ".avif", ".heif"]
 
 
-def _encode(suffix: str, pixels: np.ndarray) -> bytes:
+def _encode_image(suffix: str, pixels: np.ndarray) -> bytes:
     if suffix != ".heif":
         return cv2.imencode(suffix, pixels)[1].tobytes()
     file = io.BytesIO()
@@ -316,9 +316,9 @@ def _mutate(data: bytes, rng: random.Random) -> bytes:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("mutants", [400, pytest.param(2000, marks=pytest.mark.release)])
 def test_randomly_damaged_files_are_read_or_refused(suffix, mutants, tmp_path, capfd):
-    """Each file is refused with a reason, or decoded and then read again; 2,000 of each format before a release."""
+    """Each file is refused with a reason or decoded; before a release, 2,000 files of each format are tested."""
     rng = random.Random(suffix)
-    originals = [_encode(suffix, picture(seed, 24, 24)) for seed in range(4)]
+    originals = [_encode_image(suffix, picture(seed, 24, 24)) for seed in range(4)]
     accepted_count, refused_count = 0, 0
     path = tmp_path / f"mutant{suffix}"
     for _ in range(mutants):

@@ -1,4 +1,4 @@
-"""Large sets of images: folders, object stores, tar shards and Parquet files, in the same parts at each listing."""
+"""Large sets of images: folders, object stores, tar shards and Parquet files are always divided into the same parts."""
 
 import shutil
 
@@ -34,7 +34,7 @@ def read_all(url):
     return [image for part in source.parts for image in image_parts.read_part(source.url, source.root, part)]
 
 
-def test_files_of_a_folder_by_name_without_hidden_ones(folder, monkeypatch):
+def test_files_of_a_folder_are_listed_by_name_without_hidden_ones(folder, monkeypatch):
     names = [f"glass/[{number}] ü.JPG" for number in (0, 2, 4)] + [f"metal/[{number}] ü.JPG" for number in (1, 3)]
     assert read_all(folder) == [(name, JPEGS[int(name[7])]) for name in names]
     monkeypatch.setattr(image_parts, "IMAGES_PER_PART", 2)
@@ -45,7 +45,7 @@ def test_files_of_a_folder_by_name_without_hidden_ones(folder, monkeypatch):
     assert [name for name, _ in read_all(folder)] == names
 
 
-def test_the_digest_changes_with_the_files_and_not_with_their_place(folder, tmp_path):
+def test_the_digest_depends_on_the_files_and_not_on_their_folder(folder, tmp_path):
     digest = image_parts.list_source(str(folder)).digest()
     shutil.copytree(folder, tmp_path / "copy")
     assert image_parts.list_source(str(tmp_path / "copy")).digest() == digest
@@ -53,7 +53,7 @@ def test_the_digest_changes_with_the_files_and_not_with_their_place(folder, tmp_
     assert image_parts.list_source(str(tmp_path / "copy")).digest() != digest
 
 
-def test_a_file_that_is_gone_or_too_large_has_a_reason(folder, monkeypatch):
+def test_a_missing_or_too_large_file_has_a_reason(folder, monkeypatch):
     source = image_parts.list_source(str(folder))
     (folder / "glass/[2] ü.JPG").unlink()
     contents = dict(image_parts.read_part(source.url, source.root, source.parts[0]))
@@ -77,13 +77,13 @@ def test_a_damaged_tar_has_a_reason_after_its_readable_images(tmp_path, name):
     write_tar(tmp_path / name, {"1.jpg": JPEGS[0], "2.jpg": bytes(range(256)) * 2000}, "w:gz" if "gz" in name else "w")
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: max(len(JPEGS[0]) + 1600, len(content) // 2)])
-    *_, (last, reason) = read_all(tmp_path)
-    assert last == name
+    *_, (last_name, reason) = read_all(tmp_path)
+    assert last_name == name
     assert reason.startswith("damaged tar file")
 
 
 @pytest.mark.parametrize("column", ["image", "bytes"])
-def test_parquet_files_with_bytes_or_with_structs_of_bytes(tmp_path, column):
+def test_parquet_files_with_bytes_or_structs_of_bytes_are_read(tmp_path, column):
     parquet.write_table(pa.table({column: JPEGS[:2], "label": [0, 1]}), tmp_path / "a.parquet")
     structs = [{"bytes": JPEGS[2], "path": None}, {"bytes": None, "path": "x"}]
     parquet.write_table(pa.table({column: structs, "path": ["glass/7.jpg", None]}), tmp_path / "b.parquet")
@@ -105,7 +105,7 @@ def test_a_parquet_file_without_images_is_refused_and_a_damaged_one_has_a_reason
     assert reason.startswith("damaged Parquet file")
 
 
-def test_a_source_that_holds_nothing_or_two_kinds_is_refused(folder, tmp_path):
+def test_a_source_without_images_or_with_two_kinds_of_files_is_refused(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"must hold images, tar shards or Parquet files.*'0 other files'"):
         image_parts.list_source(str(tmp_path / "empty"))

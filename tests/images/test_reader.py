@@ -23,7 +23,7 @@ from realwaste.images.reader import (
     resize_image,
 )
 
-pillow_heif.register_heif_opener()  # to write such files
+pillow_heif.register_heif_opener()  # so that Pillow can write HEIC files
 
 
 JPEG = cv2.imencode(".jpg", picture(4))[1].tobytes()
@@ -39,7 +39,7 @@ JPEG = cv2.imencode(".jpg", picture(4))[1].tobytes()
         (JPEG[:200], "truncated JPEG"),
     ],
 )
-def test_a_file_that_is_no_complete_image_is_refused_with_a_reason(data, reason):
+def test_an_incomplete_image_or_other_file_is_refused_with_a_reason(data, reason):
     with pytest.raises(UnreadableImageError, match=reason):
         decode_image(data)
 
@@ -52,7 +52,7 @@ def test_a_file_that_is_no_complete_image_is_refused_with_a_reason(data, reason)
         (np.ones((8, 8, 3), np.int32), "a TIFF of 32-bit numbers"),
     ],
 )
-def test_a_tiff_with_too_many_bits_is_not_called_damaged(pixels, reason):
+def test_a_tiff_with_too_many_bits_is_not_reported_as_damaged(pixels, reason):
     data = cv2.imencode(".tiff", pixels)[1].tobytes()
     with pytest.raises(UnreadableImageError, match=reason):
         decode_image(data)
@@ -60,24 +60,24 @@ def test_a_tiff_with_too_many_bits_is_not_called_damaged(pixels, reason):
         decode_image(data[:-40])
 
 
-def _pillow(kind, mode="RGB", **options):
+def _encode_with_pillow(kind, mode="RGB", **options):
     file = io.BytesIO()
     Image.fromarray(picture(4, 24, 32)).convert(mode).save(file, format=kind, **options)
     return file.getvalue()
 
 
-def _with_thumbnail():
-    """A JPEG with a thumbnail in its EXIF, as cameras write it, which has an end marker too."""
-    plain, small = _pillow("JPEG"), _pillow("JPEG", quality=10)
+def _encode_jpeg_with_thumbnail():
+    """A JPEG whose EXIF contains a thumbnail, which has an end marker too, as cameras write it."""
+    plain, small = _encode_with_pillow("JPEG"), _encode_with_pillow("JPEG", quality=10)
     return plain[:2] + b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small + plain[2:]
 
 
 JPEGS = {
-    "plain": _pillow("JPEG"),
-    "progressive": _pillow("JPEG", progressive=True),
-    "with restarts": _pillow("JPEG", restart_marker_blocks=1),
-    "with a thumbnail": _with_thumbnail(),
-    "CMYK": _pillow("JPEG", "CMYK"),
+    "plain": _encode_with_pillow("JPEG"),
+    "progressive": _encode_with_pillow("JPEG", progressive=True),
+    "with restarts": _encode_with_pillow("JPEG", restart_marker_blocks=1),
+    "with a thumbnail": _encode_jpeg_with_thumbnail(),
+    "CMYK": _encode_with_pillow("JPEG", "CMYK"),
 }
 
 
@@ -101,7 +101,7 @@ def test_bytes_after_the_end_of_a_jpeg_are_ignored(kind):
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"])
 def test_a_damaged_file_is_reported_as_damaged(kind, capfd):
-    data = _pillow(kind)
+    data = _encode_with_pillow(kind)
     format_name = {"WEBP": "WebP", "HEIF": "HEIC"}.get(kind, kind)
     assert decode_image(data).shape == (24, 32, 3)
     with pytest.raises(UnreadableImageError, match=f"damaged {format_name}"):
@@ -113,8 +113,8 @@ def test_a_damaged_file_is_reported_as_damaged(kind, capfd):
 def test_avif_and_heic_are_read_upright_and_in_colour(kind):
     upright = np.zeros((24, 40, 3), np.uint8)
     upright[:12, :20], upright[12:, 20:] = (255, 0, 0), (0, 0, 255)
-    turned = {1: upright, 3: upright[::-1, ::-1], 6: np.rot90(upright), 8: np.rot90(upright, -1)}
-    for orientation, rotated in turned.items():
+    stored = {1: upright, 3: upright[::-1, ::-1], 6: np.rot90(upright), 8: np.rot90(upright, -1)}
+    for orientation, rotated in stored.items():
         exif = Image.Exif()
         exif[0x0112] = orientation
         for mode in ("RGB", "RGBA"):
@@ -126,7 +126,7 @@ def test_avif_and_heic_are_read_upright_and_in_colour(kind):
             assert np.abs(pixels[[3, -4], [3, -4]].astype(int) - [[255, 0, 0], [0, 0, 255]]).max() < 16
 
 
-def _ten_bits(kind: str, mode: str) -> bytes:
+def _encode_ten_bits(kind: str, mode: str) -> bytes:
     """A ten-bit image, half red and half blue, or the same in grey; an alpha channel is fully opaque."""
     pixels = np.full((24, 40, 4), 65535, np.uint16)
     pixels[:, :20, :3], pixels[:, 20:, :3] = (51400, 25700, 12850), (5140, 56540, 30840)
@@ -141,8 +141,8 @@ def _ten_bits(kind: str, mode: str) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("AVIF", "RGB"), ("HEIF", "RGB"), ("HEIF", "RGBA"), ("HEIF", "I")])
-def test_ten_bits_become_eight(kind, mode):
-    pixels = decode_image(_ten_bits(kind, mode))
+def test_images_of_ten_bits_are_converted_to_eight(kind, mode):
+    pixels = decode_image(_encode_ten_bits(kind, mode))
     assert pixels.dtype == np.uint8
     left, right = ((200, 200, 200), (20, 20, 20)) if mode == "I" else ((200, 100, 50), (20, 220, 120))
     assert np.abs(pixels[[12, 12], [5, 34]].astype(int) - [left, right]).max() < 6
@@ -160,7 +160,7 @@ def test_avif_and_heic_have_three_channels(kind, mode):
     assert np.abs(pixels.astype(int) - expected_value).max() < 4
 
 
-def _partly_transparent(kind: str, mode: str, hidden_value: int, alpha: int = 0, orientation: int = 1) -> bytes:
+def _encode_partly_transparent(kind: str, mode: str, hidden_value: int, alpha: int = 0, orientation: int = 1) -> bytes:
     """An image with an opaque upper half, and a lower half whose colour `hidden_value` is invisible if alpha is 0."""
     pixels = np.full((24, 40, 4), (200, 100, 50, 255), np.uint8)
     pixels[12:] = (hidden_value, 255 - hidden_value, hidden_value, alpha)
@@ -169,7 +169,7 @@ def _partly_transparent(kind: str, mode: str, hidden_value: int, alpha: int = 0,
         image = Image.fromarray((np.arange(24) >= 12).repeat(40).reshape(24, 40).astype(np.uint8), "P")
         image.putpalette([200, 100, 50, hidden_value, 255 - hidden_value, hidden_value])
         options["transparency"] = 1
-    elif mode == "RGB":  # one colour is
+    elif mode == "RGB":  # one colour is transparent
         image, options["transparency"] = image.convert("RGB"), (hidden_value, 255 - hidden_value, hidden_value)
     elif mode != "RGBA":
         image = image.convert(mode)
@@ -191,23 +191,23 @@ TRANSPARENT = [
 
 
 @pytest.mark.parametrize(("kind", "mode"), TRANSPARENT)
-def test_transparent_pixels_become_white_whatever_colour_they_hide(kind, mode):
-    images = [decode_image(_partly_transparent(kind, mode, hidden_value)) for hidden_value in (0, 90, 250)]
+def test_transparent_pixels_become_white_regardless_of_their_colour(kind, mode):
+    images = [decode_image(_encode_partly_transparent(kind, mode, hidden_value)) for hidden_value in (0, 90, 250)]
     for image in images:
         assert image.shape == (24, 40, 3)
-        assert image[14:].min() >= (250 if kind == "HEIF" else 255)  # whose transparency is lossy too
+        assert image[14:].min() >= (250 if kind == "HEIF" else 255)  # the transparency of HEIC is lossy too
         expected_value = (124, 124, 124) if mode == "LA" else (200, 100, 50)
         assert np.abs(image[2:10].astype(int) - expected_value).max() < 6
-    if kind not in {"AVIF", "HEIF"}:  # these are lossy
+    if kind not in {"AVIF", "HEIF"}:  # their colours are lossy
         assert all(np.array_equal(image, images[0]) for image in images)
 
 
 @pytest.mark.parametrize(("kind", "mode"), [pair for pair in TRANSPARENT if pair[1] in {"RGBA", "LA"}])
 def test_alpha_blends_with_white_and_opaque_pixels_do_not_change(kind, mode):
-    half = decode_image(_partly_transparent(kind, mode, 0, alpha=128))[18, 20].astype(int)
-    dark = np.array([150, 150, 150] if mode == "LA" else [0, 255, 0])  # grey of (0, 255, 0)
-    assert np.abs(half - (dark * 128 + 255 * 127) / 255).max() < 5
-    data = _partly_transparent(kind, mode, 0, alpha=255)
+    blended = decode_image(_encode_partly_transparent(kind, mode, 0, alpha=128))[18, 20].astype(int)
+    colour = np.array([150, 150, 150] if mode == "LA" else [0, 255, 0])  # grey of (0, 255, 0)
+    assert np.abs(blended - (colour * 128 + 255 * 127) / 255).max() < 5
+    data = _encode_partly_transparent(kind, mode, 0, alpha=255)
     if kind not in {"AVIF", "HEIF"}:
         np.testing.assert_array_equal(
             decode_image(data), cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -217,28 +217,30 @@ def test_alpha_blends_with_white_and_opaque_pixels_do_not_change(kind, mode):
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_exif_orientation_applies_to_transparent_images_too(kind, orientation):
-    clear, opaque = (decode_image(_partly_transparent(kind, "RGBA", 0, alpha, orientation)) for alpha in (0, 255))
+    clear, opaque = (
+        decode_image(_encode_partly_transparent(kind, "RGBA", 0, alpha, orientation)) for alpha in (0, 255)
+    )
     assert clear.shape == opaque.shape
     green_half = (np.abs(opaque.astype(int) - (0, 255, 0)) < 60).all(axis=2)
     assert 0.45 < green_half.mean() < 0.55
     assert (clear.min(axis=2) == 255)[green_half].mean() > 0.95
 
 
-def test_transparency_of_sixteen_bit_png_and_of_bmp():
+def test_transparent_pixels_of_sixteen_bit_png_and_of_bmp_become_white():
     sixteen_bits = np.full((8, 8, 4), (0, 0, 65535, 65535), np.uint16)
     sixteen_bits[4:, :, 3] = 0
     pixels = decode_image(cv2.imencode(".png", sixteen_bits)[1].tobytes())
     assert pixels[[0, 7], 0].tolist() == [[255, 0, 0], [255, 255, 255]]
-    head = struct.pack("<IiiHHIIiiII4I", 108, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0, 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-    head += bytes(108 - len(head))
+    header = struct.pack("<IiiHHIIiiII4I", 108, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0, 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header += bytes(108 - len(header))
     body = bytes([0, 0, 200, 255, 90, 90, 90, 0])  # blue, green, red, alpha
-    bmp = b"BM" + struct.pack("<IHHI", 14 + 108 + 8, 0, 0, 14 + 108) + head + body
+    bmp = b"BM" + struct.pack("<IHHI", 14 + 108 + 8, 0, 0, 14 + 108) + header + body
     assert decode_image(bmp)[0].tolist() == [[200, 0, 0], [255, 255, 255]]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"])
 def test_a_truncated_file_is_refused_or_decodes_completely(kind):
-    complete = _pillow(kind)
+    complete = _encode_with_pillow(kind)
     for length in range(1, len(complete), 3):
         with contextlib.suppress(UnreadableImageError):
             np.testing.assert_array_equal(decode_image(complete[:length]), decode_image(complete))
@@ -291,6 +293,6 @@ def test_images_are_read_in_order_and_a_bad_file_is_named(write_pictures):
 @pytest.mark.parametrize(("count", "batch_size"), [(7, 2), (6, 3), (2, 5), (1, 1)])
 def test_prefetched_batches_are_in_order(write_pictures, count, batch_size):
     paths = write_pictures(count)
-    parts = list(prefetch_batches(paths, 16, batch_size))
-    assert [len(part) for part in parts[:-1]] == [batch_size] * (len(parts) - 1)
-    np.testing.assert_array_equal(np.concatenate(parts), read_images(paths, 16))
+    batches = list(prefetch_batches(paths, 16, batch_size))
+    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    np.testing.assert_array_equal(np.concatenate(batches), read_images(paths, 16))
