@@ -1,4 +1,4 @@
-"""`realwaste choose`: the selected photographs, the list and the contact sheet."""
+"""`realwaste choose`: the selected photographs, their CSV and the contact sheet."""
 
 import json
 from dataclasses import replace
@@ -21,20 +21,20 @@ CLASSES = ("Blue", "Green", "Red")
 COLORS = {"red": (250, 10, 10), "green": (10, 250, 10), "purple": (130, 0, 120), "teal": (0, 130, 120)}
 
 
-def _features(pictures):
+def _mean_colours(pictures):
     """The mean colour of each image, from 0 to 1."""
     return (pictures.mean(axis=(1, 2)) / 255).astype(np.float32)
 
 
-def _session(name="cnn", turned=0, novelty=None, classes=CLASSES):
-    """A model whose probabilities follow the mean colour; with `turned`, shifted by so many classes."""
+def _build_session(name="cnn", shift=0, novelty=None, classes=CLASSES):
+    """A model whose probabilities depend on the mean colour, shifted by `shift` classes."""
 
     def classify(features):
-        scores = np.exp(4 * np.roll(features[:, ::-1], turned, axis=1))
-        return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+        exponentials = np.exp(4 * np.roll(features[:, ::-1], shift, axis=1))
+        return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
 
     metadata = ModelMetadata(name, classes, 8, "drawn", "none", "random")
-    return Session(metadata, novelty, lambda: Network(_features, 2, (3,)), Network(classify, 2, (3,)))
+    return Session(metadata, novelty, lambda: Network(_mean_colours, 2, (3,)), Network(classify, 2, (3,)))
 
 
 @pytest.fixture
@@ -52,8 +52,12 @@ def choose(photos, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     novelty = Novelty(np.array([[1, 0, 0], [0, 1, 0]], np.float16), 0.2)
-    models = {None: _session(novelty=novelty), "cnn": _session(novelty=novelty), "turned": _session("turned", 1)}
-    models["other"] = _session("other", classes=("A", "B", "C"))
+    models = {
+        None: _build_session(novelty=novelty),
+        "cnn": _build_session(novelty=novelty),
+        "turned": _build_session("turned", 1),
+    }
+    models["other"] = _build_session("other", classes=("A", "B", "C"))
     monkeypatch.setattr(model_loading, "resolve_model", lambda name: name)
     monkeypatch.setattr(model_loading, "open_session", lambda name, max_images: models[name])
     return lambda *arguments: CliRunner().invoke(app, ["choose", str(photos), *map(str, arguments)])
@@ -67,31 +71,31 @@ def test_uncertainty_is_one_minus_the_margin():
 
 def test_the_selected_photos_are_uncertain_and_diverse():
     """Three objects are photographed ten times each, the first is the most uncertain; a fourth is certain."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     objects = np.repeat(np.arange(4), 10)
-    vectors = choose_selection.l2_normalize((np.eye(8)[objects] + chance.normal(size=(40, 8)) / 50).astype(np.float32))
-    uncertain = np.array([0.95, 0.9, 0.85, 0.01])[objects] + chance.uniform(0, 0.01, 40)
-    rows = choose_selection.select_batch(uncertain, vectors, 3)
+    features = choose_selection.l2_normalize((np.eye(8)[objects] + rng.normal(size=(40, 8)) / 50).astype(np.float32))
+    uncertainty = np.array([0.95, 0.9, 0.85, 0.01])[objects] + rng.uniform(0, 0.01, 40)
+    rows = choose_selection.select_batch(uncertainty, features, 3)
     assert sorted(objects[rows]) == [0, 1, 2]
-    assert uncertain[rows].tolist() == sorted(uncertain[rows], reverse=True)
-    assert set(objects[np.argsort(-uncertain)[:3]]) == {0}
-    np.testing.assert_array_equal(rows, choose_selection.select_batch(uncertain, vectors, 3))
-    # Of as many as are chosen nothing is left to spread.
-    assert set(objects[choose_selection.select_batch(uncertain, vectors, 10, oversampling=1)]) == {0}
+    assert uncertainty[rows].tolist() == sorted(uncertainty[rows], reverse=True)
+    assert set(objects[np.argsort(-uncertainty)[:3]]) == {0}
+    np.testing.assert_array_equal(rows, choose_selection.select_batch(uncertainty, features, 3))
+    # Without oversampling, the most uncertain photos are selected.
+    assert set(objects[choose_selection.select_batch(uncertainty, features, 10, oversampling=1)]) == {0}
 
 
 def test_small_pools_are_selected_completely_and_duplicates_fill_the_batch():
-    uncertain = np.array([0.1, 0.9, 0.5])
-    assert choose_selection.select_batch(uncertain, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
-    same = choose_selection.select_batch(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
-    assert len(set(same)) == 6
+    uncertainty = np.array([0.1, 0.9, 0.5])
+    assert choose_selection.select_batch(uncertainty, np.eye(3, dtype=np.float32), 5).tolist() == [1, 2, 0]
+    rows = choose_selection.select_batch(np.linspace(0, 1, 20), np.ones((20, 4), np.float32), 6)
+    assert len(set(rows)) == 6
 
 
 @pytest.mark.parametrize("views", [1, 2])
-def test_features_belong_to_their_files_with_unreadable_files_between(views, photos):
+def test_features_are_those_of_their_files_despite_unreadable_files(views, photos):
     (photos / "b.png").write_text("words")
     paths = [photos / f"{name}.png" for name in ("red", "b", "green", "b", "teal")]
-    session = _session()
+    session = _build_session()
     if views == 2:
         extract, classify = session.extract, session.classify
 
@@ -106,19 +110,19 @@ def test_features_belong_to_their_files_with_unreadable_files_between(views, pho
             session, compile_extract=lambda: two_views, classify=replace(classify, run=classify_first_view)
         )
     predictions = list(choose_selection.predict_with_features(session, paths))
-    assert [answer.error for answer, _ in predictions] == [None, "not an image", None, "not an image", None]
-    assert [vector is None for _, vector in predictions] == [False, True, False, True, False]
-    for place, name in {0: "red", 2: "green", 4: "teal"}.items():
-        vector = predictions[place][1]
-        assert vector is not None
-        assert vector.tolist() == pytest.approx([level / 255 for level in COLORS[name]], abs=1e-6)
+    assert [prediction.error for prediction, _ in predictions] == [None, "not an image", None, "not an image", None]
+    assert [features is None for _, features in predictions] == [False, True, False, True, False]
+    for position, name in {0: "red", 2: "green", 4: "teal"}.items():
+        features = predictions[position][1]
+        assert features is not None
+        assert features.tolist() == pytest.approx([level / 255 for level in COLORS[name]], abs=1e-6)
 
 
 def test_a_model_that_diverged_has_no_prediction(photos):
-    session = _session()
-    lost = replace(session, classify=replace(session.classify, run=lambda rows: np.full((len(rows), 3), np.nan)))
+    session = _build_session()
+    nan_session = replace(session, classify=replace(session.classify, run=lambda rows: np.full((len(rows), 3), np.nan)))
     selection = choose_selection.select_photos(
-        [list(choose_selection.predict_with_features(lost, [photos / "red.png"]))], CLASSES, 3
+        [list(choose_selection.predict_with_features(nan_session, [photos / "red.png"]))], CLASSES, 3
     )
     assert selection.selected == []
     assert [error for _, error in selection.errors] == ["the model's answer is no number: its training diverged"]
@@ -127,11 +131,11 @@ def test_a_model_that_diverged_has_no_prediction(photos):
 def test_the_most_uncertain_photos_come_first(choose):
     output = json.loads(choose("--count", "2", "--json").stdout)
     assert output["candidates"] == 4
-    assert [model["path"].rpartition("/")[2] for model in output["chosen"]] == ["purple.png", "teal.png"]
+    assert [record["path"].rpartition("/")[2] for record in output["chosen"]] == ["purple.png", "teal.png"]
     first = output["chosen"][0]
     assert [prediction["class"] for prediction in first["predictions"]] == ["Red", "Blue"]
-    share = np.exp(4 * np.array([120, 0, 130]) / 255)
-    assert first["uncertainty"] == pytest.approx(1 - (share[2] - share[0]) / share.sum(), abs=1e-5)
+    exponentials = np.exp(4 * np.array([120, 0, 130]) / 255)
+    assert first["uncertainty"] == pytest.approx(1 - (exponentials[2] - exponentials[0]) / exponentials.sum(), abs=1e-5)
     assert (first["models_disagreeing"], first["unlike"]) == (0, True)
     assert [model["model"]["name"] for model in output["models"]] == ["cnn"]
     assert output["errors"] == []
@@ -141,7 +145,7 @@ def test_probabilities_of_several_models_are_averaged(choose):
     output = json.loads(choose("--count", "4", "--json", "--model", "cnn", "-m", "turned", "-m", "cnn").stdout)
     assert [record["model"]["name"] for record in output["models"]] == ["cnn", "turned"]
     by_name = {record["path"].rpartition("/")[2]: record for record in output["chosen"]}
-    # Sure of it alone, but not of the same: one says Red, the other the next, Blue.
+    # Each model is certain, but they predict different classes: Red, and the next class, Blue.
     assert by_name["red.png"]["uncertainty"] == pytest.approx(1, abs=1e-5)
     assert by_name["red.png"]["models_disagreeing"] == 1
     table = choose("--count", "4", "--model", "cnn", "--model", "turned").stdout
@@ -151,7 +155,7 @@ def test_probabilities_of_several_models_are_averaged(choose):
     assert "must have the same classes; cnn and other do not" in " ".join(refused.stderr.split())
 
 
-def test_the_table_and_the_csv(choose, photos):
+def test_the_table_and_the_csv_list_the_selected_photos(choose, photos):
     result = choose("--count", "3", "--csv", "to/label.csv")
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines() if ".png" in line]
@@ -180,7 +184,7 @@ def test_unreadable_files_are_named(choose, photos):
     assert "all 4 readable photos are listed" in log_text
 
 
-def test_the_contact_sheet_shows_each_photo_in_its_order(choose, photos):
+def test_the_contact_sheet_shows_the_photos_in_order(choose, photos):
     cv2.imwrite(str(photos / ("x" * 60 + "_1.png")), np.full((40, 20, 3), (10, 250, 250), np.uint8))
     assert choose("--sheet", "sheet.png").exit_code == 0
     with Image.open("sheet.png") as image:
@@ -190,13 +194,13 @@ def test_the_contact_sheet_shows_each_photo_in_its_order(choose, photos):
         for record in json.loads(choose("--json").stdout)["chosen"]
     ]
     columns = (sheet.shape[1] - 14) // 234
-    for place, name in enumerate(order):
-        top, left = 14 + place // columns * 291, 14 + place % columns * 234
+    for position, name in enumerate(order):
+        top, left = 14 + position // columns * 291, 14 + position % columns * 234
         color = COLORS.get(name, (250, 250, 10))
         np.testing.assert_array_equal(sheet[top + 110, left + 110], color, err_msg=name)
-        words = sheet[top + 223 : top + 277, left : left + 234]
-        assert (words.min(axis=2) < 128).sum() > 100, "its name and classes stand below"
-        assert (words[:, 222:] == 255).all(), "and nothing runs into the next"
+        text_pixels = sheet[top + 223 : top + 277, left : left + 234]
+        assert (text_pixels.min(axis=2) < 128).sum() > 100, "name and classes are drawn below the photo"
+        assert (text_pixels[:, 222:] == 255).all(), "no text reaches the next photo"
     assert choose("--sheet", "sheet.jpg", "--count", "1").exit_code == 0
     with Image.open("sheet.jpg") as image:
         assert image.size == (248, 305)

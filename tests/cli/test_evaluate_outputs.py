@@ -1,4 +1,4 @@
-"""The files of `realwaste evaluate`: --csv and --mistakes. Pictures are drawn, and models tell colours apart."""
+"""The files of `realwaste evaluate --csv` and `--mistakes`. Images are drawn, and the models classify colours."""
 
 import json
 import zipfile
@@ -21,14 +21,14 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _files(folder):
+def _list_files(folder):
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
-def test_a_row_for_each_photograph_and_copies_of_the_mistakes(project):
+def test_the_csv_has_a_row_per_photograph_and_mistakes_are_copied(project):
     (project / "set/red/words.png").write_text("words")
     result = run("evaluate", "set", "-m", "cnn", "--csv", "a.csv", "--mistakes", "wrong", status=1)
-    assert _files(project / "wrong") == ["Blue/Green/b.png", "Red/Green/b.png"]
+    assert _list_files(project / "wrong") == ["Blue/Green/b.png", "Red/Green/b.png"]
     assert (project / "wrong/Red/Green/b.png").read_bytes() == (project / "set/red/b.png").read_bytes()
     rows = {row["path"]: row for row in read_rows(project / "a.csv")}
     assert list(rows) == [f"set/{name}.png" for name in ("blue/a", "blue/b", "paper/a", "red/a", "red/b")] + [
@@ -44,29 +44,29 @@ def test_a_row_for_each_photograph_and_copies_of_the_mistakes(project):
     assert (paper["label"], paper["class"], paper["correct"]) == ("paper", "Red", "")
     assert rows["red/words.png"]["error"] == "not an image"
     assert "mistakes copied to wrong: Blue/Green 1, Red/Green 1" in words(result.stderr)
-    again = run("evaluate", "set", "-m", "cnn", "--csv", "a.csv", "--mistakes", "wrong", status=1)
-    assert "none; 2 were there already" in words(again.stderr)
+    second_run = run("evaluate", "set", "-m", "cnn", "--csv", "a.csv", "--mistakes", "wrong", status=1)
+    assert "none; 2 were there already" in words(second_run.stderr)
 
 
-def test_of_an_archive_the_rows_name_its_files(project):
+def test_rows_of_an_archive_have_the_paths_inside_it(project):
     with zipfile.ZipFile(project / "set.zip", "w") as archive:
         for file in (project / "set").rglob("*.png"):
             archive.write(file, file.relative_to(project / "set"))
     run("evaluate", "set.zip", "-m", "cnn", "--csv", "a.csv", "--mistakes", "wrong")
     assert [row["path"] for row in read_rows(project / "a.csv")][:2] == ["blue/a.png", "blue/b.png"]
-    assert _files(project / "wrong") == ["Blue/Green/b.png", "Red/Green/b.png"]
+    assert _list_files(project / "wrong") == ["Blue/Green/b.png", "Red/Green/b.png"]
 
 
-def test_outputs_among_the_photographs_are_refused_and_nothing_of_others_is_replaced(project):
+def test_outputs_among_the_photographs_are_refused_and_foreign_files_are_kept(project):
     (project / "mine.csv").write_text("path,label\nset/red/a.png,red\n")
     (project / "elsewhere").mkdir()
     (project / "wrong").mkdir()
     (project / "wrong/Red").symlink_to(project / "elsewhere")
-    before = _files(project)
+    files_before = _list_files(project)
     for arguments in (["--mistakes", "set/wrong"], ["--csv", "mine.csv"], ["--csv", "set/red/a.png"]):
         assert "must name" in words(run("evaluate", "set", "-m", "cnn", *arguments, status=1).stderr)
     assert "must name" in words(run("evaluate", "mine.csv", "-m", "cnn", "--csv", "mine.csv", status=1).stderr)
-    assert _files(project) == before
+    assert _list_files(project) == files_before
     result = run("evaluate", "set", "-m", "cnn", "--mistakes", "wrong", status=1)
     assert "1 mistakes could not be copied" in words(result.stderr)
-    assert not _files(project / "elsewhere")
+    assert not _list_files(project / "elsewhere")

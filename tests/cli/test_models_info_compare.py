@@ -84,21 +84,21 @@ def test_scores_of_another_run_are_not_shown_and_a_damaged_file_is_listed(projec
     assert "so no scores are shown" in words(result.stderr)
 
 
-def test_without_models_the_error_says_how_to_get_some(project):
+def test_without_models_the_error_says_how_to_train_one(project):
     (project / "models").rename(project / "elsewhere")
     text = words(run("models", status=1).stderr)
     assert "`realwaste train PHOTOS` trains one, `dvc repro` those of the pipeline." in text
 
 
-def _card(dataset="colours", backbone="Eye"):
-    about = {"tags": ["waste", backbone], "model-index": [{"results": [{"dataset": {"name": dataset}}]}]}
-    return f"---\n{json.dumps(about)}\n---\n\n# {backbone}\n\n| what | how much |\n|---|---|\n| Accuracy | 0.5000 |\n"
+def _model_card(dataset="colours", backbone="Eye"):
+    header = {"tags": ["waste", backbone], "model-index": [{"results": [{"dataset": {"name": dataset}}]}]}
+    return f"---\n{json.dumps(header)}\n---\n\n# {backbone}\n\n| what | how much |\n|---|---|\n| Accuracy | 0.5000 |\n"
 
 
 def test_info_shows_the_model_card(project, monkeypatch):
-    (project / "models/irv2.md").write_text(_card())
+    (project / "models/irv2.md").write_text(_model_card())
     result = run("info")
-    assert result.stdout == _card().partition("---\n\n")[2], "Markdown where it goes to a file or pipe"
+    assert result.stdout == _model_card().partition("---\n\n")[2], "a file or pipe gets Markdown"
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=60, no_color=True)
     monkeypatch.setattr(standard_output, "console", lambda: terminal)
@@ -111,8 +111,8 @@ def test_info_shows_the_model_card(project, monkeypatch):
     assert output["card"].startswith("# Eye")
 
 
-@pytest.mark.parametrize("card", [None, _card(dataset="other"), _card(backbone="Nose")])
-def test_without_its_own_card_info_shows_the_facts_in_the_file(card, project):
+@pytest.mark.parametrize("card", [None, _model_card(dataset="other"), _model_card(backbone="Nose")])
+def test_without_its_own_card_info_shows_the_metadata_of_the_model(card, project):
     if card:
         (project / "models/cnn.md").write_text(card)
     result = run("info", "cnn")
@@ -125,8 +125,8 @@ def test_without_its_own_card_info_shows_the_facts_in_the_file(card, project):
     assert run_json("info", "cnn")["card"] is None
 
 
-def test_info_warns_if_only_the_card_is_here(project):
-    (project / "models/densenet.md").write_text(_card())
+def test_info_warns_if_the_model_of_a_card_is_missing(project):
+    (project / "models/densenet.md").write_text(_model_card())
     result = run("info", "densenet")
     assert "# Eye" in result.stdout
     assert "densenet, whose file is not here: `dvc repro` makes it" in words(result.stderr)
@@ -134,20 +134,20 @@ def test_info_warns_if_only_the_card_is_here(project):
     assert "../secret" in run("info", "../secret", status=1).stderr
 
 
-def test_the_variable_names_a_file(project, monkeypatch):
-    mine = colours.save(project / "deep/mine.keras")
-    monkeypatch.setenv(model_loading.MODEL_VARIABLE, str(mine))
+def test_realwaste_model_may_name_a_file(project, monkeypatch):
+    path = colours.save(project / "deep/mine.keras")
+    monkeypatch.setenv(model_loading.MODEL_VARIABLE, str(path))
     photo(project / "red.png", RED)
     result = run("predict", "red.png", "--json")
     assert json.loads(result.stdout)["model"]["name"] == "mine"
-    assert f"{mine}: named by REALWASTE_MODEL" in words(result.stderr).replace("- ", "-")
+    assert f"{path}: named by REALWASTE_MODEL" in words(result.stderr).replace("- ", "-")
     assert (
         json.loads(run("predict", "red.png", "--json", "-m", project / "models/cnn.keras").stdout)["model"]["name"]
         == "cnn"
     )
 
 
-def test_the_variable_names_a_folder_that_replaces_models(project, monkeypatch, tmp_path_factory):
+def test_realwaste_model_may_name_a_folder_that_replaces_models(project, monkeypatch, tmp_path_factory):
     root = tmp_path_factory.mktemp("share")
     (project / "models").rename(root / "models")
     (project / "metrics").rename(root / "metrics")
@@ -170,7 +170,7 @@ def test_the_variable_names_a_folder_that_replaces_models(project, monkeypatch, 
     assert model_loading.choose_model(None) == (root / "models/irv2.keras", "the only model of REALWASTE_MODEL")
 
 
-def test_a_variable_with_a_missing_path_is_an_error_and_an_empty_one_is_ignored(project, monkeypatch):
+def test_realwaste_model_with_a_missing_path_is_an_error_and_empty_is_ignored(project, monkeypatch):
     photo(project / "red.png", RED)
     monkeypatch.setenv(model_loading.MODEL_VARIABLE, "nowhere")
     assert "The variable REALWASTE_MODEL must name" in words(run("predict", "red.png", status=1).stderr)
@@ -179,7 +179,7 @@ def test_a_variable_with_a_missing_path_is_an_error_and_an_empty_one_is_ignored(
     assert model_loading.find_model(None) == registry.model_path("irv2")
 
 
-def _set(project, **colours_of):
+def _write_set(project, **colours_of):
     """Write set/<class>/<number>.png; no two images have the same bytes."""
     shades = count(1)
     for name, colours_of_class in colours_of.items():
@@ -190,7 +190,7 @@ def _set(project, **colours_of):
 def test_compare_two_models_on_the_same_photographs(project):
     """irv2 is right; cnn predicts blue for red and red for blue."""
     colours.save(project / "models/cnn.keras", ("Red", "Green", "Blue"))
-    _set(project, red=[RED] * 6, GREEN=[GREEN, TEAL], blue=[RED, BLUE])
+    _write_set(project, red=[RED] * 6, GREEN=[GREEN, TEAL], blue=[RED, BLUE])
     output = run_json("compare", "irv2", "models/cnn.keras", "set")
     first = np.array([True] * 8 + [False, True])
     second = np.array([False] * 6 + [True, True] + [True, False])
@@ -201,7 +201,7 @@ def test_compare_two_models_on_the_same_photographs(project):
     low, high = scores.difference_interval(first, second)
     assert output["difference_intervals"]["images"] == {"low": pytest.approx(low), "high": pytest.approx(high)}
     assert output["p"] == max(output["mcnemar_p"], output["permutation_p"])
-    assert output["better"] is None, "all reds are alike: one case, not six"
+    assert output["better"] is None, "the six red images are one group"
     result = run("compare", "irv2", "models/cnn.keras", "set")
     assert "too few different objects to tell" in result.stdout
     lines = [line.split()[:5] for line in result.stdout.splitlines()]
@@ -213,7 +213,7 @@ def test_a_significantly_better_model_is_named(project):
     colours.save(project / "models/cnn.keras", ("Red", "Green", "Blue"))
     rng = np.random.default_rng(0)
     (project / "set/red").mkdir(parents=True)
-    for name in ascii_lowercase[:12]:  # no two are alike, and no numbers say that some were shot together
+    for name in ascii_lowercase[:12]:  # no near-duplicates and no file numbers: each image is a group
         pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8) // (4, 4, 1)
         cv2.imwrite(str(project / f"set/red/{name}.png"), pixels.astype(np.uint8))
     output = run_json("compare", "cnn", "irv2", "set")
@@ -224,7 +224,7 @@ def test_a_significantly_better_model_is_named(project):
 
 
 def test_the_verdict_on_the_test_photographs_is_that_of_the_pipeline(tmp_path, images):
-    """Six classes of 60 numbered files; the test photographs, twelve of each, are copied and numbered anew."""
+    """Six classes of 60 numbered files; twelve test photographs of each are copied with new numbers."""
     classes = tuple("abcdef")
     images(inside="all", **dict.fromkeys(classes, 60))
     for file in (tmp_path / "all").glob("*/*.jpg"):
@@ -235,11 +235,11 @@ def test_the_verdict_on_the_test_photographs_is_that_of_the_pipeline(tmp_path, i
     table = manifest.scan(tmp_path / "all").manifest
     splits = table.assign(group=leakage.assign_groups(table, 10), split="test")[table["number"] % 5 == 0]
     splits = splits.sort_values(["label", "number"])
-    y_true, rng = np.repeat(np.arange(6), 12), np.random.default_rng(0)
-    predicted = [np.where(rng.random(72) < accuracy, y_true, (y_true + 1) % 6) for accuracy in (0.4, 0.8)]
+    labels, rng = np.repeat(np.arange(6), 12), np.random.default_rng(0)
+    predicted = [np.where(rng.random(72) < accuracy, labels, (labels + 1) % 6) for accuracy in (0.4, 0.8)]
     rows = [
-        prediction_table.build_rows(splits, model, np.eye(6)[classes_of_rows], classes)
-        for model, classes_of_rows in zip(("cnn", "irv2"), predicted, strict=True)
+        prediction_table.build_rows(splits, model, np.eye(6)[predicted_labels], classes)
+        for model, predicted_labels in zip(("cnn", "irv2"), predicted, strict=True)
     ]
     (pipeline,) = comparison.compare_pairs(pd.concat(rows)).values()
     metadata = [ModelMetadata(model, classes, 8, "photos", "Eye", "sharp") for model in ("cnn", "irv2")]
@@ -255,11 +255,13 @@ def test_the_verdict_on_the_test_photographs_is_that_of_the_pipeline(tmp_path, i
 
 def test_classes_of_only_one_model_are_named_and_not_compared(project):
     colours.save(project / "models/cnn.keras", ("blue", "Violet", "RED"))
-    _set(project, red=[RED, RED], GREEN=[GREEN], blue=[BLUE])
+    _write_set(project, red=[RED, RED], GREEN=[GREEN], blue=[BLUE])
     photo(project / "set/paper/0.png", RED, shade=99)
     output = run_json("compare", "irv2", "cnn", "set")
     assert output["images"] == 3
-    assert [model["accuracy"] for model in output["models"]] == [1.0, 1.0], "names are the same whatever their case"
+    assert [model["accuracy"] for model in output["models"]] == [1.0, 1.0], (
+        "class names are compared regardless of case"
+    )
     assert [model["only_it_knows"] for model in output["models"]] == [["Green"], ["Violet"]]
     text = words(run("compare", "irv2", "cnn", "set").stderr)
     assert "only irv2 (Eye) has the classes Green" in text
@@ -267,9 +269,9 @@ def test_classes_of_only_one_model_are_named_and_not_compared(project):
     assert "2 photographs are left out: not both models have their classes" in text
 
 
-def test_models_without_a_common_class_are_refused_and_files_that_are_no_images_are_named(project):
+def test_models_without_a_common_class_are_refused_and_unreadable_files_named(project):
     colours.save(project / "models/other.keras", ("Cat", "Dog"))
-    _set(project, red=[RED], GREEN=[GREEN], blue=[BLUE])
+    _write_set(project, red=[RED], GREEN=[GREEN], blue=[BLUE])
     assert "must have a class in common" in words(run("compare", "irv2", "other", "set", status=1).stderr)
     (project / "set/red/words.png").write_text("words")
     result = run("compare", "irv2", "cnn", "set", "--json", status=1)

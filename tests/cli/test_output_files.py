@@ -1,4 +1,4 @@
-"""Commands never replace a folder or file that this project did not write."""
+"""Commands never replace a file or folder that this project did not write."""
 
 import csv
 import errno
@@ -46,7 +46,7 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _entries(root):
+def _read_tree(root):
     return {path: path.read_bytes() if path.is_file() else None for path in sorted(root.rglob("*"))}
 
 
@@ -76,18 +76,18 @@ REPORT, EXPORT = ["report", "--against", "HEAD"], ["export", "-m", "cnn", "-f"]
 def test_an_output_option_that_names_a_foreign_file_is_refused_before_a_model_is_loaded(
     arguments, project, monkeypatch
 ):
-    def load(*_, **__):
+    def fail(*_, **__):
         raise AssertionError("a model is loaded")
 
-    monkeypatch.setattr(model_loading, "open_session", load)
-    monkeypatch.setattr(model_loading, "load_classifier", load)
-    monkeypatch.setattr(run_files, "load_folder", load)
-    before = _entries(project)
+    monkeypatch.setattr(model_loading, "open_session", fail)
+    monkeypatch.setattr(model_loading, "load_classifier", fail)
+    monkeypatch.setattr(run_files, "load_folder", fail)
+    entries_before = _read_tree(project)
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, SystemExit), result.exception
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.count("ERROR") == 1
-    assert _entries(project) == before
+    assert _read_tree(project) == entries_before
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_list_with_labels_is_never_replaced(project):
     assert (project / "todo.csv").read_text(encoding="utf-8") == text
 
 
-class _GradCam:
+class _ZeroGradCam:
     def __init__(self, model):
         pass
 
@@ -132,14 +132,14 @@ class _GradCam:
 
 
 @pytest.fixture
-def heated(project, monkeypatch):
-    """Overlays without TensorFlow."""
-    monkeypatch.setitem(sys.modules, "realwaste.evaluation.grad_cam", SimpleNamespace(GradCam=_GradCam))
+def overlay_project(project, monkeypatch):
+    """The project with heat maps of zeros, so that overlays need no TensorFlow."""
+    monkeypatch.setitem(sys.modules, "realwaste.evaluation.grad_cam", SimpleNamespace(GradCam=_ZeroGradCam))
 
-    def loaded(path):
+    def load_metadata(path):
         return SimpleNamespace(metadata=colours.open_session(path).metadata, model=None)
 
-    monkeypatch.setattr(model_loading, "load_classifier", loaded)
+    monkeypatch.setattr(model_loading, "load_classifier", load_metadata)
     return project
 
 
@@ -147,29 +147,31 @@ def _predictions_by_path(*arguments, status=0):
     return {record["path"]: record for record in json.loads(run(*arguments, "--json", status=status).stdout)["answers"]}
 
 
-def test_overlays_replace_overlays_and_nothing_else(heated):
-    photo(heated / "ov/red_Red.png", BLUE)
-    mine = (heated / "ov/red_Red.png").read_bytes()
-    photo(heated / "ov/blue_Blue.png/mine.png", BLUE)
-    (heated / "ov/blue_Blue-2.png").symlink_to("nowhere")
+def test_overlays_replace_overlays_and_nothing_else(overlay_project):
+    photo(overlay_project / "ov/red_Red.png", BLUE)
+    foreign_bytes = (overlay_project / "ov/red_Red.png").read_bytes()
+    photo(overlay_project / "ov/blue_Blue.png/mine.png", BLUE)
+    (overlay_project / "ov/blue_Blue-2.png").symlink_to("nowhere")
     for _ in range(2):
         by_path = _predictions_by_path(*PREDICT, "--overlay", "ov")
         assert {record["overlay"] for record in by_path.values()} == {"ov/red_Red-2.png", "ov/blue_Blue-3.png"}
-    assert (heated / "ov/red_Red.png").read_bytes() == mine
-    assert (heated / "ov/blue_Blue.png/mine.png").is_file()
-    assert (heated / "ov/blue_Blue-2.png").is_symlink()
-    assert sorted(path.name for path in (heated / "ov").iterdir()) == [
+    assert (overlay_project / "ov/red_Red.png").read_bytes() == foreign_bytes
+    assert (overlay_project / "ov/blue_Blue.png/mine.png").is_file()
+    assert (overlay_project / "ov/blue_Blue-2.png").is_symlink()
+    assert sorted(path.name for path in (overlay_project / "ov").iterdir()) == [
         *("blue_Blue-2.png", "blue_Blue-3.png", "blue_Blue.png", "red_Red-2.png", "red_Red.png"),
     ]
-    overlay = (heated / "ov/red_Red-2.png").read_bytes()
+    overlay = (overlay_project / "ov/red_Red-2.png").read_bytes()
     assert overlays.MARK in overlay
-    np.testing.assert_array_equal(decode_image(overlay), decode_image((heated / "photos/red.png").read_bytes()))
+    np.testing.assert_array_equal(
+        decode_image(overlay), decode_image((overlay_project / "photos/red.png").read_bytes())
+    )
 
 
-NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
+DISK_FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
-HOLD = """
+LOCK_SCRIPT = """
 import sys
 from pathlib import Path
 from realwaste.cli import predictions_csv
@@ -184,7 +186,7 @@ def test_a_run_in_another_process_locks_the_csv_until_it_is_killed(project):
     (project / "link.csv").symlink_to("a.csv")
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", LOCK_SCRIPT], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
@@ -197,16 +199,18 @@ def test_a_run_in_another_process_locks_the_csv_until_it_is_killed(project):
 
 
 @pytest.mark.parametrize(
-    ("option", "becomes"), [("--overlay", "no picture"), ("--overlay", "nothing"), ("--sort-into", "a folder")]
+    ("option", "replaced_by"), [("--overlay", "no picture"), ("--overlay", "nothing"), ("--sort-into", "a folder")]
 )
-def test_a_photo_deleted_after_its_prediction_has_the_reason_in_its_row(option, becomes, heated, monkeypatch):
+def test_a_photo_deleted_after_its_prediction_has_the_reason_in_its_row(
+    option, replaced_by, overlay_project, monkeypatch
+):
     def delete_after_prediction(predictions):
         for prediction in predictions:
             if prediction.path.name == "blue.png":
                 prediction.path.unlink()
-                if becomes == "a folder":
+                if replaced_by == "a folder":
                     prediction.path.mkdir()
-                elif becomes == "no picture":
+                elif replaced_by == "no picture":
                     prediction.path.write_text("words")
             yield prediction
 
@@ -221,8 +225,8 @@ def test_a_photo_deleted_after_its_prediction_has_the_reason_in_its_row(option, 
     blue, red = by_path["photos/blue.png"], by_path["photos/red.png"]
     assert (blue["answer"], red["answer"], red["error"]) == ("Blue", "Red", None)
     assert blue["error"].startswith("no overlay" if option == "--overlay" else "not copied")
-    assert len(list((heated / "to").rglob("*.png"))) == 1
-    rows = {row["path"]: row for row in read_rows(heated / "a.csv")}
+    assert len(list((overlay_project / "to").rglob("*.png"))) == 1
+    rows = {row["path"]: row for row in read_rows(overlay_project / "a.csv")}
     assert (rows["photos/blue.png"]["class"], rows["photos/blue.png"]["error"]) == ("Blue", blue["error"])
     assert "1 of 2 photos have no prediction, copy or overlay" in words(result.stderr)
 
@@ -230,12 +234,12 @@ def test_a_photo_deleted_after_its_prediction_has_the_reason_in_its_row(option, 
 def test_a_full_disk_is_an_error_of_that_copy_only(project, monkeypatch):
     copy = shutil.copy2
 
-    def full(source, target):
+    def copy_on_full_disk(source, target):
         if source.name == "blue.png":
-            raise NO_ROOM
+            raise DISK_FULL
         return copy(source, target)
 
-    monkeypatch.setattr(shutil, "copy2", full)
+    monkeypatch.setattr(shutil, "copy2", copy_on_full_disk)
     by_path = _predictions_by_path(*PREDICT, "--sort-into", "sorted", status=1)
     assert by_path["photos/blue.png"]["error"] == "not copied to sorted/Blue: No space left on device"
     assert by_path["photos/red.png"]["copy"] == "sorted/Red/red.png"
@@ -256,39 +260,39 @@ def test_links_in_the_sorted_folder_are_neither_followed_nor_replaced(project):
     assert list((project / "elsewhere").iterdir()) == []
 
 
-LONG = ["x" * 251 + ".png", "ü" * 125 + ".png", "y" * 245 + ".png"]
+LONG_NAMES = ["x" * 251 + ".png", "ü" * 125 + ".png", "y" * 245 + ".png"]
 
 
-def test_the_longest_possible_names_are_copied_and_overlaid(heated):
-    shutil.rmtree(heated / "photos")
-    for number, name in enumerate(LONG):
-        photo(heated / "photos" / name, RED)
-        photo(heated / f"more/{number}" / name, RED, shade=7)
-    colours.save(heated / "models/cnn.keras", ("Blue", "Green", "ß" * 200))
+def test_photos_with_the_longest_possible_names_have_copies_and_overlays(overlay_project):
+    shutil.rmtree(overlay_project / "photos")
+    for number, name in enumerate(LONG_NAMES):
+        photo(overlay_project / "photos" / name, RED)
+        photo(overlay_project / f"more/{number}" / name, RED, shade=7)
+    colours.save(overlay_project / "models/cnn.keras", ("Blue", "Green", "ß" * 200))
     for _ in range(2):
         by_path = _predictions_by_path(*PREDICT, "more", "--sort-into", "sorted", "--overlay", "ov")
         assert {record["error"] for record in by_path.values()} == {None}
         assert len({record["copy"] for record in by_path.values()}) == 6
         assert len({record["overlay"] for record in by_path.values()}) == 6
-    assert len(list((heated / "sorted").rglob("*.png"))) == 6
-    assert len(list((heated / "ov").iterdir())) == 6
+    assert len(list((overlay_project / "sorted").rglob("*.png"))) == 6
+    assert len(list((overlay_project / "ov").iterdir())) == 6
     for record in by_path.values():
-        assert (heated / record["copy"]).read_bytes() == (heated / record["path"]).read_bytes()
+        assert (overlay_project / record["copy"]).read_bytes() == (overlay_project / record["path"]).read_bytes()
 
 
-NAMES = ["a\rb.png", "a\r\nb.png", "a;b.png", 'a"b.png', "a,b.png", " a.png", "=a.png", "\ra.png", "a\tb.png"]
+UNUSUAL_NAMES = ["a\rb.png", "a\r\nb.png", "a;b.png", 'a"b.png', "a,b.png", " a.png", "=a.png", "\ra.png", "a\tb.png"]
 
 
 @pytest.mark.parametrize("verb", [PREDICT, CHOOSE])
 def test_every_name_is_read_back_from_a_csv(verb, project):
-    for name in NAMES:
+    for name in UNUSUAL_NAMES:
         photo(project / "photos" / name, RED)
     run(*verb, "--csv", "a.csv")
     data = (project / "a.csv").read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
     paths = {row["path"] for row in read_rows(project / "a.csv")}
-    assert {f"photos/{name}" for name in NAMES} <= paths
-    assert {f"photos/{name}" for name in NAMES} <= set(pd.read_csv(project / "a.csv")["path"])
+    assert {f"photos/{name}" for name in UNUSUAL_NAMES} <= paths
+    assert {f"photos/{name}" for name in UNUSUAL_NAMES} <= set(pd.read_csv(project / "a.csv")["path"])
     assert b'"photos/a;b.png"' in data
     assert {len(row) for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))} == {
         len(read_rows(project / "a.csv")[0])
@@ -301,10 +305,10 @@ def test_an_incomplete_quoted_row_does_not_absorb_the_next_row(kept_bytes, tmp_p
     header, file = ["path", "class", "error"], tmp_path / "a.csv"
     with predictions_csv.append_rows(file, header) as write:
         write(["a.png", "Red", None])
-        begin = file.stat().st_size
+        row_start = file.stat().st_size
         write(["b,1.png", "Red", 'a "b", c\nd'])
-    with file.open("r+b") as torn:
-        torn.truncate(begin + kept_bytes)
+    with file.open("r+b") as stream:
+        stream.truncate(row_start + kept_bytes)
     paths = predictions_csv.read_paths(file)
     assert "a.png" in paths
     with predictions_csv.append_rows(file, header) as write:
@@ -317,15 +321,15 @@ def test_an_incomplete_quoted_row_does_not_absorb_the_next_row(kept_bytes, tmp_p
 
 
 def test_a_full_disk_loses_no_results_of_choose(project, monkeypatch):
-    def full(*_, **__):
-        raise NO_ROOM
+    def fail(*_, **__):
+        raise DISK_FULL
 
     with monkeypatch.context() as context:
-        context.setattr("tempfile.TemporaryFile", full)
-        context.setattr(model_loading, "open_session", None)  # the folder is checked before a model is opened
+        context.setattr("tempfile.TemporaryFile", fail)
+        context.setattr(model_loading, "open_session", None)  # the disk is checked before a model is opened
         for option in (["--csv", "a.csv"], ["--sheet", "a.png"]):
             assert "No space left on device" in words(run(*CHOOSE, *option, status=1).stderr)
-    monkeypatch.setattr("realwaste.cli.choose_sheet.write_sheet", full)
+    monkeypatch.setattr("realwaste.cli.choose_sheet.write_sheet", fail)
     result = run(*CHOOSE, "--sheet", "a.png", "--csv", "a.csv", status=1)
     assert isinstance(result.exception, SystemExit)
     assert "photos/red.png" in result.stdout
@@ -336,13 +340,13 @@ def test_a_full_disk_loses_no_results_of_choose(project, monkeypatch):
 def test_a_photo_deleted_before_the_sheet_is_drawn_is_named(project, monkeypatch):
     select_photos = choose_selection.select_photos
 
-    def gone(*arguments):
+    def delete_photos(*arguments):
         (project / "photos/blue.png").unlink()
         (project / "photos/blue.png").mkdir()
         (project / "photos/red.png").unlink()
         return select_photos(*arguments)
 
-    monkeypatch.setattr(choose_selection, "select_photos", gone)
+    monkeypatch.setattr(choose_selection, "select_photos", delete_photos)
     result = run(*CHOOSE, "--sheet", "a.png", "--json", status=1)
     assert len(json.loads(result.stdout)["chosen"]) == 2
     log_text = words(result.stderr)

@@ -1,4 +1,4 @@
-"""`realwaste predict`: the predictions of a real network, as a table and as JSON."""
+"""`realwaste predict`: the predictions of a neural network, as a table and as JSON."""
 
 import json
 import os
@@ -40,8 +40,8 @@ NAMES = [
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder as after `dvc repro`, with a tiny CNN with random weights."""
+def model_folder(tmp_path_factory):
+    """A folder as after `dvc repro`, with a tiny CNN of random weights."""
     root = tmp_path_factory.mktemp("trained")
     metadata = ModelMetadata("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=2.5)
     keras.utils.set_random_seed(1)
@@ -54,10 +54,10 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def project(trained, tmp_path, monkeypatch):
+def project(model_folder, tmp_path, monkeypatch):
     """The current folder, a new one for each test, with links to that model and its scores."""
     for name in ("models", "metrics"):
-        (tmp_path / name).symlink_to(trained / name)
+        (tmp_path / name).symlink_to(model_folder / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -66,15 +66,15 @@ def _predict(*arguments):
     return CliRunner().invoke(app, ["predict", *map(str, arguments)])
 
 
-def _photos(folder, names):
+def _write_photos(folder, names):
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(names):
         (folder / name).write_bytes(cv2.imencode(".jpg", picture(seed, 50, 70))[1].tobytes())
     return [folder / name for name in names]
 
 
-def test_probabilities_are_those_of_the_evaluation(project):
-    paths = _photos(project / "photos", [f"{number:02}.jpg" for number in range(37)])
+def test_the_probabilities_are_calibrated_and_sorted(project):
+    paths = _write_photos(project / "photos", [f"{number:02}.jpg" for number in range(37)])
     expected = apply_temperature(
         session.open_session(project / "models/cnn.keras", batch_size=4).predict_files(paths)[0], 2.5
     )
@@ -92,44 +92,48 @@ def test_probabilities_are_those_of_the_evaluation(project):
         "origin": "given",
     }
     assert output["caution"] is None
-    assert [answer["path"] for answer in output["answers"]] == [f"photos/{number:02}.jpg" for number in range(37)]
-    for answer, row in zip(output["answers"], expected, strict=True):
-        assert answer["error"] is None
-        probabilities = {prediction["class"]: prediction["probability"] for prediction in answer["predictions"]}
+    assert [record["path"] for record in output["answers"]] == [f"photos/{number:02}.jpg" for number in range(37)]
+    for record, row in zip(output["answers"], expected, strict=True):
+        assert record["error"] is None
+        probabilities = {prediction["class"]: prediction["probability"] for prediction in record["predictions"]}
         np.testing.assert_allclose([probabilities[name] for name in CLASSES], row, atol=1e-6)
         assert list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
-def test_a_prediction_does_not_depend_on_its_batch_nor_on_unreadable_neighbours(batch_size, project):
-    paths = _photos(project, [f"{number}.jpg" for number in range(7)])
-    session_of_one = session.open_session(project / "models/cnn.keras", batch_size=1)
-    alone = {path: next(image_predictions.predict_images(session_of_one, [path])) for path in paths}
-    for broken in (project / "0.jpg", project / "3.jpg", project / "4.jpg", project / "5.jpg"):
-        broken.write_bytes(b"no image")
-    batches = session.open_session(project / "models/cnn.keras", batch_size=batch_size)
-    answers = list(image_predictions.predict_images(batches, paths))
-    assert [answer.path for answer in answers] == paths
-    assert [answer.error for answer in answers] == [None if n in {1, 2, 6} else "not an image" for n in range(7)]
-    for answer in answers:
-        for row, expected in zip(answer.predictions, alone[answer.path].predictions, strict=answer.error is None):
+def test_a_prediction_does_not_depend_on_its_batch_or_on_unreadable_files(batch_size, project):
+    paths = _write_photos(project, [f"{number}.jpg" for number in range(7)])
+    single_session = session.open_session(project / "models/cnn.keras", batch_size=1)
+    single_predictions = {path: next(image_predictions.predict_images(single_session, [path])) for path in paths}
+    for unreadable in (project / "0.jpg", project / "3.jpg", project / "4.jpg", project / "5.jpg"):
+        unreadable.write_bytes(b"no image")
+    batch_session = session.open_session(project / "models/cnn.keras", batch_size=batch_size)
+    predictions = list(image_predictions.predict_images(batch_session, paths))
+    assert [prediction.path for prediction in predictions] == paths
+    assert [prediction.error for prediction in predictions] == [
+        None if n in {1, 2, 6} else "not an image" for n in range(7)
+    ]
+    for prediction in predictions:
+        for row, expected in zip(
+            prediction.predictions, single_predictions[prediction.path].predictions, strict=prediction.error is None
+        ):
             assert row.name == expected.name
             assert row.probability == pytest.approx(expected.probability, abs=1e-6)
 
 
 def test_unreadable_files_have_an_error_and_the_others_a_prediction(project):
-    _, cut, gone = _photos(project, ["good.jpg", "cut.jpg", "gone.jpg"])
-    cut.write_bytes(cut.read_bytes()[:-100])
+    _, truncated, missing = _write_photos(project, ["good.jpg", "cut.jpg", "gone.jpg"])
+    truncated.write_bytes(truncated.read_bytes()[:-100])
     (project / "empty.png").touch()
     (project / "words.png").write_text("words")
     os.mkfifo(project / "pipe.jpg")
-    gone.unlink()
-    gone.symlink_to(project / "nowhere")
+    missing.unlink()
+    missing.symlink_to(project / "nowhere")
     result = _predict("good.jpg", "cut.jpg", "empty.png", "words.png", "pipe.jpg", "/dev/zero", "--json")
     assert result.exit_code == 1
     assert "5 of 6 photos have no prediction" in result.stderr
-    by_path = {answer["path"]: answer for answer in json.loads(result.stdout)["answers"]}
-    assert {path: answer["error"] for path, answer in by_path.items()} == {
+    by_path = {record["path"]: record for record in json.loads(result.stdout)["answers"]}
+    assert {path: record["error"] for path, record in by_path.items()} == {
         "good.jpg": None,
         "cut.jpg": "truncated JPEG",
         "empty.png": "empty file",
@@ -139,27 +143,27 @@ def test_unreadable_files_have_an_error_and_the_others_a_prediction(project):
     }
     assert len(by_path["good.jpg"]["predictions"]) == 3
     assert by_path["cut.jpg"]["predictions"] == []
-    assert next(image_predictions.predict_images(session.open_session(project / "models/cnn.keras"), [gone])).error == (
-        "cannot be opened: No such file or directory"
-    )
+    cnn_session = session.open_session(project / "models/cnn.keras")
+    (prediction,) = image_predictions.predict_images(cnn_session, [missing])
+    assert prediction.error == "cannot be opened: No such file or directory"
     table = _predict("good.jpg", "cut.jpg")
     assert table.exit_code == 1
     assert "truncated JPEG" in table.stdout
 
 
 def test_every_file_name_is_in_the_output(project):
-    _photos(project / "photos", NAMES)
+    _write_photos(project / "photos", NAMES)
     (project / "photos/-rf.jpg").rename(project / "-rf.jpg")
-    answers = run_json("predict", "photos", "--", "-rf.jpg")["answers"]
-    assert {Path(answer["path"]).name for answer in answers} == set(NAMES)
+    records = run_json("predict", "photos", "--", "-rf.jpg")["answers"]
+    assert {Path(record["path"]).name for record in records} == set(NAMES)
     table = _predict("photos").stdout
     for name in NAMES[:-1]:
         assert printable(name) in table
     assert "new\\nline" in table
 
 
-def test_top_and_the_table(project):
-    _photos(project, ["a.jpg"])
+def test_top_limits_the_listed_classes_and_the_table_shows_the_best(project):
+    _write_photos(project, ["a.jpg"])
     assert [len(run_json("predict", "a.jpg", "--top", top)["answers"][0]["predictions"])
             for top in (1, 2, 99)] == [1, 2, 3]  # fmt: skip
     best = run_json("predict", "a.jpg")["answers"][0]["predictions"][0]
@@ -169,24 +173,24 @@ def test_top_and_the_table(project):
 
 
 def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
-    _photos(project / "one", ["a.jpg"])
-    _photos(project / "two", ["a.jpg", "long.jpg"])
+    _write_photos(project / "one", ["a.jpg"])
+    _write_photos(project / "two", ["a.jpg", "long.jpg"])
     cv2.imwrite(str(project / "two/long.jpg"), picture(9, 1500, 3000))
     (project / "bad.jpg").write_bytes(b"x")
     result = _predict("one", "two", "bad.jpg", "--overlay", "out/deep", "--json")
     assert result.exit_code == 1
-    answers = json.loads(result.stdout)["answers"]
-    best = [answer["predictions"][0]["class"] for answer in answers[:3]]
+    records = json.loads(result.stdout)["answers"]
+    best_classes = [record["predictions"][0]["class"] for record in records[:3]]
     shapes = {path.name: decode_image(path.read_bytes()).shape for path in (project / "out/deep").iterdir()}
     assert shapes == {
-        f"a_{best[0]}.png": (50, 70, 3),
-        f"a_{best[1]}-2.png": (50, 70, 3),
-        f"long_{best[2]}.png": (512, 1024, 3),
+        f"a_{best_classes[0]}.png": (50, 70, 3),
+        f"a_{best_classes[1]}-2.png": (50, 70, 3),
+        f"long_{best_classes[2]}.png": (512, 1024, 3),
     }
-    assert [answer["overlay"] for answer in answers] == [
-        f"out/deep/a_{best[0]}.png",
-        f"out/deep/a_{best[1]}-2.png",
-        f"out/deep/long_{best[2]}.png",
+    assert [record["overlay"] for record in records] == [
+        f"out/deep/a_{best_classes[0]}.png",
+        f"out/deep/a_{best_classes[1]}-2.png",
+        f"out/deep/long_{best_classes[2]}.png",
         None,
     ]
     assert run_json("predict", "one")["answers"][0]["overlay"] is None
@@ -195,9 +199,9 @@ def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", [["predict", "a.jpg", "--json"], ["--help"]])
 def test_a_full_disk_is_a_two_line_error(arguments, project):
-    _photos(project, ["a.jpg"])
-    with Path("/dev/full").open("w") as full:
-        result = _python("-m", "realwaste", *arguments, cwd=project, stdout=full)
+    _write_photos(project, ["a.jpg"])
+    with Path("/dev/full").open("w") as stdout:
+        result = _run_python("-m", "realwaste", *arguments, cwd=project, stdout=stdout)
     assert result.returncode == 1
     assert [line[9:].strip() for line in result.stderr.splitlines() if "INFO" not in line] == [
         "ERROR    There must be room to write the output. Received: 'No space left on device'.",
@@ -205,13 +209,13 @@ def test_a_full_disk_is_a_two_line_error(arguments, project):
     ]
 
 
-def test_images_of_files_folders_and_patterns(tmp_path, monkeypatch):
+def test_images_are_found_in_files_folders_and_patterns(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    _photos(tmp_path / "b/deep", ["2.JPG", "1.png", ".hidden.jpg"])
-    _photos(tmp_path / "b/__MACOSX", ["1.jpg"])
-    _photos(tmp_path / "b/.cache", ["1.jpg"])
-    _photos(tmp_path / ".own", ["x.jpg"])
-    _photos(tmp_path, ["a.jpg", "c[1].jpg"])
+    _write_photos(tmp_path / "b/deep", ["2.JPG", "1.png", ".hidden.jpg"])
+    _write_photos(tmp_path / "b/__MACOSX", ["1.jpg"])
+    _write_photos(tmp_path / "b/.cache", ["1.jpg"])
+    _write_photos(tmp_path / ".own", ["x.jpg"])
+    _write_photos(tmp_path, ["a.jpg", "c[1].jpg"])
     (tmp_path / "b/Thumbs.db").touch()
     (tmp_path / "b/notes.txt").touch()
     (tmp_path / "b/folder.jpg").mkdir()
@@ -228,9 +232,9 @@ def test_images_of_files_folders_and_patterns(tmp_path, monkeypatch):
     assert find_images(str(tmp_path / "b/deep/*.JPG")) == [str(tmp_path / "b/deep/2.JPG")]
     assert find_images("**/*.png")[0] == "b/deep/1.png"
     assert find_images(".own") == [".own/x.jpg"]
-    for nothing in (["b/folder.jpg"], ["*.gif"], ["b/__MACOSX/*.txt"]):
+    for without_images in (["b/folder.jpg"], ["*.gif"], ["b/__MACOSX/*.txt"]):
         with pytest.raises(UserError, match="must be an image to predict"):
-            image_paths.find_images(nothing)
+            image_paths.find_images(without_images)
     for missing in ("z.jpg", "", "new\nline.jpg"):
         with pytest.raises(UserError, match="There must be an image or a folder at"):
             image_paths.find_images([missing])
@@ -261,7 +265,7 @@ def test_find_model_by_name_path_or_validation_accuracy(project, monkeypatch):
         model_loading.find_model("cnn")
 
 
-MISTAKES = """
+INVALID_CALLS = """
 import sys
 from realwaste.__main__ import main
 for arguments in (
@@ -276,23 +280,23 @@ for arguments in (
     sys.argv = ["realwaste", "predict", *arguments]
     try:
         main()
-    except SystemExit as ended:
-        print(ended.code, *sorted({"tensorflow", "keras"} & sys.modules.keys()), flush=True)
+    except SystemExit as error:
+        print(error.code, *sorted({"tensorflow", "keras"} & sys.modules.keys()), flush=True)
 """
 
 
 def test_user_errors_have_two_lines_before_tensorflow_is_imported(project):
-    _photos(project, ["a.jpg"])
+    _write_photos(project, ["a.jpg"])
     (project / "foreign.keras").write_bytes(b"PK not a model")
     (project / "empty").mkdir()
-    result = _python("-c", MISTAKES, cwd=project)
+    result = _run_python("-c", INVALID_CALLS, cwd=project)
     assert result.stdout.split("\n") == ["1"] * 7 + [""]
     assert "Traceback" not in result.stderr
     assert result.stderr.count("ERROR") == 7
 
 
 def test_only_tensorflow_log_lines_are_dropped_during_its_import(capfd, monkeypatch):
-    def write_notes():
+    def write_log_lines():
         os.write(2, b"I0000 00:00:1795450295.147945   12070 port.cc:153] oneDNN custom operations are on.\n")
         sys.stderr.write("a warning of somebody else\n")
         raise ImportError
@@ -300,13 +304,13 @@ def test_only_tensorflow_log_lines_are_dropped_during_its_import(capfd, monkeypa
     for level, line_count in {"3": 1, "0": 2}.items():
         monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
         with pytest.raises(ImportError), library_settings.importing_tensorflow():
-            write_notes()
+            write_log_lines()
         lines = capfd.readouterr().err.splitlines()
         assert len(lines) == line_count
         assert lines[-1] == "a warning of somebody else"
 
 
-def _python(*arguments, cwd, stdout=subprocess.PIPE, **environment):
+def _run_python(*arguments, cwd, stdout=subprocess.PIPE, **environment):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     return subprocess.run(

@@ -40,22 +40,22 @@ def _predict(*arguments, **options):
     return run("predict", "-m", "cnn", *arguments, **options)
 
 
-def _json(*arguments, **options):
+def _predict_json(*arguments, **options):
     return run_json("predict", "-m", "cnn", *arguments, **options)
 
 
 def test_predictions_below_min_confidence_are_not_sure(project):
-    output = _json("photos", "--min-confidence", 0.8)
+    output = _predict_json("photos", "--min-confidence", 0.8)
     assert output["min_confidence"] == 0.8
     assert [
-        (answer["path"], answer["answer"], answer["not_sure"], answer["unlike"]) for answer in output["answers"]
+        (record["path"], record["answer"], record["not_sure"], record["unlike"]) for record in output["answers"]
     ] == [
         ("photos/blue.png", "Blue", False, False),
         ("photos/grey.png", NOT_SURE, True, True),
         ("photos/red.png", "Red", False, False),
         ("photos/teal.png", NOT_SURE, True, False),
     ]
-    assert output["answers"][3]["predictions"][0]["class"] == "Green", "the predictions are still listed"
+    assert output["answers"][3]["predictions"][0]["class"] == "Green", "the predictions are listed nevertheless"
     lines = {line.split()[0]: line for line in _predict("photos", "--min-confidence", 0.8).stdout.splitlines() if line}
     assert lines["photos/red.png"].split()[1] == "Red"
     assert lines["photos/teal.png"].split()[1:4] == ["not", "sure", "Green"]
@@ -63,18 +63,20 @@ def test_predictions_below_min_confidence_are_not_sure(project):
 
 
 def test_without_min_confidence_nothing_is_not_sure_and_at_zero_only_novel_photos(project):
-    assert NOT_SURE not in {answer["answer"] for answer in _json("photos")["answers"]}
-    output = _json("photos", "--min-confidence", 0)["answers"]
-    assert [answer["not_sure"] for answer in output] == [False, True, False, False]
+    assert NOT_SURE not in {record["answer"] for record in _predict_json("photos")["answers"]}
+    output = _predict_json("photos", "--min-confidence", 0)["answers"]
+    assert [record["not_sure"] for record in output] == [False, True, False, False]
     exact = output[3]["predictions"][0]["probability"]
-    assert not _json("photos/teal.png", "--min-confidence", exact)["answers"][0]["not_sure"], "below it, not at it"
+    assert not _predict_json("photos/teal.png", "--min-confidence", exact)["answers"][0]["not_sure"], (
+        "only probabilities below the threshold are not sure"
+    )
     assert CliRunner().invoke(app, ["predict", "photos", "--min-confidence", "80"]).exit_code == 2
 
 
-def test_csv_has_a_row_per_file(project):
+def test_the_csv_has_a_row_per_file(project):
     (project / "photos/words.png").write_text("words")
     result = _predict("photos", "--csv", "out/answers.csv", "--min-confidence", 0.8, status=1)
-    assert result.stdout == "", "the file is there instead of the table"
+    assert result.stdout == "", "the CSV replaces the table"
     counts = "5 photos: 2 not sure, 1 Blue, 1 Red, 1 without a prediction; written: out/answers.csv"
     assert counts in words(result.stderr)
     rows = read_rows(project / "out/answers.csv")
@@ -97,7 +99,7 @@ def test_csv_has_a_row_per_file(project):
     assert [path.name for path in (project / "out").iterdir()] == ["answers.csv"]
     table = pd.read_csv(project / "out/answers.csv")
     assert table["probability"].dtype == float
-    assert table["path"].iloc[0] == "photos/blue.png", "pandas passes over the mark at the beginning"
+    assert table["path"].iloc[0] == "photos/blue.png", "pandas skips the byte order mark"
 
 
 def test_csv_rows_are_in_the_part_file_during_the_run_and_in_the_file_after_it(project, monkeypatch):
@@ -108,16 +110,18 @@ def test_csv_rows_are_in_the_part_file_during_the_run_and_in_the_file_after_it(p
     def classify(features):
         part = project / "answers.csv.part"
         row_counts.append(len(read_rows(part)) if part.exists() else -1)
-        assert (project / "answers.csv").read_text() == before
+        assert (project / "answers.csv").read_text() == earlier_text
         return colours.softmax(features)
 
-    before = "path,class,error\nof before,Red,\n"
-    (project / "answers.csv").write_text(before)
+    earlier_text = "path,class,error\nof before,Red,\n"
+    (project / "answers.csv").write_text(earlier_text)
     session = colours.open_session(project / "models/cnn.keras")
     session = replace(session, classify=replace(session.classify, run=classify))
     monkeypatch.setattr("realwaste.cli.model_loading.open_session", lambda path, max_images: session)
     _predict("many", "--csv", "answers.csv")
-    assert row_counts == list(range(0, 40, colours.ROWS)), "each batch's rows are there before the next is asked about"
+    assert row_counts == list(range(0, 40, colours.ROWS)), (
+        "the rows of a batch are written before the next batch is predicted"
+    )
     assert len(read_rows(project / "answers.csv")) == 40
     assert not (project / "answers.csv.part").exists()
 
@@ -137,7 +141,7 @@ def test_rows_of_an_interrupted_run_stay_in_the_part_file(project, monkeypatch):
 
 @pytest.mark.parametrize("verb", ["predict", "choose"])
 @pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "\t=1.png", "＝1.png", "\n=1.png"])
-def test_no_file_name_and_no_class_becomes_a_formula(name, verb, project):
+def test_no_file_name_or_class_is_a_formula_in_the_csv(name, verb, project):
     colours.save(project / "models/cnn.keras", ("Blue", "Green", "=HYPERLINK(0)"))
     photo(project / name, RED)
     run(verb, "-m", "cnn", "--csv", "a.csv", "--", name)
@@ -151,26 +155,26 @@ def test_bytes_of_a_name_that_are_not_text_are_replaced(project):
     os.rename(photo(project / "x.png", RED), os.fsencode(project) + b"/bytes\xff, \xe2\x82\xac.png")  # noqa: PTH104
     _predict(".", "--csv", "a.csv")
     assert "bytes\ufffd, €.png" in {row["path"] for row in read_rows(project / "a.csv")}
-    assert "bytes\ufffd, €.png" in {answer["path"] for answer in _json(".")["answers"]}
+    assert "bytes\ufffd, €.png" in {record["path"] for record in _predict_json(".")["answers"]}
     assert "bytes\\udcff, €.png" in _predict(".").stdout
 
 
 def test_photos_are_copied_by_class_or_to_not_sure(project):
     (project / "photos/words.png").write_text("words")
-    before = {path: path.read_bytes() for path in (project / "photos").iterdir()}
+    bytes_before = {path: path.read_bytes() for path in (project / "photos").iterdir()}
     result = _predict("photos", "--sort-into", "sorted", "--min-confidence", 0.8, status=1)
     copies = {
         str(path.relative_to(project / "sorted")): path.read_bytes() for path in (project / "sorted").rglob("*.png")
     }
     assert copies == {
-        f"{folder}/{name}": before[project / f"photos/{name}"]
+        f"{folder}/{name}": bytes_before[project / f"photos/{name}"]
         for folder, name in (
             ("Blue", "blue.png"),
             ("Red", "red.png"),
             *((NOT_SURE, f"{x}.png") for x in ("grey", "teal")),
         )
     }
-    assert {path: path.read_bytes() for path in (project / "photos").iterdir()} == before
+    assert {path: path.read_bytes() for path in (project / "photos").iterdir()} == bytes_before
     assert "copied to sorted: Blue 1, Red 1, not sure 2" in result.stderr
     assert (project / "sorted/Red/red.png").stat().st_mtime_ns == (project / "photos/red.png").stat().st_mtime_ns
     second_run = _predict("photos", "--sort-into", "sorted", "--min-confidence", 0.8, status=1)
@@ -184,8 +188,8 @@ def test_copies_never_replace_a_file_and_novel_photos_are_not_copied_into_a_clas
     photo(project / "c/x.png", RED)
     (project / "sorted/Red").mkdir(parents=True)
     (project / "sorted/Red/red.png").write_text("a person's own")
-    output = _json("a", "b", "c", "photos", "--sort-into", "sorted")
-    assert {answer["path"]: answer["copy"] for answer in output["answers"]} == {
+    output = _predict_json("a", "b", "c", "photos", "--sort-into", "sorted")
+    assert {record["path"]: record["copy"] for record in output["answers"]} == {
         "a/x.png": "sorted/Red/x.png",
         "b/x.png": "sorted/Red/x-2.png",
         "c/x.png": "sorted/Red/x.png",
@@ -225,15 +229,15 @@ def test_copies_into_the_input_folders_are_refused(images, folder, refused, proj
     assert (project / folder / "Red").exists() != refused
 
 
-def test_a_photograph_on_standard_input(project):
-    output = _json("photos/blue.png", "-", stdin=(project / "photos/red.png").read_bytes())
-    assert [(answer["path"], answer["answer"]) for answer in output["answers"]] == [
+def test_a_photograph_is_read_from_standard_input(project):
+    output = _predict_json("photos/blue.png", "-", stdin=(project / "photos/red.png").read_bytes())
+    assert [(record["path"], record["answer"]) for record in output["answers"]] == [
         ("photos/blue.png", "Blue"),
         ("-", "Red"),
     ]
-    empty = _json("-", stdin=b"", status=1)
+    empty = _predict_json("-", stdin=b"", status=1)
     assert empty["answers"][0]["error"] == "empty file"
-    copied = _json("-", "--sort-into", "sorted", stdin=(project / "photos/red.png").read_bytes())
+    copied = _predict_json("-", "--sort-into", "sorted", stdin=(project / "photos/red.png").read_bytes())
     assert copied["answers"][0]["copy"] == "sorted/Red/standard input.png"
 
 
@@ -247,65 +251,68 @@ def test_standard_input_must_not_be_a_terminal(project, monkeypatch):
         remote_image.read_standard_input()
 
 
-def test_photographs_at_urls(project):
+def test_photographs_are_downloaded_from_urls(project):
     with PlayServer() as server:
         server.serve("cam/red.png", (project / "photos/red.png").read_bytes())
         server.serve("nosuffix", (project / "photos/blue.png").read_bytes())
         server.serve("words.png", b"words")
-        good, other, words = (server.url(name) for name in ("cam/red.png", "nosuffix", "words.png"))
-        secret = good.replace("://", "://me:secret@")
-        output = _json(good, "photos/teal.png", other, words, server.url("gone.png"), "--sort-into", "s", status=1)
-        assert [(answer["path"], answer["answer"], answer["copy"]) for answer in output["answers"][:3]] == [
-            (good, "Red", "s/Red/red.png"),
+        red_url, blue_url, text_url = (server.url(name) for name in ("cam/red.png", "nosuffix", "words.png"))
+        secret_url = red_url.replace("://", "://me:secret@")
+        output = _predict_json(
+            red_url, "photos/teal.png", blue_url, text_url, server.url("gone.png"), "--sort-into", "s", status=1
+        )
+        assert [(record["path"], record["answer"], record["copy"]) for record in output["answers"][:3]] == [
+            (red_url, "Red", "s/Red/red.png"),
             ("photos/teal.png", "Green", "s/Green/teal.png"),
-            (other, "Blue", "s/Blue/nosuffix.png"),
+            (blue_url, "Blue", "s/Blue/nosuffix.png"),
         ]
         assert output["answers"][3]["error"] == "not an image"
         assert output["answers"][4]["error"].startswith("cannot be fetched: the server answers 404")
-        shown = _predict(secret, "--csv", "a.csv")
-        assert "secret" not in shown.stdout + shown.stderr + (project / "a.csv").read_text()
-        assert read_rows(project / "a.csv")[0]["path"] == good
-    gone = _json(good, status=1)
-    assert gone["answers"][0]["error"] == "cannot be fetched: no connection to the server"
+        result = _predict(secret_url, "--csv", "a.csv")
+        assert "secret" not in result.stdout + result.stderr + (project / "a.csv").read_text()
+        assert read_rows(project / "a.csv")[0]["path"] == red_url
+    unreachable = _predict_json(red_url, status=1)
+    assert unreachable["answers"][0]["error"] == "cannot be fetched: no connection to the server"
     refused = _predict("ftp://a.example/b.jpg", status=1)
     assert "must start with http:// or https://" in refused.stderr
 
 
 def test_web_pages_videos_and_too_large_downloads_are_errors(project, monkeypatch):
-    def act(kind):
-        return lambda exchange: (exchange.start(200, 3, Content_Type=kind), exchange.send(b"abc"))
+    def respond_with(content_type):
+        return lambda exchange: (exchange.start(200, 3, Content_Type=content_type), exchange.send(b"abc"))
 
     monkeypatch.setattr(predict_download, "MAX_BYTES", 1000)
     with PlayServer() as server:
         server.serve("page", b"<html>")
         server.serve("large", b"x" * 5000)
-        for name, kind in {
+        for name, content_type in {
             "page": "text/html; charset=utf-8",
             "video": "multipart/x-mixed-replace; boundary=x",
         }.items():
-            server.always(name, act(kind))
-        output = _json(*(server.url(name) for name in ("page", "video", "large")), status=1)
-    assert [answer["error"] for answer in output["answers"]] == [
+            server.always(name, respond_with(content_type))
+        output = _predict_json(*(server.url(name) for name in ("page", "video", "large")), status=1)
+    assert [record["error"] for record in output["answers"]] == [
         "a web page, not a photograph",
         "a video, not a photograph",
         "more than 1,000 bytes",
     ]
 
 
-def _all(*arguments, **options):
+def _predict_all_models(*arguments, **options):
     return run("predict", *arguments, "--all-models", **options)
 
 
-def test_all_models_side_by_side(project):
+def test_predictions_of_all_models_are_listed_side_by_side(project):
     colours.save(project / "models/irv2.keras", ("Sky", "Green", "Red"), with_novelty=False)
     (project / "photos/words.png").write_text("words")
-    output = json.loads(_all("photos", "--json", "--min-confidence", 0.8, "--csv", "a.csv", status=1).stdout)
+    output = json.loads(
+        _predict_all_models("photos", "--json", "--min-confidence", 0.8, "--csv", "a.csv", status=1).stdout
+    )
     assert list(output["models"]) == ["cnn", "irv2"]
     assert output["models"]["irv2"]["model"]["classes"] == ["Sky", "Green", "Red"]
-    by_path = {photo_record["path"]: photo_record for photo_record in output["answers"]}
+    by_path = {record["path"]: record for record in output["answers"]}
     labels = {
-        path: [prediction["answer"] for prediction in photo_record["models"].values()]
-        for path, photo_record in by_path.items()
+        path: [prediction["answer"] for prediction in record["models"].values()] for path, record in by_path.items()
     }
     assert labels == {
         "photos/blue.png": ["Blue", "Sky"],
@@ -314,7 +321,7 @@ def test_all_models_side_by_side(project):
         "photos/teal.png": [NOT_SURE, NOT_SURE],
         "photos/words.png": [None, None],
     }
-    assert {path: photo_record["agree"] for path, photo_record in by_path.items()} == {
+    assert {path: record["agree"] for path, record in by_path.items()} == {
         "photos/blue.png": False,
         "photos/grey.png": None,
         "photos/red.png": True,
@@ -325,7 +332,9 @@ def test_all_models_side_by_side(project):
     assert (rows["photos/blue.png"]["cnn_class"], rows["photos/blue.png"]["irv2_class"]) == ("Blue", "Sky")
     assert (rows["photos/grey.png"]["cnn_unlike"], rows["photos/grey.png"]["irv2_unlike"]) == ("true", "")
     assert rows["photos/words.png"]["error"] == "not an image"
-    lines = {line.split()[0]: line.split() for line in _all("photos", status=1).stdout.splitlines() if line}
+    lines = {
+        line.split()[0]: line.split() for line in _predict_all_models("photos", status=1).stdout.splitlines() if line
+    }
     assert lines["file"] == ["file", "cnn", "irv2"]
     assert (lines["photos/blue.png"][1], lines["photos/blue.png"][3]) == ("Blue", "Sky")
     assert lines["photos/words.png"][1:] == ["not", "an", "image"]
@@ -335,40 +344,40 @@ def test_a_url_is_downloaded_once_for_all_models(project):
     colours.save(project / "models/irv2.keras")
     with PlayServer() as server:
         server.serve("red.png", (project / "photos/red.png").read_bytes())
-        output = json.loads(_all(server.url("red.png"), "--json").stdout)
+        output = json.loads(_predict_all_models(server.url("red.png"), "--json").stdout)
         assert len(server.ranges("red.png")) == 1
     assert output["answers"][0]["agree"] is True
 
 
 @pytest.mark.parametrize("option", [["-m", "cnn"], ["--overlay", "o"], ["--sort-into", "s"]])
 def test_options_for_a_single_model_are_refused_with_all_models(option, project):
-    assert "must be used without --model" in words(_all("photos", *option, status=1).stderr)
+    assert "must be used without --model" in words(_predict_all_models("photos", *option, status=1).stderr)
     assert not (project / "o").exists()
     assert not (project / "s").exists()
 
 
-def test_progress_bar_counts_and_does_not_write_to_standard_output(project, monkeypatch, capsys):
+def test_the_progress_bar_counts_and_does_not_write_to_standard_output(project, monkeypatch, capsys):
     screen = io.StringIO()
     monkeypatch.setattr(log, "console", Console(file=screen, force_terminal=True, width=100))
 
-    def items():
+    def yield_numbers():
         for number in range(20):
             yield number
-            print(number)  # noqa: T201 - as a command does
+            print(number)  # noqa: T201 - as a command prints its results
 
-    assert list(progress_bar.track(items(), 20)) == list(range(20))
+    assert list(progress_bar.track(yield_numbers(), 20)) == list(range(20))
     assert capsys.readouterr().out.split() == [str(number) for number in range(20)]
     assert "/20" in screen.getvalue()
     assert "time left" in screen.getvalue()
 
 
 def test_predictions_of_an_endless_iterator_are_yielded_at_once(project):
-    endless = (project / f"photos/{name}.png" for name in cycle(["red", "blue"]))
-    predictions = image_predictions.predict_images(colours.open_session(project / "models/cnn.keras"), endless)
-    assert [answer.label for answer in islice(predictions, 1000)] == ["Red", "Blue"] * 500
+    endless_paths = (project / f"photos/{name}.png" for name in cycle(["red", "blue"]))
+    predictions = image_predictions.predict_images(colours.open_session(project / "models/cnn.keras"), endless_paths)
+    assert [prediction.label for prediction in islice(predictions, 1000)] == ["Red", "Blue"] * 500
 
 
-def test_a_narrow_terminal_folds_the_table_and_cuts_nothing():
+def test_the_table_is_wrapped_and_not_truncated_in_a_narrow_terminal():
     screen = io.StringIO()
     columns = [Column("file", 60), Column("most likely", 8), Column("", 6, right=True), Column("but", 9)]
     table = RowTable(Console(file=screen, width=50), columns)

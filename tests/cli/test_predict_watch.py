@@ -52,7 +52,7 @@ def watch(project, monkeypatch):
     return start
 
 
-def _names(result):
+def _read_paths(result):
     return [json.loads(line)["path"] for line in result.stdout.splitlines()]
 
 
@@ -76,11 +76,11 @@ def test_photographs_at_the_start_are_predicted_if_they_are_named(project, watch
     photo(project / "other/green.png", GREEN)
     photo(project / "camera/spare.png", RED)
     result = watch(["camera", "other", "--watch", project / "camera", "--json"])
-    assert _names(result) == [
+    assert _read_paths(result) == [
         "other/green.png",
         *sorted(str(project / f"camera/{name}.png") for name in ("old", "spare")),
     ]
-    assert _names(watch(["camera/old.png", "--watch", "camera", "--json"])) == ["camera/old.png"]
+    assert _read_paths(watch(["camera/old.png", "--watch", "camera", "--json"])) == ["camera/old.png"]
 
 
 def test_a_growing_file_is_predicted_when_it_is_complete(project, watch):
@@ -102,7 +102,7 @@ def test_a_growing_file_is_predicted_when_it_is_complete(project, watch):
         lambda: None,
         interval=1.2,
     )
-    assert _names(result) == ["camera/ready.png", "camera/growing.png"]
+    assert _read_paths(result) == ["camera/ready.png", "camera/growing.png"]
     assert all(json.loads(line)["answer"] == "Red" for line in result.stdout.splitlines())
 
 
@@ -121,18 +121,18 @@ def test_an_empty_file_is_not_complete_and_a_changed_file_is_predicted_again(pro
 def test_deleted_and_unreadable_files_do_not_end_the_run(project, watch, monkeypatch):
     read_stamps = predict_inputs.read_stamps
 
-    def vanishing(folder):
+    def read_stamps_and_delete(folder):
         stamps = read_stamps(folder)
         (project / "camera/gone.png").unlink(missing_ok=True)
         return stamps
 
-    patch = partial(monkeypatch.setattr, predict_inputs)
-    patch("SETTLED_S", 0.0)
+    patch_inputs = partial(monkeypatch.setattr, predict_inputs)
+    patch_inputs("SETTLED_S", 0.0)
     result = watch(
         ["--watch", "camera", "--json", "--sort-into", "sorted"],
         lambda: (
             photo(project / "camera/gone.png", RED),
-            monkeypatch.setattr(predict_inputs, "read_stamps", vanishing),
+            monkeypatch.setattr(predict_inputs, "read_stamps", read_stamps_and_delete),
         ),
         lambda: (project / "camera/words.png").write_text("words"),
         lambda: shutil.rmtree(project / "camera"),
@@ -149,19 +149,21 @@ def test_deleted_and_unreadable_files_do_not_end_the_run(project, watch, monkeyp
     assert "copied to sorted: Blue 1" in log_text
 
 
-def _rows(file):
+def _read_predictions(file):
     return [(row["path"], row["class"]) for row in read_rows(file)]
 
 
-def test_csv_rows_are_appended_and_a_second_run_continues(project, watch):
+def test_csv_rows_are_appended_and_a_second_run_continues_the_file(project, watch):
     file, arguments = project / "a.csv", ["camera", "--watch", "camera", "--csv", "a.csv"]
     watch(arguments, lambda: photo(project / "camera/red.png", RED), lambda: None)
-    assert _rows(file) == [("camera/old.png", "Blue"), ("camera/red.png", "Red")]
+    assert _read_predictions(file) == [("camera/old.png", "Blue"), ("camera/red.png", "Red")]
     photo(project / "camera/between.png", GREEN)
-    with file.open("ab") as torn:
-        torn.truncate(file.stat().st_size - 1)
+    with file.open("ab") as csv_file:
+        csv_file.truncate(file.stat().st_size - 1)
     watch(arguments, lambda: photo(project / "camera/late.png", RED), lambda: None)
-    assert [path for path, _ in _rows(file)] == [f"camera/{name}.png" for name in ("old", "red", "between", "late")]
+    assert [path for path, _ in _read_predictions(file)] == [
+        f"camera/{name}.png" for name in ("old", "red", "between", "late")
+    ]
     assert file.read_bytes().count(b"\xef\xbb\xbf") == 1
     for columns, message in {
         "path,class,error\n": "must have the columns path,class,",
@@ -186,7 +188,7 @@ def test_sorting_into_the_watched_folder_is_refused(project, watch):
     ]
 
 
-def test_all_models_can_watch(project, watch):
+def test_all_models_predict_watched_photographs(project, watch):
     colours.save(project / "models/irv2.keras", ("Sky", "Green", "Red"))
     result = watch(
         ["--watch", "camera", "--all-models", "--json"], lambda: photo(project / "camera/blue.png", BLUE), lambda: None
@@ -200,9 +202,9 @@ def test_the_watched_folder_must_exist(project, watch):
     assert CliRunner().invoke(app, ["predict"]).exit_code == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_ctrl_c_and_sigterm_end_with_status_0_and_every_row_written(project, number):
-    """In a process of its own, with the real clock."""
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_ctrl_c_and_sigterm_end_with_status_0_and_every_row_written(project, signal_number):
+    """In another process, with the real clock."""
     command = command_with_colours(*["predict", "-m", "cnn", "--watch", "camera", "--csv", "a.csv", "--json"])
     environment = process_environment()
     with subprocess.Popen(
@@ -217,8 +219,8 @@ def test_ctrl_c_and_sigterm_end_with_status_0_and_every_row_written(project, num
         deadline = time.monotonic() + 60
         while not (project / "a.csv").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert _rows(project / "a.csv") == [("camera/red.png", "Red")], "while it goes on"
-        process.send_signal(number)
+        assert _read_predictions(project / "a.csv") == [("camera/red.png", "Red")], "rows are written during the run"
+        process.send_signal(signal_number)
         rest, errors = process.communicate(timeout=60)
     assert (process.returncode, rest) == (0, "")
     assert "Traceback" not in errors

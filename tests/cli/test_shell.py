@@ -26,7 +26,7 @@ from realwaste.models.model_file import Classifier, ModelMetadata
 VERBS = ["train", "predict", "evaluate", "compare", "models", "info", "export"]
 
 
-def _process(*arguments, cwd, **environment):
+def _run_process(*arguments, cwd, **environment):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"} | environment
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     return subprocess.run(
@@ -34,14 +34,14 @@ def _process(*arguments, cwd, **environment):
     )
 
 
-def test_the_version():
+def test_the_version_is_printed():
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.stdout) == (0, f"realwaste {version('realwaste')}\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_shown_for_a_shell(shell, monkeypatch):
-    # Typer's own, for tests: else it is that of the shell that started them.
+    # Typer has this variable for tests; otherwise it detects the shell that runs them.
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     result = CliRunner().invoke(app, ["--show-completion", shell], prog_name="realwaste")
     assert result.exit_code == 0
@@ -49,7 +49,7 @@ def test_completion_is_shown_for_a_shell(shell, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("typed", "offered"),
+    ("typed_words", "completions"),
     [
         (["realwaste", "pre"], ["predict"]),
         (["realwaste", "predict", "--sort"], ["--sort-into"]),
@@ -57,21 +57,21 @@ def test_completion_is_shown_for_a_shell(shell, monkeypatch):
         (["realwaste", "info", "m"], ["mine"]),
     ],
 )
-def test_a_shell_completes_verbs_options_and_models(typed, offered, tmp_path, monkeypatch):
+def test_a_shell_completes_verbs_options_and_models(typed_words, completions, tmp_path, monkeypatch):
     colours.save(tmp_path / "models/mine.keras")
     colours.save(tmp_path / "models/cnn.keras")
     monkeypatch.chdir(tmp_path)
     environment = {
         "_REALWASTE_COMPLETE": "complete_bash",
-        "COMP_WORDS": " ".join(typed),
-        "COMP_CWORD": str(len(typed) - 1),
+        "COMP_WORDS": " ".join(typed_words),
+        "COMP_CWORD": str(len(typed_words) - 1),
     }
-    assert CliRunner().invoke(app, [], prog_name="realwaste", env=environment).stdout.split() == offered
+    assert CliRunner().invoke(app, [], prog_name="realwaste", env=environment).stdout.split() == completions
 
 
-def test_completion_is_installed_into_the_shell_s_own_file(tmp_path):
-    test = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)}
-    result = _process("-m", "realwaste", "--install-completion", "bash", cwd=tmp_path, **test)
+def test_completion_is_installed_into_the_configuration_of_the_shell(tmp_path):
+    environment = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)}
+    result = _run_process("-m", "realwaste", "--install-completion", "bash", cwd=tmp_path, **environment)
     assert result.returncode == 0, result.stderr
     assert "realwaste" in (tmp_path / ".bashrc").read_text()
 
@@ -83,10 +83,10 @@ def test_every_help_text_has_an_example_with_existing_options(verb):
     assert example.split()[0] == verb
     options = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in example.split() if word.startswith("-")} <= options
-    shown = CliRunner().invoke(app, [verb, "--help"])
-    assert shown.exit_code == 0
-    assert f"Example: realwaste {verb}" in shown.stdout
-    assert "<bool>" not in shown.stdout
+    result = CliRunner().invoke(app, [verb, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: realwaste {verb}" in result.stdout
+    assert "<bool>" not in result.stdout
 
 
 def test_help_imports_none_of_the_large_packages(tmp_path):
@@ -100,7 +100,7 @@ except SystemExit:
     large = {"tensorflow", "keras", "openvino", "pandas", "scipy", "cv2", "requests", "matplotlib"}
     sys.stderr.write(" ".join(sorted(large & sys.modules.keys())))
 """
-    result = _process("-c", code, cwd=tmp_path)
+    result = _run_process("-c", code, cwd=tmp_path)
     assert "Usage: realwaste predict" in result.stdout
     assert result.stderr == ""
 
@@ -126,13 +126,13 @@ for arguments in (
     sys.argv = ["realwaste", *arguments, "-m", "one"]
     try:
         main()
-    except SystemExit as ended:
-        assert ended.code == 0, (arguments, ended.code)
+    except SystemExit as error:
+        assert error.code == 0, (arguments, error.code)
 """
 
 
-def test_the_first_calls_log_nothing_of_tensorflow(tmp_path):
-    """With an empty cache, so that networks are converted; in a process, since C++ code writes log lines."""
+def test_the_first_calls_write_no_log_lines_of_tensorflow(tmp_path):
+    """With an empty cache, so that networks are converted; in another process, because C++ code writes log lines."""
     classes = ("glass", "Ünrat")
     keras.utils.set_random_seed(0)
     metadata = ModelMetadata("one", classes, 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS)
@@ -142,9 +142,9 @@ def test_the_first_calls_log_nothing_of_tensorflow(tmp_path):
         cv2.imwrite(str(tmp_path / f"set/{label}/{number}.png"), picture(number))
     (tmp_path / "names").mkdir()
     (tmp_path / "names/日本語.png").write_bytes((tmp_path / "set/glass/0.png").read_bytes())
-    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "REALWASTE_CACHE": str(tmp_path / "empty")}
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "REALWASTE_CACHE": str(tmp_path / "empty")}
     (tmp_path / "first.py").write_text(FIRST_CALLS, encoding="utf-8")
-    result = _process("first.py", cwd=tmp_path, **plain)
+    result = _run_process("first.py", cwd=tmp_path, **environment)
     assert result.returncode == 0, result.stderr
     assert [line for line in result.stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d INFO ", line)] == []
     assert not re.search("tensorflow|absl|cuda|onednn", result.stderr, re.IGNORECASE)
@@ -155,4 +155,4 @@ def test_the_first_calls_log_nothing_of_tensorflow(tmp_path):
         "names/日本語.png",
     ]
     table = next(line for line in result.stdout[end:].splitlines() if ".png" in line)
-    assert table.isascii(), "as the terminal is"
+    assert table.isascii(), "the locale C has only ASCII characters"

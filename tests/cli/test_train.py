@@ -1,4 +1,4 @@
-"""`realwaste train`: from a folder of pictures (drawn, not photographs) to a model that the other commands take."""
+"""`realwaste train`: from a folder of drawn images to a model that the other commands can use."""
 
 import json
 import shutil
@@ -16,18 +16,18 @@ from realwaste.cli import train_run
 from realwaste.sources import labelled_images
 from realwaste.training import checkpoint
 
-COLOURS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}  # as OpenCV has them
+COLOURS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}  # blue, green, red, as in OpenCV
 
 
-def draw(file, label, seed):
-    """A picture of 40 pixels in shades of its class's colour."""
+def draw_image(file, label, seed):
+    """Write an image of 40 by 40 pixels in shades of the colour of its class."""
     file.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(file), (0.2 * picture(seed) + 0.8 * np.array(COLOURS[label])).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
 def extractor(tmp_path_factory):
-    """A backbone of one convolution, at 32 pixels."""
+    """A backbone with one convolution, for images of 32 pixels."""
     file = tmp_path_factory.mktemp("backbone") / "extractor.keras"
     tiny_pipeline.save_extractor(file)
     return file
@@ -35,17 +35,17 @@ def extractor(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """20 pictures a class in photos/."""
+    """A folder photos/ with 20 images per class."""
     folder = tmp_path_factory.mktemp("drawn")
     for number, label in enumerate(COLOURS):
         for index in range(20):
-            draw(folder / "photos" / label / f"{chr(97 + index)}.png", label, 100 * number + index)
+            draw_image(folder / "photos" / label / f"{chr(97 + index)}.png", label, 100 * number + index)
     return folder / "photos"
 
 
 @pytest.fixture
 def project(photos, tmp_path, monkeypatch):
-    """An empty working directory, which is no checkout, and the pictures in ../photos."""
+    """The working directory is empty and no checkout; the images are in ../photos."""
     shutil.copytree(photos, tmp_path / "photos")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
@@ -60,9 +60,9 @@ def train(project, extractor):
     return start
 
 
-def test_a_folder_becomes_a_model_that_the_other_commands_take(project, train):
+def test_train_writes_a_model_that_the_other_commands_can_use(project, train):
     shutil.copytree(project / "photos/red", project / "elsewhere/Red")
-    draw(project / "elsewhere/Red/1.png", "red", 999)
+    draw_image(project / "elsewhere/Red/1.png", "red", 999)
     result = train("../photos", "--test", "../elsewhere")
     assert "16 of 21 were used for training, or to validate the model, and are left out" in words(result.stderr)
     lines = result.stdout.splitlines()
@@ -91,70 +91,70 @@ def test_a_folder_becomes_a_model_that_the_other_commands_take(project, train):
     (listed,) = json.loads(run("models", "--json").stdout)["models"]
     assert listed["scores"]["test_accuracy"] == 1
 
-    used = next(row["path"] for row in rows if row["split"] == "train")
-    (project / "outside" / used).parent.mkdir(parents=True)
-    shutil.copy(project / "photos" / used, project / "outside" / used)
-    refused = words(train("../photos", "--test", "../outside", status=1).stderr)
-    assert "must have photographs of the classes that the model was not trained on" in refused
+    train_path = next(row["path"] for row in rows if row["split"] == "train")
+    (project / "outside" / train_path).parent.mkdir(parents=True)
+    shutil.copy(project / "photos" / train_path, project / "outside" / train_path)
+    error_text = words(train("../photos", "--test", "../outside", status=1).stderr)
+    assert "must have photographs of the classes that the model was not trained on" in error_text
     train("../photos", "--seed", 7)
-    assert read_rows(project / "work/models/photos_splits.csv") != rows, "the next of its name replaces it"
+    assert read_rows(project / "work/models/photos_splits.csv") != rows, "a new run replaces the files of the same name"
 
 
 def test_near_duplicates_are_kept_in_one_part(project):
-    letters = [chr(97 + index) for index in range(0, 20, 2)]
-    pairs = [(f"{label}/{letter}.png", f"{label}/{letter}_again.bmp") for label in COLOURS for letter in letters]
-    for source, again in pairs:  # the same picture, saved again
-        cv2.imwrite(str(project / "photos" / again), np.asarray(cv2.imread(str(project / "photos" / source))))
+    names = [chr(97 + index) for index in range(0, 20, 2)]
+    pairs = [(f"{label}/{name}.png", f"{label}/{name}_again.bmp") for label in COLOURS for name in names]
+    for source, copy in pairs:  # the same image in another format
+        cv2.imwrite(str(project / "photos" / copy), np.asarray(cv2.imread(str(project / "photos" / source))))
     with labelled_images.open_labelled_images("../photos", for_training=True) as (labelled, root):
         split = train_run.split_photos(labelled, root, seed=42)
-    part = dict(zip(split.table["path"], split.table["split"], strict=True))
-    assert [pair for pair in pairs if part[pair[0]] != part[pair[1]]] == []
+    part_of_path = dict(zip(split.table["path"], split.table["split"], strict=True))
+    assert [pair for pair in pairs if part_of_path[pair[0]] != part_of_path[pair[1]]] == []
     assert (split.strategy, split.exposure["near_duplicates"]) == ("grouped", 0)
 
 
-def test_a_stopped_run_continues_and_ends_with_the_same_weights(project, train, monkeypatch):
-    def weights():
+def test_an_interrupted_run_resumes_and_ends_with_the_same_weights(project, train, monkeypatch):
+    def load_weights():
         return keras.saving.load_model("models/photos.keras", compile=False).get_weights()
 
     train("../photos", "--fine-tune")
-    undisturbed, write = weights(), checkpoint.Checkpoint.on_epoch_end
+    expected_weights, write = load_weights(), checkpoint.Checkpoint.on_epoch_end
     shutil.rmtree("models")
     epochs = []
 
-    def write_and_stop(self, epoch, logs=None):
+    def write_and_interrupt(self, epoch, logs=None):
         write(self, epoch, logs)
         epochs.append(self.path and epoch)  # only the second phase has a path
         if epochs[-1] == 5:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoint, "on_epoch_end", write_and_stop)
+        patch.setattr(checkpoint.Checkpoint, "on_epoch_end", write_and_interrupt)
         train("../photos", "--fine-tune", status=130)
     result = train("../photos", "--fine-tune")
     assert "resumes from where the last run was stopped" in words(result.stderr)
     assert "epoch 6:" not in result.stderr
     assert "epoch 10:" in result.stderr
-    for ours, theirs in zip(weights(), undisturbed, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for weight, expected in zip(load_weights(), expected_weights, strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
-def test_what_cannot_be_trained_is_refused_in_two_lines(project, train):
-    def refused(*arguments):
+def test_invalid_photos_and_options_are_refused_in_two_lines(project, train):
+    def read_error(*arguments):
         rule, _, remedy = train(*arguments, status=1).stderr.partition("\n")
         assert remedy.strip(), rule
         return words(rule + remedy)
 
     (project / "work/notes.keras").write_text("mine")
     (project / "work/own_metrics.json").write_text("{}")
-    assert "must hold one folder of images a class" in refused("../photos/red")
-    assert "must be an existing folder, zip or CSV" in refused("nowhere")
-    assert "outside of those with the photos" in refused("../photos", "--output", "../photos/red")
-    assert "none of cnn, irv2, densenet, edge" in refused("../photos", "--name", "edge")
+    assert "must hold one folder of images a class" in read_error("../photos/red")
+    assert "must be an existing folder, zip or CSV" in read_error("nowhere")
+    assert "outside of those with the photos" in read_error("../photos", "--output", "../photos/red")
+    assert "none of cnn, irv2, densenet, edge" in read_error("../photos", "--name", "edge")
     for name in ("notes", "own"):
-        assert "--name must name a new file" in refused("../photos", "--name", name, "--output", ".")
+        assert "--name must name a new file" in read_error("../photos", "--name", name, "--output", ".")
     for file in sorted((project / "photos/red").iterdir())[:11]:
         file.write_bytes(b"no picture")
-    text = refused("../photos")
+    text = read_error("../photos")
     assert "at least 10 readable photos" in text
     assert "{'red': 9}" in text
     assert not (project / "work/models/photos.keras").exists()
