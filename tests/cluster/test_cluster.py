@@ -1,4 +1,4 @@
-"""Connecting to Ray, waiting for results, and what workers must have, without a cluster."""
+"""Connections to Ray, timeouts, and the checks of workers; these tests need no cluster."""
 
 import os
 import time
@@ -24,7 +24,7 @@ def test_an_address_without_a_cluster_is_reported_at_once(monkeypatch, address):
     ("token", "mode", "sent_mode"), [(True, None, "token"), (False, None, None), (True, "disabled", "disabled")]
 )
 def test_a_token_is_sent_to_a_cluster_that_ray_address_names(monkeypatch, tmp_path, token, mode, sent_mode):
-    """By itself Ray 2.60 sends it only to a cluster that it has found by itself."""
+    """Ray 2.60 alone sends its token only to clusters that it finds itself."""
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", connection.AUTHENTICATION):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": str(tmp_path), connection.ADDRESS: "head:1", connection.AUTHENTICATION: mode}.items():
@@ -35,51 +35,51 @@ def test_a_token_is_sent_to_a_cluster_that_ray_address_names(monkeypatch, tmp_pa
         (tmp_path / ".ray/auth_token").write_text("0" * 64)
     environments = []
 
-    def init(**_):
+    def failing_init(**_):
         environments.append(dict(os.environ))
         raise ConnectionError("failed to connect")
 
-    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.init", failing_init)
     monkeypatch.setattr(connection, "_check_listening", lambda address: None)
-    before = dict(os.environ)
+    environment_before = dict(os.environ)
     with pytest.raises(UserError, match=r"~/\.ray/auth_token must be here too"), connection.connected():
         pass
     assert environments[0].get(connection.AUTHENTICATION) == sent_mode
     assert environments[0]["RAY_USAGE_STATS_ENABLED"] == "0"
-    assert dict(os.environ) == before
+    assert dict(os.environ) == environment_before
 
 
 def test_waiting_for_results_times_out(monkeypatch):
     monkeypatch.setenv(waiting.TIMEOUT_VARIABLE, "0.2")
 
-    def slow():
+    def yield_slowly():
         yield 1
         time.sleep(5)
 
-    results = waiting.with_timeout(slow(), "vectors")
+    results = waiting.with_timeout(yield_slowly(), "vectors")
     assert next(results) == 1
     with pytest.raises(UserError, match=r"must deliver vectors: none came for 0\.2 s"):
         next(results)
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), UserError("rule", "remedy", 3)])
-def test_an_error_of_the_thread_is_raised(error):
-    def failing():
+def test_an_error_in_the_background_thread_is_raised(error):
+    def yield_then_fail():
         yield 1
         raise error
 
     with pytest.raises(type(error)) as caught:
-        list(waiting.with_timeout(failing(), "vectors"))
+        list(waiting.with_timeout(yield_then_fail(), "vectors"))
     assert caught.value is error
 
 
 @pytest.mark.parametrize("received", [None, "no /pictures on node 10.0.0.2", {"keras": "1.0"}, 3])
-def test_an_error_of_a_worker_survives_the_transport(received):
+def test_an_error_of_a_worker_is_serialized_and_restored(received):
     error = UserError("Every node must have the images.", "Share «them».", received)
     assert str(worker_environment.error_from_text(worker_environment.error_to_text(error))) == str(error)
 
 
-def test_values_that_json_does_not_support_are_transported_as_text():
+def test_values_that_json_does_not_support_are_serialized_as_text():
     text = worker_environment.error_to_text(UserError("rule", "remedy", Path("a")))
     assert worker_environment.error_from_text(text).received == "a"
 
@@ -98,7 +98,7 @@ def _node(cpus, alive=True):
         ([], [], 1),
     ],
 )
-def test_cores_are_counted_on_nodes_that_are_alive_and_have_some(monkeypatch, nodes, cores, total):
+def test_cores_are_counted_on_live_nodes_with_cpus(monkeypatch, nodes, cores, total):
     monkeypatch.setattr("ray.nodes", lambda: nodes)
     assert connection.cores_per_node() == cores
     assert connection.count_cpus() == total
