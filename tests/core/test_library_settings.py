@@ -1,4 +1,4 @@
-"""What another project set for Keras and TensorFlow changes no training, no prediction and no metric."""
+"""The user's settings of Keras, TensorFlow and Matplotlib change no training, no prediction and no figure."""
 
 import gc
 import json
@@ -15,7 +15,7 @@ from realwaste.core import library_settings
 from realwaste.core.errors import UserError
 from realwaste.report import figures
 
-TRAINING = """
+TRAINING_SCRIPT = """
 import {entry}
 import keras
 import numpy as np
@@ -38,18 +38,19 @@ VARIABLES = {
 }
 
 
-def _trained(home, entry="realwaste", **variables):
+def _train_network(home, entry="realwaste", **variables):
+    """Train a small network in another process, after `import entry`; its losses, predictions and dtype policy."""
     environment = {name: value for name, value in os.environ.items() if name not in {"KERAS_HOME", "KERAS_BACKEND"}}
     environment |= {"HOME": str(home), "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **variables}
-    command = [sys.executable, "-c", TRAINING.format(entry=entry)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    command = [sys.executable, "-c", TRAINING_SCRIPT.format(entry=entry)]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    return _trained(tmp_path_factory.mktemp("home"))
+def default_output(tmp_path_factory):
+    return _train_network(tmp_path_factory.mktemp("home"))
 
 
 @pytest.mark.parametrize(
@@ -60,30 +61,30 @@ def undisturbed(tmp_path_factory):
         ({"floatx": "bfloat16"}, "realwaste", VARIABLES),
     ],
 )
-def test_a_training_is_the_same_whatever_is_set_for_keras(settings, entry, variables, undisturbed, tmp_path):
+def test_keras_settings_of_the_user_do_not_change_a_training(settings, entry, variables, default_output, tmp_path):
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras/keras.json").write_text(json.dumps(settings))
     variables = {name: value.format(home=tmp_path) for name, value in variables.items()}
-    assert _trained(tmp_path, entry, **variables) == undisturbed
+    assert _train_network(tmp_path, entry, **variables) == default_output
 
 
-def test_keras_that_was_imported_before_with_other_settings_is_refused(monkeypatch):
-    answers = {"backend": "tensorflow", "floatx": "float64", "image_data_format": "channels_last", "epsilon": 1e-7}
-    config = SimpleNamespace(**{name: lambda value=value: value for name, value in answers.items()})
+def test_pin_refuses_keras_if_it_was_imported_with_other_settings(monkeypatch):
+    settings = {"backend": "tensorflow", "floatx": "float64", "image_data_format": "channels_last", "epsilon": 1e-7}
+    config = SimpleNamespace(**{name: lambda value=value: value for name, value in settings.items()})
     monkeypatch.setitem(sys.modules, "keras", SimpleNamespace(config=config))
     with pytest.raises(UserError, match="in float32 and channels_last"):
         library_settings.pin()
 
 
-def test_a_chart_is_the_same_whatever_is_set_for_matplotlib(tmp_path):
-    studio = figures.FigureWriter("drawn", "given", "#336699", 50)
-    figures.plot_class_distribution(studio, tmp_path / "undisturbed.png", {"glass": 3, "paper": 2})
+def test_matplotlib_settings_of_the_user_do_not_change_a_figure(tmp_path):
+    writer = figures.FigureWriter("drawn", "given", "#336699", 50)
+    figures.plot_class_distribution(writer, tmp_path / "default.png", {"glass": 3, "paper": 2})
     with mpl.rc_context({"axes.facecolor": "red", "font.size": 20, "savefig.transparent": True}):
-        figures.plot_class_distribution(studio, tmp_path / "chart.png", {"glass": 3, "paper": 2})
-    assert (tmp_path / "chart.png").read_bytes() == (tmp_path / "undisturbed.png").read_bytes()
+        figures.plot_class_distribution(writer, tmp_path / "figure.png", {"glass": 3, "paper": 2})
+    assert (tmp_path / "figure.png").read_bytes() == (tmp_path / "default.png").read_bytes()
 
 
-def test_garbage_collection_pauses_while_tensorflow_is_imported_the_first_time(monkeypatch):
+def test_garbage_collection_pauses_during_the_first_import_of_tensorflow(monkeypatch):
     with library_settings.importing_tensorflow():
         assert gc.isenabled() == ("tensorflow" in sys.modules)
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
