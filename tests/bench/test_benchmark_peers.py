@@ -1,4 +1,4 @@
-"""The comparison with other frameworks, without them: environments, turns, tables. All figures are made up."""
+"""The comparison with other frameworks, which are not installed here. All figures are made up."""
 
 import argparse
 import sys
@@ -17,13 +17,13 @@ REPORT, FLOAT32, BFLOAT16 = peer_tables.OURS
 
 @pytest.fixture
 def environment_dirs(monkeypatch):
-    """The directories of created environments, which are this one; pip finds no packages."""
+    """Directories of created environments. Their interpreter starts this one, and pip finds no packages."""
     environment_dirs = []
 
-    def create(place, *, with_pip):
+    def create(environment_dir, *, with_pip):
         assert with_pip
-        environment_dirs.append(place)
-        interpreter = Path(place) / "bin/python"
+        environment_dirs.append(environment_dir)
+        interpreter = Path(environment_dir) / "bin/python"
         interpreter.parent.mkdir(parents=True)
         interpreter.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
         interpreter.chmod(0o755)
@@ -37,27 +37,27 @@ def environment_dirs(monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for an interpreter is a shell script")
 def test_an_environment_is_created_once_per_requirements(environment_dirs, tmp_path):
-    requirements = tmp_path / "wanted.txt"
+    requirements = tmp_path / "requirements.txt"
     requirements.write_text("# nothing\n", encoding="utf-8")
-    first = jobs.create_environment(requirements, tmp_path / "kept")
-    assert jobs.create_environment(requirements, tmp_path / "kept") == first
+    first = jobs.create_environment(requirements, tmp_path / "environments")
+    assert jobs.create_environment(requirements, tmp_path / "environments") == first
     assert len(environment_dirs) == 1
     requirements.write_text("# nothing more\n", encoding="utf-8")
-    assert jobs.create_environment(requirements, tmp_path / "kept") != first
+    assert jobs.create_environment(requirements, tmp_path / "environments") != first
     assert len(environment_dirs) == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for an interpreter is a shell script")
 def test_a_failed_installation_is_reported_in_one_line_and_retried(environment_dirs, tmp_path):
-    requirements = tmp_path / "wanted.txt"
+    requirements = tmp_path / "requirements.txt"
     requirements.write_text("no-such-package-as-this==1\n", encoding="utf-8")
-    for times in (1, 2):
-        with pytest.raises(UserError, match="without --peers nothing is installed") as refused:
-            jobs.create_environment(requirements, tmp_path / "kept")
-        received = str(refused.value.received)
+    for attempts in (1, 2):
+        with pytest.raises(UserError, match="without --peers nothing is installed") as error:
+            jobs.create_environment(requirements, tmp_path / "environments")
+        received = str(error.value.received)
         assert "no-such-package-as-this==1" in received
         assert "\n" not in received
-        assert len(environment_dirs) == times
+        assert len(environment_dirs) == attempts
 
 
 def test_requirements_are_pinned_without_an_index():
@@ -68,20 +68,18 @@ def test_requirements_are_pinned_without_an_index():
 
 
 def test_failing_variants_have_an_error_and_the_others_are_built():
-    ran = []
+    runs = []
 
-    def fails():
+    def fail():
         raise ValueError("of this\nand that")
 
-    variants, errors = loop.build_variants(
-        {"good": lambda: lambda: ran.append(1), "bad": fails, "later": lambda: fails}
-    )
+    variants, errors = loop.build_variants({"good": lambda: lambda: runs.append(1), "bad": fail, "later": lambda: fail})
     assert list(variants) == ["good"]
-    assert ran == [1]
+    assert runs == [1]
     assert errors == {"good": None, "bad": "ValueError: of this", "later": "ValueError: of this"}
 
 
-def test_processes_run_in_turn_and_a_failing_one_has_a_reason():
+def test_run_in_turn_times_each_variant_and_explains_a_failing_process():
     working, failing = (
         turns.ProcessSpec(name, Path(sys.executable), job) for name, job in (("here", "ours.training"), ("X", "x.y"))
     )
@@ -91,16 +89,16 @@ def test_processes_run_in_turn_and_a_failing_one_has_a_reason():
     assert all(len(variant["seconds"]) == 2 and min(variant["seconds"]) > 0 for variant in results.values())
 
 
-def test_without_other_frameworks_the_pipeline_is_measured(monkeypatch):
-    def refuse():
+def test_the_pipeline_is_measured_without_the_other_frameworks(monkeypatch):
+    def fail_to_install():
         raise UserError("a rule", "a remedy", "no network")
 
-    def in_turn(specs, arguments, rounds):
+    def run_in_turn(specs, arguments, rounds):
         assert [spec.name for spec in specs] == ["here"]
         return {name: {"seconds": [4.0 - index] * rounds} for index, name in enumerate(peer_tables.OURS)}
 
-    monkeypatch.setattr(jobs, "create_environment", refuse)
-    monkeypatch.setattr(jobs, "run_in_turn", in_turn)
+    monkeypatch.setattr(jobs, "create_environment", fail_to_install)
+    monkeypatch.setattr(jobs, "run_in_turn", run_in_turn)
     results = jobs.measure_jobs(3)
     text = peer_tables.section(results)
     assert text.count("| not run: not installed: no network |") == 5
@@ -108,12 +106,12 @@ def test_without_other_frameworks_the_pipeline_is_measured(monkeypatch):
     assert [row[2] for row in peer_tables.readme_rows(results)] == ["not run"] * 3
 
 
-def _job(unit, **seconds):
+def _build_job(unit, **seconds):
     variants = {name.replace("_", ", "): {"seconds": values} for name, values in seconds.items()}
     return {"name": "A job", "unit": unit, "images": 2, "ways": variants | {"Other": {"not_run": "it | broke"}}}
 
 
-def test_the_best_peer_and_ratios_of_one_round():
+def test_tables_show_the_best_peer_and_medians_of_the_ratios_by_round():
     seconds = {
         "Keras_float32": [1.0, 9.0, 1.0],
         "here_float32": [0.5, 3.0, 0.5],
@@ -123,27 +121,27 @@ def test_the_best_peer_and_ratios_of_one_round():
     }
     results = {
         "requirements": ["# a", "torch==2"],
-        "jobs": [_job("images/s", **seconds), _job("ms an image", **seconds)],
+        "jobs": [_build_job("images/s", **seconds), _build_job("ms an image", **seconds)],
     }
     text = peer_tables.section(results)
     assert "Versions: torch 2." in text
     assert "| PyTorch, bfloat16 | 2.5 (0.2 to 2.5) | 1.60 | 3.20 |" in text
     assert "| PyTorch, bfloat16 | 400.0 (400.0 to 4000.0) | 1.60 | 3.20 |" in text
     assert text.count("| Other | not run: it / broke |") == 2
-    rates, times = peer_tables.readme_rows(results)
-    assert rates == ["A job, images/s", "2.0", "2.5, 1.2× (PyTorch, bfloat16)", "4.0, **2.0×**", "8.0, **4.0×**"]
-    assert times[1] == "500.0"
+    rate_row, time_row = peer_tables.readme_rows(results)
+    assert rate_row == ["A job, images/s", "2.0", "2.5, 1.2× (PyTorch, bfloat16)", "4.0, **2.0×**", "8.0, **4.0×**"]
+    assert time_row[1] == "500.0"
 
 
 def test_peers_are_measured_only_on_request():
-    def sections(only, peers):
+    def select(only, peers):
         return benchmark._sections(argparse.Namespace(only=only, peers=peers))
 
-    everything = list(benchmark.SECTIONS)
-    assert sections(None, True) == everything
-    assert sections(None, False) == [name for name in everything if name != "peers"]
-    assert sections(["waiting"], False) == ["waiting"]
-    assert sections([], True) == sections(["peers"], True) == sections(["peers"], False) == ["peers"]
+    all_sections = list(benchmark.SECTIONS)
+    assert select(None, True) == all_sections
+    assert select(None, False) == [name for name in all_sections if name != "peers"]
+    assert select(["waiting"], False) == ["waiting"]
+    assert select([], True) == select(["peers"], True) == select(["peers"], False) == ["peers"]
 
 
 def test_sections_of_different_runs_state_their_origin():

@@ -30,6 +30,7 @@ from stages.launcher import params_file
 
 @pytest.fixture
 def work(images, tmp_path):
+    """A folder with photographs and a split, as the benchmarks expect it."""
     root = images(glass=10, metal=10, inside="data/raw")
     accepted, *_ = manifest.scan(root / "raw")
     write_csv(root / "splits.csv", split.stratified(accepted, train=0.6, val=0.2, test=0.2, seed=1))
@@ -37,13 +38,13 @@ def work(images, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _no_policy_left_behind():
+def _dtype_policy_is_restored():
     yield
     assert keras.config.dtype_policy().name == "float32"
 
 
 @pytest.mark.filterwarnings("ignore:Your `PyDataset` class:UserWarning")
-def test_the_report_and_the_pipeline_train_the_cnn(work):
+def test_report_and_pipeline_benchmarks_train_the_cnn(work):
     assert report.cnn(work, 1, size=16)["seconds"] > 0
     assert report.sweep(work, 1, [0.001], size=16)["seconds"] > 0
     assert pipeline.train(work, 1, "float32", size=16)["precision"] == "float32"
@@ -52,26 +53,26 @@ def test_the_report_and_the_pipeline_train_the_cnn(work):
 
 @pytest.fixture
 def extractor(tmp_path):
-    """A backbone of one convolution, which takes 32 pixels."""
+    """The file of a backbone with one convolution and inputs of 32 pixels."""
     save_extractor(tmp_path / "extractor.keras")
     return str(tmp_path / "extractor.keras")
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
-def test_the_report_and_the_pipeline_fine_tune(work, extractor):
-    reference = report.finetune(work, "MobileNet", 10, 2, size=32)
-    assert reference["seconds"] > reference["measured_seconds"] > 0
-    measured = pipeline.finetune(work, extractor, 2, "float32", size=32)
-    assert measured["same_class"] == measured["tested"] == 4
-    assert measured["probability_difference"] < 1e-4
+def test_report_and_pipeline_benchmarks_train_a_head_on_a_backbone(work, extractor):
+    report_result = report.finetune(work, "MobileNet", 10, 2, size=32)
+    assert report_result["seconds"] > report_result["measured_seconds"] > 0
+    pipeline_result = pipeline.finetune(work, extractor, 2, "float32", size=32)
+    assert pipeline_result["same_class"] == pipeline_result["tested"] == 4
+    assert pipeline_result["probability_difference"] < 1e-4
 
 
-def test_embedding_is_timed(work, extractor):
-    seconds = embedding_speed.time_embedding(work=work, name=extractor, size=32, policy="float32", images=16, repeats=1)
-    assert {"keras_seconds", "bare_seconds", "pipeline_seconds"} <= set(seconds)
+def test_time_embedding_times_keras_the_network_and_the_pipeline(work, extractor):
+    result = embedding_speed.time_embedding(work=work, name=extractor, size=32, policy="float32", images=16, repeats=1)
+    assert {"keras_seconds", "bare_seconds", "pipeline_seconds"} <= set(result)
 
 
-def test_the_ratio_is_the_median_over_pairs():
+def test_ratio_is_the_median_of_the_ratios_of_pairs():
     slow, fast = ([{"seconds": value} for value in values] for values in ((10, 30, 12), (1, 3, 2)))
     assert tables.ratio(slow, fast) == 10
 
@@ -91,27 +92,27 @@ def test_pages_agree_with_the_stored_results(module):
 
 
 def test_claim_a_agrees_with_the_committed_metrics(tmp_path):
-    """Committed against committed: a run on another processor leaves other numbers in the working tree."""
+    """Both files are of the last commit: a run on another processor changes the metrics in the working tree."""
     if not unpack_committed(tmp_path, "metrics", "benchmarks"):
         pytest.skip("no git repository with these files in its last commit")
     committed = json.loads((tmp_path / claims.RESULTS.relative_to(ROOT)).read_text(encoding="utf-8"))
     assert claims.extract(tmp_path) == committed["A"]
 
 
-def test_claims_not_run_are_marked_and_every_row_has_its_command():
+def test_claims_that_did_not_run_are_marked_and_each_row_has_its_command():
     text = claim_tables.table({})
     assert text.count(f"**{claim_tables.NOT_RUN}**") == len(claim_tables.CLAIMS)
     for claim in claim_tables.CLAIMS.values():
         assert claim is claim_tables.DEFAULT or f"`{claim.command()}`" in text
 
 
-def test_commands_have_valid_parameters():
-    """The set and the places filled in; dvc.yaml's parameters know every key."""
+def test_commands_of_claims_set_existing_parameters():
+    """Paths replace the placeholders, and params.yaml has each key."""
     for claim in claim_tables.CLAIMS.values():
         arguments = claim.arguments({"PHOTOS": "/p", "EXTRACTOR": "/e.keras", "OUTSIDE": "/o"})
         assert arguments[:3] == ["dvc", "exp", "run"]
-        params = dict(word.split("=") for word in arguments[4::2])
-        assert not [value for value in params.values() for place in claim_tables.PLACES if place in value]
+        params = dict(argument.split("=") for argument in arguments[4::2])
+        assert not [value for value in params.values() for placeholder in claim_tables.PLACES if placeholder in value]
         defaults = params_file.read_yaml(ROOT / "params.yaml")
         for key in params:
             value = defaults
@@ -128,7 +129,7 @@ def test_a_claim_is_run_and_resumed(images, tmp_path):
         " finetune_densenet.backbone=MobileNetV2 finetune_densenet.weights=random finetune_densenet.image_size=32"
     )
     claim = claim_tables.Claim("photos", "tiny", None, ("fetch.source=PHOTOS", *small_params.split()))
-    for _ in range(2):  # the second time in the checkout that the first has left
+    for _ in range(2):  # the second run resumes in the checkout of the first
         root = claims.run(claim, tmp_path / "work", {"PHOTOS": str(photos)})
     record = claims.extract(root)
     assert record["dataset"] == "photos"
@@ -148,35 +149,35 @@ def test_each_source_is_predicted_and_its_steps_are_timed(images, tmp_path, monk
     metadata = ModelMetadata("cnn", ("a", "b"), 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS, batch_size=4)
     model_file.save(tmp_path / "cnn.keras", Classifier(cnn.build(32, 2, batch_norm_momentum=0.9), metadata))
     (tmp_path / "work").mkdir()
-    job = {"model": str(tmp_path / "cnn.keras")}
+    arguments = {"model": str(tmp_path / "cnn.keras")}
     count = 2 * scale.IMAGES_PER_PART + 1
     with scale.s3_server() as client:
         sources = scale.make_sources(tmp_path / "work", images(glass=3), count, client)
         assert tuple(sources) == scale_tables.SOURCES
         for url in sources.values():
-            result = measure("scale.predict_set", url=url, address=None, **job)
+            result = measure("scale.predict_set", url=url, address=None, **arguments)
             assert result["images"] == count
             assert result["rate"] > 0
-        steps = measure("scale.time_steps", sources=sources, folder=str(tmp_path / "work"), **job)
+        steps = measure("scale.time_steps", sources=sources, folder=str(tmp_path / "work"), **arguments)
     assert set(steps["seconds"]) == set(scale_tables.STEPS) | {f"list, {source}" for source in sources}
     assert min(steps["seconds"].values()) > 0
     assert steps["listed_bytes"] > len("000000.jpg")
 
 
-def test_the_estimates_are_arithmetic():
+def test_the_scale_table_extrapolates_the_measured_rates():
     listing = {f"list, {source}": 1e-5 for source in scale_tables.SOURCES}
     seconds = dict.fromkeys(scale_tables.STEPS, 0.001) | listing | {"decode": 0.009, "predict": 0.1}
-    step = {"seconds": seconds, "precision": "float32", "image_bytes": 1e5, "row_bytes": 50, "listed_bytes": 1000}
+    steps = {"seconds": seconds, "precision": "float32", "image_bytes": 1e5, "row_bytes": 50, "listed_bytes": 1000}
     rates = dict(zip(scale_tables.ENGINES, (6.0, 5.5, 10.0), strict=True))
     runs = [
         {"engine": engine, "source": source, "rate": rate, "start": 36, "images": 7}
         for engine, rate in rates.items()
         for source in scale_tables.SOURCES
     ]
-    text = scale_tables.table({"model": "m.keras", "machine": "M", "steps": [step], "runs": runs})
-    parts = ("5 images/s a core", "10 (1.82×)", "| a million images | 56 | 3.5 h |", "100 TB", "50 GB")
-    for part in (*parts, "more than 10.0 times as fast", "1,000 images/s: 10 cores", "2.8 h and 1 TB", "100 MB"):
-        assert part in text
+    text = scale_tables.table({"model": "m.keras", "machine": "M", "steps": [steps], "runs": runs})
+    expected = ("5 images/s a core", "10 (1.82×)", "| a million images | 56 | 3.5 h |", "100 TB", "50 GB")
+    for phrase in (*expected, "more than 10.0 times as fast", "1,000 images/s: 10 cores", "2.8 h and 1 TB", "100 MB"):
+        assert phrase in text
 
 
 def test_trainings_of_cnn_accuracy_resume_and_fill_the_table(images, tmp_path, monkeypatch):
@@ -204,7 +205,7 @@ def test_trainings_of_cnn_accuracy_resume_and_fill_the_table(images, tmp_path, m
     assert record["images"] == {"train": 12, "val": 4, "test": 4}
     for fits in record["fits"].values():
         assert list(fits) == ["1", "2"]
-        assert all(set(measured) == set(cnn_accuracy.MEASURES) for measured in fits.values())
-        assert all(0 <= measured["last"] <= measured["best"] <= 1 for measured in fits.values())
+        assert all(set(scores) == set(cnn_accuracy.MEASURES) for scores in fits.values())
+        assert all(0 <= scores["last"] <= scores["best"] <= 1 for scores in fits.values())
     assert page.read_text(encoding="utf-8").startswith("before\n")
     assert f"| {list(variants)[1]} |" in page.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The measurements of docs/realwaste.md: cached, resumed, and equal to the page. Vectors here are mean colours."""
+"""The measurements of docs/realwaste.md are cached, resumed and equal to the page. The vectors are mean colours."""
 
 import json
 from functools import cached_property
@@ -32,7 +32,7 @@ class MeanColours(Backbone):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """With a cache in which later tests find what earlier ones computed."""
+    """Photographs whose cache is shared by the tests of this file."""
     folder = tmp_path_factory.mktemp("photos")
     return Photographs(draw_images(folder / "set", glass=30, metal=30, paper=30), folder / "cache")
 
@@ -42,59 +42,61 @@ def _two_folds(monkeypatch):
     monkeypatch.setattr(set_facts, "FOLDS", 2)
 
 
-def test_vectors_are_computed_once(photos, monkeypatch):
+def test_vectors_are_computed_once_and_cached(photos, monkeypatch):
     vectors = photos.vectors(MeanColours(), "frame")
     monkeypatch.setattr(MeanColours, "network", None)
     assert vectors.shape == (90, 12)
     assert np.array_equal(photos.vectors(MeanColours(), "frame"), vectors)
 
 
-def test_counts_backgrounds_and_confusions_of_every_class(photos):
+def test_tables_of_duplicates_backgrounds_and_confusions_cover_every_class(photos):
     counts, _ = set_facts.duplicates(photos, MeanColours())
     assert [row[:2] for row in counts["rows"]] == [["glass", 30], ["metal", 30], ["paper", 30], ["all", 90]]
-    backgrounds, confusions = (part(photos, MeanColours())[0] for part in (set_facts.background, set_facts.confusion))
+    backgrounds, confusions = (
+        measure(photos, MeanColours())[0] for measure in (set_facts.background, set_facts.confusion)
+    )
     for row in [*backgrounds["rows"][:-1], *confusions["rows"]]:
         estimate, low, high = row[-1]
         assert 0 <= low <= estimate <= high <= 1
     assert len(confusions["rows"]) == 3 + 1  # the pairs of three classes, and all
 
 
-def test_judged_labels_are_counted_and_corrected(photos, monkeypatch, tmp_path):
-    judged = [
+def test_judgements_of_labels_are_counted_and_wrong_labels_corrected(photos, monkeypatch, tmp_path):
+    judgements = [
         ("glass/glass_1.jpg", "wrong", "paper"),
         ("metal/metal_1.jpg", "ambiguous", ""),
         ("paper/paper_2.jpg", "right", ""),
     ]
     monkeypatch.setattr(set_facts, "JUDGEMENTS", tmp_path / "judged.csv")
-    write_csv(set_facts.JUDGEMENTS, pd.DataFrame(judged, columns=["path", "judgement", "label"]))
-    counted, corrected = set_facts.labels(photos, MeanColours())
-    assert [row[:2] for row in counted["rows"][:3]] == [["wrong", 1], ["ambiguous", 1], ["right", 1]]
+    write_csv(set_facts.JUDGEMENTS, pd.DataFrame(judgements, columns=["path", "judgement", "label"]))
+    counts, corrected = set_facts.labels(photos, MeanColours())
+    assert [row[:2] for row in counts["rows"][:3]] == [["wrong", 1], ["ambiguous", 1], ["right", 1]]
     assert "(1 labels are corrected)" in corrected["heads"][0]
 
 
 def test_trainings_of_the_cnn_resume_and_appear_in_the_table(photos, monkeypatch):
-    trained = []
+    seeds = []
 
-    def accuracy(_, splits, seed, checkpoint):
-        trained.append(seed)
-        if len(trained) == 4:
+    def interrupt_fourth(_, splits, seed, checkpoint):
+        seeds.append(seed)
+        if len(seeds) == 4:
             raise KeyboardInterrupt
         return 0.5 + 0.01 * seed
 
-    monkeypatch.setattr(split_effect, "_cnn_accuracy", accuracy)
+    monkeypatch.setattr(split_effect, "_cnn_accuracy", interrupt_fourth)
     monkeypatch.setattr(split_effect, "SPLITS", (1, 2))
     monkeypatch.setattr(split_effect, "SEEDS", (1, 2))
     with pytest.raises(KeyboardInterrupt):
         split_effect.train_cnn(photos)
     split_effect.train_cnn(photos)
-    assert trained == [1, 1, 2, 2, 2]
+    assert seeds == [1, 1, 2, 2, 2]
     (table,) = split_effect.measure(photos, MeanColours())
     assert table["heads"][-1] == "the CNN at 96 px"
     assert table["rows"][0][-1] == table["rows"][1][-1] == "0.515 ± 0.007"
     assert table["rows"][2][-1] == pytest.approx([0, 0, 0])
 
 
-def test_an_interval_contains_its_estimate_and_needs_groups():
+def test_intervals_over_groups_contain_their_estimate():
     values, groups = np.array([0.0, 1, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 2])
     for estimate, low, high in (heads.mean_interval(values, groups), heads.share_interval(values == 1, groups)):
         assert estimate == pytest.approx(2 / 3)
@@ -108,7 +110,7 @@ def test_pages_agree_with_the_stored_results():
         assert pages.into(page, f"{realwaste.COMMAND}, {name}", realwaste.tables(results[name])) == page
 
 
-def test_cells():
+def test_cells_format_numbers_and_intervals():
     assert [realwaste._cell(value) for value in ("text", 3, 0.5, [0.5, 0.25, 0.75], [0.5, 0.25, 0.75, 9])] == [
         "text", "3", "0.500", "0.500 (0.250 to 0.750)", "0.50 (0.25 to 0.75), 9",
     ]  # fmt: skip
