@@ -1,3 +1,5 @@
+"""Table 1, paired comparisons of models, the soft vote and the figures. All predictions are made up."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,11 +28,11 @@ def predicted():
         correct = rng.random(120) < accuracy
         return np.eye(2)[np.where(correct, labels, 1 - labels)] * 0.8 + 0.1
 
-    parts = [
+    tables = [
         prediction_table.build_rows(splits, model, draw_probabilities(accuracy), CLASSES)
         for model, accuracy in zip(MODELS, (0.5, 0.95, 0.95), strict=True)
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def rows(predicted, evaluated):
     return table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic")
 
 
-def test_table1_has_every_measured_factor(predicted, rows):
+def test_table1_rows_have_accuracies_the_gap_and_the_cost_of_a_model(predicted, rows):
     row = rows["irv2"]
     train_rows = predicted[(predicted["model"] == "irv2") & (predicted["split"] == "train")]
     assert row["train_accuracy"] == (prediction_table.predicted_classes(train_rows) == train_rows["label"]).mean()
@@ -68,13 +70,13 @@ def test_table1_has_every_measured_factor(predicted, rows):
     assert (row["weights"], row["training_seconds"], row["latency_ms"]) == ("random", 5.0, 2.5)
 
 
-def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, evaluated):
-    on_part = {"images": 4, "accuracy": 0.5, "accuracy_std": 0.1, "accuracy_low": 0.3, "accuracy_high": 0.7}
-    measured = {"learning_curve": {"repeats": 3, "at_10": on_part}, "litert_mb": 7.1}
-    measured |= {"other_splits": {"accuracy_mean": 0.6, "accuracy_std": 0.05}}
-    evaluated = evaluated | {"irv2": evaluated["irv2"] | measured}
-    results = {"images": 9, "accuracy": 0.4, "accuracy_low": 0.2, "accuracy_high": 0.6}
-    external_sets = {"at a friend's": {"models": {model: {"outside": results} for model in MODELS}}}
+def test_table1_shows_the_claim_and_the_measurements_of_each_factor(predicted, evaluated):
+    accuracy_at_10 = {"images": 4, "accuracy": 0.5, "accuracy_std": 0.1, "accuracy_low": 0.3, "accuracy_high": 0.7}
+    extra_metrics = {"learning_curve": {"repeats": 3, "at_10": accuracy_at_10}, "litert_mb": 7.1}
+    extra_metrics |= {"other_splits": {"accuracy_mean": 0.6, "accuracy_std": 0.05}}
+    evaluated = evaluated | {"irv2": evaluated["irv2"] | extra_metrics}
+    external_metrics = {"images": 9, "accuracy": 0.4, "accuracy_low": 0.2, "accuracy_high": 0.6}
+    external_sets = {"at a friend's": {"models": {model: {"outside": external_metrics} for model in MODELS}}}
     rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, "synthetic", external_sets=external_sets)
     assert all(isinstance(value, str | int | float) for row in rows.values() for value in row.values())
     row = rows["irv2"]
@@ -96,8 +98,8 @@ def test_each_factor_has_what_the_report_says_and_what_was_measured(predicted, e
     assert table.loc[("Data Dependency", "test accuracy, 10 % of images"), "CNN"] == "–"
 
 
-def test_external_sets_whose_names_differ_in_a_sign_have_separate_metrics(predicted, evaluated):
-    """`a-b` and `a_b` had one key: the second set's figures stood for both."""
+def test_external_sets_with_similar_names_have_separate_metrics(predicted, evaluated):
+    """`a-b` and `a_b` once had the same key: the second set's accuracy replaced the first one's."""
     names = ("a-b", "a_b", "a b 2", "a b", "!", "?")
     external_sets = {}
     for n, name in enumerate(names):
@@ -113,11 +115,11 @@ def test_external_sets_whose_names_differ_in_a_sign_have_separate_metrics(predic
 
 def test_missing_measurements_are_marked(rows):
     table = factors.format_table1(rows, comparison.display_names(rows))
-    for figure in (("Data Dependency", "test accuracy by images"), ("Generalization", "on external test sets")):
-        assert set(table.loc[figure]) == {"not measured"}
+    for row in (("Data Dependency", "test accuracy by images"), ("Generalization", "on external test sets")):
+        assert set(table.loc[row]) == {"not measured"}
 
 
-def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
+def test_table1_quotes_the_reported_accuracy_for_realwaste_only(predicted, evaluated):
     for origin in ("synthetic", "given"):
         rows = table1.build_rows(evaluated, TRAININGS, SECONDS, predicted, origin)
         assert all("reported_test_accuracy" not in row for row in rows.values())
@@ -127,7 +129,7 @@ def test_the_reports_figures_stand_beside_realwaste_only(predicted, evaluated):
     assert [row["reported_test_accuracy"] for row in rows.values()] == [0.6183, 0.8637, 0.8617]
 
 
-def test_the_summary_is_about_the_best_model_by_validation(rows):
+def test_the_run_summary_describes_the_best_model_by_validation(rows):
     summary = comparison.summarize_run(rows, "synthetic", 4)
     best = max(("cnn", "densenet"), key=lambda model: rows[model]["val_accuracy"])  # irv2 has random weights
     assert summary["best_model"] == best
@@ -136,7 +138,7 @@ def test_the_summary_is_about_the_best_model_by_validation(rows):
     assert all(isinstance(value, str | float | int) for value in summary.values())
 
 
-def test_a_winner_is_named_only_where_the_test_shows_one(predicted):
+def test_compare_pairs_names_a_better_model_only_if_the_difference_is_significant(predicted):
     pairs = comparison.compare_pairs(predicted)
     assert list(pairs) == ["cnn_vs_irv2", "cnn_vs_densenet", "irv2_vs_densenet"]
     assert pairs["cnn_vs_irv2"]["verdict"] == "irv2 is better"
@@ -146,28 +148,28 @@ def test_a_winner_is_named_only_where_the_test_shows_one(predicted):
         assert facts["difference_low"] < facts["difference"] < facts["difference_high"]
 
 
-def test_a_difference_that_one_test_would_show_is_not_shown_among_six():
-    """Four models; the first has 9 answers right that the second has wrong, and 1 the other way: p is 22 / 1024."""
+def test_holm_correction_for_six_pairs_removes_a_difference_that_one_test_shows():
+    """Of the images, 9 are correct by the first model alone and 1 by the second alone: McNemar's p is 22/1024."""
     splits = pd.DataFrame({"path": [f"{n:02}" for n in range(60)], "label": "a", "split": "test", "group": range(60)})
-    wrong = {"one": [9], "two": range(9), "three": range(20, 25), "four": range(21, 26)}
+    wrong_rows_by_model = {"one": [9], "two": range(9), "three": range(20, 25), "four": range(21, 26)}
     tables = [
         prediction_table.build_rows(
             splits, model, np.eye(2)[np.isin(np.arange(60), list(wrong_rows)).astype(int)], CLASSES
         )
-        for model, wrong_rows in wrong.items()
+        for model, wrong_rows in wrong_rows_by_model.items()
     ]
     pairs = comparison.compare_pairs(pd.concat(tables, ignore_index=True))
     assert pairs["one_vs_two"]["mcnemar_p"] == pytest.approx(22 / 1024)
     assert pairs["one_vs_two"]["p_holm"] == pytest.approx(6 * 22 / 1024)
     assert {facts["verdict"] for facts in pairs.values()} == {"no difference shown"}
     assert comparison.describe_correction(pairs) == "Holm's correction for 6 tests"
-    alone = comparison.compare_pairs(pd.concat(tables[:2], ignore_index=True))
-    assert alone["one_vs_two"]["verdict"] == "one is better"
-    assert comparison.describe_correction(alone) == "Holm's correction for 1 test"
+    single_pair = comparison.compare_pairs(pd.concat(tables[:2], ignore_index=True))
+    assert single_pair["one_vs_two"]["verdict"] == "one is better"
+    assert comparison.describe_correction(single_pair) == "Holm's correction for 1 test"
 
 
-def test_a_difference_on_one_object_is_no_difference():
-    """All that the second model has wrong are photographs of one object, whose answers hang together."""
+def test_errors_within_one_group_are_no_significant_difference():
+    """The second model errs on the first 12 images, which are in one group except where each image is a group."""
     splits = pd.DataFrame({"path": [f"{n:03}" for n in range(300)], "label": "a", "split": "test"})
     probabilities = [np.eye(2)[np.zeros(300, int)], np.eye(2)[(np.arange(300) < 12).astype(int)]]
     verdicts = {12: "no difference shown", 60: "too few different objects to tell", 1: "one is better"}
@@ -182,7 +184,7 @@ def test_a_difference_on_one_object_is_no_difference():
         assert facts["p_holm"] == max(facts["mcnemar_p"], facts["permutation_p"])
 
 
-def test_the_order_of_the_rows_changes_nothing(predicted):
+def test_compare_pairs_does_not_depend_on_the_order_of_rows(predicted):
     assert comparison.compare_pairs(predicted) == comparison.compare_pairs(
         pd.concat([rows.sample(frac=1, random_state=1) for _, rows in predicted.groupby("model", sort=False)])
     )
@@ -196,63 +198,63 @@ def test_display_names_include_slot_and_weights(rows):
     ]
 
 
-def test_pictures_of_many_classes_show_the_worst_and_are_drawn_in_seconds(tmp_path):
-    """A figure of 300 by 300 numbers took a quarter of an hour and 16 GB; a chart has 5,000 rows at most."""
+def test_figures_of_many_classes_show_the_worst_classes_only(tmp_path):
+    """A confusion matrix of 300 classes took 15 minutes and 16 GB; Altair refuses charts of more than 5,000 rows."""
     classes = [f"class {number:03}" for number in range(300)]
     pairs = pd.MultiIndex.from_product([classes, classes], names=["actual", "predicted"]).to_frame(index=False)
-    right = (pairs["actual"] == pairs["predicted"]).to_numpy()
-    counts = pairs.assign(images=np.where(right, pairs["actual"].str[-3:].astype(int) + 1, 1))
+    correct = (pairs["actual"] == pairs["predicted"]).to_numpy()
+    counts = pairs.assign(images=np.where(correct, pairs["actual"].str[-3:].astype(int) + 1, 1))
     worst = comparison.hardest_classes(counts)
     assert sorted(set(worst["actual"])) == sorted(set(worst["predicted"])) == classes[: figures.MOST_CLASSES]
     charts.confusion(worst)
-    studio = figures.FigureWriter("drawn", "given", "#4c84b8", 60)
+    writer = figures.FigureWriter("drawn", "given", "#4c84b8", 60)
     table = worst.pivot(index="actual", columns="predicted", values="images")
-    figures.plot_confusion_matrix(studio, tmp_path / "confusion.png", f"CNN{comparison.class_limit_note(300)}", table)
-    figures.plot_class_distribution(studio, tmp_path / "classes.png", dict.fromkeys(classes, 3))
-    scored = {"precision": 0.5, "recall": 0.5, "support": 3}
-    evaluated = {"cnn": {"per_class": {name: scored | {"f1": n / 300} for n, name in enumerate(classes)}}}
+    figures.plot_confusion_matrix(writer, tmp_path / "confusion.png", f"CNN{comparison.class_limit_note(300)}", table)
+    figures.plot_class_distribution(writer, tmp_path / "classes.png", dict.fromkeys(classes, 3))
+    scores = {"precision": 0.5, "recall": 0.5, "support": 3}
+    evaluated = {"cnn": {"per_class": {name: scores | {"f1": n / 300} for n, name in enumerate(classes)}}}
     assert comparison.class_score_table(evaluated)["label"].tolist() == classes[: figures.MOST_CLASSES]
     assert comparison.class_limit_note(figures.MOST_CLASSES) == ""
 
 
-def test_class_names_are_not_parsed_as_formulas(tmp_path):
-    """`$_{$` was a ParseSyntaxException of Matplotlib, and `$x$` an italic x."""
+def test_figures_do_not_parse_class_names_as_formulas(tmp_path):
+    """Matplotlib raised a ParseSyntaxException for `$_{$`, and drew `$x$` as an italic x."""
     names = ["$_{$", "$x$ and more", "a"]
-    studio = figures.FigureWriter("$_{$", "given", "#4c84b8", 60)
-    figures.plot_class_distribution(studio, tmp_path / "classes.png", dict.fromkeys(names, 3))
+    writer = figures.FigureWriter("$_{$", "given", "#4c84b8", 60)
+    figures.plot_class_distribution(writer, tmp_path / "classes.png", dict.fromkeys(names, 3))
     splits = pd.DataFrame({"label": names * 3, "split": np.repeat(["train", "val", "test"], 3)})
-    figures.plot_split_distribution(studio, tmp_path / "splits.png", splits)
-    figures.plot_confusion_matrix(studio, tmp_path / "c.png", "$_{$", pd.DataFrame(np.eye(3), names, names))
-    scored = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3}
-    evaluated = {"cnn": {"per_class": dict.fromkeys(names, scored)}}
-    figures.plot_class_scores(studio, tmp_path / "s.png", comparison.class_score_table(evaluated), {"cnn": "$_{$"})
+    figures.plot_split_distribution(writer, tmp_path / "splits.png", splits)
+    figures.plot_confusion_matrix(writer, tmp_path / "c.png", "$_{$", pd.DataFrame(np.eye(3), names, names))
+    scores = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3}
+    evaluated = {"cnn": {"per_class": dict.fromkeys(names, scores)}}
+    figures.plot_class_scores(writer, tmp_path / "s.png", comparison.class_score_table(evaluated), {"cnn": "$_{$"})
 
 
-def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evaluated, rows, tmp_path, monkeypatch):
+def test_every_figure_is_written_with_the_data_set_in_its_title(predicted, evaluated, rows, tmp_path, monkeypatch):
     titles = []
     save = figures.FigureWriter.save
 
-    def noted(self, figure, path, title):
+    def save_and_record_title(self, figure, path, title):
         save(self, figure, path, title)
         titles.append(figure.get_suptitle())
 
-    monkeypatch.setattr(figures.FigureWriter, "save", noted)
-    studio = figures.FigureWriter("drawn", "synthetic", "#4c84b8", 60)
+    monkeypatch.setattr(figures.FigureWriter, "save", save_and_record_title)
+    writer = figures.FigureWriter("drawn", "synthetic", "#4c84b8", 60)
     names = comparison.display_names(rows)
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
     history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])
     sweep = pd.concat([history.assign(learning_rate=rate, diverged=rate > 0.01) for rate in (0.01, 0.1)])
     counts = prediction_table.count_confusions(predicted[predicted["model"] == "cnn"])
-    figures.plot_class_distribution(studio, tmp_path / "1.png", {"Miscellaneous Trash": 3, "b": 4})
-    figures.plot_split_distribution(studio, tmp_path / "2.png", predicted[predicted["model"] == "cnn"])
-    figures.plot_training_curves(studio, tmp_path / "3.png", "CNN", history)
-    figures.plot_learning_rates(studio, tmp_path / "4.png", sweep, 0.01)
+    figures.plot_class_distribution(writer, tmp_path / "1.png", {"Miscellaneous Trash": 3, "b": 4})
+    figures.plot_split_distribution(writer, tmp_path / "2.png", predicted[predicted["model"] == "cnn"])
+    figures.plot_training_curves(writer, tmp_path / "3.png", "CNN", history)
+    figures.plot_learning_rates(writer, tmp_path / "4.png", sweep, 0.01)
     figures.plot_confusion_matrix(
-        studio, tmp_path / "5.png", "CNN", counts.pivot(index="actual", columns="predicted", values="images")
+        writer, tmp_path / "5.png", "CNN", counts.pivot(index="actual", columns="predicted", values="images")
     )
-    figures.plot_model_scores(studio, tmp_path / "6.png", rows, names)
-    figures.plot_class_scores(studio, tmp_path / "7.png", comparison.class_score_table(evaluated), names)
-    figures.plot_table1(studio, tmp_path / "8.png", factors.format_table1(rows, names))
+    figures.plot_model_scores(writer, tmp_path / "6.png", rows, names)
+    figures.plot_class_scores(writer, tmp_path / "7.png", comparison.class_score_table(evaluated), names)
+    figures.plot_table1(writer, tmp_path / "8.png", factors.format_table1(rows, names))
     assert len(titles) == 8
     assert all(title.endswith("\ndrawn images, not photographs") for title in titles)
     assert all((tmp_path / f"{n}.png").read_bytes().startswith(b"\x89PNG") for n in range(1, 9))
@@ -266,7 +268,7 @@ def test_every_picture_is_drawn_and_carries_the_data_sets_name(predicted, evalua
         ("random", "random", ["cnn", "irv2", "densenet"]),
     ],
 )
-def test_random_weights_vote_only_if_no_backbone_is_pretrained(irv2, densenet, members):
+def test_stand_ins_vote_only_if_no_backbone_is_pretrained(irv2, densenet, members):
     weights = {"cnn": "trained from random", "irv2": irv2, "densenet": densenet}
     assert comparison.ensemble_members({model: {"weights": name} for model, name in weights.items()}) == members
 
@@ -275,19 +277,20 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     temperatures = {"cnn": 2.0, "irv2": 1.0, "densenet": 0.5}
     votes = comparison.ensemble_predictions(prediction_table.calibrate(predicted, temperatures))
     assert set(votes["model"]) == {"ensemble"}
-    row = predicted[predicted["path"] == "007.jpg"].set_index("model")[["p_a", "p_b"]].to_numpy()
-    powers = np.array([[0.5], [1.0], [2.0]])
-    tempered = row**powers / (row**powers).sum(axis=1, keepdims=True)
+    member_probabilities = predicted[predicted["path"] == "007.jpg"].set_index("model")[["p_a", "p_b"]].to_numpy()
+    exponents = np.array([[0.5], [1.0], [2.0]])
+    calibrated = member_probabilities**exponents / (member_probabilities**exponents).sum(axis=1, keepdims=True)
     vote = votes[votes["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
-    np.testing.assert_allclose(vote, tempered.mean(axis=0), atol=1e-6)
-    stored = comparison.ensemble_predictions(
+    np.testing.assert_allclose(vote, calibrated.mean(axis=0), atol=1e-6)
+    calibrated_votes = comparison.ensemble_predictions(
         prediction_table.calibrate(predicted.assign(temperature=2.0), temperatures)
     )
-    vote = stored.set_index("path").loc["007.jpg", ["p_a", "p_b"]]
-    np.testing.assert_allclose(vote.astype(float), row.mean(axis=0), atol=1e-6)  # not calibrated twice
-    two = comparison.ensemble_predictions(prediction_table.calibrate(predicted, {"cnn": 2.0, "densenet": 0.5}))
-    vote = two[two["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
-    np.testing.assert_allclose(vote, tempered[[0, 2]].mean(axis=0), atol=1e-6)
+    vote = calibrated_votes.set_index("path").loc["007.jpg", ["p_a", "p_b"]]
+    # Rows that have a temperature are calibrated already.
+    np.testing.assert_allclose(vote.astype(float), member_probabilities.mean(axis=0), atol=1e-6)
+    votes_of_two = comparison.ensemble_predictions(prediction_table.calibrate(predicted, {"cnn": 2.0, "densenet": 0.5}))
+    vote = votes_of_two[votes_of_two["path"] == "007.jpg"][["p_a", "p_b"]].to_numpy()[0]
+    np.testing.assert_allclose(vote, calibrated[[0, 2]].mean(axis=0), atol=1e-6)
     metrics = comparison.ensemble_metrics(votes, evaluated)
     test_rows = votes[votes["split"] == "test"]
     labels_and_probabilities = prediction_table.labels_of(test_rows), prediction_table.probabilities_of(test_rows)
@@ -297,8 +300,8 @@ def test_the_soft_vote_is_the_mean_of_calibrated_probabilities(predicted, evalua
     assert metrics["parameters"] == 3000
     with_ensemble = {"ensemble": metrics} | evaluated
     trainings = {"ensemble": {"backbone": "Soft vote", "weights": "those of the three"}} | TRAININGS
-    table = table1.build_rows(
+    table1_rows = table1.build_rows(
         with_ensemble, trainings, SECONDS | {"ensemble": 18.0}, pd.concat([predicted, votes]), "realwaste"
     )
-    table1_text = factors.format_table1(table, comparison.display_names(table))
-    assert table1_text.loc[("Accuracy", "the report's accuracy"), "Soft vote"] == "–"
+    formatted = factors.format_table1(table1_rows, comparison.display_names(table1_rows))
+    assert formatted.loc[("Accuracy", "the report's accuracy"), "Soft vote"] == "–"

@@ -1,4 +1,4 @@
-"""The report and the model cards: what they say, and what a browser makes of the page. All numbers here are made up."""
+"""The report page, in a browser and as text, the verdict and the model cards. All numbers are made up."""
 
 import contextlib
 import copy
@@ -39,9 +39,11 @@ from realwaste.training.cnn_recipe import CnnRecipe
 from realwaste.training.finetune_recipe import FinetuneRecipe
 from stages.launcher import params, params_file
 
-# As bad as folder names get.
+# Folder names with characters that HTML, Markdown or scripts treat specially.
 CLASSES = ["Food Organics", "& <b>é</b>", "a|b\"c'</script>", "紙"]
 MODELS = ("cnn", "irv2", "densenet")
+SECONDS = dict.fromkeys(MODELS, 9.0)
+EMBEDDING_FACTS = {"seconds": 12.3, "images": 160, "image_size": 524}
 _VIEW_SCORES = {"accuracy": 0.73, "accuracy_low": 0.7, "accuracy_high": 0.76, "accuracy_by": "groups"}
 _VIEW_SCORES |= {"other_class": 0.4}
 _SWAPPED_VIEWS = {"images": 12} | dict.fromkeys(("whole", *background_views.SWAPPED_VIEWS), _VIEW_SCORES)
@@ -52,8 +54,12 @@ SHORTCUTS |= {
     "heads": dict.fromkeys(("whole", "frame", "middle", "grey", "tiny"), _VIEW_SCORES),
     "models": dict.fromkeys(MODELS, _SWAPPED_VIEWS),
 }
-_ON_PART = {"accuracy": 0.61, "accuracy_std": 0.02, "accuracy_low": 0.5, "accuracy_high": 0.72}
-CURVE: dict[str, Any] = {"repeats": 3, "at_10": {"images": 10} | _ON_PART, "at_100": {"images": 96} | _ON_PART}
+_SUBSET_ACCURACY = {"accuracy": 0.61, "accuracy_std": 0.02, "accuracy_low": 0.5, "accuracy_high": 0.72}
+LEARNING_CURVE: dict[str, Any] = {
+    "repeats": 3,
+    "at_10": {"images": 10} | _SUBSET_ACCURACY,
+    "at_100": {"images": 96} | _SUBSET_ACCURACY,
+}
 _CNN_LAYERS = [
     ("cnn", "Conv2D", 1, 1, 1, "256 × 256 × 32", 896, 896, 56_623_104),
     ("cnn", "ReLU", 1, 1, 0, "256 × 256 × 32", 0, 0, 0),
@@ -71,34 +77,34 @@ ARCHITECTURES = pd.DataFrame(
 
 
 @functools.cache
-def _predicted() -> pd.DataFrame:
+def _build_predictions() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     labels = np.arange(160) % 4
     paths = [f"{CLASSES[label]}/{number:03}.jpg" for number, label in enumerate(labels)]
-    parts = np.repeat(["train", "val", "test"], [96, 24, 40])
+    splits_of_rows = np.repeat(["train", "val", "test"], [96, 24, 40])
     splits = pd.DataFrame(
-        {"path": paths, "label": np.array(CLASSES)[labels], "split": parts, "group": np.arange(160) // 2}
+        {"path": paths, "label": np.array(CLASSES)[labels], "split": splits_of_rows, "group": np.arange(160) // 2}
     )
     tables = []
     for model, accuracy in zip(MODELS, (0.4, 0.8, 0.9), strict=True):
-        predicted = np.where(rng.random(160) < accuracy, labels, rng.integers(0, 4, 160))
-        tables.append(prediction_table.build_rows(splits, model, np.eye(4)[predicted] * 0.6 + 0.1, CLASSES))
+        predicted_classes = np.where(rng.random(160) < accuracy, labels, rng.integers(0, 4, 160))
+        tables.append(prediction_table.build_rows(splits, model, np.eye(4)[predicted_classes] * 0.6 + 0.1, CLASSES))
     return pd.concat(tables, ignore_index=True)
 
 
 @functools.cache
-def _external() -> dict[str, Any]:
-    """A set of two classes that the models know, in the second of which they are wrong, and of one that they do not."""
+def _build_external_sets() -> dict[str, Any]:
+    """An external set with two classes of the models, all of the second predicted wrongly, and one other class."""
     labels = [CLASSES[0]] * 40 + [CLASSES[2]] * 40 + ["<i>g|ass</i>"] * 5
-    external_sets = external.compute_metrics(labels, np.tile([0.7, 0.1, 0.1, 0.1], (85, 1)), CLASSES, np.arange(85))
-    home = external.score_predictions(np.zeros(20, int), np.tile([0.9, 0.1, 0.0, 0.0], (20, 1)), np.arange(20))
-    measured = {"home": home, "outside": external_sets, "change": intervals.accuracy_change(home, external_sets)}
-    same = {"home": {"images": 0}, "outside": external_sets, "change": {}}
+    outside = external.compute_metrics(labels, np.tile([0.7, 0.1, 0.1, 0.1], (85, 1)), CLASSES, np.arange(85))
+    in_domain = external.score_predictions(np.zeros(20, int), np.tile([0.9, 0.1, 0.0, 0.0], (20, 1)), np.arange(20))
+    with_in_domain = {"home": in_domain, "outside": outside, "change": intervals.accuracy_change(in_domain, outside)}
+    without_in_domain = {"home": {"images": 0}, "outside": outside, "change": {}}
     facts = {"source": "t <n>", "images": 85, "rejected": 3, "sha256": "0" * 64}
-    return {"t <n>": facts | {"models": {"cnn": measured, "irv2": same, "densenet": measured}}}
+    return {"t <n>": facts | {"models": {"cnn": with_in_domain, "irv2": without_in_domain, "densenet": with_in_domain}}}
 
 
-def _history(epochs: int) -> pd.DataFrame:
+def _build_history(epochs: int) -> pd.DataFrame:
     steps = np.arange(1, epochs + 1)
     falling = 2 / steps
     return pd.DataFrame(
@@ -107,31 +113,31 @@ def _history(epochs: int) -> pd.DataFrame:
 
 
 @functools.cache
-def _evaluated() -> tuple[dict[str, Any], pd.DataFrame]:
-    """The metrics of each model, and the reliability table of all."""
+def _build_metrics() -> tuple[dict[str, Any], pd.DataFrame]:
+    """The metrics of each model, and the reliability table of all models."""
     cost = {"parameters": 33_583_177, "trainable_parameters": 10, "file_mb": 1.5, "latency_ms": 2.5}
     cost |= {"multiply_adds": 392_176_192, "layers": 12, "trained_layers": 7, "onnx_mb": 134.4}
-    evaluated, reliability = {}, []
-    for model, rows in _predicted().query("split == 'test'").groupby("model", sort=False):
+    metrics, reliability = {}, []
+    for model, rows in _build_predictions().query("split == 'test'").groupby("model", sort=False):
         labels, raw = prediction_table.labels_of(rows), prediction_table.probabilities_of(rows)
         calibrated = apply_temperature(raw, 1.5)
-        scored = classification.compute_test_metrics(labels, raw, CLASSES, rows["group"].to_numpy())
-        evaluated[str(model)] = scored | calibration.compute_metrics(labels, raw, calibrated, 1.5) | cost
+        scores = classification.compute_test_metrics(labels, raw, CLASSES, rows["group"].to_numpy())
+        metrics[str(model)] = scores | calibration.compute_metrics(labels, raw, calibrated, 1.5) | cost
         for kind, probabilities in (("as they are", raw), ("calibrated", calibrated)):
             table = calibration.reliability_table(labels, probabilities)
             reliability.append(table.assign(model=model, probabilities=kind))
-    evaluated["irv2"] |= {"learning_curve": CURVE}
-    evaluated["irv2"] |= {"repeats": {"runs": 3, "test_accuracy_mean": 0.81234, "test_accuracy_std": 0.01}}
-    evaluated["densenet"] |= {"learning_curve": CURVE}
-    return evaluated, pd.concat(reliability)
+    metrics["irv2"] |= {"learning_curve": LEARNING_CURVE}
+    metrics["irv2"] |= {"repeats": {"runs": 3, "test_accuracy_mean": 0.81234, "test_accuracy_std": 0.01}}
+    metrics["densenet"] |= {"learning_curve": LEARNING_CURVE}
+    return metrics, pd.concat(reliability)
 
 
 @functools.cache
-def _pairs() -> dict[str, Any]:
-    return comparison.compare_pairs(_predicted())
+def _compare_pairs() -> dict[str, Any]:
+    return comparison.compare_pairs(_build_predictions())
 
 
-def _trainings(weights: str, *, diverged: bool) -> dict[str, Any]:
+def _build_trainings(weights: str, *, diverged: bool) -> dict[str, Any]:
     facts = {"diverged": False, "epochs": 12, "kept_epoch": 12, "seconds": 3.2, "val_accuracy": 0.5, "val_loss": 0.7}
     cnn = {"backbone": "CNN", "weights": "trained from random"} | facts
     if diverged:
@@ -145,7 +151,7 @@ def _trainings(weights: str, *, diverged: bool) -> dict[str, Any]:
     }
 
 
-def _explanations(weights: str, *, full: bool) -> dict[str, Any]:
+def _build_explanations(weights: str, *, full: bool) -> dict[str, Any]:
     mistake = {"path": "x/1.jpg", "label": CLASSES[1], "predicted": CLASSES[2], "probability": 0.934}
     mistake |= {"label_probability": 0.02, "picture": "p.webp", "overlay": "p.webp"}
     suspect = mistake | {"suggested": CLASSES[0], "suggested_probability": 0.9}
@@ -156,17 +162,17 @@ def _explanations(weights: str, *, full: bool) -> dict[str, Any]:
     return {
         "examples": [{"path": "y", "label": name, "picture": "p.webp"} for name in names],
         "suspects": [suspect] * (16 if full else 1),
-        "mistakes": {model: [mistake] * (8 if full else few) for model, few in counts.items()},
+        "mistakes": {model: [mistake] * (8 if full else count) for model, count in counts.items()},
     }
 
 
-def _validated(rejected: int) -> dict[str, Any]:
-    sides = {"width": {"min": 300, "max": 524}, "height": {"min": 200, "max": 524}, "same_size": False}
+def _build_validation_record(rejected: int) -> dict[str, Any]:
+    sizes = {"width": {"min": 300, "max": 524}, "height": {"min": 200, "max": 524}, "same_size": False}
     counts = {"images": 160, "classes": dict.fromkeys(CLASSES, 40), "rejected": rejected, "duplicates": 1}
-    return counts | sides | {"megabytes": 12.5}
+    return counts | sizes | {"megabytes": 12.5}
 
 
-def _split() -> dict[str, Any]:
+def _build_split_record() -> dict[str, Any]:
     groups = {"groups": 12, "largest_group": 9, "largest_share_of_a_class": 0.045}
     order = {"order": "text", "chosen_by": "likeness of neighbours", "p": 0.0002}
     exposure = {"exact_duplicates": 1, "near_duplicates": 2, "neighbour_within_1": 0.3, "neighbour_within_2": 0.4}
@@ -174,12 +180,33 @@ def _split() -> dict[str, Any]:
     return {"strategy": "grouped", "shooting_order": order, "exposure": exposure} | groups | parts
 
 
-def _sweep() -> tuple[dict[str, Any], pd.DataFrame]:
-    table = pd.concat([_history(3).assign(learning_rate=rate, diverged=False) for rate in (0.001, 0.1)])
+def _build_sweep() -> tuple[dict[str, Any], pd.DataFrame]:
+    table = pd.concat([_build_history(3).assign(learning_rate=rate, diverged=False) for rate in (0.001, 0.1)])
     table.loc[table["learning_rate"] == 0.1, ["val_loss", "diverged"]] = [np.nan, True]
     rates = {"0_001": {"diverged": False}, "0_1": {"diverged": True, "diverged_epoch": 3}}
     best = {"best_learning_rate": 0.001, "best_val_loss": 0.9, "best_epoch": 2, "rule": "the lowest"}
     return best | {"rates": rates}, table
+
+
+def _build_fetch_record(dataset: str, origin: str) -> dict[str, Any]:
+    published = {"realwaste": "complete", "realwaste-part": "part (160 of 4,752)"}.get(origin, "other")
+    facts = {"dataset": dataset, "origin": origin, "source": "here", "images": 160, "classes": 4}
+    return facts | {"published": published, "differing": ""}
+
+
+def _build_machine_records() -> dict[str, Any]:
+    return {
+        "train_cnn": machine.record("float32", gpus=["NVIDIA <H100>"]),
+        "finetune_irv2": machine.record("float32"),
+        "evaluate": machine.record("float32"),
+    }
+
+
+def _build_prediction_tables(predicted: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    tested = predicted[predicted["split"] == "test"]
+    counts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size()
+    split_counts = counts.rename("images").reset_index()
+    return {"tested": tested, "confusions": prediction_table.count_confusions(tested), "split_counts": split_counts}
 
 
 def _build_data(
@@ -195,51 +222,38 @@ def _build_data(
     full: bool = False,
 ) -> ReportData:
     """The data of a run with a few pictures, or with full=True with as many as a default run has."""
-    predicted, (evaluated, reliability) = _predicted(), _evaluated()
-    external_sets = _external() if external else {}
-    tested = predicted[predicted["split"] == "test"]
-    trainings, (sweep, sweep_table) = _trainings(weights, diverged=diverged), _sweep()
-    published = {"realwaste": "complete", "realwaste-part": "part (160 of 4,752)"}.get(origin, "other")
-    embedded = {"seconds": 12.3, "images": 160, "image_size": 524}
-    split_counts = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size()
+    predicted, (evaluated, reliability) = _build_predictions(), _build_metrics()
+    external_sets = _build_external_sets() if external else {}
+    trainings, (sweep, sweep_table) = _build_trainings(weights, diverged=diverged), _build_sweep()
     return ReportData(
-        fetched={"dataset": dataset, "origin": origin, "source": "here", "images": 160, "classes": 4}
-        | {"published": published, "differing": ""},
-        validated=_validated(rejected),
-        split=_split(),
+        fetched=_build_fetch_record(dataset, origin),
+        validated=_build_validation_record(rejected),
+        split=_build_split_record(),
         sweep=sweep,
         trainings=trainings,
-        embeddings={name: trainings[name] | embedded for name in ("irv2", "densenet")},
+        embeddings={name: trainings[name] | EMBEDDING_FACTS for name in MODELS[1:]},
         evaluated=evaluated,
         external=external_sets,
-        rows=table1.build_rows(
-            evaluated, trainings, dict.fromkeys(MODELS, 9.0), predicted, origin, external_sets=external_sets
-        ),
-        pairs=_pairs(),
-        machines={
-            "train_cnn": machine.record("float32", gpus=["NVIDIA <H100>"]),
-            "finetune_irv2": machine.record("float32"),
-            "evaluate": machine.record("float32"),
-        },
+        rows=table1.build_rows(evaluated, trainings, SECONDS, predicted, origin, external_sets=external_sets),
+        pairs=_compare_pairs(),
+        machines=_build_machine_records(),
         rejected=pd.DataFrame({"path": [f"a/{n}.jpg" for n in range(rejected)], "reason": "truncated JPEG"}),
-        split_counts=split_counts.rename("images").reset_index(),
-        histories={"cnn": _history(2 if diverged else 12), "irv2": _history(12), "densenet": _history(12)},
+        histories={model: _build_history(2 if diverged and model == "cnn" else 12) for model in MODELS},
         sweep_table=sweep_table,
-        tested=tested,
-        confusions=prediction_table.count_confusions(tested),
+        **_build_prediction_tables(predicted),
         reliability=reliability,
         architectures=pd.concat([ARCHITECTURES] * (4 if full else 1)),
-        learning_curve=learning_curve.curve_table({"irv2": CURVE, "densenet": CURVE} if curves else {}),
+        learning_curve=learning_curve.curve_table(dict.fromkeys(MODELS[1:], LEARNING_CURVE) if curves else {}),
         shortcuts=SHORTCUTS,
         suspects={"models": 2, "images": 160, "doubted_by_all": 7, "backbones": "irv2, densenet"},
-        explanations=_explanations(weights, full=full),
+        explanations=_build_explanations(weights, full=full),
         pictures=pictures,
     )
 
 
 @pytest.fixture(scope="module")
 def make_data(tmp_path_factory):
-    """make_data(dataset=…, weights=…): what _build_data builds of these options, once; each call has its own copy."""
+    """make_data(dataset=…, weights=…): a copy of what _build_data returns for these options; it is built once."""
     pictures, built = tmp_path_factory.mktemp("explanations"), dict[str, ReportData]()
     cv2.imwrite(str(pictures / "p.webp"), picture(1, 64, 64))
 
@@ -266,9 +280,10 @@ def render(make_data):
 
 @pytest.fixture(scope="module")
 def open_page(render, tmp_path_factory):
-    """open_page(width=…, dark=…, **data_options): the page in the browser, drawn, with its collapsed parts opened.
+    """open_page(width=…, dark=…, **data_options): the page in the browser, with its charts drawn and its details open.
 
-    Each is opened once for all tests, without an error or a request; what a test changes on it, it changes back.
+    Each page is opened once for all tests, so a test must undo what it changes. At the end no page may have logged an
+    error or sent a request.
     """
     folder, pages = tmp_path_factory.mktemp("pages"), dict[str, Opened]()
     with chromium() as browser, contextlib.ExitStack() as stack:
@@ -290,9 +305,9 @@ def open_page(render, tmp_path_factory):
         assert [opened_page.problems for opened_page in pages.values()] == [[]] * len(pages)
 
 
-# The page that most tests open: some files were rejected, and there are photographs from elsewhere.
+# Options of the page that most tests open: with rejected files and an external set.
 RICH = {"rejected": 2, "external": True}
-# As much as a default run has, photographs from elsewhere, and more rejected files than the page shows.
+# As many pictures as a default run has, an external set, and more rejected files than the page shows.
 FULL = {"external": True, "rejected": html_report.REJECTED_SHOWN + 10, "full": True}
 STAND_INS = {"dataset": "synthetic", "origin": "synthetic", "weights": "random", "diverged": True}
 
@@ -300,31 +315,31 @@ STAND_INS = {"dataset": "synthetic", "origin": "synthetic", "weights": "random",
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_page_is_complete_and_legible(open_page, width, dark):
+def test_the_page_draws_every_chart_and_is_legible_in_both_colour_schemes(open_page, width, dark):
     page = open_page(width=width, dark=dark, **RICH)
     assert page.locator(".chart").count() == page.locator(".chart svg").count() == 8 + 2 * 3 + 3 + 3 + 1
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
-    sizes = page.evaluate(
+    font_sizes = page.evaluate(
         """[...document.querySelectorAll("main *")]
         .filter(node => [...node.childNodes].some(child => child.nodeType === 3 && child.textContent.trim()))
         .map(node => parseFloat(getComputedStyle(node).fontSize))"""
     )
-    assert min(sizes) >= 11
-    marks = page.evaluate(
+    assert min(font_sizes) >= 11
+    charts_fit = page.evaluate(
         """[...document.querySelectorAll(".chart svg")].map(svg => {
         const box = svg.getBoundingClientRect(); return box.right <= innerWidth && box.width > 200;})"""
     )
-    assert all(marks)
-    ground, ink = page.evaluate("(style => [style.backgroundColor, style.color])(getComputedStyle(document.body))")
-    brightness = [sum(map(int, color.strip("rgb()").split(","))) for color in (ground, ink)]
+    assert all(charts_fit)
+    background, text = page.evaluate("(style => [style.backgroundColor, style.color])(getComputedStyle(document.body))")
+    brightness = [sum(map(int, color.strip("rgb()").split(","))) for color in (background, text)]
     assert (brightness[0] < brightness[1]) == dark
     assert abs(brightness[0] - brightness[1]) > 450
 
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
-def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(open_page, width):
+def test_the_texts_of_architecture_diagrams_fit_in_their_boxes(open_page, width):
     page = open_page(width=width, **RICH)
     drawings = page.locator("svg.architecture")
     assert [drawing.locator("rect.box").count() for drawing in drawings.all()] == [3, 3, 3]
@@ -332,22 +347,22 @@ def test_each_architecture_is_drawn_in_boxes_that_hold_their_text(open_page, wid
         """[...document.querySelectorAll("svg.architecture g")].flatMap(box => {
         const edge = box.querySelector(".box").getBoundingClientRect();
         const texts = [...box.querySelectorAll("text")].map(text => [text.textContent, text.getBoundingClientRect()]);
-        const over = (at, other) => other.left > at.left && other.left < at.right
+        const overlaps = (at, other) => other.left > at.left && other.left < at.right
           && Math.abs(other.top - at.top) < 6;
         return texts.filter(([, at]) => at.left < edge.left || at.right > edge.right || at.bottom > edge.bottom
-          || at.height < 11 || texts.some(([, other]) => over(at, other))).map(([said]) => said);})"""
+          || at.height < 11 || texts.some(([, other]) => overlaps(at, other))).map(([text]) => text);})"""
     )
     assert overflowing == []
     assert drawings.first.get_attribute("aria-label") == "Architecture of CNN"
     assert "33.6 M parameters, trained" in drawings.first.inner_html()
-    second = drawings.nth(1).inner_html()
+    second_drawing = drawings.nth(1).inner_html()
     for text in ("Inception-ResNet-A × 10", "1.23 M parameters, frozen", "9 k parameters, partly trained"):
-        assert text in second
+        assert text in second_drawing
 
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
-def test_all_nine_factors_of_table_1_have_the_report_s_words_and_figures(open_page, width):
+def test_all_nine_factors_of_table_1_show_claims_and_measurements(open_page, width):
     factors = open_page(width=width, **RICH).locator("#comparison .factor")
     assert factors.count() == 9
     assert factors.locator("h3").all_inner_texts() == list(REPORT_CLAIMS)
@@ -364,34 +379,34 @@ def test_all_nine_factors_of_table_1_have_the_report_s_words_and_figures(open_pa
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 800, 1400])
-def test_the_verdict_comes_first_in_words_and_nothing_is_behind_a_scroll_bar(open_page, width):
+def test_the_page_begins_with_the_verdict_and_needs_no_horizontal_scrolling(open_page, width):
     page = open_page(width=width, **RICH)
     assert page.locator("main h2").first.inner_text() == "Use irv2 (InceptionResNetV2)"
     assert page.locator(".lead").bounding_box()["y"] < 450
     rows = page.locator("#tested tbody tr")
     assert rows.count() == 3
     for row in rows.all():
-        verdict, *other_cells = row.locator("td").all()
-        assert "is better" in verdict.inner_text() or "no difference shown" in verdict.inner_text()
-        first, *boxes = (cell.bounding_box() for cell in (verdict, *other_cells))
-        assert all((first["y"], first["x"]) < (box["y"], box["x"]) for box in boxes)
-        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in (first, *boxes))
+        verdict_cell, *other_cells = row.locator("td").all()
+        assert "is better" in verdict_cell.inner_text() or "no difference shown" in verdict_cell.inner_text()
+        verdict_box, *boxes = (cell.bounding_box() for cell in (verdict_cell, *other_cells))
+        assert all((verdict_box["y"], verdict_box["x"]) < (box["y"], box["x"]) for box in boxes)
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in (verdict_box, *boxes))
     assert page.locator("#tested .fit").inner_text().count("(images ") == 3
     assert "after Holm's correction for 3 tests" in " ".join(page.locator("#tested .note").inner_text().split())
-    wide = """nodes => nodes.filter(node => node.clientWidth && node.scrollWidth > node.clientWidth)
+    find_overflowing = """nodes => nodes.filter(node => node.clientWidth && node.scrollWidth > node.clientWidth)
         .map(node => node.outerHTML)"""
-    assert page.locator("main :is(section, div, table, p, li, figure)").evaluate_all(wide) == []
+    assert page.locator("main :is(section, div, table, p, li, figure)").evaluate_all(find_overflowing) == []
 
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
-def test_in_domain_and_external_results_of_each_model(open_page, width):
+def test_the_page_shows_in_domain_and_external_accuracy_of_each_model(open_page, width):
     page = open_page(width=width, **RICH)
     text = " ".join(page.locator("#external").inner_text().split())
     assert "t <n>: 85 photographs, 3 rejected" in text
     assert "80 are of the models' classes (Food Organics, a|b\"c'</script>)" in text
     assert "Shown to be less accurate than in-domain: CNN; densenet (DenseNet121)" in text
-    change = _external()["t <n>"]["models"]["cnn"]["change"]
+    change = _build_external_sets()["t <n>"]["models"]["cnn"]["change"]
     low, high = (100 * change[f"difference_{end}"] for end in ("low", "high"))
     assert f"external -50.0 points ({low:+.1f} to {high:+.1f})" in text
     assert "in-domain – – –" in text, "no test image of these classes"
@@ -401,14 +416,14 @@ def test_in_domain_and_external_results_of_each_model(open_page, width):
 
 
 @needs_browser
-def test_the_contents_name_each_section_that_is_there_in_its_order(open_page):
-    parts = ["test", "shortcuts", "calibration"]
-    ends = ["data", "labels", "trainings", "rates", "architectures", "comparison"]
-    full = ["result", "errors", "external", *parts, "fewer", *ends]
-    least = ["result", "errors", *parts, *ends]
-    for options, expected in ((RICH, full), ({"curves": False}, least)):
+def test_the_navigation_links_to_the_sections_of_the_page_in_order(open_page):
+    test_sections = ["test", "shortcuts", "calibration"]
+    training_sections = ["data", "labels", "trainings", "rates", "architectures", "comparison"]
+    all_sections = ["result", "errors", "external", *test_sections, "fewer", *training_sections]
+    required_sections = ["result", "errors", *test_sections, *training_sections]
+    for options, expected in ((RICH, all_sections), ({"curves": False}, required_sections)):
         page = open_page(**options)
-        assert page.locator("main section").evaluate_all("all => all.map(one => one.id)") == expected
+        assert page.locator("main section").evaluate_all("sections => sections.map(section => section.id)") == expected
         links = [link.get_attribute("href") for link in page.locator("nav a").all()]
         assert links == [f"#{section}" for section in expected]
     assert page.locator(".commands code").all_inner_texts() == [
@@ -421,7 +436,7 @@ def test_the_contents_name_each_section_that_is_there_in_its_order(open_page):
 
 
 @needs_browser
-def test_names_of_classes_are_text_wherever_they_stand(open_page):
+def test_class_names_are_escaped_in_text_and_charts(open_page):
     page = open_page(curves=False)
     text = page.inner_text("main")
     assert all(name in text for name in CLASSES)
@@ -430,85 +445,85 @@ def test_names_of_classes_are_text_wherever_they_stand(open_page):
 
 
 @needs_browser
-def test_charts_answer_to_the_pointer_and_the_overlay_can_be_taken_away(open_page):
+def test_charts_have_tooltips_and_the_overlay_can_be_hidden(open_page):
     page = open_page(curves=False)
     page.locator("[data-chart=accuracies] .mark-symbol path").first.hover()
     assert "CNN" in page.locator("#vg-tooltip-element").inner_text()
-    over = page.locator("#errors .over").first
-    assert over.is_visible()
+    overlay = page.locator("#errors .over").first
+    assert overlay.is_visible()
     page.locator("#overlay").click()
-    assert not over.is_visible()
+    assert not overlay.is_visible()
     page.locator("#errors .seen").first.hover()
-    assert over.is_visible()
+    assert overlay.is_visible()
     page.locator("#overlay").click()
 
 
 @needs_browser
-def test_on_paper_it_has_eight_pages_at_most_and_no_chart_is_cut(open_page, tmp_path):
+def test_the_printed_report_has_at_most_eight_pages_and_cuts_no_chart(open_page, tmp_path):
     page = open_page(dark=True, **FULL)
     assert 4 < printed(page.url, tmp_path / "report.pdf") <= 8
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     cards = page.locator(".card:has(.chart, .architecture)")
     assert cards.count() > 15
-    cut = """cards => cards.filter(card => {
-        const whole = card.getBoundingClientRect();
+    find_cut_cards = """cards => cards.filter(card => {
+        const box = card.getBoundingClientRect();
         const inside = [...card.querySelectorAll("svg")].map(svg => svg.getBoundingClientRect()).every(at =>
-          at.width > 150 && at.left >= whole.left && at.right <= whole.right && at.bottom <= whole.bottom);
+          at.width > 150 && at.left >= box.left && at.right <= box.right && at.bottom <= box.bottom);
         const page = (297 - 2 * 10) / 25.4 * 96;  // A4 without its margins, in pixels
-        return !(inside && whole.height < page && getComputedStyle(card).breakInside === "avoid");
+        return !(inside && box.height < page && getComputedStyle(card).breakInside === "avoid");
         }).map(card => card.outerHTML.slice(0, 200))"""
-    assert cards.evaluate_all(cut) == []
+    assert cards.evaluate_all(find_cut_cards) == []
     colors = page.evaluate("(style => [style.backgroundColor, style.color])(getComputedStyle(document.body))")
-    assert colors == ["rgb(255, 255, 255)", "rgb(28, 39, 51)"], "light, though the screen is dark"
+    assert colors == ["rgb(255, 255, 255)", "rgb(28, 39, 51)"], "printed pages use the light colour scheme"
     assert not page.locator("nav").is_visible()
 
 
 @needs_browser
-def test_warnings_are_large_and_on_top(open_page):
+def test_warnings_of_stand_ins_are_large_and_at_the_top(open_page):
     page = open_page(**STAND_INS)
     warning = page.locator(".warning").first
-    lines = warning.inner_text()
-    assert "generated, not photographs" in lines
-    assert "Stand-ins with RANDOM weights, whose scores mean nothing: irv2 (InceptionResNetV2)." in lines
+    text = warning.inner_text()
+    assert "generated, not photographs" in text
+    assert "Stand-ins with RANDOM weights, whose scores mean nothing: irv2 (InceptionResNetV2)." in text
     assert "The soft vote is the mean of CNN and densenet (DenseNet121)" in " ".join(page.inner_text("#result").split())
     assert "Stand-ins with random weights are left out: irv2 (InceptionResNetV2)." in page.inner_text("#errors")
     assert page.locator("#result .stand-in").all_inner_texts()[0].startswith("irv2 (InceptionResNetV2), RANDOM weights")
-    assert "The training of CNN diverged" in lines
+    assert "The training of CNN diverged" in text
     assert float(warning.evaluate("node => getComputedStyle(node).fontSize").removesuffix("px")) > 20
     assert warning.bounding_box()["y"] < 400
 
 
-def test_the_verdict_is_by_validation_and_names_counts_classes_and_limits(make_data):
+def test_the_verdict_recommends_by_validation_and_states_counts_classes_and_limits(make_data):
     data = make_data()
     rows = data.tested[data.tested["model"] == "irv2"]
-    right = int((prediction_table.predicted_classes(rows) == rows["label"]).sum())
-    found = verdict.build_verdict(data)
-    assert (found.model, found.name) == ("irv2", "irv2 (InceptionResNetV2)")
-    assert found.result == f"Right on {right} of 40 photographs that it had never seen."
-    assert found.decisions[0] == {"min_confidence": 0.0, "decided": 40, "right": right}
-    assert all("of 10; most often taken for" in phrase for phrase in found.weak)
-    assert len(found.strong) + len(found.weak) >= len(CLASSES)
-    assert any("no difference to densenet (DenseNet121)" in limit for limit in found.limits)
-    assert found.limits[-1] == "Not tested: photographs of another camera, place or light. Expect less there."
-    assert verdict.summarize(found, ["Beware."])[0] == f"Best model: irv2 (InceptionResNetV2). {found.result}"
-    outside = verdict.build_verdict(make_data(external=True)).limits
-    assert any(limit.startswith("On t <n> it was right on 40 of 80 photographs: expect") for limit in outside)
+    correct = int((prediction_table.predicted_classes(rows) == rows["label"]).sum())
+    result = verdict.build_verdict(data)
+    assert (result.model, result.name) == ("irv2", "irv2 (InceptionResNetV2)")
+    assert result.result == f"Right on {correct} of 40 photographs that it had never seen."
+    assert result.decisions[0] == {"min_confidence": 0.0, "decided": 40, "right": correct}
+    assert all("of 10; most often taken for" in phrase for phrase in result.weak)
+    assert len(result.strong) + len(result.weak) >= len(CLASSES)
+    assert any("no difference to densenet (DenseNet121)" in limit for limit in result.limits)
+    assert result.limits[-1] == "Not tested: photographs of another camera, place or light. Expect less there."
+    assert verdict.summarize(result, ["Beware."])[0] == f"Best model: irv2 (InceptionResNetV2). {result.result}"
+    external_limits = verdict.build_verdict(make_data(external=True)).limits
+    assert any(limit.startswith("On t <n> it was right on 40 of 80 photographs: expect") for limit in external_limits)
 
 
-def test_the_test_does_not_choose_and_a_poor_or_small_test_is_called_so(make_data):
+def test_the_verdict_ignores_test_accuracy_and_warns_of_poor_or_few_results(make_data):
     data = make_data()
     data.rows["cnn"] |= {"val_accuracy": 1.0, "test_accuracy": 0.1, "test_accuracy_low": 0.05, "test_groups": 4}
-    by_validation = verdict.build_verdict(data)
-    assert by_validation.model == "cnn"
-    assert "It is not shown to be better than always answering Food Organics." in by_validation.limits
-    assert any("only 4 different objects" in limit for limit in by_validation.limits)
+    cnn_verdict = verdict.build_verdict(data)
+    assert cnn_verdict.model == "cnn"
+    assert "It is not shown to be better than always answering Food Organics." in cnn_verdict.limits
+    assert any("only 4 different objects" in limit for limit in cnn_verdict.limits)
     data.rows["irv2"] |= {"val_accuracy": 1.0, "weights": "random"}
     assert verdict.build_verdict(data).model == "cnn"
     assert verdict.rank_models(data.rows) == ["cnn", "densenet", "irv2"]
-    generated = verdict.build_verdict(make_data(origin="synthetic"))
-    assert generated.limits[-1] == "Not tested: photographs. The model knows generated pictures only."
-    assert generated.next_steps[0][1] == "dvc exp run -S fetch.source=/path/to/photos"
+    synthetic_verdict = verdict.build_verdict(make_data(origin="synthetic"))
+    assert synthetic_verdict.limits[-1] == "Not tested: photographs. The model knows generated pictures only."
+    assert synthetic_verdict.next_steps[0][1] == "dvc exp run -S fetch.source=/path/to/photos"
 
 
 CLAIM, TABLE = "Pretrained models generalize better across tasks.", "<h2>Table 1</h2>"
@@ -537,9 +552,9 @@ WARNING, EXTERNAL = 'class="warning" role="note"', "Images of other classes"
         (STAND_INS, ["minus validation accuracy", CLAIM, TABLE, WARNING], []),
         (FULL, ["and 10 more in data/rejected.csv"], []),
     ],
-    ids=str,
+    ids=["default", "no learning curves", "other data set", "part of RealWaste", "stand-ins", "full"],
 )
-def test_the_page_says(render, options, present, absent):
+def test_the_page_shows_the_texts_that_its_data_require(render, options, present, absent):
     page = _normalize_space(render(**options))
     assert [text for text in present if text not in page] == []
     assert [text for text in absent if text in page] == []
@@ -557,29 +572,31 @@ def test_all_mistakes_are_listed_with_their_file_names(make_data, render):
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_a_training_that_diverged_at_once_has_a_page_too(make_data, epochs):
+def test_the_page_renders_a_training_that_diverged_in_its_first_epochs(make_data, epochs):
     data = make_data(diverged=True)
     data.histories["cnn"][["loss", "val_loss"]] = np.nan
     data = dataclasses.replace(data, histories=data.histories | {"cnn": data.histories["cnn"].head(epochs)})
     assert "Diverged in epoch 2" in html_report.render_page(data)
 
 
-def test_corrected_labels_and_the_leaks_of_a_split_that_came_with_the_images_are_counted(make_data):
+def test_the_page_counts_corrected_labels_and_leaks_of_a_given_split(make_data):
     data = make_data()
-    leaked = {parts: {"exact_duplicates": 3, "near_duplicates": 7} for parts in ("train_val", "train_test", "val_test")}
+    leakage = {pair: {"exact_duplicates": 3, "near_duplicates": 7} for pair in ("train_val", "train_test", "val_test")}
     data = dataclasses.replace(
         data,
-        split=data.split | {"strategy": "given", "leakage": leaked},
+        split=data.split | {"strategy": "given", "leakage": leakage},
         validated=data.validated | {"by_hand": {"kept": 5, "relabelled": 3, "dropped": 2}},
     )
     page = _normalize_space(html_report.render_page(data))
     assert "By hand, in <code>relabel.yaml</code>: 3 relabelled, 2 dropped." in page
-    leak = "The split is the one that the images came with: 7 of its test images are near-duplicates of training"
-    assert leak in page
-    assert "as the images came, into 96 for training" in _normalize_space(_card(data, "cnn"))
+    leak_sentence = (
+        "The split is the one that the images came with: 7 of its test images are near-duplicates of training"
+    )
+    assert leak_sentence in page
+    assert "as the images came, into 96 for training" in _render_card_text(data, "cnn")
 
 
-def _card(data: ReportData, name: str, **changes: Any) -> str:
+def _render_card(data: ReportData, name: str, **changes: Any) -> str:
     section = "train_cnn" if name == "cnn" else f"finetune_{name}"
     defaults = params_file.read_yaml(ROOT / "params.yaml")[section] | {"epochs": 12}
     views = {"views": defaults["views"] | changes.pop("views", {})} if "views" in defaults else {}
@@ -590,19 +607,24 @@ def _card(data: ReportData, name: str, **changes: Any) -> str:
         if name == "cnn"
         else FinetuneRecipe.from_params(parameters, classes=len(CLASSES), seed=42)
     )
-    shown = parameters.model_dump() | {"seed": 42}
-    subject = model_card.CardData(name, data, data.machines["evaluate"], parameters=shown, recipe=recipe)
-    return model_card.render_card(subject)
+    parameter_values = parameters.model_dump() | {"seed": 42}
+    card = model_card.CardData(name, data, data.machines["evaluate"], parameters=parameter_values, recipe=recipe)
+    return model_card.render_card(card)
 
 
 def _normalize_space(text: str) -> str:
     return " ".join(text.split())
 
 
+def _render_card_text(data: ReportData, name: str, **changes: Any) -> str:
+    """The card on one line, since its sentences are wrapped."""
+    return _normalize_space(_render_card(data, name, **changes))
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_the_hub_s_reader_parses_a_card(make_data, name):
+def test_huggingface_hub_parses_a_card(make_data, name):
     data = make_data()
-    card = ModelCard(_card(data, name))
+    card = ModelCard(_render_card(data, name))
     metadata = card.data.to_dict()
     assert len(metadata["model-index"][0]["results"]) == 1
     results = {metric["type"]: metric["value"] for metric in metadata["model-index"][0]["results"][0]["metrics"]}
@@ -611,31 +633,31 @@ def test_the_hub_s_reader_parses_a_card(make_data, name):
     assert (metadata["library_name"], metadata["license"]) == ("keras", "cc-by-nc-sa-4.0")
     assert "CC BY 4.0" in card.text
     rows = [line for line in card.text.splitlines() if line.startswith("| ") and line.count(" | ") == 4]
-    assert len(rows) == 1 + len(CLASSES), "a row a class, even of a class with a bar in its name"
+    assert len(rows) == 1 + len(CLASSES), "the table has one row per class, also for a class name with a pipe"
     assert "| 0.0 | 40 of 40 |" in card.text
     assert "not photographs" not in card.text
     assert f"| {machine.describe(machine.record('float32'))} |" in card.text
 
 
-def test_a_card_shows_every_name_as_it_is(make_data):
-    """Of classes, of the data set and of files; as a page that knows tables and lets HTML through would show it."""
+def test_a_card_escapes_names_of_classes_data_sets_and_files(make_data):
+    """The card is rendered by a Markdown parser that supports tables and does not escape HTML."""
     data = make_data(dataset="_a_ <script>alert(1)</script> `b` [c](d) *e*")
     data.rows["irv2"]["backbone"] = "x|y_z.keras"
-    text = ModelCard(_card(data, "irv2", backbone="/home/me/x|y_z.keras", weights="/home/me/w.h5")).text
-    page = MarkdownIt("commonmark").enable("table").render(text)
-    cells = ElementTree.fromstring(f"<div>{page}</div>")  # noqa: S314 - our own
-    text_shown = "".join(cells.itertext())
+    text = ModelCard(_render_card(data, "irv2", backbone="/home/me/x|y_z.keras", weights="/home/me/w.h5")).text
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    tree = ElementTree.fromstring(f"<div>{html}</div>")  # noqa: S314 - rendered here, not untrusted
+    shown_text = "".join(tree.itertext())
     for name in (*CLASSES, data.fetched["dataset"], "x|y_z.keras", "w.h5"):
-        assert name in text_shown
-    assert {tag.tag for tag in cells.iter()} & {"b", "script", "em", "a"} == set()
+        assert name in shown_text
+    assert {tag.tag for tag in tree.iter()} & {"b", "script", "em", "a"} == set()
     assert "/home/me" not in text
-    firsts = [row[0].text for row in cells.iter("tr")]
-    assert [first for first in firsts if first in CLASSES] == CLASSES
+    first_cells = [row[0].text for row in tree.iter("tr")]
+    assert [cell for cell in first_cells if cell in CLASSES] == CLASSES
 
 
-def test_a_card_says_how_its_split_was_made(make_data):
+def test_a_card_describes_the_split(make_data):
     data = make_data()
-    grouped = _normalize_space(_card(data, "cnn"))
+    grouped = _render_card_text(data, "cnn")
     assert "near-duplicates and runs of the capture order in one part each" in grouped
     assert (
         "Of the test images 1 have an exact duplicate and 2 a near-duplicate in another part, and 30 % a neigh"
@@ -643,26 +665,30 @@ def test_a_card_says_how_its_split_was_made(make_data):
     )
     assert "The split kept neighbours and near-duplicates in one part" in grouped
     assert "random split" not in grouped
-    at_random = dataclasses.replace(data, split=data.split | {"strategy": "stratified"})
-    stratified = _normalize_space(_card(at_random, "cnn"))
+    random_split = dataclasses.replace(data, split=data.split | {"strategy": "stratified"})
+    stratified = _render_card_text(random_split, "cnn")
     assert "at random, stratified by class" in stratified
     assert "The random split put such photos in several parts" in stratified
     assert "in one part" not in stratified
 
 
-def test_a_card_says_what_was_measured_outside_or_that_nothing_was(make_data):
-    nowhere = _normalize_space(_card(make_data(), "cnn"))
-    assert "Photos with other backgrounds, light or cameras were not tested." in nowhere
-    assert "external" not in nowhere
-    card = _normalize_space(_card(make_data(external=True), "cnn"))
+def test_a_card_shows_external_results_or_that_there_are_none(make_data):
+    without_external = _render_card_text(make_data(), "cnn")
+    assert "Photos with other backgrounds, light or cameras were not tested." in without_external
+    assert "external" not in without_external
+    card = _render_card_text(make_data(external=True), "cnn")
     assert "were not tested" not in card
     assert "tested only on t &lt;n&gt;," in card
-    low, high = (_external()["t <n>"]["models"]["cnn"]["outside"][f"accuracy_{end}"] for end in ("low", "high"))
+    low, high = (
+        _build_external_sets()["t <n>"]["models"]["cnn"]["outside"][f"accuracy_{end}"] for end in ("low", "high")
+    )
     assert f"80 images of 2 of its classes | 0.5000 (95 % interval {low:.4f} to {high:.4f})" in card
     assert "on the 20 test images of these classes | 1.0000" in card
-    unknown = "On 5 images of other classes in t &lt;n&gt; (&lt;i&gt;g\\|ass&lt;/i&gt;) its mean confidence was 0.70."
-    assert unknown in card
-    assert "test images of these classes" not in _normalize_space(_card(make_data(external=True), "irv2"))
+    other_classes_sentence = (
+        "On 5 images of other classes in t &lt;n&gt; (&lt;i&gt;g\\|ass&lt;/i&gt;) its mean confidence was 0.70."
+    )
+    assert other_classes_sentence in card
+    assert "test images of these classes" not in _render_card_text(make_data(external=True), "irv2")
 
 
 OFF = {"flip": False, "rotate": 0.0, "zoom": 0.0, "shift": 0.0, "color": 0.0}
@@ -693,72 +719,74 @@ HEAD = "The head: Adam, a learning rate of 0.001, sparse categorical crossentrop
         ({"test_flips": "both"}, "mean over a picture and its mirror images"),
     ],
 )
-def test_a_card_says_how_the_cnn_was_trained(make_data, changes, expected):
-    plain, changed = _normalize_space(_card(make_data(), "cnn")), _normalize_space(_card(make_data(), "cnn", **changes))
+def test_a_card_describes_the_training_of_the_cnn(make_data, changes, expected):
+    plain = _render_card_text(make_data(), "cnn")
+    changed = _render_card_text(make_data(), "cnn", **changes)
     assert expected in changed
     assert (expected in plain) == (not changes)
     assert "| seed | 42 |" in changed
     assert "| augment.rotate |" in changed
 
 
-def test_a_card_says_how_each_phase_of_a_fine_tuning_went(make_data):
+def test_a_card_describes_each_phase_of_fine_tuning(make_data):
     data = make_data()
-    plain = _normalize_space(_card(data, "irv2"))
-    assert HEAD in plain
-    assert "The backbone was frozen." in plain
+    head_only = _render_card_text(data, "irv2")
+    assert HEAD in head_only
+    assert "The backbone was frozen." in head_only
     for absent in ("last layers of the backbone:", "unfrozen", "view", "mirror images", "middle"):
-        assert absent not in plain
-    varied = _normalize_space(_card(data, "irv2", views={"count": 2, "crop": 0.5}))
-    assert "shuffled in each epoch, on each photograph and 2 augmented views of it" in varied
-    assert "| views.crop | 0.5 |" in varied
+        assert absent not in head_only
+    with_views = _render_card_text(data, "irv2", views={"count": 2, "crop": 0.5})
+    assert "shuffled in each epoch, on each photograph and 2 augmented views of it" in with_views
+    assert "| views.crop | 0.5 |" in with_views
     defaults = params_file.read_yaml(ROOT / "params.yaml")["finetune_irv2"]["unfrozen"]
-    end = defaults | {"epochs": 1, "decay": "cosine", "augment": OFF | {"flip": True}}
-    tuned = _normalize_space(_card(data, "irv2", unfreeze=10, unfrozen=end))
-    assert HEAD in tuned
+    unfrozen = defaults | {"epochs": 1, "decay": "cosine", "augment": OFF | {"flip": True}}
+    fine_tuned = _render_card_text(data, "irv2", unfreeze=10, unfrozen=unfrozen)
+    assert HEAD in fine_tuned
     assert (
         "The head and the last layers of the backbone: Adam, a learning rate of 1e-05 with cosine decay to 0, "
         "sparse categorical crossentropy, 1 epoch in batches of 16, shuffled in each epoch, pictures "
         "flipped in both directions at random."
-    ) in tuned
-    assert "| unfrozen.augment.flip | True |" in tuned
-    end |= {"warmup": 0.1, "mixup": 0.2, "batch_norm": "train", "keep": "best", "augment": OFF | {"flip": "horizontal"}}
-    whole = _normalize_space(_card(data, "irv2", unfreeze="all", unfrozen=end))
-    assert "frozen at first; all its layers were fine-tuned" in whole
+    ) in fine_tuned
+    assert "| unfrozen.augment.flip | True |" in fine_tuned
+    unfrozen |= {"warmup": 0.1, "mixup": 0.2, "batch_norm": "train", "keep": "best"}
+    unfrozen["augment"] = OFF | {"flip": "horizontal"}
+    whole_backbone = _render_card_text(data, "irv2", unfreeze="all", unfrozen=unfrozen)
+    assert "frozen at first; all its layers were fine-tuned" in whole_backbone
     assert (
         "The head and the whole backbone, batch normalisation included: Adam, a learning rate of 1e-05 after a warm-up "
         "in 10% of the steps with cosine decay to 0, crossentropy, 1 epoch in batches of 16, shuffled in each epoch, "
         "pictures flipped horizontally at random, mixup with alpha 0.2, with the weights of the epoch with the highest "
         "validation accuracy."
-    ) in whole
-    assert "| Accuracy over 3 seeds | 0.8123 ± 0.0100" in tuned
-    assert "seeds |" not in _normalize_space(_card(data, "densenet"))
-    tuned = _normalize_space(_card(data, "irv2", unfreeze="block8_10", test_flips="both", test_crops="middle"))
-    assert "frozen at first; its last layers (block8_10) were fine-tuned" in tuned
-    assert "mean over a picture and its mirror images" in tuned
-    assert "mean over a picture and its middle three quarters" in tuned
+    ) in whole_backbone
+    assert "| Accuracy over 3 seeds | 0.8123 ± 0.0100" in fine_tuned
+    assert "seeds |" not in _render_card_text(data, "densenet")
+    fine_tuned = _render_card_text(data, "irv2", unfreeze="block8_10", test_flips="both", test_crops="middle")
+    assert "frozen at first; its last layers (block8_10) were fine-tuned" in fine_tuned
+    assert "mean over a picture and its mirror images" in fine_tuned
+    assert "mean over a picture and its middle three quarters" in fine_tuned
 
 
-def test_a_card_says_what_the_tests_against_the_others_show(make_data):
+def test_a_card_shows_the_verdicts_of_paired_tests_with_other_models(make_data):
     data = make_data()
-    # By the figures, whatever the verdict's words are.
+    # Winners follow from differences and p-values, not from the text of the verdict.
     results = {"cnn_vs_irv2": (-0.2, 0.01), "cnn_vs_densenet": (-0.2, 0.06), "irv2_vs_densenet": (0.2, 0.01)}
     for pair, (difference, p_holm) in results.items():
-        data.pairs[pair] |= {"difference": difference, "p_holm": p_holm, "verdict": "as it may be put"}
+        data.pairs[pair] |= {"difference": difference, "p_holm": p_holm, "verdict": "any text"}
     better = "irv2 (InceptionResNetV2) is better"
     verdicts = [facts["verdict"] for facts in html_report._describe_pairs(data)]
     assert verdicts == [better, "no difference shown", better]
-    after = "McNemar's of images and a permutation test of groups, after Holm's correction for 3 tests)"
-    assert f"{after}: better than CNN, densenet (DenseNet121)." in _normalize_space(_card(data, "irv2"))
-    worse = f"{after}: worse than irv2 (InceptionResNetV2); no difference shown to CNN."
-    assert worse in _normalize_space(_card(data, "densenet"))
+    tests = "McNemar's of images and a permutation test of groups, after Holm's correction for 3 tests)"
+    assert f"{tests}: better than CNN, densenet (DenseNet121)." in _render_card_text(data, "irv2")
+    densenet_sentence = f"{tests}: worse than irv2 (InceptionResNetV2); no difference shown to CNN."
+    assert densenet_sentence in _render_card_text(data, "densenet")
 
 
 @pytest.mark.parametrize(("test_loss_calibrated", "is_worse"), [(0.6, True), (0.4, False)])
-def test_a_card_says_if_calibration_made_the_test_worse(make_data, test_loss_calibrated, is_worse):
+def test_a_card_states_whether_calibration_made_test_metrics_worse(make_data, test_loss_calibrated, is_worse):
     data = make_data()
     data.evaluated["cnn"] |= {"test_loss": 0.5, "test_loss_calibrated": test_loss_calibrated}
     data.evaluated["cnn"] |= {"ece": 0.2, "ece_calibrated": 0.1}
-    card = _normalize_space(_card(data, "cnn"))
+    card = _render_card_text(data, "cnn")
     assert ("calibration made the crossentropy worse" in card, "calibration made" in card) == (is_worse, is_worse)
     assert "probabilities = scores ** (1 / 1.5)" in card
 
@@ -774,10 +802,10 @@ def test_a_card_says_if_calibration_made_the_test_worse(make_data, test_loss_cal
         ("given", None),
     ],
 )
-def test_only_realwastes_own_files_have_its_licences_and_only_the_complete_set_its_figures(make_data, origin, text):
-    """Whatever the data set is called."""
+def test_licence_and_reported_accuracy_depend_on_the_files_of_the_data_set(make_data, origin, text):
+    """The name of the data set is RealWaste in all cases."""
     data = make_data(dataset="RealWaste", origin=origin)
-    card = ModelCard(_card(data, "irv2"))
+    card = ModelCard(_render_card(data, "irv2"))
     assert card.data.to_dict()["license"] == ("cc-by-nc-sa-4.0" if text else "unknown")
     assert (text or "") in _normalize_space(card.text)
     assert ("UCI dataset 908" in card.text) == (text is not None)
@@ -785,7 +813,7 @@ def test_only_realwastes_own_files_have_its_licences_and_only_the_complete_set_i
 
 
 def test_a_card_warns_of_stand_ins(make_data):
-    card = ModelCard(_card(make_data(**STAND_INS), "irv2"))
+    card = ModelCard(_render_card(make_data(**STAND_INS), "irv2"))
     assert "Trained on generated pictures" in card.text
     assert "random weights" in card.text
     assert card.data.to_dict()["license"] == "unknown"

@@ -1,4 +1,4 @@
-"""`realwaste report`: where the page is, and two runs side by side. All numbers here are made up."""
+"""`realwaste report` and its comparison page of two runs. All numbers are made up."""
 
 import dataclasses
 import json
@@ -20,34 +20,47 @@ from realwaste.core.files import write_csv, write_json
 from realwaste.evaluation import prediction_table
 from realwaste.report import run_files, run_results, two_runs
 
-# Of a library of DVC, which is asked here in this process.
+# Raised by a library of DVC, which runs in this process.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
 CLASSES = ["glass & <b>", "paper"]
 IMAGES, TESTED = 60, 40
 
 
+def _write_predictions(root: Path, correct: dict[str, int]) -> None:
+    """Write the manifest, the predictions and the confusions of a run; see `write_run`."""
+    labels = np.arange(IMAGES) % 2
+    splits = pd.DataFrame(
+        {
+            "path": [f"{number:02}.jpg" for number in range(IMAGES)],
+            "label": [CLASSES[label] for label in labels],
+            "split": ["test"] * TESTED + ["train"] * (IMAGES - TESTED),
+            "group": np.arange(IMAGES),
+        }
+    )
+    manifest = splits[["path", "label"]].assign(sha256=splits["path"].map("hash of {}".format))
+    write_csv(root / "data/manifest.csv", manifest)
+    tables = []
+    for model, count in correct.items():
+        classes = np.where(np.arange(IMAGES) < count, labels, 1 - labels)
+        tables.append(prediction_table.build_rows(splits, model, np.eye(2)[classes] * 0.8 + 0.1, CLASSES))
+    predicted = pd.concat(tables, ignore_index=True)
+    write_csv(root / "data/predictions.csv", predicted)
+    confusions = prediction_table.count_confusions(predicted[predicted["split"] == "test"])
+    write_csv(root / "plots/data/confusion.csv", confusions)
+
+
 def write_run(
     root: Path, *, correct: dict[str, int], epochs: int = 3, changes: dict[str, object] | None = None
 ) -> Path:
-    """A folder as a run leaves it; of each model's TESTED test answers the first `right` are right."""
-    labels = np.arange(IMAGES) % 2
-    labels_by_name = [CLASSES[label] for label in labels]
-    splits = pd.DataFrame({"path": [f"{number:02}.jpg" for number in range(IMAGES)], "label": labels_by_name})
-    splits["split"] = ["test"] * TESTED + ["train"] * (IMAGES - TESTED)
-    splits["group"] = np.arange(IMAGES)
-    write_csv(
-        root / "data/manifest.csv", splits[["path", "label"]].assign(sha256=splits["path"].map("hash of {}".format))
-    )
-    tables, rows = [], {}
+    """Write the files of a run; of each model's TESTED test predictions, the first `correct[model]` are correct."""
+    _write_predictions(root, correct)
+    rows = {}
     for model, count in correct.items():
-        predicted = np.where(np.arange(IMAGES) < count, labels, 1 - labels)
-        tables.append(prediction_table.build_rows(splits, model, np.eye(2)[predicted] * 0.8 + 0.1, CLASSES))
-        share = count / TESTED
-        interval = {"test_accuracy": share, "test_accuracy_low": share - 0.1, "test_accuracy_high": share + 0.1}
-        rows[model] = {"backbone": model.upper(), "weights": "imagenet", "macro_f1": share, "test_loss": 0.5} | interval
+        accuracy = count / TESTED
+        scores = {"macro_f1": accuracy, "test_loss": 0.5, "test_accuracy": accuracy}
+        scores |= {"test_accuracy_low": accuracy - 0.1, "test_accuracy_high": accuracy + 0.1}
+        rows[model] = {"backbone": model.upper(), "weights": "imagenet"} | scores
     rows["ensemble"] = rows["cnn"] | {"backbone": "Soft vote"}
-    predicted = pd.concat(tables, ignore_index=True)
-    write_csv(root / "data/predictions.csv", predicted)
     write_json(root / "metrics/compare.json", {"dataset": "photos", "origin": "given", **rows, "pairs": {}})
     write_json(root / "metrics/evaluate.json", {model: {"temperature": 1.0} for model in correct})
     write_json(root / "metrics/split.json", {"strategy": "grouped", "train": 20, "val": 0, "test": TESTED})
@@ -55,35 +68,32 @@ def write_run(
     curves = {"loss": 1 / steps, "accuracy": 1 - 1 / (steps + 1), "val_loss": 2 / steps, "val_accuracy": 0.5}
     for model in correct:
         write_csv(root / f"plots/data/history_{model}.csv", pd.DataFrame({"epoch": steps, **curves}))
-    write_csv(
-        root / "plots/data/confusion.csv", prediction_table.count_confusions(predicted[predicted["split"] == "test"])
-    )
     parameters = {"epochs": epochs, "decay": {"kind": "cosine", "least": 1e-05}} | (changes or {})
-    locked = {
+    stages = {
         "fetch": {"params": {"params.yaml": {"base.seed": 42}}},
         "train_cnn": {"params": {"params.yaml": {"train_cnn": parameters}}},
     }
-    (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": locked}))
-    # What was asked for since and did not run is no part of the run.
+    (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    # Parameters that were edited after the run are not those of the run.
     (root / "params.yaml").write_text("train_cnn: {epochs: 99}\n")
     return root
 
 
-def _two_runs(root: Path) -> tuple[run_results.Run, run_results.Run]:
-    here = write_run(root / "here", correct={"cnn": 38, "irv2": 30}, epochs=5)
+def _write_two_runs(root: Path) -> tuple[run_results.Run, run_results.Run]:
+    this_run = write_run(root / "here", correct={"cnn": 38, "irv2": 30}, epochs=5)
     other = write_run(root / "other", correct={"cnn": 20, "irv2": 31})
-    return run_files.load_folder(here, "this run"), run_files.load_folder(other, "other")
+    return run_files.load_folder(this_run, "this run"), run_files.load_folder(other, "other")
 
 
 @pytest.fixture
 def runs(tmp_path) -> tuple[run_results.Run, run_results.Run]:
-    return _two_runs(tmp_path)
+    return _write_two_runs(tmp_path)
 
 
-def test_each_model_is_tested_in_pairs_on_the_images_of_both(runs):
+def test_each_model_has_a_paired_test_on_the_test_images_of_both_runs(runs):
     paired = run_results.compare_paired(*runs)
     assert (paired.images, paired.reason, list(paired.models)) == (TESTED, "", ["cnn", "irv2", "ensemble"])
-    # 18 images that one run alone is right about: the chance that all fall to the same side, twice, of three tests.
+    # 18 images are correct in one run only, all in the same run: a two-sided sign test, one of three by Holm's method.
     cnn, irv2 = paired.models["cnn"], paired.models["irv2"]
     assert cnn["difference"] == pytest.approx(18 / 40)
     assert cnn["mcnemar_p"] == cnn["permutation_p"] == pytest.approx(2 * 0.5**18)
@@ -95,7 +105,7 @@ def test_each_model_is_tested_in_pairs_on_the_images_of_both(runs):
     assert "after Holm&#39;s correction for 3 tests" in page
 
 
-def test_a_model_with_the_same_predictions_in_both_runs_is_called_the_same_and_not_tested(tmp_path):
+def test_a_model_with_equal_predictions_in_both_runs_is_the_same_and_not_tested(tmp_path):
     first, second = (
         run_files.load_folder(write_run(tmp_path / name, correct={"cnn": count, "irv2": 30}), name)
         for name, count in (("one", 38), ("two", 20))
@@ -109,7 +119,7 @@ def test_a_model_with_the_same_predictions_in_both_runs_is_called_the_same_and_n
     assert "<i>p</i>: the larger" not in two_runs.render_page(first, first)
 
 
-def test_an_image_is_the_same_by_its_bytes_and_label_and_not_by_its_name(runs, tmp_path):
+def test_images_of_two_runs_are_matched_by_content_and_not_by_name_alone(runs, tmp_path):
     first, _ = runs
     manifest = pd.read_csv(tmp_path / "other/data/manifest.csv")
     manifest.loc[:9, "sha256"] = "of other pictures"
@@ -131,28 +141,28 @@ def test_without_predictions_the_difference_has_an_interval_and_no_verdict(runs,
     assert "No paired test was possible: data/predictions.csv of other is missing." in page
     assert page.count("<strong>not tested in pairs</strong>") == 3
     assert "+45.0 points" in page
-    # Newcombe's, from two intervals of 0.1 to each side.
+    # Newcombe's interval, from two intervals of ±0.1.
     assert "(+30.9 to +59.1)" in page
 
 
-def test_what_differs_is_what_the_stages_ran_with(runs, tmp_path):
+def test_changed_parameters_come_from_dvc_lock_and_without_it_from_params_yaml(runs, tmp_path):
     assert run_results.changed_parameters(*runs) == [("train_cnn.epochs", "5", "3")]
-    deeper = write_run(
-        tmp_path / "deeper", correct={"cnn": 1}, changes={"decay": {"kind": "cosine", "least": 0.1}, "new": None}
+    other = write_run(
+        tmp_path / "third", correct={"cnn": 1}, changes={"decay": {"kind": "cosine", "least": 0.1}, "new": None}
     )
-    assert run_results.changed_parameters(runs[1], run_files.load_folder(deeper, "deeper")) == [
+    assert run_results.changed_parameters(runs[1], run_files.load_folder(other, "third")) == [
         ("train_cnn.decay.least", "1e-05", "0.1"),
         ("train_cnn.new", "–", "None"),
     ]
-    (deeper / "dvc.lock").unlink()
+    (other / "dvc.lock").unlink()
     assert ("train_cnn.epochs", "3", "99") in (
-        run_results.changed_parameters(runs[1], run_files.load_folder(deeper, "deeper")) or []
+        run_results.changed_parameters(runs[1], run_files.load_folder(other, "third")) or []
     )
-    (deeper / "params.yaml").unlink()
-    assert run_results.changed_parameters(runs[1], run_files.load_folder(deeper, "deeper")) is None
+    (other / "params.yaml").unlink()
+    assert run_results.changed_parameters(runs[1], run_files.load_folder(other, "third")) is None
 
 
-def test_runs_of_other_data_are_said_to_be_no_comparison(runs, tmp_path):
+def test_runs_on_different_data_get_a_warning_and_no_comparison(runs, tmp_path):
     compared = json.loads((tmp_path / "other/metrics/compare.json").read_text()) | {"dataset": "<shoes>"}
     compared["irv2"]["weights"] = "random"
     write_json(tmp_path / "other/metrics/compare.json", compared)
@@ -163,8 +173,8 @@ def test_runs_of_other_data_are_said_to_be_no_comparison(runs, tmp_path):
     assert "points" not in page.partition("</section>")[0]
 
 
-def test_a_run_of_before_has_what_it_had(tmp_path):
-    """Of an older version of the pipeline: scores, and one model alone."""
+def test_the_page_renders_a_run_of_an_older_version_without_most_files(tmp_path):
+    """An older version of the pipeline left only the scores, here of one model."""
     old = tmp_path / "old"
     write_run(old, correct={"cnn": 20})
     for path in [
@@ -174,8 +184,8 @@ def test_a_run_of_before_has_what_it_had(tmp_path):
         old / "metrics/split.json",
     ]:
         path.unlink()
-    here = run_files.load_folder(write_run(tmp_path / "here", correct={"cnn": 20, "irv2": 31}), "this run")
-    page = two_runs.render_page(here, run_files.load_folder(old, "old"))
+    this_run = run_files.load_folder(write_run(tmp_path / "here", correct={"cnn": 20, "irv2": 31}), "this run")
+    page = two_runs.render_page(this_run, run_files.load_folder(old, "old"))
     assert 'data-chart="loss_irv2_0"' in page
     assert 'data-chart="loss_cnn_1"' not in page
 
@@ -189,7 +199,7 @@ def browser():
 @pytest.fixture(scope="module")
 def page_of_long_names(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("long")
-    first, second = _two_runs(folder)
+    first, second = _write_two_runs(folder)
     cnn = dict(first.rows["cnn"]) | {"weights": "a_file_of_weights_with_a_long_name.weights.h5"}
     first = dataclasses.replace(first, compared=dict(first.compared) | {"cnn": cnn})
     second = dataclasses.replace(second, name="an_experiment_with_a_rather_long_name_that_somebody_gave")
@@ -199,7 +209,7 @@ def page_of_long_names(tmp_path_factory) -> Path:
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1400])
-def test_two_runs_stand_side_by_side_and_on_a_phone_one_under_the_other(page_of_long_names, browser, width, tmp_path):
+def test_charts_of_two_runs_are_side_by_side_and_stacked_on_a_phone(page_of_long_names, browser, width, tmp_path):
     with opened(browser, page_of_long_names.as_uri(), width=width) as opened_page:
         page = opened_page.page
         page.wait_for_selector("body.drawn")
@@ -216,21 +226,21 @@ def test_two_runs_stand_side_by_side_and_on_a_phone_one_under_the_other(page_of_
             page.locator(f"[data-chart=loss_cnn_{side}] .role-axis-label text").all_inner_texts()[-4:]
             for side in (0, 1)
         ]
-        assert ticks[0] == ticks[1], "one scale"
+        assert ticks[0] == ticks[1], "both charts have the same scale"
         verdicts = page.locator("#result tbody td:first-child").all_inner_texts()
         assert verdicts == ["this run is better", "no difference shown", "this run is better"]
         assert CLASSES[0] in page.locator("#confusions svg text").all_text_contents()
         assert width == 390 or 1 < printed(page.url, tmp_path / "page.pdf") <= 8
 
 
-def _git(root: Path, *words: str) -> None:
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words]
+def _git(root: Path, *arguments: str) -> None:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments]
     subprocess.run(command, cwd=root, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory) -> Path:
-    """A repository of git and DVC with a committed run, and another kept as the experiment `longer`."""
+    """A repository of git and DVC with a committed run, and a run saved as the experiment `longer`."""
     root = write_run(tmp_path_factory.mktemp("repository") / "checkout", correct={"cnn": 20, "irv2": 31})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
@@ -240,7 +250,7 @@ def repository(tmp_path_factory) -> Path:
             patch.setenv(f"GIT_{role}_EMAIL", "t@t")
         _git(root, "init", "-q")
         Repo.init()
-        (root / "dvc.lock").unlink()  # DVC would ask for its dvc.yaml
+        (root / "dvc.lock").unlink()  # with it DVC would require a dvc.yaml
         (root / "params.yaml").write_text("train_cnn: {epochs: 3}\n")
         with Repo() as repo:
             repo.add(["data/predictions.csv", "data/manifest.csv"])
@@ -259,44 +269,44 @@ def repository(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def checkout(repository, tmp_path, monkeypatch) -> Path:
-    """A copy of the repository, as the present folder."""
+    """A copy of the repository, as the current folder."""
     root = shutil.copytree(repository, tmp_path / "checkout")
     monkeypatch.chdir(root)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     return root
 
 
-def test_an_experiment_a_revision_and_a_folder_are_found_by_their_names(checkout):
-    here = run_files.load_folder(Path(), "this run")
+def test_find_run_accepts_an_experiment_a_revision_and_a_folder(checkout):
+    this_run = run_files.load_folder(Path(), "this run")
     longer = run_files.find_run("longer")
-    assert run_results.changed_parameters(longer, here) == [("train_cnn.epochs", "5", "3")]
-    assert run_results.compare_paired(longer, here).models["cnn"]["difference"] == pytest.approx(18 / 40)
-    assert "cnn" in run_results.compare_paired(run_files.find_run("HEAD"), here).same
+    assert run_results.changed_parameters(longer, this_run) == [("train_cnn.epochs", "5", "3")]
+    assert run_results.compare_paired(longer, this_run).models["cnn"]["difference"] == pytest.approx(18 / 40)
+    assert "cnn" in run_results.compare_paired(run_files.find_run("HEAD"), this_run).same
     for name in ("data/predictions.csv", "data/manifest.csv"):
         (checkout / name).unlink()
     assert run_results.compare_paired(longer, run_files.load_folder(Path(), "this run")).images == TESTED, (
-        "from DVC's cache"
+        "the files are read from DVC's cache"
     )
     assert run_files.find_run(str(checkout)).name == "checkout"
-    done = CliRunner().invoke(app, ["report", "--against", "longer"])
-    assert (done.exit_code, done.output) == (0, "dvc_plots/against_longer.html\n")
+    result = CliRunner().invoke(app, ["report", "--against", "longer"])
+    assert (result.exit_code, result.output) == (0, "dvc_plots/against_longer.html\n")
     assert "<strong>longer is better</strong>" in (checkout / "dvc_plots/against_longer.html").read_text(
         encoding="utf-8"
     )
 
 
-def test_a_page_takes_the_place_of_an_earlier_page_and_of_nothing_else(checkout):
+def test_a_page_replaces_an_earlier_page_and_no_other_file(checkout):
     arguments = ["report", "--against", "HEAD", "--output", "page.html"]
     for _ in range(2):
-        done = CliRunner().invoke(app, arguments)
-        assert (done.exit_code, done.output) == (0, "page.html\n")
-    (checkout / "page.html").write_text("<p>mine")
+        result = CliRunner().invoke(app, arguments)
+        assert (result.exit_code, result.output) == (0, "page.html\n")
+    (checkout / "page.html").write_text("<p>other")
     refused = CliRunner().invoke(app, arguments)
     assert "--output must name a new file, or an earlier comparison page." in " ".join(refused.stderr.split())
-    assert (checkout / "page.html").read_text() == "<p>mine"
+    assert (checkout / "page.html").read_text() == "<p>other"
 
 
-def test_a_name_that_is_no_run_says_which_names_are(checkout):
+def test_an_unknown_run_is_refused_with_the_valid_kinds_of_names(checkout):
     with pytest.raises(UserError, match="must name an experiment, a git revision, or a folder") as raised:
         run_files.find_run("nope")
     assert "dvc exp list" in raised.value.remedy
@@ -306,7 +316,7 @@ def test_a_name_that_is_no_run_says_which_names_are(checkout):
         run_files.load_folder(Path(), "this run")
 
 
-def test_the_report_of_the_pipeline_is_named_where_it_is(tmp_path, monkeypatch):
+def test_report_prints_the_path_of_the_page_and_opens_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     missing = CliRunner().invoke(app, ["report"])
     assert missing.exit_code == 1
