@@ -31,7 +31,7 @@ from realwaste.models.test_time_augmentation import average_views
 from realwaste.runtime import device, inference_engine
 from realwaste.sources.realwaste_files import COUNTS
 from realwaste.training import head
-from realwaste.training.finetune_job import FinetuneJob
+from realwaste.training.finetune_recipe import FinetuneRecipe
 
 COMMAND = "python -m benchmarks.fine_tuning"
 RESULTS, PAGE = ROOT / "benchmarks/fine_tuning.json", ROOT / "docs/results.md"
@@ -47,13 +47,13 @@ class Variant:
     layers: tuple[tuple[str, Any], ...] = ()
     schedule: tuple[tuple[str, Any], ...] = ()
 
-    def apply(self, job: FinetuneJob) -> FinetuneJob:
-        """The job with the change."""
-        phase = job.recipe.last_layers
+    def apply(self, recipe: FinetuneRecipe) -> FinetuneRecipe:
+        """The recipe with the change."""
+        phase = recipe.last_layers
         if self.frozen or phase is None:
-            return replace(job, recipe=replace(job.recipe, last_layers=None))
+            return replace(recipe, last_layers=None)
         phase = replace(phase, **dict(self.layers), schedule=replace(phase.schedule, **dict(self.schedule)))
-        return replace(job, recipe=replace(job.recipe, last_layers=phase))
+        return replace(recipe, last_layers=phase)
 
 
 VARIANTS = {
@@ -104,7 +104,8 @@ def measure(photos: Photographs, variant: Variant, name: str, split: int) -> dic
     )
     folder = photos.cache / f"{variant.size}"
     folder.mkdir(exist_ok=True)
-    job = variant.apply(training.prepare(folder))
+    job = training.prepare(folder)
+    job = replace(job, recipe=variant.apply(job.recipe))
     checkpoint = photos.cache / f"{name} {split}".replace("`", "").replace(" ", "_")
     checkpoint.mkdir(exist_ok=True)
     model, trained = job.fit(SEED, checkpoint)
