@@ -92,8 +92,8 @@ CLAIMS = {
     "J": Claim("realwaste-200", "the report's; light backbones", None, (*_NINE_CLASSES, _SEEDS)),
     "K": Claim("realwaste-200", "as J", None, (*_NINE_CLASSES, _SEEDS, GROUPED)),
     "L": Claim("realwaste-200", "as J; edge: `best`", "best", _BEST, picture="docs/realwaste-200.png"),
-    "N": Claim("realwaste-200", "as L", "best", (*_BEST, GROUPED)),
     "M": Claim("realwaste-200", "as J; irv2 and densenet: `field`", "field", (*_BEST, _SEEDS)),
+    "N": Claim("realwaste-200", "as L", "best", (*_BEST, GROUPED)),
 }
 
 
