@@ -154,7 +154,7 @@ def test_each_source_is_predicted_and_its_steps_are_timed(images, tmp_path, monk
     with scale.s3_server() as client:
         sources = scale.make_sources(tmp_path / "work", images(glass=3), count, client)
         assert tuple(sources) == scale_tables.SOURCES
-        for url in sources.values():
+        for url in (sources[scale_tables.SOURCES[0]], sources[scale_tables.SOURCES[-1]]):
             result = measure("scale.predict_set", url=url, address=None, **arguments)
             assert result["images"] == count
             assert result["rate"] > 0
