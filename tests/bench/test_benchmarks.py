@@ -8,7 +8,7 @@ import keras
 import pytest
 from tiny_pipeline import save_extractor
 
-from benchmarks import claims, cnn_accuracy, report_claims, scale, whole
+from benchmarks import claims, cnn_accuracy, fine_tuning, report_claims, scale, whole
 from benchmarks.parts import (
     claim_tables,
     embedding_speed,
@@ -84,7 +84,7 @@ def test_readme_and_results_page_agree_with_the_results():
     assert tables.results(measurements) == (ROOT / "benchmarks/results.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", [claims, report_claims, scale, whole])
+@pytest.mark.parametrize("module", [claims, fine_tuning, report_claims, scale, whole])
 def test_pages_agree_with_the_stored_results(module):
     page = module.PAGE.read_text(encoding="utf-8")
     record = json.loads(module.RESULTS.read_text(encoding="utf-8"))
