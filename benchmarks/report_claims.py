@@ -56,12 +56,12 @@ class Variant:
 
 REPORTED = Variant()
 GRIDS: dict[Variant, Sequence[float]] = {
-    REPORTED: (0.00001, 0.00003, 0.0001),
+    REPORTED: (0.00001, 0.00003, 0.0001, 0.001),
     Variant(optimizer="sgd"): (0.0003, 0.001, 0.003),
-    Variant(optimizer="sgd_momentum"): (0.0003, 0.001, 0.003),
-    Variant(normalization="none"): (0.0001, 0.0003, 0.001),
+    Variant(optimizer="sgd_momentum"): (0.0001, 0.0003, 0.001, 0.003),
+    Variant(normalization="none"): (0.0001, 0.0003, 0.001, 0.003),
     Variant(activation="tanh"): (0.00003, 0.0001, 0.0003),
-    Variant(activation="sigmoid"): (0.00001, 0.00003, 0.0001),
+    Variant(activation="sigmoid"): (0.00001, 0.00003, 0.0001, 0.0003, 0.001),
 }
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
 ROUNDS, STEPS = 10, 8  # alternating rounds of the activations, and training steps in each

@@ -36,7 +36,7 @@ def _build_record(**changes):
     equal_seconds = {name: [0.1, 0.1, 0.11] for name in report_claims.ACTIVATIONS}
     gradients = {name: {str(seed): 1.0 + 0.01 * seed for seed in SEEDS} for name in report_claims.ACTIVATIONS}
     counts = {"train": 720, "val": 240, "test": 240}
-    setup = {"photos": "made up", "images": counts, "size": 96, "epochs": 5, "precision": "float32"}
+    setup = {"photos": "made up", "images": counts, "classes": 9, "size": 96, "epochs": 5, "precision": "float32"}
     fits_record = {"seeds": SEEDS, "fits": fits, "best": dict.fromkeys(names, 0.001)}
     return setup | fits_record | {"gradients": gradients, "step_seconds": equal_seconds}
 
@@ -60,6 +60,8 @@ def test_equal_variants_decide_no_claim_and_falling_losses_refute_the_rate_claim
         ({"adam_none_relu_shuffled": {"val_losses": [1, 2, 3, 4, 5]}}, "1.7", "stability", "holds"),
         ({"adam_batch_tanh_shuffled": {"test_accuracy": 0.8}}, "1.8", "better than tanh", "does not hold"),
         ({"adam_batch_relu_one_order": {"test_accuracy": 0.5}}, "Listing 4", "good enough", "does not hold"),
+        # From a high loss to that of guessing among nine classes, 2.2: the network has learned nothing.
+        ({"adam_batch_relu_shuffled": {"losses": [8, 3, 2.2, 2.2, 2.15]}}, "1.14", "0.01 does not improve", "holds"),
     ],
 )
 def test_a_difference_supports_or_refutes_its_claim(changes, section, claim, verdict):
