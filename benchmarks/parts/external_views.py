@@ -1,4 +1,4 @@
-"""Views of photographs: the outer frame, the central crop, and a simulated external photograph to validate on."""
+"""Simulated external photographs, to validate on: the middle of a photograph on the background of another class."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,24 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.evaluation import background_views
 from realwaste.images.reader import Pixels, read_image, resize_image
 
 _OBJECT_SHARE = 0.8  # share of a photograph's side that is taken with the object
 _CORNER_SHARE = 0.3  # share of another photograph's side that is taken for the background: mostly nothing lies there
 _SMALLEST, _LARGEST = 0.6, 1.5
-
-
-def keep_frame(_: Path, image: Pixels, size: int) -> Pixels:
-    """The outer frame alone, 12 % of each side."""
-    return np.asarray(background_views.frame(resize_image(image, size)[np.newaxis])[0])
-
-
-def crop_middle(_: Path, image: Pixels, size: int) -> Pixels:
-    """The middle three quarters of each side, enlarged, as finetune's test_crops=middle."""
-    cut = round(size / 8)
-    middle = resize_image(image, size)[cut : size - cut, cut : size - cut]
-    return np.asarray(cv2.resize(middle, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -52,10 +39,6 @@ class SimulatedExternal:
         moved = cv2.warpAffine(resize_image(image, size), placement, (size, size), borderMode=cv2.BORDER_REFLECT)
         mixed = opacity * moved + (1 - opacity) * self._background(path.parent.name, size, rng)
         return np.clip(_blur_motion(mixed * _light(size, rng), rng), 0, 255).astype(np.uint8)
-
-    def cropped(self, path: Path, image: Pixels, size: int) -> Pixels:
-        """Its central crop."""
-        return crop_middle(path, self(path, image, size), size)
 
     def _background(self, label: str, size: int, rng: np.random.Generator) -> Pixels:
         other = sorted(set(self.photographs) - {label})[rng.integers(len(self.photographs) - 1)]
