@@ -1,14 +1,13 @@
 """The benchmarks run on tiny inputs, and their tables agree with the stored results."""
 
 import json
-import sys
 from dataclasses import replace
 
 import keras
 import pytest
 from tiny_pipeline import save_extractor
 
-from benchmarks import claims, cnn_accuracy, fine_tuning, report_claims, scale, whole
+from benchmarks import claims, fine_tuning, report_claims, scale, whole
 from benchmarks.parts import (
     claim_tables,
     embedding_speed,
@@ -178,34 +177,3 @@ def test_the_scale_table_extrapolates_the_measured_rates():
     expected = ("5 images/s a core", "10 (1.82×)", "| a million images | 56 | 3.5 h |", "100 TB", "50 GB")
     for phrase in (*expected, "more than 10.0 times as fast", "1,000 images/s: 10 cores", "2.8 h and 1 TB", "100 MB"):
         assert phrase in text
-
-
-def test_trainings_of_cnn_accuracy_resume_and_fill_the_table(images, tmp_path, monkeypatch):
-    results, page, photos = tmp_path / "fits.json", tmp_path / "page.md", images(glass=10, metal=10)
-    page.write_text(f"before\n<!-- measured: {cnn_accuracy.COMMAND} -->\n<!-- end of measured -->\n", encoding="utf-8")
-    variants = dict(list(cnn_accuracy.VARIANTS.items())[:2])
-    constants = {"RESULTS": results, "PAGE": page, "SEEDS": (1, 2), "SIZE": 16, "EPOCHS": 1, "VARIANTS": variants}
-    for name, value in constants.items():
-        monkeypatch.setattr(cnn_accuracy, name, value)
-    monkeypatch.setattr(sys, "argv", ["cnn_accuracy", "--photos", str(photos)])
-    fit, seeds = cnn_accuracy.fit, []
-
-    def interrupt_third(train, val, record, seed, **settings):
-        seeds.append(seed)
-        if len(seeds) == 3:
-            raise KeyboardInterrupt
-        return fit(train, val, record, seed, **settings)
-
-    monkeypatch.setattr(cnn_accuracy, "fit", interrupt_third)
-    with pytest.raises(KeyboardInterrupt):
-        cnn_accuracy.main()
-    cnn_accuracy.main()
-    assert seeds == [1, 1, 2, 2, 2], "the second run trains what the first has not saved"
-    record = json.loads(results.read_text(encoding="utf-8"))
-    assert record["images"] == {"train": 12, "val": 4, "test": 4}
-    for fits in record["fits"].values():
-        assert list(fits) == ["1", "2"]
-        assert all(set(scores) == set(cnn_accuracy.MEASURES) for scores in fits.values())
-        assert all(0 <= scores["last"] <= scores["best"] <= 1 for scores in fits.values())
-    assert page.read_text(encoding="utf-8").startswith("before\n")
-    assert f"| {list(variants)[1]} |" in page.read_text(encoding="utf-8")
