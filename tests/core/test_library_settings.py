@@ -38,7 +38,7 @@ VARIABLES = {
 }
 
 
-def _train_network(home, entry="realwaste", **variables):
+def _train_network(home, entry, **variables):
     """Train a small network in another process, after `import entry`; its losses, predictions and dtype policy."""
     environment = {name: value for name, value in os.environ.items() if name not in {"KERAS_HOME", "KERAS_BACKEND"}}
     environment |= {"HOME": str(home), "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **variables}
@@ -48,23 +48,12 @@ def _train_network(home, entry="realwaste", **variables):
     return process.stdout
 
 
-@pytest.fixture(scope="module")
-def default_output(tmp_path_factory):
-    return _train_network(tmp_path_factory.mktemp("home"))
-
-
-@pytest.mark.parametrize(
-    ("settings", "entry", "variables"),
-    [
-        ({"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first"}, "realwaste", {}),
-        ({"floatx": "float16", "backend": "jax"}, "benchmarks", VARIABLES | {"KERAS_HOME": "{home}/.keras"}),
-    ],
-)
-def test_keras_settings_of_the_user_do_not_change_a_training(settings, entry, variables, default_output, tmp_path):
+def test_keras_settings_of_the_user_do_not_change_a_training(tmp_path):
+    default_output = _train_network(tmp_path, "realwaste")
+    settings = {"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first", "backend": "jax"}
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras/keras.json").write_text(json.dumps(settings))
-    variables = {name: value.format(home=tmp_path) for name, value in variables.items()}
-    assert _train_network(tmp_path, entry, **variables) == default_output
+    assert _train_network(tmp_path, "benchmarks", KERAS_HOME=str(tmp_path / ".keras"), **VARIABLES) == default_output
 
 
 def test_pin_refuses_keras_if_it_was_imported_with_other_settings(monkeypatch):

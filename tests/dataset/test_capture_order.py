@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from realwaste.dataset import capture_order, leakage, manifest
-from realwaste.sources import synthetic
+from realwaste.dataset import capture_order, leakage
 from realwaste.sources.realwaste_files import COUNTS
 
 
@@ -91,21 +90,3 @@ def test_many_pairs_are_sampled(monkeypatch):
         _build_files([f"a/a_{number}.jpg" for number in range(1, 200)]), lambda *_: 0.5
     )
     assert order.evidence["text_alone_pairs"] == order.evidence["numeric_alone_pairs"] == 20
-
-
-def test_a_set_numbered_as_text_is_grouped_by_capture_order(tmp_path):
-    """The synthetic set, renamed as the files of RealWaste were: sorted as text and numbered again."""
-    unordered, root = tmp_path / "made", tmp_path / "root"
-    synthetic.generate(unordered, images_per_class=40, seed=3)
-    by_text = sorted(range(1, 41), key=str)
-    for folder in unordered.iterdir():
-        (root / folder.name).mkdir(parents=True)
-        for number, shot in enumerate(by_text, start=1):
-            (folder / f"{folder.name}_{shot}.jpg").rename(root / folder.name / f"{folder.name}_{number}.jpg")
-    table, _, order = manifest.scan(root)
-    assert (order["order"], order["p"] < 0.01) == ("text", True)
-    assert [by_text[number - 1] for number in table["number"]] == table["shot"].tolist()
-    objects_of_class = {name: synthetic.object_numbers(3, index, 40) for index, name in enumerate(synthetic.CLASSES)}
-    objects = pd.Series([f"{row.label} {objects_of_class[row.label][row.shot - 1]}" for row in table.itertuples()])
-    groups = leakage.assign_groups(table, 10)
-    assert (objects.groupby(objects).apply(lambda rows: len(set(groups[rows.index]))) == 1).mean() > 0.9

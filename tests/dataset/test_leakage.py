@@ -29,15 +29,25 @@ def _hash_distance(first: str, second: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def synthetic_set(tmp_path_factory):
-    """The manifest of a synthetic set, and the object that each file shows."""
+def synthetic_folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("drawn")
     synthetic.generate(root, images_per_class=40, seed=3)
-    table, rejected, _ = manifest.scan(root)
-    assert rejected.empty
+    return root
+
+
+def _list_objects(labels: pd.Series, positions: pd.Series) -> pd.Series:
+    """The object that each photograph of the synthetic set shows, by its position in capture order."""
     objects_of_class = {name: synthetic.object_numbers(3, index, 40) for index, name in enumerate(synthetic.CLASSES)}
-    objects = [f"{row.label} {objects_of_class[row.label][row.number - 1]}" for row in table.itertuples()]
-    return table, pd.Series(objects)
+    pairs = zip(labels, positions, strict=True)
+    return pd.Series([f"{label} {objects_of_class[label][position - 1]}" for label, position in pairs])
+
+
+@pytest.fixture(scope="module")
+def synthetic_set(synthetic_folder):
+    """The manifest of a synthetic set, and the object that each file shows."""
+    table, rejected, _ = manifest.scan(synthetic_folder)
+    assert rejected.empty
+    return table, _list_objects(table["label"], table["number"])
 
 
 def test_many_near_duplicates_of_each_other_are_grouped_in_seconds():
@@ -113,6 +123,21 @@ def test_a_grouped_split_keeps_each_object_in_one_part(synthetic_set):
     assert exposure["neighbour_within_1"] < 0.2
     assert exposure["near_duplicates"] == 0
     assert set(pd.crosstab(grouped["label"], grouped["split"]).min()) != {0}
+
+
+def test_a_set_numbered_as_text_is_grouped_by_capture_order(synthetic_folder, tmp_path):
+    """The synthetic set, renamed as the files of RealWaste were: sorted as text and numbered again."""
+    by_text = sorted(range(1, 41), key=str)
+    for folder in synthetic_folder.iterdir():
+        (tmp_path / folder.name).mkdir()
+        for number, shot in enumerate(by_text, start=1):
+            source = folder / f"{folder.name}_{shot}.jpg"
+            (tmp_path / folder.name / f"{folder.name}_{number}.jpg").hardlink_to(source)
+    table, _, order = manifest.scan(tmp_path)
+    assert (order["order"], order["p"] < 0.01) == ("text", True)
+    assert [by_text[number - 1] for number in table["number"]] == table["shot"].tolist()
+    objects, groups = _list_objects(table["label"], table["shot"]), leakage.assign_groups(table, 10)
+    assert (objects.groupby(objects).apply(lambda rows: len(set(groups[rows.index]))) == 1).mean() > 0.9
 
 
 def _numbered_manifest(paths: list[str]) -> pd.DataFrame:

@@ -199,11 +199,12 @@ DENSENET_AND_LATER = ["finetune_densenet", "cross_validate@densenet", "evaluate"
             marks=pytest.mark.slow,
         ),
         pytest.param({"lr_sweep__epochs": 2}, ["lr_sweep", "compare"], marks=pytest.mark.slow),
-        pytest.param({"plots__color": "#445566"}, ["validate_images", "split", "compare"], marks=pytest.mark.slow),
-        (
+        pytest.param(
             {"explain__mistakes": 1, "shortcuts__backbone": "densenet"},
             ["probe_background", "shortcuts", "explain", "compare"],
+            marks=pytest.mark.slow,
         ),
+        ({"plots__color": "#445566"}, ["validate_images", "split", "compare"]),
     ],
 )
 def test_a_change_reruns_only_the_affected_stages_and_quiet_prints_nothing(completed, changes, rerun):

@@ -77,7 +77,7 @@ def train_uninterrupted():
 
 @pytest.mark.parametrize(
     ("policy", "stops"),
-    [*(("float32", stops) for stops in ([1], [4], [2, 1], [5])), ("mixed_bfloat16", [2, 1]), ("mixed_float16", [2, 1])],
+    [("float32", [2, 1]), ("float32", [5]), ("mixed_bfloat16", [2, 1]), ("mixed_float16", [2, 1])],
 )
 def test_a_training_resumes_bit_for_bit(tmp_path, stop_after, train_uninterrupted, policy, stops):
     expected_weights, expected = train_uninterrupted(policy)

@@ -28,9 +28,7 @@ def _compile(model, batch_size, policy="float32", engine="openvino"):
     return compile_network(model, batch_size, policy=policy, engine=engine)
 
 
-@pytest.mark.parametrize(
-    ("policy", "engine"), [("float32", "openvino"), ("float32", "tensorflow"), ("mixed_bfloat16", "openvino")]
-)
+@pytest.mark.parametrize(("policy", "engine"), [("float32", "tensorflow"), ("mixed_bfloat16", "openvino")])
 def test_cached_vectors_and_pictures_give_the_same_predictions(policy, engine, extractor, photos, tmp_path):
     """The pipeline tests the head on cached vectors; users give pictures to the saved model, in the same precision."""
     root, paths = photos

@@ -53,16 +53,14 @@ def test_predictions_are_the_mean_of_separately_trained_heads(train_val, average
     assert averaged.count_params() == 3 * single_heads[0][0].count_params()
 
 
-@pytest.mark.parametrize(("heads", "fits"), [(1, 4), (2, 2)], ids=["one head", "two heads"])
-def test_a_reused_head_trainer_gives_the_weights_of_a_new_one(train_val, heads, fits):
+def test_a_reused_head_trainer_gives_the_weights_of_a_new_one(train_val):
     """Bit for bit, also after data of another size and after a diverged training."""
-    recipe = replace(ONE_HEAD, heads=heads)
-    trainer = HeadTrainer(recipe)
+    trainer = HeadTrainer(ONE_HEAD)
     smaller = TrainVal(Samples(train_val.train.inputs[:25], train_val.train.labels[:25]), train_val.val)
     infinite = TrainVal(Samples(np.full_like(train_val.train.inputs, np.inf), train_val.train.labels), train_val.val)
-    for vectors, seed in ((train_val, 3), (smaller, 4), (infinite, 5), (train_val, 6))[:fits]:
+    for vectors, seed in ((train_val, 3), (smaller, 4), (infinite, 5), (train_val, 6)):
         model, trained = trainer.fit(vectors, seed, silent=True)
-        expected_model, expected = HeadTrainer(recipe).fit(vectors, seed, silent=True)
+        expected_model, expected = HeadTrainer(ONE_HEAD).fit(vectors, seed, silent=True)
         pd.testing.assert_frame_equal(trained.history, expected.history)
         fitted_weights = model.get_weights()
         for weights in (fitted_weights, trainer.fit_head(vectors.train, seed).get_weights()):
