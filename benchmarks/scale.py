@@ -96,9 +96,9 @@ def s3_server() -> Iterator[Any]:
 
 def make_sources(folder: Path, photos: Path, images: int, client: Any) -> dict[str, str]:
     """Write the photographs as files and as tar shards into `folder` and the bucket: their URLs by title."""
-    found = sorted(path for path in photos.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    photographs = sorted(path for path in photos.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     names = [f"{number:06d}.jpg" for number in range(images)]
-    paths = {name: found[number % len(found)] for number, name in enumerate(names)}
+    paths = {name: photographs[number % len(photographs)] for number, name in enumerate(names)}
     (folder / "files").mkdir()
     (folder / "shards").mkdir()
     for name, path in paths.items():

@@ -119,9 +119,9 @@ def _table1(
     }
     members = comparison.ensemble_members(trainings)
     ensemble = {"backbone": "Soft vote", "weights": f"those of the {len(members)}"}
-    named = trainings | {comparison.ENSEMBLE: ensemble}
+    all_trainings = trainings | {comparison.ENSEMBLE: ensemble}
     seconds[comparison.ENSEMBLE] = round(sum(seconds[name] for name in members), 2)
-    rows = table1.build_rows(measured, named, seconds, predicted, origin, external_sets=external_sets)
+    rows = table1.build_rows(measured, all_trainings, seconds, predicted, origin, external_sets=external_sets)
     rows[comparison.ENSEMBLE]["members"] = ", ".join(members)
     return rows
 

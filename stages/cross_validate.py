@@ -33,12 +33,12 @@ def main(params: "Params", name: str) -> None:
     is_stand_in = name not in weights_record.preferred_backbones(Path("data/weights"))
     metrics = {} if is_stand_in else _measure(params, name)
     write_json(Path(f"data/cross_validation/{name}.json"), metrics)
-    shown = registry.display_name(name, weights_record.read(Path("data/weights") / name).backbone)
+    display_name = registry.display_name(name, weights_record.read(Path("data/weights") / name).backbone)
     if "other_splits" in metrics:
         accuracy = "accuracy {accuracy_mean:.3f} ± {accuracy_std:.3f}".format(**metrics["other_splits"])
-        logger.info("%s: %s on other splits", shown, accuracy)
+        logger.info("%s: %s on other splits", display_name, accuracy)
     else:
-        logger.info("%s is not cross-validated: %s", shown, "random weights" if is_stand_in else "switched off")
+        logger.info("%s is not cross-validated: %s", display_name, "random weights" if is_stand_in else "switched off")
 
 
 def _measure(params: "Params", name: str) -> dict[str, Any]:

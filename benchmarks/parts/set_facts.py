@@ -34,11 +34,11 @@ def duplicates(photos: Photographs, _: Backbone) -> list[Table]:
     paired = [np.isin(np.arange(len(files)), photos.near_duplicates[rows]) for rows in (same_class, ~same_class)]
     rows = []
     for name in [*photos.classes, "all"]:
-        own = (files["label"] == name).to_numpy() | (name == "all")
-        groups = photos.groups[own]
-        shares = [share_interval(pairs[own], groups) for pairs in paired]
-        identical = int(files.loc[own, "sha256"].duplicated().sum())
-        rows.append([str(name), int(own.sum()), len(set(groups)), identical, *shares])
+        in_class = (files["label"] == name).to_numpy() | (name == "all")
+        groups = photos.groups[in_class]
+        shares = [share_interval(pairs[in_class], groups) for pairs in paired]
+        identical = int(files.loc[in_class, "sha256"].duplicated().sum())
+        rows.append([str(name), int(in_class.sum()), len(set(groups)), identical, *shares])
     heads = ["class", "photographs", "groups", "identical files", "near-duplicate in the class", "in another class"]
     counts = [[f"pairs of near-duplicates, {where}", int(pairs.sum())]
               for where, pairs in (("of one class", same_class), ("of two classes", ~same_class))]  # fmt: skip
@@ -53,12 +53,12 @@ def order(photos: Photographs, backbone: Backbone) -> list[Table]:
     kinds = {"by number only": by_number - by_order, "by capture order only": by_order - by_number}
     kinds["by both"] = by_number & by_order
     rows = []
-    for label, own in files.groupby("label"):
+    for label, class_files in files.groupby("label"):
         rng = np.random.default_rng(0)
-        drawn = {tuple(rng.choice(own.index, 2, replace=False)) for _ in range(_RANDOM_PAIRS)}
+        drawn = {tuple(rng.choice(class_files.index, 2, replace=False)) for _ in range(_RANDOM_PAIRS)}
         cells = []
         for pairs in (drawn, *kinds.values()):
-            first, second = np.array([pair for pair in pairs if pair[0] in own.index]).T
+            first, second = np.array([pair for pair in pairs if pair[0] in class_files.index]).T
             cosines = (unit[first] * unit[second]).sum(axis=1)
             cells.append([*mean_interval(cosines, groups[first]), len(cosines)])
         rows.append([str(label), *cells])
@@ -81,8 +81,9 @@ def background(photos: Photographs, backbone: Backbone) -> list[Table]:
     ]
     rows = []
     for name in [*photos.classes, "all"]:
-        own = (photos.files["label"] == name).to_numpy() | (name == "all")
-        rows.append([str(name), int(own.sum()), *(share_interval(hit[own], photos.groups[own]) for hit in correct)])
+        in_class = (photos.files["label"] == name).to_numpy() | (name == "all")
+        accuracies = [share_interval(hit[in_class], photos.groups[in_class]) for hit in correct]
+        rows.append([str(name), int(in_class.sum()), *accuracies])
     chance = float(np.bincount(photos.labels).max() / len(photos.labels))
     rows.append(["always the largest class", len(photos.labels), chance, chance])
     return [{"heads": ["class", "photographs", "the whole picture", "the outer frame alone"], "rows": rows}]
@@ -93,11 +94,11 @@ def confusion(photos: Photographs, backbone: Backbone) -> list[Table]:
     predicted = out_of_fold(photos, backbone, "head").argmax(axis=1)
     pairs: list[list[Any]] = []
     for first, second in itertools.combinations(range(len(photos.classes)), 2):
-        own = np.isin(photos.labels, (first, second))
+        in_pair = np.isin(photos.labels, (first, second))
         mistaken = (predicted != photos.labels) & np.isin(predicted, (first, second))
         counts = [int((mistaken & (photos.labels == label)).sum()) for label in (first, second)]
         names = [str(photos.classes[label]) for label in (first, second)]
-        pairs.append([*names, int(own.sum()), *counts, share_interval(mistaken[own], photos.groups[own])])
+        pairs.append([*names, int(in_pair.sum()), *counts, share_interval(mistaken[in_pair], photos.groups[in_pair])])
     pairs.sort(key=lambda row: -row[-1][0])
     heads = ["class", "other class", "photographs", "the first taken for the other", "the reverse", "share mistaken"]
     hit = predicted == photos.labels
@@ -117,8 +118,8 @@ def labels(photos: Photographs, backbone: Backbone) -> list[Table]:
     groups = photos.groups[row_of[judged["path"]]]
     rows: list[list[Any]] = []
     for kind in ("wrong", "ambiguous", "right"):
-        own = (judged["judgement"] == kind).to_numpy()
-        rows.append([kind, int(own.sum()), share_interval(own, groups)])
+        of_kind = (judged["judgement"] == kind).to_numpy()
+        rows.append([kind, int(of_kind.sum()), share_interval(of_kind, groups)])
     doubted = int(ranking["models_disagreeing"].sum())
     rows.append(["labels that the probe doubts", doubted, f"of {len(ranking):,}"])
     return [{"heads": [f"the {len(judged)} most doubtful labels", "photographs", "share"], "rows": rows},

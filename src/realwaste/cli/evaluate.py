@@ -62,8 +62,8 @@ def evaluate(
     from realwaste.evaluation import differences, external_sets  # noqa: PLC0415
 
     file = model_loading.resolve_model(model)
-    with external_sets.open_external_set(folder, model_file.read_metadata(file).classes) as opened:
-        test_set = external_sets.leave_out_training(opened, [model_file.read_photographs(file)])
+    with external_sets.open_external_set(folder, model_file.read_metadata(file).classes) as external_set:
+        test_set = external_sets.leave_out_training(external_set, [model_file.read_photographs(file)])
         evaluate_outputs.check(test_set, folder, csv, mistakes)
         session = model_loading.open_session(file)
         raw = predict_set(session, test_set)

@@ -77,5 +77,5 @@ def _rows(test_set: ExternalSet, metadata: ModelMetadata, raw: Probabilities) ->
             yield [path, label, None, None, None, None, UNDEFINED]
             continue
         best = int(row.argmax())
-        known: list[Value] = [None, None] if index is None else [float(row[index]), best == index]
-        yield [path, label, metadata.classes[best], float(row[best]), *known, None]
+        label_cells: list[Value] = [None, None] if index is None else [float(row[index]), best == index]
+        yield [path, label, metadata.classes[best], float(row[best]), *label_cells, None]

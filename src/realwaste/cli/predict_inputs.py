@@ -126,8 +126,8 @@ def watch_batches(folder: Path, named: Sequence[Path], written: AbstractSet[str]
     }
     message = "watching %s: %d of its %d files are skipped; Ctrl-C ends"
     logger.info(message, printable(folder), len(skipped), len(present))
-    outside = [path for path in named if not path.resolve().is_relative_to(place)]
-    return chain([outside] if outside else [], complete_files(folder, skipped))
+    elsewhere = [path for path in named if not path.resolve().is_relative_to(place)]
+    return chain([elsewhere] if elsewhere else [], complete_files(folder, skipped))
 
 
 def read_stamps(folder: Path) -> dict[Path, Stamp]:

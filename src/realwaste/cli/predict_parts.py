@@ -91,8 +91,8 @@ def _with_progress(
             bar.update(task, advance=1, rate=rate)
             if not is_terminal and number < parts and time.monotonic() - logged > _LOG_EVERY_S:
                 logged, left = time.monotonic(), seconds / number * (parts - number)
-                known = "" if source.images is None else f" of {source.images:,}"
-                logger.info("%s%s images, %s, %.0f min left", f"{done + new:,}", known, rate, left / 60)
+                total = "" if source.images is None else f" of {source.images:,}"
+                logger.info("%s%s images, %s, %.0f min left", f"{done + new:,}", total, rate, left / 60)
 
 
 def _describe(total: Summary, output: str, parts: int) -> str:

@@ -97,8 +97,8 @@ class PredictRun:
         """The photographs: all at once, or as they arrive in the watched folder."""
         if self.watch is None:
             return [inputs.paths]
-        written = predictions_csv.read_paths(self.csv) if self.csv else set()
-        return predict_inputs.watch_batches(self.watch, inputs.paths, written)
+        predicted = predictions_csv.read_paths(self.csv) if self.csv else set()
+        return predict_inputs.watch_batches(self.watch, inputs.paths, predicted)
 
     def _predict(self, inputs: Inputs) -> tuple[OneModel | AllModels, Iterator[Any]]:
         """Load the model or models; returns the predictor and the iterator of its results."""

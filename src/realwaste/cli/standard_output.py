@@ -107,9 +107,9 @@ def listing(values: Mapping[str, Any], name: str) -> Iterator[Callable[[Mapping[
 
 def describe_counts(counts: Counter[str], outputs: Iterable[Path | str], *notes: str) -> str:
     """The last line of predictions: photographs per class, most frequent first, notes, and the outputs written."""
-    shown = counts.most_common(_SHOWN_CLASSES)
-    parts = [f"{number:,} {printable(label)}" for label, number in shown]
-    if others := counts.total() - sum(number for _, number in shown):
+    top_classes = counts.most_common(_SHOWN_CLASSES)
+    parts = [f"{number:,} {printable(label)}" for label, number in top_classes]
+    if others := counts.total() - sum(number for _, number in top_classes):
         parts.append(f"{others:,} of other classes")
     wrote = ", ".join(map(printable, outputs))
     sections = (", ".join(parts) or "none", *notes, *([f"written: {wrote}"] if wrote else []))

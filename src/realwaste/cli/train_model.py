@@ -97,8 +97,8 @@ class PhotoTraining:
         if trained.diverged_epoch is not None:
             remedy = "Train without --fine-tune, or with another --backbone."
             raise DivergedError("The losses of a training must stay finite.", remedy, trained.describe())
-        chosen = trained.history["val_accuracy"].iloc[trained.kept_epoch - 1]
-        logger.info("trained in %.0f s: %.0f %% of the photos to choose by are right", trained.seconds, 100 * chosen)
+        accuracy = trained.history["val_accuracy"].iloc[trained.kept_epoch - 1]
+        logger.info("trained in %.0f s: %.0f %% of the photos to choose by are right", trained.seconds, 100 * accuracy)
         return job, job.build_classifier(model), trained
 
 

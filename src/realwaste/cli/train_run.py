@@ -80,8 +80,8 @@ class TrainRun:
             logger.info("reading %d photos of %d classes", labelled.folders.image_count, len(labelled.folders.files))
             photo_split, test_set = split_photos(labelled, root, self.seed), None
             if self.test:
-                opened = external_sets.open_external_set(self.test, classes_of(photo_split.table))
-                test_set = stack.enter_context(opened)
+                external_set = external_sets.open_external_set(self.test, classes_of(photo_split.table))
+                test_set = stack.enter_context(external_set)
                 test_set = external_sets.leave_out_training(
                     test_set, [training_photographs.from_splits(photo_split.table)]
                 )
@@ -200,16 +200,18 @@ def split_photos(labelled: ImageSet, root: Path, seed: int) -> PhotoSplit:
         table = split.draw(scan.manifest, strategy, RATIOS, groups=groups, parts=parts, seed=seed)
         return PhotoSplit(table.assign(group=groups), strategy, leakage.measure_exposure(table, near))
 
-    drawn = draw(strategy)
-    if strategy == "stratified" and drawn.exposure["near_duplicates"]:
+    photo_split = draw(strategy)
+    if strategy == "stratified" and photo_split.exposure["near_duplicates"]:
         try:
-            drawn = draw("grouped")
+            photo_split = draw("grouped")
         except UserError:  # too few groups
-            count = drawn.exposure["near_duplicates"]
+            count = photo_split.exposure["near_duplicates"]
             logger.warning("%d test photos look like one that is not in the test: the score is too good", count)
-    counts = split.summarize(drawn.table)
-    logger.info("%s split: %d photos train, %d choose, %d test", drawn.strategy, *(counts[part] for part in PARTS))
-    return drawn
+    counts = split.summarize(photo_split.table)
+    logger.info(
+        "%s split: %d photos train, %d choose, %d test", photo_split.strategy, *(counts[part] for part in PARTS)
+    )
+    return photo_split
 
 
 def _refuse_small_classes(accepted: pd.DataFrame, classes: list[str]) -> None:

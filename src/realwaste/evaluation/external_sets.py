@@ -59,11 +59,11 @@ class ExternalSet:
     @property
     def display_names(self) -> list[str]:
         """The path of each image as a user knows it: from the current folder, or <Class>/<file> in an archive."""
-        temporary, here = self.root.parent, Path.cwd()
+        temporary, cwd = self.root.parent, Path.cwd()
         return [
             path
             if original.is_relative_to(temporary)
-            else str(original.relative_to(here) if original.is_relative_to(here) else original)
+            else str(original.relative_to(cwd) if original.is_relative_to(cwd) else original)
             for original, path in zip(self.originals, self.images["path"], strict=True)
         ]
 
@@ -125,28 +125,28 @@ def leave_out_training(external_set: ExternalSet, models: Sequence[TrainingPhoto
     Raises:
         UserError: no image of a class is left.
     """
-    known = [photographs for photographs in models if photographs is not None]
-    if len(known) < len(models):
+    records = [photographs for photographs in models if photographs is not None]
+    if len(records) < len(models):
         logger.info(
             "a model file of an earlier version does not say what it was trained on: nothing is left out for it"
         )
-    if not known:
+    if not records:
         return external_set
     images, name = external_set.images, external_set.name
-    is_used = np.logical_or.reduce([photographs.contain(images["sha256"]) for photographs in known])
-    rest = images[~is_used].reset_index(drop=True)
-    used = f"{is_used.sum()} of {len(images)} were used for training"
+    in_training = np.logical_or.reduce([photographs.contain(images["sha256"]) for photographs in records])
+    rest = images[~in_training].reset_index(drop=True)
+    reason = f"{in_training.sum()} of {len(images)} were used for training"
     if not rest["label"].isin(external_set.class_of_folder).any():
         rule = f"{external_set.source} must have photographs of the classes that the model was not trained on."
-        raise UserError(rule, "Use other photographs.", used)
+        raise UserError(rule, "Use other photographs.", reason)
     near_duplicates = int(
-        np.logical_or.reduce([leakage.have_near_duplicates(rest, photographs.phashes) for photographs in known]).sum()
+        np.logical_or.reduce([leakage.have_near_duplicates(rest, photographs.phashes) for photographs in records]).sum()
     )
-    if is_used.any():
-        logger.warning("%s: %s, or to validate the model, and are left out", name, used)
+    if in_training.any():
+        logger.warning("%s: %s, or to validate the model, and are left out", name, reason)
     if near_duplicates:
         logger.warning("%s: %d of %d are near-duplicates of training photographs", name, near_duplicates, len(rest))
-    return replace(external_set, images=rest, used=int(is_used.sum()), near_duplicates=near_duplicates)
+    return replace(external_set, images=rest, used=int(in_training.sum()), near_duplicates=near_duplicates)
 
 
 @contextmanager

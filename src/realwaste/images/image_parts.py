@@ -185,8 +185,8 @@ def _read_parquet(file_system: "AbstractFileSystem", root: str, path: str) -> It
                     images = images.field("bytes")
                 paths = batch.column(names[0]) if names else [None] * len(images)
                 for image, image_path in zip(images, paths, strict=True):
-                    shown = None if image_path is None else image_path.as_py()
-                    yield str(shown or f"{name}/{row}"), image.as_py() or "no image in this row"
+                    stored_path = None if image_path is None else image_path.as_py()
+                    yield str(stored_path or f"{name}/{row}"), image.as_py() or "no image in this row"
                     row += 1
     except pa.ArrowInvalid as error:
         yield name, f"damaged Parquet file: {first_line(error)}"

@@ -79,11 +79,11 @@ def _mistakes(data: ReportData) -> dict[str, dict[str, Any]]:
     for model in verdict.rank_models(data.rows):
         if model in data.explanations["mistakes"]:
             tested = data.tested[data.tested["model"] == model]
-            found = mistakes.most_confident_mistakes(tested, len(tested))
+            ranking = mistakes.most_confident_mistakes(tested, len(tested))
             sections[model] = {
                 "pictures": data.explanations["mistakes"][model],
-                "count": len(found),
-                "listed": found.head(MISTAKES_LISTED).to_dict("records"),
+                "count": len(ranking),
+                "listed": ranking.head(MISTAKES_LISTED).to_dict("records"),
             }
     return sections
 

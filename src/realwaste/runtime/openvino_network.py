@@ -59,7 +59,11 @@ def _indexed_variables(graph: Any) -> Iterator[None]:
 
     search = TFGraphNodeDecoder.get_variable
     variables = {id(variable.handle): variable for variable in graph.variables}
-    values = {inside.name: variables[id(outside)] for outside, inside in graph.captures if id(outside) in variables}
+    values = {
+        placeholder.name: variables[id(captured)]
+        for captured, placeholder in graph.captures
+        if id(captured) in variables
+    }
 
     def get_variable(operation: Any) -> Any:
         variable = values.get(operation.outputs[0].name) if operation.graph is graph else None

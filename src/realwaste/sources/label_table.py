@@ -120,7 +120,7 @@ def _is_file(path: Path) -> bool:
 def _refuse(table: Path, rows: list[_Row], rule: str, column: str) -> None:
     """Raise UserError if there are any rows; the message names the first few."""
     if rows:
-        shown = [f"{printable(str(getattr(row, column)))!r} in line {row.number}" for row in rows[:_MAX_EXAMPLES]]
+        examples = [f"{printable(str(getattr(row, column)))!r} in line {row.number}" for row in rows[:_MAX_EXAMPLES]]
         more = f" and {len(rows) - _MAX_EXAMPLES} more" if len(rows) > _MAX_EXAMPLES else ""
-        rule = f"In {table} each {rule}: {', '.join(shown)}{more}."
+        rule = f"In {table} each {rule}: {', '.join(examples)}{more}."
         raise UserError(rule, "Correct the table; paths begin at its own folder.")

@@ -77,12 +77,12 @@ def choose_cache(wanted: str, needed: int, *, memory: int, disk: int) -> str:
     """
     order = ["memory", "disk", "none"]
     room = {"memory": memory // 2, "disk": disk // 2, "none": needed}
-    chosen = next(cache for cache in order[order.index(wanted) :] if needed <= room[cache])
-    if chosen != wanted:
+    fitting = next(cache for cache in order[order.index(wanted) :] if needed <= room[cache])
+    if fitting != wanted:
         logger.warning(
-            "%.1f GB of decoded pictures do not fit in cache: %s (%s); used: %s", needed / 1e9, wanted, RULE, chosen
+            "%.1f GB of decoded pictures do not fit in cache: %s (%s); used: %s", needed / 1e9, wanted, RULE, fitting
         )
-    return chosen
+    return fitting
 
 
 def decode_all(files: Sequence[Path], size: int, cache: str, folder: Path) -> Pixels | DecodedOnRead:
