@@ -5,7 +5,6 @@ and from tar shards, on disk and on an S3 server of this machine. The steps of a
 """
 
 import argparse
-import logging
 import os
 import shutil
 import tarfile
@@ -13,12 +12,11 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.parts import pages
+from benchmarks.parts import pages, s3_server
 from benchmarks.parts.child import ROOT, measure
 from benchmarks.parts.ray_nodes import OPEN, started
 from benchmarks.parts.scale_tables import ENGINES, SOURCES, table
@@ -43,8 +41,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     log.setup()
-    with tempfile.TemporaryDirectory() as folder, s3_server() as client:
-        sources = make_sources(Path(folder), arguments.photos, arguments.images, client)
+    with tempfile.TemporaryDirectory() as folder, s3_server.started(BUCKET) as server:
+        sources = make_sources(Path(folder), arguments.photos, arguments.images, server.client)
         model = str(arguments.model.resolve())
         results = {
             "model": arguments.model.name,
@@ -71,27 +69,6 @@ def _runs(sources: Mapping[str, str], model: str) -> Iterator[dict[str, Any]]:
                 run = measure("scale.predict_set", url=url, address=None, model=model)
             log.logger.info("%s, %s: %.0f images/s", engine, source, run["rate"])
             yield {"engine": engine, "source": source} | run
-
-
-@contextmanager
-def s3_server() -> Iterator[Any]:
-    """A client of an S3 server in this process, with an empty bucket; child processes and Ray nodes find it too."""
-    import boto3  # noqa: PLC0415 - of moto
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - for developers only
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    os.environ |= {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": endpoint}
-    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-    client.create_bucket(Bucket=BUCKET)
-    try:
-        yield client
-    finally:
-        client.close()
-        server.stop()
 
 
 def make_sources(folder: Path, photos: Path, images: int, client: Any) -> dict[str, str]:

@@ -14,6 +14,7 @@ from benchmarks.parts import (
     pages,
     pipeline,
     report,
+    s3_server,
     scale_tables,
     tables,
 )
@@ -142,16 +143,14 @@ def test_a_claim_is_run_and_resumed(images, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of the server's sockets
-def test_each_source_is_predicted_and_its_steps_are_timed(images, tmp_path, monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
-        monkeypatch.setenv(name, "")
+def test_each_source_is_predicted_and_its_steps_are_timed(images, tmp_path):
     metadata = ModelMetadata("cnn", ("a", "b"), 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS, batch_size=4)
     model_file.save(tmp_path / "cnn.keras", Classifier(cnn.build(32, 2, batch_norm_momentum=0.9), metadata))
     (tmp_path / "work").mkdir()
     arguments = {"model": str(tmp_path / "cnn.keras")}
     count = 2 * scale.IMAGES_PER_PART + 1
-    with scale.s3_server() as client:
-        sources = scale.make_sources(tmp_path / "work", images(glass=3), count, client)
+    with s3_server.started(scale.BUCKET) as server:
+        sources = scale.make_sources(tmp_path / "work", images(glass=3), count, server.client)
         assert tuple(sources) == scale_tables.SOURCES
         for url in (sources[scale_tables.SOURCES[0]], sources[scale_tables.SOURCES[-1]]):
             result = measure("scale.predict_set", url=url, address=None, **arguments)

@@ -4,7 +4,6 @@ import errno
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import boto3
 import cv2
@@ -13,13 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import requests
 import s3fs
 from conftest import picture, write_tar
-from moto.server import ThreadedMotoServer
 from pyarrow import parquet
 from typer.testing import CliRunner
 
+from benchmarks.parts import s3_server
 from realwaste.__main__ import app
 from realwaste.images import image_parts
 from realwaste.models import cnn, image_predictions, model_file, novelty, part_predictions, session
@@ -203,26 +201,12 @@ def test_a_full_disk_leaves_no_partial_file(model, pictures, tmp_path, monkeypat
 
 
 @pytest.fixture
-def bucket(monkeypatch, tmp_path):
-    """A local S3 server with an empty bucket. Its address is in the environment, where fsspec looks for it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in (("AWS_ACCESS_KEY_ID", "nobody"), ("AWS_SECRET_ACCESS_KEY", "secret")):
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    endpoint = f"http://{host}:{port}"
-    # The servers of a process share their buckets.
-    requests.post(f"{endpoint}/moto-api/reset", timeout=60).raise_for_status()
-    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-    client.create_bucket(Bucket="waste")
+def bucket():
+    """A local S3 server with the empty bucket `waste`."""
     s3fs.S3FileSystem.clear_instance_cache()
-    yield SimpleNamespace(client=client, endpoint=endpoint)
+    with s3_server.started("waste") as server:
+        yield server
     s3fs.S3FileSystem.clear_instance_cache()
-    client.close()
-    server.stop()
 
 
 @pytest.mark.usefixtures("small_parts")

@@ -8,14 +8,13 @@ import secrets
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
-import boto3
 import pytest
 import tiny_pipeline
 import yaml
-from moto.server import ThreadedMotoServer
 from tiny_pipeline import ran, run
+
+from benchmarks.parts import s3_server
 
 pytestmark = pytest.mark.slow
 
@@ -25,25 +24,11 @@ OUTPUTS = [out for stage in tiny_pipeline.ORDER.values() for out in stage.get("o
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory):
-    """An S3 server on this machine. Environment variables give DVC its credentials."""
-    empty = tmp_path_factory.mktemp("aws") / "empty"
-    empty.touch()
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):  # hides the user's credentials
-            monkeypatch.setenv(variable, str(empty))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        url = f"http://{host}:{port}"
-        client = boto3.client("s3", endpoint_url=url, region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        yield SimpleNamespace(url=url, client=client)
-        client.close()
-        server.stop()
+def remote():
+    """An S3 server on this machine. Environment variables give DVC its credentials; its remote has the address."""
+    with s3_server.started(BUCKET, SECRET) as server, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +39,7 @@ def origin(remote, tmp_path_factory):
     with _separate_index(root):
         run(root, "dvc", "repro")
         run(root, "dvc", "remote", "add", "-d", "share", f"s3://{BUCKET}/{PREFIX}")
-        run(root, "dvc", "remote", "modify", "share", "endpointurl", remote.url)
+        run(root, "dvc", "remote", "modify", "share", "endpointurl", remote.endpoint)
         tiny_pipeline.commit(root)
         run(root, "dvc", "push")
     return root

@@ -1,0 +1,48 @@
+"""An S3 server (moto) in this process. Its address and keys are in the environment, where fsspec looks for them."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+
+class Server(NamedTuple):
+    """The server's address, and a boto3 client of it."""
+
+    endpoint: str
+    client: Any
+
+
+@contextmanager
+def started(bucket: str, secret: str = "secret") -> Iterator[Server]:  # noqa: S107 - the server accepts any key
+    """Start a server that has one empty bucket. Processes started meanwhile find it too."""
+    import boto3  # noqa: PLC0415 - of moto
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - for developers only
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    variables = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": secret, "AWS_ENDPOINT_URL": endpoint}
+    # Without the user's own settings, and without a proxy.
+    variables |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    variables |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
+    with patch.dict(os.environ, variables):
+        client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+        _reset(endpoint)
+        client.create_bucket(Bucket=bucket)
+        try:
+            yield Server(endpoint, client)
+        finally:
+            client.close()
+            server.stop()
+
+
+def _reset(endpoint: str) -> None:
+    """Delete what earlier servers of this process left: they share their buckets."""
+    import requests  # noqa: PLC0415 - of moto
+
+    requests.post(f"{endpoint}/moto-api/reset", timeout=60).raise_for_status()
