@@ -29,7 +29,7 @@ def main(params: "Params") -> None:
         _log_given(split_of_path, about["leakage"])
     elif split_of_path:
         remedy = "split.strategy=given takes them"
-        logger.warning("split: the train and test that the images came as are not used; %s", remedy)
+        logger.warning("split: the train and test folders of the source are not used; %s", remedy)
     exposed, summary = leakage.measure_exposure(splits, near), split.summarize(splits)
     fetched = read_json(Path("data/dataset.json"))
     dataset = fetched["dataset"]
@@ -43,8 +43,8 @@ def main(params: "Params") -> None:
     studio = figures.FigureWriter(dataset, fetched["origin"], params.plots.color, params.plots.dpi)
     figures.plot_split_distribution(studio, Path("plots/split_distribution.png"), splits)
     logger.info(
-        "%s: train %d, val %d, test %d; of these %d have their double in train or val, %d a near-duplicate, "
-        "%.0f %% the photograph shot next",
+        "%s: train %d, val %d, test %d; of the test images, %d have a duplicate in train or val, %d a near-duplicate, "
+        "%.0f %% the previous or next photograph",
         strategy,
         *(summary[part] for part in PARTS),
         exposed["exact_duplicates"],
@@ -55,10 +55,10 @@ def main(params: "Params") -> None:
 
 def _log_given(split_of_path: dict[str, str], leaked: dict[str, dict[str, int]]) -> None:
     """Where the split comes from, and what its parts have in common."""
-    note = "" if "val" in split_of_path.values() else "; val, which was not among them, is drawn from train"
-    logger.info("split: the parts are those that the images came in%s", note)
+    note = "" if "val" in split_of_path.values() else "; val is drawn from train"
+    logger.info("split: given by the source%s", note)
     for parts, counts in leaked.items():
         if counts["near_duplicates"]:
             first, second = parts.split("_")
             shares = counts["near_duplicates"], second, first, counts["exact_duplicates"]
-            logger.warning("split: %d of the images in %s look like one in %s, %d of them to the byte", *shares)
+            logger.warning("split: %d images in %s are near-duplicates of images in %s, %d of them identical", *shares)

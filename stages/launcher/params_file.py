@@ -129,15 +129,15 @@ def _explained(problem: ErrorDetails, key: str, more: str) -> UserError:
             return UserError(f"params.yaml: {key} is now called {_RENAMED[key]}.{more}", "Rename it; keep its value.")
         names = _sibling_keys(problem["loc"])
         close = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1, cutoff=0.5)
-        hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(names)}."
-        return UserError(f"params.yaml: {key} is no known parameter.{more}", hint)
+        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+        return UserError(f"params.yaml: {key} is not a parameter.{more}", hint)
     if received is None and key in _DEFAULTS_FOR_NULL:
         rule = f'params.yaml: {key} must name a backbone: null, which was "off", is no longer possible.{more}'
         return UserError(rule, f"Set the default: -S {key}={_DEFAULTS_FOR_NULL[key]}")
     if kind == "missing":
         return UserError(f"params.yaml: {key} is missing.{more}", "Add it; the committed params.yaml has its default.")
     rule = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return UserError(f"params.yaml: {key} must be right: {rule}.{more}", f"Set it with -S {key}=…", received)
+    return UserError(f"params.yaml: {key} must be valid: {rule}.{more}", f"Set it with -S {key}=…", received)
 
 
 def _sibling_keys(loc: tuple[int | str, ...]) -> list[str]:

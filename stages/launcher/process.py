@@ -37,8 +37,8 @@ def alone(stage: str, wait_s: float = 30) -> Iterator[bool]:
         lock.acquire(timeout=wait_s)
     except Timeout:
         raise UserError(
-            "One run of a stage may be at work in a checkout.",
-            "Wait for it, or end it. Experiments side by side run with --queue or --temp.",
+            "Only one run of a stage may be active in a checkout.",
+            "Wait for it, or stop it. Run experiments in parallel with --queue or --temp.",
             stage,
         ) from None
     except OSError as error:

@@ -91,7 +91,7 @@ def test_an_invalid_value_is_rejected_with_its_key_and_the_rule(key, value, mess
     with pytest.raises(UserError) as raised:
         params_file.check(values)
     text = str(raised.value)
-    match = re.match(r"params\.yaml: (\S+) must be right: ", text)
+    match = re.match(r"params\.yaml: (\S+) must be valid: ", text)
     assert match is not None
     assert key.startswith(match[1].rstrip(".0123456789"))
     assert "more after" not in text
@@ -169,12 +169,12 @@ def test_the_packages_of_exports_match_those_of_the_exporters():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_cnn.epoch": 3, "train_cnn.epochs": DELETED}, r"epoch is no known parameter.*\nDid you mean epochs\?"),
+        ({"train_cnn.epoch": 3, "train_cnn.epochs": DELETED}, r"epoch is not a parameter.*\nDid you mean epochs\?"),
         (
             {"shortcuts.asked": 0.03, "shortcuts.val_fraction": DELETED},
             r"^params.yaml: shortcuts\.asked is now called shortcuts\.val_fraction\.\nRename it",
         ),
-        ({"xyz": 1}, r"xyz is no known parameter.*\nKnown here: base, "),
+        ({"xyz": 1}, r"xyz is not a parameter.*\nThere are: base, "),
         ({"split.val": DELETED}, r"split\.val is missing"),
     ],
 )

@@ -42,7 +42,7 @@ def test_a_second_run_is_rejected_and_a_killed_one_leaves_no_lock():
     with _start_stage() as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "at work\n"
-        with pytest.raises(UserError, match="One run of a stage"), process.alone("s", wait_s=0.2):
+        with pytest.raises(UserError, match="Only one run of a stage"), process.alone("s", wait_s=0.2):
             pass
         with process.alone("another"):
             pass

@@ -62,7 +62,7 @@ def test_train_cnn_prints_its_device_the_epochs_and_a_summary(ready_to_train):
 def test_an_error_is_printed_in_a_quiet_run(ready_to_train):
     set_params(ready_to_train, train_cnn__epochs=0)
     lines = _output_lines(ready_to_train, "dvc", "repro", "-q", "-s", "train_cnn", status=255)
-    assert "train_cnn.epochs must be right" in lines[0]
+    assert "train_cnn.epochs must be valid" in lines[0]
 
 
 def test_an_unknown_log_level_is_rejected(monkeypatch):

@@ -306,7 +306,7 @@ def run_failing_stage(clone, tmp_path, monkeypatch, capsys):
         ("fetch", {"fetch__source": "no/such/folder"}, r"URL of a zip\. Received: 'no/such/folder'"),
         ("fetch", {"fetch__source": "empty_class"}, r"'metal' holds none"),
         ("fetch", {"fetch__source": "one_class"}, r"two classes at least"),
-        ("fetch", {"fetch__sources": "x"}, r"fetch\.sources is no known parameter"),
+        ("fetch", {"fetch__sources": "x"}, r"fetch\.sources is not a parameter"),
         ("train_cnn", {"split__train": 0.7}, r"must sum to 1"),
         ("train_cnn", {"train_cnn__epochs": "ten"}, r"train_cnn\.epochs"),
         ("fetch", {"finetune_irv2__backbone": "InceptionResnetV3"}, r"Did you mean InceptionResNetV2"),

@@ -190,14 +190,14 @@ def test_a_given_split_is_used_and_its_leakage_is_counted(images, tmp_path, monk
     overlap = {"exact_duplicates": 5, "near_duplicates": 5}
     assert metrics["leakage"] == {"train_val": overlap, "train_test": overlap, "val_test": overlap}
     assert metrics["exposure"]["exact_duplicates"] == 5
-    assert "split: the parts are those that the images came in\n" in caplog.text
-    assert "5 of the images in test look like one in train, 5 of them to the byte" in caplog.text
+    assert "split: given by the source\n" in caplog.text
+    assert "5 images in test are near-duplicates of images in train, 5 of them identical" in caplog.text
 
     caplog.clear()
     splits, metrics = _run_stages(tmp_path, monkeypatch, root, strategy="stratified")
     assert metrics["strategy"] == "stratified"
     assert "leakage" not in metrics
-    assert "that the images came as are not used" in caplog.text
+    assert "of the source are not used" in caplog.text
 
 
 def test_a_missing_val_is_drawn_from_train(images, tmp_path, monkeypatch, caplog):
@@ -211,7 +211,7 @@ def test_a_missing_val_is_drawn_from_train(images, tmp_path, monkeypatch, caplog
     assert sorted(test_paths) == sorted(
         f"{name}/test-{name}-{name}_{n}.jpg" for name in ("glass", "metal") for n in (1, 2, 3)
     )
-    assert "val, which was not among them, is drawn from train" in caplog.text
+    assert "val is drawn from train" in caplog.text
 
 
 def test_a_missing_or_incomplete_split_is_refused(images, tmp_path, monkeypatch):

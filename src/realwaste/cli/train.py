@@ -55,7 +55,7 @@ def train(
 ) -> None:
     """Train a model on a folder of photos, and test it on a fifth of them.
 
-    Writes NAME.keras, which the other commands use; NAME_splits.csv, which photos trained, chose and tested it; and
+    Writes NAME.keras, which the other commands use; NAME_splits.csv, the part (train, val, test) of each photo; and
     NAME_metrics.json. A run that was stopped continues where it was. Needs the extra `train`, and no checkout.
 
     Example: `realwaste train photos/`

@@ -98,7 +98,7 @@ class PhotoTraining:
             remedy = "Train without --fine-tune, or with another --backbone."
             raise DivergedError("The losses of a training must stay finite.", remedy, trained.describe())
         accuracy = trained.history["val_accuracy"].iloc[trained.kept_epoch - 1]
-        logger.info("trained in %.0f s: %.0f %% of the photos to choose by are right", trained.seconds, 100 * accuracy)
+        logger.info("trained in %.0f s: validation accuracy %.0f %%", trained.seconds, 100 * accuracy)
         return job, job.build_classifier(model), trained
 
 
@@ -159,4 +159,4 @@ def code_files() -> Iterable[Path]:
 def _log_epoch(history: pd.DataFrame) -> None:
     last = history.iloc[-1]
     epoch, accuracy = int(last["epoch"]), last["val_accuracy"]
-    logger.info("fine-tuning, epoch %d: %.0f %% of the photos to choose by are right", epoch, 100 * accuracy)
+    logger.info("fine-tuning, epoch %d: validation accuracy %.0f %%", epoch, 100 * accuracy)

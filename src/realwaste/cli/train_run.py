@@ -206,11 +206,10 @@ def split_photos(labelled: ImageSet, root: Path, seed: int) -> PhotoSplit:
             photo_split = draw("grouped")
         except UserError:  # too few groups
             count = photo_split.exposure["near_duplicates"]
-            logger.warning("%d test photos look like one that is not in the test: the score is too good", count)
+            logger.warning("%d test photos are near-duplicates of others: the test score is too high", count)
     counts = split.summarize(photo_split.table)
-    logger.info(
-        "%s split: %d photos train, %d choose, %d test", photo_split.strategy, *(counts[part] for part in PARTS)
-    )
+    sizes = [counts[part] for part in PARTS]
+    logger.info("%s split: %d photos for training, %d for validation, %d for the test", photo_split.strategy, *sizes)
     return photo_split
 
 

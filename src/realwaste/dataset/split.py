@@ -103,7 +103,7 @@ def predefined(
         except ValueError as error:
             rule = "The images in train must be enough to take every class's part of val from them."
             counts = {str(label): int(count) for label, count in train_rows["label"].value_counts().items()}
-            raise UserError(rule, "Give val too, or more images.", counts) from error
+            raise UserError(rule, "Provide val too, or more images.", counts) from error
         splits.loc[val_rows.index, "split"] = "val"
     _refuse_small_parts(splits, "Add images of it there, or take another split: -S split.strategy=stratified.")
     return splits

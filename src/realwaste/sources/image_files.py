@@ -75,7 +75,7 @@ def walk_folders(root: Path, on_problem: OnProblem) -> Iterator[tuple[Path, list
 def refuse_problem(path: Path, reason: str) -> None:
     """An `on_problem` for callers that need all files: raises UserError."""
     rule = "Each folder and link among the images must be readable, and lead to files that are not among them already."
-    raise UserError(rule, "Allow it to be read, mend or remove the link, or move it out.", f"{path}: {reason}")
+    raise UserError(rule, "Allow it to be read, repair or remove the link, or move it out.", f"{path}: {reason}")
 
 
 def _folder_id(folder: Path) -> tuple[int, ...]:

@@ -63,7 +63,7 @@ def find_images(source: str, unpacked: Path, *, for_training: bool = True, sha25
         raise UserError(rule, remedy + "fetch.source may also be auto, realwaste or synthetic.", source)
     digest = hash_file(path)
     if sha256 is not None and digest != sha256.lower():
-        raise UserError(f"{path} must have the sha256 of fetch.sha256.", "Correct the one or the other.", digest)
+        raise UserError(f"{path} must have the sha256 of fetch.sha256.", "Correct one of the two.", digest)
     is_table = path.suffix.lower() == label_table.SUFFIX
     folders = label_table.find(path, for_training=for_training) if is_table else _unzip(path, unpacked, for_training)
     return ImageSet(Path(name).stem, name, folders, digest)
