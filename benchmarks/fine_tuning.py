@@ -1,6 +1,6 @@
 """`python -m benchmarks.fine_tuning --photos …`: variants of fine-tuning EfficientNet-Lite2, on validation photographs.
 
-Each variant changes one setting of the set `best`, and is trained on grouped splits. It predicts the validation
+Each variant changes settings of the set `best`, and is trained on grouped splits. It predicts the validation
 photographs as they are and as simulated external photographs. The test photographs are not read. A killed run resumes
 in the epoch where it stopped; --only and --splits run a part of the table.
 """
@@ -25,6 +25,7 @@ from realwaste.core import log
 from realwaste.core.files import read_json, write_json
 from realwaste.dataset.labels import labels_of, paths_of
 from realwaste.evaluation import calibration
+from realwaste.images.augment import Augment
 from realwaste.images.reader import prefetch_batches
 from realwaste.models.probabilities import apply_temperature, fit_temperature, log_loss
 from realwaste.models.test_time_augmentation import average_views
@@ -42,7 +43,7 @@ BACKBONE, SPLITS, SEED, BATCH = "EfficientNetLite2", (42, 43, 44), 42, 8
 class Variant:
     """A change of the set `best`: the size of the images, and keyword arguments of LastLayers and of its Schedule."""
 
-    size: int = 224
+    size: int = 260
     frozen: bool = False
     layers: tuple[tuple[str, Any], ...] = ()
     schedule: tuple[tuple[str, Any], ...] = ()
@@ -59,7 +60,11 @@ class Variant:
 VARIANTS = {
     "frozen": Variant(frozen=True),
     "`best`": Variant(),
-    "260 px": Variant(size=260),
+    "224 px": Variant(size=224),
+    "20 epochs, more augmentation": Variant(
+        layers=(("augment", Augment(flip=True, rotate=0.1, zoom=0.2, shift=0.1, color=0.2)),),
+        schedule=(("epochs", 20),),
+    ),
     "batch normalisation trained": Variant(layers=(("batch_norm", "train"),)),
     "the whole backbone": Variant(layers=(("unfreeze", "all"),)),
     "the last 20 layers": Variant(layers=(("unfreeze", 20),)),

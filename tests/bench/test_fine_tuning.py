@@ -11,7 +11,7 @@ from realwaste.cli.train_model import build_recipe
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_each_variant_changes_one_setting_of_best(name):
+def test_each_variant_changes_the_settings_that_it_names(name):
     variant = VARIANTS[name]
     best = build_recipe(9, 2850, 42, "float32", "block3a")
     changed = variant.apply(best)
@@ -22,7 +22,7 @@ def test_each_variant_changes_one_setting_of_best(name):
     settings = [vars(phase) | vars(phase.schedule) for phase in (best.last_layers, changed.last_layers)]
     differing = {key for key in settings[0] if settings[0][key] != settings[1][key]} - {"schedule"}
     assert differing == {key for key, _ in (*variant.layers, *variant.schedule)}
-    assert len(differing) + (variant.size != Variant().size) == (name != "`best`")
+    assert (bool(differing) or variant.size != Variant().size) == (name != "`best`")
 
 
 def test_a_stopped_run_resumes_and_fills_the_table(images, tmp_path, monkeypatch):
