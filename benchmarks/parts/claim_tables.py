@@ -93,7 +93,7 @@ CLAIMS = {
     "K": Claim("realwaste-200", "as J", None, (*_NINE_CLASSES, _SEEDS, GROUPED)),
     "L": Claim("realwaste-200", "as J; edge: `best`", "best", _BEST, picture="docs/realwaste-200.png"),
     "M": Claim("realwaste-200", "as J; irv2 and densenet: `field`", "field", (*_BEST, _SEEDS)),
-    "N": Claim("realwaste-200", "as L", "best", (*_BEST, GROUPED)),
+    "N": Claim("realwaste-200", "as L; edge at 224 px", "best", (*_BEST, GROUPED, "finetune_edge.image_size=224")),
 }
 
 
