@@ -22,6 +22,7 @@ from benchmarks.parts import ray_nodes
 from benchmarks.parts.workspace import copy_checkout, set_params
 
 Images = Callable[..., Path]
+gc.disable()  # until all tests are imported
 # Tests run on the CPU, as in CI, even on a machine with a GPU. The code then logs no hint about an idle GPU.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 # A shell without job control (`nohup … &`, many CI agents) makes background jobs ignore SIGINT, and child processes
@@ -52,6 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Exempt imported modules from garbage collection: they stay in memory until the tests end."""
+    gc.enable()
     gc.freeze()
 
 
