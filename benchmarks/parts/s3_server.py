@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -27,10 +28,10 @@ def started(bucket: str, secret: str = "secret") -> Iterator[Server]:  # noqa: S
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
     variables = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": secret, "AWS_ENDPOINT_URL": endpoint}
-    # Without the user's own settings, and without a proxy.
-    variables |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
     variables |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
-    with patch.dict(os.environ, variables):
+    # An empty file in place of the user's settings; boto3 accepts no device.
+    with tempfile.NamedTemporaryFile() as empty, patch.dict(os.environ, variables):
+        os.environ |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), empty.name)
         client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
         _reset(endpoint)
         client.create_bucket(Bucket=bucket)
