@@ -107,7 +107,7 @@ def _decompression_bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("module", ["stages.validate_images", "tensorflow", "realwaste.web.server"])
+@pytest.mark.parametrize("module", ["stages.validate_images", "stages.train_cnn", "tensorflow", "realwaste.web.server"])
 def test_a_decompression_bomb_is_refused_before_decompression(module, tmp_path):
     """In a new process for each import, because TensorFlow contains OpenCV with other limits."""
     bomb = _decompression_bomb(20_000)

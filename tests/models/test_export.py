@@ -129,9 +129,8 @@ def check_outputs(classifier, kind, folder):
     return path
 
 
-def test_an_export_applies_the_temperature_and_a_raw_export_does_not(tmp_path):
-    """The converters of all formats get the same network, with or without the temperature."""
-    kind: export.Format = "onnx"
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_export_applies_the_temperature_and_a_raw_export_does_not(kind, tmp_path):
     keras.utils.set_random_seed(3)
     plain = build_cnn()
     classifier = replace(plain, metadata=replace(plain.metadata, temperature=2.5))
