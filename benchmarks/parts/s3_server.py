@@ -20,6 +20,7 @@ class Server(NamedTuple):
 def started(bucket: str, secret: str = "secret") -> Iterator[Server]:  # noqa: S107 - the server accepts any key
     """Start a server that has one empty bucket. Processes started meanwhile find it too."""
     import boto3  # noqa: PLC0415 - of moto
+    import requests  # noqa: PLC0415 - of moto
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 - for developers only
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request
@@ -33,17 +34,11 @@ def started(bucket: str, secret: str = "secret") -> Iterator[Server]:  # noqa: S
     with tempfile.NamedTemporaryFile() as empty, patch.dict(os.environ, variables):
         os.environ |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), empty.name)
         client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-        _reset(endpoint)
+        # The servers of a process share their buckets.
+        requests.post(f"{endpoint}/moto-api/reset", timeout=60).raise_for_status()
         client.create_bucket(Bucket=bucket)
         try:
             yield Server(endpoint, client)
         finally:
             client.close()
             server.stop()
-
-
-def _reset(endpoint: str) -> None:
-    """Delete what earlier servers of this process left: they share their buckets."""
-    import requests  # noqa: PLC0415 - of moto
-
-    requests.post(f"{endpoint}/moto-api/reset", timeout=60).raise_for_status()
