@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import matplotlib as mpl
+import pandas as pd
 import pytest
 
 from benchmarks.parts.child import ROOT
@@ -66,9 +67,13 @@ def test_pin_refuses_keras_if_it_was_imported_with_other_settings(monkeypatch):
 
 def test_matplotlib_settings_of_the_user_do_not_change_a_figure(tmp_path):
     writer = figures.FigureWriter("drawn", "given", "#336699", 50)
-    figures.plot_class_distribution(writer, tmp_path / "default.png", {"glass": 3, "paper": 2})
+    table = pd.DataFrame(
+        {"CNN": ["0.5"]}, index=pd.MultiIndex.from_tuples([("Performance", "macro F1")], names=["", "metric"])
+    )
+    writer.save_table1(tmp_path / "default.png", table)
     with mpl.rc_context({"axes.facecolor": "red", "font.size": 20, "savefig.transparent": True}):
-        figures.plot_class_distribution(writer, tmp_path / "figure.png", {"glass": 3, "paper": 2})
+        writer.save_table1(tmp_path / "figure.png", table)
+        assert mpl.rcParams["font.size"] == 20, "the settings of the user are back"
     assert (tmp_path / "figure.png").read_bytes() == (tmp_path / "default.png").read_bytes()
 
 
@@ -86,3 +91,21 @@ def test_garbage_collection_pauses_during_the_first_import_of_tensorflow(monkeyp
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_keras_imports_neither_scikit_learn_nor_matplotlib_and_others_can():
+    script = """
+import sys
+from realwaste.core import library_settings
+with library_settings.importing_tensorflow():
+    import keras
+    assert not {"sklearn", "matplotlib"} & set(sys.modules)
+    import sklearn
+import matplotlib.pyplot
+assert not [finder for finder in sys.meta_path if type(finder).__module__.startswith("realwaste")]
+print(keras.Sequential([keras.layers.Dense(1)]).name, sklearn.__name__)
+"""
+    command = [sys.executable, "-c", script]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["sequential", "sklearn"]
