@@ -9,7 +9,7 @@ from realwaste.core import log, machine
 from realwaste.core.files import read_csv, read_json, write_csv, write_json, write_text
 from realwaste.core.log import logger
 from realwaste.models import registry
-from realwaste.report import comparison, factors, figures, html_report, model_card, table1, verdict
+from realwaste.report import charts, comparison, factors, figures, html_report, model_card, table1, verdict
 from realwaste.report.report_data import ReportData
 from realwaste.training.cnn_recipe import CnnRecipe
 from realwaste.training.finetune_recipe import FinetuneRecipe
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PARAMS = ["base.seed", "train_cnn", "finetune_{slot}", "plots"]
 METRICS, PLOTS = Path("metrics"), Path("plots")
+_CELL = {"step": 40}  # the width of a column of a heat map
 
 
 def main(params: "Params") -> None:
@@ -126,19 +127,29 @@ def _table1(
     return rows
 
 
-def _draw(studio: figures.FigureWriter, report: ReportData, names: dict[str, str]) -> None:
-    models = {model: name for model, name in names.items() if model in report.trainings}
+def _draw(writer: figures.FigureWriter, report: ReportData, names: dict[str, str]) -> None:
+    short = comparison.single_line_names(names)
     note = comparison.class_limit_note(len(report.validated["classes"]))
-    for model, name in comparison.single_line_names(models).items():
-        figures.plot_training_curves(studio, PLOTS / f"training_{model}.png", name, report.histories[model])
+    for model, history in report.histories.items():
+        curves = [charts.curve(history, measure) for measure in ("loss", "accuracy")]
+        writer.save_charts(PLOTS / f"training_{model}.png", f"Training of {short[model]}", *curves)
         confusion = comparison.hardest_classes(report.confusions[report.confusions["model"] == model])
-        counts = confusion.pivot(index="actual", columns="predicted", values="images")
-        figures.plot_confusion_matrix(studio, PLOTS / f"confusion_{model}.png", f"{name}{note}", counts)
-    figures.plot_learning_rates(studio, PLOTS / "lr_sweep.png", report.sweep_table, report.sweep["best_learning_rate"])
-    figures.plot_model_scores(studio, PLOTS / "test_scores.png", report.rows, names)
-    figures.plot_class_scores(
-        studio, PLOTS / "class_scores.png", comparison.class_score_table(report.evaluated), models, note
+        title = f"Confusion matrix of {short[model]}{note}, test images"
+        writer.save_charts(PLOTS / f"confusion_{model}.png", title, charts.confusion(confusion), width=_CELL)
+    rates = [
+        charts.learning_rates(report.sweep_table, measure, title)
+        for measure, title in (("loss", "train loss"), ("val_loss", "validation loss"))
+    ]
+    writer.save_charts(
+        PLOTS / "lr_sweep.png",
+        comparison.describe_sweep(report.sweep_table, report.sweep["best_learning_rate"]),
+        *rates,
     )
+    scores = comparison.model_scores(report.rows, short)
+    title = "Test accuracy and loss"
+    writer.save_charts(PLOTS / "test_scores.png", title, charts.accuracies(scores), charts.losses(scores))
+    table = comparison.class_score_table(report.evaluated).assign(name=lambda rows: rows["model"].map(short))
+    heat_maps = [charts.class_scores(table, measure) for measure in ("precision", "recall", "f1")]
+    writer.save_charts(PLOTS / "class_scores.png", f"Test scores per class{note}", *heat_maps, width=_CELL)
     claims = factors.has_claims(report.fetched["origin"])
-    table = factors.format_table1(report.rows, names, report.external, claims=claims)
-    figures.plot_table1(studio, PLOTS / "table1.png", table)
+    writer.save_table1(PLOTS / "table1.png", factors.format_table1(report.rows, names, report.external, claims=claims))

@@ -1,8 +1,10 @@
 """Table 1, paired comparisons of models, the soft vote and the figures. All predictions are made up."""
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from realwaste.evaluation import classification, prediction_table
 from realwaste.report import charts, comparison, factors, figures, table1
@@ -198,6 +200,12 @@ def test_display_names_include_slot_and_weights(rows):
     ]
 
 
+def read_png(path):
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
+
+
 def test_figures_of_many_classes_show_the_worst_classes_only(tmp_path):
     """A confusion matrix of 300 classes took 15 minutes and 16 GB; Altair refuses charts of more than 5,000 rows."""
     classes = [f"class {number:03}" for number in range(300)]
@@ -206,58 +214,51 @@ def test_figures_of_many_classes_show_the_worst_classes_only(tmp_path):
     counts = pairs.assign(images=np.where(correct, pairs["actual"].str[-3:].astype(int) + 1, 1))
     worst = comparison.hardest_classes(counts)
     assert sorted(set(worst["actual"])) == sorted(set(worst["predicted"])) == classes[: figures.MOST_CLASSES]
-    charts.confusion(worst)
     writer = figures.FigureWriter("drawn", "given", "#4c84b8", 60)
-    table = worst.pivot(index="actual", columns="predicted", values="images")
-    figures.plot_confusion_matrix(writer, tmp_path / "confusion.png", f"CNN{comparison.class_limit_note(300)}", table)
-    figures.plot_class_distribution(writer, tmp_path / "classes.png", dict.fromkeys(classes, 3))
+    writer.save_charts(tmp_path / "c.png", "CNN" + comparison.class_limit_note(300), charts.confusion(worst), width=900)
+    writer.save_charts(tmp_path / "classes.png", "Images", charts.image_counts(dict.fromkeys(classes, 3)))
+    assert read_png(tmp_path / "classes.png").shape[0] < 1200, "all classes fit on a screen or two"
     scores = {"precision": 0.5, "recall": 0.5, "support": 3}
     evaluated = {"cnn": {"per_class": {name: scores | {"f1": n / 300} for n, name in enumerate(classes)}}}
     assert comparison.class_score_table(evaluated)["label"].tolist() == classes[: figures.MOST_CLASSES]
     assert comparison.class_limit_note(figures.MOST_CLASSES) == ""
 
 
-def test_figures_do_not_parse_class_names_as_formulas(tmp_path):
+def test_table1_does_not_parse_names_as_formulas(rows, tmp_path):
     """Matplotlib raised a ParseSyntaxException for `$_{$`, and drew `$x$` as an italic x."""
-    names = ["$_{$", "$x$ and more", "a"]
-    writer = figures.FigureWriter("$_{$", "given", "#4c84b8", 60)
-    figures.plot_class_distribution(writer, tmp_path / "classes.png", dict.fromkeys(names, 3))
-    splits = pd.DataFrame({"label": names * 3, "split": np.repeat(["train", "val", "test"], 3)})
-    figures.plot_split_distribution(writer, tmp_path / "splits.png", splits)
-    figures.plot_confusion_matrix(writer, tmp_path / "c.png", "$_{$", pd.DataFrame(np.eye(3), names, names))
-    scores = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3}
-    evaluated = {"cnn": {"per_class": dict.fromkeys(names, scores)}}
-    figures.plot_class_scores(writer, tmp_path / "s.png", comparison.class_score_table(evaluated), {"cnn": "$_{$"})
-
-
-def test_every_figure_is_written_with_the_data_set_in_its_title(predicted, evaluated, rows, tmp_path, monkeypatch):
-    titles = []
-    save = figures.FigureWriter.save
-
-    def save_and_record_title(self, figure, path, title):
-        save(self, figure, path, title)
-        titles.append(figure.get_suptitle())
-
-    monkeypatch.setattr(figures.FigureWriter, "save", save_and_record_title)
-    writer = figures.FigureWriter("drawn", "synthetic", "#4c84b8", 60)
-    names = comparison.display_names(rows)
-    history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
-    history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])
-    sweep = pd.concat([history.assign(learning_rate=rate, diverged=rate > 0.01) for rate in (0.01, 0.1)])
-    counts = prediction_table.count_confusions(predicted[predicted["model"] == "cnn"])
-    figures.plot_class_distribution(writer, tmp_path / "1.png", {"Miscellaneous Trash": 3, "b": 4})
-    figures.plot_split_distribution(writer, tmp_path / "2.png", predicted[predicted["model"] == "cnn"])
-    figures.plot_training_curves(writer, tmp_path / "3.png", "CNN", history)
-    figures.plot_learning_rates(writer, tmp_path / "4.png", sweep, 0.01)
-    figures.plot_confusion_matrix(
-        writer, tmp_path / "5.png", "CNN", counts.pivot(index="actual", columns="predicted", values="images")
+    names = dict.fromkeys(rows, "$_{$")
+    figures.FigureWriter("$_{$", "given", "#4c84b8", 60).save_table1(
+        tmp_path / "table1.png", factors.format_table1(rows, names)
     )
-    figures.plot_model_scores(writer, tmp_path / "6.png", rows, names)
-    figures.plot_class_scores(writer, tmp_path / "7.png", comparison.class_score_table(evaluated), names)
-    figures.plot_table1(writer, tmp_path / "8.png", factors.format_table1(rows, names))
-    assert len(titles) == 8
-    assert all(title.endswith("\ndrawn images, not photographs") for title in titles)
-    assert all((tmp_path / f"{n}.png").read_bytes().startswith(b"\x89PNG") for n in range(1, 9))
+    assert read_png(tmp_path / "table1.png").size
+
+
+def test_charts_are_saved_side_by_side_with_the_data_set_in_the_title(tmp_path, monkeypatch):
+    figure_specs = []
+    to_png = vl_convert.vegalite_to_png
+
+    def record_and_convert(spec, **options):
+        figure_specs.append(spec)
+        return to_png(spec, **options)
+
+    monkeypatch.setattr(vl_convert, "vegalite_to_png", record_and_convert)
+    counts = charts.image_counts({"$_{$ <b>Früchte</b>": 3, "b": 4})
+    for origin, dpi in (("synthetic", 60), ("given", 120)):
+        writer = figures.FigureWriter("drawn", origin, "#4c84b8", dpi)
+        writer.save_charts(tmp_path / f"{origin}.png", "Images per class", counts, counts, width=300)
+    titles = [spec["title"]["text"] for spec in figure_specs]
+    assert titles == [["Images per class", "drawn images, not photographs"], ["Images per class", "drawn"]]
+    synthetic, given = (read_png(tmp_path / f"{origin}.png") for origin in ("synthetic", "given"))
+    assert given.shape[1] == pytest.approx(2 * synthetic.shape[1], abs=2)
+    bars = (np.abs(given - np.array([0xB8, 0x84, 0x4C], float)) < 3).all(axis=2)
+    assert bars.mean() > 0.15, "bars in the colour of plots.color"
+    assert bars[:, : bars.shape[1] // 2].sum() == pytest.approx(bars[:, bars.shape[1] // 2 :].sum(), rel=0.05)
+
+
+def test_describe_sweep_names_the_best_rate_and_those_that_diverged():
+    table = pd.DataFrame({"learning_rate": [0.01, 0.1, 0.1, 1.0], "diverged": [False, True, True, True]})
+    assert comparison.describe_sweep(table, 0.01) == "Learning rates of the CNN; best: 0.01; diverged: 0.1, 1"
+    assert comparison.describe_sweep(table[:1], 0.01) == "Learning rates of the CNN; best: 0.01"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The report page's interactive charts as Vega-Lite specifications; each is as wide as its container."""
+"""The charts of the report page and of the figures as Vega-Lite specifications; each is as wide as its container."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,62 +7,63 @@ import altair as alt
 import pandas as pd
 
 from realwaste.dataset.labels import PARTS
-from realwaste.report.figures import MODEL_COLORS
+from realwaste.report.figures import MODEL_COLORS, MOST_CLASSES
 
 Spec = dict[str, Any]
 _NEUTRAL_COLOR = "#5b93c4"  # visible on light and on dark backgrounds
 _MODEL_LABELS: dict[str, Any] = {"labelExpr": "split(datum.label, ', ')", "labelLimit": 190}
 
 
-def class_counts(counts: Mapping[str, int]) -> Spec:
-    """Bars: the number of images of each class."""
-    rows = pd.DataFrame({"class": list(counts), "images": list(counts.values())})
-    base = alt.Chart(rows).encode(
-        y=alt.Y("class:N", sort=None, title=None), x=alt.X("images:Q"), tooltip=["class:N", "images:Q"]
-    )
-    return _to_spec(base.mark_bar() + base.mark_text(align="left", dx=4).encode(text="images:Q"), step=24)
+def image_counts(counts: Mapping[str, int]) -> Spec:
+    """Bars: the number of images of each class or part (the report's fig. 1 and 2)."""
+    rows = pd.DataFrame({"name": list(counts), "images": list(counts.values())})
+    base = alt.Chart(rows).encode(y=_class_axis("name", sort=None), x=_image_axis(), tooltip=["name:N", "images:Q"])
+    text = base.mark_text(align="left", dx=4).encode(text="images:Q")
+    return _class_bars(base.mark_bar(), text, len(counts))
 
 
 def split_counts(counts: pd.DataFrame) -> Spec:
-    """Stacked bars: the number of images of each class in each part.
+    """Stacked bars: the number of images of each class in each part (the report's fig. 2).
 
     Args:
         counts: split, label, images.
     """
     rows = counts.assign(order=counts["split"].map(PARTS.index)).rename(columns={"label": "class", "split": "part"})
-    chart = (
-        alt.Chart(rows)
-        .mark_bar()
-        .encode(
-            y=alt.Y("class:N", title=None),
-            x=alt.X("images:Q", stack="zero"),
-            color=alt.Color("part:N", sort=list(PARTS), legend=alt.Legend(orient="top", title=None)),
-            order="order:Q",
-            tooltip=["class:N", "part:N", "images:Q"],
-        )
+    base = alt.Chart(rows).encode(y=_class_axis("class"), order="order:Q", tooltip=["class:N", "part:N", "images:Q"])
+    legend = alt.Legend(orient="top", title=None)
+    bars = base.mark_bar().encode(
+        x=_image_axis(stack="zero"), color=alt.Color("part:N", sort=list(PARTS), legend=legend)
     )
-    return _to_spec(chart, step=24)
+    text = base.mark_text(color="white").encode(
+        x=_image_axis(stack="zero", bandPosition=0.5), text="images:Q", detail="part:N"
+    )
+    return _class_bars(bars, text, rows["class"].nunique())
 
 
 def curve(history: pd.DataFrame, measure: str, domain: list[float] | None = None) -> Spec:
-    """Lines: training and validation `measure` (loss or accuracy) per epoch, without NaN; `domain` fixes the y axis."""
+    """Lines: training and validation `measure` per epoch, without NaN (the report's fig. 3, 9 and 11).
+
+    Args:
+        measure: loss or accuracy.
+        domain: of the y axis; None: that of the values.
+    """
     renamed = history.rename(columns={measure: "train", f"val_{measure}": "validation"})
-    rows = renamed.melt("epoch", ["train", "validation"], "images", measure).dropna()
+    rows = renamed.melt("epoch", ["train", "validation"], "part", measure).dropna()
     chart = (
         alt.Chart(rows)
         .mark_line(point=True)
         .encode(
             x=_epoch_axis(rows),
             y=alt.Y(f"{measure}:Q", scale=alt.Scale(zero=False, domain=domain or alt.Undefined)),
-            color=alt.Color("images:N", legend=alt.Legend(orient="top", title=None)),
-            tooltip=["epoch:Q", "images:N", alt.Tooltip(f"{measure}:Q", format=".4f")],
+            color=alt.Color("part:N", legend=alt.Legend(orient="top", title=None)),
+            tooltip=["epoch:Q", "part:N", alt.Tooltip(f"{measure}:Q", format=".4f")],
         )
     )
     return _to_spec(chart, height=190)
 
 
 def learning_rates(sweep_table: pd.DataFrame, measure: str, title: str) -> Spec:
-    """Lines: `measure` per epoch for each learning rate, on a log scale because large rates diverge."""
+    """Lines: `measure` per epoch for each learning rate, on a log scale because large rates diverge (fig. 6)."""
     rows = sweep_table[["learning_rate", "epoch", measure]].dropna()
     rows = rows[rows[measure] > 0].assign(rate=rows["learning_rate"].map("{:g}".format))
     rate_names = [f"{rate:g}" for rate in sorted(sweep_table["learning_rate"].unique())]
@@ -85,7 +86,7 @@ def learning_rates(sweep_table: pd.DataFrame, measure: str, title: str) -> Spec:
 
 
 def accuracies(rows: pd.DataFrame) -> Spec:
-    """Points: the test accuracy of each model with its 95 % interval.
+    """Points: the test accuracy of each model with its 95 % interval (the report's fig. 4, 13 and 14).
 
     Args:
         rows: model (display name), accuracy, low, high, color.
@@ -98,6 +99,21 @@ def accuracies(rows: pd.DataFrame) -> Spec:
     point = base.mark_point(filled=True, size=130, opacity=1).encode(x="accuracy:Q", color=_model_color(rows))
     text = base.mark_text(dy=-13, fontWeight="bold").encode(x="accuracy:Q", text=alt.Text("accuracy:Q", format=".3f"))
     return _to_spec(interval + point + text, step=46)
+
+
+def losses(rows: pd.DataFrame) -> Spec:
+    """Bars: the test loss of each model (the report's fig. 4, 13 and 14).
+
+    Args:
+        rows: model (display name), loss, color.
+    """
+    base = alt.Chart(rows).encode(
+        y=alt.Y("model:N", sort=None, title=None, axis=None),
+        x=alt.X("loss:Q", title="test loss (crossentropy)"),
+        tooltip=["model:N", *_number_tooltips("loss")],
+    )
+    text = base.mark_text(align="left", dx=4).encode(text=alt.Text("loss:Q", format=".3f"))
+    return _to_spec(base.mark_bar(size=18).encode(color=_model_color(rows)) + text, step=46)
 
 
 def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
@@ -156,15 +172,15 @@ def learning_curve(table: pd.DataFrame, names: Mapping[str, str]) -> Spec:
     return _to_spec(base.mark_line(point=True).encode(y=y) + interval, height=240)
 
 
-def class_scores(rows: pd.DataFrame) -> Spec:
-    """Heat map: F1 of each class and model, with precision, recall and the number of images in the tooltip.
+def class_scores(rows: pd.DataFrame, measure: str = "f1") -> Spec:
+    """Heat map: F1, precision or recall of each class and model; the tooltip has all of them (section 1.12).
 
     Args:
         rows: model, name (display name), label, precision, recall, f1, support.
     """
     base = alt.Chart(rows).encode(
         y=alt.Y("label:N", title=None),
-        x=alt.X("name:N", sort=None, title=None, axis=alt.Axis(**_MODEL_LABELS, orient="top", labelAngle=-90)),
+        x=alt.X("name:N", sort=None, title=measure, axis=alt.Axis(**_MODEL_LABELS, orient="top", labelAngle=-90)),
         tooltip=[
             alt.Tooltip("name:N", title="model"),
             alt.Tooltip("label:N", title="class"),
@@ -172,11 +188,11 @@ def class_scores(rows: pd.DataFrame) -> Spec:
             alt.Tooltip("support:Q", title="test images"),
         ],
     )
-    return _to_spec(_heat_map(base, "f1", "F1", ".2f"), step=26)
+    return _to_spec(_heat_map(base, measure, measure, ".2f"), step=26)
 
 
 def confusion(counts: pd.DataFrame) -> Spec:
-    """Heat map: the confusion matrix, coloured by the share of the actual class.
+    """Heat map: the confusion matrix, coloured by the share of the actual class (the report's fig. 5).
 
     Args:
         counts: actual, predicted, images for every pair of classes.
@@ -184,8 +200,8 @@ def confusion(counts: pd.DataFrame) -> Spec:
     class_totals = counts.groupby("actual")["images"].transform("sum").clip(lower=1)
     rows = counts.assign(share=counts["images"] / class_totals)
     base = alt.Chart(rows).encode(
-        x=alt.X("predicted:N", axis=alt.Axis(labelAngle=-45, labelLimit=90)),
-        y=alt.Y("actual:N", axis=alt.Axis(labelLimit=90)),
+        x=alt.X("predicted:N", axis=alt.Axis(labelAngle=-45, labelLimit=110)),
+        y=alt.Y("actual:N", axis=alt.Axis(labelLimit=110)),
         tooltip=["actual:N", "predicted:N", "images:Q", alt.Tooltip("share:Q", format=".0%")],
     )
     return _to_spec(_heat_map(base, "share", "share of the actual class", None), step=26)
@@ -218,6 +234,21 @@ def _heat_map(base: Any, field: str, title: str, text_format: str | None) -> Any
     return base.mark_rect().encode(color=color) + base.mark_text(fontSize=11).encode(text=text, color=ink)
 
 
+def _class_axis(field: str, **options: Any) -> Any:
+    return alt.Y(f"{field}:N", title=None, axis=alt.Axis(labelOverlap=True), **options)
+
+
+def _image_axis(**options: Any) -> Any:
+    return alt.X("images:Q", axis=alt.Axis(tickMinStep=1, format="d"), **options)
+
+
+def _class_bars(bars: Any, text: Any, classes: int) -> Spec:
+    """Horizontal bars; those of more than MOST_CLASSES classes are thin and have no text."""
+    if classes > MOST_CLASSES:
+        return _to_spec(bars, step=24 * MOST_CLASSES / classes)
+    return _to_spec(bars + text, step=24)
+
+
 def _epoch_axis(rows: pd.DataFrame) -> Any:
     """An x axis with at most ten ticks at whole epochs; Vega's default has ticks such as 2.5."""
     last_epoch = int(rows["epoch"].max()) if len(rows) else 1
@@ -241,7 +272,7 @@ def _model_color(rows: pd.DataFrame, legend: Any = None) -> Any:
     return alt.Color("model:N", scale=scale, legend=legend)
 
 
-def _to_spec(chart: Any, *, height: int | None = None, step: int | None = None) -> Spec:
+def _to_spec(chart: Any, *, height: int | None = None, step: float | None = None) -> Spec:
     """The specification, as wide as its container and `height` pixels high, or `step` pixels for each bar."""
     size = alt.Step(step) if step is not None else height
     specification: Spec = chart.properties(width="container", height=size).to_dict()

@@ -10,7 +10,7 @@ from realwaste.dataset.labels import PARTS
 from realwaste.evaluation import calibration, differences, intervals, prediction_table, scores
 from realwaste.models import registry
 from realwaste.models.probabilities import log_loss
-from realwaste.report.figures import MOST_CLASSES
+from realwaste.report.figures import MODEL_COLORS, MOST_CLASSES
 
 ENSEMBLE = "ensemble"
 
@@ -152,6 +152,28 @@ def accuracy_by_part(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, 
             for part in PARTS
         ]
     )
+
+
+def model_scores(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
+    """model (its name), accuracy, low and high (its 95 % interval), loss, color: on the test split, for charts."""
+    columns = {
+        "accuracy": "test_accuracy",
+        "low": "test_accuracy_low",
+        "high": "test_accuracy_high",
+        "loss": "test_loss",
+    }
+    return pd.DataFrame(
+        [
+            {"model": names[model], **{name: row[key] for name, key in columns.items()}, "color": MODEL_COLORS[model]}
+            for model, row in rows.items()
+        ]
+    )
+
+
+def describe_sweep(table: pd.DataFrame, best: float) -> str:
+    """The title of the learning-rate sweep, with the best rate and those that diverged."""
+    diverged = ", ".join(f"{rate:g}" for rate in sorted(table.loc[table["diverged"], "learning_rate"].unique()))
+    return f"Learning rates of the CNN; best: {best:g}" + (f"; diverged: {diverged}" if diverged else "")
 
 
 def class_score_table(evaluated: Mapping[str, Any]) -> pd.DataFrame:

@@ -89,7 +89,7 @@ def format_table1(
         rows_by_index |= {
             (factor.name, figure): [cell(row) for row in rows.values()] for figure, cell in factor.metrics.items()
         }
-    index = pd.MultiIndex.from_tuples(list(rows_by_index), names=["factor", "figure"])
+    index = pd.MultiIndex.from_tuples(list(rows_by_index), names=["factor", "metric"])
     return pd.DataFrame(list(rows_by_index.values()), index=index, columns=[names[model] for model in rows])
 
 

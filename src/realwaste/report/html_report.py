@@ -5,13 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from realwaste.core import machine
 from realwaste.evaluation import differences, mistakes
 from realwaste.models import registry
 from realwaste.report import architecture_diagram, background, comparison, external_results, factors, pages, verdict
-from realwaste.report.figures import MODEL_COLORS
 from realwaste.report.report_data import ReportData
 
 REJECTED_SHOWN = 50
@@ -105,9 +102,9 @@ def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, A
     from realwaste.report import charts  # noqa: PLC0415
 
     specs = {
-        "classes": charts.class_counts(data.validated["classes"]),
+        "classes": charts.image_counts(data.validated["classes"]),
         "split": charts.split_counts(data.split_counts),
-        "accuracies": charts.accuracies(_accuracy_rows(data.rows, names)),
+        "accuracies": charts.accuracies(comparison.model_scores(data.rows, names)),
         "class_scores": charts.class_scores(
             comparison.class_score_table(data.evaluated).assign(name=lambda table: table["model"].map(names))
         ),
@@ -126,21 +123,6 @@ def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, A
     for model, table in data.reliability.groupby("model", sort=False):
         specs[f"reliability_{model}"] = charts.reliability(table)
     return specs
-
-
-def _accuracy_rows(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "model": names[model],
-                "accuracy": row["test_accuracy"],
-                "low": row["test_accuracy_low"],
-                "high": row["test_accuracy_high"],
-                "color": MODEL_COLORS[model],
-            }
-            for model, row in rows.items()
-        ]
-    )
 
 
 def _group_by_class(examples: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
