@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="a folder of JPEGs, at any depth")
     parser.add_argument("--model", type=Path, default=ROOT / "models/edge.keras", help="default: that of `make repro`")
-    parser.add_argument("--images", type=int, default=4096, help="so many in each run; photographs are repeated")
+    parser.add_argument("--images", type=int, default=4096, help="number per run; photographs are repeated")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     log.setup()

@@ -69,15 +69,15 @@ def run_stage(root: Path, name: str) -> dict[str, Any]:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     environment["REALWASTE_CACHE"] = f"{tempfile.gettempdir()}/realwaste-benchmark"
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)  # noqa: S603
+        process = subprocess.Popen(command, cwd=root, env=environment, stdout=output, stderr=output)  # noqa: S603
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            log.seek(0)
-            raise RuntimeError(f"{command} failed:\n{log.read()[-3000:].decode(errors='replace')}")
+            output.seek(0)
+            raise RuntimeError(f"{command} failed:\n{output.read()[-3000:].decode(errors='replace')}")
     return {"seconds": round(seconds, 2), "peak_mb": round(usage.ru_maxrss / 1000)}
 
 

@@ -85,7 +85,7 @@ for _name in (f"finetune_{backbone}" for backbone in registry.BACKBONES):
 
 
 def _warn_of_memory(stage: str) -> None:
-    text = "The run of %s before this one was killed. If nobody did that, memory was short. %s"
+    text = "The previous run of %s was killed. If you did not stop it, it probably ran out of memory. %s"
     log.logger.warning(text, stage, _LESS_MEMORY.get(stage, _FEWER_PROGRAMS))
 
 

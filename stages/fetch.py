@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from realwaste.core.errors import list_examples
 from realwaste.core.file_names import printable
 from realwaste.core.files import atomic_replace, is_stage_output, read_csv, write_csv, write_json
 from realwaste.core.log import logger
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 
 RAW, FETCHED = Path("data/raw"), Path("data/fetched.csv")
-_SHOWN = 5  # moved files that the warning names
 
 
 PARAMS = ["base.seed", "fetch", "finetune_{slot}.backbone", "finetune_{slot}.weights"]
@@ -79,8 +79,6 @@ def _keep_added_files() -> None:
     fetched = read_csv(lists[0]) if lists else pd.DataFrame(columns=["path", "bytes"])
     moved = output_protection.move_added_files(RAW, fetched, Path("data/added"))
     if moved:
-        names = ", ".join(printable(path) for path in moved[:_SHOWN])
-        rest = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
-        remedy = "put them where the images come from, then run `dvc repro -f fetch`"
+        remedy = "add them to the source, then run `dvc repro -f fetch`"
         count = "1 file in %s was" if len(moved) == 1 else f"{len(moved)} files in %s were"
-        logger.warning(f"{count} not from fetch, moved to %s%s: %s", RAW, names, rest, remedy)
+        logger.warning(f"{count} not from fetch, moved to %s: %s", RAW, list_examples(map(printable, moved)), remedy)

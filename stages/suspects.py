@@ -33,14 +33,15 @@ def main(params: "Params") -> None:
     table = label_errors.rank_label_errors(manifest, classes, list(probabilities.values()))
     decided = manifest.loc[label_corrections.find_decided_rows(manifest, label_corrections.load()), "path"]
     table = table[~table["path"].isin(decided)]
-    doubted = int((table["models_disagreeing"] == len(probabilities)).sum())
     write_csv(Path("data/suspects.csv"), table)
-    about = {"dataset": dataset, "machine": machine.record("float32"), "models": len(probabilities)}
-    about |= {
+    metrics = {"dataset": dataset, "machine": machine.record("float32"), "models": len(probabilities)}
+    metrics |= {
         "backbones": ", ".join(probabilities),
         "images": len(table),
         "decided": len(decided),
-        "doubted_by_all": doubted,
+        "doubted_by_all": int((table["models_disagreeing"] == len(probabilities)).sum()),
+        "doubted_by_any": int((table["models_disagreeing"] > 0).sum()),
     }
-    write_json(Path("metrics/suspects.json"), about)
+    write_json(Path("metrics/suspects.json"), metrics)
+    doubted = metrics["doubted_by_any"]
     logger.info("%d of %d labels are doubtful: `realwaste review` shows them", doubted, len(table))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from realwaste.core.errors import list_examples
 from realwaste.core.files import read_json, write_csv, write_json
 from realwaste.core.log import logger
 from realwaste.dataset import label_corrections, manifest
@@ -14,8 +15,6 @@ from realwaste.sources import realwaste_files
 
 if TYPE_CHECKING:
     from stages.launcher.params import Params
-
-_EXAMPLES = 5  # of lines that are not applied
 
 
 def main(params: "Params") -> None:
@@ -51,7 +50,6 @@ def main(params: "Params") -> None:
 def warn_unapplied(unapplied: Mapping[str, str]) -> None:
     """Warn of corrections whose file is missing or has changed."""
     if unapplied:
-        examples = "; ".join(f"{path}: {reason}" for path, reason in list(unapplied.items())[:_EXAMPLES])
-        more = f"; and {len(unapplied) - _EXAMPLES} more" if len(unapplied) > _EXAMPLES else ""
+        examples = list_examples((f"{path}: {reason}" for path, reason in unapplied.items()), "; ")
         lines = "1 line" if len(unapplied) == 1 else f"{len(unapplied)} lines"
-        logger.warning("%s: %s not applied: %s%s", label_corrections.FILE, lines, examples, more)
+        logger.warning("%s: %s not applied: %s", label_corrections.FILE, lines, examples)

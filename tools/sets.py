@@ -62,7 +62,7 @@ def load(path: Path = SETS) -> dict[str, Set]:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{path}: {where} must be right: {first['msg']}.", "Write each set as the others are.", first["input"]
+            f"{path}: {where} must be valid: {first['msg']}.", "Write each set as the others are.", first["input"]
         ) from None
 
 
@@ -75,7 +75,7 @@ def options(sets: dict[str, Set], name: str) -> str:
     if name not in sets:
         close = difflib.get_close_matches(name, sets, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(sets)}."
-        raise UserError(f"{SETS} must hold the set.", hint, name)
+        raise UserError(f"{SETS} must have the set.", hint, name)
     return " ".join(f"-S {key}={_written(value)}" for key, value in sets[name].params.items())
 
 

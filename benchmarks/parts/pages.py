@@ -36,4 +36,5 @@ def spread(values: Sequence[float]) -> str:
 def this_machine() -> str:
     """Number of cores and processor."""
     low = " with avx512_bf16" if "avx512_bf16" in machine.cpu_flags() else ""
-    return f"{machine.cores()} cores of {machine.processor()}{low}, no GPU"
+    gpu = "" if machine.may_have_gpu() else ", no GPU"
+    return f"{machine.cores()} cores of {machine.processor()}{low}{gpu}"

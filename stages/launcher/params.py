@@ -11,13 +11,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 def _each_once(values: list[Any]) -> list[Any]:
     if len(set(values)) < len(values):
-        raise ValueError("each value must stand once")
+        raise ValueError("the values must be unique")
     return values
 
 
 def _rising(values: list[float]) -> list[float]:
     if any(later <= earlier for earlier, later in pairwise(values)):
-        raise ValueError("the values must rise")
+        raise ValueError("the values must increase")
     return values
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import ValidationError
@@ -23,23 +23,35 @@ _STAGE = re.compile(rf"-m stages ([a-z]\w*(?: (?:[a-z]\w*|{re.escape(dependencie
 
 
 class _Yaml12Loader(dependencies.SAFE_LOADER):  # type: ignore[misc]
-    """Refuses duplicate keys, of which PyYAML silently takes the last.
+    """Reads numbers and booleans by YAML 1.2, as DVC does, and refuses duplicate keys, of which PyYAML takes the last.
 
-    It reads `1e-4` as a number, as DVC does, which writes that after `-S …=1e-4`; PyYAML reads it as text.
+    By YAML 1.1, PyYAML reads `1e-4`, which DVC writes after `-S …=1e-4`, as text, `010` as 8, and `yes` as true.
+    ruamel.yaml, which DVC uses, takes up to a second to import, in each stage.
     """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value}", key.start_mark)
             keys.add(str(key.value))
         return super().construct_mapping(node, deep)
 
 
-_Yaml12Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+for _type, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(0|[1-9]\d*)", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?((\d+\.\d*|\.\d+)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),
+):
+    _Yaml12Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_type}", re.compile(f"^({_pattern})$"), _first)
 
 
 def read_yaml(path: Path) -> Any:

@@ -125,7 +125,7 @@ def test_a_model_that_diverged_has_no_prediction(photos):
         [list(choose_selection.predict_with_features(nan_session, [photos / "red.png"]))], CLASSES, 3
     )
     assert selection.selected == []
-    assert [error for _, error in selection.errors] == ["the model's answer is no number: its training diverged"]
+    assert [error for _, error in selection.errors] == ["the model's output is NaN: its training diverged"]
 
 
 def test_the_most_uncertain_photos_come_first(choose):
@@ -211,10 +211,13 @@ def test_the_contact_sheet_shows_the_photos_in_order(choose, photos):
     [
         (["--sheet", "sheet.gif"], "--sheet must name an image file"),
         (["--sheet", "../photos/sheet.png"], "--sheet must name a file outside of the folders with the photos"),
-        (["--sheet", "sheet.png", "--count", "1001"], "--sheet shows at most 1,000 photos"),
+        (["--sheet", "sheet.png", "--count", "4"], "--sheet shows at most 3 photos"),
     ],
 )
-def test_a_sheet_that_cannot_be_written_is_refused_before_any_prediction(arguments, rule, choose, tmp_path):
+def test_a_sheet_that_cannot_be_written_is_refused_before_any_prediction(
+    arguments, rule, choose, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(choose_sheet, "MAX_PHOTOS", 3)
     refused = choose(*arguments)
     assert refused.exit_code == 1
     assert rule in " ".join(refused.stderr.split())

@@ -228,7 +228,7 @@ def test_a_photo_deleted_after_its_prediction_has_the_reason_in_its_row(
     assert len(list((overlay_project / "to").rglob("*.png"))) == 1
     rows = {row["path"]: row for row in read_rows(overlay_project / "a.csv")}
     assert (rows["photos/blue.png"]["class"], rows["photos/blue.png"]["error"]) == ("Blue", blue["error"])
-    assert "1 of 2 photos have no prediction, copy or overlay" in words(result.stderr)
+    assert "1 of 2 photos failed (prediction, copy or overlay)" in words(result.stderr)
 
 
 def test_a_full_disk_is_an_error_of_that_copy_only(project, monkeypatch):

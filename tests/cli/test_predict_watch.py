@@ -174,6 +174,14 @@ def test_csv_rows_are_appended_and_a_second_run_continues_the_file(project, watc
         assert file.read_text() == columns
 
 
+def test_named_photographs_outside_the_folder_are_not_predicted_again_after_a_restart(project, watch):
+    photo(project / "other/green.png", GREEN)
+    arguments = ["other", "--watch", "camera", "--csv", "a.csv"]
+    for _ in range(2):
+        watch(arguments)
+        assert _read_predictions(project / "a.csv") == [("other/green.png", "Green")]
+
+
 def test_sorting_into_the_watched_folder_is_refused(project, watch):
     refused = watch(["--watch", "camera", "--sort-into", "camera/sorted"], status=1)
     assert "outside of those with the photos" in words(refused.stderr)

@@ -64,7 +64,7 @@ def test_train_writes_a_model_that_the_other_commands_can_use(project, train):
     shutil.copytree(project / "photos/red", project / "elsewhere/Red")
     draw_image(project / "elsewhere/Red/1.png", "red", 999)
     result = train("../photos", "--test", "../elsewhere")
-    assert "16 of 21 were used for training, or to validate the model, and are left out" in words(result.stderr)
+    assert "left out 16 of 21 photographs that a model was trained or validated on" in words(result.stderr)
     lines = result.stdout.splitlines()
     assert (
         words(lines[0])
@@ -149,7 +149,8 @@ def test_invalid_photos_and_options_are_refused_in_two_lines(project, train):
     assert "must hold one folder of images a class" in read_error("../photos/red")
     assert "must be an existing folder, zip or CSV" in read_error("nowhere")
     assert "outside of those with the photos" in read_error("../photos", "--output", "../photos/red")
-    assert "none of cnn, irv2, densenet, edge" in read_error("../photos", "--name", "edge")
+    for name in ("edge", ""):
+        assert "none of cnn, irv2, densenet, edge" in read_error("../photos", "--name", name)
     for name in ("notes", "own"):
         assert "--name must name a new file" in read_error("../photos", "--name", name, "--output", ".")
     for file in sorted((project / "photos/red").iterdir())[:11]:

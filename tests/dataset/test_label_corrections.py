@@ -170,7 +170,7 @@ def test_labels_are_corrected_and_files_do_not_change(checkout, caplog):
     assert Path("data/images.csv").read_bytes() == images_csv
     assert {path: path.read_bytes() for path in bytes_by_path} == bytes_by_path
     assert "relabel.yaml: 2 lines not applied: " in caplog.text
-    assert "glass/glass_3.jpg: the file is another than was looked at" in caplog.text
+    assert "glass/glass_3.jpg: the file has changed since it was reviewed" in caplog.text
     assert "paper/paper_99.jpg: there is no such file" in caplog.text
 
 

@@ -251,7 +251,7 @@ def test_training_photographs_of_the_model_are_left_out(project, images):
     metrics, message = _evaluate_json("set", model="used.keras")
     assert (metrics["images"], metrics["set"]["used_for_training"]) == (7, 4)
     assert metrics["set"]["near_duplicates_of_training"] == 1
-    assert "4 of 11 were used for training" in message
+    assert "4 of 11 photographs that a model was trained or validated on" in message
     assert "1 of 7 are near-duplicates of training photographs" in message
     result = CliRunner().invoke(app, ["compare", "cnn", "used.keras", "set", "--json"])
     assert (json.loads(result.stdout)["images"], result.stderr.count("nothing is left out")) == (7, 1)
@@ -264,7 +264,7 @@ def test_training_photographs_of_the_model_are_left_out(project, images):
     assert result.exit_code == 1
     message = " ".join(result.stderr.split())
     assert "must have photographs of the classes that the model was not trained on" in message
-    assert "4 of 4 were used for training" in message
+    assert "4 of 4 photographs that a model was trained or validated on" in message
 
 
 EVALUATE_INVALID_SOURCES = """

@@ -92,7 +92,7 @@ def test_an_unknown_name_is_refused_with_suggestions():
     with pytest.raises(UserError, match=r"'Densenet121'[^$]*Did you mean DenseNet121"):
         application("Densenet121")
     with pytest.raises(
-        UserError, match=r"It knows ConvNeXtBase, .*Xception, EfficientNetLite0, EfficientNetLite1, EfficientNetLite2"
+        UserError, match=r"Available: ConvNeXtBase, .*Xception, EfficientNetLite0, EfficientNetLite1, EfficientNetLite2"
     ):
         application("zzz")
     with pytest.raises(UserError, match="Did you mean EfficientNetLite"):

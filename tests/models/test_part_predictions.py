@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_no_partial_file(model, pictures, tmp_path, monkeypat
     write_bytes = Path.write_bytes
 
     def fail_to_write(self, content):
-        if self.name.startswith(".part-"):
+        if self.name.startswith(".tmp-") and "part-" in self.name:
             write_bytes(self, content[:10])
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_bytes(self, content)

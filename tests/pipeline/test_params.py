@@ -49,14 +49,14 @@ def test_dvc_changes_only_one_line_of_params_yaml(tmp_path):
         ("train_cnn.normalization", "group", "'batch' or 'none'"),
         ("train_cnn.activation", "rellu", "'relu', "),
         ("lr_sweep.learning_rates", [], "at least 1 item"),
-        ("lr_sweep.learning_rates", [0.1, 0.1], "each value must stand once"),
+        ("lr_sweep.learning_rates", [0.1, 0.1], "the values must be unique"),
         ("lr_sweep.learning_rates", [0.1, 0], "greater than 0"),
         ("lr_sweep.prune", "asha", "valid boolean"),
         ("split.train", 0.7, "sum to 1"),
         ("split.test", 0, "greater than 0"),
         ("split.strategy", "mine", "'auto', 'stratified', 'grouped' or 'given'"),
         ("base.seed", -1, "greater than or equal to 0"),
-        ("base.seeds", [1, 1], "each value must stand once"),
+        ("base.seeds", [1, 1], "the values must be unique"),
         ("base.seeds", [1, -1], "greater than or equal to 0"),
         ("train_cnn.epochs", 10**12, "less than or equal to"),
         ("finetune_irv2.unfreeze", -1, "greater than or equal to 0"),
@@ -75,13 +75,13 @@ def test_dvc_changes_only_one_line_of_params_yaml(tmp_path):
         ("finetune_irv2.image_size", 8, "greater than or equal to 16"),
         ("evaluate.external", "photos", "valid list"),
         ("evaluate.external", [""], "at least 1 character"),
-        ("evaluate.external", ["a", "a"], "each value must stand once"),
-        ("evaluate.learning_curve.percents", [25, 10], "must rise"),
+        ("evaluate.external", ["a", "a"], "the values must be unique"),
+        ("evaluate.learning_curve.percents", [25, 10], "must increase"),
         ("evaluate.learning_curve.percents", [0, 10], "greater than 0"),
         ("evaluate.learning_curve.percents", [10, 101], "less than or equal to 100"),
         ("evaluate.learning_curve.repeats", 0, "greater than or equal to 1"),
         ("evaluate.exports", ["tflite"], "'onnx', 'litert' or 'saved_model'"),
-        ("evaluate.exports", ["onnx", "onnx"], "each value must stand once"),
+        ("evaluate.exports", ["onnx", "onnx"], "the values must be unique"),
         ("plots.color", "blue", "match pattern"),
         ("plots", "x", "valid dictionary"),
     ],
@@ -200,6 +200,13 @@ def test_scientific_notation_is_read_as_dvc_reads_it(tmp_path, text, number):
     assert params_file.read_yaml(tmp_path / "p.yaml") == {"a": number, "b": "1-2e", "c": "abc"}
 
 
+@pytest.mark.parametrize("text", ["010", "yes", "off", "1_000", "12:30"])
+def test_what_is_a_number_or_boolean_in_yaml_1_1_alone_is_text(tmp_path, text):
+    """PyYAML read `010` as 8, and DVC as 10: the run and dvc.lock would differ."""
+    (tmp_path / "p.yaml").write_text(f"a: {text}\nb: [true, 10, null, 1.5]", encoding="utf-8")
+    assert params_file.read_yaml(tmp_path / "p.yaml") == {"a": text, "b": [True, 10, None, 1.5]}
+
+
 def test_a_stage_can_read_only_the_parameters_that_it_declares():
     params = params_file.load("embed_irv2", ROOT / "params.yaml", ROOT / "dvc.yaml")
     assert params.finetune_irv2.image_size == VALID_PARAMS["finetune_irv2"]["image_size"]
@@ -214,7 +221,7 @@ def test_a_stage_can_read_only_the_parameters_that_it_declares():
         ("a: [1", "must be valid YAML"),
         ("? [a]\n: 1\n", "must be valid YAML"),
         *[(text, NO_SECTIONS) for text in ("", "# nothing but this\n", "- a\n")],
-        ("a:\n  b: 1\n  c: 2\n  b: 3\n", r"b stands twice.*line 4"),
+        ("a:\n  b: 1\n  c: 2\n  b: 3\n", r"duplicate key b.*line 4"),
         (None, "must be readable"),
     ],
 )

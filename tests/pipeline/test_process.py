@@ -68,7 +68,7 @@ def test_the_run_after_a_kill_names_parameters_that_reduce_memory(monkeypatch, c
     monkeypatch.setattr("stages.__main__.importlib.import_module", lambda _: SimpleNamespace(main=lambda *_: None))
     assert launcher.main() == 0
     message = " ".join(capsys.readouterr().err.split())
-    assert "The run of train_cnn before this one was killed. If nobody did that, memory was short." in message
+    assert "The previous run of train_cnn was killed. If you did not stop it, it probably ran out of memory." in message
     assert "Lower train_cnn.image_size or train_cnn.batch_size, or set train_cnn.cache to disk" in message
     assert launcher.main() == 0
     assert capsys.readouterr().err == ""

@@ -296,3 +296,13 @@ def test_horizontal_flip_mirrors_left_and_right_only_and_shift_moves_the_picture
     assert all(mirrored or same for mirrored, same in zip(is_mirrored, is_same, strict=True))
     (shift,) = augmentation.augmentation_layers(Augment(shift=0.25), 255)
     assert np.abs(shift(pixels, training=True).numpy() - pixels).mean() > 2
+
+
+def test_color_changes_the_saturation_by_up_to_its_share():
+    keras.utils.set_random_seed(0)
+    (jitter,) = augmentation.augmentation_layers(Augment(color=0.2), 255)
+    pixels = np.tile(np.array([200, 150, 120], np.float32), (64, 4, 4, 1))
+    changed = np.asarray(jitter.random_saturation(pixels, training=True))[:, 0, 0]
+    ratio = (1 - changed.min(axis=1) / changed.max(axis=1)) / (1 - 120 / 200)
+    assert 0.8 <= ratio.min() < 0.85
+    assert 1.15 < ratio.max() <= 1.2

@@ -92,7 +92,7 @@ def _check_outputs(csv: Path | None, sheet: Path | None, count: int, folder: lis
     from realwaste.cli import choose_selection, choose_sheet, predictions_csv  # noqa: PLC0415 - OpenCV
 
     if sheet:
-        choose_sheet.check_sheet(sheet, count, folder, paths)
+        choose_sheet.check_sheet(sheet, min(count, len(paths)), folder, paths)
     if csv:
         predictions_csv.check_csv(csv, paths, folder, choose_selection.UNLABELLED_LIST)
     if csv and sheet:
@@ -123,7 +123,7 @@ def _table(selection: "Selection", model_count: int) -> Table:
     if model_count > 1:
         table.add_column(f"disagreeing, of {model_count} models", justify="right")
     if any(candidate.is_novel for candidate in selection.selected):
-        table.add_column("but", overflow="fold")
+        table.add_column("note", overflow="fold")
     for rank, candidate in enumerate(selection.selected, 1):
         cells = [Text(str(rank)), Text(printable(candidate.path)), Text(f"{candidate.uncertainty:.2f}")]
         for prediction in candidate.predictions[:SHOWN_CLASSES]:

@@ -60,7 +60,8 @@ def write(
                 write_row([*row[:-1], error])
         if write_row:
             for path, reason in test_set.rejected[["path", "reason"]].itertuples(index=False):
-                write_row([path_cell(path), path.partition("/")[0], None, None, None, None, reason])
+                name = path_cell(test_set.display_name(path))
+                write_row([name, test_set.label_of(path), None, None, None, None, reason])
     if sorter:
         logger.info("mistakes %s", sorter.summary())
     return failed
@@ -70,9 +71,9 @@ def _rows(test_set: ExternalSet, metadata: ModelMetadata, raw: Probabilities) ->
     """The cells of each image; `label` is the folder's name, and `correct` is empty, if the model has no such class."""
     probabilities = apply_temperature(raw, metadata.temperature)
     index_of_class = {name: index for index, name in enumerate(metadata.classes)}
-    for name, folder, row in zip(test_set.display_names, test_set.images["label"], probabilities, strict=True):
-        label = test_set.class_of_folder.get(folder, folder)
-        index, path = index_of_class.get(label), path_cell(name)
+    for relative_path, row in zip(test_set.images["path"], probabilities, strict=True):
+        label = test_set.label_of(relative_path)
+        index, path = index_of_class.get(label), path_cell(test_set.display_name(relative_path))
         if not np.isfinite(row).all():
             yield [path, label, None, None, None, None, UNDEFINED]
             continue

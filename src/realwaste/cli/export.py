@@ -1,6 +1,5 @@
 """`realwaste export`: a saved model for programs without Keras."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,16 +11,8 @@ from realwaste.core import log
 from realwaste.models import export_target
 
 
-class Format(StrEnum):
-    """The formats of realwaste.models.export, which --help does not import."""
-
-    onnx = "onnx"
-    litert = "litert"
-    saved_model = "saved_model"
-
-
 def export(
-    to: Annotated[Format, typer.Option("--format", "-f", help="The format to write.")],
+    to: Annotated[export_target.Format, typer.Option("--format", "-f", help="The format to write.")],
     model: Model = None,
     output: Annotated[
         Path | None,
@@ -44,10 +35,10 @@ def export(
     Example: `realwaste export --model cnn --format onnx`
     """
     file = model_loading.resolve_model(model)
-    target = file.with_name(export_target.default_target(file.stem, to.value).name) if output is None else output
-    export_target.check(to.value, target)
+    target = file.with_name(export_target.default_target(file.stem, to).name) if output is None else output
+    export_target.check(to, target)
     output_options.check_folder("--output", target.resolve().parent)
     classifier = model_loading.load_classifier(file)
     from realwaste.models import export as exporting  # noqa: PLC0415 - TensorFlow, and optional packages
 
-    log.logger.info("%s", exporting.export(classifier, to.value, target, raw=raw))
+    log.logger.info("%s", exporting.export(classifier, to, target, raw=raw))

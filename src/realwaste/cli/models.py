@@ -139,7 +139,7 @@ def _table(saved: Sequence[SavedModel]) -> Table:
     table = standard_output.empty_table(("model", "backbone", "weights", "data"), *numbers)
     remarks = {model.path: model.error or (model.metadata.caution() if model.metadata else None) for model in saved}
     if any(remarks.values()):
-        table.add_column("but", overflow="fold")
+        table.add_column("note", overflow="fold")
     for model in saved:
         metadata = model.metadata
         names = (metadata.backbone, metadata.weights, metadata.dataset) if metadata else (_MISSING,) * 3

@@ -1,8 +1,7 @@
 """`realwaste predict`: the options; predict_run.py does what they say."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -78,13 +77,7 @@ Output = Annotated[
 ]
 
 
-class Engine(StrEnum):
-    """Where predictions with --output are computed."""
-
-    local = "local"
-    ray = "ray"
-
-
+Engine = Literal["local", "ray"]
 WithEngine = Annotated[
     Engine, typer.Option(help="With --output: on this machine, or on the Ray cluster at RAY_ADDRESS.")
 ]
@@ -103,7 +96,7 @@ def predict(
     overlay: Overlay = None,
     watch: Watch = None,
     output: Output = None,
-    engine: WithEngine = Engine.local,
+    engine: WithEngine = "local",
 ) -> None:
     """Predict the class of each photo.
 
@@ -113,7 +106,7 @@ def predict(
 
     Example: `realwaste predict photos/ --csv answers.csv --min-confidence 0.8`
     """
-    if output is not None or engine != Engine.local:
+    if output is not None or engine != "local":
         others = all_models or as_json or csv or sort_into or overlay or watch
         _predict_parts(images or [], output, engine, model, min_confidence, is_alone=not others)
         return
@@ -127,7 +120,7 @@ def predict(
         run.check(inputs)
         failed, total = run.run(inputs)
     if failed and watch is None:
-        logger.error("%d of %d photos have no prediction, copy or overlay: their rows have the reason", failed, total)
+        logger.error("%d of %d photos failed (prediction, copy or overlay): their rows have the reason", failed, total)
         raise typer.Exit(1)
 
 
@@ -145,4 +138,4 @@ def _predict_parts(
         raise UserError(rule, "Leave out the other option, or name a folder with --output.")
     from realwaste.cli import predict_parts  # noqa: PLC0415 - pyarrow and fsspec, an extra
 
-    predict_parts.run(images, output, engine.value, model, min_confidence)
+    predict_parts.run(images, output, engine, model, min_confidence)

@@ -6,7 +6,6 @@ file events poll there too. And whether a file is still being written can only b
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,6 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
 from realwaste.cli import image_paths
-from realwaste.core.csv_rows import path_cell
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
@@ -38,6 +36,10 @@ class Inputs:
     paths: list[Path]
     remote: dict[Path, RemoteImage]
     local: list[str]
+
+    def name(self, path: Path) -> str:
+        """The file or address as the user named it."""
+        return self.remote[path].source if path in self.remote else str(path)
 
 
 @contextmanager
@@ -97,7 +99,7 @@ def _fetcher(argument: str) -> Callable[[], bytes]:
 Stamp = tuple[int, int]  # size in bytes, and the time of the last change in ns
 PAUSE_S = 0.5  # between two scans of the folder; longer if a scan takes long
 SETTLED_S = 1.5  # a file that has not changed for so long is complete
-_PAUSE_PER_SCAN_TIME = 10  # the pause is at least so many times the duration of a scan
+_PAUSE_PER_SCAN_TIME = 10  # minimum pause, in durations of a scan
 
 
 def check_watched_folder(folder: Path) -> None:
@@ -107,23 +109,18 @@ def check_watched_folder(folder: Path) -> None:
         raise UserError(rule, "Create it, or check the name.", str(folder))
 
 
-def watch_batches(folder: Path, named: Sequence[Path], written: AbstractSet[str]) -> Iterator[list[Path]]:
+def watch_batches(folder: Path, named: Sequence[Path]) -> Iterator[list[Path]]:
     """Yield the named photographs outside `folder`, then without end those that arrive in `folder`.
 
     Photographs that are in the folder at the start are skipped, unless they are named.
 
     Args:
-        named: photographs that the user named beside the folder.
-        written: the paths in the CSV file of an earlier run, which are skipped even if they are named.
+        named: photographs that the user named, without those in the CSV file of an earlier run.
     """
     place = folder.resolve()
     named_paths = {path.resolve() for path in named}
     present = read_stamps(folder)
-    skipped = {
-        path: stamp
-        for path, stamp in present.items()
-        if path.resolve() not in named_paths or path_cell(str(path)) in written
-    }
+    skipped = {path: stamp for path, stamp in present.items() if path.resolve() not in named_paths}
     message = "watching %s: %d of its %d files are skipped; Ctrl-C ends"
     logger.info(message, printable(folder), len(skipped), len(present))
     elsewhere = [path for path in named if not path.resolve().is_relative_to(place)]

@@ -87,7 +87,7 @@ _REMARK_WIDTH = 15  # characters at least; longer remarks are folded
 
 @dataclass(frozen=True)
 class OneModel:
-    """One model.
+    """Predicts with one model, and formats the predictions as JSON, rows of a CSV file and a table.
 
     Attributes:
         top: how many classes of each photograph are shown.
@@ -119,7 +119,7 @@ class OneModel:
         for rank in range(self.shown_classes):
             heading = "next" if rank else "most likely"
             columns += [Column(heading, class_width), Column("", len("100.0%"), right=True)]
-        return columns if self.session.novelty is None else [*columns, Column("but", _REMARK_WIDTH)]
+        return columns if self.session.novelty is None else [*columns, Column("note", _REMARK_WIDTH)]
 
     def table_cells(self, result: ImagePrediction) -> list[Text]:
         file = Text(printable(result.name))

@@ -16,6 +16,7 @@ from realwaste.cli.photo_outputs import OverlayWriter, Sorter
 from realwaste.cli.predict_inputs import Inputs
 from realwaste.cli.predict_models import AllModels, OneModel, RowTable, max_width
 from realwaste.core import log
+from realwaste.core.csv_rows import path_cell
 from realwaste.core.environment import sigterm_as_interrupt
 from realwaste.core.errors import UserError
 from realwaste.core.log import logger
@@ -90,15 +91,15 @@ class PredictRun:
             logger.info("%s", standard_output.describe_counts(counts, outputs))
 
     def _name_width(self, inputs: Inputs) -> int:
-        names = [inputs.remote[path].source if path in inputs.remote else str(path) for path in inputs.paths]
-        return max(max_width(names), _WATCHED_NAME_WIDTH if self.watch else 0)
+        return max(max_width(map(inputs.name, inputs.paths)), _WATCHED_NAME_WIDTH if self.watch else 0)
 
     def _batches(self, inputs: Inputs) -> Iterable[list[Path]]:
         """The photographs: all at once, or as they arrive in the watched folder."""
         if self.watch is None:
             return [inputs.paths]
         predicted = predictions_csv.read_paths(self.csv) if self.csv else set()
-        return predict_inputs.watch_batches(self.watch, inputs.paths, predicted)
+        named = [path for path in inputs.paths if path_cell(inputs.name(path)) not in predicted]
+        return predict_inputs.watch_batches(self.watch, named)
 
     def _predict(self, inputs: Inputs) -> tuple[OneModel | AllModels, Iterator[Any]]:
         """Load the model or models; returns the predictor and the iterator of its results."""

@@ -62,7 +62,7 @@ def _pipeline_page(output: Path | None) -> Path:
 def _write_comparison(against: str, output: Path | None) -> Path:
     from realwaste.cli import output_options  # noqa: PLC0415 - pandas and DVC, which --help does not need
     from realwaste.cli.output_options import Kind  # noqa: PLC0415
-    from realwaste.core.files import is_regular_file, write_text  # noqa: PLC0415
+    from realwaste.core.files import write_text  # noqa: PLC0415
     from realwaste.report import run_files, two_runs  # noqa: PLC0415
 
     kind = Kind("an earlier comparison page", partial(output_options.is_marked, mark=two_runs.MARK))
@@ -72,6 +72,6 @@ def _write_comparison(against: str, output: Path | None) -> Path:
     name = re.sub(r"[^\w.-]+", "_", other.name).strip("._") or "run"
     page = output if output is not None else Path("dvc_plots") / f"against_{name}.html"
     write_text(
-        page.resolve(), two_runs.render_page(current, other), is_regular_file if output is None else kind.may_replace
+        page.resolve(), two_runs.render_page(current, other), Path.is_file if output is None else kind.may_replace
     )
     return page

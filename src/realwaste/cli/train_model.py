@@ -17,7 +17,7 @@ from realwaste.embedding import extraction
 from realwaste.embedding.extraction import Job
 from realwaste.evaluation import classification
 from realwaste.images.augment import Augment
-from realwaste.models import feature_extractor, feature_split
+from realwaste.models import feature_extractor, feature_split, layer_table
 from realwaste.models.applications import is_file
 from realwaste.models.model_file import Classifier
 from realwaste.models.probabilities import fill_undefined
@@ -26,7 +26,7 @@ from realwaste.runtime import device
 from realwaste.runtime.inference_engine import resolve_engine
 from realwaste.sources import backbone_weights
 from realwaste.sources.stand_ins import StandIns
-from realwaste.training import batches, unfreezing
+from realwaste.training import batches
 from realwaste.training.finetune_job import FinetuneJob
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture, LastLayers
 from realwaste.training.schedule import Schedule
@@ -134,7 +134,7 @@ def build_recipe(
 
 def choose_last_layers(backbone: keras.Model) -> int | str:
     """The value of `unfreeze` for a backbone: from the third block of an EfficientNet on, or the last layers."""
-    layers = [layer for layer in unfreezing.list_leaves(backbone) if layer.weights]
+    layers = [layer for layer in layer_table.leaf_layers(backbone) if layer.weights]
     if any(layer.name.startswith(_FIRST_BLOCK) for layer in layers):
         return _FIRST_BLOCK
     return min(_LAYERS, sum(not isinstance(layer, keras.layers.BatchNormalization) for layer in layers))

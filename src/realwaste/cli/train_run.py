@@ -32,7 +32,6 @@ _TRAINED_BY = "realwaste train"
 RATIOS = {"train": 0.6, "val": 0.2, "test": 0.2}
 RUN_LENGTH = 10  # photographs in a run of the capture order, as split.block by default
 MIN_IMAGES = 10  # of a class: with two test photographs, every score of the class is 0, a half or 1
-_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class TrainRun:
     def _check_name(self, folder: str) -> str:
         """The name of the model; UserError if its files cannot be written, or are something else's."""
         name = folder if self.name is None else self.name
-        if name in registry.MODELS or Path(name).name != name or name.startswith("."):
+        if not name or name in registry.MODELS or Path(name).name != name or name.startswith("."):
             rule = f"--name must be a file name, and none of {', '.join(registry.MODELS)}, the models of `dvc repro`."
             raise UserError(rule, "Give the model another name with --name.", name)
         is_earlier = {
@@ -186,9 +185,8 @@ def split_photos(labelled: ImageSet, root: Path, seed: int) -> PhotoSplit:
     """
     scan = manifest.scan(root)
     if len(scan.rejected):
-        examples = [f"{row.path} ({row.reason})" for row in scan.rejected.head(_EXAMPLES).itertuples()]
-        more = ", …" if len(scan.rejected) > _EXAMPLES else ""
-        logger.warning("%d files are left out: %s%s", len(scan.rejected), printable(", ".join(examples)), more)
+        examples = printable(manifest.describe_rejected(scan.rejected))
+        logger.warning("%d files are left out: %s", len(scan.rejected), examples)
     _refuse_small_classes(scan.manifest, list(labelled.folders.files))
     targets = labelled.folders.target_paths()
     parts = {targets[file]: part for file, part in labelled.folders.parts.items()}

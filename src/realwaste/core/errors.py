@@ -1,6 +1,10 @@
 """Errors for users: which rule was broken, how to fix it, and what was received."""
 
+from collections.abc import Iterable
+
 from realwaste.core.terminal import escape
+
+_MAX_EXAMPLES = 5
 
 
 class UserError(Exception):
@@ -41,3 +45,10 @@ class UnreachableError(UserError):
 def first_line(error: Exception) -> str:
     """The first line of a library's error message, or the name of its class if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def list_examples(items: Iterable[str], separator: str = ", ") -> str:
+    """The first _MAX_EXAMPLES items, and how many more there are."""
+    texts = list(items)
+    more = f"{separator}and {len(texts) - _MAX_EXAMPLES} more" if len(texts) > _MAX_EXAMPLES else ""
+    return separator.join(texts[:_MAX_EXAMPLES]) + more

@@ -42,11 +42,6 @@ def cache_folder() -> Path:
     return Path(path).expanduser().absolute() if path else platformdirs.user_cache_path("realwaste", None)
 
 
-def is_regular_file(path: Path) -> bool:
-    """Whether `path` is a regular file or a link to one, which a new file replaces unless its writer is stricter."""
-    return path.is_file()
-
-
 def is_stage_output(path: Path) -> bool:
     """Always True: DVC deletes the outputs of a stage before it runs, and the cache folder holds only our files."""
     return True
@@ -59,7 +54,7 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
 
 
 @contextmanager
-def atomic_replace(path: Path, may_replace: Callable[[Path], bool] = is_regular_file) -> Iterator[Path]:
+def atomic_replace(path: Path, may_replace: Callable[[Path], bool] = Path.is_file) -> Iterator[Path]:
     """Yield a temporary path beside `path` for a file or folder, which replaces `path` if the block succeeds.
 
     The temporary name has the same suffix, by which writers such as Keras choose the format.
@@ -138,7 +133,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str, may_replace: Callable[[Path], bool] = is_regular_file) -> None:
+def write_text(path: Path, text: str, may_replace: Callable[[Path], bool] = Path.is_file) -> None:
     """Write a text file in UTF-8; for `may_replace` see `atomic_replace`."""
     with atomic_replace(path, may_replace) as temporary:
         temporary.write_text(text, encoding="utf-8")

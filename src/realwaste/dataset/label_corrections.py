@@ -170,7 +170,7 @@ def apply(table: pd.DataFrame, decisions: Decisions) -> AppliedDecisions:
         if row is None or hashes[row] != decision.sha256:
             is_gone = row is None
             counts["file_gone" if is_gone else "file_changed"] += 1
-            unapplied[path] = "there is no such file" if is_gone else "the file is another than was looked at"
+            unapplied[path] = "there is no such file" if is_gone else "the file has changed since it was reviewed"
         elif decision.answer == DROP:
             counts["dropped"] += 1
             dropped[row] = True
@@ -185,5 +185,5 @@ def apply(table: pd.DataFrame, decisions: Decisions) -> AppliedDecisions:
     corrected = table.assign(label=labels, dropped=dropped)
     if emptied := classes - set(corrected.loc[~corrected["dropped"], "label"]):
         rule = f"Every class must keep an image; {FILE} leaves none of {', '.join(sorted(emptied))}."
-        raise UserError(rule, "Take some of its lines out, or leave the class's folder out where the images come from.")
+        raise UserError(rule, "Remove some of its lines, or remove the class's folder from the source.")
     return AppliedDecisions(corrected, counts, unapplied)

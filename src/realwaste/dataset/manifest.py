@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from realwaste.core import machine
-from realwaste.core.errors import UserError
+from realwaste.core.errors import UserError, list_examples
 from realwaste.dataset import capture_order, leakage, perceptual_hash
 from realwaste.images.reader import UnreadableImageError, decode_image, read_bytes
 
@@ -47,7 +47,7 @@ def read_files(root: Path) -> pd.DataFrame:
 
     path and label (the folder's name) are always set; sha256 is set if the file can be read.
     """
-    files = sorted(path for path in root.glob("*/*") if not path.name.startswith("."))
+    files = sorted(path for path in root.glob("[!.]*/[!.]*"))
     with ThreadPoolExecutor(machine.available_cpus()) as pool:
         rows = list(pool.map(lambda file: _read_row(root, file), files))
     return pd.DataFrame(rows, columns=[*COLUMNS, "colors", "reason"])
@@ -124,12 +124,19 @@ def _read_row(root: Path, file: Path) -> dict[str, object]:
     return row | dict(zip(("height", "width", "channels"), pixels.shape, strict=True)) | {"bytes": len(data)} | hashes
 
 
+def describe_rejected(rejected: pd.DataFrame) -> str:
+    """The first rejected files with their reasons, and how many more there are."""
+    return list_examples(f"{row.path} ({row.reason})" for row in rejected.itertuples())
+
+
 def refuse_rejected(rejected: pd.DataFrame) -> None:
     """Raise UserError if there are rejected files, for `on_reject: fail`."""
     if len(rejected):
-        examples = ", ".join(f"{row.path} ({row.reason})" for row in rejected.head(5).itertuples())
+        examples = describe_rejected(rejected)
         verb = "is" if len(rejected) == 1 else "are"
-        rule = f"Every file in data/raw must be a readable image; {len(rejected)} {verb} not: {examples}."
+        rule = (
+            f"Every file in data/raw must be a readable image with one label; {len(rejected)} {verb} not: {examples}."
+        )
         remedy = "Repair or remove them at the source and run `dvc repro -f fetch`, or continue without them: "
         raise UserError(rule, remedy + "-S validate_images.on_reject=drop.")
 
@@ -138,7 +145,7 @@ def refuse_empty_classes(manifest: pd.DataFrame, rejected: pd.DataFrame) -> None
     """Raise UserError if all files of a class were rejected."""
     emptied = {Path(path).parts[0] for path in rejected["path"]} - set(manifest["label"])
     if emptied:
-        rule = "Every class must keep at least one readable image."
+        rule = "Every class must keep at least one image that is not rejected."
         raise UserError(rule, "Repair the files, or leave the class out.", sorted(emptied))
 
 

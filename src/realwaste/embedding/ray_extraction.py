@@ -76,7 +76,8 @@ def embed(serialize: Callable[[str], NetworkBytes], job: Job, *, checkpoint_dir:
                 waiting.with_timeout(results, "vectors"), "embedding", len(parts), console=console, disable=is_quiet()
             )
             for start, vectors, node in progress:
-                arrays = [vectors, np.array(time.perf_counter() - start_time)]
+                seconds = time.perf_counter() - start_time
+                arrays = [vectors, np.array(seconds)]
                 array_file.write(extraction.part_file(checkpoint_dir, start), arrays)
                 counts[start] = len(vectors)
                 images_per_node[node] = images_per_node.get(node, 0) + len(vectors)
@@ -86,7 +87,7 @@ def embed(serialize: Callable[[str], NetworkBytes], job: Job, *, checkpoint_dir:
     starts = sorted(counts)
     files = [extraction.part_file(checkpoint_dir, start) for start in starts]
     all_vectors = Shards(files, [counts[start] for start in starts], _read_vectors)
-    return Embeddings(np.asarray(paths, dtype=np.str_), all_vectors, _restore(checkpoint_dir)[1])
+    return Embeddings(np.asarray(paths, dtype=np.str_), all_vectors, seconds)
 
 
 class EmbeddingActor:

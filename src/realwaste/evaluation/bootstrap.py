@@ -9,9 +9,8 @@ from scipy.special import ndtr, ndtri, stdtrit
 
 Totals = NDArray[np.floating]
 _MAX_NUMBERS = 2**22  # drawn at a time
-_MAX_BIAS_SHARE = (
-    0.8  # share of the resamples on one side of the estimate, from which on BCa's correction of the bias is too large
-)
+# Share of the resamples on one side of the estimate from which on BCa's correction of the bias is too large.
+_MAX_BIAS_SHARE = 0.8
 
 
 def bca_interval(

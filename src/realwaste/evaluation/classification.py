@@ -31,7 +31,7 @@ def summarize_repeats(labels: Labels, predictions: Sequence[Probabilities], dive
     """Mean and standard deviation (n - 1) of the test metrics of repeated trainings; empty without repeats.
 
     Args:
-        predictions: (n, classes) for each repeat, without NaN (models.probabilities.defined).
+        predictions: (n, classes) for each repeat, without NaN (see models.probabilities.fill_undefined).
         diverged: how many of the repeats had NaN before.
     """
     if not predictions:

@@ -19,7 +19,6 @@ from realwaste.models.probabilities import Probabilities, apply_temperature, fil
 from realwaste.models.training_photographs import TrainingPhotographs
 from realwaste.sources import labelled_images
 
-_EXAMPLES = 5
 _RUN_LENGTH = 10  # photographs in a run of the capture order, as split.block by default
 
 
@@ -32,7 +31,7 @@ class ExternalSet:
         root: a folder with the images as <folder>/<file>.
         class_of_folder: the models' class for each folder that matches one.
         images: the manifest of dataset.manifest.Scan, where label is the folder's name, with the group of each image.
-        rejected: path and reason of each file that is not an image.
+        rejected: path and reason of each rejected file.
         used: how many images were left out because a model was trained on them; None if no model file says which.
         near_duplicates: how many of the rest are near-duplicates of training images; None as above.
     """
@@ -56,16 +55,20 @@ class ExternalSet:
         """The files to which `files` are links: the user's, or those unpacked from an archive while the set is open."""
         return [file.readlink() for file in self.files]
 
-    @property
-    def display_names(self) -> list[str]:
-        """The path of each image as a user knows it: from the current folder, or <Class>/<file> in an archive."""
-        temporary, cwd = self.root.parent, Path.cwd()
-        return [
-            path
-            if original.is_relative_to(temporary)
-            else str(original.relative_to(cwd) if original.is_relative_to(cwd) else original)
-            for original, path in zip(self.originals, self.images["path"], strict=True)
-        ]
+    def label_of(self, path: str) -> str:
+        """The models' class of an image or rejected file; the folder's name if they have no such class."""
+        folder = path.partition("/")[0]
+        return self.class_of_folder.get(folder, folder)
+
+    def display_name(self, path: str) -> str:
+        """The path of an image or rejected file as a user knows it.
+
+        It is relative to the current folder if it is below it, and <Class>/<file> in an archive.
+        """
+        original, cwd = (self.root / path).readlink(), Path.cwd()
+        if original.is_relative_to(self.root.parent):
+            return path
+        return str(original.relative_to(cwd) if original.is_relative_to(cwd) else original)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -82,10 +85,9 @@ class ExternalSet:
 
     @property
     def rejection_message(self) -> str:
-        """How many files are not images, with examples."""
-        examples = [f"{row.path} ({row.reason})" for row in self.rejected.head(_EXAMPLES).itertuples()]
-        more = ", …" if len(self.rejected) > _EXAMPLES else ""
-        return f"{len(self.rejected)} of {len(self.rejected) + len(self.images)} files: {', '.join(examples)}{more}"
+        """How many files were rejected, with examples."""
+        examples = manifest.describe_rejected(self.rejected)
+        return f"{len(self.rejected)} of {len(self.rejected) + len(self.images)} files: {examples}"
 
 
 @contextmanager
@@ -135,7 +137,7 @@ def leave_out_training(external_set: ExternalSet, models: Sequence[TrainingPhoto
     images, name = external_set.images, external_set.name
     in_training = np.logical_or.reduce([photographs.contain(images["sha256"]) for photographs in records])
     rest = images[~in_training].reset_index(drop=True)
-    reason = f"{in_training.sum()} of {len(images)} were used for training"
+    reason = f"{in_training.sum()} of {len(images)} photographs that a model was trained or validated on"
     if not rest["label"].isin(external_set.class_of_folder).any():
         rule = f"{external_set.source} must have photographs of the classes that the model was not trained on."
         raise UserError(rule, "Use other photographs.", reason)
@@ -143,7 +145,7 @@ def leave_out_training(external_set: ExternalSet, models: Sequence[TrainingPhoto
         np.logical_or.reduce([leakage.have_near_duplicates(rest, photographs.phashes) for photographs in records]).sum()
     )
     if in_training.any():
-        logger.warning("%s: %s, or to validate the model, and are left out", name, reason)
+        logger.warning("%s: left out %s", name, reason)
     if near_duplicates:
         logger.warning("%s: %d of %d are near-duplicates of training photographs", name, near_duplicates, len(rest))
     return replace(external_set, images=rest, used=int(in_training.sum()), near_duplicates=near_duplicates)
@@ -166,14 +168,14 @@ def open_external_sets(
             name = f"{external_set.name} ({same_name + 1})" if same_name else external_set.name
             sets[name] = external_set
             if len(external_set.rejected):
-                logger.warning("%s: left out, since they are not images: %s", name, external_set.rejection_message)
+                logger.warning("%s: left out %s", name, external_set.rejection_message)
         yield sets
 
 
 def evaluate_predictions(external_set: ExternalSet, metadata: ModelMetadata, raw: Probabilities) -> dict[str, Any]:
     """external.compute_metrics of a model's raw probabilities (images, classes), which are calibrated here."""
     probabilities, undefined = fill_undefined(raw)
-    labels = [external_set.class_of_folder.get(folder, folder) for folder in external_set.images["label"]]
+    labels = [external_set.label_of(path) for path in external_set.images["path"]]
     metrics = external.compute_metrics(
         labels,
         apply_temperature(probabilities, metadata.temperature),

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from realwaste.evaluation import cluster_bootstrap, scores
 from realwaste.evaluation.cluster_bootstrap import Groups
 from realwaste.models.probabilities import Labels, Probabilities
@@ -34,32 +36,27 @@ def combine_intervals(metric: str, estimate: float, by_images: Interval, by_grou
     }
 
 
-def accuracy_with_intervals(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
-    """`accuracy` with its intervals under the names of `combine_intervals`."""
+def accuracy_with_intervals(
+    labels: Labels, probabilities: Probabilities, groups: Groups, metric: str = "accuracy"
+) -> dict[str, Any]:
+    """The accuracy under the name `metric`, with its intervals under the names of `combine_intervals`."""
     accuracy, by_images = scores.accuracy(labels, probabilities), scores.accuracy_interval(labels, probabilities)
     correct = probabilities.argmax(axis=1) == labels
     by_groups = cluster_bootstrap.accuracy_interval(correct, groups) if cluster_bootstrap.are_enough(groups) else None
-    return {"accuracy": accuracy} | combine_intervals("accuracy", accuracy, by_images, by_groups)
+    return {metric: accuracy} | combine_intervals(metric, accuracy, by_images, by_groups)
 
 
 def test_metric_intervals(
     labels: Labels, probabilities: Probabilities, groups: Groups, macro_f1: float
 ) -> dict[str, Any]:
     """The intervals of test accuracy and macro F1, and the number of near-duplicate groups among the test images."""
-    correct = probabilities.argmax(axis=1) == labels
-    estimates = scores.accuracy(labels, probabilities), macro_f1
-    by_images = scores.accuracy_interval(labels, probabilities), scores.macro_f1_interval(labels, probabilities)
-    by_groups: tuple[Interval | None, Interval | None] = (None, None)
+    accuracies = accuracy_with_intervals(labels, probabilities, groups, "test_accuracy")
+    del accuracies["test_accuracy"]
+    by_images, by_groups = scores.macro_f1_interval(labels, probabilities), None
     if cluster_bootstrap.are_enough(groups):
-        by_groups = (
-            cluster_bootstrap.accuracy_interval(correct, groups),
-            cluster_bootstrap.macro_f1_interval(labels, probabilities, groups),
-        )
-    metrics = zip(("test_accuracy", "macro_f1"), estimates, by_images, by_groups, strict=True)
-    record = {"test_groups": len(set(groups.tolist()))}
-    for metric, estimate, images, by_group in metrics:
-        record |= combine_intervals(metric, estimate, images, by_group)
-    return record
+        by_groups = cluster_bootstrap.macro_f1_interval(labels, probabilities, groups)
+    macro_f1_intervals = combine_intervals("macro_f1", macro_f1, by_images, by_groups)
+    return {"test_groups": len(np.unique(groups))} | accuracies | macro_f1_intervals
 
 
 def accuracy_change(in_domain: Mapping[str, Any], external: Mapping[str, Any]) -> dict[str, float]:

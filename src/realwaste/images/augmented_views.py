@@ -24,7 +24,8 @@ class ViewConfig:
         crop: a view shows at least 1 - crop of the area.
         stretch: the aspect ratio changes by a factor of up to 1 + stretch, either way. The reader stretches every view
             to a square.
-        color: brightness, contrast, saturation and gamma change by a factor of up to e^color, a channel by a third.
+        color: contrast, saturation and gamma change by a factor of up to e^color, brightness by its square root, each
+            channel by its cube root.
         background: share of views with a new background: one random colour, uneven light and noise.
         degrade: share of views like those of a bad camera: low resolution, blur, noise, strong JPEG compression.
     """

@@ -188,17 +188,32 @@ def _read_parquet(file_system: "AbstractFileSystem", root: str, path: str) -> It
                     stored_path = None if image_path is None else image_path.as_py()
                     yield str(stored_path or f"{name}/{row}"), image.as_py() or "no image in this row"
                     row += 1
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # the storage failed; Arrow's errors of damaged pages have none
+            raise
         yield name, f"damaged Parquet file: {first_line(error)}"
 
 
 def _find_columns(name: str, schema: Any) -> tuple[str, list[str]]:
     """The column with the images, and that with their names if there is one."""
-    column = next((column for column in IMAGE_COLUMNS if column in schema.names), None)
+    column = next((column for column in IMAGE_COLUMNS if _has_bytes(column, schema)), None)
     if column is None:
         rule = f"{name} must have a column {' or '.join(IMAGE_COLUMNS)} with the bytes of image files."
-        raise UserError(rule, "Rename the column that has them.", ", ".join(schema.names))
+        types = ", ".join(f"{column} ({kind})" for column, kind in zip(schema.names, schema.types, strict=True))
+        raise UserError(rule, "Rename the column that has them.", types)
     return column, [NAME_COLUMN] if NAME_COLUMN in schema.names else []
+
+
+def _has_bytes(column: str, schema: Any) -> bool:
+    """Whether a column has bytes, or a struct with the field `bytes`, as in Hugging Face's data sets."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    if column not in schema.names:
+        return False
+    kind = schema.field(column).type
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _split(items: Sequence[Item], count: int) -> Iterator[Sequence[Item]]:

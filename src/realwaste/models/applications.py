@@ -59,7 +59,7 @@ def application(name: str) -> Application:
         return APPLICATIONS[name]
     by_lower_name = {constructor.lower(): constructor for constructor in APPLICATIONS}
     close = [by_lower_name[match] for match in difflib.get_close_matches(name.lower(), by_lower_name, n=3)]
-    suggestion = f"Did you mean {' or '.join(close)}?" if close else f"It knows {', '.join(APPLICATIONS)}."
+    suggestion = f"Did you mean {' or '.join(close)}?" if close else f"Available: {', '.join(APPLICATIONS)}."
     raise UserError(
         "A backbone must name a constructor of keras.applications, or EfficientNetLite0 to 2, or be a path to a .keras "
         "feature extractor.",

@@ -28,7 +28,8 @@ def augmentation_layers(augment: Augment, max_value: float) -> list[keras.Layer]
                 value_range=(0, max_value),
                 brightness_factor=share,
                 contrast_factor=share,
-                saturation_factor=(max(0.0, 0.5 - share / 2), min(1.0, 0.5 + share / 2)),
+                # Keras multiplies the saturation by f / (1 - f): here by 1 - share to 1 + share.
+                saturation_factor=((1 - share) / (2 - share), (1 + share) / (2 + share)),
                 hue_factor=share / 10,
             )
         )

@@ -138,7 +138,9 @@ def _check_outputs(exporter: _Exporter, outputs: Outputs, expected: Outputs) -> 
 
 
 def _cannot_export(exporter: _Exporter, reason: str) -> UserError:
-    rule = f"As {exporter.format_name} the model must run, and give the Keras model's outputs to within {TOLERANCE:g}."
+    rule = (
+        f"The {exporter.format_name} export must run and reproduce the outputs of Keras to within {TOLERANCE:g}."
+    )
     return UserError(rule, "Use another format: the converter of this one does not support all layers.", reason)
 
 

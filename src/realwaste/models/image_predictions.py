@@ -21,7 +21,7 @@ from realwaste.images.remote_image import RemoteImage
 from realwaste.models.probabilities import Probabilities, apply_temperature
 from realwaste.models.session import Session
 
-UNDEFINED = "the model's answer is no number: its training diverged"
+UNDEFINED = "the model's output is NaN: its training diverged"
 NOT_SURE = "not sure"
 _BATCHES_AHEAD = 2  # that are read while the model computes another
 _NONE_REMOTE: Mapping[Path, RemoteImage] = MappingProxyType({})

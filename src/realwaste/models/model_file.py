@@ -114,7 +114,9 @@ def save(path: Path, classifier: Classifier) -> None:
     try:
         networks = classifier.networks or inference_networks.convert(classifier.model)
     except Exception as error:  # the layers of a backbone may be any, and converters raise many types
-        logger.warning("%s can be used with TensorFlow alone, for OpenVINO fails: %s", path, first_line(error))
+        logger.warning(
+            "%s will need TensorFlow to predict, because OpenVINO cannot convert it: %s", path, first_line(error)
+        )
         networks = {}
     with atomic_replace(path) as temporary:
         classifier.model.save(temporary)

@@ -2,8 +2,8 @@
 
 The novelty score of an image is one minus the mean cosine similarity of its features to those of the NEIGHBOURS nearest
 training images: 0 for a training image that occurs NEIGHBOURS times, 1 for features orthogonal to all. A classifier's
-probabilities cannot replace it: they always sum to 1 over the classes of the training. docs/realwaste.md compares
-scores. Users see it as `strangeness`, and a novel image as "unlike anything this model has learned".
+probabilities cannot replace it: they always sum to 1 over the classes of the training. docs/novelty_and_field.md
+compares scores. Users see it as `strangeness`, and a novel image as "unlike anything this model has learned".
 """
 
 from dataclasses import dataclass

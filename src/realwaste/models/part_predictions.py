@@ -6,7 +6,6 @@ not depend on how many processes there are, nor on which part was first.
 
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow import parquet
 
 from realwaste.core.errors import UserError, first_line
+from realwaste.core.files import atomic_replace
 from realwaste.images import image_parts
 from realwaste.images.image_parts import Image
 from realwaste.images.reader import Pixels, UnreadableImageError, decode_image, resize_image
@@ -147,6 +147,7 @@ class Destination:
         path = self._path(JOB_FILE)
         try:
             names = [Path(name).name for name in self._file_system.find(self._root)]
+            names = [name for name in names if not name.startswith(".")]  # of killed runs
             if JOB_FILE in names:
                 stored = json.loads(self._file_system.cat_file(path))
                 if stored != dict(job):
@@ -185,13 +186,8 @@ class Destination:
         if not isinstance(self._file_system, LocalFileSystem):
             self._file_system.pipe_file(path, content)
             return
-        temporary = Path(self._path(f".{name}.{os.getpid()}"))
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with atomic_replace(Path(path)) as temporary:
             temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _finished(self, names: Iterable[str]) -> dict[int, Summary]:
         """The summaries of the parts that are there, from the ends of their files."""

@@ -137,14 +137,15 @@ def _limits(data: ReportData, model: str, things: str) -> Iterator[str]:
 
 def _next_steps(data: ReportData, model: str) -> Iterator[tuple[str, str]]:
     if data.fetched["origin"] == "synthetic":
-        yield "Train on your photographs, one folder a class", "dvc exp run -S fetch.source=/path/to/photos"
+        yield "Train on your photographs, one folder per class", "dvc exp run -S fetch.source=/path/to/photos"
     else:
         yield (
             "Predict your photographs",
             f"realwaste predict photos/ --model {model} --min-confidence 0.8 --csv photos.csv",
         )
         yield "Test the model on photographs of another camera", f"realwaste evaluate other_photos/ --model {model}"
-    yield f"Look at the {data.suspects['doubted_by_all']} doubtful labels, then run again", "realwaste review"
+    doubtful = data.suspects.get("doubted_by_any", data.suspects["doubted_by_all"])  # runs of earlier versions
+    yield f"Look at the {doubtful} doubtful labels, then run again", "realwaste review"
     rows = data.rows.values()
     if not data.external:
         yield "Measure the accuracy on another camera in each run", _override("evaluate.external=[/path/to/photos]")

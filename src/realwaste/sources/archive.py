@@ -76,7 +76,7 @@ def _open_archive(archive: Path, limits: ArchiveLimits, target: Path | None = No
             with zipfile.ZipFile(file) as bundle:
                 yield bundle
     except UnicodeDecodeError as error:
-        raise archive_error(archive, "have names in UTF-8 where it says so", error.object[:200]) from error
+        raise archive_error(archive, "use valid UTF-8 for names that it flags as UTF-8", error.object[:200]) from error
     except BROKEN as error:
         raise _describe_unsound(archive, error) from error
     except OSError as error:

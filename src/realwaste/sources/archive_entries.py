@@ -118,7 +118,9 @@ def _check_collisions(entries: list[Entry], archive: Path) -> None:
         if (other := folders.setdefault(fold_name(folder), folder)) != folder:
             if _contents(entries, other) == _contents(entries, folder):
                 remedy = "Unpack it, and give one of the two folders."
-                raise archive_error(archive, "hold a set once; it is in it twice", [other, folder], remedy)
+                raise archive_error(
+                    archive, "contain the data set once; two folders have the same files", [other, folder], remedy
+                )
             raise archive_error(archive, rule, [other, folder])
     names = dict(folders)
     for entry in entries:

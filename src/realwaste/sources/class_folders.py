@@ -55,7 +55,7 @@ class ClassFolders:
         }
         for target, count in Counter(target_paths.values()).items():
             if count > 1:
-                rule = "Images of a class must differ in more than a hyphen in place of a folder."
+                rule = "Two images of a class must not get the same name when folders are joined with hyphens."
                 files = [str(file) for file in target_paths if target_paths[file] == target]
                 raise UserError(rule, "Rename one of them.", files)
         return target_paths

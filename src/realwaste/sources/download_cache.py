@@ -49,7 +49,7 @@ def fetch_cached(url: str, *, check: Callable[[Path], None], digest: str | None 
         UserError: the download failed, the file is incomplete, or the cache folder is not writable.
     """
     urls.check(url)
-    path = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16] / urls.file_name(url)
+    path = cached_file(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _hold_entry(path, url):
@@ -58,6 +58,11 @@ def fetch_cached(url: str, *, check: Callable[[Path], None], digest: str | None 
         rule = f"The download cache {path.parent} must be writable, and its disk have room for the file."
         remedy = f"Free space or correct the permissions, or set {CACHE_VARIABLE} to another folder."
         raise UserError(rule, remedy, error) from error
+
+
+def cached_file(url: str) -> Path:
+    """Where `fetch_cached` keeps the file of an address."""
+    return cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16] / urls.file_name(url)
 
 
 def _fetch(url: str, path: Path, check: Callable[[Path], None], digest: str | None) -> CachedFile:

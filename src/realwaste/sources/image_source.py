@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from realwaste.core.errors import UnreachableError, UserError
-from realwaste.core.files import atomic_replace, cache_folder, is_stage_output
+from realwaste.core.files import atomic_replace, is_stage_output
 from realwaste.core.log import logger
 from realwaste.sources import class_folders, labelled_images, realwaste_files, synthetic
 from realwaste.sources.class_folders import ClassFolders
+from realwaste.sources.download_cache import cached_file
 from realwaste.sources.stand_ins import StandIns
 
 REALWASTE_URL = "https://archive.ics.uci.edu/static/public/908/realwaste.zip"
@@ -104,5 +105,5 @@ def _check_counts(source: str, folders: ClassFolders) -> None:
     counts, counts_found = realwaste_files.COUNTS, {label: len(files) for label, files in folders.files.items()}
     if counts_found != counts:
         rule = f"RealWaste must have its published {sum(counts.values())} images in {len(counts)} classes."
-        remedy = f"Delete {cache_folder()} and try again, or take the zip as it is: -S \"fetch.source='{source}'\""
+        remedy = f"Delete {cached_file(source)} and try again, or take the zip as it is: -S \"fetch.source='{source}'\""
         raise UserError(rule, remedy, counts_found)

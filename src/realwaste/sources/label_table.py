@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from realwaste.core.errors import UserError
+from realwaste.core.errors import UserError, list_examples
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.sources.class_folders import PART_NAMES, ClassFolders, parse_part, refuse_similar_names
@@ -18,7 +18,6 @@ from realwaste.sources.image_files import is_hidden_or_system
 
 SUFFIX = ".csv"
 _COLUMNS = ("path", "label", "split")
-_MAX_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,6 @@ def _is_file(path: Path) -> bool:
 def _refuse(table: Path, rows: list[_Row], rule: str, column: str) -> None:
     """Raise UserError if there are any rows; the message names the first few."""
     if rows:
-        examples = [f"{printable(str(getattr(row, column)))!r} in line {row.number}" for row in rows[:_MAX_EXAMPLES]]
-        more = f" and {len(rows) - _MAX_EXAMPLES} more" if len(rows) > _MAX_EXAMPLES else ""
-        rule = f"In {table} each {rule}: {', '.join(examples)}{more}."
+        examples = list_examples(f"{printable(str(getattr(row, column)))!r} in line {row.number}" for row in rows)
+        rule = f"In {table} each {rule}: {examples}."
         raise UserError(rule, "Correct the table; paths begin at its own folder.")

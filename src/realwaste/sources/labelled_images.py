@@ -57,10 +57,7 @@ def find_images(source: str, unpacked: Path, *, for_training: bool = True, sha25
         return ImageSet(name, name, class_folders.find(path, for_training=for_training), None)
     if not path.is_file():
         rule = "Photographs must be an existing folder, zip or CSV, or the http(s) URL of a zip."
-        remedy = (
-            f"Check the name: from here it is {path.absolute()}. Queued and --temp experiments need an absolute one. "
-        )
-        raise UserError(rule, remedy + "fetch.source may also be auto, realwaste or synthetic.", source)
+        raise UserError(rule, f"Check the name: from here it is {path.absolute()}.", source)
     digest = hash_file(path)
     if sha256 is not None and digest != sha256.lower():
         raise UserError(f"{path} must have the sha256 of fetch.sha256.", "Correct one of the two.", digest)

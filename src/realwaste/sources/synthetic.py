@@ -97,7 +97,7 @@ def _draw_background(object_rng: np.random.Generator, shot_rng: np.random.Genera
 
 
 def _draw_pieces(object_rng: np.random.Generator, class_index: int) -> list[tuple[CutOut, Array]]:
-    """The pieces from the lowest to the highest, each with its `_place`; one piece of clutter lies on the main one."""
+    """The pieces from the lowest to the highest, each with its `_placement`; a piece of clutter is on the main one."""
     clutter = []
     for _ in range(object_rng.integers(1, 5)):
         piece = cut_out(int(object_rng.integers(len(CLASSES))), object_rng)

@@ -1,11 +1,11 @@
 """Which layers of the backbone the second phase of fine-tuning trains."""
 
 import difflib
-from collections.abc import Iterator
 
 import keras
 
 from realwaste.core.errors import UserError
+from realwaste.models.layer_table import leaf_layers
 
 
 def unfreeze_last_layers(backbone: keras.Model, last_layers: int | str, *, batch_norm: str = "frozen") -> int:
@@ -21,7 +21,7 @@ def unfreeze_last_layers(backbone: keras.Model, last_layers: int | str, *, batch
     Raises:
         UserError: more layers than the backbone has, or no layer of that name.
     """
-    leaves = list(list_leaves(backbone))
+    leaves = list(leaf_layers(backbone))
     candidates = [layer for layer in leaves if layer.weights and not _is_batch_norm(layer)]
     last = leaves[_first(candidates, leaves, last_layers) :]
     backbone.trainable = True  # also sets it for every layer inside
@@ -36,20 +36,11 @@ def list_trained_weights(model: keras.Model) -> list[keras.Variable]:
     """The weights that a training of `model` changes: the trainable ones, then moving statistics."""
     moving = [
         weight
-        for layer in list_leaves(model)
+        for layer in leaf_layers(model)
         if _is_batch_norm(layer) and layer.trainable
         for weight in layer.non_trainable_weights
     ]
     return [*model.trainable_weights, *moving]
-
-
-def list_leaves(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers of `model` and of the models inside it, in their order."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from list_leaves(layer)
-        else:
-            yield layer
 
 
 def _is_batch_norm(layer: keras.Layer) -> bool:

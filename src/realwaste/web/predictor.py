@@ -89,7 +89,7 @@ class Predictor:
 
         Args:
             file: read when its turn comes, so that waiting photographs are not in memory.
-            pixels: number of pixels according to the file's header, see file_format.stated_pixels.
+            pixels: number of pixels according to the file's header, see file_format.declared_pixel_count.
 
         Returns:
             The prediction, without a file name, and the heat map.
