@@ -41,7 +41,7 @@ def main() -> int:
         log.setup(_log_level())
         _check_stage(" ".join([module, *backbone]))
         values = params_file.load(name)
-        with process.alone(name) as killed_before:
+        with process.hold_stage_lock(name) as killed_before:
             if killed_before:
                 _warn_of_memory(name)
             with library_settings.importing_tensorflow():

@@ -45,12 +45,12 @@ class ModelEvaluation:
     """What was measured of one model.
 
     Attributes:
-        predictions: a row for each image, as of prediction_table.build_rows.
+        predictions: a row for each image, see prediction_table.build_rows.
         metrics: for metrics/evaluate.json.
         reliability: the reliability table before and after calibration.
         cost: for metrics/cost.json.
         layers: a row for each part of the network, as of Architecture.table.
-        machine: as of machine.record.
+        machine: see machine.record.
         external: the metrics on each external test set, by its name.
         summary: the model and its test accuracy, for the log.
     """

@@ -51,7 +51,7 @@ def main(params: "Params") -> None:
 
     work = {"parameters": [vars(section), vars(cnn)], "base": vars(base), "precision": policy}
     with resume.progress_folder("lr_sweep", work, dependencies.files("lr_sweep")) as checkpoint_dir:
-        result = run_sweep(job, checkpoint_dir=checkpoint_dir, live=show)
+        result = run_sweep(job, checkpoint_dir=checkpoint_dir, on_epoch_end=show)
         seconds = float(result.table.groupby("learning_rate")["seconds"].first().sum())
         choice = sweep_table.choose_best(result.table)
         show(result.table)

@@ -48,16 +48,17 @@ def main(params: "Params") -> None:
     image_size, schedule = recipe.architecture.image_size, recipe.schedule
     train, val, cache = samples.load_pictures(splits, Path("data/raw"), image_size, recipe.cache)
     model = cnn.build(classes=len(classes), **vars(recipe.architecture))
-    device_record = device.record(policy)
-    device.log_device(device_record)
-    work = {"parameters": params.train_cnn.model_dump(), "base": vars(base), "precision": policy}
+    device.log_device(device_record := device.record(policy))
+    settings = {"parameters": params.train_cnn.model_dump(), "base": vars(base), "precision": policy}
 
-    def live(history: "pd.DataFrame") -> None:
+    def on_epoch_end(history: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/history_cnn.csv"), history.assign(dataset=dataset))
 
-    with resume.progress_folder("train_cnn", work, dependencies.files("train_cnn")) as checkpoint_dir:
-        trained = training_loop.fit(model, train, val, schedule, checkpoint=checkpoint_dir / "training", live=live)
-        live(trained.history)
+    with resume.progress_folder("train_cnn", settings, dependencies.files("train_cnn")) as checkpoint_dir:
+        trained = training_loop.fit(
+            model, train, val, schedule, checkpoint=checkpoint_dir / "training", on_epoch_end=on_epoch_end
+        )
+        on_epoch_end(trained.history)
         metadata = ModelMetadata(
             name="cnn",
             classes=classes,
@@ -73,9 +74,9 @@ def main(params: "Params") -> None:
         classifier = _add_temperature_and_novelty(classifier, train, val, base.inference)
         photographs = training_photographs.from_splits(splits)
         model_file.save(registry.model_path("cnn"), replace(classifier, photographs=photographs))
-        metrics = {"dataset": dataset, "backbone": cnn.BACKBONE, "weights": cnn.WEIGHTS}
-        metrics |= {"machine": device_record, "cache": cache} | trained.summary()
-        write_json(Path("metrics/train_cnn.json"), metrics | {"temperature": classifier.metadata.temperature})
+        metrics = {"dataset": dataset, "backbone": cnn.BACKBONE, "weights": cnn.WEIGHTS, "machine": device_record}
+        metrics |= {"cache": cache, **trained.summary(), "temperature": classifier.metadata.temperature}
+        write_json(Path("metrics/train_cnn.json"), metrics)
     logger.info("CNN: %s", trained.describe())
 
 

@@ -41,7 +41,7 @@ class Photographs:
     Attributes:
         files: the manifest; labels: class numbers.
         order: the evidence for the capture order, which does not use the published counts.
-        near_duplicates, groups: as of realwaste.dataset.leakage.
+        near_duplicates, groups: see realwaste.dataset.leakage.
     """
 
     def __init__(self, root: Path, cache: Path, published: Mapping[str, int] | None = None) -> None:

@@ -43,7 +43,7 @@ def _check_weights(name: str, backbone: str, weights: str) -> None:
         raise UserError(rule, f"Set finetune_{name}.weights=auto, or name a constructor as the backbone.", weights)
 
 
-def check_here(params: Params) -> None:
+def check_environment(params: Params) -> None:
     """Raise UserError for a package or folder that a later stage would find missing."""
     needed = {"ray": ("ray",)}.get(params.base.engine, ())
     if missing := [package for package in needed if find_spec(package) is None]:

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
-def _each_once(values: list[Any]) -> list[Any]:
+def _require_unique(values: list[Any]) -> list[Any]:
     if len(set(values)) < len(values):
         raise ValueError("the values must be unique")
     return values
 
 
-def _rising(values: list[float]) -> list[float]:
+def _require_increasing(values: list[float]) -> list[float]:
     if any(later <= earlier for earlier, later in pairwise(values)):
         raise ValueError("the values must increase")
     return values
@@ -24,7 +24,7 @@ def _rising(values: list[float]) -> list[float]:
 # Far beyond what anybody waits for, or fits in memory: a digit too many is refused, not begun.
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -42,14 +42,14 @@ class Section(BaseModel):
 
 class Base(Section):
     seed: Seed
-    seeds: Annotated[list[Seed], Field(max_length=100), AfterValidator(_each_once)]
+    seeds: Annotated[list[Seed], Field(max_length=100), AfterValidator(_require_unique)]
     deterministic: bool
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
     engine: Literal["local", "ray"]
     inference: Literal["auto", "openvino", "tensorflow"]
 
     @model_validator(mode="after")
-    def _float16_is_of_tensorflow(self) -> Self:
+    def _check_float16_engine(self) -> Self:
         if (self.inference, self.precision) == ("openvino", "mixed_float16"):
             raise ValueError("inference: openvino computes in float32 or mixed_bfloat16, not in mixed_float16")
         return self
@@ -92,7 +92,7 @@ class TrainCnn(Section):
     image_size: ImageSize
     batch_size: Count
     epochs: Count
-    learning_rate: Rate
+    learning_rate: LearningRate
     optimizer: Literal["adam", "sgd", "sgd_momentum"]
     normalization: Literal["batch", "none"]
     batch_norm_momentum: Ratio
@@ -111,7 +111,7 @@ class TrainCnn(Section):
 
 
 class LrSweep(Section):
-    learning_rates: Annotated[list[Rate], Field(min_length=1), AfterValidator(_each_once)]
+    learning_rates: Annotated[list[LearningRate], Field(min_length=1), AfterValidator(_require_unique)]
     epochs: Count
     prune: bool
 
@@ -119,7 +119,7 @@ class LrSweep(Section):
 class Unfrozen(Section):
     epochs: Count
     batch_size: Count
-    learning_rate: Rate
+    learning_rate: LearningRate
     decay: Decay
     warmup: Share
     weight_decay: WeightDecay
@@ -147,7 +147,7 @@ class Finetune(Section):
     views: Views
     batch_size: Count
     epochs: Count
-    learning_rate: Rate
+    learning_rate: LearningRate
     dense_units: Count
     dropout: Share
     heads: Annotated[int, Field(ge=1, le=100)]
@@ -159,7 +159,7 @@ class Finetune(Section):
 
 
 class LearningCurve(Section):
-    percents: Annotated[list[Annotated[float, Field(gt=0, le=100)]], AfterValidator(_rising)]
+    percents: Annotated[list[Annotated[float, Field(gt=0, le=100)]], AfterValidator(_require_increasing)]
     repeats: Annotated[int, Field(ge=1, le=100)]
     cnn: bool
 
@@ -169,8 +169,8 @@ class Evaluate(Section):
     folds: Annotated[int, Field(ge=2, le=20)]
     fold_repeats: Annotated[int, Field(ge=0, le=100)]
     learning_curve: LearningCurve
-    exports: Annotated[list[Literal["onnx", "litert", "saved_model"]], AfterValidator(_each_once)]
-    external: Annotated[list[Text], AfterValidator(_each_once)]
+    exports: Annotated[list[Literal["onnx", "litert", "saved_model"]], AfterValidator(_require_unique)]
+    external: Annotated[list[Text], AfterValidator(_require_unique)]
 
 
 class Suspects(Section):

@@ -94,9 +94,9 @@ def load(stage: str, params: Path = PARAMS, pipeline: Path = PIPELINE) -> Params
             lacks. The message names key, rule and value.
     """
     all_params = check(read_yaml(params))
-    combinations.check_here(all_params)
+    combinations.check_environment(all_params)
     declared = read_stages(pipeline)[stage].get("params", [])
-    return _only(all_params, [tuple(key.split(".")) for key in declared])
+    return _select_declared(all_params, [tuple(key.split(".")) for key in declared])
 
 
 def check(values: object) -> Params:
@@ -111,16 +111,16 @@ def check(values: object) -> Params:
             # A misspelt key is two problems, unknown and missing. The message about the unknown one has the remedy.
             problems = [problem for problem in problems if problem["type"] != "missing"]
         first, more = problems[0], len({_key(problem, values) for problem in problems}) - 1
-        raise _explained(first, _key(first, values), f" ({more} more after this one.)" if more else "") from None
+        raise _to_user_error(first, _key(first, values), f" ({more} more after this one.)" if more else "") from None
     combinations.check(params)
     return params
 
 
-def _only(model: Any, paths: list[tuple[str, ...]]) -> Any:
+def _select_declared(model: Any, paths: list[tuple[str, ...]]) -> Any:
     values: dict[str, Any] = {}
     for name in {path[0] for path in paths}:
         value, deeper = getattr(model, name), [path[1:] for path in paths if path[0] == name]
-        values[name] = value if () in deeper else _only(value, deeper)
+        values[name] = value if () in deeper else _select_declared(value, deeper)
     return type(model).model_construct(**values)
 
 
@@ -134,7 +134,7 @@ def _key(problem: ErrorDetails, values: Any) -> str:
     return ".".join(key)
 
 
-def _explained(problem: ErrorDetails, key: str, more: str) -> UserError:
+def _to_user_error(problem: ErrorDetails, key: str, more: str) -> UserError:
     kind, received = problem["type"], problem["input"]
     if kind == "extra_forbidden":
         if key in _RENAMED:

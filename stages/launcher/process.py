@@ -15,24 +15,24 @@ from realwaste.core import environment
 from realwaste.core.errors import UserError
 
 LOCKS = Path("data/.locks")
-_LOOK_EVERY_S = 0.5
+_POLL_INTERVAL_S = 0.5
 ENDED_WITH_DVC = 75
 _RUNNING = ".running"
 
 
 @contextmanager
-def alone(stage: str, wait_s: float = 30) -> Iterator[bool]:
+def hold_stage_lock(stage: str, wait_s: float = 30) -> Iterator[bool]:
     """Hold the stage's lock. The operating system releases it however this process ends.
 
     Yields:
-        Whether the previous run was killed, as happens when memory is short: its note is still there.
+        Whether the previous run was killed, as happens when memory is short: its marker is still there.
 
     Raises:
-        UserError: another process has held it for `wait_s` seconds. An orphan of a killed DVC ends within one. Or the
-            file system has no locks.
+        UserError: another process has held it for `wait_s` seconds (a stage of a killed DVC ends within one second); or
+            the file system has no locks.
     """
     LOCKS.mkdir(parents=True, exist_ok=True)
-    lock, note = FileLock(LOCKS / f"{stage}.lock"), LOCKS / f"{stage}.{os.getpid()}{_RUNNING}"
+    lock, marker = FileLock(LOCKS / f"{stage}.lock"), LOCKS / f"{stage}.{os.getpid()}{_RUNNING}"
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:
@@ -45,21 +45,21 @@ def alone(stage: str, wait_s: float = 30) -> Iterator[bool]:
         if error.errno in environment.NO_LOCK_ERRNOS:
             raise environment.missing_locks_error(error) from None
         raise
-    old_notes = list(LOCKS.glob(f"{stage}.*{_RUNNING}"))
-    for old_note in old_notes:
-        old_note.unlink()
-    note.touch()
+    old_markers = list(LOCKS.glob(f"{stage}.*{_RUNNING}"))
+    for old_marker in old_markers:
+        old_marker.unlink()
+    marker.touch()
     try:
-        yield bool(old_notes)
+        yield bool(old_markers)
     finally:
-        note.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
         lock.release()
 
 
-def _leave() -> NoReturn:
+def _exit_immediately() -> NoReturn:
     """End at once: the next run continues with these files, and nothing else may write to them."""
-    for note in LOCKS.glob(f"*.{os.getpid()}{_RUNNING}"):
-        note.unlink(missing_ok=True)
+    for marker in LOCKS.glob(f"*.{os.getpid()}{_RUNNING}"):
+        marker.unlink(missing_ok=True)
     os._exit(ENDED_WITH_DVC)
 
 
@@ -71,7 +71,7 @@ def end_with_dvc() -> None:
     """
     if "DVC_STAGE" not in os.environ:
         return
-    if not (watched := _starters()):
+    if not (watched := _ancestors_up_to_dvc()):
         raise UserError(
             "DVC must be among the processes that started the stage, which ends when DVC is killed.",
             "Where a batch system starts it for DVC, let cmd in dvc.yaml be: srun env -u DVC_STAGE python -m stages …",
@@ -84,10 +84,10 @@ def is_quiet() -> bool:
     """Whether the DVC that started this process was told -q, which it hands on in no environment variable."""
     if "DVC_STAGE" not in os.environ:
         return False
-    return any({"-q", "--quiet"} & set(_words(dvc)) for dvc in _starters()[-1:])
+    return any({"-q", "--quiet"} & set(_command_words(dvc)) for dvc in _ancestors_up_to_dvc()[-1:])
 
 
-def _starters() -> list[psutil.Process]:
+def _ancestors_up_to_dvc() -> list[psutil.Process]:
     """The processes from the one that started this up to DVC: shells and wrappers (timeout, …); empty without DVC."""
     parents = psutil.Process().parents()
     for is_dvc in (_is_dvc, _is_python):
@@ -98,15 +98,15 @@ def _starters() -> list[psutil.Process]:
 
 
 def _is_dvc(process: psutil.Process) -> bool:
-    return "dvc" in _words(process)
+    return "dvc" in _command_words(process)
 
 
 def _is_python(process: psutil.Process) -> bool:
     """Whoever calls DVC's own functions."""
-    return any(word.startswith("python") for word in _words(process)[:1])
+    return any(word.startswith("python") for word in _command_words(process)[:1])
 
 
-def _words(process: psutil.Process) -> list[str]:
+def _command_words(process: psutil.Process) -> list[str]:
     try:
         return [Path(word).name.removesuffix(".exe") for word in process.cmdline()]
     except psutil.Error:
@@ -114,12 +114,12 @@ def _words(process: psutil.Process) -> list[str]:
 
 
 def _watch(watched: list[psutil.Process]) -> None:
-    while all(_lives(process) for process in watched):
-        time.sleep(_LOOK_EVERY_S)
-    _leave()
+    while all(_is_alive(process) for process in watched):
+        time.sleep(_POLL_INTERVAL_S)
+    _exit_immediately()
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

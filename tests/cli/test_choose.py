@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from realwaste.__main__ import app
-from realwaste.cli import choose_selection, model_loading
+from realwaste.cli import choose_selection, choose_sheet, model_loading
 from realwaste.models.model_file import ModelMetadata
 from realwaste.models.novelty import UNLIKE, Novelty
 from realwaste.models.session import Session
@@ -210,7 +210,10 @@ def test_the_contact_sheet_shows_the_photos_in_order(choose, photos):
     ("arguments", "rule"),
     [
         (["--sheet", "sheet.gif"], "--sheet must name an image file"),
-        (["--sheet", "../photos/sheet.png"], "--sheet must name a file outside of the folders with the photos"),
+        (
+            ["--sheet", "../photos/sheet.png", "--count", "3"],
+            "--sheet must name a file outside of the folders with the photos",
+        ),
         (["--sheet", "sheet.png", "--count", "4"], "--sheet shows at most 3 photos"),
     ],
 )

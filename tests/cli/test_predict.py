@@ -131,7 +131,7 @@ def test_unreadable_files_have_an_error_and_the_others_a_prediction(project):
     missing.symlink_to(project / "nowhere")
     result = _predict("good.jpg", "cut.jpg", "empty.png", "words.png", "pipe.jpg", "/dev/zero", "--json")
     assert result.exit_code == 1
-    assert "5 of 6 photos have no prediction" in result.stderr
+    assert "5 of 6 photos failed" in result.stderr
     by_path = {record["path"]: record for record in json.loads(result.stdout)["answers"]}
     assert {path: record["error"] for path, record in by_path.items()} == {
         "good.jpg": None,

@@ -121,5 +121,5 @@ def test_safe_console_keeps_other_scripts_emoji_and_spaces(text):
 
 
 def test_a_printed_path_keeps_all_its_characters(tmp_path, capfdbinary):
-    standard_output.path(tmp_path / "Bericht\u00a0ä")
+    standard_output.print_path(tmp_path / "Bericht\u00a0ä")
     assert capfdbinary.readouterr().out == f"{tmp_path}/Bericht\u00a0ä\n".encode()

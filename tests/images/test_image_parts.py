@@ -97,9 +97,7 @@ def test_parquet_files_with_bytes_or_structs_of_bytes_are_read(tmp_path, column)
 
 def test_a_parquet_file_without_images_is_refused_and_a_damaged_one_has_a_reason(tmp_path):
     parquet.write_table(pa.table({"picture": JPEGS}), tmp_path / "a.parquet")
-    with pytest.raises(
-        UserError, match=r"a\.parquet must have a column image or bytes.*'picture \(binary\)'"
-    ):
+    with pytest.raises(UserError, match=r"a\.parquet must have a column image or bytes.*'picture \(binary\)'"):
         read_all(tmp_path)
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
     ((name, reason),) = read_all(tmp_path)

@@ -22,7 +22,7 @@ import sys, time
 sys.path[:0] = [{root!r}, {root!r} + "/src"]
 from stages.launcher import process
 process.end_with_dvc()
-with process.alone("s", wait_s={wait}):
+with process.hold_stage_lock("s", wait_s={wait}):
     print("at work", flush=True)
     time.sleep(60)
 """
@@ -42,18 +42,18 @@ def test_a_second_run_is_rejected_and_a_killed_one_leaves_no_lock():
     with _start_stage() as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "at work\n"
-        with pytest.raises(UserError, match="Only one run of a stage"), process.alone("s", wait_s=0.2):
+        with pytest.raises(UserError, match="Only one run of a stage"), process.hold_stage_lock("s", wait_s=0.2):
             pass
-        with process.alone("another"):
+        with process.hold_stage_lock("another"):
             pass
         first.kill()
-    with process.alone("s", wait_s=0.2) as killed_before:
+    with process.hold_stage_lock("s", wait_s=0.2) as killed_before:
         assert killed_before
-    with process.alone("s", wait_s=0.2) as killed_before:
+    with process.hold_stage_lock("s", wait_s=0.2) as killed_before:
         assert not killed_before
-    with pytest.raises(KeyboardInterrupt), process.alone("s"):
+    with pytest.raises(KeyboardInterrupt), process.hold_stage_lock("s"):
         raise KeyboardInterrupt
-    with process.alone("s", wait_s=0.2) as killed_before:
+    with process.hold_stage_lock("s", wait_s=0.2) as killed_before:
         assert not killed_before, "Ctrl-C does not count as a kill"
 
 
@@ -80,7 +80,7 @@ def test_a_file_system_without_locks_is_reported(error_number, monkeypatch):
         raise OSError(error_number, os.strerror(error_number))
 
     monkeypatch.setattr("fcntl.flock", fail)
-    with pytest.raises(UserError, match=r"must have file locks \(flock\)"), process.alone("s"):
+    with pytest.raises(UserError, match=r"must have file locks \(flock\)"), process.hold_stage_lock("s"):
         pass
 
 
@@ -139,7 +139,7 @@ def test_a_stage_ends_when_its_dvc_is_killed(wrapper, tmp_path):
         dvc.send_signal(signal.SIGKILL)
         _, alive = psutil.wait_procs(processes, timeout=10)
         assert not alive
-    with process.alone("s", wait_s=0.2) as killed_before:
+    with process.hold_stage_lock("s", wait_s=0.2) as killed_before:
         assert not killed_before, "a killed DVC is no sign of too little memory"
 
 

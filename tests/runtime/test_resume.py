@@ -41,11 +41,11 @@ def _samples(count: int) -> Samples:
     return Samples(pixels, np.arange(count) % 2)
 
 
-def _train(path, policy="float32", rate=0.001, live=None):
+def _train(path, policy="float32", rate=0.001, on_epoch_end=None):
     determinism.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
     schedule = Schedule(5, 8, rate, True, 3, policy)
-    trained = training_loop.fit(model, _samples(40), _samples(10), schedule, checkpoint=path, live=live)
+    trained = training_loop.fit(model, _samples(40), _samples(10), schedule, checkpoint=path, on_epoch_end=on_epoch_end)
     return model.get_weights(), trained
 
 
@@ -126,7 +126,7 @@ def test_live_receives_the_history_after_each_epoch_and_after_a_resume(tmp_path,
         model = cnn.build(16, 2, batch_norm_momentum=0.9)
         schedule = Schedule(3, 8, rate, True, 3)
         return training_loop.fit(
-            model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t", live=histories.append
+            model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t", on_epoch_end=histories.append
         )
 
     if rate < 1:
@@ -183,7 +183,7 @@ def stopped(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("stopped")
     with pytest.raises(StoppedError):
-        _train(folder / "t", live=stop)
+        _train(folder / "t", on_epoch_end=stop)
     return folder
 
 
@@ -201,7 +201,7 @@ def test_a_damaged_checkpoint_is_ignored(stopped, train_uninterrupted, damaged, 
             data = (files / name).read_bytes()
             (files / name).write_bytes(content if isinstance(content, bytes) else data[: int(content * len(data))])
         epochs: list[int] = []
-        weights, _ = _train(files / "t", live=lambda history: epochs.append(len(history)))
+        weights, _ = _train(files / "t", on_epoch_end=lambda history: epochs.append(len(history)))
     assert epochs[0] == {("t.0",): 4, ("t.1",): 5, ("t.0", "t.1"): 1}[tuple(damaged)]
     assert ("starts from the first epoch" in log_messages.text) == (len(damaged) == 2)
     _assert_equal(weights, train_uninterrupted("float32")[0])

@@ -43,16 +43,16 @@ def test_cnn_without_normalization_and_with_another_activation():
 @pytest.mark.parametrize(("optimizer", "momentum"), [("sgd", 0.0), ("sgd_momentum", 0.9)])
 def test_sgd_updates_the_weights_by_its_formula(optimizer, momentum):
     """v = momentum * v - rate * gradient; w += v. Two steps on a loss whose gradient is known."""
-    twin = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="softmax", use_bias=False)])
-    twin.set_weights([np.zeros((1, 2), np.float32)])
-    training_loop.compile_for_training(twin, Schedule(1, 1, 0.5, False, 1, optimizer=optimizer), 1)
+    training_copy = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="softmax", use_bias=False)])
+    training_copy.set_weights([np.zeros((1, 2), np.float32)])
+    training_loop.compile_for_training(training_copy, Schedule(1, 1, 0.5, False, 1, optimizer=optimizer), 1)
     weight = velocity = 0.0
     for _ in range(2):
-        twin.train_on_batch(np.ones((1, 1), np.float32), np.zeros(1, np.int64))
+        training_copy.train_on_batch(np.ones((1, 1), np.float32), np.zeros(1, np.int64))
         gradient = 1 / (1 + np.exp(-2 * weight)) - 1  # of the cross-entropy of softmax((w, -w))
         velocity = momentum * velocity - 0.5 * gradient
         weight += velocity
-        np.testing.assert_allclose(twin.get_weights()[0], [[weight, -weight]], atol=1e-6)
+        np.testing.assert_allclose(training_copy.get_weights()[0], [[weight, -weight]], atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{}, {"dtype_policy": "mixed_float16"}, {"mixup": 0.2}, {"class_weights": True}])
@@ -71,8 +71,8 @@ def test_each_step_is_traced_once(options, monkeypatch):
     schedule = replace(Schedule(2, 8, 0.001, True, 3), **options)
     determinism.make_repeatable(schedule.seed, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
-    twin = MixupClassifier(model, [], alpha=0.2, seed=3) if schedule.mixup else None
-    trained = training_loop.fit(model, _samples(40), _samples(10), schedule, twin=twin)
+    training_copy = MixupClassifier(model, [], alpha=0.2, seed=3) if schedule.mixup else None
+    trained = training_loop.fit(model, _samples(40), _samples(10), schedule, training_copy=training_copy)
     assert sorted(traced) == ["test_step", "train_step"]
     assert list(trained.history.columns) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 
@@ -109,15 +109,15 @@ def _measure_change_of_first_kernel(optimizer=None):
     keras.utils.set_random_seed(0)
     layer = keras.layers.Dense(8, activation="relu", name="first")
     model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(2, activation="softmax")])
-    twin = fused_layers.fuse(model, "mixed_float16", for_training=True)
-    training_loop.compile_for_training(twin, Schedule(4, 8, 0.01, False, 1, dtype_policy="mixed_float16"), 1)
+    training_copy = fused_layers.fuse(model, "mixed_float16", for_training=True)
+    training_loop.compile_for_training(training_copy, Schedule(4, 8, 0.01, False, 1, dtype_policy="mixed_float16"), 1)
     if optimizer is not None:
-        twin.compile(optimizer, loss="sparse_categorical_crossentropy")
-    before = twin.get_layer("first").get_weights()[0]
+        training_copy.compile(optimizer, loss="sparse_categorical_crossentropy")
+    before = training_copy.get_layer("first").get_weights()[0]
     rows = np.random.default_rng(0).uniform(0.5e-7, 1.5e-7, (8, 4)).astype(np.float32)
     for _ in range(4):
-        twin.train_on_batch(rows, np.arange(8) % 2)
-    return np.abs(twin.get_layer("first").get_weights()[0] - before).max()
+        training_copy.train_on_batch(rows, np.arange(8) % 2)
+    return np.abs(training_copy.get_layer("first").get_weights()[0] - before).max()
 
 
 def test_loss_scaling_prevents_the_underflow_of_float16_gradients():
@@ -197,11 +197,13 @@ def test_training_with_all_options_is_reproducible_and_resumes_bit_for_bit(tmp_p
         determinism.make_repeatable(1, deterministic=True)
         model = cnn.build(16, 2, batch_norm_momentum=0.9, head="gap", dropout=0.3, augment=augment)
 
-        def live(history):
+        def on_epoch_end(history):
             if len(history) == stop:
                 raise InterruptedError
 
-        return model, training_loop.fit(model, _samples(40), _samples(10), schedule, checkpoint=checkpoint, live=live)
+        return model, training_loop.fit(
+            model, _samples(40), _samples(10), schedule, checkpoint=checkpoint, on_epoch_end=on_epoch_end
+        )
 
     uninterrupted, first = run()
     with pytest.raises(InterruptedError):

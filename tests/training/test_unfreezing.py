@@ -73,10 +73,12 @@ def test_the_gradient_of_frozen_batch_norm_is_supported_by_a_deterministic_gpu(p
     classifiers[1].set_weights(classifiers[0].get_weights())
     for backbone in backbones:
         unfreeze_last_layers(backbone, 3)
-    twin = fused_layers.fuse(classifiers[0], policy, for_training=True)
+    training_copy = fused_layers.fuse(classifiers[0], policy, for_training=True)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
-    training_loop.compile_for_training(twin, Schedule(1, 4, 0.001, True, 1), 1)
-    graph = tf.function(twin.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph
+    training_loop.compile_for_training(training_copy, Schedule(1, 4, 0.001, True, 1), 1)
+    graph = (
+        tf.function(training_copy.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph
+    )
     graph_def = graph.as_graph_def()
     nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
     assert any(node.op == "FusedBatchNormV3" for node in nodes)
@@ -89,7 +91,7 @@ def test_the_gradient_of_frozen_batch_norm_is_supported_by_a_deterministic_gpu(p
         return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
 
     tolerance = 1e-5 if policy == "float32" else 0.05  # relative to the largest gradient
-    for gradient, keras_gradient in zip(gradients(twin), gradients(classifiers[1]), strict=True):
+    for gradient, keras_gradient in zip(gradients(training_copy), gradients(classifiers[1]), strict=True):
         scale = float(tf.reduce_max(tf.abs(keras_gradient))) or 1.0
         np.testing.assert_allclose(gradient, keras_gradient, atol=tolerance * scale)
 
@@ -201,12 +203,12 @@ def test_saved_weights_of_repeats_restore_their_predictions(data, tmp_path):
 
 def test_the_fused_twin_trains_the_same_weights_and_returns_float32(data):
     classifier = _build_classifier()
-    twin = fused_layers.fuse(classifier, "mixed_bfloat16")
-    assert [weight.shape for weight in twin.trainable_weights] == [
+    training_copy = fused_layers.fuse(classifier, "mixed_bfloat16")
+    assert [weight.shape for weight in training_copy.trainable_weights] == [
         weight.shape for weight in classifier.trainable_weights
     ]
-    assert twin(data[1].val.inputs[:2]).dtype == "float32"
-    assert twin.get_layer("head").layers[-1].compute_dtype == "float32"
+    assert training_copy(data[1].val.inputs[:2]).dtype == "float32"
+    assert training_copy.get_layer("head").layers[-1].compute_dtype == "float32"
 
 
 ALL_OPTIONS = Schedule(
@@ -291,7 +293,7 @@ def test_mixup_mixes_pictures_and_labels_by_the_same_shares(monkeypatch):
     pictures, labels = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 3), np.uint8), np.array([2, 0, 1, 1])
     mixup_classifier.train_step((tf.constant(pictures), tf.constant(labels)))
     ((mixed, targets),) = trained_batches
-    share = mixup.draw_shares(4, 0.5, 3, 0).numpy()[:, np.newaxis]
+    share = mixup.draw_mixing_weights(4, 0.5, 3, 0).numpy()[:, np.newaxis]
     one_hot = np.eye(3)[labels]
     np.testing.assert_allclose(targets, share * one_hot + (1 - share) * np.roll(one_hot, -1, axis=0), atol=1e-6)
     values, share = pictures / 255, share[..., np.newaxis, np.newaxis]
@@ -300,11 +302,11 @@ def test_mixup_mixes_pictures_and_labels_by_the_same_shares(monkeypatch):
 
 def test_mixup_shares_follow_the_beta_distribution_and_depend_on_seed_and_step():
     for alpha in (0.01, 0.2, 1.0):
-        shares = mixup.draw_shares(20_000, alpha, 1, 5).numpy()
+        shares = mixup.draw_mixing_weights(20_000, alpha, 1, 5).numpy()
         reference = np.random.default_rng(0).beta(alpha, alpha, 20_000)
         assert shares.min() >= 0.5
         assert shares.mean() == pytest.approx(np.maximum(reference, 1 - reference).mean(), abs=0.005)
-    first = mixup.draw_shares(8, 0.2, 1, 5)
-    np.testing.assert_array_equal(first, mixup.draw_shares(8, 0.2, 1, 5))
-    assert not np.array_equal(first, mixup.draw_shares(8, 0.2, 1, 6))
-    assert not np.array_equal(first, mixup.draw_shares(8, 0.2, 2, 5))
+    first = mixup.draw_mixing_weights(8, 0.2, 1, 5)
+    np.testing.assert_array_equal(first, mixup.draw_mixing_weights(8, 0.2, 1, 5))
+    assert not np.array_equal(first, mixup.draw_mixing_weights(8, 0.2, 1, 6))
+    assert not np.array_equal(first, mixup.draw_mixing_weights(8, 0.2, 2, 5))

@@ -40,9 +40,9 @@ def training(size: int, rows: int, classes: int) -> VariantBuilders:
 
     def build_pipeline_variant(policy: str) -> Variant:
         schedule = Schedule(1, rows, 0.001, True, 42, dtype_policy=policy)
-        twin = fused_layers.fuse(cnn.build(size, classes, batch_norm_momentum=0.9), policy, for_training=True)
-        training_loop.compile_for_training(twin, schedule, 1)
-        return step(twin)
+        training_copy = fused_layers.fuse(cnn.build(size, classes, batch_norm_momentum=0.9), policy, for_training=True)
+        training_loop.compile_for_training(training_copy, schedule, 1)
+        return step(training_copy)
 
     return {"Keras, float32": lambda: step(report.compiled_cnn(size, classes, 0.001))} | {
         name: lambda policy=policy: build_pipeline_variant(policy) for name, policy in POLICIES.items()

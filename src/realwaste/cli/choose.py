@@ -81,9 +81,9 @@ def choose(
         missing = _write_files(csv, sheet, selection)
     finally:  # the selection is printed even if a file cannot be written
         if as_json:
-            standard_output.record(choose_selection.selection_record(sessions, selection))
+            standard_output.print_json(choose_selection.selection_record(sessions, selection))
         else:
-            standard_output.tables([_table(selection, len(sessions))])
+            standard_output.print_tables([_table(selection, len(sessions))])
     _report_failures(selection, count, missing)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realwaste.cli import predictions_csv
-from realwaste.cli.output_options import Kind
+from realwaste.cli.output_options import OutputKind
 from realwaste.core.csv_rows import Value, path_cell
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import to_unicode
@@ -220,7 +220,7 @@ def _is_unlabelled_list(file: Path) -> bool:
     return not any(row.get("label") for row in predictions_csv.read_rows(file))
 
 
-UNLABELLED_LIST = Kind("a list of an earlier run without labels", _is_unlabelled_list)
+UNLABELLED_LIST = OutputKind("a list of an earlier run without labels", _is_unlabelled_list)
 
 
 def write_csv(file: Path, selection: Selection) -> None:

@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from realwaste.cli import output_options
 from realwaste.cli.choose_selection import SHOWN_CLASSES, Candidate
-from realwaste.cli.output_options import Kind
+from realwaste.cli.output_options import OutputKind
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.files import atomic_replace
@@ -21,7 +21,7 @@ MAX_PHOTOS = 1000  # more would make an image that few programs open
 _SIDE, _GAP, _LINE_HEIGHT, _FONT_SIZE = 220, 14, 19, 14  # pixels
 _ASPECT = 1.4  # height divided by width, about that of paper
 _MARK = "realwaste contact sheet"  # in the PNG's text chunk or the JPEG's comment
-SHEET = Kind("the sheet of an earlier run", lambda file: output_options.is_marked(file, _MARK.encode()))
+SHEET = OutputKind("the sheet of an earlier run", lambda file: output_options.is_marked(file, _MARK.encode()))
 _TEXT, _SECONDARY_TEXT, _BACKGROUND, _CELL = "#1d211e", "#5d645f", "#ffffff", "#eceae2"
 
 

@@ -55,9 +55,9 @@ def compare(
         probabilities = [predict_set(model_loading.open_session(file), pair.test_set) for file in files]
         comparison = compare_models.compare_predictions(pair, names, probabilities)
         if as_json:
-            standard_output.record(compare_models.comparison_record(pair, (first, second), comparison))
+            standard_output.print_json(compare_models.comparison_record(pair, (first, second), comparison))
         else:
-            standard_output.tables([_accuracy_table(pair, names, comparison), _difference_table(comparison)])
+            standard_output.print_tables([_accuracy_table(pair, names, comparison), _difference_table(comparison)])
         for line in _exclusions(pair, names):
             logger.warning("%s", line)
         report_rejected(pair.test_set)

@@ -70,9 +70,9 @@ def evaluate(
         metrics = external_sets.evaluate_predictions(test_set, session.metadata, raw)
         failed = evaluate_outputs.write(test_set, session.metadata, raw, csv, mistakes)
     if as_json:
-        standard_output.record(_record(session.metadata, test_set, metrics))
+        standard_output.print_json(_record(session.metadata, test_set, metrics))
     else:
-        standard_output.tables(_tables(test_set.source, metrics))
+        standard_output.print_tables(_tables(test_set.source, metrics))
     if "groups" not in metrics["accuracy_intervals"]:
         message = "%s (groups of similar photographs: %d); the intervals count single photographs"
         logger.info(message, differences.TOO_FEW_GROUPS, metrics["groups"])

@@ -44,16 +44,16 @@ def info(
     if as_json:
         threshold, images = (novelty.threshold, len(novelty.train_features)) if novelty else (None, None)
         record = saved.record() if saved else {}
-        standard_output.record(record | {"strangeness_threshold": threshold, "learned": images, "card": card})
+        standard_output.print_json(record | {"strangeness_threshold": threshold, "learned": images, "card": card})
     elif card is not None:
-        standard_output.markdown(card)
+        standard_output.print_markdown(card)
     elif saved and saved.metadata:
         table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, value in _file_facts(saved, saved.metadata, novelty):
             table.add_row(name, Text(printable(value)))
-        standard_output.tables([table])
+        standard_output.print_tables([table])
 
 
 def _read(name: str | None) -> tuple[SavedModel | None, Novelty | None, str | None]:

@@ -34,9 +34,9 @@ def models(as_json: AsJson = False) -> None:
     saved = list_models()
     if as_json:
         sources = {"folder": str(model_loading.models_folder()), "scores_from": str(model_loading.scores_file())}
-        standard_output.record(sources | {"models": [model.record() for model in saved]})
+        standard_output.print_json(sources | {"models": [model.record() for model in saved]})
         return
-    standard_output.tables([_table(saved)])
+    standard_output.print_tables([_table(saved)])
     for model in saved:
         if model.is_default:
             logger.info("without --model, %s is used: %s", model.path.stem, model_loading.choose_model(None)[1])

@@ -22,7 +22,7 @@ _MARK_WITHIN_BYTES = 4096  # from the beginning of a file
 
 
 @dataclass(frozen=True)
-class Kind:
+class OutputKind:
     """A kind of output file.
 
     Attributes:
@@ -57,7 +57,7 @@ def fit_file_name(stem: str, ending: str = "") -> str:
 
 
 def check_file(
-    option: str, file: Path, kind: Kind, arguments: Sequence[str] = (), photographs: Sequence[Path] = ()
+    option: str, file: Path, kind: OutputKind, arguments: Sequence[str] = (), photographs: Sequence[Path] = ()
 ) -> None:
     """Check that an output file can be written, and make its folder.
 

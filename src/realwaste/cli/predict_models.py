@@ -86,7 +86,7 @@ _REMARK_WIDTH = 15  # characters at least; longer remarks are folded
 
 
 @dataclass(frozen=True)
-class OneModel:
+class SingleModelPredictor:
     """Predicts with one model, and formats the predictions as JSON, rows of a CSV file and a table.
 
     Attributes:
@@ -170,12 +170,12 @@ class PhotoPredictions:
 
 
 @dataclass(frozen=True)
-class AllModels:
-    """Several models, with the methods of OneModel.
+class MultiModelPredictor:
+    """Several models, with the methods of SingleModelPredictor.
 
     Attributes:
         sessions: by model name, in the order of the columns.
-        top, min_confidence: as of OneModel.
+        top, min_confidence: as of SingleModelPredictor.
     """
 
     sessions: Mapping[str, Session]

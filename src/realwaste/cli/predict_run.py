@@ -14,7 +14,7 @@ from rich.console import Console
 from realwaste.cli import model_loading, output_options, predict_inputs, predictions_csv, progress_bar, standard_output
 from realwaste.cli.photo_outputs import OverlayWriter, Sorter
 from realwaste.cli.predict_inputs import Inputs
-from realwaste.cli.predict_models import AllModels, OneModel, RowTable, max_width
+from realwaste.cli.predict_models import MultiModelPredictor, RowTable, SingleModelPredictor, max_width
 from realwaste.core import log
 from realwaste.core.csv_rows import path_cell
 from realwaste.core.environment import sigterm_as_interrupt
@@ -101,26 +101,28 @@ class PredictRun:
         named = [path for path in inputs.paths if path_cell(inputs.name(path)) not in predicted]
         return predict_inputs.watch_batches(self.watch, named)
 
-    def _predict(self, inputs: Inputs) -> tuple[OneModel | AllModels, Iterator[Any]]:
+    def _predict(self, inputs: Inputs) -> tuple[SingleModelPredictor | MultiModelPredictor, Iterator[Any]]:
         """Load the model or models; returns the predictor and the iterator of its results."""
         batches, max_images = self._batches(inputs), max(1, len(inputs.paths))
-        predictor: OneModel | AllModels
+        predictor: SingleModelPredictor | MultiModelPredictor
         if self.all_models:
             files = model_loading.resolve_all_models()
             sessions = {file.stem: model_loading.open_session(file, max_images=max_images) for file in files}
-            predictor = AllModels(sessions, self.top, self.min_confidence)
+            predictor = MultiModelPredictor(sessions, self.top, self.min_confidence)
         else:
             file = model_loading.resolve_model(self.model)
             # 0: a photograph that is unlike the training images is then "not sure", and is not copied into a class.
             min_confidence = 0.0 if self.sort_into and self.min_confidence is None else self.min_confidence
-            predictor = OneModel(model_loading.open_session(file, max_images=max_images), self.top, min_confidence)
+            predictor = SingleModelPredictor(
+                model_loading.open_session(file, max_images=max_images), self.top, min_confidence
+            )
         results: Iterator[Any] = chain.from_iterable(predictor.predict_paths(paths, inputs.remote) for paths in batches)
         if self.overlay:
             results = map(OverlayWriter(self.overlay, model_loading.load_classifier(file)).add, results)
         return predictor, results
 
     def _open_outputs(
-        self, stack: ExitStack, predictor: OneModel | AllModels, name_width: int
+        self, stack: ExitStack, predictor: SingleModelPredictor | MultiModelPredictor, name_width: int
     ) -> Callable[[Any], None]:
         """A function that writes a result to the CSV file, as JSON, or as a row of a table. `stack` ends the outputs.
 
@@ -136,9 +138,9 @@ class PredictRun:
             write_row = stack.enter_context(open_csv(self.csv, predictor.csv_header()))
             writers.append(lambda result: write_row(predictor.csv_row(result)))
         if self.as_json and self.watch:
-            writers.append(lambda result: standard_output.line(predictor.json_record(result)))
+            writers.append(lambda result: standard_output.print_json_line(predictor.json_record(result)))
         elif self.as_json:
-            add = stack.enter_context(standard_output.listing(predictor.json_header(), "answers"))
+            add = stack.enter_context(standard_output.open_json_list(predictor.json_header(), "answers"))
             writers.append(lambda result: add(predictor.json_record(result)))
         elif not self.csv or self.watch:
             table = RowTable(_console(), predictor.table_columns(name_width))

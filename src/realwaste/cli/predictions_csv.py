@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from realwaste.cli import output_options
-from realwaste.cli.output_options import Kind
+from realwaste.cli.output_options import OutputKind
 from realwaste.core import files
 from realwaste.core.csv_rows import ENCODING, Value, format_row
 from realwaste.core.errors import UserError
@@ -44,10 +44,12 @@ def read_rows(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-PREDICTIONS = Kind("the predictions of an earlier run", is_predictions)
+PREDICTIONS = OutputKind("the predictions of an earlier run", is_predictions)
 
 
-def check_csv(file: Path, photographs: Sequence[Path], arguments: Sequence[str] = (), kind: Kind = PREDICTIONS) -> None:
+def check_csv(
+    file: Path, photographs: Sequence[Path], arguments: Sequence[str] = (), kind: OutputKind = PREDICTIONS
+) -> None:
     """Check --csv, and the temporary file <file>.part, with output_options.check_file.
 
     Raises:
@@ -67,7 +69,7 @@ def lock(file: Path) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def write_rows(file: Path, header: Sequence[str], kind: Kind = PREDICTIONS) -> Iterator[Write]:
+def write_rows(file: Path, header: Sequence[str], kind: OutputKind = PREDICTIONS) -> Iterator[Write]:
     """Write rows to <file>.part, which is renamed to `file` when the block succeeds.
 
     If the run is interrupted, <file>.part keeps the complete rows until the next run.

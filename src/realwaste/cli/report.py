@@ -43,7 +43,7 @@ def report(
     Example: `realwaste report --against longer --open`
     """
     page = _write_comparison(against, output) if against else _pipeline_page(output)
-    standard_output.path(page)
+    standard_output.print_path(page)
     if open_it:
         typer.launch(str(page.absolute()))
 
@@ -61,11 +61,11 @@ def _pipeline_page(output: Path | None) -> Path:
 
 def _write_comparison(against: str, output: Path | None) -> Path:
     from realwaste.cli import output_options  # noqa: PLC0415 - pandas and DVC, which --help does not need
-    from realwaste.cli.output_options import Kind  # noqa: PLC0415
+    from realwaste.cli.output_options import OutputKind  # noqa: PLC0415
     from realwaste.core.files import write_text  # noqa: PLC0415
     from realwaste.report import run_files, two_runs  # noqa: PLC0415
 
-    kind = Kind("an earlier comparison page", partial(output_options.is_marked, mark=two_runs.MARK))
+    kind = OutputKind("an earlier comparison page", partial(output_options.is_marked, mark=two_runs.MARK))
     if output is not None:
         output_options.check_file("--output", output, kind)
     current, other = run_files.load_folder(Path(), "this run"), run_files.find_run(against)

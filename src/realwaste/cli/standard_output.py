@@ -46,14 +46,14 @@ def empty_table(texts: str | Sequence[str], *numbers: str) -> Table:
     return table
 
 
-def tables(items: Iterable[Table]) -> None:
+def print_tables(items: Iterable[Table]) -> None:
     """Print tables one below the other."""
     output = console()
     for table in items:
         output.print(table)
 
 
-def markdown(text: str) -> None:
+def print_markdown(text: str) -> None:
     """Render Markdown on a terminal; print it as it is elsewhere."""
     from rich.markdown import Markdown  # noqa: PLC0415 - which tables do not need
 
@@ -64,12 +64,12 @@ def markdown(text: str) -> None:
         typer.echo(safe.encode(), nl=False)
 
 
-def path(file: Path) -> None:
+def print_path(file: Path) -> None:
     """Print a path on a line, as its bytes; escaped on a terminal."""
     typer.echo(escape(str(file)) if console().is_terminal else os.fsencode(file))
 
 
-def record(values: Mapping[str, Any]) -> None:
+def print_json(values: Mapping[str, Any]) -> None:
     """Write a JSON object, indented, in UTF-8 whatever the terminal's encoding.
 
     Raises:
@@ -78,13 +78,13 @@ def record(values: Mapping[str, Any]) -> None:
     _write(f"{_json(values)}\n")
 
 
-def line(values: Mapping[str, Any]) -> None:
+def print_json_line(values: Mapping[str, Any]) -> None:
     """Write a JSON object on one line (JSON Lines)."""
     _write(_json(values, indent=None) + "\n")
 
 
 @contextmanager
-def listing(values: Mapping[str, Any], name: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def open_json_list(values: Mapping[str, Any], name: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Write a JSON object whose last value is a list; yields a function that writes an item of the list.
 
     If the block fails, the output is not valid JSON, so that nobody takes it for complete.

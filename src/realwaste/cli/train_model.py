@@ -93,7 +93,7 @@ class PhotoTraining:
     def fit(self, folder: Path) -> tuple[FinetuneJob, Classifier, Training]:
         """Train, or continue a training whose state is in `folder`."""
         job = self.prepare(folder)
-        model, trained = job.fit(self.seed, folder, live=_log_epoch)
+        model, trained = job.fit(self.seed, folder, on_epoch_end=_log_epoch)
         if trained.diverged_epoch is not None:
             remedy = "Train without --fine-tune, or with another --backbone."
             raise DivergedError("The losses of a training must stay finite.", remedy, trained.describe())

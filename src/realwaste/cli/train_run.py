@@ -13,7 +13,7 @@ import pandas as pd
 from rich.text import Text
 
 from realwaste.cli import evaluate, output_options, standard_output
-from realwaste.cli.output_options import Kind
+from realwaste.cli.output_options import OutputKind
 from realwaste.core import library_settings
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
@@ -104,7 +104,7 @@ class TrainRun:
             METRICS: partial(output_options.is_marked, mark=f'"trained_by": "{_TRAINED_BY}"'.encode()),
         }
         for ending, check in is_earlier.items():
-            kind = Kind(f"one of an earlier `{_TRAINED_BY}`", check)
+            kind = OutputKind(f"one of an earlier `{_TRAINED_BY}`", check)
             output_options.check_file("--name", self._file(name, ending), kind)
         return name
 

@@ -77,8 +77,7 @@ def embed(serialize: Callable[[str], NetworkBytes], job: Job, *, checkpoint_dir:
             )
             for start, vectors, node in progress:
                 seconds = time.perf_counter() - start_time
-                arrays = [vectors, np.array(seconds)]
-                array_file.write(extraction.part_file(checkpoint_dir, start), arrays)
+                array_file.write(extraction.part_file(checkpoint_dir, start), [vectors, np.array(seconds)])
                 counts[start] = len(vectors)
                 images_per_node[node] = images_per_node.get(node, 0) + len(vectors)
             by_node = ", ".join(f"{node[:8]} {count}" for node, count in sorted(images_per_node.items()))

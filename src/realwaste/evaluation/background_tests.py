@@ -62,8 +62,8 @@ def predict_swapped_views(
 
 def draw_other_class_rows(labels: Labels, seed: int) -> NDArray[np.int64]:
     """For each image, the index (n,) of a random image with another label."""
-    chance = np.random.default_rng(seed)
-    return np.array([chance.choice(np.flatnonzero(labels != label)) for label in labels])
+    rng = np.random.default_rng(seed)
+    return np.array([rng.choice(np.flatnonzero(labels != label)) for label in labels])
 
 
 def summarize_swapped_views(

@@ -52,8 +52,8 @@ def build(
     )
 
 
-def _dropout(share: float) -> list[keras.Layer]:
-    return [layers.Dropout(share)] if share else []
+def _dropout(rate: float) -> list[keras.Layer]:
+    return [layers.Dropout(rate)] if rate else []
 
 
 def _block(filters: int, normalization: str, momentum: float, activation: str) -> list[keras.Layer]:

@@ -138,9 +138,7 @@ def _check_outputs(exporter: _Exporter, outputs: Outputs, expected: Outputs) -> 
 
 
 def _cannot_export(exporter: _Exporter, reason: str) -> UserError:
-    rule = (
-        f"The {exporter.format_name} export must run and reproduce the outputs of Keras to within {TOLERANCE:g}."
-    )
+    rule = f"The {exporter.format_name} export must run and reproduce the outputs of Keras to within {TOLERANCE:g}."
     return UserError(rule, "Use another format: the converter of this one does not support all layers.", reason)
 
 

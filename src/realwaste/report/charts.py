@@ -1,4 +1,4 @@
-"""The charts of the report page and of the figures as Vega-Lite specifications; each is as wide as its container."""
+"""Long, a function for each chart of the report page and of the figures: Vega-Lite specifications without a width."""
 
 from collections.abc import Mapping
 from typing import Any

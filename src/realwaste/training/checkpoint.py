@@ -27,7 +27,7 @@ class Checkpoint(keras.callbacks.Callback):
         rows: the history, one row for each epoch, in the order of `names`.
         seconds: the time spent on those epochs, by all runs together.
         patience: epochs without a lower validation loss after which the training ends; None for no end.
-        keep: last or best, as of schedule.Schedule.
+        keep: last or best, see schedule.Schedule.
     """
 
     def __init__(self, path: Path | None, names: list[str], patience: int | None = None, keep: str = "last") -> None:
@@ -52,14 +52,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     def best_epoch(self) -> int:
         """The epoch (from 1) whose weights the model gets, the first of equals: see Schedule's patience and keep."""
-        if not self._selects:
+        if not self._tracks_best:
             return len(self.rows)
         loss, accuracy = (self.names.index(name) for name in ("val_loss", "val_accuracy"))
         ranks = [(0.0 if self.patience is not None else -row[accuracy], row[loss]) for row in self.rows]
         return min(range(len(ranks)), key=ranks.__getitem__) + 1
 
     @property
-    def _selects(self) -> bool:
+    def _tracks_best(self) -> bool:
         """Whether the best epoch need not be the last."""
         return self.patience is not None or self.keep == "best"
 
@@ -86,7 +86,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.rows.append([float((logs or {})[name]) for name in self.names])
         self.seconds = time.perf_counter() - self._started
-        if self._selects and self.best_epoch() == len(self.rows):
+        if self._tracks_best and self.best_epoch() == len(self.rows):
             self._best = self.model.get_weights()
         if self.path is not None:
             history = np.array([[*row, self.seconds] for row in self.rows])

@@ -25,8 +25,8 @@ class CnnRecipe:
     """How the CNN is built and trained.
 
     Attributes:
-        cache: of the decoded pictures, as of realwaste.training.samples.
-        test_flips: as of realwaste.models.test_time_augmentation.
+        cache: of the decoded pictures, see realwaste.training.samples.
+        test_flips: see realwaste.models.test_time_augmentation.
     """
 
     architecture: CnnArchitecture
@@ -39,7 +39,7 @@ class CnnRecipe:
         """The recipe that the section train_cnn of params.yaml states.
 
         Args:
-            train_cnn: as of schedule.values_of.
+            train_cnn: see schedule.values_of.
             dtype_policy: of the training.
         """
         architecture = values_of(CnnArchitecture, train_cnn) | {"augment": Augment(**train_cnn.augment.model_dump())}

@@ -54,7 +54,7 @@ class HeadTrainer:
     def __init__(self, recipe: FinetuneRecipe) -> None:
         self.recipe = recipe
         self._compiled: CompiledTraining | None = None
-        self._new: dict[int, tuple[keras.Model, list[NDArray[Any]]]] = {}
+        self._initialized: dict[int, tuple[keras.Model, list[NDArray[Any]]]] = {}
 
     def fit(self, vectors: TrainVal, seed: int, *, silent: bool = False) -> tuple[keras.Model, Training]:
         """A new head, fitted to vectors. Several heads are averaged, and their histories too."""
@@ -62,9 +62,11 @@ class HeadTrainer:
         for number in range(self.recipe.heads):
             schedule = replace(self.recipe.schedule, seed=seed_of_head(seed, number))
             heads.append(self._start(vectors.train, schedule))
-            twin = self._trained.twin
-            trainings.append(training_loop.fit_twin(twin, vectors.train, vectors.val, schedule, silent=silent))
-            heads[-1].set_weights(twin.get_weights())
+            training_copy = self._trained.training_copy
+            trainings.append(
+                training_loop.fit_compiled(training_copy, vectors.train, vectors.val, schedule, silent=silent)
+            )
+            heads[-1].set_weights(training_copy.get_weights())
         return head.average_heads(heads), training_history.average_trainings(trainings)
 
     def fit_head(self, train: Samples, seed: int) -> keras.Model:
@@ -74,7 +76,7 @@ class HeadTrainer:
             schedule = replace(self.recipe.schedule, seed=seed_of_head(seed, number))
             heads.append(self._start(train, schedule))
             self._trained.train(train, schedule.seed)
-            heads[-1].set_weights(self._trained.twin.get_weights())
+            heads[-1].set_weights(self._trained.training_copy.get_weights())
         return head.average_heads(heads)
 
     @property
@@ -83,18 +85,18 @@ class HeadTrainer:
         return self._compiled
 
     def _start(self, train: Samples, schedule: Schedule) -> keras.Model:
-        """The head of a seed, and the compiled network in the state of a new twin of it. Each is built once."""
-        if schedule.seed not in self._new:
+        """The head of a seed, and the compiled network in the state of a new copy of it. Each is built once."""
+        if schedule.seed not in self._initialized:
             recipe, width = self.recipe, train.inputs.shape[1]
             make_repeatable(schedule.seed, deterministic=recipe.deterministic)
             new = head.build(width, classes=recipe.classes, **vars(recipe.head))
-            twin = fused_layers.fuse(new, schedule.dtype_policy, for_training=True)
-            self._new[schedule.seed] = new, [variable.numpy() for variable in twin.variables]
+            training_copy = fused_layers.fuse(new, schedule.dtype_policy, for_training=True)
+            self._initialized[schedule.seed] = new, [variable.numpy() for variable in training_copy.variables]
             if self._compiled is None:
                 steps = batches.steps(len(train.labels), schedule.batch_size)
-                self._compiled = CompiledTraining(twin, schedule, steps)
-        new, values = self._new[schedule.seed]
-        self._trained.restart(self._trained.twin.variables, values)
+                self._compiled = CompiledTraining(training_copy, schedule, steps)
+        new, values = self._initialized[schedule.seed]
+        self._trained.restart(self._trained.training_copy.variables, values)
         return new
 
 
@@ -112,7 +114,7 @@ def fit_last_layers(
     last_layers: LastLayers,
     *,
     checkpoint: Path | None = None,
-    live: Callable[[pd.DataFrame], None] | None = None,
+    on_epoch_end: Callable[[pd.DataFrame], None] | None = None,
 ) -> tuple[keras.Model, Training]:
     """The second phase: join head and backbone, and train the head and the last layers of the backbone.
 
@@ -120,23 +122,23 @@ def fit_last_layers(
 
     Args:
         fitted: the head after the first phase.
-        checkpoint, live: as of training_loop.fit; with `live`, there is no progress bar of Keras.
+        checkpoint, on_epoch_end: see training_loop.fit; with `on_epoch_end`, there is no progress bar of Keras.
     """
     unfreezing.unfreeze_last_layers(backbone, last_layers.unfreeze, batch_norm=last_layers.batch_norm)
     classifier, schedule = head.join(backbone, fitted), last_layers.schedule
     fuse = partial(fused_layers.fuse, dtype_policy=schedule.dtype_policy, for_training=True)
     if schedule.mixup:
-        twin, changes = fuse(classifier), augmentation_layers(last_layers.augment, 255)
-        twin = MixupClassifier(twin, changes, alpha=schedule.mixup, seed=schedule.seed)
+        training_copy, changes = fuse(classifier), augmentation_layers(last_layers.augment, 255)
+        training_copy = MixupClassifier(training_copy, changes, alpha=schedule.mixup, seed=schedule.seed)
     else:
-        twin = fuse(add_augmentation(classifier, last_layers.augment))
+        training_copy = fuse(add_augmentation(classifier, last_layers.augment))
     return classifier, training_loop.fit(
         classifier,
         pictures.train,
         pictures.val,
         schedule,
-        twin=twin,
+        training_copy=training_copy,
         checkpoint=checkpoint,
-        live=live,
-        silent=live is not None,
+        on_epoch_end=on_epoch_end,
+        silent=on_epoch_end is not None,
     )

@@ -59,15 +59,15 @@ class FinetuneJob:
             unfreezing.unfreeze_last_layers(self.backbone.model, self.recipe.last_layers.unfreeze)
 
     def fit(
-        self, seed: int, checkpoint_dir: Path, *, live: Callable[[pd.DataFrame], None] | None = None
+        self, seed: int, checkpoint_dir: Path, *, on_epoch_end: Callable[[pd.DataFrame], None] | None = None
     ) -> tuple[keras.Model, Training]:
         """The head alone; joined with its backbone where the recipe trains the last layers too.
 
         Args:
             checkpoint_dir: where the second phase saves its state after each epoch, and resumes from it.
-            live: called with the history of the second phase after each epoch, in place of Keras' progress bars.
+            on_epoch_end: called with the history of the second phase after each epoch, instead of progress bars.
         """
-        fitted, first = HeadTrainer(self.recipe).fit(self._vectors, seed, silent=live is not None)
+        fitted, first = HeadTrainer(self.recipe).fit(self._vectors, seed, silent=on_epoch_end is not None)
         if self.recipe.last_layers is None:
             return fitted, first
         last_layers = replace(self.recipe.last_layers, schedule=replace(self.recipe.last_layers.schedule, seed=seed))
@@ -75,7 +75,7 @@ class FinetuneJob:
         backbone = feature_extractor.load_backbone(self.weights_folder, self.backbone.image_size).model
         checkpoint = checkpoint_dir / f"seed_{seed}"
         classifier, second = finetune.fit_last_layers(
-            fitted, backbone, self._pictures, last_layers, checkpoint=checkpoint, live=live
+            fitted, backbone, self._pictures, last_layers, checkpoint=checkpoint, on_epoch_end=on_epoch_end
         )
         return classifier, training_history.join_phases(first, second)
 

@@ -20,7 +20,7 @@ class LastLayers:
     """The second phase of fine-tuning, which trains the head and the last layers of the backbone together.
 
     Attributes:
-        unfreeze, batch_norm: which layers, as of unfreezing.unfreeze_last_layers.
+        unfreeze, batch_norm: which layers, see unfreezing.unfreeze_last_layers.
         schedule: of this phase; fit_last_layers is given its seed apart.
     """
 
@@ -36,10 +36,10 @@ class FinetuneRecipe:
 
     Attributes:
         schedule: of the head.
-        deterministic: as of realwaste.runtime.determinism.
+        deterministic: see realwaste.runtime.determinism.
         heads: the number of heads whose mean is the prediction; each has its own initial weights and batch order.
         last_layers: the second phase; None for none.
-        test_flips, test_crops: as of realwaste.models.test_time_augmentation.
+        test_flips, test_crops: see realwaste.models.test_time_augmentation.
     """
 
     classes: int
@@ -58,7 +58,7 @@ class FinetuneRecipe:
         """The recipe that a section finetune_… of params.yaml states.
 
         Args:
-            finetune: as of schedule.values_of.
+            finetune: see schedule.values_of.
             dtype_policy: of the second phase. Heads are fitted in float32: two small matrices gain nothing from less.
         """
         last_layers = None

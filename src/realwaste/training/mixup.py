@@ -10,9 +10,9 @@ import tensorflow as tf
 class MixupClassifier(keras.Model):
     """A classifier whose training step augments its pictures and mixes each with the next one of the batch.
 
-    Validation and prediction take pictures as they are. The larger share of a mixture belongs to the picture itself,
-    and the training accuracy counts its label. The shares depend only on seed and step, so a resumed training draws the
-    same ones. The loss is compared with a distribution over the classes in place of a label.
+    Validation and prediction take pictures as they are. A picture has the larger weight in its own mixture, and the
+    training accuracy counts its label. The weights depend only on seed and step, so a resumed training draws the same
+    ones. The targets of the loss are distributions over the classes.
     """
 
     def __init__(self, network: keras.Model, augmentation: Sequence[keras.Layer], *, alpha: float, seed: int) -> None:
@@ -20,8 +20,9 @@ class MixupClassifier(keras.Model):
 
         Args:
             augmentation: layers for pictures with values in 0..255.
-            alpha: parameter of the beta distribution of the shares; with a small one most pictures hardly change.
-            seed: of the shares.
+            alpha: parameter of the beta distribution of the mixing weights (lambda in the paper); with a small one most
+                pictures hardly change.
+            seed: of the mixing weights.
         """
         super().__init__(network.inputs, network.outputs)
         self.augmentation, self.alpha, self.seed = list(augmentation), alpha, seed
@@ -32,8 +33,8 @@ class MixupClassifier(keras.Model):
         pictures, labels = tf.cast(data[0], tf.float32), self._one_hot(data[1])
         for layer in self.augmentation:
             pictures = layer(pictures, training=True)
-        shares = draw_shares(tf.shape(labels)[0], self.alpha, self.seed, self.optimizer.iterations)
-        return super().train_step((_mix(pictures, shares), _mix(labels, shares)))
+        weights = draw_mixing_weights(tf.shape(labels)[0], self.alpha, self.seed, self.optimizer.iterations)
+        return super().train_step((_mix(pictures, weights), _mix(labels, weights)))
 
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
         """The metrics of a batch of pictures and labels."""
@@ -43,16 +44,16 @@ class MixupClassifier(keras.Model):
         return tf.one_hot(labels, self.output_shape[-1])
 
 
-def draw_shares(count: int | tf.Tensor, alpha: float, seed: int, step: int | tf.Tensor) -> tf.Tensor:
-    """The shares of `count` pictures in their mixtures: draws of Beta(alpha, alpha), mirrored to 0.5..1."""
+def draw_mixing_weights(count: int | tf.Tensor, alpha: float, seed: int, step: int | tf.Tensor) -> tf.Tensor:
+    """The weights of `count` pictures in their own mixtures: draws of Beta(alpha, alpha), mirrored to 0.5..1."""
     seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
-    # In float32, with a small alpha, both would often be 0. In float64 that is rare; the share is then 1.
+    # In float32, with a small alpha, both would often be 0. In float64 that is rare; the weight is then 1.
     first, second = tf.unstack(tf.random.stateless_gamma([2, count], seeds, alpha, dtype=tf.float64))
-    share = tf.math.divide_no_nan(first, first + second)
-    return tf.cast(tf.maximum(share, 1 - share), tf.float32)
+    weight = tf.math.divide_no_nan(first, first + second)
+    return tf.cast(tf.maximum(weight, 1 - weight), tf.float32)
 
 
-def _mix(rows: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-    """Each row of a batch (n, …) by its share (n,), plus the next row by the rest."""
-    share = tf.reshape(shares, [-1] + [1] * (len(rows.shape) - 1))
-    return share * rows + (1 - share) * tf.roll(rows, -1, axis=0)
+def _mix(rows: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Each row of a batch (n, …) by its weight (n,), plus the next row by the rest."""
+    weight = tf.reshape(weights, [-1] + [1] * (len(rows.shape) - 1))
+    return weight * rows + (1 - weight) * tf.roll(rows, -1, axis=0)

@@ -40,7 +40,7 @@ class Work:
     versions: dict[str, str] = field(default_factory=determinism.library_versions)
 
 
-def run_sweep(job: Sweep, *, checkpoint_dir: Path, live: Callable[[pd.DataFrame], None]) -> SweepResult:
+def run_sweep(job: Sweep, *, checkpoint_dir: Path, on_epoch_end: Callable[[pd.DataFrame], None]) -> SweepResult:
     """As realwaste.training.sweep.run_locally. job.root and `checkpoint_dir` must be the same folders on every node.
 
     A trial has one core, or its share of the cores if there are more cores than rates. With `prune`, asynchronous
@@ -62,15 +62,15 @@ def run_sweep(job: Sweep, *, checkpoint_dir: Path, live: Callable[[pd.DataFrame]
             work = Work(job_on_nodes, checkpoint_dir.absolute(), threads, side_by_side)
             logger.info("%d rates on %d nodes, %d threads each", len(untried), len(nodes), threads)
             reports = waiting.stream_results(partial(_run, work, untried), "epochs of the sweep")
-            caches += _write_results(reports, job, checkpoint_dir, live)
+            caches += _write_results(reports, job, checkpoint_dir, on_epoch_end)
     table = pd.concat([read_csv(sweep.result_file(checkpoint_dir, rate)) for rate in job.rates], ignore_index=True)
     return SweepResult(table, max(caches, key=_CACHES.index))
 
 
 def _write_results(
-    reports: Iterable[TrialReport], job: Sweep, checkpoint_dir: Path, live: Callable[[pd.DataFrame], None]
+    reports: Iterable[TrialReport], job: Sweep, checkpoint_dir: Path, on_epoch_end: Callable[[pd.DataFrame], None]
 ) -> list[str]:
-    """Pass each epoch on to `live` and write the table of each finished rate; returns the caches that trials used."""
+    """Pass each epoch to `on_epoch_end`, and write the table of each finished rate; returns the trials' caches."""
     tables = {rate: read_csv(file) for rate in job.rates if (file := sweep.result_file(checkpoint_dir, rate)).is_file()}
     caches, nodes = [], {}
     for rate, report, is_finished in reports:
@@ -79,7 +79,7 @@ def _write_results(
         nodes[sweep_table.rate_name(rate)] = report["node"][:8]
         history = pd.DataFrame(report["history"])
         tables[rate] = sweep_table.rate_rows(rate, history).assign(seconds=report["seconds"])
-        live(pd.concat([tables[rate] for rate in job.rates if rate in tables], ignore_index=True))
+        on_epoch_end(pd.concat([tables[rate] for rate in job.rates if rate in tables], ignore_index=True))
         if is_finished:
             caches.append(report["cache"])
             logger.info("learning rate %g: %s", rate, report["line"] or f"ended after {len(history)} epochs")
@@ -159,10 +159,10 @@ def _train(rate: float, work: Work) -> None:
         ranked = {"epoch": epoch, "val_loss": loss if np.isfinite(loss) else np.inf}
         tune.report(result | ranked | {"node": worker_environment.node_id()})
 
-    def live(history: pd.DataFrame) -> None:
+    def on_epoch_end(history: pd.DataFrame) -> None:
         report(history, time.perf_counter() - started_at, None, len(history))
 
     trials = sweep.Trials(job, train, val)
-    trained = trials.fit(rate, checkpoint=sweep.checkpoint_file(work.checkpoint_dir, rate), live=live)
+    trained = trials.fit(rate, checkpoint=sweep.checkpoint_file(work.checkpoint_dir, rate), on_epoch_end=on_epoch_end)
     # As an additional epoch: at the last real one the scheduler may have stopped the trial already.
     report(trained.history, trained.seconds, trained.describe(), job.recipe.schedule.epochs + 1)

@@ -44,7 +44,7 @@ class Schedule:
         """The schedule that a section of params.yaml states.
 
         Args:
-            section: as of values_of.
+            section: see values_of.
             others: the fields that the section does not have, such as the seed.
         """
         return cls(**values_of(cls, section), **others)
@@ -54,7 +54,7 @@ def values_of(recipe: type, section: Any) -> dict[str, Any]:
     """The values of those parameters of a section of params.yaml that are fields of `recipe`, a dataclass.
 
     Args:
-        section: a pydantic model, as of stages.launcher.params.
+        section: a pydantic model, see stages.launcher.params.
 
     Raises:
         AttributeError: dvc.yaml does not declare such a parameter for this stage, so DVC would not rerun the stage

@@ -61,16 +61,18 @@ class Trials:
         self.sweep, self.train, self.val = sweep, train, val
 
     def fit(
-        self, rate: float, *, checkpoint: Path, live: Callable[[pd.DataFrame], None] | None = None
+        self, rate: float, *, checkpoint: Path, on_epoch_end: Callable[[pd.DataFrame], None] | None = None
     ) -> training_history.Training:
-        """Train the CNN at one rate; checkpoint and live as of realwaste.training.training_loop.fit."""
-        twin = self._compiled.twin
-        self._compiled.restart(twin.weights, [weight.value for weight in self._draw().weights])
-        twin.optimizer.learning_rate = rate
+        """Train the CNN at one rate; for the arguments see training_loop.fit."""
+        training_copy = self._compiled.training_copy
+        self._compiled.restart(training_copy.weights, [weight.value for weight in self._build_initial_cnn().weights])
+        training_copy.optimizer.learning_rate = rate
         schedule = replace(self.sweep.recipe.schedule, learning_rate=rate)
-        return training_loop.fit_twin(twin, self.train, self.val, schedule, checkpoint=checkpoint, live=live)
+        return training_loop.fit_compiled(
+            training_copy, self.train, self.val, schedule, checkpoint=checkpoint, on_epoch_end=on_epoch_end
+        )
 
-    def _draw(self) -> keras.Model:
+    def _build_initial_cnn(self) -> keras.Model:
         sweep = self.sweep
         determinism.make_repeatable(sweep.recipe.schedule.seed, deterministic=sweep.deterministic)
         return cnn.build(classes=len(classes_of(sweep.splits)), **vars(sweep.recipe.architecture))
@@ -79,8 +81,8 @@ class Trials:
     def _compiled(self) -> CompiledTraining:
         keras.utils.clear_session()  # this process may have run a trial before
         schedule = self.sweep.recipe.schedule
-        twin = fused_layers.fuse(self._draw(), schedule.dtype_policy, for_training=True)
-        return CompiledTraining(twin, schedule, batches.steps(len(self.train.labels), schedule.batch_size))
+        training_copy = fused_layers.fuse(self._build_initial_cnn(), schedule.dtype_policy, for_training=True)
+        return CompiledTraining(training_copy, schedule, batches.steps(len(self.train.labels), schedule.batch_size))
 
 
 def result_file(checkpoint_dir: Path, rate: float) -> Path:
@@ -116,14 +118,14 @@ def create_runner(engine: str) -> Callable[..., SweepResult]:
     return run_locally
 
 
-def run_locally(job: Sweep, *, checkpoint_dir: Path, live: Callable[[pd.DataFrame], None]) -> SweepResult:
+def run_locally(job: Sweep, *, checkpoint_dir: Path, on_epoch_end: Callable[[pd.DataFrame], None]) -> SweepResult:
     """Train the CNN at each rate, one after the other in this process.
 
     `prune` has no effect: it needs rates that are tried side by side.
 
     Args:
         checkpoint_dir: for finished rates and epochs; the sweep resumes from what is there.
-        live: called after every epoch with the table so far.
+        on_epoch_end: called after every epoch with the table so far.
     """
     train, val, cache = load_pictures(job.splits, job.root, job.recipe.architecture.image_size, job.recipe.cache)
     trials = Trials(job, train, val)
@@ -133,9 +135,9 @@ def run_locally(job: Sweep, *, checkpoint_dir: Path, live: Callable[[pd.DataFram
         if not file.is_file():
 
             def show(history: pd.DataFrame, rate: float = rate) -> None:
-                live(pd.concat([*tables, sweep_table.rate_rows(rate, history)], ignore_index=True))
+                on_epoch_end(pd.concat([*tables, sweep_table.rate_rows(rate, history)], ignore_index=True))
 
-            trained = trials.fit(rate, checkpoint=checkpoint_file(checkpoint_dir, rate), live=show)
+            trained = trials.fit(rate, checkpoint=checkpoint_file(checkpoint_dir, rate), on_epoch_end=show)
             logger.info("learning rate %g: %s", rate, trained.describe())
             write_csv(file, sweep_table.rate_rows(rate, trained.history).assign(seconds=trained.seconds))
             delete_checkpoints(checkpoint_dir, rate)

@@ -25,22 +25,22 @@ class Training:
 
     def summary(self) -> dict[str, object]:
         """For metrics JSON: the metrics of the kept epoch, or the epoch in which the training diverged."""
-        facts: dict[str, object] = {"diverged": self.diverged_epoch is not None, "epochs": len(self.history)}
+        metrics: dict[str, object] = {"diverged": self.diverged_epoch is not None, "epochs": len(self.history)}
         if self.diverged_epoch is not None:
-            facts["diverged_epoch"] = self.diverged_epoch
-        facts["kept_epoch"] = self.kept_epoch
-        last = self.history.iloc[self.kept_epoch - 1]
-        facts |= {name: round(float(last[name]), 6) for name in METRICS if pd.notna(last[name])}
-        return facts | {"seconds": round(self.seconds, 2)}
+            metrics["diverged_epoch"] = self.diverged_epoch
+        metrics["kept_epoch"] = self.kept_epoch
+        row = self.history.iloc[self.kept_epoch - 1]
+        metrics |= {name: round(float(row[name]), 6) for name in METRICS if pd.notna(row[name])}
+        return metrics | {"seconds": round(self.seconds, 2)}
 
     def describe(self) -> str:
         """One line for the log."""
         if self.diverged_epoch is not None:
             return f"diverged in epoch {self.diverged_epoch}"
-        last = self.history.iloc[self.kept_epoch - 1]
-        metrics = ", ".join(f"{name} {last[name]:.4f}" for name in METRICS)
-        best = "" if self.kept_epoch == len(self.history) else f" of epoch {self.kept_epoch}"
-        return f"{len(self.history)} epochs in {self.seconds:.0f} s: {metrics}{best}"
+        row = self.history.iloc[self.kept_epoch - 1]
+        values = ", ".join(f"{name} {row[name]:.4f}" for name in METRICS)
+        best = "" if self.kept_epoch == len(self.history) else f"; weights of epoch {self.kept_epoch}"
+        return f"{len(self.history)} epochs in {self.seconds:.0f} s: {values}{best}"
 
 
 def join_phases(first: Training, second: Training) -> Training:

@@ -27,44 +27,47 @@ def fit(
     val: Samples,
     schedule: Schedule,
     *,
-    twin: keras.Model | None = None,
+    training_copy: keras.Model | None = None,
     checkpoint: Path | None = None,
-    live: Callable[[pd.DataFrame], None] | None = None,
+    on_epoch_end: Callable[[pd.DataFrame], None] | None = None,
     silent: bool = False,
 ) -> Training:
-    """Fit `model` in place, by training its twin. The training ends early when a loss is not finite.
+    """Fit `model` in place, by training a copy of it. The training ends early when a loss is not finite.
 
     Args:
-        twin: has the same weights in the same order; by default, a fused copy.
+        training_copy: has the same weights in the same order; by default, a fused copy.
         checkpoint: where the state is saved after each epoch; the training resumes from it if it exists.
-        live: called with the history, as in Training, after each epoch.
+        on_epoch_end: called with the history, as in Training, after each epoch.
         silent: without Keras' progress bar.
     """
-    twin = twin or fused_layers.fuse(model, schedule.dtype_policy, for_training=True)
-    compile_for_training(twin, schedule, batches.steps(len(train.labels), schedule.batch_size))
-    trained = fit_twin(twin, train, val, schedule, checkpoint=checkpoint, live=live, silent=silent)
+    training_copy = training_copy or fused_layers.fuse(model, schedule.dtype_policy, for_training=True)
+    compile_for_training(training_copy, schedule, batches.steps(len(train.labels), schedule.batch_size))
+    trained = fit_compiled(
+        training_copy, train, val, schedule, checkpoint=checkpoint, on_epoch_end=on_epoch_end, silent=silent
+    )
     # One by one: get_weights and set_weights would hold two more copies, 0.3 GB of the CNN at 256 px.
-    for weight, trained_weight in zip(model.weights, twin.weights, strict=True):
+    for weight, trained_weight in zip(model.weights, training_copy.weights, strict=True):
         weight.assign(trained_weight.value)
     return trained
 
 
-def fit_twin(
-    twin: keras.Model,
+def fit_compiled(
+    training_copy: keras.Model,
     train: Samples,
     val: Samples,
     schedule: Schedule,
     *,
     checkpoint: Path | None = None,
-    live: Callable[[pd.DataFrame], None] | None = None,
+    on_epoch_end: Callable[[pd.DataFrame], None] | None = None,
     silent: bool = False,
 ) -> Training:
-    """As `fit`, of a twin that compile_for_training has compiled."""
+    """As `fit`, of a copy that compile_for_training has compiled."""
     saved = Checkpoint(checkpoint, METRICS, schedule.patience, schedule.keep)
-    report_epoch = (
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: live(history_table(saved.rows))) if live else None
-    )
-    epochs_done = saved.restore(twin)
+    callbacks = [keras.callbacks.TerminateOnNaN(), saved]
+    if on_epoch_end:
+        report = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: on_epoch_end(history_table(saved.rows)))
+        callbacks.append(report)
+    epochs_done = saved.restore(training_copy)
     if not saved.is_finished(schedule.epochs):
         epochs = batches.shuffled(
             train,
@@ -74,7 +77,7 @@ def fit_twin(
             shuffle=schedule.shuffle,
             start_epoch=epochs_done,
         )
-        twin.fit(
+        training_copy.fit(
             epochs,
             steps_per_epoch=batches.steps(len(train.labels), schedule.batch_size),
             class_weight=class_weights(train.labels) if schedule.class_weights else None,
@@ -83,15 +86,15 @@ def fit_twin(
             validation_data=batches.ordered(val, batch_size=schedule.batch_size),
             # realwaste.training.batches shuffles already.
             shuffle=False,
-            callbacks=[keras.callbacks.TerminateOnNaN(), saved, *([report_epoch] if report_epoch else [])],
+            callbacks=callbacks,
             verbose=0 if silent else _verbosity(),
         )
-    saved.restore_best(twin)
+    saved.restore_best(training_copy)
     return build_training(saved.rows, saved.seconds, saved.best_epoch())
 
 
-def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> None:
-    """Compile `twin` for `schedule`, with `steps` batches in each epoch."""
+def compile_for_training(training_copy: keras.Model, schedule: Schedule, steps: int) -> None:
+    """Compile `training_copy` for `schedule`, with `steps` batches in each epoch."""
     optimizer = _optimizer(schedule, steps)
     if schedule.dtype_policy == "mixed_float16":
         # Gradients below 6e-8 are 0 in float16. Keras adds this itself only for a global policy, and starts at 2^15:
@@ -99,35 +102,39 @@ def compile_for_training(twin: keras.Model, schedule: Schedule, steps: int) -> N
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0**10)
     accuracy = keras.metrics.CategoricalAccuracy if schedule.mixup else keras.metrics.SparseCategoricalAccuracy
     # Given by name, Keras would create the metric in the first step, and TensorFlow then traces each step twice.
-    twin.compile(optimizer=optimizer, loss=_loss(schedule), metrics=[accuracy(name="accuracy")])
+    training_copy.compile(optimizer=optimizer, loss=_loss(schedule), metrics=[accuracy(name="accuracy")])
 
 
 class CompiledTraining:
-    """A compiled twin that can be trained several times, each time as if it were new.
+    """A compiled copy that can be trained several times, each time as if it were new.
 
     Tracing the training step again takes longer than the whole training of a head. And TensorFlow 2.21 does not reuse
     the memory of the previous network for a new one: 0.3 GB more for each CNN at 256 px.
     """
 
-    def __init__(self, twin: keras.Model, schedule: Schedule, steps: int) -> None:
-        """Compile `twin` for `schedule`, with `steps` batches in each epoch."""
-        compile_for_training(twin, schedule, steps)
-        twin.optimizer.build(twin.trainable_variables)
-        self.twin, self._schedule = twin, schedule
-        inputs = tf.TensorSpec((None, *twin.input_shape[1:]), tf.float32)
+    def __init__(self, training_copy: keras.Model, schedule: Schedule, steps: int) -> None:
+        """Compile `training_copy` for `schedule`, with `steps` batches in each epoch."""
+        compile_for_training(training_copy, schedule, steps)
+        training_copy.optimizer.build(training_copy.trainable_variables)
+        self.training_copy, self._schedule = training_copy, schedule
+        inputs = tf.TensorSpec((None, *training_copy.input_shape[1:]), tf.float32)
         signature = [inputs, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int64)]
         self._train_all = tf.function(self._train_steps, input_signature=signature)
         # The initial counters and scales; moments, which have a dimension, start as zeros.
-        self._initial = [variable.numpy() if variable.ndim == 0 else None for variable in twin.optimizer.variables]
+        self._initial = [
+            variable.numpy() if variable.ndim == 0 else None for variable in training_copy.optimizer.variables
+        ]
 
     def train(self, train: Samples, seed: int) -> None:
-        """As fit_twin, without validation and without a history: the same bits in a tenth of the time.
+        """As fit_compiled, without validation and without a history: the same bits in a tenth of the time.
 
         All steps are one call, in place of a call of Keras for each batch and of a new input pipeline for each epoch. A
         training ends as soon as its loss is not finite, here as there.
         """
-        if self.twin.jit_compile or not isinstance(train.inputs, np.ndarray):  # XLA on a GPU; more than the memory
-            fit_twin(self.twin, train, train, replace(self._schedule, seed=seed), silent=True)
+        if self.training_copy.jit_compile or not isinstance(
+            train.inputs, np.ndarray
+        ):  # XLA on a GPU; more than the memory
+            fit_compiled(self.training_copy, train, train, replace(self._schedule, seed=seed), silent=True)
             return
         self._train_all(*map(tf.constant, (train.inputs, train.labels)), tf.constant(seed, tf.int64))
 
@@ -146,18 +153,20 @@ class CompiledTraining:
 
     def _step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Keras' training step without its metrics; returns the loss."""
-        twin = self.twin
+        training_copy = self.training_copy
         with tf.GradientTape() as tape:
-            loss = twin.compute_loss(x=inputs, y=labels, y_pred=twin(inputs, training=True), training=True)
-        weights = twin.trainable_weights
-        twin.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+            loss = training_copy.compute_loss(
+                x=inputs, y=labels, y_pred=training_copy(inputs, training=True), training=True
+            )
+        weights = training_copy.trainable_weights
+        training_copy.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         return loss
 
     def restart(self, variables: Sequence[keras.Variable], values: Sequence[tf.Tensor | NDArray[Any]]) -> None:
-        """Set `variables` of the twin to `values`, and the optimizer to its initial state."""
+        """Set `variables` of the copy to `values`, and the optimizer to its initial state."""
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        for variable, scalar in zip(self.twin.optimizer.variables, self._initial, strict=True):
+        for variable, scalar in zip(self.training_copy.optimizer.variables, self._initial, strict=True):
             variable.assign(keras.ops.zeros_like(variable) if scalar is None else scalar)
 
 
@@ -186,12 +195,12 @@ def _loss(schedule: Schedule) -> Any:
     return smooth_labels(schedule.label_smoothing) if schedule.label_smoothing else "sparse_categorical_crossentropy"
 
 
-def smooth_labels(share: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def smooth_labels(label_smoothing: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The loss function: labels (n,) and probabilities (n, classes) to n losses, before class weights."""
 
     def smoothed(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         targets = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), probabilities.shape[-1])
-        return keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=share)
+        return keras.losses.categorical_crossentropy(targets, probabilities, label_smoothing=label_smoothing)
 
     return smoothed
 

@@ -12,7 +12,7 @@ def unfreeze_last_layers(backbone: keras.Model, last_layers: int | str, *, batch
     """Make the last layers of `backbone` trainable; returns their number, without batch normalisation.
 
     Args:
-        backbone: as of realwaste.models.feature_extractor.build.
+        backbone: see realwaste.models.feature_extractor.build.
         last_layers: the number of layers with trainable weights, counted from the last one; or the start of the name of
             the first one, such as conv5_block16 of DenseNet121 or block8_10 of InceptionResNetV2; or all.
         batch_norm: of the last layers. frozen: it uses its moving statistics, which a few images would spoil, and its

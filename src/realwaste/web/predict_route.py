@@ -28,7 +28,7 @@ T = TypeVar("T")
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FILES = {"type": "array", "items": _BYTES["schema"], "minItems": 1}
 _CSV = {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "One photo, several, or a CSV file."}
-_CSV_CLASSES = 3  # as of `realwaste predict --top`
+_CSV_CLASSES = 3  # see `realwaste predict --top`
 _FORM = {"schema": {"type": "object", "properties": {"file": _FILES}, "required": ["file"]}}
 _REQUEST_BODY = {"required": True, "content": {"application/octet-stream": _BYTES, FORM_CONTENT_TYPE: _FORM}}
 

@@ -41,7 +41,7 @@ class PredictionSettings:
     Attributes:
         saliency: whether to compute a Grad-CAM heat map, if TensorFlow is installed.
         target_class: the class of that heat map, one of the model's; None for the most probable class.
-        min_confidence: as of image_predictions.apply_min_confidence.
+        min_confidence: see image_predictions.apply_min_confidence.
     """
 
     saliency: bool = False
