@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from realwaste.core.library_settings import importing_tensorflow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -27,7 +29,9 @@ def measure(task: str, **arguments: Any) -> dict[str, Any]:
 
 def main() -> None:
     module, _, function = sys.argv[1].rpartition(".")
-    result = getattr(importlib.import_module(f"benchmarks.{module}"), function)(**json.loads(sys.argv[2]))
+    with importing_tensorflow():
+        task = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+    result = task(**json.loads(sys.argv[2]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     sys.stdout.write("\n" + json.dumps(result | {"peak_mb": round(peak)}) + "\n")
 

@@ -18,7 +18,9 @@ from realwaste.report import figures
 
 TRAINING_SCRIPT = """
 import {entry}
-import keras
+from realwaste.core import library_settings
+with library_settings.importing_tensorflow():
+    import keras
 import numpy as np
 
 keras.utils.set_random_seed(1)

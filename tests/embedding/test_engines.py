@@ -45,14 +45,18 @@ def test_the_engine_is_chosen_by_its_name():
 
 
 def test_the_local_engine_starts_without_ray():
-    code = (
-        "import sys; from realwaste.embedding import extraction; extraction.create_embedder('local', None); "
-        "from realwaste.training import sweep; sweep.create_runner('local'); "
-    )
+    code = """
+import sys
+from realwaste.core.library_settings import importing_tensorflow
+with importing_tensorflow():
+    from realwaste.embedding import extraction
+    from realwaste.training import sweep
+extraction.create_embedder("local", None)
+sweep.create_runner("local")
+print("ray" in sys.modules)
+"""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(
-        [sys.executable, "-c", code + "print('ray' in sys.modules)"], capture_output=True, env=environment, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
     assert done.stdout.strip() == b"False"
 
 

@@ -116,7 +116,9 @@ def test_a_decompression_bomb_is_refused_before_decompression(module, tmp_path):
     code = f"""
 import resource, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "src")!r}]
-import {module}
+from realwaste.core.library_settings import importing_tensorflow
+with importing_tensorflow():
+    import {module}
 from realwaste.images.reader import UnreadableImageError, decode_image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
