@@ -47,7 +47,9 @@ def write_tar(path: Path, members: Mapping[str, bytes], mode: Literal["w", "w:gz
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest files first: one that starts last would keep a single core busy while the others are idle."""
-    slowest = ["test_repro", "test_resume", "test_unfreezing", "test_serve", "test_heads", "test_report"]
+    slowest = ["test_repro", "test_resume", "test_unfreezing", "test_serve", "test_heads", "test_report", "test_export"]
+    slowest += ["test_backbone", "test_inference", "test_training", "test_inference_networks", "test_hostile_images"]
+    slowest += ["test_benchmarks", "test_fused", "test_serve_load", "test_finetuning", "test_leakage", "test_train"]
     items.sort(key=lambda item: slowest.index(item.path.stem) if item.path.stem in slowest else len(slowest))
 
 
