@@ -38,8 +38,8 @@ def table(results: dict[str, Any]) -> str:
     rate = _median(results, TWO_NODES, SHARDS, "rate") / 2
     start = _median(results, TWO_NODES, SHARDS, "start")
     computed = (
-        f"**Computed** from these, not measured: {rate:.0f} images/s a core (two nodes, shards on disk), {start:.0f} s "
-        f"until the first part, {_median_of(results, 'row_bytes'):.0f} bytes a row, and twice the speed on twice the "
+        f"**Computed** from these, not measured: {rate:.0f} images/s per core (two nodes, shards on disk), {start:.0f} "
+        f"s until the first part, {_median_of(results, 'row_bytes'):.0f} bytes per row, and twice the speed on twice the "
         "cores."
     )
     return "\n\n".join(

@@ -121,7 +121,7 @@ def test_tables_show_the_best_peer_and_medians_of_the_ratios_by_round():
     }
     results = {
         "requirements": ["# a", "torch==2"],
-        "jobs": [_build_job("images/s", **seconds), _build_job("ms an image", **seconds)],
+        "jobs": [_build_job("images/s", **seconds), _build_job("ms per image", **seconds)],
     }
     text = peer_tables.section(results)
     assert "Versions: torch 2." in text

@@ -173,6 +173,6 @@ def test_the_scale_table_extrapolates_the_measured_rates():
         for source in scale_tables.SOURCES
     ]
     text = scale_tables.table({"model": "m.keras", "machine": "M", "steps": [steps], "runs": runs})
-    expected = ("5 images/s a core", "10 (1.82×)", "| a million images | 56 | 3.5 h |", "100 TB", "50 GB")
+    expected = ("5 images/s per core", "10 (1.82×)", "| a million images | 56 | 3.5 h |", "100 TB", "50 GB")
     for phrase in (*expected, "more than 10.0 times as fast", "1,000 images/s: 10 cores", "2.8 h and 1 TB", "100 MB"):
         assert phrase in text

@@ -146,7 +146,7 @@ def test_invalid_photos_and_options_are_refused_in_two_lines(project, train):
 
     (project / "work/notes.keras").write_text("mine")
     (project / "work/own_metrics.json").write_text("{}")
-    assert "must hold one folder of images a class" in read_error("../photos/red")
+    assert "must hold one folder of images per class" in read_error("../photos/red")
     assert "must be an existing folder, zip or CSV" in read_error("nowhere")
     assert "outside of those with the photos" in read_error("../photos", "--output", "../photos/red")
     for name in ("edge", ""):

@@ -304,8 +304,8 @@ def test_invalid_sources_are_refused_before_tensorflow_is_imported(project, imag
     assert messages.count("ERROR") == 9
     assert messages.count("must be an existing folder, zip or CSV, or the http(s) URL of a zip. Received") == 2
     for message in (
-        "empty must hold one folder of images a class. Received: [].",
-        "flat must hold one folder of images a class. Received: ['a.jpg'].",
+        "empty must hold one folder of images per class. Received: [].",
+        "flat must hold one folder of images per class. Received: ['a.jpg'].",
         "strangers must have a folder of a class that the model knows: Food Organics, Glass, Ünrat. Received: ['hats",
         "'paper' holds none",
         "broken must have a readable image of a class that the model knows. Received: '1 of 2 files: glass/glass_1.jpg",

@@ -62,7 +62,7 @@ def test_unique_file_names_do_not_change(images, tmp_path):
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        (["train", "test"], "one folder of images a class"),  # they contain no class folders
+        (["train", "test"], "one folder of images per class"),  # they contain no class folders
         (["val/a", "valid/a", "val/b", "valid/b"], "in one place"),  # two folders could be val
         (["train/a", "train/b", "x/test/a", "x/test/b"], "in one place"),
         (["train/a", "train/b", "test/a", "new/c"], "in one place"),
@@ -137,8 +137,8 @@ TABLE_START = "path,label\nset/a/a_1.jpg,a\n"
             TABLE_START + "set/b/b_9.jpg,b\nset/b,b\n",
             r"file that is there: 'set/b/b_9\.jpg' in line 3, 'set/b' in line 4\.",
         ),
-        (TABLE_START + "".join(f"no{n}.jpg,b\n" for n in range(9)), r"'no4\.jpg' in line 7 and 4 more\."),
-        (TABLE_START + "set/a/a_1.jpg,b\n", r"one label and one part.*'set/a/a_1\.jpg' in line 3"),
+        (TABLE_START + "".join(f"no{n}.jpg,b\n" for n in range(9)), r"'no4\.jpg' in line 7, and 4 more\."),
+        (TABLE_START + "set/a/a_1.jpg,b\n", r"one label and one split.*'set/a/a_1\.jpg' in line 3"),
         (TABLE_START + "set/b/b_1.jpg,\n", "label must be able to name a folder: '' in line 3"),
         (TABLE_START + "set/b/b_1.jpg,../up\n", "label must be able to name a folder"),
         (TABLE_START + "set/b/b_1.jpg,A\n", "letter case"),
@@ -149,7 +149,7 @@ TABLE_START = "path,label\nset/a/a_1.jpg,a\n"
             "path,label,split\nset/a/a_1.jpg,a,train\nset/b/b_1.jpg,b,later\n",
             r"split must be train, val.*'later' in line 3",
         ),
-        ("path,label,split\nset/a/a_1.jpg,a,train\nset/a/a_1.jpg,a,test\n", "one label and one part"),
+        ("path,label,split\nset/a/a_1.jpg,a,train\nset/a/a_1.jpg,a,test\n", "one label and one split"),
     ],
 )
 def test_an_invalid_table_is_refused_in_two_lines(images, tmp_path, text, message):

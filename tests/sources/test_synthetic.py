@@ -96,6 +96,6 @@ def test_colours_separate_classes_better_than_chance_but_not_perfectly():
 
 
 def test_a_count_below_one_is_refused(tmp_path):
-    with pytest.raises(UserError, match="at least one image a class"):
+    with pytest.raises(UserError, match="at least one image per class"):
         synthetic.generate(tmp_path, images_per_class=0, seed=42)
     assert list(tmp_path.iterdir()) == []

@@ -41,7 +41,7 @@ _JOBS = [
     ),
     _PeerJob(
         "A training step of the CNN, 256 px",
-        "ms an image",
+        "ms per image",
         32,
         "ours.training",
         _TRAINING,

@@ -135,7 +135,7 @@ def _scores_of(name: str, metadata: ModelMetadata, run_scores: Mapping[str, Any]
 
 def _table(saved: Sequence[SavedModel]) -> Table:
     """A row per model; the last column, if there is one, has read errors and cautions."""
-    numbers = ("validation", "test", "95 % interval", "MB", "ms an image")
+    numbers = ("validation", "test", "95 % interval", "MB", "ms per image")
     table = standard_output.empty_table(("model", "backbone", "weights", "data"), *numbers)
     remarks = {model.path: model.error or (model.metadata.caution() if model.metadata else None) for model in saved}
     if any(remarks.values()):

@@ -1,7 +1,7 @@
 """Assigns groups of images to the parts of a split, so that parts and classes come close to their shares.
 
 scikit-learn's StratifiedGroupKFold is not used. With three folds for train and one each for val and test, in sets of 40
-images a class in runs of ten, a part lacked a class for each of 20 seeds; here it never did. On RealWaste its classes
+images per class in runs of ten, a part lacked a class for each of 20 seeds; here it never did. On RealWaste its classes
 were up to 1.0 percentage points off their shares; here 0.2.
 """
 

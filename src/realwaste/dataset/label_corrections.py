@@ -1,4 +1,4 @@
-"""Labels corrected by hand: relabel.yaml, one line a photograph, with the hash of the file that was reviewed.
+"""Labels corrected by hand: relabel.yaml, one line per photograph, with the hash of the file that was reviewed.
 
     Glass/Glass_12.jpg: {class: Metal, sha256: 9f86d0…}
     Paper/Paper_3.jpg: {answer: drop, sha256: 60303a…}

@@ -8,7 +8,7 @@ PARTS = ("train", "val", "test")
 
 
 def classes_of(splits: pd.DataFrame) -> list[str]:
-    """The sorted class names, whose positions are the class numbers. `splits` has a row an image and a column label."""
+    """The sorted class names; their positions are the class numbers. `splits` has one row per image."""
     return sorted(splits["label"].unique())
 
 

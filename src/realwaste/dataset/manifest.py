@@ -23,7 +23,7 @@ class Scan(NamedTuple):
     """The result of `scan`.
 
     Attributes:
-        manifest: COLUMNS, one row an image, sorted by path, which is relative to the folder. phash and phash_mirrored
+        manifest: COLUMNS, one row per image, sorted by path, which is relative to the folder. phash and phash_mirrored
             are perceptual hashes. series and number come from the file name; shot is the position in capture order, see
             realwaste.dataset.capture_order. likeness, likeness_second and likeness_far, 0 to 1, are the similarities of
             the colours to the previous photograph in capture order, to the one before it, and to the one half a series

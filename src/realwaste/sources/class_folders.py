@@ -131,7 +131,7 @@ def _check_layout(
     parts_layout = ", or as train/<Class>/<image>.jpg and test/<Class>/<image>.jpg" if for_training else ""
     or_parts = ", or that of train, test and perhaps val with the classes in each" if for_training else ""
     if len(names) < (2 if for_training else 1) or (for_training and all(map(parse_part, names))):
-        rule = f"{display_path} must hold one folder of images a class{two_classes}."
+        rule = f"{display_path} must hold one folder of images per class{two_classes}."
         remedy = f"Lay the images out as <Class>/<image>.jpg{parts_layout}, and give the folder that holds these."
         raise UserError(rule, remedy, sorted(str(path.relative_to(root)) for path in root.iterdir())[:8])
     if stray_folders:

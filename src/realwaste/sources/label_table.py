@@ -51,13 +51,13 @@ def find(table: Path, *, for_training: bool = True) -> ClassFolders:
         first_row = row_of_file.setdefault(Path(os.path.normpath(row.file.absolute())), row)
         if (first_row.label, first_row.part) != (row.label, row.part):
             conflicting.append(row)
-    _refuse(table, conflicting, "file must have one label and one part; these have another further up", "path")
+    _refuse(table, conflicting, "file must have one label and one split; these contradict an earlier line", "path")
     if len(row_of_file) < len(rows):
         logger.info("%d rows of %s name a file a second time, and count once", len(rows) - len(row_of_file), table.name)
     labels = sorted({row.label for row in row_of_file.values()})
     if len(labels) < (2 if for_training else 1):
         rule = f"{table} must name images of {'two classes at least' if for_training else 'a class'}."
-        raise UserError(rule, "Add rows, one an image.", labels)
+        raise UserError(rule, "Add rows, one per image.", labels)
     class_names: dict[str, str] = {}
     for label in labels if for_training else ():
         refuse_similar_names(class_names, label)

@@ -65,7 +65,7 @@ def generate(target: Path, *, images_per_class: int, seed: int) -> int:
         UserError: `images_per_class` is below 1.
     """
     if images_per_class < 1:
-        rule = "The synthetic data set needs at least one image a class."
+        rule = "The synthetic data set needs at least one image per class."
         raise UserError(rule, "Set images_per_class to 1 or more.", images_per_class)
     for name in CLASSES:
         (target / name).mkdir(parents=True, exist_ok=True)
