@@ -39,8 +39,8 @@ def table(results: dict[str, Any]) -> str:
     start = _median(results, TWO_NODES, SHARDS, "start")
     computed = (
         f"**Computed** from these, not measured: {rate:.0f} images/s per core (two nodes, shards on disk), {start:.0f} "
-        f"s until the first part, {_median_of(results, 'row_bytes'):.0f} bytes per row, and twice the speed on twice the "
-        "cores."
+        f"s until the first part, {_median_of(results, 'row_bytes'):.0f} bytes per row, and twice the speed on "
+        "twice the cores."
     )
     return "\n\n".join(
         [setup, _rates(results), _steps(results), computed, _sizes(results, rate, start), _bounds(results, rate)]
