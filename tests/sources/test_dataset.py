@@ -227,7 +227,13 @@ def test_a_wrong_response_is_an_error_and_not_replaced_by_synthetic_images(fault
     assert list(tmp_path.glob("raw*")) == []
 
 
-@pytest.mark.parametrize("source", ["nowhere/at/all", "ftp://127.0.0.1/x.zip", "file:///etc/passwd"])
-def test_an_invalid_source_is_refused(source, tmp_path):
-    with pytest.raises(UserError):
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere/at/all", "existing folder.*absolute path.*auto, realwaste or synthetic"),
+        *((url, "http") for url in ("ftp://127.0.0.1/x.zip", "file:///etc/passwd")),
+    ],
+)
+def test_an_invalid_source_is_refused(source, message, tmp_path):
+    with pytest.raises(UserError, match=f"(?s){message}"):
         _fetch(source, tmp_path / "raw")

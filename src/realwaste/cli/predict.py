@@ -17,7 +17,7 @@ Images = Annotated[
         "photos, or - for a photo on standard input.",
     ),
 ]
-MultiModelPredictor = Annotated[
+AllModels = Annotated[
     bool,
     typer.Option(
         "--all-models",
@@ -87,7 +87,7 @@ def predict(
     images: Images = None,
     *,
     model: Model = None,
-    all_models: MultiModelPredictor = False,
+    all_models: AllModels = False,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show for each photo.")] = 3,
     min_confidence: MinConfidence = None,
     as_json: AsJson = False,

@@ -175,7 +175,7 @@ class MultiModelPredictor:
 
     Attributes:
         sessions: by model name, in the order of the columns.
-        top, min_confidence: as of SingleModelPredictor.
+        top, min_confidence: see SingleModelPredictor.
     """
 
     sessions: Mapping[str, Session]

@@ -189,7 +189,8 @@ def _read_parquet(file_system: "AbstractFileSystem", root: str, path: str) -> It
                     yield str(stored_path or f"{name}/{row}"), image.as_py() or "no image in this row"
                     row += 1
     except (pa.ArrowInvalid, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # the storage failed; Arrow's errors of damaged pages have none
+        # Arrow reports a damaged page by a plain OSError; errors of the storage have a number or a class of their own.
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise
         yield name, f"damaged Parquet file: {first_line(error)}"
 

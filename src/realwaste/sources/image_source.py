@@ -18,6 +18,8 @@ from realwaste.sources.stand_ins import StandIns
 REALWASTE_URL = "https://archive.ics.uci.edu/static/public/908/realwaste.zip"
 Origin = Literal["realwaste", "realwaste-part", "synthetic", "given"]
 
+_HINT = " Queued and --temp experiments need an absolute path. fetch.source may also be auto, realwaste or synthetic."
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -78,7 +80,7 @@ def _copy_images(source: str, target: Path, sha256: str | None, name: str | None
     """
     with atomic_replace(target, is_stage_output) as temporary:
         unpacked = temporary / ".unpacked"  # no class has a hidden name
-        images = labelled_images.find_images(source, unpacked, sha256=sha256)
+        images = labelled_images.find_images(source, unpacked, sha256=sha256, hint=_HINT)
         if name:
             _check_counts(source, images.folders)
         parts = class_folders.lay_out(images.folders, temporary, os.replace if unpacked.exists() else shutil.copyfile)

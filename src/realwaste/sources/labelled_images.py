@@ -32,12 +32,15 @@ class ImageSet:
     sha256: str | None
 
 
-def find_images(source: str, unpacked: Path, *, for_training: bool = True, sha256: str | None = None) -> ImageSet:
+def find_images(
+    source: str, unpacked: Path, *, for_training: bool = True, sha256: str | None = None, hint: str = ""
+) -> ImageSet:
     """Find the images of `source`: where they are, or, if they are in a zip, in the new folder `unpacked`.
 
     Args:
         for_training: see class_folders.find.
         sha256: which the zip or table must have; None accepts any.
+        hint: follows the remedy if there is nothing at `source`.
 
     Raises:
         UserError: the source does not exist, has another hash, is an invalid archive, or has no class folders.
@@ -57,7 +60,7 @@ def find_images(source: str, unpacked: Path, *, for_training: bool = True, sha25
         return ImageSet(name, name, class_folders.find(path, for_training=for_training), None)
     if not path.is_file():
         rule = "Photographs must be an existing folder, zip or CSV, or the http(s) URL of a zip."
-        raise UserError(rule, f"Check the name: from here it is {path.absolute()}.", source)
+        raise UserError(rule, f"Check the name: from here it is {path.absolute()}.{hint}", source)
     digest = hash_file(path)
     if sha256 is not None and digest != sha256.lower():
         raise UserError(f"{path} must have the sha256 of fetch.sha256.", "Correct one of the two.", digest)

@@ -131,9 +131,8 @@ class CompiledTraining:
         All steps are one call, in place of a call of Keras for each batch and of a new input pipeline for each epoch. A
         training ends as soon as its loss is not finite, here as there.
         """
-        if self.training_copy.jit_compile or not isinstance(
-            train.inputs, np.ndarray
-        ):  # XLA on a GPU; more than the memory
+        # XLA compiles on a GPU; larger inputs than the memory are no array.
+        if self.training_copy.jit_compile or not isinstance(train.inputs, np.ndarray):
             fit_compiled(self.training_copy, train, train, replace(self._schedule, seed=seed), silent=True)
             return
         self._train_all(*map(tf.constant, (train.inputs, train.labels)), tf.constant(seed, tf.int64))
