@@ -77,12 +77,16 @@ def main(params: "Params") -> None:
         }
     evaluations = list(models.values())
     predictions = pd.concat([evaluation.predictions for evaluation in evaluations], ignore_index=True)
-    origin = {"machine": machine.merge_records({name: evaluation.machine for name, evaluation in models.items()})}
+    machine_record = {
+        "machine": machine.merge_records({name: evaluation.machine for name, evaluation in models.items()})
+    }
     metrics = {name: evaluation.metrics for name, evaluation in models.items()}
     write_csv(Path("data/predictions.csv"), predictions)
-    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | origin | metrics)
-    write_json(Path("metrics/external.json"), {"dataset": dataset} | origin | {"sets": external})
-    write_json(Path("metrics/cost.json"), origin | {name: evaluation.cost for name, evaluation in models.items()})
+    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | machine_record | metrics)
+    write_json(Path("metrics/external.json"), {"dataset": dataset} | machine_record | {"sets": external})
+    write_json(
+        Path("metrics/cost.json"), machine_record | {name: evaluation.cost for name, evaluation in models.items()}
+    )
     curves = {name: metrics[name]["learning_curve"] for name in metrics if "learning_curve" in metrics[name]}
     for name, table in (
         ("confusion", prediction_table.count_confusions(predictions[predictions["split"] == "test"])),

@@ -46,15 +46,15 @@ def main(params: "Params") -> None:
     recipe = CnnRecipe(architecture, schedule, cnn.cache)
     job = sweep.Sweep(section.learning_rates, splits, Path("data/raw"), recipe, base.deterministic, section.prune)
 
-    def show(table: "pd.DataFrame") -> None:
+    def write_history(table: "pd.DataFrame") -> None:
         write_csv(Path("plots/data/lr_sweep.csv"), table[sweep_table.COLUMNS].assign(dataset=dataset))
 
     work = {"parameters": [vars(section), vars(cnn)], "base": vars(base), "precision": policy}
     with resume.progress_folder("lr_sweep", work, dependencies.files("lr_sweep")) as checkpoint_dir:
-        result = run_sweep(job, checkpoint_dir=checkpoint_dir, on_epoch_end=show)
+        result = run_sweep(job, checkpoint_dir=checkpoint_dir, on_epoch_end=write_history)
         seconds = float(result.table.groupby("learning_rate")["seconds"].first().sum())
         choice = sweep_table.choose_best(result.table)
-        show(result.table)
+        write_history(result.table)
         facts = {"dataset": dataset, "machine": device_record, "cache": result.cache, "seconds": round(seconds, 2)}
         write_json(Path("metrics/lr_sweep.json"), sweep_table.summary(result.table, choice) | facts)
     logger.info("best learning rate %g: validation loss %.4f in epoch %d", choice.rate, choice.val_loss, choice.epoch)

@@ -31,7 +31,7 @@ from realwaste.dataset.label_corrections import DROP, FILE, KEEP, Decision
 from realwaste.web import review_labels as queues
 from realwaste.web.connection import ConnectionLimits
 from realwaste.web.review_app import build
-from realwaste.web.review_labels import Journal
+from realwaste.web.review_labels import DecisionLog
 
 SUSPECT_PATHS = ["glass/glass_2.jpg", "paper/paper_1.jpg", "glass/glass_4.jpg"]
 
@@ -55,7 +55,7 @@ def checkout(images, tmp_path, monkeypatch):
 
 def _build_app(count=None, allowed_hosts=("testserver",)):
     queue = queues.load(count)
-    return build(queue, Journal(queue.manifest, queues.RAW), allowed_hosts=allowed_hosts, max_requests=8)
+    return build(queue, DecisionLog(queue.manifest, queues.RAW), allowed_hosts=allowed_hosts, max_requests=8)
 
 
 @pytest.fixture
@@ -241,14 +241,14 @@ ANSWER_SCRIPT = """
 import sys
 from pathlib import Path
 import pandas as pd
-from realwaste.web.review_labels import Journal
+from realwaste.web.review_labels import DecisionLog
 start, step = map(int, sys.argv[1:])
 manifest = pd.read_csv("data/manifest.csv")
-journal = Journal(manifest, Path("data/raw"))
+decision_log = DecisionLog(manifest, Path("data/raw"))
 print("ready", flush=True)
 sys.stdin.readline()
 for path in manifest["path"][start::step]:
-    journal.add_answer(path, None)
+    decision_log.add_answer(path, None)
 """
 
 
@@ -269,11 +269,11 @@ def test_concurrent_sessions_lose_no_answers(checkout, images):
         )
         for number in range(2)
     ]
-    journals = [Journal(accepted, queues.RAW) for _ in range(2)]
+    decision_logs = [DecisionLog(accepted, queues.RAW) for _ in range(2)]
 
     def answer_in_thread(number):
         for path in accepted["path"][number + 2 :: 4]:
-            journals[number].add_answer(path, None)
+            decision_logs[number].add_answer(path, None)
 
     threads = [threading.Thread(target=answer_in_thread, args=(number,)) for number in range(2)]
     for process in processes:
@@ -292,7 +292,7 @@ def test_concurrent_sessions_lose_no_answers(checkout, images):
 
 
 def test_undo_preserves_answers_of_another_session(checkout):
-    first, second = (Journal(manifest.scan(queues.RAW).manifest, queues.RAW) for _ in range(2))
+    first, second = (DecisionLog(manifest.scan(queues.RAW).manifest, queues.RAW) for _ in range(2))
     first.add_answer("paper/paper_1.jpg", "metal")
     first.add_answer("glass/glass_4.jpg", "metal")
     second.add_answer("glass/glass_4.jpg", None)

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
@@ -88,12 +89,16 @@ def importing_tensorflow() -> Iterator[None]:
 class _HideFromKeras(MetaPathFinder):
     """Hides scikit-learn and Matplotlib from Keras, which imports them, if installed, for parts that are not used here.
 
-    These are keras.wrappers and the galleries of keras.visualization. Other modules can import both.
+    These are keras.wrappers and the galleries of keras.visualization. Other modules and threads can import both.
     """
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:
         keras = sys.modules.get("keras")
-        if name in {"sklearn", "matplotlib"} and keras is not None and not hasattr(keras, "Model"):  # not complete yet
+        is_importing = keras is not None and not hasattr(keras, "Model") and threading.get_ident() == self._thread
+        if is_importing and name in {"sklearn", "matplotlib"}:
             raise ModuleNotFoundError(f"{name} is hidden from Keras", name=name)
 
 

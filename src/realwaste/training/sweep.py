@@ -134,10 +134,10 @@ def run_locally(job: Sweep, *, checkpoint_dir: Path, on_epoch_end: Callable[[pd.
         file = result_file(checkpoint_dir, rate)
         if not file.is_file():
 
-            def show(history: pd.DataFrame, rate: float = rate) -> None:
+            def report_history(history: pd.DataFrame, rate: float = rate) -> None:
                 on_epoch_end(pd.concat([*tables, sweep_table.rate_rows(rate, history)], ignore_index=True))
 
-            trained = trials.fit(rate, checkpoint=checkpoint_file(checkpoint_dir, rate), on_epoch_end=show)
+            trained = trials.fit(rate, checkpoint=checkpoint_file(checkpoint_dir, rate), on_epoch_end=report_history)
             logger.info("learning rate %g: %s", rate, trained.describe())
             write_csv(file, sweep_table.rate_rows(rate, trained.history).assign(seconds=trained.seconds))
             delete_checkpoints(checkpoint_dir, rate)

@@ -20,7 +20,7 @@ from realwaste.web import base_app
 from realwaste.web.address import allowed_hosts
 from realwaste.web.connection import ConnectionLimits
 from realwaste.web.request_limits import RequestGuard
-from realwaste.web.review_labels import RAW, Journal, Queue
+from realwaste.web.review_labels import RAW, DecisionLog, ReviewQueue
 from realwaste.web.server import uvicorn_config
 
 _MAX_BODY_BYTES = 100_000
@@ -46,7 +46,7 @@ class AnswerRequest(UndoRequest):
     label: str | None
 
 
-def run(queue: Queue, listening_socket: socket.socket) -> None:
+def run(queue: ReviewQueue, listening_socket: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
@@ -56,18 +56,22 @@ def run(queue: Queue, listening_socket: socket.socket) -> None:
         UserError: relabel.yaml cannot be read.
     """
     host, port = listening_socket.getsockname()[:2]
-    journal = Journal(queue.manifest, RAW)
-    labels = journal.labels()
+    decision_log = DecisionLog(queue.manifest, RAW)
+    labels = decision_log.labels()
     decided = sum(path in labels for path in queue.suspects["path"])
     limits = ConnectionLimits()
-    app = build(queue, journal, allowed_hosts=allowed_hosts(listening_socket, host), max_requests=limits.max_requests)
+    app = build(
+        queue, decision_log, allowed_hosts=allowed_hosts(listening_socket, host), max_requests=limits.max_requests
+    )
     text = "%d labels to decide, %d of them decided: http://%s:%d/ (Ctrl-C ends it)"
     logger.info(text, len(queue.suspects), decided, host, port)
     with contextlib.suppress(KeyboardInterrupt), sigterm_as_interrupt(), listening_socket:
         uvicorn.Server(uvicorn_config(app, limits)).run(sockets=[listening_socket])
 
 
-def build(queue: Queue, journal: Journal, *, allowed_hosts: Iterable[str] | None, max_requests: int) -> FastAPI:
+def build(
+    queue: ReviewQueue, decision_log: DecisionLog, *, allowed_hosts: Iterable[str] | None, max_requests: int
+) -> FastAPI:
     """The ASGI application.
 
     Args:
@@ -80,19 +84,19 @@ def build(queue: Queue, journal: Journal, *, allowed_hosts: Iterable[str] | None
     )
     _add_error_handlers(app)
     base_app.add_static_files(app, *_PAGE, *_SHARED_WITH_SERVE)
-    _add_read_routes(app, queue, journal)
-    _add_answer_routes(app, queue, journal)
+    _add_read_routes(app, queue, decision_log)
+    _add_answer_routes(app, queue, decision_log)
     return app
 
 
-def _add_read_routes(app: FastAPI, queue: Queue, journal: Journal) -> None:
+def _add_read_routes(app: FastAPI, queue: ReviewQueue, decision_log: DecisionLog) -> None:
     decode_lock = threading.Lock()  # several pictures of many megapixels do not fit in memory at once
     records = queue.records()
 
     @app.get("/queue")
     def get_queue(window: Window = "") -> dict[str, Any]:
         """The photographs to decide on, and the decisions so far."""
-        return {"classes": queue.classes, "models": queue.models, "cases": records} | _state(journal, window)
+        return {"classes": queue.classes, "models": queue.models, "cases": records} | _state(decision_log, window)
 
     @app.get("/photo/{row}")
     def photo(row: int, side: Annotated[int, Query(ge=16, le=4096)] = 1600) -> Response:
@@ -109,7 +113,7 @@ def _add_read_routes(app: FastAPI, queue: Queue, journal: Journal) -> None:
         return Response(jpeg.tobytes(), media_type="image/jpeg")
 
 
-def _add_answer_routes(app: FastAPI, queue: Queue, journal: Journal) -> None:
+def _add_answer_routes(app: FastAPI, queue: ReviewQueue, decision_log: DecisionLog) -> None:
     def require_json(request: Request) -> None:
         """Browsers send JSON to another site only after a preflight request, which this server refuses."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
@@ -121,20 +125,20 @@ def _add_answer_routes(app: FastAPI, queue: Queue, journal: Journal) -> None:
         if answer.label is not None and answer.label not in queue.classes:
             raise HTTPException(422, f"label must be one of {', '.join(queue.classes)}; received {answer.label!r}.")
         try:
-            paths = journal.add_answer(answer.path, answer.label, answer.window)
+            paths = decision_log.add_answer(answer.path, answer.label, answer.window)
         except KeyError:
             raise HTTPException(404, f"There is no photo {answer.path!r}.") from None
-        return _state(journal, answer.window) | {"paths": paths}
+        return _state(decision_log, answer.window) | {"paths": paths}
 
     @app.post("/undo", dependencies=[Depends(require_json)])
     def undo(request: UndoRequest) -> dict[str, Any]:
         """Undo the last answer of a browser window."""
-        paths = journal.undo(request.window)
-        return _state(journal, request.window) | {"paths": paths}
+        paths = decision_log.undo(request.window)
+        return _state(decision_log, request.window) | {"paths": paths}
 
 
-def _state(journal: Journal, window: str) -> dict[str, Any]:
-    return {"decided": journal.labels(), "can_undo": journal.can_undo(window)}
+def _state(decision_log: DecisionLog, window: str) -> dict[str, Any]:
+    return {"decided": decision_log.labels(), "can_undo": decision_log.can_undo(window)}
 
 
 def _add_error_handlers(app: FastAPI) -> None:

@@ -22,7 +22,7 @@ _NEIGHBOURS = 2  # photographs shown on each side
 
 
 @dataclass(frozen=True)
-class Queue:
+class ReviewQueue:
     """Photographs to decide on.
 
     Attributes:
@@ -60,7 +60,7 @@ class Queue:
         ]
 
 
-def load(count: int | None = None) -> Queue:
+def load(count: int | None = None) -> ReviewQueue:
     """Read the queue from the pipeline's results in the current folder.
 
     Args:
@@ -79,7 +79,7 @@ def load(count: int | None = None) -> Queue:
     if selected.empty:
         rule = f"At least one label must be doubtful: no model doubts any of the {len(suspects):,} in {SUSPECTS}."
         raise UserError(rule, "Use --count N to review the N least certain labels.")
-    return Queue(manifest, classes_of(manifest), selected.reset_index(drop=True), models)
+    return ReviewQueue(manifest, classes_of(manifest), selected.reset_index(drop=True), models)
 
 
 def _table(path: Path) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def _missing(path: Path, error: Exception) -> UserError:
     return UserError(rule, "Run `dvc repro suspects`.", reason)
 
 
-class Journal:
+class DecisionLog:
     """The decisions of one session; thread-safe.
 
     Each decision reads the file again, so that lines that a person or git wrote meanwhile are preserved.
