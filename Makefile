@@ -45,7 +45,7 @@ $(PAGE): $(VENV)/.installed tools/plots_page.py
 browser:  ## Debian's Chromium, for the tests that look at pages (as root; without it they are skipped)
 	apt-get update -q && apt-get install -qy --no-install-recommends chromium fonts-dejavu-core
 
-test: setup-dev  ## the tests that CI runs, 7 minutes on two cores; some tests wait for servers, hence one worker more than cores
+test: setup-dev  ## the tests that CI runs, 6 minutes on two cores; some tests wait for servers, hence one worker more than cores
 	pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder -m "not slow and not release"
 
 test-slow: setup-dev  ## kills, experiments side by side, an S3 remote, two Ray nodes

@@ -309,7 +309,7 @@ def test_an_export_with_wrong_outputs_does_not_replace_the_target(exported, tmp_
         )
 
     monkeypatch.setattr(keras.Model, "export", write_another)
-    with pytest.raises(UserError, match=r"outputs to within 0\.001\. Received: 'a difference of"):
+    with pytest.raises(UserError, match=r"outputs of Keras to within 0\.001\. Received: 'a difference of"):
         export.export(build_cnn(), "saved_model", target)
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["existing"]

@@ -216,7 +216,7 @@ def test_a_model_that_openvino_cannot_convert_is_saved(classifier, tmp_path, mon
 
     monkeypatch.setattr(inference_networks, "convert", fail)
     model_file.save(tmp_path / "m.keras", classifier)
-    assert "for OpenVINO fails: no such operation" in caplog.text
+    assert "OpenVINO cannot convert it: no such operation" in caplog.text
     opened = session.open_session(tmp_path / "m.keras", inference="tensorflow")
     np.testing.assert_allclose(opened(_draw_pixels())[0], classifier.model.predict_on_batch(_draw_pixels()), atol=1e-5)
 
