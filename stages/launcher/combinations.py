@@ -16,9 +16,7 @@ _EXPORT_PACKAGES = {"onnx": ("onnx", "tf2onnx", "onnxruntime"), "litert": ("ai_e
 def check(params: Params) -> None:
     """Raise UserError for parameters that exclude each other."""
     if params.lr_sweep.prune and params.base.engine == "local":
-        rule = (
-            "params.yaml: lr_sweep.prune needs rates that are tried side by side; base.engine=local has one at a time."
-        )
+        rule = "params.yaml: lr_sweep.prune compares rates in parallel; base.engine=local trains one after the other."
         raise UserError(rule, "Set base.engine=ray, or lr_sweep.prune=false.", True)
     sections = {name: getattr(params, f"finetune_{name}") for name in registry.BACKBONES}
     for name, section in sections.items():

@@ -153,7 +153,7 @@ def test_a_file_of_an_earlier_version_needs_tensorflow(project):
     done = without_tensorflow.run(project, "predict", "photos", "--model", "older.keras")
     assert done.returncode == 1
     rule, remedy = done.stderr.strip().splitlines()[-2:]
-    assert "older.keras needs TensorFlow: it has no usable converted network, as files of earlier versions." in rule
+    assert "older.keras has no usable OpenVINO network, like files of earlier versions, so it needs TensorFlow." in rule
     assert remedy.strip() == "Train it again, or install TensorFlow: pip install '.[train]' in the checkout."
 
 

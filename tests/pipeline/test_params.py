@@ -102,7 +102,7 @@ def test_an_invalid_value_is_rejected_with_its_key_and_the_rule(key, value, mess
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lr_sweep.prune": True}, "lr_sweep.prune needs rates that are tried side by side"),
+        ({"lr_sweep.prune": True}, "lr_sweep.prune compares rates in parallel"),
         ({"shortcuts.backbone": "irv2", "shortcuts.image_size": 64}, "shortcuts.image_size must be at least 75"),
         ({"shortcuts.image_size": 64}, "shortcuts.image_size must be at least 75"),
         ({"finetune_irv2.image_size": 64}, "finetune_irv2.image_size must be at least 75, which InceptionResNetV2"),

@@ -99,7 +99,10 @@ HOSTILE = {
     "network share": (zip_with_names("\\\\server\\share"), "not absolute"),
     "carriage return": (zip_with_names("Icon\r.jpg"), "control characters"),
     "parent of an icon": (zip_with_names("../Icon\r"), "stay inside"),
-    "same set in two folders": (zip_with_names("DATASET/TRAIN/a/1.jpg", "dataset/a/1.jpg"), "two folders have the same files"),
+    "same set in two folders": (
+        zip_with_names("DATASET/TRAIN/a/1.jpg", "dataset/a/1.jpg"),
+        "two folders have the same files",
+    ),
     "empty name": (zip_with_names(""), "without a name"),
     "NUL": (zip_with_names("good.jpg\0/../../evil"), "control characters"),
     "escape": (zip_with_names("a\x1b[2Jb"), "control characters"),

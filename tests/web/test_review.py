@@ -41,7 +41,7 @@ def checkout(images, tmp_path, monkeypatch):
     """The working directory: six photographs of each of three classes, three of which are suspects of two models."""
     images(inside="checkout/data/raw", glass=6, metal=6, paper=6)
     monkeypatch.chdir(tmp_path / "checkout")
-    shutil.copy("data/raw/glass/glass_2.jpg", "data/raw/glass/training_copy.jpg")
+    shutil.copy("data/raw/glass/glass_2.jpg", "data/raw/glass/twin.jpg")
     accepted = manifest.scan(queues.RAW).manifest
     write_csv(queues.MANIFEST, accepted)
     other_paths = [path for path in accepted["path"] if path not in SUSPECT_PATHS]
@@ -83,7 +83,7 @@ def test_suspects_come_with_their_neighbours_in_capture_order(client):
 
 def test_a_file_name_without_a_number_has_no_neighbours(checkout):
     cases = queues.load(19).records()
-    assert {case["path"]: case["around"] for case in cases}["glass/training_copy.jpg"] == []
+    assert {case["path"]: case["around"] for case in cases}["glass/twin.jpg"] == []
 
 
 def test_a_photo_is_served_in_full_size_or_smaller(client):
@@ -120,11 +120,11 @@ def test_answers_are_written_with_the_hash_and_undone(client):
     assert body == {"paths": ["paper/paper_1.jpg"], "decided": {"paper/paper_1.jpg": "paper"}, "can_undo": True}
     client.post("/answer", json={"path": "glass/glass_4.jpg", "label": None})
     body = client.post("/answer", json={"path": "glass/glass_2.jpg", "label": "metal"}).json()
-    assert body["paths"] == ["glass/glass_2.jpg", "glass/training_copy.jpg"], "identical files have the same class"
+    assert body["paths"] == ["glass/glass_2.jpg", "glass/twin.jpg"], "identical files have the same class"
     expected = {
         "glass/glass_2.jpg": "metal",
         "glass/glass_4.jpg": DROP,
-        "glass/training_copy.jpg": "metal",
+        "glass/twin.jpg": "metal",
         "paper/paper_1.jpg": KEEP,
     }
     assert _read_decisions() == expected
@@ -135,7 +135,7 @@ def test_answers_are_written_with_the_hash_and_undone(client):
     assert _read_decisions() == expected | {"glass/glass_4.jpg": KEEP}
     assert client.post("/undo", json={}).json()["paths"] == ["glass/glass_4.jpg"]
     assert _read_decisions() == expected
-    assert client.post("/undo", json={}).json()["paths"] == ["glass/glass_2.jpg", "glass/training_copy.jpg"]
+    assert client.post("/undo", json={}).json()["paths"] == ["glass/glass_2.jpg", "glass/twin.jpg"]
     client.post("/undo", json={})
     assert client.post("/undo", json={}).json() == {"paths": ["paper/paper_1.jpg"], "decided": {}, "can_undo": False}
     assert client.post("/undo", json={}).json()["paths"] == []
@@ -203,7 +203,7 @@ def test_answers_from_pages_of_other_sites_are_refused(client):
         assert client.get(path).status_code == 405
     assert not FILE.exists()
     large = client.post("/answer", content=b" " * 200_000, headers=as_json)
-    assert large.status_code == 413
+    assert (large.status_code, large.json()) == (413, {"error": "The body of a request may have at most 0.1 MB."})
     same_origin = client.post("/answer", content=body, headers=as_json | {"origin": "http://testserver"})
     assert same_origin.status_code == 200
 
@@ -361,7 +361,7 @@ def test_the_page_is_operated_by_keyboard(width, dark, checkout, browser):
         assert page.locator(".around .differs").all_inner_texts() == ["metal"], "the new label is shown at once"
         page.keyboard.press("u")
         _wait_for_place(page, "2 of 3")
-        assert _read_decisions() == {"glass/glass_2.jpg": "metal", "glass/training_copy.jpg": "metal"}
+        assert _read_decisions() == {"glass/glass_2.jpg": "metal", "glass/twin.jpg": "metal"}
         page.keyboard.press("ArrowLeft")
         _wait_for_place(page, "1 of 3: relabelled as metal")
         assert page.get_attribute("#suggested", "aria-pressed") == "true"
@@ -391,7 +391,7 @@ def test_the_page_is_operated_by_mouse_and_resumes_after_reopening(checkout, bro
             page.click("#others button >> text=glass")
             page.wait_for_function("() => document.getElementById('path').textContent === 'glass/glass_4.jpg'")
             assert tab.problems == []
-        dropped = {"glass/glass_2.jpg": DROP, "glass/training_copy.jpg": DROP}
+        dropped = {"glass/glass_2.jpg": DROP, "glass/twin.jpg": DROP}
         assert _read_decisions() == dropped | {"paper/paper_1.jpg": "glass"}
         with opened(browser, url) as tab:
             page = tab.page

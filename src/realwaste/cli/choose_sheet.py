@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
@@ -85,6 +84,8 @@ def _thumbnail(path: Path) -> Image.Image:
 
 def _font(name: str) -> ImageFont.FreeTypeFont:
     """A font of Matplotlib, which is installed with it."""
+    import matplotlib as mpl  # noqa: PLC0415 - only for a sheet
+
     return ImageFont.truetype(Path(mpl.get_data_path(), "fonts/ttf", name), _FONT_SIZE)
 
 

@@ -138,12 +138,12 @@ def _accuracy_table(source: str, metrics: Mapping[str, Any]) -> Table:
 
 
 def _decision_table(decisions: Sequence[Mapping[str, float]]) -> Table:
-    """How sure must it be: what each `--min-confidence` decides, and how much of that is right."""
-    table = standard_output.empty_table("predict --min-confidence", "decided", "of these right", "share")
+    """How sure must it be: how many photos get a class at each `--min-confidence`, and how many are correct."""
+    table = standard_output.empty_table("predict --min-confidence", "predicted", "correct", "accuracy")
     table.caption = "By probability alone: predict is also not sure of photos unlike anything the model has learned."
     for row in decisions:
-        share = f"{row['right'] / row['decided']:.1%}" if row["decided"] else "–"
-        table.add_row(f"{row['min_confidence']:g}", f"{row['decided']}", f"{row['right']}", share)
+        accuracy = f"{row['right'] / row['decided']:.1%}" if row["decided"] else "–"
+        table.add_row(f"{row['min_confidence']:g}", f"{row['decided']}", f"{row['right']}", accuracy)
     return table
 
 

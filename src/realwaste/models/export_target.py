@@ -32,7 +32,7 @@ def check(format: Format, target: Path) -> None:  # noqa: A002 - as above
         working = Path.cwd()
         is_working_folder = target.resolve() in (working, *working.parents)
         if is_working_folder or (target.exists() and not is_saved_model(target.resolve())):
-            rule = "A SavedModel must go to a new folder or take the place of an earlier export, without other files."
+            rule = "A SavedModel must go to a new folder, or replace an earlier export in a folder without other files."
             raise UserError(rule, "Name another folder.", str(target))
     elif target.suffix != SUFFIXES[format] or (target.exists() and not may_replace(format, target)):
         rule = f"An export must be a file that ends in {SUFFIXES[format]}: a new one, or an earlier export."

@@ -74,7 +74,7 @@ def load(
     try:
         return converted_cache.load_or_convert(path, PARTS, lambda: convert(build_model()))
     except ModuleNotFoundError:
-        rule = f"{path} needs TensorFlow: it has no usable converted network, as files of earlier versions."
+        rule = f"{path} has no usable OpenVINO network, like files of earlier versions, so it needs TensorFlow."
         raise UserError(
             rule, "Train it again, or install TensorFlow: pip install '.[train]' in the checkout."
         ) from None

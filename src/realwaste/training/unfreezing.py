@@ -61,5 +61,5 @@ def _first(candidates: list[keras.Layer], leaves: list[keras.Layer], last_layers
         close = difflib.get_close_matches(last_layers, [layer.name for layer in candidates], n=5, cutoff=0.3)
         suggestions = close or [layer.name for layer in candidates[-5:]]
         rule = "unfreeze must be all, a number of layers, or the start of the name of one of the backbone's layers."
-        raise UserError(rule, f"There are {', '.join(suggestions)} among others.", last_layers)
+        raise UserError(rule, f"For example: {', '.join(suggestions)}.", last_layers)
     return first

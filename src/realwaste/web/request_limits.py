@@ -20,6 +20,7 @@ SECURITY_HEADERS = {
 }
 
 FORM_CONTENT_TYPE = "multipart/form-data"
+BODY_TOO_LARGE = "The body of a request may have at most {:g} MB."
 PHOTO_TOO_LARGE = "A photo may have at most {:g} MB."
 FORM_TOO_LARGE = "The photos of one request may have at most {:g} MB together."
 BUSY_MESSAGE = "Too many photos are waiting for a prediction; try again."
@@ -41,7 +42,7 @@ class RequestGuard:
             let its name resolve to this machine, and its pages would then have the same origin as this server.
         max_requests: requests in progress, those of disconnected clients included; one more POST is refused. The
             application reads from scope["free_slots"] how many more would be accepted.
-        max_form_bytes: size of a form, which may contain several files; None for `max_body_bytes`.
+        max_form_bytes: size of a form, which may contain several photos; None for an application without photos.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class RequestGuard:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._max_form_bytes = max_form_bytes or max_body_bytes
+        self._body_too_large = BODY_TOO_LARGE if max_form_bytes is None else PHOTO_TOO_LARGE
+        self._form_too_large = BODY_TOO_LARGE if max_form_bytes is None else FORM_TOO_LARGE
         self._allowed_hosts = None if allowed_hosts is None else frozenset(allowed_hosts)
         self._free_slots = max_requests
 
@@ -72,7 +75,7 @@ class RequestGuard:
         headers = Headers(scope=scope)
         is_form = headers.get("content-type", "").lower().startswith(FORM_CONTENT_TYPE)
         max_bytes = self._max_form_bytes if is_form else self._max_body_bytes
-        rule = PHOTO_TOO_LARGE if max_bytes == self._max_body_bytes else FORM_TOO_LARGE
+        rule = self._form_too_large if is_form else self._body_too_large
         size_error = rule.format(max_bytes / 1e6)
         refusal = self._check(headers, scope["method"], max_bytes, size_error)
         if refusal is not None:
