@@ -360,8 +360,8 @@ def test_an_earlier_export_is_replaced(exported, tmp_path):
         ("onnx", "x.tflite", r"ends in \.onnx"),
         ("litert", "x", r"ends in \.tflite"),
         ("onnx", "folder.onnx", r"must be a file"),
-        ("saved_model", "photos", r"new folder or take the place"),
-        ("saved_model", "note.txt", r"new folder or take the place"),
+        ("saved_model", "photos", r"new folder, or replace an earlier export"),
+        ("saved_model", "note.txt", r"new folder, or replace an earlier export"),
     ],
 )
 def test_only_an_earlier_export_is_replaced(kind, name, message, tmp_path):
