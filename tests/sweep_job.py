@@ -30,7 +30,7 @@ def main() -> int:
     checkpoint_dir.mkdir(exist_ok=True)
     try:
         result = sweep.create_runner(engine)(
-            job, checkpoint_dir=checkpoint_dir, live=lambda table: write_csv(folder / "live.csv", table)
+            job, checkpoint_dir=checkpoint_dir, on_epoch_end=lambda table: write_csv(folder / "live.csv", table)
         )
     except UserError as error:
         log.logger.error("%s", error)
