@@ -255,6 +255,40 @@ def test_charts_are_saved_side_by_side_with_the_data_set_in_the_title(tmp_path, 
     assert bars[:, : bars.shape[1] // 2].sum() == pytest.approx(bars[:, bars.shape[1] // 2 :].sum(), rel=0.05)
 
 
+def test_every_figure_is_written_with_the_data_set_in_its_title(predicted, evaluated, rows, tmp_path, monkeypatch):
+    """Also with a loss that is missing, as after a divergence, and with class names that are formulas."""
+    titles = []
+    to_png = vl_convert.vegalite_to_png
+
+    def record_and_convert(spec, **options):
+        titles.append(spec["title"]["text"])
+        return to_png(spec, **options)
+
+    monkeypatch.setattr(vl_convert, "vegalite_to_png", record_and_convert)
+    writer = figures.FigureWriter("drawn", "synthetic", "#4c84b8", 60)
+    names = comparison.single_line_names(comparison.display_names(rows))
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, np.nan], "accuracy": [0.1, 0.2]})
+    history = history.assign(val_loss=history["loss"], val_accuracy=history["accuracy"])
+    sweep = pd.concat([history.assign(learning_rate=rate, diverged=rate > 0.01) for rate in (0.01, 0.1)])
+    splits = predicted[predicted["model"] == "cnn"].groupby(["split", "label"]).size().rename("images").reset_index()
+    formulas = pd.DataFrame([(a, b, 1) for a in ("$_{$", "$x$ a") for b in ("$_{$", "$x$ a")])
+    scores = comparison.model_scores(rows, names)
+    table = comparison.class_score_table(evaluated).assign(name=lambda table: table["model"].map(names))
+    panels = [
+        [charts.image_counts({"Miscellaneous Trash": 3, "b": 4}), charts.split_counts(splits)],
+        [charts.curve(history, measure) for measure in ("loss", "accuracy")],
+        [charts.learning_rates(sweep, measure, measure) for measure in ("loss", "val_loss")],
+        [charts.confusion(formulas.set_axis(["actual", "predicted", "images"], axis=1))],
+        [charts.accuracies(scores), charts.losses(scores)],
+        [charts.class_scores(table, measure) for measure in ("precision", "recall", "f1")],
+    ]
+    for number, figure in enumerate(panels):
+        writer.save_charts(tmp_path / f"{number}.png", "A title", *figure)
+        pixels = read_png(tmp_path / f"{number}.png")
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10, "something is drawn"
+    assert titles == [["A title", "drawn images, not photographs"]] * len(panels)
+
+
 def test_describe_sweep_names_the_best_rate_and_those_that_diverged():
     table = pd.DataFrame({"learning_rate": [0.01, 0.1, 0.1, 1.0], "diverged": [False, True, True, True]})
     assert comparison.describe_sweep(table, 0.01) == "Learning rates of the CNN; best: 0.01; diverged: 0.1, 1"
