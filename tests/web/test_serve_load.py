@@ -43,11 +43,11 @@ def models(classifier, tmp_path_factory):
 
 
 @contextmanager
-def _serve(models, folder):
+def _serve(models, folder, python_path=ROOT / "src"):
     """Run the command; yields the process and its port. `folder` gets its temporary files and its log."""
     (folder / "tmp").mkdir()
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT / "src"),
+        "PYTHONPATH": str(python_path),
         "REALWASTE_CACHE": str(models / "cache"),
         "TMPDIR": str(folder / "tmp"),
     }
@@ -109,6 +109,17 @@ def test_on_sigterm_accepted_requests_are_answered(models, tmp_path):
             assert response.endswith(b'{"error":"The server is shutting down; try again."}')
     assert "Traceback" not in (tmp_path / "log").read_text()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_on_sigterm_the_server_does_not_wait_for_the_import_of_tensorflow(models, tmp_path):
+    tensorflow = tmp_path / "packages" / "tensorflow" / "__init__.py"
+    tensorflow.parent.mkdir(parents=True)
+    tensorflow.write_text("import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(120)\n")
+    python_path = os.pathsep.join([str(tensorflow.parents[1]), str(ROOT / "src")])
+    with _serve(models, tmp_path, python_path) as (process, _):
+        _wait_until((tmp_path / "importing").exists)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
 
 
 def _receive_all(connection):

@@ -1,5 +1,6 @@
 """`realwaste serve`: a page and an HTTP API that predict photos."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -68,3 +69,4 @@ def serve(
             upload_limits=UploadLimits(int(max_mb * 1e6), max_files, int(max_total_mb * 1e6)),
             access_log=access_log,
         )
+    os._exit(0)  # a normal exit would wait for the thread that imports TensorFlow for the heat maps
