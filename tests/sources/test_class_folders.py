@@ -1,4 +1,7 @@
+"""Class folders at any depth, and layouts that are refused."""
+
 import os
+from pathlib import Path
 
 import pytest
 
@@ -41,24 +44,33 @@ def test_original_and_augmented_may_be_classes(images, inside):
     assert set(class_folders.find(root).files) == {"original", "augmented"}
 
 
-def test_class_folders_in_several_places_are_refused(images):
-    for session in ("monday", "tuesday", "friday"):
-        root = images(inside=f"set/{session}", glass=1, metal=1)
-    with pytest.raises(UserError, match="in one place"):
-        class_folders.find(root)
-
-
 @pytest.mark.parametrize(
-    ("counts", "message"),
+    ("folders", "message"),
     [
-        ({"glass": 2, "metal": 1, "paper": 0}, "'paper' holds none"),
-        ({"glass": 2}, "two classes at least"),
-        ({"metal": 2, "Metal": 1, "glass": 1}, r"letter case.*\['Metal', 'metal'\]"),
+        (["glass"], "two classes at least"),
+        (["train/a", "test/a"], "two classes at least"),
+        (["train", "test"], "one folder of images per class"),  # they contain no class folders
+        (["metal", "Metal", "glass"], r"letter case.*\['Metal', 'metal'\]"),
+        (["train/a", "train/b", "test/A", "test/b"], "letter case"),
+        (["monday/a", "monday/b", "friday/a", "friday/b"], "in one place"),
+        (["val/a", "valid/a", "val/b", "valid/b"], "in one place"),  # two folders could be val
+        (["train/a", "train/b", "x/test/a", "x/test/b"], "in one place"),
+        (["train/a", "train/b", "test/a", "new/c"], "in one place"),
+        (["x/a", "x/b", "y/c"], r"no folders of images outside of it.*\['y/c'\]"),
+        (["x/a", "x/b", "x/a/inner"], r"no folders of images outside of it.*\['x/a/inner'\]"),
     ],
 )
-def test_invalid_classes_are_refused(images, counts, message):
-    with pytest.raises(UserError, match=message):
-        class_folders.find(images(**counts))
+def test_ambiguous_folders_are_refused_in_two_lines(images, tmp_path, folders, message):
+    for folder in folders:
+        images(inside=str(Path("set", folder).parent), **{Path(folder).name: 2})
+    with pytest.raises(UserError, match=message) as error:
+        class_folders.find(tmp_path / "set")
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_an_empty_class_is_refused(images):
+    with pytest.raises(UserError, match="'paper' holds none"):
+        class_folders.find(images(glass=2, metal=1, paper=0))
 
 
 def test_skipped_files_are_counted_in_the_log(images, caplog, monkeypatch):
@@ -72,15 +84,6 @@ def test_skipped_files_are_counted_in_the_log(images, caplog, monkeypatch):
     caplog.set_level("INFO")
     assert class_folders.find(root).image_count == 3
     assert "7 files skipped: 3 .xyz, 2 .png, 1 .txt, 1 without a suffix" in caplog.text
-
-
-@pytest.mark.parametrize("stray", ["y/c", "x/a/inner"])
-def test_images_outside_the_classes_are_refused(images, stray):
-    images(inside="set/x", a=2, b=1)
-    folder, _, name = stray.rpartition("/")
-    root = images(inside=f"set/{folder}", **{name: 1})
-    with pytest.raises(UserError, match=rf"no folders of images outside of it.*\['{stray}'\]"):
-        class_folders.find(root)
 
 
 def test_a_class_name_that_is_not_utf_8_is_refused(images):

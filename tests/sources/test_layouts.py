@@ -59,25 +59,6 @@ def test_unique_file_names_do_not_change(images, tmp_path):
     assert _fetch(root / "train", tmp_path / "raw").parts == {}
 
 
-@pytest.mark.parametrize(
-    ("folders", "message"),
-    [
-        (["train", "test"], "one folder of images per class"),  # they contain no class folders
-        (["val/a", "valid/a", "val/b", "valid/b"], "in one place"),  # two folders could be val
-        (["train/a", "train/b", "x/test/a", "x/test/b"], "in one place"),
-        (["train/a", "train/b", "test/a", "new/c"], "in one place"),
-        (["train/a", "test/a"], "two classes at least"),
-        (["train/a", "train/b", "test/A", "test/b"], "letter case"),
-    ],
-)
-def test_ambiguous_folders_are_refused(images, tmp_path, folders, message):
-    for folder in folders:
-        images(inside=str(Path("set", folder).parent), **{Path(folder).name: 2})
-    with pytest.raises(UserError, match=message) as error:
-        class_folders.find(tmp_path / "set")
-    assert len(str(error.value).splitlines()) == 2
-
-
 def _write_table(folder, text, encoding="utf-8"):
     path = folder / "labels.csv"
     path.write_text(text, encoding=encoding, errors="surrogateescape")

@@ -25,16 +25,22 @@ fetch = partial(backbone_weights.fetch, seed=3, parameter="x.weights", stand_ins
 
 
 @pytest.fixture
-def imagenet(monkeypatch):
+def change_row(monkeypatch):
+    """change_row("DenseNet121", url=…): change the table of backbones."""
+
+    def change(name, **changes):
+        row = dataclasses.replace(application(name), **changes)
+        monkeypatch.setattr(backbone_weights, "application", lambda _: row)
+
+    return change
+
+
+@pytest.fixture
+def imagenet(change_row):
     """A server in place of Keras' storage, to which URL and checksum of DenseNet121 refer."""
     with PlayServer() as server:
-        server.serve("w.h5", PAYLOAD)
-        row = dataclasses.replace(
-            application("DenseNet121"),
-            url=server.url("w.h5"),
-            checksum=f"md5:{hashlib.md5(PAYLOAD, usedforsecurity=False).hexdigest()}",
-        )
-        monkeypatch.setattr(backbone_weights, "application", lambda name: row)
+        checksum = f"md5:{hashlib.md5(PAYLOAD, usedforsecurity=False).hexdigest()}"
+        change_row("DenseNet121", url=server.serve("w.h5", PAYLOAD), checksum=checksum)
         yield server
 
 
@@ -61,18 +67,16 @@ def test_a_wrong_response_is_an_error_and_not_replaced_by_random_weights(choice,
     assert not (tmp_path / "w").exists()
 
 
-def test_a_truncated_file_is_detected_without_a_checksum(imagenet, tmp_path, monkeypatch):
-    row = dataclasses.replace(application("DenseNet121"), url=imagenet.url("w.h5"), checksum=None)
-    monkeypatch.setattr(backbone_weights, "application", lambda name: row)
+def test_a_truncated_file_is_detected_without_a_checksum(imagenet, tmp_path, change_row):
+    change_row("DenseNet121", url=imagenet.url("w.h5"), checksum=None)
     imagenet.script("w.h5", no_length(len(PAYLOAD) - 1))
     with pytest.raises(UserError, match="must be a whole HDF5 file"):
         fetch("DenseNet121", "auto", tmp_path / "w")
     assert fetch("DenseNet121", "auto", tmp_path / "w").sha256 == hashlib.sha256(PAYLOAD).hexdigest()
 
 
-def test_without_a_network_auto_is_random_and_imagenet_is_an_error(tmp_path, monkeypatch):
-    row = dataclasses.replace(application("DenseNet121"), url="http://127.0.0.1:9/w.h5")
-    monkeypatch.setattr(backbone_weights, "application", lambda name: row)
+def test_without_a_network_auto_is_random_and_imagenet_is_an_error(tmp_path, change_row):
+    change_row("DenseNet121", url="http://127.0.0.1:9/w.h5")
     stand_ins = StandIns()
     record = fetch("DenseNet121", "auto", tmp_path / "w", stand_ins=stand_ins)
     assert (record.weights, record.seed, record.weights_file(tmp_path / "w")) == ("random", 3, None)
@@ -120,7 +124,7 @@ def test_a_weights_file_of_the_user_is_copied(backbone, name, tmp_path):
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch):
+def install(tmp_path, monkeypatch, change_row):
     """install(version, weights): put a package with weights of EfficientNetLite1 before the installed one."""
 
     def install_package(version, weights):
@@ -133,8 +137,7 @@ def install(tmp_path, monkeypatch):
         (site / "lite1/models").mkdir(parents=True)
         (site / "lite1/models" / row.file_name).write_bytes(weights)
         monkeypatch.syspath_prepend(site)
-        row = dataclasses.replace(row, checksum=f"sha256:{hashlib.sha256(PAYLOAD).hexdigest()}")
-        monkeypatch.setattr(backbone_weights, "application", lambda name: row)
+        change_row("EfficientNetLite1", checksum=f"sha256:{hashlib.sha256(PAYLOAD).hexdigest()}")
         return site / "lite1/models" / row.file_name
 
     return install_package
@@ -151,12 +154,11 @@ def test_weights_of_an_installed_package_are_copied_and_checked(choice, install,
 
 
 @pytest.mark.parametrize("fault", ["not installed", "another version", "other bytes", "no file"])
-def test_a_package_other_than_the_pinned_one_is_an_error_and_no_stand_in(fault, install, tmp_path, monkeypatch):
+def test_a_package_other_than_the_pinned_one_is_an_error_and_no_stand_in(fault, install, tmp_path, change_row):
     version = "0.2.0" if fault == "another version" else "0.1.0"
     file = install(version, PAYLOAD[:-1] if fault == "other bytes" else PAYLOAD)
     if fault == "not installed":
-        row = dataclasses.replace(application("EfficientNetLite1"), requirement="efficientnet-lite1-no-model==0.1.0")
-        monkeypatch.setattr(backbone_weights, "application", lambda name: row)
+        change_row("EfficientNetLite1", requirement="efficientnet-lite1-no-model==0.1.0")
     elif fault == "no file":
         file.unlink()
     stand_ins = StandIns()
