@@ -19,7 +19,6 @@ from realwaste.core.log import logger
 from realwaste.sources import image_source, realwaste_files
 from realwaste.sources.stand_ins import StandIns
 
-SRC = Path(image_source.__file__).parents[1]
 THREE_FILES = ["glass/glass_1.jpg", "glass/glass_2.jpg", "metal/metal_1.jpg"]
 UNREACHABLE_URL = "http://127.0.0.1:9/realwaste.zip"  # no server listens on the discard port
 
@@ -76,13 +75,14 @@ def test_a_zip_is_unpacked_and_its_checksum_verified(images, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_a_url_is_downloaded_once(images, tmp_path, server):
-    url = server.serve("mine.zip", _zip_folder(images(glass=2, metal=1)).read_bytes())
-    first = _fetch(url, tmp_path / "raw")
-    assert first == _fetch(url, tmp_path / "again")
-    assert first.dataset == "mine"
-    assert server.count("mine.zip") == 1
-    assert _list_files(tmp_path / "again") == _list_files(tmp_path / "raw")
+def _publish(monkeypatch, folder: Path) -> None:
+    """Make the images of a folder RealWaste's published files."""
+    counts = {path.name: len(list(path.iterdir())) for path in sorted(folder.iterdir())}
+    digests = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(folder.glob("*/*"))]
+    digest_file = folder.parent / "digests.bin"
+    digest_file.write_bytes(b"".join(digest[: realwaste_files.WIDTH] for digest in digests))
+    monkeypatch.setattr(realwaste_files, "COUNTS", counts)
+    monkeypatch.setattr(realwaste_files, "DIGEST_FILE", digest_file)
 
 
 def test_a_download_of_realwaste_must_have_the_published_counts(images, tmp_path, server, monkeypatch):
@@ -95,23 +95,14 @@ def test_a_download_of_realwaste_must_have_the_published_counts(images, tmp_path
     monkeypatch.setattr(realwaste_files, "COUNTS", {"Glass": 2, "Metal": 1})
     fetched = _fetch("auto", tmp_path / "raw")
     assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "given", "other")
-    compare = realwaste_files.compare
-    digests = _compute_digests(tmp_path / "raw")
-    monkeypatch.setattr(realwaste_files, "compare", lambda root: compare(root, {"Glass": 2, "Metal": 1}, digests))
+    _publish(monkeypatch, tmp_path / "raw")
     fetched = _fetch("auto", tmp_path / "raw")
     assert (fetched.dataset, fetched.origin, fetched.published) == ("RealWaste", "realwaste", "complete")
 
 
-def _compute_digests(root: Path) -> bytes:
-    files = sorted(root.glob("*/*"), key=lambda path: (path.parent.name, int(path.stem.split("_")[-1])))
-    return b"".join(hashlib.sha256(path.read_bytes()).digest()[: realwaste_files.WIDTH] for path in files)
-
-
 def test_published_files_are_recognized_by_their_bytes(images, tmp_path, monkeypatch, caplog):
-    counts = {"Glass": 3, "Metal": 2}
-    folder = images(inside="whatever", **counts)
-    compare, digests = realwaste_files.compare, _compute_digests(folder)
-    monkeypatch.setattr(realwaste_files, "compare", lambda root: compare(root, counts, digests))
+    folder = images(inside="whatever", Glass=3, Metal=2)
+    _publish(monkeypatch, folder)
     monkeypatch.setattr(logger, "propagate", True)
     assert _fetch(folder, tmp_path / "raw").published == "complete"
     (folder / "Glass/Glass_3.jpg").unlink()
@@ -125,7 +116,7 @@ def test_published_files_are_recognized_by_their_bytes(images, tmp_path, monkeyp
 
 def test_the_hashes_of_47_published_files_are_listed():
     """tests/realwaste_originals.csv has name and SHA-256 of 47 published files, three to ten of each class."""
-    class_of_digest = realwaste_files._class_of_digest(realwaste_files.COUNTS, realwaste_files.DIGEST_FILE.read_bytes())
+    class_of_digest = realwaste_files._read_class_of_digest()
     assert len(class_of_digest) == sum(realwaste_files.COUNTS.values()) == 4752
     rows = (ROOT / "tests/realwaste_originals.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 47
@@ -157,14 +148,18 @@ def test_the_name_of_a_source_does_not_decide_its_origin(name, images, tmp_path)
         assert (fetched.dataset, fetched.origin) == (name, "given")
 
 
-def test_the_recorded_source_has_no_path_and_no_secrets(images, tmp_path, monkeypatch, server):
+def test_a_url_is_downloaded_once_and_the_record_has_no_path_and_no_secrets(images, tmp_path, monkeypatch, server):
     """Reports and model cards may be published."""
     folder = images(glass=2, metal=1)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _fetch("~/set", tmp_path / "raw").source == "set"
     assert _fetch(_zip_folder(folder), tmp_path / "raw").source == "set.zip"
-    url = server.serve("set.zip", _zip_folder(folder).read_bytes()).replace("//", "//me:geheim@")
-    assert _fetch(f"{url}?token=geheim", tmp_path / "raw").source == server.url("set.zip")
+    url = server.serve("mine.zip", _zip_folder(folder).read_bytes()).replace("//", "//me:geheim@") + "?token=geheim"
+    fetched = _fetch(url, tmp_path / "raw")
+    assert (fetched.source, fetched.dataset) == (server.url("mine.zip"), "mine")
+    assert fetched == _fetch(url, tmp_path / "again")
+    assert server.count("mine.zip") == 1
+    assert _list_files(tmp_path / "again") == _list_files(tmp_path / "raw") == THREE_FILES
 
 
 def test_a_truncated_zip_is_removed_from_the_cache(images, tmp_path, server):
@@ -197,13 +192,12 @@ def test_a_run_after_one_killed_while_unpacking_is_complete(tmp_path):
             bundle.writestr(f"{'glass' if number % 2 else 'metal'}/{number}.jpg", os.urandom(20_000))
     script = f"""
 from pathlib import Path
-from realwaste.core.log import logger
 from realwaste.sources import image_source
 from realwaste.sources.stand_ins import StandIns
 image_source.fetch({str(tmp_path / "large.zip")!r}, Path({str(tmp_path / "data/raw")!r}), sha256=None, seed=1,
                    images_per_class=2, stand_ins=StandIns())
 """
-    process = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(SRC)})
+    process = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
     deadline = time.monotonic() + 20
     while not list(tmp_path.glob("data/.tmp-*-raw/**/*.jpg")):
         assert time.monotonic() < deadline, "no file was unpacked in time"

@@ -44,13 +44,9 @@ class Comparison:
     differing: tuple[str, ...] = ()
 
 
-def compare(root: Path, counts: dict[str, int] = COUNTS, digests: bytes | None = None) -> Comparison:
-    """Compare the images of root/<Class>/ with the published files.
-
-    Args:
-        counts, digests: of another set, for tests.
-    """
-    class_of_digest = _class_of_digest(counts, DIGEST_FILE.read_bytes() if digests is None else digests)
+def compare(root: Path) -> Comparison:
+    """Compare the images of root/<Class>/ with the published files."""
+    class_of_digest = _read_class_of_digest()
     files = sorted(path for path in root.glob("*/*") if path.is_file())
     with ThreadPoolExecutor(machine.available_cpus()) as pool:
         digests_found = [bytes.fromhex(digest)[:WIDTH] for digest in pool.map(hash_file, files)]
@@ -60,21 +56,21 @@ def compare(root: Path, counts: dict[str, int] = COUNTS, digests: bytes | None =
         for path, digest in zip(files, digests_found, strict=True)
         if class_of_digest.get(digest) == path.parent.name
     )
-    matching, published_total = counts_published.total(), sum(counts.values())
+    matching, published_total = counts_published.total(), sum(COUNTS.values())
     if matching and matching == len(files):
-        return Comparison(
-            matching, COMPLETE if matching == published_total else f"part ({matching:,} of {published_total:,})"
-        )
+        part = f"part ({matching:,} of {published_total:,})"
+        return Comparison(matching, COMPLETE if matching == published_total else part)
     differing = [
         name
         for name in counts_here
         if 0 < counts_published[name] < counts_here[name]
-        or (not counts_published[name] and counts_here[name] == counts.get(name))
+        or (not counts_published[name] and counts_here[name] == COUNTS.get(name))
     ]
     return Comparison(matching, OTHER, tuple(differing))
 
 
-def _class_of_digest(counts: dict[str, int], digests: bytes) -> dict[bytes, str]:
+def _read_class_of_digest() -> dict[bytes, str]:
     """The class of each published file by the first WIDTH bytes of its hash."""
-    labels = [label for label, count in counts.items() for _ in range(count)]
+    digests = DIGEST_FILE.read_bytes()
+    labels = [label for label, count in COUNTS.items() for _ in range(count)]
     return {digests[number * WIDTH : (number + 1) * WIDTH]: label for number, label in enumerate(labels)}
