@@ -5,6 +5,7 @@ import shutil
 import unicodedata
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from sources.test_dataset import _fetch, _list_files, _zip_folder
 
@@ -195,16 +196,15 @@ def test_a_missing_val_is_drawn_from_train(images, tmp_path, monkeypatch, caplog
     assert "val is drawn from train" in caplog.text
 
 
-def test_a_missing_or_incomplete_split_is_refused(images, tmp_path, monkeypatch):
+def test_a_missing_or_incomplete_split_is_refused():
     assert split.resolve_strategy("auto", {}) == split.resolve_strategy("stratified", {}) == "stratified"
     assert split.resolve_strategy("grouped", {"a": "train"}) == "grouped"
-    root = images(inside="set/train", glass=5, metal=5)
     with pytest.raises(UserError, match=r"needs images that came as train/ and test/.*images without a split"):
-        _run_stages(tmp_path, monkeypatch, root, strategy="given")
-    images(inside="set/val", glass=2, metal=2)
+        split.resolve_strategy("given", {})
     with pytest.raises(UserError, match=r"\['train', 'val'\]"):
-        _run_stages(tmp_path, monkeypatch, root)
-    images(inside="set/test", glass=2)
+        split.resolve_strategy("auto", {"1.jpg": "train", "2.jpg": "val"})
+    parts = {"1.jpg": "train", "2.jpg": "val", "3.jpg": "test", "4.jpg": "train", "5.jpg": "val"}
+    table = pd.DataFrame({"path": list(parts), "label": ["glass"] * 3 + ["metal"] * 2})
     with pytest.raises(UserError, match="'metal' has no image in test") as error:
-        _run_stages(tmp_path, monkeypatch, root)
+        split.predefined(table, parts, train=0.6, val=0.2, seed=1)
     assert "-S split.strategy=stratified" in str(error.value)
