@@ -22,13 +22,7 @@ PART_NAMES = f"{', '.join(PARTS)} (or {', '.join(name for name in _PART_OF_NAME 
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """Images by class.
-
-    Attributes:
-        root: the folder that contains all of them.
-        files: class name → its image files, both sorted.
-        parts: the part of the split that each file came in; empty if the images came without a split.
-    """
+    """The image files of each class below `root`, both sorted, and the part of the split that each came in, if any."""
 
     root: Path
     files: dict[str, list[Path]]
@@ -108,15 +102,12 @@ def find(root: Path, display_path: Path | None = None, *, for_training: bool = T
 
 def _merge_capture_kinds(images: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
     """Merge <Class>/default, <Class>/real_world and the like into <Class>, if at least two classes have them."""
-    parent_of_kind = {folder: folder.parent for folder in images if _CAPTURE_KIND.fullmatch(folder.name)}
-    class_folders = {parent for parent in parent_of_kind.values() if parse_part(parent.name) is None}
+    kinds = {folder for folder in images if _CAPTURE_KIND.fullmatch(folder.name) and not parse_part(folder.parent.name)}
+    class_count = Counter(class_folder.parent for class_folder in {kind.parent for kind in kinds})
     merged: dict[Path, list[Path]] = defaultdict(list)
     for folder, files in images.items():
-        parent = parent_of_kind.get(folder)
-        sibling_classes = {
-            sibling for sibling in class_folders if parent in class_folders and sibling.parent == folder.parent.parent
-        }
-        merged[folder.parent if len(sibling_classes) > 1 else folder] += files
+        is_merged = folder in kinds and class_count[folder.parent.parent] > 1
+        merged[folder.parent if is_merged else folder] += files
     if kind_names := {folder.name for folder in images.keys() - merged.keys()}:
         logger.info("folders called %s count as the class that they are in", ", ".join(sorted(kind_names)))
     return {folder: sorted(files) for folder, files in merged.items()}
@@ -159,14 +150,9 @@ def _scan(root: Path) -> tuple[dict[Path, list[Path]], Counter[str]]:
 
 
 def lay_out(folders: ClassFolders, target: Path, transfer: Callable[[Path, Path], object]) -> dict[str, str]:
-    """Copy or move the images to target/<Class>/<file>.
+    """Copy or move the images to target/<Class>/<file>; return `folders.parts`, with paths relative to `target`.
 
-    Args:
-        transfer: called with a source file and its target: shutil.copyfile, or os.replace to move files. In an output
-            of a stage it must not link, because DVC's cache would then change the originals.
-
-    Returns:
-        `folders.parts`, with paths relative to `target`.
+    In an output of a stage, `transfer` must not link, because DVC's cache would then change the originals.
     """
     targets = folders.target_paths()
     for label in folders.files:
@@ -193,8 +179,7 @@ def _check_names(folders: dict[Path, list[Path]], *, allow_similar: bool) -> Non
 def refuse_similar_names(names: dict[str, str], label: str) -> None:
     """Raise UserError if `label` differs from an earlier name only in letter case or Unicode normalization.
 
-    Args:
-        names: earlier names by their folded forms; `label` is added.
+    `names` has the earlier names by their folded forms; `label` is added.
     """
     if (other := names.setdefault(fold_name(label), label)) != label:
         rule = "Names of classes must differ by more than letter case or Unicode form."
