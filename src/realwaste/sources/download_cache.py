@@ -5,8 +5,8 @@ fetched again; delete it to get a newer version.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,6 @@ def fetch_cached(url: str, *, check: Callable[[Path], None], digest: str | None 
     """Return the file at `url` from the cache, after downloading it if necessary.
 
     Args:
-        url: http or https.
         check: raises UserError for an incomplete file, which is then removed. HTTP cannot detect a truncated body
             without a length; a reader of the file format can.
         digest: "sha256:<hex>" or "md5:<hex>", which the file must have. A cached file with another digest is fetched
@@ -52,7 +51,7 @@ def fetch_cached(url: str, *, check: Callable[[Path], None], digest: str | None 
     path = cached_file(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _hold_entry(path, url):
+        with _lock_entry(path, url):
             return _fetch(url, path, check, digest)
     except OSError as error:
         rule = f"The download cache {path.parent} must be writable, and its disk have room for the file."
@@ -110,19 +109,14 @@ def _find_other_digest(file: CachedFile, digest: str | None) -> str | None:
     return None if actual == wanted else f"{algorithm}:{actual}"
 
 
-@contextmanager
-def _hold_entry(path: Path, url: str) -> Iterator[None]:
-    """Hold the lock of a cache entry, waiting for another holder.
+def _lock_entry(path: Path, url: str) -> AbstractContextManager[object]:
+    """Lock a cache entry until a `with` block ends, after waiting for another holder.
 
     The holder's download ends if its server is silent, and the system frees the lock of a killed process.
     """
     lock = FileLock(path.with_name(LOCK))
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         logger.info("another process is fetching %s: waiting for it", urls.without_secrets(url))
-        lock.acquire(poll_interval=0.1)
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire(poll_interval=0.1)
