@@ -35,11 +35,9 @@ class CaptureOrder:
 
 
 def published_order(files: pd.DataFrame, counts: Mapping[str, int]) -> CaptureOrder:
-    """The capture order of RealWaste's published files, whose rule is known.
+    """The capture order of RealWaste's published files, with columns label, series and number: its rule is known.
 
-    Args:
-        files: columns label, series and number.
-        counts: the published number of images of each class; the rule needs them even if files are missing.
+    The rule needs the published `counts` of each class even if files are missing.
     """
     return CaptureOrder(_text_order(files, files["label"].map(counts)), {"order": TEXT, "chosen_by": "published"})
 
@@ -70,8 +68,9 @@ def order_by_similarity(files: pd.DataFrame, similarity: Callable[[Any, Any], fl
     order_name = TEXT if p is not None and p < SIGNIFICANCE_LEVEL else NUMERIC
     facts: dict[str, Any] = {"order": order_name, "chosen_by": "likeness of neighbours", "p": p}
     for name, values in zip((TEXT, NUMERIC), similarities, strict=True):
-        facts |= {f"{name}_alone_pairs": len(values)}
-        facts |= {f"{name}_alone_likeness": round(float(values.mean()), 4)} if len(values) else {}
+        facts[f"{name}_alone_pairs"] = len(values)
+        if len(values):
+            facts[f"{name}_alone_likeness"] = round(float(values.mean()), 4)
     return CaptureOrder(text if order_name == TEXT else numeric, facts)
 
 
@@ -96,10 +95,8 @@ def pairs_half_a_series_apart(series: pd.Series, positions: pd.Series) -> list[t
 def are_neighbors_similar(neighbors: NDArray[np.float64], distant: NDArray[np.float64]) -> bool:
     """Whether a permutation test at SIGNIFICANCE_LEVEL shows that neighbors are more similar than distant photographs.
 
-    If it does not, the capture order says nothing about which photographs show the same object.
-
-    Args:
-        neighbors, distant: the similarities of pairs of photographs.
+    If it does not, the capture order says nothing about which photographs show the same object. Both arguments are
+    similarities of pairs of photographs.
     """
     rng = np.random.default_rng(0)
     neighbors, distant = (

@@ -16,12 +16,7 @@ def split_by_groups(
 
     The number of folds is limited by the number of groups and by the images of the rarest class, but is at least two
     if another class has two images. There are no folds if no class has two images, or if all images are one group.
-
-    Args:
-        labels: class numbers, (n,).
-        groups: group numbers, (n,).
-        folds: the wanted number of folds.
-        seed: of the shuffling.
+    `labels` and `groups` are numbers, (n,).
     """
     counts = np.bincount(labels)
     count = min(folds, len(np.unique(groups)), max(2, int(counts[counts > 0].min())))

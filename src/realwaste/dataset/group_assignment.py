@@ -63,8 +63,7 @@ def _improve(
 ) -> bool:
     """Move `group` to another part, or swap it with a candidate there, if that lowers the cost.
 
-    Args:
-        assignment: counts of each part and the part of each group, which are changed in place.
+    `assignment`, the counts of each part and the part of each group, is changed in place.
     """
     part_counts, part_of_group = assignment
     source = int(part_of_group[group])

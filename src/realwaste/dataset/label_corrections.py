@@ -39,13 +39,7 @@ _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 @dataclass(frozen=True)
 class Decision:
-    """A reviewer's decision on one file.
-
-    Attributes:
-        sha256: of the reviewed file.
-        answer: KEEP or DROP; None if there is a class.
-        label: the correct class; None if there is an answer.
-    """
+    """A reviewer's decision on the file with this hash: an answer, KEEP or DROP, or the correct class."""
 
     sha256: str
     answer: str | None = None
@@ -53,8 +47,8 @@ class Decision:
 
     def to_record(self) -> dict[str, str]:
         """The decision as relabel.yaml has it."""
-        fields = {"answer": self.answer} if self.label is None else {"class": self.label}
-        return {name: str(value) for name, value in fields.items()} | {"sha256": self.sha256}
+        decided = {"answer": str(self.answer)} if self.label is None else {"class": self.label}
+        return decided | {"sha256": self.sha256}
 
 
 Decisions = Mapping[str, Decision]

@@ -60,8 +60,7 @@ def build_manifest(table: pd.DataFrame, published: Mapping[str, int] | None = No
 
     Args:
         table: the rows of `read_files`, with corrected labels and a boolean column `dropped`.
-        published: the number of images of each class in RealWaste, if the files are RealWaste's, whose capture order
-            is known.
+        published: the images of each class in RealWaste, if the files are RealWaste's, whose capture order is known.
     """
     table = table.astype({"reason": object})
     _reject_conflicts(table)
@@ -134,11 +133,9 @@ def refuse_rejected(rejected: pd.DataFrame) -> None:
     if len(rejected):
         examples = describe_rejected(rejected)
         verb = "is" if len(rejected) == 1 else "are"
-        rule = (
-            f"Every file in data/raw must be a readable image with one label; {len(rejected)} {verb} not: {examples}."
-        )
+        rule = f"Every file in data/raw must be a readable image with one label; {len(rejected)} {verb} not: "
         remedy = "Repair or remove them at the source and run `dvc repro -f fetch`, or continue without them: "
-        raise UserError(rule, remedy + "-S validate_images.on_reject=drop.")
+        raise UserError(f"{rule}{examples}.", remedy + "-S validate_images.on_reject=drop.")
 
 
 def refuse_empty_classes(manifest: pd.DataFrame, rejected: pd.DataFrame) -> None:

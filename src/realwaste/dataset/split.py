@@ -62,11 +62,7 @@ def grouped(
 
 
 def resolve_strategy(strategy: str, predefined_parts: Mapping[str, str]) -> str:
-    """Resolve `auto` to `given` if the images came with a split, else to `stratified`.
-
-    Args:
-        strategy: auto, stratified, grouped or given.
-        predefined_parts: the part of each path; empty if the images came without a split.
+    """Resolve `auto` to `given` if the images came with a split, the part of each path, else to `stratified`.
 
     Raises:
         UserError: the strategy is `given`, but the images came without a split, or without train or test.
@@ -86,11 +82,9 @@ def resolve_strategy(strategy: str, predefined_parts: Mapping[str, str]) -> str:
 def predefined(
     manifest: pd.DataFrame, parts: Mapping[str, str], *, train: float, val: float, seed: int
 ) -> pd.DataFrame:
-    """The split that the images came with, as a column `split`; without a val, it is drawn from train at random.
+    """The split that the images came with, as a column `split`; `parts` has the part of each path.
 
-    Args:
-        parts: `train`, `val` or `test` for each path.
-        train, val: their shares. Only their ratio matters, and only if val is drawn from train.
+    Without a val, it is drawn from train at random; only for that, the ratio of `train` and `val` matters.
 
     Raises:
         UserError: a class is not in all three parts, or has too few images in train to draw val from them.
@@ -118,13 +112,7 @@ def draw(
     parts: Mapping[str, str],
     seed: int,
 ) -> pd.DataFrame:
-    """The split by a strategy of `resolve_strategy`; a drawn one that deviates from its shares is logged.
-
-    Args:
-        ratios: the shares of train, val and test.
-        groups: see `grouped`.
-        parts: see `predefined`.
-    """
+    """The split by a strategy of `resolve_strategy`; if a drawn one deviates from its `ratios`, a warning is logged."""
     if strategy == "given":
         return predefined(manifest, parts, train=ratios["train"], val=ratios["val"], seed=seed)
     if strategy == "grouped":

@@ -29,13 +29,7 @@ class Shards:
         read: Callable[[Path], NDArray[Any]] = open_memory_map,
         rows: NDArray[np.int64] | None = None,
     ) -> None:
-        """Join at least one file.
-
-        Args:
-            counts: the number of rows in each file.
-            read: opens a file as an array.
-            rows: row numbers to select, in this order; None means all.
-        """
+        """Join at least one file, with `counts` rows each; `rows` are selected, in this order; None means all."""
         self._files, self._counts, self._read, self._rows = list(files), list(counts), read, rows
         self._starts = np.concatenate([[0], np.cumsum(self._counts)])
         first = read(self._files[0])

@@ -33,17 +33,11 @@ Image = tuple[str, bytes | str]
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a source.
+    """A part of a source."""
 
-    Attributes:
-        number: its position, from 0.
-        kind: a key of KINDS.
-        files: paths in the file system of the source, and their sizes in bytes: image files, or one shard.
-    """
-
-    number: int
-    kind: str
-    files: tuple[tuple[str, int], ...]
+    number: int  # from 0
+    kind: str  # a key of KINDS
+    files: tuple[tuple[str, int], ...]  # paths in the file system, and sizes in bytes: image files, or one shard
 
     def to_json(self) -> str:
         return json.dumps([self.number, self.kind, self.files])
@@ -56,15 +50,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """Images in parts.
+    """Images in parts."""
 
-    Attributes:
-        url: as the user named it; a local path is absolute.
-        root: the same in its file system, from which names of images are relative.
-    """
-
-    url: str
-    root: str
+    url: str  # as the user named it; a local path is absolute
+    root: str  # the same in its file system, from which names of images are relative
     parts: tuple[Part, ...]
 
     @property

@@ -194,8 +194,7 @@ def prefetch_batches(
 ) -> Iterator[Pixels]:
     """Yield batches like read_images; the next two are decoded while the caller works on one.
 
-    Args:
-        readers: the number of decoding threads; None means one a core.
+    `readers` is the number of decoding threads; None means one a core.
     """
     parts = [paths[start : start + batch_size] for start in range(0, len(paths), batch_size)]
     with ThreadPoolExecutor(readers or machine.available_cpus()) as pool, ThreadPoolExecutor(1) as prefetcher:

@@ -14,11 +14,7 @@ STANDARD_INPUT = "-"
 
 
 class RemoteImage:
-    """A photograph that `ensure_file` downloads to `path`; safe to call from several threads.
-
-    Attributes:
-        source: its address, or `-` for standard input.
-    """
+    """A photograph that `ensure_file` writes to `path` from its source, an address or `-`; safe in several threads."""
 
     def __init__(self, source: str, path: Path, fetch: Callable[[], bytes]) -> None:
         self.source, self._path, self._fetch = source, path, fetch

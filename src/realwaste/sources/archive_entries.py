@@ -117,10 +117,9 @@ def _check_collisions(entries: list[Entry], archive: Path) -> None:
     for folder in sorted({str(folder) for entry in entries for folder in entry.path.parents}):
         if (other := folders.setdefault(fold_name(folder), folder)) != folder:
             if _contents(entries, other) == _contents(entries, folder):
+                once = "contain the data set once; two folders have the same files"
                 remedy = "Unpack it, and give one of the two folders."
-                raise archive_error(
-                    archive, "contain the data set once; two folders have the same files", [other, folder], remedy
-                )
+                raise archive_error(archive, once, [other, folder], remedy)
             raise archive_error(archive, rule, [other, folder])
     names = dict(folders)
     for entry in entries:

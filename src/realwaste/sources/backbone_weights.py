@@ -28,9 +28,7 @@ def fetch(
         backbone: a name in applications.APPLICATIONS, or the path of a `.keras` feature extractor.
         weights: `auto`, `imagenet`, `random`, or the path of a weights file without the top. `auto` means ImageNet, or
             random weights without a network if they are downloaded; for a `.keras` extractor, the weights in that file.
-        seed: of random weights.
         parameter: the name of the parameter for `weights`, for messages.
-        stand_ins: records random weights that replace ImageNet's.
 
     Raises:
         UserError: unknown backbone, missing file or package, wrong checksum, or no network although `imagenet` was
@@ -57,17 +55,15 @@ def _fetch_into(folder: Path, backbone: str, weights: str, seed: int) -> Weights
             raise UserError(f"{backbone} holds its own weights.", "Set its `weights` to auto.", weights)
         source = Path(backbone).expanduser()
         return _copy_weights_file(source.name, source, folder)
-    table_row = application(backbone)
+    row = application(backbone)
     if weights == RANDOM:
         return WeightsRecord(backbone, RANDOM, None, None, seed)
     if weights in ("imagenet", "auto"):
-        return _imagenet(table_row, folder)
+        return _copy_from_package(row, folder) if row.requirement else _download_imagenet(row, folder)
     return _copy_weights_file(backbone, Path(weights).expanduser(), folder)
 
 
-def _imagenet(row: Application, folder: Path) -> WeightsRecord:
-    if row.requirement:
-        return _copy_from_package(row, folder)
+def _download_imagenet(row: Application, folder: Path) -> WeightsRecord:
     if row.checksum is None:
         logger.warning("Keras publishes no hash of %s: its bytes cannot be checked against one", row.file_name)
     cached = fetch_cached(row.url, check=_check_hdf5, digest=row.checksum)
@@ -108,9 +104,8 @@ def _check_hdf5(path: Path) -> None:
 def _copy_weights_file(backbone: str, source: Path, folder: Path) -> WeightsRecord:
     if not source.is_file():
         rule = "`backbone` and `weights` may name a file, which must exist."
-        remedy = (
-            f"Check the path; from here it is {source.resolve()}. Queued and --temp experiments need an absolute one."
-        )
+        remedy = f"Check the path; from here it is {source.resolve()}."
+        remedy += " Queued and --temp experiments need an absolute one."
         raise UserError(rule, remedy, str(source))
     shutil.copyfile(source, folder / source.name)
     return WeightsRecord(backbone, source.name, source.name, hash_file(folder / source.name), None)

@@ -126,10 +126,8 @@ class Download:
         except TimeoutError:
             raise _FailedAttemptError(f"no answer within {limit:g} s") from None
         except (ValueError, requests.TooManyRedirects) as error:
-            rule = (
-                f"{self.display_url} must lead to an http:// or https:// address in at most {MAX_REDIRECTS} redirects."
-            )
-            remedy = "Give the final address."
+            url, remedy = self.display_url, "Give the final address."
+            rule = f"{url} must lead to an http:// or https:// address in at most {MAX_REDIRECTS} redirects."
             if self.proxy is not None:
                 rule = f"The proxy {without_secrets(self.proxy)} must be an http:// or https:// address."
                 remedy = "Correct or unset HTTP_PROXY, HTTPS_PROXY or ALL_PROXY."
@@ -218,17 +216,16 @@ class Download:
         time.sleep(wait)
 
     def _final_error(self, failure: _FailedAttemptError, tries: int) -> UserError:
+        url = self.display_url
         if self.server_answered:
-            rule = f"The download of {self.display_url} must get through in {tries} attempts."
+            rule = f"The download of {url} must get through in {tries} attempts."
             partial_bytes = self._size() if self._version() else 0
             remedy = f"Run again: it resumes after {partial_bytes:,} bytes." if partial_bytes else "Run again later."
             return UserError(rule, remedy, str(failure))
-        rule = f"A server must answer at {self.display_url}, and none accepted the connection."
+        rule = f"A server must answer at {url}, and none accepted the connection."
         remedy = "Check the network, the proxy settings and the address."
         if self.proxy is not None:
-            rule = (
-                f"A server must answer at {self.display_url}, but the proxy {without_secrets(self.proxy)} refused it."
-            )
+            rule = f"A server must answer at {url}, but the proxy {without_secrets(self.proxy)} refused it."
             variable = f"{urlsplit(self.url).scheme.upper()}_PROXY"
             remedy = f"Set {variable} to a proxy that allows this host, or name the host in NO_PROXY if it needs none."
         return UnreachableError(rule, remedy, str(failure))

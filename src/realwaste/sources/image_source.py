@@ -30,11 +30,8 @@ class Dataset:
         origin: "realwaste" for the published set and "realwaste-part" for a part of it, both recognized by their bytes;
             "synthetic" for generated images; "given" for everything else, whatever its name.
         source: where the images came from, safe to publish: a URL without secrets, or only the name of a path.
-        images, classes: their numbers.
         sha256: of the zip or table; None for a folder and for generated images.
-        published: how it compares with RealWaste's published files, see realwaste_files.Comparison.state.
-        differing: classes that have other files than the published ones, separated by commas; see
-            realwaste_files.Comparison.differing.
+        published, differing: `state` and `differing` of a realwaste_files.Comparison.
         parts: the part of the split that each <Class>/<file> came in; empty if the images came without a split.
     """
 
@@ -73,11 +70,7 @@ def fetch(
 
 
 def _copy_images(source: str, target: Path, sha256: str | None, name: str | None = None) -> Dataset:
-    """Copy the images of a source, and compare their bytes with RealWaste's.
-
-    Args:
-        name: "RealWaste" if the source must have its published number of images; None for the source's name.
-    """
+    """Copy the images and compare them with RealWaste's. With a `name`, their numbers must be the published ones."""
     with atomic_replace(target, is_stage_output) as temporary:
         unpacked = temporary / ".unpacked"  # no class has a hidden name
         images = labelled_images.find_images(source, unpacked, sha256=sha256, hint=_HINT)

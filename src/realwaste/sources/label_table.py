@@ -17,7 +17,6 @@ from realwaste.sources.class_folders import PART_NAMES, ClassFolders, parse_part
 from realwaste.sources.image_files import is_hidden_or_system
 
 SUFFIX = ".csv"
-_COLUMNS = ("path", "label", "split")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,6 @@ def find(table: Path, *, for_training: bool = True) -> ClassFolders:
     """The images that a table names. Paths are relative to the table's folder; other columns are ignored.
 
     Args:
-        table: a file in UTF-8, with commas, and a header with `path`, `label` and optionally `split`.
         for_training: see class_folders.find.
 
     Raises:
@@ -90,7 +88,7 @@ def _read_rows(table: Path) -> Iterator[_Row]:
             if not {"path", "label"} <= names.keys():
                 rule = f"The first line of {table} must name the columns path, label and, if there is one, split."
                 raise UserError(rule, remedy, list(reader.fieldnames or ()))
-            path, label, split = (names.get(name) for name in _COLUMNS)
+            path, label, split = (names.get(name) for name in ("path", "label", "split"))
             for row in reader:
                 if None in row:
                     rule = f"Line {reader.line_num} of {table} must have no more fields than the first."

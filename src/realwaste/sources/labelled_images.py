@@ -17,19 +17,12 @@ from realwaste.sources.download_cache import fetch_cached
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The images of a source.
+    """The images of a source."""
 
-    Attributes:
-        name: of the folder, or of the zip or table without its suffix.
-        source: safe to publish: a URL without secrets, or only the name of a path.
-        folders: the images by class.
-        sha256: of the zip or table; None for a folder.
-    """
-
-    name: str
-    source: str
+    name: str  # of the folder, or of the zip or table without its suffix
+    source: str  # safe to publish: a URL without secrets, or only the name of a path
     folders: ClassFolders
-    sha256: str | None
+    sha256: str | None  # of the zip or table
 
 
 def find_images(
@@ -76,17 +69,7 @@ def _unzip(path: Path, unpacked: Path, for_training: bool) -> ClassFolders:
 
 @contextmanager
 def open_labelled_images(source: str, *, for_training: bool = False) -> Iterator[tuple[ImageSet, Path]]:
-    """Open the images of `source` until the block ends.
-
-    Args:
-        for_training: see class_folders.find.
-
-    Yields:
-        The images, and a temporary folder with links to them as <Class>/<file>.
-
-    Raises:
-        UserError: see `find_images`.
-    """
+    """Yield the images of `source`, see `find_images`, and a temporary folder with links to them as <Class>/<file>."""
     with TemporaryDirectory(prefix="realwaste-") as temporary:
         unpacked, root = Path(temporary, "unpacked"), Path(temporary, "images")
         images = find_images(source, unpacked, for_training=for_training)

@@ -16,10 +16,7 @@ from realwaste.sources.image_files import is_hidden_or_system, is_image, walk_fo
 def refuse_source_inside(parameter: str, source: str, outputs: Iterable[Path]) -> None:
     """Raise UserError if a file of `source` is in an output of a stage, directly, by a link, or by a table's path.
 
-    Args:
-        parameter: the parameter whose value is the source.
-        source: a folder, file or table. Other values, such as `auto` or a URL, are accepted.
-        outputs: files and folders that stages write.
+    Values of `parameter` that are no path, such as `auto` or a URL, are accepted.
     """
     deleted = {Path(os.path.realpath(output)) for output in outputs}
     for path in _source_paths(Path(source).expanduser()):

@@ -13,13 +13,7 @@ class StandIns:
     entries: list[tuple[str, str, UnreachableError]] = field(default_factory=list)
 
     def add(self, substitute: str, setting: str, reason: UnreachableError) -> None:
-        """Record a stand-in.
-
-        Args:
-            substitute: a description, such as "random weights in DenseNet121".
-            setting: the `key=value` that makes the run fetch the real data or fail.
-            reason: the error of the failed download.
-        """
+        """Record a stand-in, such as "random weights in DenseNet121", by the fields of `entries`."""
         self.entries.append((substitute, setting, reason))
 
     def show_banner(self) -> None:
