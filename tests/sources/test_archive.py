@@ -20,12 +20,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realwaste.core.errors import UserError
+from realwaste.sources import archive_entries
 from realwaste.sources.archive import extract
-from realwaste.sources.archive_entries import ArchiveLimits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")  # zipfile's, when it writes an invalid archive
-TIGHT = ArchiveLimits(max_entries=50, max_total_bytes=4 << 20, max_ratio=100, ratio_from_bytes=1 << 20)
 UTF8 = 0x800
+
+
+@pytest.fixture(autouse=True)
+def tight_limits(monkeypatch):
+    limits = {"MAX_ENTRIES": 50, "MAX_TOTAL_BYTES": 4 << 20, "MAX_RATIO": 100, "RATIO_FROM_BYTES": 1 << 20}
+    for name, value in limits.items():
+        monkeypatch.setattr(archive_entries, name, value)
 
 
 def random_bytes(seed, length):
@@ -154,9 +160,9 @@ def folder(tmp_path):
     return tmp_path / "inner"
 
 
-def _catch_error(archive, target, limits=TIGHT):
+def _catch_error(archive, target):
     with pytest.raises(UserError) as caught:
-        extract(archive, target, limits=limits)
+        extract(archive, target)
     return str(caught.value)
 
 
@@ -237,7 +243,7 @@ GOOD = {
 def test_an_unusual_archive_is_unpacked(folder, content, files):
     archive, target = folder / "good.zip", folder / "deep" / "out"
     archive.write_bytes(content)
-    files_written = extract(archive, target, limits=TIGHT)
+    files_written = extract(archive, target)
     assert files_written == sorted(target / name for name in files)
     assert {str(path.relative_to(target)): path.read_bytes() for path in files_written} == files
     assert sorted(path for path in target.rglob("*") if path.is_file()) == files_written
@@ -337,7 +343,7 @@ def test_a_damaged_archive_raises_only_a_user_error(base, edits, cut):
         folder = Path(name)
         (folder / "x.zip").write_bytes(damaged[: len(damaged) - cut])
         try:
-            extract(folder / "x.zip", folder / "out", limits=TIGHT)
+            extract(folder / "x.zip", folder / "out")
         except UserError:
             assert list_paths(folder) == ["x.zip"]
         assert {path.name for path in folder.iterdir()} <= {"x.zip", "out"}

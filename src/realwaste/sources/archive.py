@@ -15,15 +15,9 @@ from pathlib import Path
 
 from realwaste.core.errors import UserError
 from realwaste.core.files import atomic_replace, is_stage_output
-from realwaste.sources.archive_entries import (
-    DEFAULT_LIMITS,
-    ArchiveError,
-    ArchiveLimits,
-    Entry,
-    archive_error,
-    check_entries,
-)
+from realwaste.sources.archive_entries import MAX_ENTRIES, ArchiveError, Entry, archive_error, check_entries
 
+MAX_LIST_BYTES = 512 * MAX_ENTRIES  # of the list of entries
 CHUNK = 1 << 20
 BLOCK = 4096  # bytes that a small file takes on disk
 _DOWNLOAD_AGAIN = "Get it again: it was cut off or damaged on the way."
@@ -33,11 +27,11 @@ BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, 
 
 def check(archive: Path) -> None:
     """Raise ArchiveError unless the headers of all entries are valid; nothing is unpacked."""
-    with _open_archive(archive, DEFAULT_LIMITS) as bundle:
-        check_entries(bundle, archive, DEFAULT_LIMITS)
+    with _open_archive(archive) as bundle:
+        check_entries(bundle, archive)
 
 
-def extract(archive: Path, target: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> list[Path]:
+def extract(archive: Path, target: Path) -> list[Path]:
     """Unpack `archive` to the folder `target`, which is replaced if it exists, and return the sorted files.
 
     After an error nothing is left: files are written to a temporary folder beside `target`, which is removed.
@@ -46,8 +40,8 @@ def extract(archive: Path, target: Path, *, limits: ArchiveLimits = DEFAULT_LIMI
         ArchiveError: the archive is invalid, hostile or too large; the message names the archive and the entry.
         UserError: the disk is full, or a folder is not writable.
     """
-    with _open_archive(archive, limits, target) as bundle:
-        entries = check_entries(bundle, archive, limits)
+    with _open_archive(archive, target) as bundle:
+        entries = check_entries(bundle, archive)
         _check_room(target, entries)
         with atomic_replace(target, is_stage_output) as temporary:
             temporary.mkdir()
@@ -59,22 +53,18 @@ def extract(archive: Path, target: Path, *, limits: ArchiveLimits = DEFAULT_LIMI
 class _BoundedFile(io.FileIO):
     """A file that refuses very large reads, because zipfile reads the whole list of entries into memory."""
 
-    longest_read = 0
-
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > self.longest_read:
-            raise zipfile.BadZipFile(f"its list of entries takes {size:,} bytes, more than {self.longest_read:,}")
+        if size is not None and size > MAX_LIST_BYTES:
+            raise zipfile.BadZipFile(f"its list of entries takes {size:,} bytes, more than {MAX_LIST_BYTES:,}")
         return super().read(-1 if size is None else size)
 
 
 @contextmanager
-def _open_archive(archive: Path, limits: ArchiveLimits, target: Path | None = None) -> Iterator[zipfile.ZipFile]:
+def _open_archive(archive: Path, target: Path | None = None) -> Iterator[zipfile.ZipFile]:
     """Open a zip file; exceptions of zipfile, zlib and the file system in the block become user errors."""
     try:
-        with _BoundedFile(archive) as file:
-            file.longest_read = max(4 << 20, 512 * limits.max_entries)
-            with zipfile.ZipFile(file) as bundle:
-                yield bundle
+        with _BoundedFile(archive) as file, zipfile.ZipFile(file) as bundle:
+            yield bundle
     except UnicodeDecodeError as error:
         raise archive_error(archive, "use valid UTF-8 for names that it flags as UTF-8", error.object[:200]) from error
     except BROKEN as error:

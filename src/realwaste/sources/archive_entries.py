@@ -18,6 +18,10 @@ from realwaste.core.errors import UserError
 from realwaste.core.file_names import fold_name
 from realwaste.sources.image_files import is_system
 
+MAX_ENTRIES = 200_000
+MAX_TOTAL_BYTES = 32 << 30
+MAX_RATIO = 200  # of the unpacked to the packed size
+RATIO_FROM_BYTES = 16 << 20  # small images may be uniform, so their ratio is not limited
 MAX_DEPTH = 32
 UTF8_FLAG, ENCRYPTED_FLAGS = 0x800, 0x1 | 0x40 | 0x2000
 _NAME_RULES = (
@@ -34,19 +38,6 @@ class ArchiveError(UserError):
 
 
 @dataclass(frozen=True)
-class ArchiveLimits:
-    """Limits on archives. The compression ratio is checked from `ratio_from_bytes` on: small images may be uniform."""
-
-    max_entries: int = 200_000
-    max_total_bytes: int = 32 << 30
-    max_ratio: float = 200.0
-    ratio_from_bytes: int = 16 << 20
-
-
-DEFAULT_LIMITS = ArchiveLimits()
-
-
-@dataclass(frozen=True)
 class Entry:
     """A file of the archive, and its path below the target folder."""
 
@@ -54,11 +45,11 @@ class Entry:
     path: PurePosixPath
 
 
-def check_entries(bundle: zipfile.ZipFile, archive: Path, limits: ArchiveLimits) -> list[Entry]:
+def check_entries(bundle: zipfile.ZipFile, archive: Path) -> list[Entry]:
     """Return the files to unpack if every entry is valid; raise ArchiveError otherwise."""
     infos = bundle.infolist()
-    if len(infos) > limits.max_entries:
-        raise archive_error(archive, f"have at most {limits.max_entries:,} entries", len(infos))
+    if len(infos) > MAX_ENTRIES:
+        raise archive_error(archive, f"have at most {MAX_ENTRIES:,} entries", len(infos))
     entries = []
     for info in infos:
         name = _name(info, archive)
@@ -67,7 +58,7 @@ def check_entries(bundle: zipfile.ZipFile, archive: Path, limits: ArchiveLimits)
         if not (name.endswith("/") or _ICON.search(name) or any(map(is_system, path.parts))):
             entries.append(Entry(info, path))
     _check_collisions(entries, archive)
-    _check_sizes(entries, archive, limits)
+    _check_sizes(entries, archive)
     if not entries:
         raise archive_error(archive, "hold at least one file", f"{len(infos)} entries, none of them a file to keep")
     return entries
@@ -135,15 +126,15 @@ def _contents(entries: list[Entry], folder: str) -> set[tuple[str, int, int]]:
     return {(entry.path.name, entry.info.CRC, entry.info.file_size) for entry in inside}
 
 
-def _check_sizes(entries: list[Entry], archive: Path, limits: ArchiveLimits) -> None:
+def _check_sizes(entries: list[Entry], archive: Path) -> None:
     """Check the declared sizes; `archive.extract` checks that entries keep them."""
     total = sum(entry.info.file_size for entry in entries)
-    if total > limits.max_total_bytes:
-        raise archive_error(archive, f"unpack to at most {limits.max_total_bytes:,} bytes", f"{total:,} bytes")
+    if total > MAX_TOTAL_BYTES:
+        raise archive_error(archive, f"unpack to at most {MAX_TOTAL_BYTES:,} bytes", f"{total:,} bytes")
     claims = [(str(entry.path), entry.info.file_size, entry.info.compress_size) for entry in entries]
     for name, size, packed in [*claims, ("in all", total, archive.stat().st_size)]:
-        if size > limits.ratio_from_bytes and size > limits.max_ratio * packed:
-            rule = f"unpack to at most {limits.max_ratio:g} times its packed size"
+        if size > RATIO_FROM_BYTES and size > MAX_RATIO * packed:
+            rule = f"unpack to at most {MAX_RATIO} times its packed size"
             raise archive_error(archive, rule, f"{name}: {packed:,} bytes packed, {size:,} unpacked")
 
 
