@@ -14,6 +14,10 @@ def _build_files(paths: list[str]) -> pd.DataFrame:
     return table
 
 
+def _number_files(label: str, count: int) -> list[str]:
+    return [f"{label}/{label}_{number}.jpg" for number in range(1, count + 1)]
+
+
 def test_realwaste_is_numbered_in_text_order():
     """Metal_2, 13, 24, 35, 46 … 90 were captured as 10, 11, 12, 13, 14 … 18."""
     numbers = (2, 13, 24, 35, 46, 57, 68, 79, 90)
@@ -21,7 +25,7 @@ def test_realwaste_is_numbered_in_text_order():
     order = capture_order.published_order(files, COUNTS)
     assert order.positions.tolist() == list(range(10, 19))
     assert order.evidence == {"order": "text", "chosen_by": "published"}
-    all_files = _build_files([f"Metal/Metal_{number}.jpg" for number in range(1, COUNTS["Metal"] + 1)])
+    all_files = _build_files(_number_files("Metal", COUNTS["Metal"]))
     positions = capture_order.published_order(all_files, COUNTS).positions
     assert sorted(positions) == list(range(1, COUNTS["Metal"] + 1))
     # Positions do not change if files are missing.
@@ -43,7 +47,7 @@ def similarity_of_positions():
 
 @pytest.mark.parametrize("as_text", [False, True])
 def test_the_order_with_more_similar_neighbors_is_chosen(similarity_of_positions, as_text):
-    files = _build_files([f"{label}/{label}_{number}.jpg" for label in "ab" for number in range(1, 151)])
+    files = _build_files(_number_files("a", 150) + _number_files("b", 150))
     text_order = capture_order.published_order(files, {"a": 150, "b": 150}).positions
     true_order = text_order if as_text else files["number"]
     order = capture_order.order_by_similarity(
@@ -59,7 +63,7 @@ def test_the_order_with_more_similar_neighbors_is_chosen(similarity_of_positions
 
 def test_without_a_difference_the_numeric_order_is_chosen():
     """With random similarities, the test chooses the text order for about one in twenty sets."""
-    files = _build_files([f"a/a_{number}.jpg" for number in range(1, 61)])
+    files = _build_files(_number_files("a", 60))
     orders = []
     for seed in range(40):
         noise = np.random.default_rng(seed).random((60, 60))
@@ -69,16 +73,14 @@ def test_without_a_difference_the_numeric_order_is_chosen():
 
 
 def test_both_orders_of_a_few_files_are_equal_and_there_is_no_test():
-    order = capture_order.order_by_similarity(
-        _build_files([f"a/a_{number}.jpg" for number in range(1, 10)]), lambda *_: 0.5
-    )
+    order = capture_order.order_by_similarity(_build_files(_number_files("a", 9)), lambda *_: 0.5)
     assert order.evidence["p"] is None
     assert order.positions.tolist() == list(range(1, 10))
 
 
 def test_files_with_timestamps_in_their_names_are_ordered_by_time():
     names = [f"a/IMG_{20241124_000000000 + 1000 * number}.jpg" for number in range(30)]
-    files = _build_files([*names, *(f"b/b_{number}.jpg" for number in range(1, 91))])
+    files = _build_files(names + _number_files("b", 90))
     order = capture_order.order_by_similarity(files, lambda *_: 0.5)
     assert order.positions.tolist() == [*range(1, 31), *range(1, 91)]
     assert order.evidence["text_alone_pairs"] > 10, "only the files of b differ between the orders"
@@ -86,7 +88,5 @@ def test_files_with_timestamps_in_their_names_are_ordered_by_time():
 
 def test_many_pairs_are_sampled(monkeypatch):
     monkeypatch.setattr(capture_order, "_MAX_PAIRS", 20)
-    order = capture_order.order_by_similarity(
-        _build_files([f"a/a_{number}.jpg" for number in range(1, 200)]), lambda *_: 0.5
-    )
+    order = capture_order.order_by_similarity(_build_files(_number_files("a", 199)), lambda *_: 0.5)
     assert order.evidence["text_alone_pairs"] == order.evidence["numeric_alone_pairs"] == 20
