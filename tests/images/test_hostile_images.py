@@ -275,7 +275,7 @@ def _mutate(data: bytes, rng: random.Random) -> bytes:
 @pytest.mark.parametrize("mutants", [400, pytest.param(2000, marks=pytest.mark.release)])
 def test_randomly_damaged_files_are_read_or_refused(kind, mutants, tmp_path, capfd):
     """Each file is refused with a reason or decoded; before a release, 2,000 files of each format are tested."""
-    rng = random.Random(f".{kind.lower()}")  # by which no mutant of a PNG is large, and slow
+    rng = random.Random(f".{kind.lower()}")  # with another seed, one damaged PNG may be large and take seconds
     originals = [encode(Image.fromarray(picture(seed, 24, 24)), kind) for seed in range(4)]
     accepted_count, refused_count = 0, 0
     path = tmp_path / "mutant"
