@@ -5,9 +5,9 @@ file events poll there too. And whether a file is still being written can only b
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
 from realwaste.cli import image_paths
-from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.images import remote_image
@@ -49,51 +48,37 @@ def open_inputs(arguments: Sequence[str], *, required: bool = True) -> Iterator[
     Standard input is read at once, URLs are downloaded when they are needed.
 
     Args:
-        arguments: as for image_paths.find_images; or URLs that start with http:// or https://; or `-`, standard input.
+        arguments: as for image_paths.find_images; or http(s) URLs; or `-`, standard input.
         required: whether there must be a photograph.
 
     Raises:
         UserError: as image_paths.find_images; a URL is invalid; or standard input is a terminal.
     """
     with TemporaryDirectory(prefix="realwaste-") as temporary:
-        remote_arguments = list(filter(_is_remote, arguments))
-        for argument in remote_arguments:
-            if argument != STANDARD_INPUT:
-                urls.check(argument)
-        files = {name: Path(temporary, str(n), _file_name(name)) for n, name in enumerate(remote_arguments)}
-        paths: list[Path] = []
-        for argument in arguments:
-            paths.extend([files[argument]] if argument in files else image_paths.images_of(argument))
-        remote = {file: RemoteImage(_without_password(name), file, _fetcher(name)) for name, file in files.items()}
-        local = [argument for argument in arguments if argument not in files]
-        unique = image_paths.require_images(arguments, paths) if required else list(dict.fromkeys(paths))
-        yield Inputs(unique, remote, local)
+        inputs = Inputs([], {}, [])
+        for number, argument in enumerate(dict.fromkeys(arguments)):
+            if argument == STANDARD_INPUT or "://" in argument:
+                file, image = _open_remote(argument, Path(temporary, str(number)))
+                inputs.remote[file] = image
+                inputs.paths.append(file)
+            else:
+                inputs.local.append(argument)
+                inputs.paths.extend(image_paths.images_of(argument))
+        unique = image_paths.require_images(arguments, inputs.paths) if required else dict.fromkeys(inputs.paths)
+        yield replace(inputs, paths=list(unique))
 
 
-def _is_remote(argument: str) -> bool:
-    return argument == STANDARD_INPUT or "://" in argument
-
-
-def _file_name(argument: str) -> str:
-    return "standard input" if argument == STANDARD_INPUT else urls.file_name(argument)
-
-
-def _without_password(argument: str) -> str:
-    """The argument without user name and password, since results are shared."""
+def _open_remote(argument: str, folder: Path) -> tuple[Path, RemoteImage]:
+    """The file to which a URL or standard input is written when it is needed, and what writes it."""
     if argument == STANDARD_INPUT:
-        return argument
-    parts = urlsplit(argument)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        data, file = remote_image.read_standard_input(), folder / "standard input"
+        return file, RemoteImage(argument, file, lambda: data)
+    urls.check(argument)
+    from realwaste.cli import predict_download  # noqa: PLC0415 - requests, which local files do not need
 
-
-def _fetcher(argument: str) -> Callable[[], bytes]:
-    """The function that returns the bytes of a URL, or of standard input."""
-    if argument != STANDARD_INPUT:
-        from realwaste.cli import predict_download  # noqa: PLC0415 - requests, which local files do not need
-
-        return partial(predict_download.download, argument)
-    data = remote_image.read_standard_input()
-    return lambda: data
+    parts, file = urlsplit(argument), folder / urls.file_name(argument)
+    without_password = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))  # results are shared
+    return file, RemoteImage(without_password, file, partial(predict_download.download, argument))
 
 
 Stamp = tuple[int, int]  # size in bytes, and the time of the last change in ns
@@ -102,20 +87,10 @@ SETTLED_S = 1.5  # a file that has not changed for so long is complete
 _PAUSE_PER_SCAN_TIME = 10  # minimum pause, in durations of a scan
 
 
-def check_watched_folder(folder: Path) -> None:
-    """Raise UserError unless the folder exists."""
-    if not folder.is_dir():
-        rule = "--watch must name a folder that exists."
-        raise UserError(rule, "Create it, or check the name.", str(folder))
-
-
 def watch_batches(folder: Path, named: Sequence[Path]) -> Iterator[list[Path]]:
     """Yield the named photographs outside `folder`, then without end those that arrive in `folder`.
 
     Photographs that are in the folder at the start are skipped, unless they are named.
-
-    Args:
-        named: photographs that the user named, without those in the CSV file of an earlier run.
     """
     place = folder.resolve()
     named_paths = {path.resolve() for path in named}

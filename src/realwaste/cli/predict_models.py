@@ -32,21 +32,11 @@ def max_width(texts: Iterable[str]) -> int:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a RowTable.
-
-    Attributes:
-        content_width: terminal cells of the widest cell.
-        right: whether cells are aligned to the right, like numbers.
-    """
+    """A column of a RowTable; `content_width` is that of the widest cell, in terminal cells."""
 
     heading: str
     content_width: int = 0
     right: bool = False
-
-    @property
-    def width(self) -> int:
-        """Terminal cells of the column."""
-        return max(self.content_width, cell_len(self.heading))
 
 
 class RowTable:
@@ -54,7 +44,7 @@ class RowTable:
 
     def __init__(self, console: Console, columns: Sequence[Column]) -> None:
         self._console, self._columns = console, columns
-        first, *rest = (column.width for column in columns)
+        first, *rest = (max(column.content_width, cell_len(column.heading)) for column in columns)
         available = console.width - sum(rest) - _GAP * len(rest)
         self._widths = [max(_MIN_FIRST_WIDTH, min(first, available)), *rest]
 
@@ -100,7 +90,6 @@ class SingleModelPredictor:
 
     @property
     def shown_classes(self) -> int:
-        """How many classes are shown: `top`, or all if the model has fewer."""
         return min(self.top, len(self.session.metadata.classes))
 
     def predict_paths(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[ImagePrediction]:
@@ -154,7 +143,6 @@ class PhotoPredictions:
 
     @property
     def name(self) -> str:
-        """The photograph as the user named it."""
         return next(iter(self.by_model.values())).name
 
     @property
@@ -171,41 +159,29 @@ class PhotoPredictions:
 
 @dataclass(frozen=True)
 class MultiModelPredictor:
-    """Several models, with the methods of SingleModelPredictor.
+    """Several models, by name, with the methods of SingleModelPredictor."""
 
-    Attributes:
-        sessions: by model name, in the order of the columns.
-        top, min_confidence: see SingleModelPredictor.
-    """
-
-    sessions: Mapping[str, Session]
-    top: int
+    models: Mapping[str, SingleModelPredictor]
     min_confidence: float | None
 
     def predict_paths(self, paths: Iterable[Path], remote: Mapping[Path, RemoteImage]) -> Iterator[PhotoPredictions]:
         files = list(paths)
-        streams = [
-            image_predictions.apply_min_confidence(
-                image_predictions.predict_images(session, files, remote), self.min_confidence
-            )
-            for session in self.sessions.values()
-        ]
-        for results in zip(*streams, strict=True):
-            yield PhotoPredictions(dict(zip(self.sessions, results, strict=True)))
+        for results in zip(*(model.predict_paths(files, remote) for model in self.models.values()), strict=True):
+            yield PhotoPredictions(dict(zip(self.models, results, strict=True)))
 
     def json_header(self) -> dict[str, Any]:
-        models = {name: image_predictions.model_record(session) for name, session in self.sessions.items()}
+        models = {name: image_predictions.model_record(model.session) for name, model in self.models.items()}
         return {"models": models, "min_confidence": self.min_confidence}
 
     def json_record(self, result: PhotoPredictions) -> dict[str, Any]:
-        records = {name: image_predictions.record(prediction, self.top) for name, prediction in result.by_model.items()}
+        records = {name: self.models[name].json_record(prediction) for name, prediction in result.by_model.items()}
         for record in records.values():
             del record["path"]
         return {"path": to_unicode(result.name), "models": records, "agree": result.agree}
 
     def table_columns(self, name_width: int) -> list[Column]:
         extra = len(f" 100.0%{_UNLIKE}") + (0 if self.min_confidence is None else len(f"{NOT_SURE} ()"))
-        widths = {name: max_width(session.metadata.classes) + extra for name, session in self.sessions.items()}
+        widths = {name: max_width(model.session.metadata.classes) + extra for name, model in self.models.items()}
         return [Column("file", name_width), *(Column(printable(name), width) for name, width in widths.items())]
 
     def table_cells(self, result: PhotoPredictions) -> list[Text]:
@@ -222,7 +198,7 @@ class MultiModelPredictor:
 
     def csv_header(self) -> list[str]:
         columns = ("class", "most_likely", "probability", "unlike")
-        return ["path", *(f"{name}_{column}" for name in self.sessions for column in columns), "agree", "error"]
+        return ["path", *(f"{name}_{column}" for name in self.models for column in columns), "agree", "error"]
 
     def csv_row(self, result: PhotoPredictions) -> list[Value]:
         cells: list[Value] = []

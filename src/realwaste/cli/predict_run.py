@@ -22,6 +22,7 @@ from realwaste.core.errors import UserError
 from realwaste.core.log import logger
 
 _WATCHED_NAME_WIDTH = 40  # characters reserved for file names that are not known yet
+Predictor = SingleModelPredictor | MultiModelPredictor
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class PredictRun:
         photographs = [path for path in inputs.paths if path not in inputs.remote]
         searched = list(inputs.local)
         if self.watch:
-            predict_inputs.check_watched_folder(self.watch)
+            if not self.watch.is_dir():
+                rule = "--watch must name a folder that exists."
+                raise UserError(rule, "Create it, or check the name.", str(self.watch))
             searched.append(str(self.watch))
         if self.csv:
             predictions_csv.check_csv(self.csv, photographs, searched)
@@ -71,27 +74,22 @@ class PredictRun:
             results = map(sorter.sort, results) if sorter else results
             if not self.watch:
                 results = progress_bar.track(results, len(inputs.paths), as_json=self.as_json)
-            write = self._open_outputs(stack, predictor, self._name_width(inputs))
+            name_width = max(max_width(map(inputs.name, inputs.paths)), _WATCHED_NAME_WIDTH if self.watch else 0)
+            writers = self._open_outputs(stack, predictor, name_width)
             if self.watch:
                 stack.enter_context(suppress(KeyboardInterrupt))
                 stack.enter_context(sigterm_as_interrupt())
             for result in results:
-                write(result)
+                for write in writers:
+                    write(result)
                 counts[predictor.summary_label(result)] += 1
                 failed += result.error is not None
-        self._log_summary(counts)
-        if sorter:
-            logger.info("%s", sorter.summary())
-        return failed, counts.total()
-
-    def _log_summary(self, counts: Counter[str]) -> None:
-        """How many photographs there were of each class, and what was written; of a single one only the latter."""
         outputs = [path for path in (self.csv, self.overlay) if path]
         if counts.total() != 1 or outputs:
             logger.info("%s", standard_output.describe_counts(counts, outputs))
-
-    def _name_width(self, inputs: Inputs) -> int:
-        return max(max_width(map(inputs.name, inputs.paths)), _WATCHED_NAME_WIDTH if self.watch else 0)
+        if sorter:
+            logger.info("%s", sorter.summary())
+        return failed, counts.total()
 
     def _batches(self, inputs: Inputs) -> Iterable[list[Path]]:
         """The photographs: all at once, or as they arrive in the watched folder."""
@@ -101,36 +99,29 @@ class PredictRun:
         named = [path for path in inputs.paths if path_cell(inputs.name(path)) not in predicted]
         return predict_inputs.watch_batches(self.watch, named)
 
-    def _predict(self, inputs: Inputs) -> tuple[SingleModelPredictor | MultiModelPredictor, Iterator[Any]]:
+    def _predict(self, inputs: Inputs) -> tuple[Predictor, Iterator[Any]]:
         """Load the model or models; returns the predictor and the iterator of its results."""
         batches, max_images = self._batches(inputs), max(1, len(inputs.paths))
-        predictor: SingleModelPredictor | MultiModelPredictor
-        if self.all_models:
-            files = model_loading.resolve_all_models()
-            sessions = {file.stem: model_loading.open_session(file, max_images=max_images) for file in files}
-            predictor = MultiModelPredictor(sessions, self.top, self.min_confidence)
-        else:
-            file = model_loading.resolve_model(self.model)
-            # 0: a photograph that is unlike the training images is then "not sure", and is not copied into a class.
-            min_confidence = 0.0 if self.sort_into and self.min_confidence is None else self.min_confidence
-            predictor = SingleModelPredictor(
+        # 0: a photograph that is unlike the training images is then "not sure", and is not copied into a class.
+        min_confidence = 0.0 if self.sort_into and self.min_confidence is None else self.min_confidence
+        files = model_loading.resolve_all_models() if self.all_models else [model_loading.resolve_model(self.model)]
+        models = {
+            file.stem: SingleModelPredictor(
                 model_loading.open_session(file, max_images=max_images), self.top, min_confidence
             )
+            for file in files
+        }
+        predictor: Predictor = MultiModelPredictor(models, min_confidence) if self.all_models else models[files[0].stem]
         results: Iterator[Any] = chain.from_iterable(predictor.predict_paths(paths, inputs.remote) for paths in batches)
         if self.overlay:
-            results = map(OverlayWriter(self.overlay, model_loading.load_classifier(file)).add, results)
+            results = map(OverlayWriter(self.overlay, model_loading.load_classifier(files[0])).add, results)
         return predictor, results
 
-    def _open_outputs(
-        self, stack: ExitStack, predictor: SingleModelPredictor | MultiModelPredictor, name_width: int
-    ) -> Callable[[Any], None]:
-        """A function that writes a result to the CSV file, as JSON, or as a row of a table. `stack` ends the outputs.
+    def _open_outputs(self, stack: ExitStack, predictor: Predictor, name_width: int) -> list[Callable[[Any], None]]:
+        """Functions that write a result to the CSV file, as JSON, or as a row of a table. `stack` ends the outputs.
 
         A run that watches has no end: each result is a JSON object on a line, rows are appended to the CSV file, and
         the table is shown beside it.
-
-        Args:
-            name_width: terminal cells of the widest file name.
         """
         writers: list[Callable[[Any], None]] = []
         if self.csv:
@@ -138,7 +129,7 @@ class PredictRun:
             write_row = stack.enter_context(open_csv(self.csv, predictor.csv_header()))
             writers.append(lambda result: write_row(predictor.csv_row(result)))
         if self.as_json and self.watch:
-            writers.append(lambda result: standard_output.print_json_line(predictor.json_record(result)))
+            writers.append(lambda result: standard_output.print_json(predictor.json_record(result), indent=None))
         elif self.as_json:
             add = stack.enter_context(standard_output.open_json_list(predictor.json_header(), "answers"))
             writers.append(lambda result: add(predictor.json_record(result)))
@@ -146,12 +137,7 @@ class PredictRun:
             table = RowTable(_console(), predictor.table_columns(name_width))
             table.print_header()
             writers.append(lambda result: table.print_row(predictor.table_cells(result)))
-
-        def write(result: Any) -> None:
-            for writer in writers:
-                writer(result)
-
-        return write
+        return writers
 
 
 def _console() -> Console:

@@ -26,9 +26,9 @@ _SHOWN_CLASSES = 20  # that the last line of predictions counts
 
 
 def console() -> Console:
-    """A console for standard output. If that is a pipe or a file, lines are neither cut nor folded.
+    """A console for standard output, with backslash escapes for characters that its encoding lacks.
 
-    Characters that its encoding lacks are written as backslash escapes.
+    Lines are neither cut nor folded if it is a pipe or a file.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -47,7 +47,6 @@ def empty_table(texts: str | Sequence[str], *numbers: str) -> Table:
 
 
 def print_tables(items: Iterable[Table]) -> None:
-    """Print tables one below the other."""
     output = console()
     for table in items:
         output.print(table)
@@ -69,18 +68,9 @@ def print_path(file: Path) -> None:
     typer.echo(escape(str(file)) if console().is_terminal else os.fsencode(file))
 
 
-def print_json(values: Mapping[str, Any]) -> None:
-    """Write a JSON object, indented, in UTF-8 whatever the terminal's encoding.
-
-    Raises:
-        ValueError: a value is NaN or infinite.
-    """
-    _write(f"{_json(values)}\n")
-
-
-def print_json_line(values: Mapping[str, Any]) -> None:
-    """Write a JSON object on one line (JSON Lines)."""
-    _write(_json(values, indent=None) + "\n")
+def print_json(values: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Write a JSON object in UTF-8 whatever the terminal's encoding; ValueError if a value is NaN or infinite."""
+    _write(_json(values, indent) + "\n")
 
 
 @contextmanager
@@ -88,10 +78,6 @@ def open_json_list(values: Mapping[str, Any], name: str) -> Iterator[Callable[[M
     """Write a JSON object whose last value is a list; yields a function that writes an item of the list.
 
     If the block fails, the output is not valid JSON, so that nobody takes it for complete.
-
-    Args:
-        values: the other values of the object.
-        name: the key of the list.
     """
     _write(f"{_json(values)[:-2]},\n  {json.dumps(name)}: [")
     separator = ""
