@@ -11,7 +11,7 @@ to each cluster's centre is selected. docs/labels.md compares this with uncertai
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.cli import predictions_csv
-from realwaste.cli.output_options import OutputKind
-from realwaste.core.csv_rows import Value, path_cell
 from realwaste.core.errors import UserError
-from realwaste.core.file_names import to_unicode
 from realwaste.models import image_predictions
 from realwaste.models.image_predictions import ClassProbability, ImagePrediction
 from realwaste.models.probabilities import Probabilities
 from realwaste.models.session import Session
 from realwaste.runtime.inference_engine import Network
 
-SHOWN_CLASSES = 2  # per photograph
 OVERSAMPLING = 10
 _MIN_WEIGHT = 1e-6  # so that photographs of which the model is sure belong to a cluster too
 
@@ -58,15 +53,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Selection:
-    """The photographs to label.
+    """The photographs to label, of `candidate_count`; and path and reason of each without a prediction."""
 
-    Attributes:
-        selected: the most uncertain first.
-        candidate_count: from how many photographs they were selected.
-        errors: path and reason of each photograph without a prediction.
-    """
-
-    selected: list[Candidate]
+    selected: list[Candidate]  # the most uncertain first
     candidate_count: int
     errors: list[tuple[Path, str]]
 
@@ -105,12 +94,7 @@ class _RecordingNetwork(Network):
 
 
 def select_photos(by_model: Sequence[ModelPredictions], classes: Sequence[str], count: int) -> Selection:
-    """Select at most `count` photographs.
-
-    Args:
-        by_model: for each model, its predictions for the same photographs.
-        classes: of all models.
-    """
+    """Select at most `count` photographs, from the predictions of each model for the same photographs."""
     errors, readable = [], []
     for row in zip(*by_model, strict=True):
         failed = [prediction for prediction, _ in row if prediction.error is not None]
@@ -144,8 +128,6 @@ def select_photos(by_model: Sequence[ModelPredictions], classes: Sequence[str], 
 
 def margin_uncertainty(probabilities: Probabilities) -> NDArray[np.float64]:
     """One minus the difference between the two largest probabilities, 0 to 1: (n,) for (n, classes)."""
-    if probabilities.shape[1] < 2:
-        return np.zeros(len(probabilities))
     largest = np.partition(np.asarray(probabilities, np.float64), -2, axis=1)
     return np.asarray(1 - (largest[:, -1] - largest[:, -2]))
 
@@ -159,12 +141,7 @@ def l2_normalize(vectors: Vectors) -> Vectors:
 def select_batch(
     uncertainty: NDArray[np.float64], features: Vectors, count: int, *, oversampling: int = OVERSAMPLING, seed: int = 0
 ) -> Rows:
-    """The rows to label, at most `count`, the most uncertain first.
-
-    Args:
-        uncertainty: (n,), from `margin_uncertainty`.
-        features: (n, width), from `l2_normalize`.
-    """
+    """The rows to label, at most `count`, the most uncertain first, by uncertainty (n,) and features (n, width)."""
     order = np.argsort(-uncertainty, kind="stable").astype(np.int64)
     if len(order) <= count:
         return order
@@ -188,50 +165,3 @@ def _nearest_to_centres(vectors: Vectors, weights: NDArray[np.float64], count: i
     distances = ((vectors - clusters.cluster_centers_[clusters.labels_]) ** 2).sum(axis=1)
     members = [np.flatnonzero(clusters.labels_ == label) for label in np.unique(clusters.labels_)]
     return np.array([rows[distances[rows].argmin()] for rows in members], np.int64)
-
-
-def selection_record(sessions: Iterable[Session], selection: Selection) -> dict[str, Any]:
-    """The values for JSON."""
-    return {
-        "models": [image_predictions.model_record(session) for session in sessions],
-        "candidates": selection.candidate_count,
-        "chosen": [
-            {
-                "path": to_unicode(candidate.path),
-                "uncertainty": candidate.uncertainty,
-                "predictions": [prediction.record() for prediction in candidate.predictions[:SHOWN_CLASSES]],
-                "models_disagreeing": candidate.models_disagreeing,
-                "unlike": candidate.is_novel,
-            }
-            for candidate in selection.selected
-        ],
-        "errors": [{"path": to_unicode(path), "error": to_unicode(error)} for path, error in selection.errors],
-    }
-
-
-_COLUMNS = ("path", "label", "uncertainty", "best", "best_probability", "second", "second_probability")
-
-
-def _is_unlabelled_list(file: Path) -> bool:
-    """Whether a file was written by `write_csv`, and its column `label` is still empty."""
-    columns = predictions_csv.read_header(file)
-    if columns[:3] != list(_COLUMNS[:3]) or columns[-1] != "unlike":
-        return False
-    return not any(row.get("label") for row in predictions_csv.read_rows(file))
-
-
-UNLABELLED_LIST = OutputKind("a list of an earlier run without labels", _is_unlabelled_list)
-
-
-def write_csv(file: Path, selection: Selection) -> None:
-    """Write a row per photograph for a spreadsheet: path, an empty label to fill in, and the predictions."""
-    header = [*_COLUMNS, "models_disagreeing", "unlike"]
-    with predictions_csv.lock(file), predictions_csv.write_rows(file, header, UNLABELLED_LIST) as write:
-        for candidate in selection.selected:
-            cells: list[Value] = []
-            for prediction in candidate.predictions[:SHOWN_CLASSES]:
-                cells += [prediction.name, round(prediction.probability, 4)]
-            cells += [None] * (2 * SHOWN_CLASSES - len(cells))
-            path = path_cell(str(candidate.path))
-            uncertainty = round(candidate.uncertainty, 4)
-            write([path, None, uncertainty, *cells, candidate.models_disagreeing, candidate.is_novel])

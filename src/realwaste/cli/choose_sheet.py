@@ -8,13 +8,14 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from realwaste.cli import output_options
-from realwaste.cli.choose_selection import SHOWN_CLASSES, Candidate
+from realwaste.cli.choose_selection import Candidate
 from realwaste.cli.output_options import OutputKind
 from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.files import atomic_replace
 from realwaste.images.reader import UnreadableImageError, decode_image, read_bytes
 
+SHOWN_CLASSES = 2  # per photograph
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_PHOTOS = 1000  # more would make an image that few programs open
 _SIDE, _GAP, _LINE_HEIGHT, _FONT_SIZE = 220, 14, 19, 14  # pixels
@@ -25,15 +26,7 @@ _TEXT, _SECONDARY_TEXT, _BACKGROUND, _CELL = "#1d211e", "#5d645f", "#ffffff", "#
 
 
 def check_sheet(file: Path, count: int, arguments: Sequence[str], photographs: Sequence[Path]) -> None:
-    """Check --sheet before a model is loaded.
-
-    Args:
-        count: how many photographs the sheet would show.
-        arguments, photographs: as for output_options.check_file.
-
-    Raises:
-        UserError: the suffix is not in SUFFIXES; there are too many photographs; or as output_options.check_file.
-    """
+    """Check --sheet for `count` photographs: its suffix, their number, and as output_options.check_file."""
     if file.suffix.lower() not in SUFFIXES:
         raise UserError(f"--sheet must name an image file: {', '.join(SUFFIXES)}.", "Change its suffix.", str(file))
     if count > MAX_PHOTOS:

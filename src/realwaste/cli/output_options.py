@@ -23,12 +23,7 @@ _MARK_WITHIN_BYTES = 4096  # from the beginning of a file
 
 @dataclass(frozen=True)
 class OutputKind:
-    """A kind of output file.
-
-    Attributes:
-        earlier: what an earlier output is called in messages.
-        is_earlier: whether a regular file is such an output, which may be replaced.
-    """
+    """A kind of output file: what an earlier one is called in messages, and whether a regular file is one."""
 
     earlier: str
     is_earlier: Callable[[Path], bool]
@@ -49,11 +44,11 @@ def fit_file_name(stem: str, ending: str = "") -> str:
 
     The name is encoded as UTF-8, even if the locale, such as C, has another encoding.
     """
-    max_bytes = _MAX_NAME_BYTES - len(ending.encode("utf-8", "surrogateescape"))
-    encoded = stem.encode("utf-8", "surrogateescape")
+    encoded, encoded_ending = (text.encode("utf-8", "surrogateescape") for text in (stem, ending))
+    max_bytes = _MAX_NAME_BYTES - len(encoded_ending)
     if len(encoded) > max_bytes:
         encoded = encoded[:max_bytes].decode("utf-8", "ignore").encode()
-    return os.fsdecode(encoded + ending.encode("utf-8", "surrogateescape"))
+    return os.fsdecode(encoded + encoded_ending)
 
 
 def check_file(
@@ -88,12 +83,6 @@ def check_file(
     except (OSError, RuntimeError) as error:  # a RuntimeError is a link that leads to itself
         rule = f"{option} must name a file that can be written, and {printable(file)} cannot be."
         raise UserError(rule, "Name another file.", getattr(error, "strerror", None) or str(error)) from None
-
-
-def check_distinct(first: str, file: Path, second: str, other: Path) -> None:
-    """Raise UserError if two options name the same file."""
-    if file.resolve() == other.resolve():
-        raise UserError(f"{first} and {second} must name different files.", "Rename one of them.", str(file))
 
 
 def check_folder(option: str, folder: Path, arguments: Sequence[str] = (), photographs: Sequence[Path] = ()) -> None:

@@ -17,7 +17,6 @@ from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 
-PART = ".part"
 Write = Callable[[Sequence[Value]], None]
 _MAX_HEADER_BYTES = 1 << 16
 
@@ -38,33 +37,19 @@ def read_header(file: Path) -> list[str]:
         return []
 
 
-def read_rows(file: Path) -> list[dict[str, str]]:
-    """The rows below the header, each as a dictionary from column to cell."""
-    with file.open(encoding=ENCODING, errors="replace", newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 PREDICTIONS = OutputKind("the predictions of an earlier run", is_predictions)
 
 
 def check_csv(
     file: Path, photographs: Sequence[Path], arguments: Sequence[str] = (), kind: OutputKind = PREDICTIONS
 ) -> None:
-    """Check --csv, and the temporary file <file>.part, with output_options.check_file.
-
-    Raises:
-        UserError: as output_options.check_file.
-    """
-    output_options.check_file("--csv", file, kind, arguments, photographs)
-    output_options.check_file("--csv", _part(file), kind, arguments, photographs)
+    """Check --csv, and the temporary file <file>.part, with output_options.check_file."""
+    for path in (file, _part(file)):
+        output_options.check_file("--csv", path, kind, arguments, photographs)
 
 
 def lock(file: Path) -> AbstractContextManager[None]:
-    """Prevent other runs from writing the same file.
-
-    Raises:
-        UserError: another run is writing it.
-    """
+    """Prevent other runs from writing the same file; UserError if another run is writing it."""
     return files.exclusive_lock(file.resolve(), 0, "Wait for the other run, or name another file.")
 
 
@@ -131,14 +116,14 @@ def _missing_row_end(file: Path) -> str:
 def _part(file: Path) -> Path:
     """<file>.part; of a link, beside its target, so that the link stays."""
     real = file.resolve()
-    return real.with_name(f"{real.name}{PART}")
+    return real.with_name(f"{real.name}.part")
 
 
-def _writer(stream: TextIO, header: Sequence[str] | None = None) -> Write:
+def _writer(stream: TextIO, header: Sequence[str] = ()) -> Write:
     def write(values: Sequence[Value]) -> None:
         stream.write(format_row(values))
         stream.flush()
 
-    if header is not None:
+    if header:
         write(header)
     return write
