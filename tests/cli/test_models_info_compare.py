@@ -165,7 +165,7 @@ def test_realwaste_model_may_name_a_folder_that_replaces_models(project, monkeyp
     assert run_json("compare", "cnn", "irv2", "set")["images"] == 1
     (root / "metrics/compare.json").unlink()
     with pytest.raises(UserError, match="There are: cnn, irv2"):
-        model_loading.find_model(None)
+        model_loading.choose_model(None)
     (root / "models/cnn.keras").unlink()
     assert model_loading.choose_model(None) == (root / "models/irv2.keras", "the only model of REALWASTE_MODEL")
 
@@ -176,7 +176,7 @@ def test_realwaste_model_with_a_missing_path_is_an_error_and_empty_is_ignored(pr
     assert "The variable REALWASTE_MODEL must name" in words(run("predict", "red.png", status=1).stderr)
     assert "The variable REALWASTE_MODEL must name" in words(run("models", status=1).stderr)
     monkeypatch.setenv(model_loading.MODEL_VARIABLE, "")
-    assert model_loading.find_model(None) == registry.model_path("irv2")
+    assert model_loading.choose_model(None)[0] == registry.model_path("irv2")
 
 
 def _write_set(project, **colours_of):

@@ -241,28 +241,26 @@ def test_images_are_found_in_files_folders_and_patterns(tmp_path, monkeypatch):
 
 
 def test_find_model_by_name_path_or_validation_accuracy(project, monkeypatch):
-    assert model_loading.find_model(None) == Path("models/cnn.keras")
-    assert model_loading.find_model("cnn") == Path("models/cnn.keras")
-    assert model_loading.find_model("some/where.keras") == Path("some/where.keras")
-    assert model_loading.find_model("where.keras") == Path("where.keras")
+    files = {None: "models/cnn.keras", "cnn": "models/cnn.keras", "a/b.keras": "a/b.keras", "b.keras": "b.keras"}
+    assert {name: str(model_loading.choose_model(name)[0]) for name in files} == files
     with pytest.raises(UserError, match=r"Received: 'cnm'.\nThere are: cnn. Name one of them."):
-        model_loading.find_model("cnm")
+        model_loading.choose_model("cnm")
     (project / "metrics").unlink()
     assert model_loading.choose_model(None) == (Path("models/cnn.keras"), "the only model")
     shutil.copytree(project / "models", project / "two")
     shutil.copy(project / "two/cnn.keras", project / "two/mine.keras")
     monkeypatch.setenv("REALWASTE_MODEL", "two")
     with pytest.raises(UserError, match=r"there must be metrics/compare.json: .* is used.\nThere are: cnn, mine."):
-        model_loading.find_model(None)
+        model_loading.choose_model(None)
     monkeypatch.delenv("REALWASTE_MODEL")
     (project / "metrics").mkdir()
     for damaged in ("{", "{}", "[]", '{"cnn": {"val_accuracy": null}}', '{"cnn": 1}'):
         (project / "metrics/compare.json").write_text(damaged)
         with pytest.raises(UserError, match="must hold a validation accuracy for each model"):
-            model_loading.find_model(None)
+            model_loading.choose_model(None)
     (project / "models").unlink()
     with pytest.raises(UserError, match=r"There is no model in .*: `realwaste train PHOTOS` trains one"):
-        model_loading.find_model("cnn")
+        model_loading.choose_model("cnn")
 
 
 INVALID_CALLS = """

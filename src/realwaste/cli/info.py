@@ -60,9 +60,6 @@ def _read(name: str | None) -> tuple[SavedModel | None, Novelty | None, str | No
     """The model, its novelty score, and the text of its card; the log says which model it is.
 
     There is no model if only its card is here, as in a fresh clone; no text if the model has no card of its own.
-
-    Raises:
-        UserError: there is neither a model nor a card of that name; or the file is not a model.
     """
     try:
         path = model_loading.resolve_model(name)
@@ -102,29 +99,24 @@ def _file_facts(saved: SavedModel, metadata: ModelMetadata, novelty: Novelty | N
     return [(name, value) for name, value in rows if value]
 
 
-def _split_card(card: Path) -> tuple[Mapping[str, Any] | None, str]:
-    """The metadata of a model card (None if missing or damaged), and the text after it."""
+def _split_card(card: Path) -> tuple[Mapping[str, Any], str]:
+    """The metadata of a model card (empty if missing or damaged), and the text after it."""
     with card.open(encoding="utf-8", errors="replace") as file:
         text = file.read(_MAX_CARD_CHARACTERS)
     if not text.startswith(_FENCE) or text.count(_FENCE) < 2:
-        return None, text
+        return {}, text
     import yaml  # noqa: PLC0415 - which the image of `serve` does not have
 
     _, block, body = text.split(_FENCE, 2)
     try:
         card_metadata = yaml.safe_load(block)
     except (yaml.YAMLError, RecursionError, ValueError):  # ValueError: an invalid date
-        return None, body.lstrip()
-    return card_metadata if isinstance(card_metadata, Mapping) else None, body.lstrip()
+        card_metadata = None
+    return card_metadata if isinstance(card_metadata, Mapping) else {}, body.lstrip()
 
 
-def _belongs_to(card_metadata: Mapping[str, Any] | None, metadata: ModelMetadata) -> bool:
-    """Whether a card can be that of a model: git has the cards but not the models, so they may differ.
-
-    A card without metadata is accepted.
-    """
-    if card_metadata is None:
-        return True
+def _belongs_to(card_metadata: Mapping[str, Any], metadata: ModelMetadata) -> bool:
+    """Whether a card can be that of a model: git has the cards but not the models. One without metadata is accepted."""
     try:
         dataset = card_metadata["model-index"][0]["results"][0]["dataset"]["name"]
         return bool(dataset == metadata.dataset and metadata.backbone in card_metadata.get("tags", ()))

@@ -19,10 +19,7 @@ SCORES = Path("metrics/compare.json")
 
 
 def resolve_model(name: str | None) -> Path:
-    """The file of the model that `choose_model` returns.
-
-    Its record is validated; the path and the model's caution, if it has one, are logged.
-    """
+    """The file that `choose_model` returns, validated; it is logged with its reason and its caution, if it has one."""
     path, reason = choose_model(name)
     caution = model_file.read_metadata(path).caution()
     log.logger.info("%s", f"{path}: {reason}" if reason else path)
@@ -32,11 +29,7 @@ def resolve_model(name: str | None) -> Path:
 
 
 def resolve_all_models() -> list[Path]:
-    """The files of all models in `models_folder`, validated and logged as in `resolve_model`.
-
-    Raises:
-        UserError: there is no model, or a file is not a model.
-    """
+    """The files of all models in `models_folder`, validated and logged as in `resolve_model`."""
     paths = available_models()
     if not paths:
         raise UserError("There must be a model to predict with.", no_model_remedy())
@@ -69,11 +62,6 @@ def load_classifier(path: Path) -> "Classifier":
     return model_file.load(path)
 
 
-def find_model(name: str | None) -> Path:
-    """The path that `choose_model` returns, without the reason."""
-    return choose_model(name)[0]
-
-
 def choose_model(name: str | None) -> tuple[Path, str]:
     """A model's file, and for people the reason why it was chosen. Whether it can be read is not checked here.
 
@@ -87,18 +75,18 @@ def choose_model(name: str | None) -> tuple[Path, str]:
         UserError: no model has that name; no name was given and there are no scores; or REALWASTE_MODEL names a path
             that does not exist.
     """
+    if name is not None and (Path(name).suffix == registry.SUFFIX or len(Path(name).parts) != 1):
+        return Path(name), ""
+    variable_path, scores = _path_in_variable(), scores_file()
+    of_variable = f" of {MODEL_VARIABLE}" if variable_path else ""
     if name is not None:
-        path = Path(name)
-        if path.suffix == registry.SUFFIX or len(path.parts) != 1:
-            return path, ""
-        return _model_by_name(name), f"a model{_of_variable()}" if _of_variable() else ""
-    variable_path = _path_in_variable()
-    if variable_path is not None and not variable_path.is_dir():
+        return _model_by_name(name), f"a model{of_variable}" if variable_path else ""
+    if variable_path and not variable_path.is_dir():
         return variable_path, f"named by {MODEL_VARIABLE}"
-    available, scores = available_models(), scores_file()
+    available = available_models()
     if len(available) == 1 and not scores.exists():
-        return available[0], f"the only model{_of_variable()}"
-    return _best_model(scores), f"the best by validation accuracy in {scores}{_of_variable()}"
+        return available[0], f"the only model{of_variable}"
+    return _best_model(scores), f"the best by validation accuracy in {scores}{of_variable}"
 
 
 def models_folder() -> Path:
@@ -124,9 +112,8 @@ def scores_file() -> Path:
 
 def no_model_remedy() -> str:
     """The remedy of a UserError where there is no model."""
-    folder = models_folder().absolute()
     remedy = "`realwaste train PHOTOS` trains one, `dvc repro` those of the pipeline."
-    return f"There is no model in {folder}: {remedy}"
+    return f"There is no model in {models_folder().absolute()}: {remedy}"
 
 
 def _path_in_variable() -> Path | None:
@@ -140,10 +127,6 @@ def _path_in_variable() -> Path | None:
     return path
 
 
-def _of_variable() -> str:
-    return f" of {MODEL_VARIABLE}" if _path_in_variable() is not None else ""
-
-
 def _model_by_name(name: str) -> Path:
     path = _file(name)
     if not path.exists():
@@ -154,9 +137,8 @@ def _model_by_name(name: str) -> Path:
 
 def _best_model(scores: Path) -> Path:
     try:
-        rows = {
-            model: row for model, row in read_json(scores).items() if isinstance(row, dict) and "val_accuracy" in row
-        }
+        records = read_json(scores).items()
+        rows = {model: row for model, row in records if isinstance(row, dict) and "val_accuracy" in row}
         # The ensemble has a row too, but no file.
         available = [model for model in rows if _file(model).exists()] or list(rows)
         return _file(registry.best_by_validation({model: rows[model] for model in available}))

@@ -47,8 +47,7 @@ class SavedModel:
     """A model file.
 
     Attributes:
-        metadata: the record in the file; None if it cannot be read.
-        error: why it cannot be read; None if it can.
+        metadata: the record in the file; None if it cannot be read, which `error` explains.
         scores: what its run measured (the keys are `_SCORES`); None if that is not known.
         is_default: whether this model is used where no model is named.
     """
@@ -57,7 +56,7 @@ class SavedModel:
     size_bytes: int
     metadata: ModelMetadata | None
     error: str | None
-    scores: Mapping[str, float] | None
+    scores: dict[str, float] | None
     is_default: bool
 
     def record(self) -> dict[str, Any]:
@@ -67,25 +66,21 @@ class SavedModel:
             "path": to_unicode(self.path),
             "bytes": self.size_bytes,
             "chosen": self.is_default,
-            "model": None if self.metadata is None else asdict(self.metadata),
-            "caution": None if self.metadata is None else self.metadata.caution(),
-            "scores": None if self.scores is None else dict(self.scores),
+            "model": self.metadata and asdict(self.metadata),
+            "caution": self.metadata and self.metadata.caution(),
+            "scores": self.scores,
             "error": None if self.error is None else to_unicode(self.error),
         }
 
 
 def list_models() -> list[SavedModel]:
-    """Every model that `model_loading.available_models` finds.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Every model that `model_loading.available_models` finds; UserError if there is none."""
     paths = model_loading.available_models()
     if not paths:
         raise UserError("There must be a model to list.", model_loading.no_model_remedy())
     run_scores = _read_record(model_loading.scores_file())
     try:
-        default: Path | None = model_loading.find_model(None)
+        default: Path | None = model_loading.choose_model(None)[0]
     except UserError:  # there are no scores to choose by
         default = None
     return [read_model(path, run_scores, default) for path in paths]
