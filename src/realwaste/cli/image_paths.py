@@ -9,19 +9,11 @@ from realwaste.core.errors import UserError
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.images.file_format import IMAGE_SUFFIXES
-from realwaste.sources.image_files import (
-    OnProblem,
-    is_accessible_file,
-    is_image,
-    is_system,
-    walk_folders,
-)
-
-_SUFFIX_LIST = ", ".join(sorted(IMAGE_SUFFIXES))
+from realwaste.sources.image_files import OnProblem, is_accessible_file, is_image, is_system, walk_folders
 
 
 def warn_skipped(path: Path, reason: str) -> None:
-    """Log a warning; for the argument `problem` of image_files.walk."""
+    """Log a warning; for the argument `on_problem` of image_files.walk_folders."""
     logger.warning("%s is skipped: %s", printable(path), reason)
 
 
@@ -43,11 +35,9 @@ def find_images(arguments: Sequence[str]) -> list[Path]:
 def require_images(arguments: Sequence[str], paths: Sequence[Path]) -> list[Path]:
     """`paths` without duplicates; UserError if there are none."""
     if not paths:
-        raise UserError(
-            f"There must be an image to predict: a file whose name ends in one of {_SUFFIX_LIST}.",
-            "Name files, or folders or patterns with images.",
-            list(arguments)[:8],
-        )
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        rule = f"There must be an image to predict: a file whose name ends in one of {suffixes}."
+        raise UserError(rule, "Name files, or folders or patterns with images.", list(arguments)[:8])
     return list(dict.fromkeys(paths))
 
 

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
+from realwaste.cli import model_loading
+from realwaste.core.errors import UserError
+
 
 def complete_model_name() -> list[str]:
     """The names of the available models, for the shell's completion."""
-    from realwaste.cli import model_loading  # noqa: PLC0415 - which --help does not need
-    from realwaste.core.errors import UserError  # noqa: PLC0415
-
     try:
         return [path.stem for path in model_loading.available_models()]
     except UserError:

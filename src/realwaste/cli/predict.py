@@ -7,7 +7,6 @@ import typer
 
 from realwaste.cli.options import AsJson, Model
 from realwaste.core.errors import UserError
-from realwaste.core.log import logger
 
 Images = Annotated[
     list[str] | None,
@@ -75,11 +74,9 @@ Output = Annotated[
         show_default=False,
     ),
 ]
-
-
-Engine = Literal["local", "ray"]
-WithEngine = Annotated[
-    Engine, typer.Option(help="With --output: on this machine, or on the Ray cluster at RAY_ADDRESS.")
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="With --output: on this machine, or on the Ray cluster at RAY_ADDRESS."),
 ]
 
 
@@ -96,7 +93,7 @@ def predict(
     overlay: Overlay = None,
     watch: Watch = None,
     output: Output = None,
-    engine: WithEngine = "local",
+    engine: Engine = "local",
 ) -> None:
     """Predict the class of each photo.
 
@@ -107,35 +104,16 @@ def predict(
     Example: `realwaste predict photos/ --csv answers.csv --min-confidence 0.8`
     """
     if output is not None or engine != "local":
-        others = all_models or as_json or csv or sort_into or overlay or watch
-        _predict_parts(images or [], output, engine, model, min_confidence, is_alone=not others)
+        if output is None or all_models or as_json or csv or sort_into or overlay or watch:
+            rule = "--engine ray must be used with --output, and --output without the other outputs."
+            raise UserError(rule, "Leave out the other option, or name a folder with --output.")
+        from realwaste.cli import predict_parts  # noqa: PLC0415 - pyarrow and fsspec, an extra
+
+        predict_parts.run(images or [], output, engine, model, min_confidence)
         return
     if not images and watch is None:
         raise typer.BadParameter("name a photo or a folder of photos.", param_hint="IMAGE")
-    # These import OpenCV, which --help does not need.
-    from realwaste.cli import predict_inputs, predict_run  # noqa: PLC0415
+    from realwaste.cli import predict_run  # noqa: PLC0415 - OpenCV, which --help does not need
 
     run = predict_run.PredictRun(model, all_models, top, min_confidence, as_json, csv, sort_into, overlay, watch)
-    with predict_inputs.open_inputs(images or [], required=watch is None) as inputs:
-        run.check(inputs)
-        failed, total = run.run(inputs)
-    if failed and watch is None:
-        logger.error("%d of %d photos failed (prediction, copy or overlay): their rows have the reason", failed, total)
-        raise typer.Exit(1)
-
-
-def _predict_parts(
-    images: list[str],
-    output: str | None,
-    engine: Engine,
-    model: str | None,
-    min_confidence: float | None,
-    *,
-    is_alone: bool,
-) -> None:
-    if output is None or not is_alone:
-        rule = "--engine ray must be used with --output, and --output without the other outputs."
-        raise UserError(rule, "Leave out the other option, or name a folder with --output.")
-    from realwaste.cli import predict_parts  # noqa: PLC0415 - pyarrow and fsspec, an extra
-
-    predict_parts.run(images, output, engine, model, min_confidence)
+    run.run(images or [])

@@ -28,11 +28,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 
 
 def download(url: str) -> bytes:
-    """The bytes at an http or https URL.
-
-    Raises:
-        UnreadableImageError: the download failed; the message has the reason.
-    """
+    """The bytes at an http or https URL; UnreadableImageError with the reason if the download fails."""
     try:
         return bytes(call_within(_MAX_DURATION_S, _receive, url, time.monotonic() + _MAX_DURATION_S))
     except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError, ValueError) as error:
@@ -43,9 +39,8 @@ def download(url: str) -> bytes:
 def _receive(url: str, deadline: float) -> bytes:
     with requests.get(url, headers={"User-Agent": "realwaste"}, stream=True, timeout=_MAX_SILENCE_S) as response:
         if response.status_code != requests.codes.ok:
-            raise UnreadableImageError(
-                f"cannot be fetched: the server answers {response.status_code} {response.reason}"
-            )
+            reason = f"the server answers {response.status_code} {response.reason}"
+            raise UnreadableImageError(f"cannot be fetched: {reason}")
         content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type in _OTHER_CONTENT:
             raise UnreadableImageError(_OTHER_CONTENT[content_type])

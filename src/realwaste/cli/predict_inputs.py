@@ -24,17 +24,11 @@ from realwaste.sources import urls
 
 @dataclass(frozen=True)
 class Inputs:
-    """Photographs to predict.
+    """Photographs to predict."""
 
-    Attributes:
-        paths: each once, in the order of the arguments.
-        remote: by path, the photographs that must be downloaded (or copied from standard input) to their path first.
-        local: the arguments that are files, folders or patterns.
-    """
-
-    paths: list[Path]
-    remote: dict[Path, RemoteImage]
-    local: list[str]
+    paths: list[Path]  # each once, in the order of the arguments
+    remote: dict[Path, RemoteImage]  # those to download, or to copy from standard input, to their path first
+    local: list[str]  # the arguments that are files, folders or patterns
 
     def name(self, path: Path) -> str:
         """The file or address as the user named it."""
@@ -117,10 +111,7 @@ def complete_files(folder: Path, yielded: dict[Path, Stamp]) -> Iterator[list[Pa
     """Yield the images that are complete, the oldest first, without end.
 
     An image is complete if it is not empty and has not changed for SETTLED_S. An image that changes after it was
-    yielded is yielded again, as another photograph.
-
-    Args:
-        yielded: the stamps of images that are not yielded unless they change; updated here.
+    yielded (`yielded` has its stamp, and is updated here) is yielded again, as another photograph.
     """
     pending: dict[Path, tuple[Stamp, float]] = {}  # with the time since when the stamp is the same
     folder_exists = True

@@ -77,16 +77,11 @@ _REMARK_WIDTH = 15  # characters at least; longer remarks are folded
 
 @dataclass(frozen=True)
 class SingleModelPredictor:
-    """Predicts with one model, and formats the predictions as JSON, rows of a CSV file and a table.
-
-    Attributes:
-        top: how many classes of each photograph are shown.
-        min_confidence: the probability below which a prediction is "not sure"; None never says so.
-    """
+    """Predicts with one model, and formats the predictions as JSON, rows of a CSV file and a table."""
 
     session: Session
-    top: int
-    min_confidence: float | None
+    top: int  # classes of each photograph to show
+    min_confidence: float | None  # the probability below which a prediction is "not sure"; None never says so
 
     @property
     def shown_classes(self) -> int:

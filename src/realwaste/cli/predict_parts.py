@@ -22,11 +22,7 @@ _LOG_EVERY_S = 60.0
 
 
 def run(images: Sequence[str], output: str, engine: str, model: str | None, min_confidence: float | None) -> None:
-    """Predict what is missing in `output`, and log the counts of all parts.
-
-    Raises:
-        UserError: see Source, Destination and ray_predictions.
-    """
+    """Predict what is missing in `output`, and log the counts of all parts."""
     if len(images) != 1:
         rule = "--output must be used with one SOURCE: a folder, a URL, a tar file or a Parquet file."
         raise UserError(rule, "Name one.", f"{len(images)} of them")
@@ -48,10 +44,12 @@ def run(images: Sequence[str], output: str, engine: str, model: str | None, min_
     total = Summary()
     for summary in finished.values():
         total.add(summary)
-    if engine == "ray":
+    if not missing:
+        results: Iterator[tuple[int, Summary]] = iter(())
+    elif engine == "ray":
         from realwaste.models import ray_predictions  # noqa: PLC0415 - an extra
 
-        results = ray_predictions.predict_parts(file, source, missing, output, min_confidence) if missing else iter(())
+        results = ray_predictions.predict_parts(file, source, missing, output, min_confidence)
     else:
         results = _predict_here(file, source, missing, destination, min_confidence)
     for _, summary in _with_progress(results, source, total.images, len(missing)):
@@ -62,8 +60,6 @@ def run(images: Sequence[str], output: str, engine: str, model: str | None, min_
 def _predict_here(
     model: Path, source: Source, parts: Sequence[Part], destination: Destination, min_confidence: float | None
 ) -> Iterator[tuple[int, Summary]]:
-    if not parts:
-        return
     session, readers = model_loading.open_session(model), machine.available_cpus()
     for part in parts:
         images = image_parts.read_part(source.url, source.root, part)

@@ -2,13 +2,14 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 
 from realwaste.cli import model_loading, output_options, predict_inputs, predictions_csv, progress_bar, standard_output
@@ -44,7 +45,17 @@ class PredictRun:
             rule = "--all-models must be used without --model, --overlay and --sort-into, which need a single model."
             raise UserError(rule, "Leave out --all-models, or the other option.")
 
-    def check(self, inputs: Inputs) -> None:
+    def run(self, images: Sequence[str]) -> None:
+        """Predict all photographs; with `watch`, until Ctrl-C or SIGTERM. Exit status 1 if one has an error."""
+        with predict_inputs.open_inputs(images, required=self.watch is None) as inputs:
+            self._check(inputs)
+            failed, total = self._predict_and_write(inputs)
+        if failed and self.watch is None:
+            message = "%d of %d photos failed (prediction, copy or overlay): their rows have the reason"
+            logger.error(message, failed, total)
+            raise typer.Exit(1)
+
+    def _check(self, inputs: Inputs) -> None:
         """Raise UserError if an output cannot be written, or if the next run would take it for an input."""
         photographs = [path for path in inputs.paths if path not in inputs.remote]
         searched = list(inputs.local)
@@ -59,12 +70,8 @@ class PredictRun:
             if folder:
                 output_options.check_folder(option, folder, searched, photographs)
 
-    def run(self, inputs: Inputs) -> tuple[int, int]:
-        """Predict all photographs; with `watch`, until Ctrl-C or SIGTERM.
-
-        Returns:
-            How many photographs have an error, and how many there were.
-        """
+    def _predict_and_write(self, inputs: Inputs) -> tuple[int, int]:
+        """How many photographs have an error, and how many there were."""
         counts: Counter[str] = Counter()
         failed, sorter = 0, Sorter(self.sort_into) if self.sort_into else None
         with ExitStack() as stack:

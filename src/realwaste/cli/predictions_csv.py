@@ -44,8 +44,8 @@ def check_csv(
     file: Path, photographs: Sequence[Path], arguments: Sequence[str] = (), kind: OutputKind = PREDICTIONS
 ) -> None:
     """Check --csv, and the temporary file <file>.part, with output_options.check_file."""
-    for path in (file, _part(file)):
-        output_options.check_file("--csv", path, kind, arguments, photographs)
+    output_options.check_file("--csv", file, kind, arguments, photographs)
+    output_options.check_file("--csv", _part(file), kind, arguments, photographs)
 
 
 def lock(file: Path) -> AbstractContextManager[None]:
@@ -72,23 +72,16 @@ def write_rows(file: Path, header: Sequence[str], kind: OutputKind = PREDICTIONS
 
 @contextmanager
 def append_rows(file: Path, header: Sequence[str]) -> Iterator[Write]:
-    """Append rows to `file`; a missing or empty file is started with the header.
-
-    Raises:
-        UserError: `file` has other columns.
-    """
-    if not file.exists() or not file.stat().st_size:
-        with file.open("w", encoding=ENCODING, newline="") as stream:
-            yield _writer(stream, header)
-        return
-    columns = read_header(file)
+    """Append rows to `file`, which is started with the header if it is new; UserError if it has other columns."""
+    is_new = not file.exists() or not file.stat().st_size
+    columns = list(header) if is_new else read_header(file)
     if columns != list(header):
         rule = f"--csv with --watch adds rows to {printable(file)}, which must have the columns {','.join(header)}."
         raise UserError(rule, "Name another file.", ",".join(columns))
-    ending = _missing_row_end(file)
-    with file.open("a", encoding="utf-8", newline="") as stream:
+    ending = "" if is_new else _missing_row_end(file)
+    with file.open("a", encoding=ENCODING, newline="") as stream:  # the byte-order mark is written only to a new file
         stream.write(ending)
-        yield _writer(stream)
+        yield _writer(stream, header if is_new else ())
 
 
 def read_paths(file: Path) -> set[str]:
