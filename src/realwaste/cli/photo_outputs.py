@@ -6,7 +6,6 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -49,36 +48,36 @@ class Sorter:
             return with_error(prediction, f"not copied to {class_folder}: {error.strerror or error}")
 
     def copy(self, photo: Path, *labels: str) -> Path:
-        """Copy a photograph to a folder for each of `labels`, one in the other; returns the path of the copy."""
+        """Copy a photograph to a folder for each of `labels`, one in the other; returns the path of the copy.
+
+        If another file has the name, a number is added to it.
+        """
         class_folder = self._folder
         for label in labels:
             class_folder /= _folder_name(label)
             if class_folder.is_symlink():
                 raise OSError(0, "it is a link, which is not followed")
-        return self._copy(photo, class_folder, _file_name(photo))
+        if not photo.is_file():
+            raise FileNotFoundError
+        stem, suffix = os.path.splitext(_file_name(photo))  # noqa: PTH122 - pathlib splits `.x` and `x.` differently
+        number = 1
+        target = class_folder / fit_file_name(stem, suffix)
+        while os.path.lexists(target):
+            if target.is_file() and filecmp.cmp(photo, target, shallow=False):
+                self._already_there += 1
+                return target
+            number += 1
+            target = class_folder / fit_file_name(stem, f"-{number}{suffix}")
+        with atomic_replace(target, lambda _: False) as temporary:
+            shutil.copy2(photo, temporary)
+        self._copied[class_folder.relative_to(self._folder).as_posix()] += 1
+        return target
 
     def summary(self) -> str:
         """How many copies were made in each folder, for the log."""
         copied = ", ".join(f"{printable(name)} {number}" for name, number in sorted(self._copied.items()))
         already_there = f"; {self._already_there} were there already" if self._already_there else ""
         return f"copied to {printable(self._folder)}: {copied or 'none'}{already_there}"
-
-    def _copy(self, photo: Path, class_folder: Path, name: str) -> Path:
-        """Copy to `class_folder`; if another file has the name, a number is added to it."""
-        if not photo.is_file():
-            raise FileNotFoundError
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - pathlib splits `.x` and `x.` differently
-        for number in count(1):
-            target = class_folder / fit_file_name(stem, suffix if number == 1 else f"-{number}{suffix}")
-            if not os.path.lexists(target):
-                with atomic_replace(target, lambda _: False) as temporary:
-                    shutil.copy2(photo, temporary)
-                self._copied[class_folder.relative_to(self._folder).as_posix()] += 1
-                return target
-            if target.is_file() and filecmp.cmp(photo, target, shallow=False):
-                self._already_there += 1
-                return target
-        raise AssertionError("count() never ends")
 
 
 def _folder_name(label: str) -> str:
@@ -88,7 +87,7 @@ def _folder_name(label: str) -> str:
 
 def _file_name(photo: Path) -> str:
     """The name of the photograph; without an image suffix, as a download may be, the suffix of its format is added."""
-    if is_image(photo) or not photo.is_file():
+    if is_image(photo):
         return photo.name
     with photo.open("rb") as file:
         image_format = detect_format(file.read(_HEADER_BYTES))
@@ -100,10 +99,7 @@ _MAX_CLASS_CHARACTERS = 50  # of the class in the file name
 
 
 class OverlayWriter:
-    """Writes overlays to a folder that output_options.check_folder has made.
-
-    Photographs of the same name have overlays of different names.
-    """
+    """Writes overlays, each with its own name, to a folder that output_options.check_folder has made."""
 
     def __init__(self, folder: Path, classifier: Classifier) -> None:
         from realwaste.evaluation.grad_cam import GradCam  # noqa: PLC0415 - TensorFlow
@@ -140,15 +136,15 @@ class OverlayWriter:
     def _free_name(self, stem: str, label: str) -> str:
         ending = re.sub(r"[\0/\\]", "_", f"_{label}")[:_MAX_CLASS_CHARACTERS]
         name, number = fit_file_name(stem, f"{ending}.png"), 1
-        while name in self._written or self._is_other_file(self._folder / name):
+        while name in self._written or _is_other_file(self._folder / name):
             number += 1
             name = fit_file_name(stem, f"{ending}-{number}.png")
         self._written.add(name)
         return name
 
-    @staticmethod
-    def _is_other_file(path: Path) -> bool:
-        """Whether there is something else than an overlay at `path`; a link counts as something else."""
-        if path.is_symlink() or not path.is_file():
-            return os.path.lexists(path)
-        return not output_options.is_marked(path, overlays.MARK)
+
+def _is_other_file(path: Path) -> bool:
+    """Whether there is something else than an overlay at `path`; a link counts as something else."""
+    if path.is_symlink() or not path.is_file():
+        return os.path.lexists(path)
+    return not output_options.is_marked(path, overlays.MARK)
