@@ -17,20 +17,19 @@ from realwaste.core.file_names import printable
 from realwaste.core.terminal import escape_lines
 
 
-def _without_flag_types(params: Iterable[Any]) -> list[Any]:
+def _without_flag_types(params: list[Any]) -> list[Any]:
     """Parameters whose help texts show no type beside a flag, where Typer writes `<bool>`."""
-    listed = list(params)
-    for param in listed:
+    for param in params:
         if getattr(param, "is_flag", False):
             param.metavar = ""
-    return listed
+    return params
 
 
 class Command(TyperCommand):
     """One command."""
 
     def get_params(self, ctx: Any) -> Any:
-        """The parameters of the command, for its help text too."""
+        """The parameters, for the help text too."""
         return _without_flag_types(super().get_params(ctx))
 
 
@@ -56,9 +55,9 @@ class Commands(TyperGroup):
         try:
             return super().main(*args, **kwargs)
         except Exception as error:
-            user_error = (
-                error if isinstance(error, UserError) else environment.explain_error(error) or _system_error(error)
-            )
+            user_error = error if isinstance(error, UserError) else environment.explain_error(error)
+            if user_error is None and isinstance(error, OSError):
+                user_error = _system_error(error)
             if user_error is None:
                 raise
             log.setup()
@@ -77,15 +76,11 @@ def _escaped_message() -> Iterator[None]:
         raise
 
 
-def _system_error(error: Exception) -> UserError | None:
-    """The user error for an OSError, such as a full disk or a missing permission; None for another exception."""
-    if not isinstance(error, OSError):
-        return None
+def _system_error(error: OSError) -> UserError:
     target = "the output" if error.filename is None else printable(str(error.filename))
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return UserError(
-            f"There must be room to write {target}.", "Free disk space, or write elsewhere.", error.strerror
-        )
+        rule, remedy = f"There must be room to write {target}.", "Free disk space, or write elsewhere."
+        return UserError(rule, remedy, error.strerror)
     rule = f"It must be possible to read or write {target}."
     return UserError(rule, "Change its permissions, or name another path.", error.strerror or str(error))
 
@@ -127,11 +122,7 @@ def _start_up(
 
 
 def require_packages(command: str, names: Iterable[str]) -> None:
-    """Raise UserError if packages of the extra `serve` are not installed.
-
-    Args:
-        names: as the packages are imported.
-    """
+    """Raise UserError if packages of the extra `serve`, named as they are imported, are not installed."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         rule = f"`realwaste {command}` needs packages that are not installed: {', '.join(missing)}."

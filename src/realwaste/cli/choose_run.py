@@ -69,7 +69,6 @@ def run(
 
 
 def _table(selection: Selection, model_count: int) -> Table:
-    """Rank, file, uncertainty, the two most probable classes, and how many models predict another class."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("file", overflow="fold")

@@ -35,20 +35,13 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A photograph and the mean prediction of the models.
-
-    Attributes:
-        predictions: every class with its mean probability, the most probable first.
-        uncertainty: 1 minus the difference of the first two probabilities, 0 to 1.
-        models_disagreeing: how many models have another most probable class.
-        is_novel: whether a model finds it unlike its training images; None if no model has a novelty score.
-    """
+    """A photograph and the mean prediction of the models."""
 
     path: Path
-    predictions: tuple[ClassProbability, ...]
-    uncertainty: float
-    models_disagreeing: int
-    is_novel: bool | None
+    predictions: tuple[ClassProbability, ...]  # every class, the most probable first
+    uncertainty: float  # 1 minus the difference of the first two probabilities, 0 to 1
+    models_disagreeing: int  # how many have another most probable class
+    is_novel: bool | None  # whether a model finds it unlike its training images; None without a novelty score
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from realwaste.cli.options import AsJson, complete_model_name
 from realwaste.core.file_names import printable
 from realwaste.core.log import logger
 from realwaste.models import model_file, registry
-from realwaste.models.model_file import ModelMetadata
 
 if TYPE_CHECKING:
     from realwaste.cli.compare_models import ModelPair
@@ -49,7 +48,10 @@ def compare(
 
     files = [model_loading.resolve_model(first), model_loading.resolve_model(second)]
     metadata = [model_file.read_metadata(file) for file in files]
-    names = [_display_name(name, record) for name, record in zip((first, second), metadata, strict=True)]
+    names = [
+        registry.display_name(name, record.backbone) if name in registry.BACKBONES else name
+        for name, record in zip((first, second), metadata, strict=True)
+    ]
     photographs = [model_file.read_photographs(file) for file in files]
     with compare_models.open_pair(folder, metadata[0], metadata[1], photographs) as pair:
         probabilities = [predict_set(model_loading.open_session(file), pair.test_set) for file in files]
@@ -61,11 +63,6 @@ def compare(
         for line in _exclusions(pair, names):
             logger.warning("%s", line)
         report_rejected(pair.test_set)
-
-
-def _display_name(name: str, metadata: ModelMetadata) -> str:
-    """The name as it was given, with the backbone if it is a slot of the pipeline: "irv2 (InceptionResNetV2)"."""
-    return registry.display_name(name, metadata.backbone) if name in registry.BACKBONES else name
 
 
 def _exclusions(pair: "ModelPair", names: Sequence[str]) -> Iterator[str]:

@@ -20,17 +20,11 @@ from realwaste.models.training_photographs import TrainingPhotographs
 
 @dataclass(frozen=True)
 class ModelPair:
-    """Two models and an open test set.
-
-    Attributes:
-        metadata: the records of the first and the second model.
-        test_set: its images; those where `is_comparable` is true are compared.
-        common_classes: the classes that both models have: the first's name to the second's.
-    """
+    """Two models and an open test set, of which the images where `is_comparable` is true are compared."""
 
     metadata: tuple[ModelMetadata, ModelMetadata]
     test_set: ExternalSet
-    common_classes: dict[str, str]
+    common_classes: dict[str, str]  # that both models have: the first's name to the second's
 
     @property
     def only_classes(self) -> tuple[list[str], list[str]]:
@@ -49,10 +43,7 @@ class ModelPair:
 def open_pair(
     source: str, first: ModelMetadata, second: ModelMetadata, photographs: Sequence[TrainingPhotographs | None] = ()
 ) -> Iterator[ModelPair]:
-    """Open the test set at `source` for the classes that both models have.
-
-    Args:
-        photographs: what each model was trained on, which is left out.
+    """Open the test set at `source` for the classes that both models have, without what they were trained on.
 
     Raises:
         UserError: as external_sets.open_external_set and leave_out_training; or the models have no class in common.
@@ -76,7 +67,6 @@ def compare_predictions(
     a difference that is not significant is no evidence for equal models, and the verdict says so.
 
     Args:
-        names: of the models, for the verdict.
         probabilities: of each model for all images of the set, (images, classes), not calibrated.
     """
     rows = pair.is_comparable
@@ -110,18 +100,10 @@ def compare_predictions(
 def comparison_record(pair: ModelPair, names: Sequence[str], comparison: dict[str, Any]) -> dict[str, Any]:
     """The values for JSON: the set, both models in the order given, and the result of `compare_predictions`."""
     test_set = pair.test_set
-    models = zip(names, pair.metadata, pair.only_classes, comparison["models"], strict=True)
-    return {
-        "set": {"name": test_set.name, **test_set.summary, "matched": dict(test_set.class_of_folder)},
-        "models": [
-            {
-                "name": to_unicode(name),
-                "model": asdict(metadata),
-                "caution": metadata.caution(),
-                "only_it_knows": only,
-                **row,
-            }
-            for name, metadata, only, row in models
-        ],
-        "rejected": rejected_records(test_set),
-    } | {key: value for key, value in comparison.items() if key != "models"}
+    about_set = {"name": test_set.name, **test_set.summary, "matched": dict(test_set.class_of_folder)}
+    models = []
+    for name, metadata, only, row in zip(names, pair.metadata, pair.only_classes, comparison["models"], strict=True):
+        about_model = {"model": asdict(metadata), "caution": metadata.caution(), "only_it_knows": only}
+        models.append({"name": to_unicode(name), **about_model, **row})
+    record = {"set": about_set, "models": models, "rejected": rejected_records(test_set)}
+    return record | {key: value for key, value in comparison.items() if key != "models"}

@@ -86,12 +86,11 @@ def predict_set(session: "Session", test_set: "ExternalSet") -> "Probabilities":
     """Uncalibrated probabilities of the images of a set, (images, classes); shows a progress bar on a terminal."""
     from realwaste.images.reader import prefetch_batches  # noqa: PLC0415 - OpenCV
 
-    metadata, files = session.metadata, test_set.files
-    batches = prefetch_batches(files, metadata.image_size, metadata.batch_size)
-    count = -(-len(files) // metadata.batch_size)
-    return session.predict_batches(
-        progress_bar.track(batches, count, f"predicting, {metadata.batch_size} images at a time")
-    )[0]
+    size, batch_size = session.metadata.image_size, session.metadata.batch_size
+    batches = prefetch_batches(test_set.files, size, batch_size)
+    count = -(-len(test_set.files) // batch_size)
+    tracked = progress_bar.track(batches, count, f"predicting, {batch_size} images at a time")
+    return session.predict_batches(tracked)[0]
 
 
 def rejected_records(test_set: "ExternalSet") -> list[dict[str, str]]:
@@ -107,19 +106,14 @@ def report_rejected(test_set: "ExternalSet") -> None:
 
 
 def _record(metadata: ModelMetadata, test_set: "ExternalSet", metrics: dict[str, Any]) -> dict[str, Any]:
-    """The values for JSON: the model's metadata, its caution, the set, and the metrics."""
+    """The values for JSON."""
     about_set = {"name": test_set.name} | test_set.summary
     about_set |= {"rejected": rejected_records(test_set), "matched": dict(test_set.class_of_folder)}
     return {"model": asdict(metadata), "caution": metadata.caution(), "set": about_set} | metrics
 
 
 def _tables(source: str, metrics: Mapping[str, Any]) -> Iterator[Table]:
-    """Accuracy, the figures of each class, the confusion matrix, and the classes that the model was not trained on.
-
-    Args:
-        source: the evaluated folder, archive or table.
-        metrics: from external_sets.evaluate_predictions.
-    """
+    """The tables of the metrics of external_sets.evaluate_predictions."""
     yield _accuracy_table(source, metrics)
     yield _decision_table(metrics["by_min_confidence"])
     yield _class_table(metrics["per_class"])

@@ -20,11 +20,7 @@ _HEADER = ("path", "label", "class", "probability", "label_probability", "correc
 
 
 def check(test_set: ExternalSet, source: str, csv: Path | None, mistakes: Path | None) -> None:
-    """Raise UserError if a file cannot be written, or would replace or join the evaluated photographs.
-
-    Args:
-        source: the evaluated folder, archive or table.
-    """
+    """Raise UserError if a file cannot be written, or would replace or join the photographs at `source`."""
     folders = [source] if Path(source).is_dir() else []
     if csv:
         predictions_csv.check_csv(csv, [*test_set.originals, Path(source)], folders)

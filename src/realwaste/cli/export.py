@@ -7,7 +7,7 @@ import typer
 
 from realwaste.cli import model_loading, output_options
 from realwaste.cli.options import Model
-from realwaste.core import log
+from realwaste.core.log import logger
 from realwaste.models import export_target
 
 
@@ -41,4 +41,4 @@ def export(
     classifier = model_loading.load_classifier(file)
     from realwaste.models import export as exporting  # noqa: PLC0415 - TensorFlow, and optional packages
 
-    log.logger.info("%s", exporting.export(classifier, to, target, raw=raw))
+    logger.info("%s", exporting.export(classifier, to, target, raw=raw))

@@ -51,8 +51,9 @@ def info(
         table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
         table.add_column(style="bold")
         table.add_column(overflow="fold")
-        for name, value in _file_facts(saved, saved.metadata, novelty):
-            table.add_row(name, Text(printable(value)))
+        for name, value in _file_facts(saved, saved.metadata, novelty).items():
+            if value:
+                table.add_row(name, Text(printable(value)))
         standard_output.print_tables([table])
 
 
@@ -79,24 +80,23 @@ def _read(name: str | None) -> tuple[SavedModel | None, Novelty | None, str | No
     return saved, novelty, text
 
 
-def _file_facts(saved: SavedModel, metadata: ModelMetadata, novelty: Novelty | None) -> list[tuple[str, str]]:
+def _file_facts(saved: SavedModel, metadata: ModelMetadata, novelty: Novelty | None) -> dict[str, str | None]:
     size, unlike = metadata.image_size, "not measured by this model"
     if novelty:
         images = f"{len(novelty.train_features):,} training images"
         unlike = f"above a strangeness of {novelty.threshold:.3f}, measured against {images}"
-    rows = [
-        ("file", f"{saved.path}, {saved.size_bytes / 1e6:.1f} MB"),
-        ("name", metadata.name),
-        ("caution", metadata.caution() or ""),
-        ("classes", f"{len(metadata.classes)}: {', '.join(metadata.classes)}"),
-        ("data", metadata.dataset),
-        ("backbone", f"{metadata.backbone}, weights: {metadata.weights}"),
-        ("input", f"photographs resized to {size} x {size} pixels, in batches of {metadata.batch_size}"),
-        ("precision", metadata.precision),
-        ("temperature", f"{metadata.temperature:g}"),
-        ("unlike anything learned", unlike),
-    ]
-    return [(name, value) for name, value in rows if value]
+    return {
+        "file": f"{saved.path}, {saved.size_bytes / 1e6:.1f} MB",
+        "name": metadata.name,
+        "caution": metadata.caution(),
+        "classes": f"{len(metadata.classes)}: {', '.join(metadata.classes)}",
+        "data": metadata.dataset,
+        "backbone": f"{metadata.backbone}, weights: {metadata.weights}",
+        "input": f"photographs resized to {size} x {size} pixels, in batches of {metadata.batch_size}",
+        "precision": metadata.precision,
+        "temperature": f"{metadata.temperature:g}",
+        "unlike anything learned": unlike,
+    }
 
 
 def _split_card(card: Path) -> tuple[Mapping[str, Any], str]:

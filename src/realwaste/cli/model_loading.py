@@ -41,12 +41,9 @@ def resolve_all_models() -> list[Path]:
 
 
 def open_session(path: Path, max_images: int | None = None) -> "Session":
-    """An inference session of a model file.
+    """An inference session of a model file, for at most `max_images` images: a batch need not be larger.
 
     TensorFlow, whose import takes seconds, is imported only if the model was never converted on this machine.
-
-    Args:
-        max_images: how many images the session will predict, if known: a batch need not be larger.
     """
     from realwaste.models import session  # noqa: PLC0415 - OpenVINO, which a user error need not wait for
 
@@ -118,10 +115,8 @@ def no_model_remedy() -> str:
 
 def _path_in_variable() -> Path | None:
     value = os.environ.get(MODEL_VARIABLE)
-    if not value:
-        return None
-    path = Path(value).expanduser()
-    if not path.exists():
+    path = Path(value).expanduser() if value else None
+    if path and not path.exists():
         rule = f"The variable {MODEL_VARIABLE} must name an existing .keras file, or an existing folder of them."
         raise UserError(rule, "Correct it, or unset it.", value)
     return path

@@ -44,20 +44,14 @@ def models(as_json: AsJson = False) -> None:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model file.
-
-    Attributes:
-        metadata: the record in the file; None if it cannot be read, which `error` explains.
-        scores: what its run measured (the keys are `_SCORES`); None if that is not known.
-        is_default: whether this model is used where no model is named.
-    """
+    """A model file."""
 
     path: Path
     size_bytes: int
-    metadata: ModelMetadata | None
+    metadata: ModelMetadata | None  # None if the file cannot be read, which `error` explains
     error: str | None
-    scores: dict[str, float] | None
-    is_default: bool
+    scores: dict[str, float] | None  # what its run measured, by _SCORES; None if that is not known
+    is_default: bool  # whether it is used where no model is named
 
     def record(self) -> dict[str, Any]:
         """The values for JSON."""
@@ -87,12 +81,7 @@ def list_models() -> list[SavedModel]:
 
 
 def read_model(path: Path, run_scores: Mapping[str, Any] | None = None, default: Path | None = None) -> SavedModel:
-    """Read the record and the scores of one model file.
-
-    Args:
-        run_scores: the content of `model_loading.scores_file`; None reads that file.
-        default: the model that is used where no model is named.
-    """
+    """Read the record and the scores of one model file; `run_scores` is the content of `scores_file`, if read."""
     size = path.stat().st_size if path.exists() else 0
     try:
         metadata = model_file.read_metadata(path)

@@ -23,13 +23,8 @@ def track(
     if not log.console.is_terminal or total < _MIN_ITEMS or (as_json and sys.stdout.isatty()):
         yield from items
         return
-    columns = (
-        TextColumn(description),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("time left"),
-        TimeRemainingColumn(),
-    )
+    time_left = TextColumn("time left"), TimeRemainingColumn()
+    columns = TextColumn(description), BarColumn(), MofNCompleteColumn(), *time_left
     # With redirect_stdout, Rich would send to standard error what is written to a pipe.
     with Progress(*columns, console=log.console, transient=True, redirect_stdout=False) as bar:
         yield from bar.track(items, total=total)

@@ -9,6 +9,7 @@ import typer
 
 from realwaste.cli import standard_output
 from realwaste.core.errors import UserError
+from realwaste.core.files import write_text
 
 PAGE = Path("plots/report.html")
 Against = Annotated[
@@ -53,25 +54,23 @@ def _pipeline_page(output: Path | None) -> Path:
         rule = "--output must be used with --against: without it no page is written."
         raise UserError(rule, f"Copy {PAGE}, or name another run with --against.", str(output))
     if not PAGE.is_file():
-        raise UserError(
-            f"There must be a report at {PAGE}.", "Run `dvc repro` in a checkout to write it.", str(Path.cwd())
-        )
+        remedy = "Run `dvc repro` in a checkout to write it."
+        raise UserError(f"There must be a report at {PAGE}.", remedy, str(Path.cwd()))
     return PAGE
 
 
 def _write_comparison(against: str, output: Path | None) -> Path:
     from realwaste.cli import output_options  # noqa: PLC0415 - pandas and DVC, which --help does not need
-    from realwaste.cli.output_options import OutputKind  # noqa: PLC0415
-    from realwaste.core.files import write_text  # noqa: PLC0415
     from realwaste.report import run_files, two_runs  # noqa: PLC0415
 
-    kind = OutputKind("an earlier comparison page", partial(output_options.is_marked, mark=two_runs.MARK))
+    kind = output_options.OutputKind(
+        "an earlier comparison page", partial(output_options.is_marked, mark=two_runs.MARK)
+    )
     if output is not None:
         output_options.check_file("--output", output, kind)
     current, other = run_files.load_folder(Path(), "this run"), run_files.find_run(against)
     name = re.sub(r"[^\w.-]+", "_", other.name).strip("._") or "run"
     page = output if output is not None else Path("dvc_plots") / f"against_{name}.html"
-    write_text(
-        page.resolve(), two_runs.render_page(current, other), Path.is_file if output is None else kind.may_replace
-    )
+    may_replace = Path.is_file if output is None else kind.may_replace
+    write_text(page.resolve(), two_runs.render_page(current, other), may_replace)
     return page

@@ -52,11 +52,7 @@ class PhotoTraining:
     seed: int
 
     def prepare(self, folder: Path) -> FinetuneJob:
-        """Fetch the backbone and compute the vectors of all photographs, which `folder` keeps.
-
-        Raises:
-            UserError: there is no such backbone, or its weights cannot be had.
-        """
+        """Fetch the backbone and compute the vectors of all photographs, which `folder` keeps."""
         weights = backbone_weights.fetch(
             self.backbone,
             "auto" if is_file(self.backbone) else "imagenet",
@@ -69,10 +65,8 @@ class PhotoTraining:
         backbone = feature_extractor.load_backbone(folder / "weights", self.image_size)
         policy, paths = device.resolve_precision("auto"), self.splits["path"].tolist()
         engine, size = resolve_engine("auto", policy), backbone.image_size
-        embed = extraction.create_embedder("local", backbone.model)
-        vectors = embed(
-            Job(self.root, paths, policy, engine, size, _EMBED_BATCH_SIZE, deterministic=True), checkpoint_dir=folder
-        )
+        job = Job(self.root, paths, policy, engine, size, _EMBED_BATCH_SIZE, deterministic=True)
+        vectors = extraction.create_embedder("local", backbone.model)(job, checkpoint_dir=folder)
         layers = choose_last_layers(backbone.model) if self.fine_tune else None
         images = len(paths_of(self.splits, "train"))
         recipe = build_recipe(len(classes_of(self.splits)), images, self.seed, policy, layers)
@@ -105,12 +99,7 @@ class PhotoTraining:
 def build_recipe(
     classes: int, images: int, seed: int, policy: str, last_layers: int | str | None = None
 ) -> FinetuneRecipe:
-    """The recipe for a number of training images.
-
-    Args:
-        policy: the Keras dtype policy of fine-tuning.
-        last_layers: the value of `unfreeze`, or None for a frozen backbone.
-    """
+    """The recipe for a number of training images, where `last_layers` is the value of `unfreeze`; None for a head."""
     epochs = max(10, -(-_MIN_STEPS // batches.steps(images, _BATCH_SIZE)))
     schedule = Schedule(epochs, _BATCH_SIZE, learning_rate=0.001, shuffle=True, seed=seed)
     if last_layers is None:

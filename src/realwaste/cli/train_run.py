@@ -36,21 +36,11 @@ MIN_IMAGES = 10  # of a class: with two test photographs, every score of the cla
 
 @dataclass(frozen=True)
 class PhotoSplit:
-    """The split.
-
-    Attributes:
-        table: the manifest with the columns split and group.
-        strategy: given, stratified or grouped.
-        exposure: see leakage.measure_exposure.
-    """
+    """The manifest with the columns split and group, how it was split, and leakage.measure_exposure of it."""
 
     table: pd.DataFrame
     strategy: str
     exposure: dict[str, Any]
-
-    def digest(self) -> str:
-        """A hash of all photographs and of their parts."""
-        return hashlib.sha256(self.table[["path", "sha256", "split"]].to_csv().encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -80,13 +70,11 @@ class TrainRun:
             photo_split, test_set = split_photos(labelled, root, self.seed), None
             if self.test:
                 external_set = external_sets.open_external_set(self.test, classes_of(photo_split.table))
-                test_set = stack.enter_context(external_set)
-                test_set = external_sets.leave_out_training(
-                    test_set, [training_photographs.from_splits(photo_split.table)]
-                )
+                photographs = training_photographs.from_splits(photo_split.table)
+                test_set = external_sets.leave_out_training(stack.enter_context(external_set), [photographs])
             metrics = self._train(name, labelled.name, root, photo_split, test_set)
             write_csv(self._file(name, SPLITS), photo_split.table)
-            metrics |= {"seconds_in_all": round(time.perf_counter() - start, 1)}
+            metrics["seconds_in_all"] = round(time.perf_counter() - start, 1)
             write_json(self._file(name, METRICS), {"trained_by": _TRAINED_BY} | metrics)
         self._print(name, metrics)
         if test_set:
@@ -119,22 +107,20 @@ class TrainRun:
 
         options = self.backbone, self.image_size, self.fine_tune, self.seed
         training = train_model.PhotoTraining(name, dataset, root, photo_split.table, *options)
-        settings = {"options": options, "photos": photo_split.digest()}
+        photos = photo_split.table[["path", "sha256", "split"]].to_csv()
+        settings = {"options": options, "photos": hashlib.sha256(photos.encode()).hexdigest()}
         state, file = self.output / ".progress", self._file(name, registry.SUFFIX)
         with resume.progress_folder(f"train_{name}", settings, train_model.code_files(), state) as folder:
             job, classifier, trained = training.fit(folder)
             model_file.save(file, classifier)
             saved = session.open_session(file)
-            metrics: dict[str, Any] = {
-                "dataset": dataset,
-                "strategy": photo_split.strategy,
-                "exposure": photo_split.exposure,
-            }
-            metrics |= job.backbone.facts | trained.summary() | {"temperature": classifier.metadata.temperature}
+            metrics: dict[str, Any] = {"dataset": dataset, "strategy": photo_split.strategy}
+            metrics |= {"exposure": photo_split.exposure} | job.backbone.facts | trained.summary()
+            metrics["temperature"] = classifier.metadata.temperature
             metrics |= train_model.test_metrics(job, classifier, saved)
             if test_set:
                 probabilities = evaluate.predict_set(saved, test_set)
-                metrics |= {"external": external_sets.evaluate_predictions(test_set, saved.metadata, probabilities)}
+                metrics["external"] = external_sets.evaluate_predictions(test_set, saved.metadata, probabilities)
         with suppress(OSError):  # another run keeps its progress there
             state.rmdir()
         return metrics
@@ -143,11 +129,11 @@ class TrainRun:
         console = standard_output.console()
         right, images = metrics["test_right"], metrics["test_images"]
         interval = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
-        console.print(Text(describe_score(right, images, "test photographs", *interval), "bold"))
+        console.print(Text(_describe_score(right, images, "test photographs", *interval), "bold"))
         if external := metrics.get("external"):
             right, images = round(external["accuracy"] * external["images"]), external["images"]
             source, interval = f"photographs in {self.test}", (external["accuracy_low"], external["accuracy_high"])
-            console.print(Text(printable(describe_score(right, images, source, *interval)), "bold"))
+            console.print(Text(printable(_describe_score(right, images, source, *interval)), "bold"))
         files = [self._file(name, ending) for ending in (registry.SUFFIX, SPLITS, METRICS)]
         console.print(Text(", ".join(printable(file) for file in files)))
         model = name if self.output == registry.FOLDER else str(files[0])
@@ -157,7 +143,7 @@ class TrainRun:
         return self.output / f"{name}{ending}"
 
 
-def describe_score(right: int, images: int, what: str, low: float, high: float) -> str:
+def _describe_score(right: int, images: int, what: str, low: float, high: float) -> str:
     """How many photographs were right, and what to expect of others like them: the 95 % interval, in words."""
     expected = f"of 100 others like these, expect {100 * low:.0f} to {100 * high:.0f} right"
     return f"{right} of {images} {what} right; {expected} (95 % interval)"
@@ -172,13 +158,10 @@ def _is_trained(path: Path, name: str) -> bool:
 
 
 def split_photos(labelled: ImageSet, root: Path, seed: int) -> PhotoSplit:
-    """Decode every photograph once, and split them: as they came, or at random.
+    """Decode every photograph <root>/<Class>/<file> once, and split them: as they came, or at random.
 
     If a random split would separate near-duplicates, they are kept together, so that the test stays honest. Files that
     are not images are named and left out.
-
-    Args:
-        root: a folder with the photographs as <Class>/<file>.
 
     Raises:
         UserError: a class has fewer than MIN_IMAGES readable photographs, or none in one of the parts.
