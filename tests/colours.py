@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import subprocess
 import sys
 import zipfile
 from dataclasses import asdict
@@ -100,6 +101,16 @@ def read_rows(file: Path) -> list[dict[str, str]]:
     """The rows of a CSV file that a command wrote."""
     with file.open(encoding="utf-8-sig", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def run_python(
+    *arguments: str, cwd: Path, stdout: Any = subprocess.PIPE, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in another process, where TensorFlow's log has its default level."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"} | variables
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    options: dict[str, Any] = {"stdout": stdout, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, check=False, **options)
 
 
 def command_with_colours(*arguments: str) -> list[str]:

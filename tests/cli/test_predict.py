@@ -2,8 +2,8 @@
 
 import json
 import os
+import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,12 +11,9 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from colours import run_json
+from colours import run, run_json, run_python
 from conftest import picture
-from typer.testing import CliRunner
 
-from benchmarks.parts.child import ROOT
-from realwaste.__main__ import app
 from realwaste.cli import image_paths, model_loading
 from realwaste.core import library_settings
 from realwaste.core.errors import UserError
@@ -28,14 +25,8 @@ from realwaste.models.probabilities import apply_temperature
 
 CLASSES = ("Glass", "Metal & Tin", "Ünrat")
 NAMES = [
-    "with space.jpg",
-    "new\nline.jpg",
-    "[red]rich[red].jpg",
-    "日本語.jpg",
-    "עברית.jpg",
-    "हिन्दी.jpg",
-    "🗑️.jpg",
-    "-rf.jpg",
+    *("with space.jpg", "new\nline.jpg", "[red]rich[red].jpg"),
+    *("日本語.jpg", "עברית.jpg", "हिन्दी.jpg", "🗑️.jpg", "-rf.jpg"),
 ]
 
 
@@ -62,22 +53,17 @@ def project(model_folder, tmp_path, monkeypatch):
     return tmp_path
 
 
-def _predict(*arguments):
-    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
-
-
 def _write_photos(folder, names):
-    folder.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(cv2.imencode(".jpg", picture(seed, 50, 70))[1].tobytes())
     return [folder / name for name in names]
 
 
 def test_the_probabilities_are_calibrated_and_sorted(project):
     paths = _write_photos(project / "photos", [f"{number:02}.jpg" for number in range(37)])
-    expected = apply_temperature(
-        session.open_session(project / "models/cnn.keras", batch_size=4).predict_files(paths)[0], 2.5
-    )
+    raw, _ = session.open_session(project / "models/cnn.keras", batch_size=4).predict_files(paths)
+    expected = apply_temperature(raw, 2.5)
     output = run_json("predict", "photos")
     assert output["model"] == {
         "name": "cnn",
@@ -105,20 +91,18 @@ def test_a_prediction_does_not_depend_on_its_batch_or_on_unreadable_files(batch_
     paths = _write_photos(project, [f"{number}.jpg" for number in range(7)])
     single_session = session.open_session(project / "models/cnn.keras", batch_size=1)
     single_predictions = {path: next(image_predictions.predict_images(single_session, [path])) for path in paths}
-    for unreadable in (project / "0.jpg", project / "3.jpg", project / "4.jpg", project / "5.jpg"):
-        unreadable.write_bytes(b"no image")
+    for number in (0, 3, 4, 5):
+        paths[number].write_bytes(b"no image")
     batch_session = session.open_session(project / "models/cnn.keras", batch_size=batch_size)
     predictions = list(image_predictions.predict_images(batch_session, paths))
     assert [prediction.path for prediction in predictions] == paths
-    assert [prediction.error for prediction in predictions] == [
-        None if n in {1, 2, 6} else "not an image" for n in range(7)
-    ]
-    for prediction in predictions:
-        for row, expected in zip(
-            prediction.predictions, single_predictions[prediction.path].predictions, strict=prediction.error is None
-        ):
-            assert row.name == expected.name
-            assert row.probability == pytest.approx(expected.probability, abs=1e-6)
+    errors = [None if number in {1, 2, 6} else "not an image" for number in range(7)]
+    assert [prediction.error for prediction in predictions] == errors
+    for number in (1, 2, 6):
+        expected = single_predictions[paths[number]].predictions
+        for row, expected_row in zip(predictions[number].predictions, expected, strict=True):
+            assert row.name == expected_row.name
+            assert row.probability == pytest.approx(expected_row.probability, abs=1e-6)
 
 
 def test_unreadable_files_have_an_error_and_the_others_a_prediction(project):
@@ -129,8 +113,8 @@ def test_unreadable_files_have_an_error_and_the_others_a_prediction(project):
     os.mkfifo(project / "pipe.jpg")
     missing.unlink()
     missing.symlink_to(project / "nowhere")
-    result = _predict("good.jpg", "cut.jpg", "empty.png", "words.png", "pipe.jpg", "/dev/zero", "--json")
-    assert result.exit_code == 1
+    paths = ["good.jpg", "cut.jpg", "empty.png", "words.png", "pipe.jpg", "/dev/zero"]
+    result = run("predict", *paths, "--json", status=1)
     assert "5 of 6 photos failed" in result.stderr
     by_path = {record["path"]: record for record in json.loads(result.stdout)["answers"]}
     assert {path: record["error"] for path, record in by_path.items()} == {
@@ -146,9 +130,7 @@ def test_unreadable_files_have_an_error_and_the_others_a_prediction(project):
     cnn_session = session.open_session(project / "models/cnn.keras")
     (prediction,) = image_predictions.predict_images(cnn_session, [missing])
     assert prediction.error == "cannot be opened: No such file or directory"
-    table = _predict("good.jpg", "cut.jpg")
-    assert table.exit_code == 1
-    assert "truncated JPEG" in table.stdout
+    assert "truncated JPEG" in run("predict", "good.jpg", "cut.jpg", status=1).stdout
 
 
 def test_every_file_name_is_in_the_output(project):
@@ -156,7 +138,7 @@ def test_every_file_name_is_in_the_output(project):
     (project / "photos/-rf.jpg").rename(project / "-rf.jpg")
     records = run_json("predict", "photos", "--", "-rf.jpg")["answers"]
     assert {Path(record["path"]).name for record in records} == set(NAMES)
-    table = _predict("photos").stdout
+    table = run("predict", "photos").stdout
     for name in NAMES[:-1]:
         assert printable(name) in table
     assert "new\\nline" in table
@@ -164,12 +146,12 @@ def test_every_file_name_is_in_the_output(project):
 
 def test_top_limits_the_listed_classes_and_the_table_shows_the_best(project):
     _write_photos(project, ["a.jpg"])
-    assert [len(run_json("predict", "a.jpg", "--top", top)["answers"][0]["predictions"])
-            for top in (1, 2, 99)] == [1, 2, 3]  # fmt: skip
+    for top, count in {1: 1, 2: 2, 99: 3}.items():
+        assert len(run_json("predict", "a.jpg", "--top", top)["answers"][0]["predictions"]) == count
     best = run_json("predict", "a.jpg")["answers"][0]["predictions"][0]
-    row = next(line for line in _predict("a.jpg", "--top", 1).stdout.splitlines() if "a.jpg" in line)
+    row = next(line for line in run("predict", "a.jpg", "--top", 1).stdout.splitlines() if "a.jpg" in line)
     assert row.split() == ["a.jpg", *best["class"].split(), f"{best['probability']:.1%}"]
-    assert _predict("a.jpg", "--top", 0).exit_code == 2
+    run("predict", "a.jpg", "--top", 0, status=2)
 
 
 def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
@@ -177,22 +159,14 @@ def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
     _write_photos(project / "two", ["a.jpg", "long.jpg"])
     cv2.imwrite(str(project / "two/long.jpg"), picture(9, 1500, 3000))
     (project / "bad.jpg").write_bytes(b"x")
-    result = _predict("one", "two", "bad.jpg", "--overlay", "out/deep", "--json")
-    assert result.exit_code == 1
-    records = json.loads(result.stdout)["answers"]
-    best_classes = [record["predictions"][0]["class"] for record in records[:3]]
-    shapes = {path.name: decode_image(path.read_bytes()).shape for path in (project / "out/deep").iterdir()}
-    assert shapes == {
-        f"a_{best_classes[0]}.png": (50, 70, 3),
-        f"a_{best_classes[1]}-2.png": (50, 70, 3),
-        f"long_{best_classes[2]}.png": (512, 1024, 3),
-    }
-    assert [record["overlay"] for record in records] == [
-        f"out/deep/a_{best_classes[0]}.png",
-        f"out/deep/a_{best_classes[1]}-2.png",
-        f"out/deep/long_{best_classes[2]}.png",
-        None,
-    ]
+    *records, bad = run_json("predict", "one", "two", "bad.jpg", "--overlay", "out/deep", status=1)["answers"]
+    first, second, third = (record["predictions"][0]["class"] for record in records)
+    overlays = [f"out/deep/a_{first}.png", f"out/deep/a_{second}-2.png", f"out/deep/long_{third}.png"]
+    assert [record["overlay"] for record in records] == overlays
+    assert bad["overlay"] is None
+    assert {str(path.relative_to(project)) for path in project.glob("out/deep/*")} == set(overlays)
+    shapes = [decode_image((project / path).read_bytes()).shape for path in overlays]
+    assert shapes == [(50, 70, 3), (50, 70, 3), (512, 1024, 3)]
     assert run_json("predict", "one")["answers"][0]["overlay"] is None
 
 
@@ -201,7 +175,7 @@ def test_overlays_keep_the_shape_of_the_photo_and_have_different_names(project):
 def test_a_full_disk_is_a_two_line_error(arguments, project):
     _write_photos(project, ["a.jpg"])
     with Path("/dev/full").open("w") as stdout:
-        result = _run_python("-m", "realwaste", *arguments, cwd=project, stdout=stdout)
+        result = run_python("-m", "realwaste", *arguments, cwd=project, stdout=stdout)
     assert result.returncode == 1
     assert [line[9:].strip() for line in result.stderr.splitlines() if "INFO" not in line] == [
         "ERROR    There must be room to write the output. Received: 'No space left on device'.",
@@ -287,7 +261,7 @@ def test_user_errors_have_two_lines_before_tensorflow_is_imported(project):
     _write_photos(project, ["a.jpg"])
     (project / "foreign.keras").write_bytes(b"PK not a model")
     (project / "empty").mkdir()
-    result = _run_python("-c", INVALID_CALLS, cwd=project)
+    result = run_python("-c", INVALID_CALLS, cwd=project)
     assert result.stdout.split("\n") == ["1"] * 7 + [""]
     assert "Traceback" not in result.stderr
     assert result.stderr.count("ERROR") == 7
@@ -308,15 +282,33 @@ def test_only_tensorflow_log_lines_are_dropped_during_its_import(capfd, monkeypa
         assert lines[-1] == "a warning of somebody else"
 
 
-def _run_python(*arguments, cwd, stdout=subprocess.PIPE, **environment):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=environment,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        check=False,
-    )
+FIRST_CALLS = """
+import sys
+from realwaste.__main__ import main
+for arguments in (
+    ["predict", "set", "names", "--json"],
+    ["predict", "names", "--overlay", "looked", "--sort-into", "sorted"],
+    ["evaluate", "set"],
+):
+    sys.argv = ["realwaste", *arguments, "-m", "cnn"]
+    try:
+        main()
+    except SystemExit as error:
+        assert error.code == 0, (arguments, error.code)
+"""
+
+
+def test_the_first_calls_write_no_log_lines_of_tensorflow(project):
+    """With an empty cache, so that networks are converted; in another process, because C++ code writes log lines."""
+    paths = ["set/glass/0.png", "set/paper/1.png", "names/日本語.png"]
+    _write_photos(project, paths)
+    (project / "first.py").write_text(FIRST_CALLS, encoding="utf-8")
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "REALWASTE_CACHE": str(project / "empty")}
+    result = run_python("first.py", cwd=project, **environment)
+    assert result.returncode == 0, result.stderr
+    assert [line for line in result.stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d INFO ", line)] == []
+    assert not re.search("tensorflow|absl|cuda|onednn", result.stderr, re.IGNORECASE)
+    output, end = json.JSONDecoder().raw_decode(result.stdout)
+    assert [answer["path"] for answer in output["answers"]] == paths
+    table = next(line for line in result.stdout[end:].splitlines() if ".png" in line)
+    assert table.isascii(), "the locale C has only ASCII characters"
