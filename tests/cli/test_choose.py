@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -51,12 +52,8 @@ def choose(photos, tmp_path, monkeypatch):
     """Runs `choose` in an empty folder beside `photos`, with the models `cnn` and `turned` (shifted by one class)."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    novelty = Novelty(np.array([[1, 0, 0], [0, 1, 0]], np.float16), 0.2)
-    models = {
-        None: _build_session(novelty=novelty),
-        "cnn": _build_session(novelty=novelty),
-        "turned": _build_session("turned", 1),
-    }
+    cnn = _build_session(novelty=Novelty(np.array([[1, 0, 0], [0, 1, 0]], np.float16), 0.2))
+    models = {None: cnn, "cnn": cnn, "turned": _build_session("turned", 1)}
     models["other"] = _build_session("other", classes=("A", "B", "C"))
     monkeypatch.setattr(model_loading, "resolve_model", lambda name: name)
     monkeypatch.setattr(model_loading, "open_session", lambda name, max_images: models[name])
@@ -101,13 +98,9 @@ def test_features_are_those_of_their_files_despite_unreadable_files(views, photo
         def extract_two_views(pixels):
             return np.stack([extract.run(pixels), extract.run(255 - pixels)], axis=1)
 
-        def classify_first_view(features):
-            return classify.run(features[:, 0])
-
         two_views = replace(extract, run=extract_two_views, shape=(2, *extract.shape))
-        session = replace(
-            session, compile_extract=lambda: two_views, classify=replace(classify, run=classify_first_view)
-        )
+        first_view = replace(classify, run=lambda features: classify.run(features[:, 0]))
+        session = replace(session, compile_extract=lambda: two_views, classify=first_view)
     predictions = list(choose_selection.predict_with_features(session, paths))
     assert [prediction.error for prediction, _ in predictions] == [None, "not an image", None, "not an image", None]
     assert [features is None for _, features in predictions] == [False, True, False, True, False]
@@ -120,9 +113,8 @@ def test_features_are_those_of_their_files_despite_unreadable_files(views, photo
 def test_a_model_that_diverged_has_no_prediction(photos):
     session = _build_session()
     nan_session = replace(session, classify=replace(session.classify, run=lambda rows: np.full((len(rows), 3), np.nan)))
-    selection = choose_selection.select_photos(
-        [list(choose_selection.predict_with_features(nan_session, [photos / "red.png"]))], CLASSES, 3
-    )
+    predictions = list(choose_selection.predict_with_features(nan_session, [photos / "red.png"]))
+    selection = choose_selection.select_photos([predictions], CLASSES, 3)
     assert selection.selected == []
     assert [error for _, error in selection.errors] == ["the model's output is NaN: its training diverged"]
 
@@ -130,7 +122,7 @@ def test_a_model_that_diverged_has_no_prediction(photos):
 def test_the_most_uncertain_photos_come_first(choose):
     output = json.loads(choose("--count", "2", "--json").stdout)
     assert output["candidates"] == 4
-    assert [record["path"].rpartition("/")[2] for record in output["chosen"]] == ["purple.png", "teal.png"]
+    assert [Path(record["path"]).stem for record in output["chosen"]] == ["purple", "teal"]
     first = output["chosen"][0]
     assert [prediction["class"] for prediction in first["predictions"]] == ["Red", "Blue"]
     exponentials = np.exp(4 * np.array([120, 0, 130]) / 255)
@@ -143,10 +135,10 @@ def test_the_most_uncertain_photos_come_first(choose):
 def test_probabilities_of_several_models_are_averaged(choose):
     output = json.loads(choose("--count", "4", "--json", "--model", "cnn", "-m", "turned", "-m", "cnn").stdout)
     assert [record["model"]["name"] for record in output["models"]] == ["cnn", "turned"]
-    by_name = {record["path"].rpartition("/")[2]: record for record in output["chosen"]}
+    (red,) = (record for record in output["chosen"] if record["path"].endswith("/red.png"))
     # Each model is certain, but they predict different classes: Red, and the next class, Blue.
-    assert by_name["red.png"]["uncertainty"] == pytest.approx(1, abs=1e-5)
-    assert by_name["red.png"]["models_disagreeing"] == 1
+    assert red["uncertainty"] == pytest.approx(1, abs=1e-5)
+    assert red["models_disagreeing"] == 1
     table = choose("--count", "4", "--model", "cnn", "--model", "turned").stdout
     assert "disagreeing, of 2 models" in table
     refused = choose("--model", "cnn", "--model", "other")
@@ -176,8 +168,9 @@ def test_unreadable_files_are_named(choose, photos):
     (photos / "words.png").write_text("words")
     result = choose("--json", "--count", "9")
     assert result.exit_code == 1
-    assert len(json.loads(result.stdout)["chosen"]) == 4
-    assert json.loads(result.stdout)["errors"] == [{"path": str(photos / "words.png"), "error": "not an image"}]
+    output = json.loads(result.stdout)
+    assert len(output["chosen"]) == 4
+    assert output["errors"] == [{"path": str(photos / "words.png"), "error": "not an image"}]
     log_text = " ".join(result.stderr.split())
     assert "words.png: not an image" in log_text
     assert "all 4 readable photos are listed" in log_text
@@ -188,10 +181,7 @@ def test_the_contact_sheet_shows_the_photos_in_order(choose, photos):
     assert choose("--sheet", "sheet.png").exit_code == 0
     with Image.open("sheet.png") as image:
         sheet = np.asarray(image)
-    order = [
-        record["path"].rpartition("/")[2].removesuffix(".png")
-        for record in json.loads(choose("--json").stdout)["chosen"]
-    ]
+    order = [Path(record["path"]).stem for record in json.loads(choose("--json").stdout)["chosen"]]
     columns = (sheet.shape[1] - 14) // 234
     for position, name in enumerate(order):
         top, left = 14 + position // columns * 291, 14 + position % columns * 234
@@ -206,21 +196,16 @@ def test_the_contact_sheet_shows_the_photos_in_order(choose, photos):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "rule"),
+    ("sheet", "count", "rule"),
     [
-        (["--sheet", "sheet.gif"], "--sheet must name an image file"),
-        (
-            ["--sheet", "../photos/sheet.png", "--count", "3"],
-            "--sheet must name a file outside of the folders with the photos",
-        ),
-        (["--sheet", "sheet.png", "--count", "4"], "--sheet shows at most 3 photos"),
+        ("sheet.gif", 3, "--sheet must name an image file"),
+        ("../photos/sheet.png", 3, "--sheet must name a file outside of the folders with the photos"),
+        ("sheet.png", 4, "--sheet shows at most 3 photos"),
     ],
 )
-def test_a_sheet_that_cannot_be_written_is_refused_before_any_prediction(
-    arguments, rule, choose, tmp_path, monkeypatch
-):
+def test_a_sheet_that_cannot_be_written_is_refused(sheet, count, rule, choose, monkeypatch):
     monkeypatch.setattr(choose_sheet, "MAX_PHOTOS", 3)
-    refused = choose(*arguments)
+    refused = choose("--sheet", sheet, "--count", count)
     assert refused.exit_code == 1
     assert rule in " ".join(refused.stderr.split())
-    assert list((tmp_path / "here").iterdir()) == []
+    assert list(Path().iterdir()) == []

@@ -1,11 +1,10 @@
 """The files of `realwaste evaluate --csv` and `--mistakes`. Images are drawn, and the models classify colours."""
 
-import json
 import zipfile
 
 import colours
 import pytest
-from colours import BLUE, GREEN, RED, photo, read_rows, run, words
+from colours import BLUE, GREEN, RED, photo, read_rows, run, run_json, words
 
 
 @pytest.fixture
@@ -14,9 +13,8 @@ def project(tmp_path, monkeypatch):
     colours.use(monkeypatch)
     monkeypatch.chdir(tmp_path)
     colours.save(tmp_path / "models/cnn.keras", temperature=2.0)
-    for number, (name, colour) in enumerate(
-        (("red/a", RED), ("red/b", GREEN), ("blue/a", BLUE), ("blue/b", GREEN), ("paper/a", RED))
-    ):
+    colour_of = {"red/a": RED, "red/b": GREEN, "blue/a": BLUE, "blue/b": GREEN, "paper/a": RED}
+    for number, (name, colour) in enumerate(colour_of.items()):
         photo(tmp_path / f"set/{name}.png", colour, shade=number)
     return tmp_path
 
@@ -36,7 +34,7 @@ def test_the_csv_has_a_row_per_photograph_and_mistakes_are_copied(project):
     assert (wrong["label"], wrong["class"], wrong["correct"]) == ("Red", "Green", "false")
     assert float(wrong["probability"]) > 0.9
     assert float(wrong["label_probability"]) < 0.1
-    predicted = json.loads(run("predict", "set/red/b.png", "-m", "cnn", "--json").stdout)["answers"][0]
+    predicted = run_json("predict", "set/red/b.png", "-m", "cnn")["answers"][0]
     assert float(wrong["probability"]) == pytest.approx(predicted["predictions"][0]["probability"], rel=1e-4)
     assert (right["class"], right["correct"], right["error"]) == ("Red", "true", "")
     assert (paper["label"], paper["class"], paper["correct"]) == ("paper", "Red", "")

@@ -15,10 +15,9 @@ import colours
 import numpy as np
 import pandas as pd
 import pytest
-from colours import BLUE, RED, command_with_colours, photo, process_environment, read_rows, run, words
+from colours import BLUE, RED, command_with_colours, photo, process_environment, read_rows, run, run_json, words
 from typer.testing import CliRunner
 
-from benchmarks.parts.child import ROOT
 from realwaste.__main__ import app
 from realwaste.cli import choose_selection, model_loading, predictions_csv
 from realwaste.evaluation import overlays
@@ -144,7 +143,7 @@ def overlay_project(project, monkeypatch):
 
 
 def _predictions_by_path(*arguments, status=0):
-    return {record["path"]: record for record in json.loads(run(*arguments, "--json", status=status).stdout)["answers"]}
+    return {record["path"]: record for record in run_json(*arguments, status=status)["answers"]}
 
 
 def test_overlays_replace_overlays_and_nothing_else(overlay_project):
@@ -158,14 +157,12 @@ def test_overlays_replace_overlays_and_nothing_else(overlay_project):
     assert (overlay_project / "ov/red_Red.png").read_bytes() == foreign_bytes
     assert (overlay_project / "ov/blue_Blue.png/mine.png").is_file()
     assert (overlay_project / "ov/blue_Blue-2.png").is_symlink()
-    assert sorted(path.name for path in (overlay_project / "ov").iterdir()) == [
-        *("blue_Blue-2.png", "blue_Blue-3.png", "blue_Blue.png", "red_Red-2.png", "red_Red.png"),
-    ]
+    names = {path.name for path in (overlay_project / "ov").iterdir()}
+    assert names == {f"blue_Blue{end}.png" for end in ("-2", "-3", "")} | {"red_Red-2.png", "red_Red.png"}
     overlay = (overlay_project / "ov/red_Red-2.png").read_bytes()
     assert overlays.MARK in overlay
-    np.testing.assert_array_equal(
-        decode_image(overlay), decode_image((overlay_project / "photos/red.png").read_bytes())
-    )
+    red = (overlay_project / "photos/red.png").read_bytes()
+    np.testing.assert_array_equal(decode_image(overlay), decode_image(red))
 
 
 DISK_FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -184,12 +181,10 @@ with predictions_csv.lock(Path("link.csv")):
 def test_a_run_in_another_process_locks_the_csv_until_it_is_killed(project):
     (project / "link.csv").unlink()
     (project / "link.csv").symlink_to("a.csv")
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen(
-        [sys.executable, "-c", LOCK_SCRIPT], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
+    command, environment = [sys.executable, "-c", LOCK_SCRIPT], process_environment()
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+        assert holder.stdout.readline() == b"held\n"
         assert "One process at a time may write" in run(*PREDICT, "--csv", "a.csv", status=1).stderr
         holder.kill()
         holder.wait(60)
@@ -204,7 +199,7 @@ def test_a_run_in_another_process_locks_the_csv_until_it_is_killed(project):
 def test_a_photo_deleted_after_its_prediction_has_the_reason_in_its_row(
     option, replaced_by, overlay_project, monkeypatch
 ):
-    def delete_after_prediction(predictions):
+    def delete_after_prediction(predictions, min_confidence):
         for prediction in predictions:
             if prediction.path.name == "blue.png":
                 prediction.path.unlink()
@@ -214,20 +209,14 @@ def test_a_photo_deleted_after_its_prediction_has_the_reason_in_its_row(
                     prediction.path.write_text("words")
             yield prediction
 
-    original = image_predictions.apply_min_confidence
-    monkeypatch.setattr(
-        image_predictions,
-        "apply_min_confidence",
-        lambda predictions, min_confidence: delete_after_prediction(original(predictions, min_confidence)),
-    )
+    monkeypatch.setattr(image_predictions, "apply_min_confidence", delete_after_prediction)
     result = run(*PREDICT, option, "to", "--csv", "a.csv", "--json", status=1)
-    by_path = {record["path"]: record for record in json.loads(result.stdout)["answers"]}
-    blue, red = by_path["photos/blue.png"], by_path["photos/red.png"]
+    blue, red = json.loads(result.stdout)["answers"]
     assert (blue["answer"], red["answer"], red["error"]) == ("Blue", "Red", None)
     assert blue["error"].startswith("no overlay" if option == "--overlay" else "not copied")
     assert len(list((overlay_project / "to").rglob("*.png"))) == 1
-    rows = {row["path"]: row for row in read_rows(overlay_project / "a.csv")}
-    assert (rows["photos/blue.png"]["class"], rows["photos/blue.png"]["error"]) == ("Blue", blue["error"])
+    row = read_rows(overlay_project / "a.csv")[0]
+    assert (row["path"], row["class"], row["error"]) == ("photos/blue.png", "Blue", blue["error"])
     assert "1 of 2 photos failed (prediction, copy or overlay)" in words(result.stderr)
 
 
@@ -272,8 +261,8 @@ def test_photos_with_the_longest_possible_names_have_copies_and_overlays(overlay
     for _ in range(2):
         by_path = _predictions_by_path(*PREDICT, "more", "--sort-into", "sorted", "--overlay", "ov")
         assert {record["error"] for record in by_path.values()} == {None}
-        assert len({record["copy"] for record in by_path.values()}) == 6
-        assert len({record["overlay"] for record in by_path.values()}) == 6
+        for key in ("copy", "overlay"):
+            assert len({record[key] for record in by_path.values()}) == 6
     assert len(list((overlay_project / "sorted").rglob("*.png"))) == 6
     assert len(list((overlay_project / "ov").iterdir())) == 6
     for record in by_path.values():
@@ -290,13 +279,11 @@ def test_every_name_is_read_back_from_a_csv(verb, project):
     run(*verb, "--csv", "a.csv")
     data = (project / "a.csv").read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
-    paths = {row["path"] for row in read_rows(project / "a.csv")}
-    assert {f"photos/{name}" for name in UNUSUAL_NAMES} <= paths
-    assert {f"photos/{name}" for name in UNUSUAL_NAMES} <= set(pd.read_csv(project / "a.csv")["path"])
+    rows, paths = read_rows(project / "a.csv"), {f"photos/{name}" for name in UNUSUAL_NAMES}
+    assert paths <= {row["path"] for row in rows}
+    assert paths <= set(pd.read_csv(project / "a.csv")["path"])
     assert b'"photos/a;b.png"' in data
-    assert {len(row) for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))} == {
-        len(read_rows(project / "a.csv")[0])
-    }
+    assert len({len(row) for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))}) == 1
 
 
 @pytest.mark.parametrize("kept_bytes", [1, 2, 3, 9, 14, 15, 20, 27, 28])

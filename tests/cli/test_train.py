@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tiny_pipeline
-from colours import read_rows, run, words
+from colours import read_rows, run, run_json, words
 from conftest import picture
 
 from realwaste.cli import train_run
@@ -66,18 +66,13 @@ def test_train_writes_a_model_that_the_other_commands_can_use(project, train):
     result = train("../photos", "--test", "../elsewhere")
     assert "left out 16 of 21 photographs that a model was trained or validated on" in words(result.stderr)
     lines = result.stdout.splitlines()
-    assert (
-        words(lines[0])
-        == "12 of 12 test photographs right; of 100 others like these, expect 76 to 100 right (95 % interval)"
-    )
+    score = "12 of 12 test photographs right; of 100 others like these, expect 76 to 100 right (95 % interval)"
+    assert words(lines[0]) == score
     assert lines[1].startswith("5 of 5 photographs in ../elsewhere right; ")
     assert lines[2] == "models/photos.keras, models/photos_splits.csv, models/photos_metrics.json"
     assert lines[3] == "next: realwaste predict PHOTOS --model photos"
-    assert {path.name for path in (project / "work/models").iterdir()} == {
-        "photos.keras",
-        "photos_splits.csv",
-        "photos_metrics.json",
-    }
+    names = {path.name for path in (project / "work/models").iterdir()}
+    assert names == {"photos.keras", "photos_splits.csv", "photos_metrics.json"}
     rows = read_rows(project / "work/models/photos_splits.csv")
     assert Counter((row["label"], row["split"]) for row in rows) == {
         (label, part): count for label in COLOURS for part, count in (("train", 12), ("val", 4), ("test", 4))
@@ -85,10 +80,9 @@ def test_train_writes_a_model_that_the_other_commands_can_use(project, train):
     metrics = json.loads((project / "work/models/photos_metrics.json").read_text())
     assert (metrics["test_right"], metrics["test_images"], metrics["external"]["images"]) == (12, 12, 5)
     for options in ([], ["--model", "photos"], ["--model", "models/photos.keras"]):
-        record = json.loads(run("predict", "../photos/red/a.png", "--json", *options).stdout)
-        assert record["answers"][0]["answer"] == "red"
-    assert json.loads(run("evaluate", "../elsewhere", "--json").stdout)["accuracy"] == 1
-    (listed,) = json.loads(run("models", "--json").stdout)["models"]
+        assert run_json("predict", "../photos/red/a.png", *options)["answers"][0]["answer"] == "red"
+    assert run_json("evaluate", "../elsewhere")["accuracy"] == 1
+    (listed,) = run_json("models")["models"]
     assert listed["scores"]["test_accuracy"] == 1
 
     train_path = next(row["path"] for row in rows if row["split"] == "train")
