@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +24,8 @@ UNDEFINED = "the model's output is NaN: its training diverged"
 NOT_SURE = "not sure"
 _BATCHES_AHEAD = 2  # that are read while the model computes another
 _NONE_REMOTE: Mapping[Path, RemoteImage] = MappingProxyType({})
+ArrayPrediction = tuple[Probabilities, float | None, bool | None]
+"""Of an image: calibrated probabilities (classes,), novelty score, is novel; None without novelty detection."""
 
 
 @dataclass(frozen=True)
@@ -41,27 +42,17 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class ImagePrediction:
-    """The prediction for one file: every class with its probability, the most probable first, or an error.
-
-    Attributes:
-        error: why there is no prediction; if there is one, why its overlay or copy could not be written.
-        novelty_score: see realwaste.models.novelty; None if the model has no novelty detection.
-        is_novel: whether the score exceeds that of 95 % of the validation images.
-        not_sure: set by `apply_min_confidence`.
-        source: the address of a photograph that was downloaded to `path`, or `-` for standard input.
-        overlay: the Grad-CAM overlay that was written for it.
-        copy: where the photograph was sorted to.
-    """
+    """The prediction for one file: every class with its probability, the most probable first, or an error."""
 
     path: Path
     predictions: tuple[ClassProbability, ...] = ()
-    error: str | None = None
-    novelty_score: float | None = None
-    is_novel: bool | None = None
-    not_sure: bool = False
-    source: str | None = None
-    overlay: Path | None = None
-    copy: Path | None = None
+    error: str | None = None  # why there is no prediction; if there is one, why its overlay or copy was not written
+    novelty_score: float | None = None  # see realwaste.models.novelty; None if the model has no novelty detection
+    is_novel: bool | None = None  # whether the score exceeds that of 95 % of the validation images
+    not_sure: bool = False  # set by `apply_min_confidence`
+    source: str | None = None  # the address of a photograph that was downloaded to `path`, or `-` for standard input
+    overlay: Path | None = None  # the Grad-CAM overlay that was written for it
+    copy: Path | None = None  # where the photograph was sorted to
 
     @property
     def name(self) -> str:
@@ -85,19 +76,14 @@ def predict_images(
         remote: the photographs among `paths` that are still to be downloaded.
     """
     for batch, images in _read_batches(paths, remote, session.metadata.image_size, session.extract.batch_size):
-        pixels = [image for image in images if not isinstance(image, str)]
-        results = iter(predict_arrays(session, pixels) if pixels else ())
-        for path, image in zip(batch, images, strict=True):
+        for path, result in zip(batch, predict_decoded(session, images), strict=True):
             prediction = ImagePrediction(path, source=remote[path].source if path in remote else None)
-            if isinstance(image, str):
-                yield replace(prediction, error=image)
-                continue
-            row, novelty_score, is_novel = next(results)
-            if np.isfinite(row).all():
+            if isinstance(result, str):
+                yield replace(prediction, error=result)
+            else:
+                row, novelty_score, is_novel = result
                 ranked = rank_classes(row, session.metadata.classes)
                 yield replace(prediction, predictions=ranked, novelty_score=novelty_score, is_novel=is_novel)
-            else:
-                yield replace(prediction, error=UNDEFINED)
 
 
 def apply_min_confidence(
@@ -117,13 +103,20 @@ def with_error(prediction: ImagePrediction, reason: str) -> ImagePrediction:
     return replace(prediction, error=reason if prediction.error is None else f"{prediction.error}; {reason}")
 
 
-def predict_arrays(session: Session, pixels: Sequence[Pixels]) -> list[tuple[Probabilities, float | None, bool | None]]:
-    """Predict images of the model's size.
+def predict_decoded(session: Session, images: Sequence[Pixels | str]) -> Iterator[ArrayPrediction | str]:
+    """The prediction for each image, or why there is none; a text in place of an image is why it cannot be read."""
+    pixels = [image for image in images if not isinstance(image, str)]
+    predictions = iter(predict_arrays(session, pixels) if pixels else ())
+    for image in images:
+        if isinstance(image, str):
+            yield image
+        else:
+            prediction = next(predictions)
+            yield prediction if np.isfinite(prediction[0]).all() else UNDEFINED
 
-    Returns:
-        For each image its calibrated probabilities (classes,), its novelty score and whether it is novel; the last two
-        are None if the model has no novelty detection.
-    """
+
+def predict_arrays(session: Session, pixels: Sequence[Pixels]) -> list[ArrayPrediction]:
+    """Predict images of the model's size."""
     raw, features = session(np.stack(pixels))
     calibrated, novelty = apply_temperature(raw, session.metadata.temperature), session.novelty
     if novelty is None:
@@ -183,25 +176,19 @@ def _read_batches(
     """Batches of paths, each path with its image or the reason why it cannot be read."""
     pending: deque[tuple[Sequence[Path], list[Future[Pixels | str]]]] = deque()
     remaining = iter(paths)
-    with ThreadPoolExecutor(machine.available_cpus()) as readers, _cancel_on_error(readers, remote):
-        while batch := list(islice(remaining, batch_size)):
-            pending.append((batch, [readers.submit(_read_image, path, remote.get(path), size) for path in batch]))
-            if len(pending) > _BATCHES_AHEAD:
+    with ThreadPoolExecutor(machine.available_cpus()) as readers:
+        try:
+            while batch := list(islice(remaining, batch_size)):
+                pending.append((batch, [readers.submit(_read_image, path, remote.get(path), size) for path in batch]))
+                if len(pending) > _BATCHES_AHEAD:
+                    yield _wait_for_batch(*pending.popleft())
+            while pending:
                 yield _wait_for_batch(*pending.popleft())
-        while pending:
-            yield _wait_for_batch(*pending.popleft())
-
-
-@contextmanager
-def _cancel_on_error(readers: ThreadPoolExecutor, remote: Mapping[Path, RemoteImage]) -> Iterator[None]:
-    """If the block ends early (Ctrl-C, an error, a closed iterator), cancel reading and downloading."""
-    try:
-        yield
-    except BaseException:
-        readers.shutdown(wait=False, cancel_futures=True)
-        for remote_image in remote.values():
-            remote_image.cancel()
-        raise
+        except BaseException:  # Ctrl-C, an error, a closed iterator
+            readers.shutdown(wait=False, cancel_futures=True)
+            for remote_image in remote.values():
+                remote_image.cancel()
+            raise
 
 
 def _wait_for_batch(

@@ -24,7 +24,7 @@ from realwaste.core.files import atomic_replace
 from realwaste.images import image_parts
 from realwaste.images.image_parts import Image
 from realwaste.images.reader import Pixels, UnreadableImageError, decode_image, resize_image
-from realwaste.models.image_predictions import UNDEFINED, predict_arrays
+from realwaste.models.image_predictions import ArrayPrediction, predict_decoded
 from realwaste.models.session import Session
 
 JOB_FILE = "_job.json"  # readers of Parquet folders ignore names with an underscore
@@ -51,7 +51,7 @@ class Summary:
         self.classes += other.classes
 
     def to_json(self) -> str:
-        return json.dumps(vars(self) | {"classes": dict(self.classes)})
+        return json.dumps(vars(self))
 
     @staticmethod
     def from_json(text: bytes | str) -> "Summary":
@@ -61,18 +61,9 @@ class Summary:
 
 def table_schema(classes: Iterable[str]) -> pa.Schema:
     """The columns of a part: path, class, probability, one p_<class> each, novelty, unlike, not_sure, error."""
-    numbers = [("probability", pa.float32()), *((f"p_{name}", pa.float32()) for name in classes)]
-    flags = [("unlike", pa.bool_()), ("not_sure", pa.bool_())]
-    return pa.schema(
-        [
-            ("path", pa.string()),
-            ("class", pa.string()),
-            *numbers,
-            ("novelty", pa.float32()),
-            *flags,
-            ("error", pa.string()),
-        ]
-    )
+    texts, flags = dict.fromkeys(("path", "class"), pa.string()), dict.fromkeys(("unlike", "not_sure"), pa.bool_())
+    numbers = dict.fromkeys(("probability", *(f"p_{name}" for name in classes), "novelty"), pa.float32())
+    return pa.schema(texts | numbers | flags | {"error": pa.string()})
 
 
 def predict_part(
@@ -89,13 +80,8 @@ def predict_part(
     with ThreadPoolExecutor(readers) as pool:
         while batch := list(islice(images, session.extract.batch_size)):
             decoded = list(pool.map(lambda image: _decode(image[1], size), batch))
-            pixels = [image for image in decoded if not isinstance(image, str)]
-            results = iter(predict_arrays(session, pixels) if pixels else ())
-            for (name, _), image in zip(batch, decoded, strict=True):
-                if isinstance(image, str):
-                    rows.append({"path": name, "error": image})
-                else:
-                    rows.append({"path": name} | _row(*next(results), classes, min_confidence))
+            for (name, _), prediction in zip(batch, predict_decoded(session, decoded), strict=True):
+                rows.append({"path": name} | _row(prediction, classes, min_confidence))
     summary = Summary(
         images=len(rows),
         not_sure=sum(bool(row.get("not_sure")) for row in rows),
@@ -115,15 +101,10 @@ def _decode(content: bytes | str, size: int) -> Pixels | str:
         return str(error)
 
 
-def _row(
-    probabilities: Any,
-    score: float | None,
-    is_novel: bool | None,
-    classes: tuple[str, ...],
-    min_confidence: float | None,
-) -> dict[str, Any]:
-    if not np.isfinite(probabilities).all():
-        return {"error": UNDEFINED}
+def _row(prediction: ArrayPrediction | str, classes: tuple[str, ...], min_confidence: float | None) -> dict[str, Any]:
+    if isinstance(prediction, str):
+        return {"error": prediction}
+    probabilities, score, is_novel = prediction
     best = int(np.argmax(probabilities))
     not_sure = min_confidence is not None and (bool(is_novel) or bool(probabilities[best] < min_confidence))
     columns = {f"p_{name}": probability for name, probability in zip(classes, probabilities, strict=True)}
