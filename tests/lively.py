@@ -3,13 +3,32 @@
 If all predictions were alike, a comparison of two implementations would always pass.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from conftest import picture
+from keras.layers import BatchNormalization
 from numpy.typing import NDArray
 
-from realwaste.models import feature_extractor
+from realwaste.models import cnn, feature_extractor
+from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.training import head
+
+
+def cnn_classifier(image_size: int = 32, classes: tuple[str, ...] = ("a", "b", "c"), **metadata: Any) -> Classifier:
+    """A CNN, which differs from call to call unless Keras is seeded."""
+    model = cnn.build(image_size, len(classes), batch_norm_momentum=0.9)
+    return Classifier(model, ModelMetadata("cnn", classes, image_size, "drawn", cnn.BACKBONE, cnn.WEIGHTS, **metadata))
+
+
+def randomize_batch_norm(model: keras.Model) -> list[BatchNormalization]:
+    """Set statistics and scales that are neither 0 nor 1, as after a training. Returns the layers."""
+    rng = np.random.default_rng(0)
+    batch_norms = [layer for layer in model._flatten_layers() if isinstance(layer, BatchNormalization)]
+    for layer in batch_norms:
+        layer.set_weights([np.abs(w + rng.normal(0, 0.3, w.shape)) + 0.1 for w in layer.get_weights()])
+    return batch_norms
 
 
 def extractor(name: str, image_size: int) -> keras.Model:
@@ -22,7 +41,7 @@ def extractor(name: str, image_size: int) -> keras.Model:
     backbone = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     backbone.trainable = True
     for layer in backbone.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
+        if isinstance(layer, BatchNormalization):
             layer.momentum = 0.0
     backbone((_images(image_size) - 127.5) / 64, training=True)
     backbone.trainable = False

@@ -6,9 +6,11 @@ import subprocess
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from unittest.mock import Mock
 
 import cv2
 import keras
+import lively
 import numpy as np
 import pytest
 import without_tensorflow
@@ -18,8 +20,7 @@ from without_tensorflow import OF_EVALUATION, OF_TRAINING
 
 from realwaste.__main__ import app
 from realwaste.core import log
-from realwaste.models import cnn, inference_networks, model_file, novelty, session, test_time_augmentation
-from realwaste.models.model_file import Classifier, ModelMetadata
+from realwaste.models import inference_networks, model_file, novelty, session, test_time_augmentation
 from realwaste.runtime import inference_engine, openvino_network
 
 SIDE = 32
@@ -30,9 +31,8 @@ CLASSES = ("glass", "metal", "paper")
 def classifier():
     """A CNN with test-time views, calibration and novelty detection."""
     keras.utils.set_random_seed(1)
-    model = test_time_augmentation.average_views(cnn.build(SIDE, 3, batch_norm_momentum=0.9), "horizontal")
-    metadata = ModelMetadata("cnn", CLASSES, SIDE, "drawn", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.5, batch_size=4)
-    plain = Classifier(model, metadata)
+    single_view = lively.cnn_classifier(SIDE, CLASSES, temperature=1.5, batch_size=4)
+    plain = replace(single_view, model=test_time_augmentation.average_views(single_view.model, "horizontal"))
     features = session.from_classifier(plain, inference="openvino")(_draw_pixels())[1]
     return replace(plain, novelty=novelty.fit(features[:6], features[6:]))
 
@@ -55,19 +55,16 @@ def _draw_pixels():
     return np.stack([picture(seed, SIDE, SIDE) for seed in range(11)])
 
 
-def _fail_to_load(_):
-    raise AssertionError("the Keras model must not be loaded")
-
-
 def test_a_saved_model_predicts_bit_for_bit_the_same_without_keras(classifier, project, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(log.logger, "propagate", True)
     caplog.set_level("INFO", "realwaste")
     expected = session.from_classifier(classifier, inference="openvino")(_draw_pixels())
-    opened = session.open_session(project / "models/cnn.keras", inference="openvino", load=_fail_to_load)
+    must_not_load = Mock(side_effect=AssertionError)
+    opened = session.open_session(project / "models/cnn.keras", inference="openvino", load=must_not_load)
     for actual, expected_array in zip(opened(_draw_pixels()), expected, strict=True):
         np.testing.assert_array_equal(actual, expected_array)
     older = session.open_session(project / "older.keras", inference="openvino")
-    session.open_session(project / "older.keras", inference="openvino", load=_fail_to_load)
+    session.open_session(project / "older.keras", inference="openvino", load=must_not_load)
     # A set, because pytest may capture a message twice.
     messages = {message for message in caplog.messages if message.startswith("preparing ")}
     assert messages == {f"preparing {project / 'older.keras'} for this machine (once)"}
@@ -194,36 +191,29 @@ def test_damaged_and_unsuitable_networks_are_converted_again(changes, classifier
 
 def test_a_classifier_is_converted_once_for_its_session_and_its_file(classifier, tmp_path, monkeypatch):
     expected = session.from_classifier(classifier, inference="openvino")(_draw_pixels())
-    converted, convert = [], openvino_network.convert
-
-    def count_conversion(model):
-        converted.append(model)
-        return convert(model)
-
-    monkeypatch.setattr(openvino_network, "convert", count_conversion)
+    convert = Mock(wraps=openvino_network.convert)
+    monkeypatch.setattr(openvino_network, "convert", convert)
     assert inference_networks.add_networks(classifier, "tensorflow") is classifier
     with_networks = inference_networks.add_networks(classifier, "openvino")
     actual = session.from_classifier(with_networks, inference="openvino")(_draw_pixels())
     model_file.save(tmp_path / "m.keras", replace(with_networks, novelty=None))
-    assert len(converted) == len(inference_networks.PARTS)
+    assert convert.call_count == len(inference_networks.PARTS)
     for actual_array, expected_array in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(actual_array, expected_array)
 
 
 def test_a_model_that_openvino_cannot_convert_is_saved(classifier, tmp_path, monkeypatch, caplog):
-    def fail(_):
-        raise RuntimeError("no such operation\nfor line 2")
-
-    monkeypatch.setattr(inference_networks, "convert", fail)
+    error = RuntimeError("no such operation\nfor line 2")
+    monkeypatch.setattr(inference_networks, "convert", Mock(side_effect=error))
     model_file.save(tmp_path / "m.keras", classifier)
     assert "OpenVINO cannot convert it: no such operation" in caplog.text
     opened = session.open_session(tmp_path / "m.keras", inference="tensorflow")
     np.testing.assert_allclose(opened(_draw_pixels())[0], classifier.model.predict_on_batch(_draw_pixels()), atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_auto_engine_is_openvino_if_tensorflow_is_not_installed(policy, classifier, project, monkeypatch):
+def test_auto_engine_is_openvino_if_tensorflow_is_not_installed(classifier, monkeypatch):
+    extract = inference_networks.convert(classifier.model)["extract"]
     monkeypatch.setattr(inference_engine, "has_tensorflow", lambda: False)
-    assert inference_engine.resolve_engine("auto", policy) == "openvino"
-    network = openvino_network.compile_network(inference_networks.convert(classifier.model)["extract"], 4, policy)
-    assert network(_draw_pixels()).shape == (11, 2, 64)
+    for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
+        assert inference_engine.resolve_engine("auto", policy) == "openvino"
+        assert openvino_network.compile_network(extract, 4, policy)(_draw_pixels()).shape == (11, 2, 64)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import cv2
 import keras
+import lively
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +13,7 @@ from keras import layers
 
 from realwaste.embedding.embeddings import Embeddings
 from realwaste.images.reader import read_image
-from realwaste.models import cnn, feature_split, model_file, novelty, session, test_time_augmentation
-from realwaste.models.model_file import Classifier, ModelMetadata
+from realwaste.models import feature_split, model_file, novelty, session, test_time_augmentation
 from realwaste.training import head, unfreezing
 
 SIDE = 16
@@ -36,13 +36,11 @@ def _build_backbone_with_head():
 
 def _build_cnn():
     keras.utils.set_random_seed(3)
-    return cnn.build(SIDE, 3, batch_norm_momentum=0.9)
+    return lively.cnn_classifier(SIDE).model
 
 
 def _build_classifier(model, precision="float32"):
-    return Classifier(
-        model, ModelMetadata("cnn", ("a", "b", "c"), SIDE, "photos", "CNN", "random", precision=precision)
-    )
+    return replace(lively.cnn_classifier(SIDE, precision=precision), model=model)
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,14 @@
 import errno
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
+import colours
 import cv2
 import keras
+import lively
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -15,13 +18,10 @@ import pytest
 import s3fs
 from conftest import picture, write_tar
 from pyarrow import parquet
-from typer.testing import CliRunner
 
 from benchmarks.parts import s3_server
-from realwaste.__main__ import app
 from realwaste.images import image_parts
-from realwaste.models import cnn, image_predictions, model_file, novelty, part_predictions, session
-from realwaste.models.model_file import Classifier, ModelMetadata
+from realwaste.models import image_predictions, model_file, novelty, part_predictions, session
 
 CLASSES = ("Glass", "Metal", "Ünrat")
 NAMES = [f"{number:02d}.jpg" for number in range(11)]
@@ -32,11 +32,10 @@ def model(tmp_path_factory):
     """A tiny CNN with random weights, a temperature and a novelty score."""
     rng = np.random.default_rng(0)
     keras.utils.set_random_seed(1)
-    network = cnn.build(32, len(CLASSES), batch_norm_momentum=0.9)
-    metadata = ModelMetadata("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=0.1, batch_size=4)
+    classifier = lively.cnn_classifier(32, CLASSES, temperature=0.1, batch_size=4)
     detector = novelty.fit(rng.random((20, 64), np.float32), rng.random((10, 64), np.float32))
     file = tmp_path_factory.mktemp("model") / "cnn.keras"
-    model_file.save(file, Classifier(network, metadata, detector))
+    model_file.save(file, replace(classifier, novelty=detector))
     return file
 
 
@@ -55,23 +54,20 @@ def small_parts(monkeypatch):
     monkeypatch.setattr(image_parts, "IMAGES_PER_PART", 3)
 
 
-def predict(source, output, model, *options):
-    arguments = ["predict", str(source), "--output", str(output), "--model", str(model), *map(str, options)]
-    return CliRunner().invoke(app, arguments)
+def predict(source, output, model, *options, status=0):
+    """Run the command, which must end with this status. Returns what it shows."""
+    result = colours.run("predict", source, "--output", output, "--model", model, *options, status=status)
+    assert "Traceback" not in result.output
+    return colours.words(result.output)
 
 
 def read_rows(output):
-    return pd.read_parquet(output, filters=None).set_index("path")
-
-
-def join_output(result):
-    return " ".join(result.output.split())
+    return pd.read_parquet(output).set_index("path")
 
 
 @pytest.mark.usefixtures("small_parts")
 def test_output_rows_equal_the_predictions_of_the_files(model, pictures, tmp_path):
-    result = predict(pictures, tmp_path / "out", model, "--min-confidence", 0.5)
-    assert result.exit_code == 0, result.output
+    shown = predict(pictures, tmp_path / "out", model, "--min-confidence", 0.5)
     assert sorted(file.name for file in (tmp_path / "out").glob("part-*")) == [
         f"part-{n:06d}.parquet" for n in range(4)
     ]
@@ -92,11 +88,11 @@ def test_output_rows_equal_the_predictions_of_the_files(model, pictures, tmp_pat
         assert (row["not_sure"], row["unlike"]) == (prediction.not_sure, prediction.is_novel)
         assert row["novelty"] == np.float32(prediction.novelty_score)
     counts = table["class"].value_counts()
-    assert all(f"{counts[name]} {name}" in join_output(result) for name in counts.index)
-    assert "11 photos: " in join_output(result)
-    assert f"{table['not_sure'].sum() / 10:.1%} not sure" in join_output(result)
-    assert "1 without a prediction; " in join_output(result)
-    assert "4 parts; written: " in join_output(result)
+    assert all(f"{counts[name]} {name}" in shown for name in counts.index)
+    assert "11 photos: " in shown
+    assert f"{table['not_sure'].sum() / 10:.1%} not sure" in shown
+    assert "1 without a prediction; " in shown
+    assert "4 parts; written: " in shown
 
 
 def test_folders_tar_and_parquet_files_have_the_same_predictions(model, pictures, tmp_path):
@@ -105,7 +101,7 @@ def test_folders_tar_and_parquet_files_have_the_same_predictions(model, pictures
     parquet.write_table(pa.table({"path": NAMES, "image": list(contents.values())}), tmp_path / "table.parquet")
     tables = []
     for source in (pictures, tmp_path / "shards.tar", tmp_path / "table.parquet"):
-        assert predict(source, tmp_path / f"out {source.name}", model).exit_code == 0
+        predict(source, tmp_path / f"out {source.name}", model)
         tables.append(read_rows(tmp_path / f"out {source.name}"))
     assert tables[1].index.tolist() == [f"shards.tar/{name}" for name in NAMES]
     for table in tables[1:]:
@@ -118,7 +114,7 @@ def uninterrupted(model, pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image_parts, "IMAGES_PER_PART", 3)
-        assert predict(pictures, folder, model).exit_code == 0
+        predict(pictures, folder, model)
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
@@ -137,32 +133,29 @@ def test_an_interrupted_run_continues_with_the_missing_parts(model, pictures, un
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(part_predictions.Destination, "write", stop_after)
-        assert (predict(pictures, tmp_path / "out", model).exit_code == 0) == (finished == 4)
+        predict(pictures, tmp_path / "out", model, status=0 if finished == 4 else 130)
     parts_before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("part-*")}
     assert len(parts_before) == finished
-    result = predict(pictures, tmp_path / "out", model)
-    assert result.exit_code == 0, result.output
-    assert ("of 4 parts are there already" in join_output(result)) == (finished > 0)
-    assert "11 photos: " in join_output(result)
+    shown = predict(pictures, tmp_path / "out", model)
+    assert ("of 4 parts are there already" in shown) == (finished > 0)
+    assert "11 photos: " in shown
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == uninterrupted
     assert all((tmp_path / "out" / name).stat().st_mtime_ns == time for name, time in parts_before.items())
 
 
 def test_an_output_folder_with_other_content_is_refused(model, pictures, tmp_path):
-    assert predict(pictures, tmp_path / "out", model).exit_code == 0
-    refused = predict(pictures, tmp_path / "out", model, "--min-confidence", 0.9)
-    assert refused.exit_code == 1
-    assert "holds the predictions of another job: min_confidence differ" in join_output(refused)
+    predict(pictures, tmp_path / "out", model)
+    refused = predict(pictures, tmp_path / "out", model, "--min-confidence", 0.9, status=1)
+    assert "holds the predictions of another job: min_confidence differ" in refused
     larger_source = tmp_path / "more"
     shutil.copytree(pictures, larger_source)
     (larger_source / "new.jpg").write_bytes(b"")
-    assert "another job: source differ" in join_output(predict(larger_source, tmp_path / "out", model))
+    assert "another job: source differ" in predict(larger_source, tmp_path / "out", model, status=1)
     (tmp_path / "other").mkdir()
     (tmp_path / "other/letter.txt").write_text("dear")
-    assert "must be a new folder, or that of this job. Received: 'letter.txt'" in join_output(
-        predict(pictures, tmp_path / "other", model)
-    )
-    assert "outside of SOURCE" in join_output(predict(pictures, pictures / "out", model))
+    refused = predict(pictures, tmp_path / "other", model, status=1)
+    assert "must be a new folder, or that of this job. Received: 'letter.txt'" in refused
+    assert "outside of SOURCE" in predict(pictures, pictures / "out", model, status=1)
     assert list(pictures.glob("out*")) == []
 
 
@@ -175,12 +168,13 @@ def test_an_output_folder_with_other_content_is_refused(model, pictures, tmp_pat
     ],
 )
 def test_incompatible_options_are_refused(model, pictures, tmp_path, options, expected):
-    result = predict(pictures, tmp_path / "out", model, *options)
-    assert result.exit_code == 1
-    assert expected in join_output(result)
+    assert expected in predict(pictures, tmp_path / "out", model, *options, status=1)
     assert not (tmp_path / "out").exists()
-    without_output = CliRunner().invoke(app, ["predict", str(pictures), "--engine", "ray"])
-    assert "--engine ray must be used with --output" in join_output(without_output)
+
+
+def test_ray_needs_the_option_output(pictures):
+    result = colours.run("predict", pictures, "--engine", "ray", status=1)
+    assert "--engine ray must be used with --output" in colours.words(result.output)
 
 
 def test_a_full_disk_leaves_no_partial_file(model, pictures, tmp_path, monkeypatch):
@@ -193,10 +187,8 @@ def test_a_full_disk_leaves_no_partial_file(model, pictures, tmp_path, monkeypat
         return write_bytes(self, content)
 
     monkeypatch.setattr(Path, "write_bytes", fail_to_write)
-    result = predict(pictures, tmp_path / "out", model)
-    assert result.exit_code == 1
-    assert "must be a folder that can be written. Received: 'No space left on device'" in join_output(result)
-    assert "Traceback" not in result.output
+    shown = predict(pictures, tmp_path / "out", model, status=1)
+    assert "must be a folder that can be written. Received: 'No space left on device'" in shown
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["_job.json"]
 
 
@@ -213,9 +205,8 @@ def bucket():
 def test_predict_reads_from_and_writes_to_an_object_store(model, pictures, tmp_path, bucket):
     for name in NAMES:
         bucket.client.upload_file(str(pictures / name), "waste", f"in/{name}")
-    assert predict(pictures, tmp_path / "out", model).exit_code == 0
-    result = predict("s3://waste/in", "s3://waste/out", model)
-    assert result.exit_code == 0, result.output
+    predict(pictures, tmp_path / "out", model)
+    predict("s3://waste/in", "s3://waste/out", model)
     listed = {entry["Key"] for entry in bucket.client.list_objects_v2(Bucket="waste", Prefix="out/")["Contents"]}
     assert listed == {f"out/{file.name}" for file in (tmp_path / "out").iterdir()}
     for file in (tmp_path / "out").iterdir():
@@ -223,25 +214,21 @@ def test_predict_reads_from_and_writes_to_an_object_store(model, pictures, tmp_p
         assert content == file.read_bytes() or json.loads(content) == json.loads(file.read_bytes())
     bucket.client.delete_object(Bucket="waste", Key="out/part-000002.parquet")
     continued = predict("s3://waste/in", "s3://waste/out", model)
-    assert "3 of 4 parts are there already" in join_output(continued)
-    assert "11 photos: " in join_output(continued)
+    assert "3 of 4 parts are there already" in continued
+    assert "11 photos: " in continued
     assert len(bucket.client.list_objects_v2(Bucket="waste", Prefix="out/")["Contents"]) == 5
 
 
 def test_object_store_errors_are_reported_without_a_traceback(model, bucket, monkeypatch, pictures):
-    empty = predict("s3://waste/nothing", "s3://waste/out", model)
-    assert empty.exit_code == 1
-    assert "s3://waste/nothing must hold images" in join_output(empty)
-    unwritable = predict(pictures, "s3://no-such-bucket/out", model)
-    assert unwritable.exit_code == 1
-    assert "s3://no-such-bucket/out must be a folder that can be written" in join_output(unwritable)
+    empty = predict("s3://waste/nothing", "s3://waste/out", model, status=1)
+    assert "s3://waste/nothing must hold images" in empty
+    unwritable = predict(pictures, "s3://no-such-bucket/out", model, status=1)
+    assert "s3://no-such-bucket/out must be a folder that can be written" in unwritable
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     s3fs.S3FileSystem.clear_instance_cache()
-    unreadable = predict("s3://waste/in", "s3://waste/out", model)
-    assert unreadable.exit_code == 1
-    assert "must be a folder or prefix that can be listed" in join_output(unreadable)
-    assert "Traceback" not in empty.output + unwritable.output + unreadable.output
+    unreadable = predict("s3://waste/in", "s3://waste/out", model, status=1)
+    assert "must be a folder or prefix that can be listed" in unreadable
 
 
 def test_missing_access_rights_are_reported(model, pictures, bucket, monkeypatch):
@@ -259,10 +246,7 @@ def test_missing_access_rights_are_reported(model, pictures, bucket, monkeypatch
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
         s3fs.S3FileSystem.clear_instance_cache()
-        result = predict("s3://waste/in", "s3://waste/out", model)
-        assert expected in join_output(result)
-        assert "Traceback" not in result.output
-        assert result.exit_code == (0 if len(rights) == 3 else 1)
+        assert expected in predict("s3://waste/in", "s3://waste/out", model, status=0 if len(rights) == 3 else 1)
 
 
 def _create_user(endpoint, name, rights):

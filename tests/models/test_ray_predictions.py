@@ -9,14 +9,13 @@ from pathlib import Path
 
 import cv2
 import keras
+import lively
 import psutil
 import pytest
 from conftest import picture, write_tar
-from ray_jobs import finished, start
+from ray_jobs import finished, start, wait_for
 
-from benchmarks.parts.ray_nodes import started
-from realwaste.models import cnn, model_file
-from realwaste.models.model_file import Classifier, ModelMetadata
+from realwaste.models import model_file
 
 pytestmark = pytest.mark.slow
 SHARDS, IMAGES_PER_SHARD = 12, 10
@@ -33,17 +32,9 @@ def folder(tmp_path_factory):
         members = {f"{seed}.jpg": cv2.imencode(".jpg", picture(seed))[1].tobytes() for seed in seeds}
         write_tar(folder / f"shards/{shard:02d}.tar", members | ({"damaged.jpg": b"x"} if shard == 5 else {}))
     keras.utils.set_random_seed(1)
-    network = cnn.build(32, 3, batch_norm_momentum=0.9)
-    metadata = ModelMetadata("cnn", ("a", "b", "c"), 32, "drawn", cnn.BACKBONE, cnn.WEIGHTS, batch_size=4)
-    model_file.save(folder / "cnn.keras", Classifier(network, metadata))
+    model_file.save(folder / "cnn.keras", lively.cnn_classifier(batch_size=4))
     assert _wait_for_end(_start_job("local", folder), folder)[0] == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def nodes():
-    with started() as cluster:
-        yield cluster
 
 
 @pytest.fixture
@@ -68,11 +59,10 @@ def _read_parts(folder: Path) -> dict[str, bytes]:
 
 
 def _wait_for_parts(job: subprocess.Popen[bytes], folder: Path, parts: int) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while len(_read_parts(folder / "ray")) < parts or b"predicted by" not in (folder / "job.log").read_bytes():
-        assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    def are_written() -> bool:
+        return len(_read_parts(folder / "ray")) >= parts and b"predicted by" in (folder / "job.log").read_bytes()
+
+    wait_for(job, folder, are_written, LIMIT_S)
 
 
 def _assert_same_parts(folder: Path, output: str) -> None:
@@ -84,33 +74,22 @@ def _assert_same_parts(folder: Path, output: str) -> None:
     assert [path.name for path in (folder / "ray").iterdir() if path.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize("parts", [0, 2, 6])
-def test_a_killed_node_loses_and_duplicates_no_row(folder, nodes, pause_folder, parts):
+@pytest.mark.parametrize(("killed", "parts"), [("node", 0), ("node", 2), ("node", 6), ("worker", 1), ("worker", 4)])
+def test_a_killed_node_or_worker_loses_and_duplicates_no_row(folder, nodes, pause_folder, killed, parts):
     job = _start_job("ray", folder, nodes.address, str(parts))
     _wait_for_parts(job, folder, parts)
-    nodes.kill(-1)
+    if killed == "node":
+        nodes.kill(-1)
+    else:
+        workers = [process for process in psutil.process_iter(["cmdline"]) if _is_worker(process)]
+        workers[0].kill()
     assert len(_read_parts(folder / "ray")) < SHARDS
     shutil.rmtree(pause_folder)
     status, output = _wait_for_end(job, folder)
-    nodes.add()
+    if killed == "node":
+        nodes.add()
     assert status == 0, output
     assert "on 2 nodes" in output
-    _assert_same_parts(folder, output)
-
-
-@pytest.mark.parametrize("parts", [1, 4])
-def test_a_killed_worker_loses_and_duplicates_no_row(folder, nodes, pause_folder, parts):
-    job = _start_job("ray", folder, nodes.address, str(parts))
-    _wait_for_parts(job, folder, parts)
-    workers = [process for process in psutil.process_iter(["cmdline"]) if "PredictionActor" in _read_command(process)]
-    workers = workers or [
-        process for process in psutil.process_iter(["cmdline"]) if "HeldActor" in _read_command(process)
-    ]
-    assert workers
-    workers[0].kill()
-    shutil.rmtree(pause_folder)
-    status, output = _wait_for_end(job, folder)
-    assert status == 0, output
     _assert_same_parts(folder, output)
 
 
@@ -140,5 +119,5 @@ def test_a_missing_cluster_is_reported_without_a_traceback(folder, pause_folder)
     assert "Traceback" not in output
 
 
-def _read_command(process: psutil.Process) -> str:
-    return " ".join(process.info["cmdline"] or [])
+def _is_worker(process: psutil.Process) -> bool:
+    return "HeldActor" in " ".join(process.info["cmdline"] or [])

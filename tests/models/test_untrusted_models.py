@@ -6,17 +6,17 @@ import os
 import subprocess
 import sys
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import colours
+import lively
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from realwaste.__main__ import app
 from realwaste.core.errors import UserError
 from realwaste.models import model_file, registry
-from realwaste.models.model_file import Classifier, ModelMetadata
+from realwaste.models.model_file import ModelMetadata
+from realwaste.models.novelty import Novelty
 
 RECORD = asdict(ModelMetadata("cnn", ("a", "b"), 32, "drawn", "CNN", "random"))
 BAD_VALUES: dict[str, list[object]] = {
@@ -43,11 +43,10 @@ def _write_model_file(path, record, *, compression=zipfile.ZIP_STORED, **members
 
 def _run_failing_command(*arguments):
     """Run a command that must fail, and return its error message."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == 1, (result.output, result.exception)
+    result = colours.run(*arguments, status=1)
     assert isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.stderr
-    return " ".join(result.stderr.split())
+    return colours.words(result.stderr)
 
 
 @pytest.mark.parametrize(
@@ -183,18 +182,12 @@ def test_a_zip_bomb_in_the_novelty_member_is_rejected(tmp_path):
     ids=["few classes", "many classes", "size", "novelty"],
 )
 def test_a_record_of_another_network_is_rejected_on_load(change, tmp_path):
-    from realwaste.models import cnn
-    from realwaste.models.novelty import Novelty
-
-    model = cnn.build(32, 3, batch_norm_momentum=0.9, head="gap")
-    width = change.pop("features", model.layers[-1].input.shape[-1])
-    metadata = ModelMetadata("cnn", ("a", "b", "c"), 32, "drawn", "CNN", "random")
-    stored_novelty = Novelty(np.ones((3, width), np.float16), 0.5)
-    path = tmp_path / "m.keras"
-    valid = Classifier(model, metadata, Novelty(np.ones((3, model.layers[-1].input.shape[-1]), np.float16), 0.5))
+    path, width = tmp_path / "m.keras", change.pop("features", 64)
+    valid = replace(lively.cnn_classifier(), novelty=Novelty(np.ones((3, 64), np.float16), 0.5))
     model_file.save(path, valid)
-    assert model_file.load(path).metadata == metadata
-    model_file.save(path, Classifier(model, ModelMetadata(**asdict(metadata) | change), stored_novelty))
+    assert model_file.load(path).metadata == valid.metadata
+    stored_novelty = Novelty(np.ones((3, width), np.float16), 0.5)
+    model_file.save(path, replace(valid, metadata=replace(valid.metadata, **change), novelty=stored_novelty))
     with pytest.raises(UserError, match="must be a whole Keras model") as raised:
         model_file.load(path)
     assert len(str(raised.value).splitlines()) == 2
@@ -207,9 +200,7 @@ def test_malformed_model_cards_and_metrics_raise_no_error(tmp_path, monkeypatch)
     (tmp_path / "metrics/compare.json").write_text(json.dumps({"dataset": "colours", "cnn": row}))
     monkeypatch.chdir(tmp_path)
     for arguments in (["models"], ["models", "--json"], ["info", "cnn"], ["info", "cnn", "--json"]):
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 0, (result.stderr, result.exception)
+        colours.run(*arguments)
     for block in ("tags: 3", "model-index: {results: 1}", "[" * 100_000, "a: &a [*a]", "- 1"):
         (registry.FOLDER / "cnn.md").write_text(f"---\n{block}\n---\ntext of the card\n")
-        result = CliRunner().invoke(app, ["info", "cnn"])
-        assert result.exit_code == 0, (block[:20], result.stderr, result.exception)
+        colours.run("info", "cnn")

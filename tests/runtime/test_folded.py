@@ -1,6 +1,7 @@
 """Folded convolutions have the outputs and gradients of convolution, frozen batch normalisation and ReLU."""
 
 import keras
+import lively
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,12 +12,8 @@ from realwaste.runtime import folded_layers, fused_layers
 
 
 def _freeze_batch_norm(model: keras.Model) -> keras.Model:
-    """Freeze batch normalisation, with statistics that are neither 0 nor 1, as after a training."""
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False
-            layer.set_weights([np.abs(w + rng.normal(0, 0.3, w.shape)) + 0.1 for w in layer.get_weights()])
+    for layer in lively.randomize_batch_norm(model):
+        layer.trainable = False
     return model
 
 

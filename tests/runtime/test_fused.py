@@ -1,6 +1,7 @@
 """A fused copy of a model has the outputs of the Keras layers and the weights that Keras trains."""
 
 import keras
+import lively
 import numpy as np
 import pytest
 from conftest import picture
@@ -16,15 +17,6 @@ def _draw_pictures(count: int, size: int) -> np.ndarray:
     return np.stack([picture(index, size, size) for index in range(count)])
 
 
-def _randomize_batch_norm(model: keras.Model) -> keras.Model:
-    """Set statistics and scales that are neither 0 nor 1, as after a training."""
-    rng = np.random.default_rng(0)
-    for layer in model._flatten_layers():
-        if isinstance(layer, layers.BatchNormalization):
-            layer.set_weights([np.abs(w + rng.normal(0, 0.3, w.shape)) + 0.1 for w in layer.get_weights()])
-    return model
-
-
 LARGE = [
     pytest.param(name, marks=pytest.mark.release)
     for name in ("EfficientNetB0", "InceptionResNetV2", "MobileNetV2", "NASNetMobile")
@@ -33,7 +25,8 @@ LARGE = [
 
 @pytest.mark.parametrize("name", ["DenseNet121", "EfficientNetLite0", *LARGE])
 def test_a_fused_backbone_gives_the_same_vectors(name):
-    model = _randomize_batch_norm(feature_extractor.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1))
+    model = feature_extractor.build(name, 96 if name != "NASNetMobile" else 224, None, seed=1)
+    lively.randomize_batch_norm(model)
     pixels = _draw_pictures(2, model.input_shape[1])
     fused = fused_layers.fuse(model, "float32")
     layer_types = {type(layer).__name__ for layer in fused._flatten_layers()}
@@ -43,7 +36,8 @@ def test_a_fused_backbone_gives_the_same_vectors(name):
 
 
 def test_low_precision_vectors_are_close_and_in_float32():
-    model = _randomize_batch_norm(feature_extractor.build("MobileNet", 64, None, seed=1))
+    model = feature_extractor.build("MobileNet", 64, None, seed=1)
+    lively.randomize_batch_norm(model)
     pixels = _draw_pictures(3, 64)
     expected = model.predict_on_batch(pixels)
     for policy in ("mixed_bfloat16", "mixed_float16"):
@@ -102,18 +96,15 @@ def test_fused_adam_equals_keras_adam():
     assert np.abs(results[0] - start).max() > 0.005
 
 
-def test_fused_batch_norm_of_vectors_equals_keras():
-    inputs = keras.Input((5,))
-    model = _randomize_batch_norm(keras.Model(inputs, layers.BatchNormalization()(inputs)))
-    rows = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
-    fused = fused_layers.fuse(model, "float32")
-    np.testing.assert_allclose(fused.predict_on_batch(rows), model.predict_on_batch(rows), rtol=1e-5)
-
-
-def test_fused_batch_norm_without_scale_and_offset_equals_keras():
-    inputs = keras.Input((4, 4, 3))
-    model = keras.Model(inputs, layers.BatchNormalization(scale=False, center=False)(inputs))
-    rows = keras.random.normal((4, 4, 4, 3), seed=0)
+@pytest.mark.parametrize(
+    ("shape", "options", "tolerance"),
+    [((5,), {}, {"rtol": 1e-5}), ((4, 4, 3), {"scale": False, "center": False}, {"atol": 1e-5})],
+    ids=["vectors", "maps"],
+)
+def test_fused_batch_norm_equals_keras(shape, options, tolerance):
+    model = keras.Sequential([keras.Input(shape), layers.BatchNormalization(**options)])
+    lively.randomize_batch_norm(model)
+    rows = keras.random.normal((4, *shape), seed=0)
     fused = fused_layers.fuse(model, "float32")
     for training in (False, True):
-        np.testing.assert_allclose(fused(rows, training=training), model(rows, training=training), atol=1e-5)
+        np.testing.assert_allclose(fused(rows, training=training), model(rows, training=training), **tolerance)
