@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import cv2
 import keras
@@ -18,9 +19,10 @@ from conftest import picture
 
 from benchmarks.parts.child import ROOT
 from realwaste.core import machine
-from realwaste.models import cnn, model_file, session, test_time_augmentation
+from realwaste.core.files import hash_file
+from realwaste.models import inference_networks, model_file, session, test_time_augmentation
 from realwaste.models.model_file import Classifier, ModelMetadata
-from realwaste.runtime import converted_cache, device, inference_engine, network_bytes, openvino_network
+from realwaste.runtime import device, inference_engine, network_bytes, openvino_network
 from realwaste.runtime.openvino_network import openvino
 from realwaste.training import head
 
@@ -39,17 +41,14 @@ def pixels():
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("REALWASTE_CACHE", str(tmp_path / "cache"))
+def cache(tmp_path):
     return tmp_path / "cache/networks"
 
 
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory):
     keras.utils.set_random_seed(1)
-    metadata = ModelMetadata("cnn", CLASSES, SIDE, "drawn", "CNN", "random", batch_size=4)
-    path = tmp_path_factory.mktemp("saved") / "m.keras"
-    return _save_older(path, Classifier(cnn.build(SIDE, 3, batch_norm_momentum=0.9), metadata))
+    return _save_older(tmp_path_factory.mktemp("saved") / "m.keras", lively.cnn_classifier(batch_size=4))
 
 
 def _save_older(path, classifier):
@@ -63,27 +62,8 @@ def model_path(saved_model, tmp_path):
     return shutil.copyfile(saved_model, tmp_path / "m.keras")
 
 
-@pytest.fixture(scope="module")
-def cache_and_probabilities(saved_model, pixels, tmp_path_factory):
-    """The cache after `saved_model` was opened once, and the predictions. It is shared because conversion is slow."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REALWASTE_CACHE", str(folder))
-        return folder / "networks", session.open_session(saved_model)(pixels)[0]
-
-
-@pytest.fixture
-def filled_cache(cache_and_probabilities, cache):
-    """A copy of the cache for one test, and the predictions."""
-    shutil.copytree(cache_and_probabilities[0], cache)
-    return cache, cache_and_probabilities[1]
-
-
 def _open_without_keras(path):
-    def fail(_):
-        raise AssertionError("the cached network must be read")
-
-    return session.open_session(path, load=fail)
+    return session.open_session(path, load=Mock(side_effect=AssertionError("the cached network must be read")))
 
 
 def test_conversion_with_an_index_of_variables_gives_the_same_network(extractor):
@@ -108,7 +88,7 @@ def test_outputs_do_not_depend_on_batch_size_threads_saving_or_serialization(ext
         for network in (
             openvino_network.compile_network(converted, batch_size, policy),
             openvino_network.compile_network(openvino_network.load(tmp_path / "n.xml"), batch_size, policy),
-            network_bytes.deserialize(serialized, batch_size, policy, threads=1),
+            network_bytes.deserialize(serialized, "openvino", batch_size=batch_size, policy=policy, threads=1),
         ):
             np.testing.assert_array_equal(network(pixels), expected)
             np.testing.assert_array_equal(network(pixels[3:4]), expected[3:4])
@@ -168,26 +148,21 @@ def test_cached_networks_are_identified_by_the_content_of_the_model_file(model_p
     assert entry.is_dir()
 
 
-@pytest.mark.parametrize(
-    ("name", "damage"),
-    [
-        ("extract.xml", "deleted"),
-        ("extract.xml", "truncated"),
-        ("extract.bin", "empty"),
-        ("classify.xml", "empty"),
-        ("classify.bin", "deleted"),
-        ("classify.bin", "truncated"),
-    ],
-)
-def test_a_damaged_cache_entry_is_converted_again(name, damage, filled_cache, model_path, pixels):
-    cache, expected = filled_cache
-    damaged = next(cache.iterdir()) / name
-    content = damaged.read_bytes()
-    damaged.unlink()
-    if damage != "deleted":
-        damaged.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
-    np.testing.assert_array_equal(session.open_session(model_path)(pixels)[0], expected)
-    np.testing.assert_array_equal(_open_without_keras(model_path)(pixels)[0], expected)
+def test_a_damaged_cache_entry_is_converted_again(model_path, cache, pixels):
+    expected = session.open_session(model_path)(pixels)[0]
+    (entry,) = cache.iterdir()
+    content = {file.name: file.read_bytes() for file in entry.iterdir()}
+    damaged_files = [
+        *((name, None) for name in ("extract.xml", "classify.bin")),
+        *((name, b"") for name in ("extract.bin", "classify.xml")),
+        *((name, content[name][: len(content[name]) // 2]) for name in ("extract.xml", "classify.bin")),
+    ]
+    for name, damaged in damaged_files:
+        (entry / name).unlink()
+        if damaged is not None:
+            (entry / name).write_bytes(damaged)
+        np.testing.assert_array_equal(session.open_session(model_path)(pixels)[0], expected)
+        np.testing.assert_array_equal(_open_without_keras(model_path)(pixels)[0], expected)
 
 
 def test_prediction_works_with_an_unwritable_cache(model_path, tmp_path, monkeypatch, pixels):
@@ -196,15 +171,13 @@ def test_prediction_works_with_an_unwritable_cache(model_path, tmp_path, monkeyp
     assert session.open_session(model_path)(pixels)[0].shape == (11, 3)
 
 
-def test_the_least_recently_used_cache_entries_are_deleted(model_path, cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(converted_cache, "_MAX_ENTRIES", 2)
-    networks = {"network": openvino_network.convert(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))}
-    for number in range(4):
-        (tmp_path / f"{number}").write_text(str(number))
-        converted_cache.load_or_convert(tmp_path / f"{number}", ("network",), lambda: networks)
-        for age, entry in enumerate(sorted(cache.iterdir(), key=lambda entry: entry.stat().st_mtime, reverse=True)):
-            os.utime(entry, (1_000_000 - 1000 * number - age,) * 2) if number == 0 else None
-    assert len(list(cache.iterdir())) == 2
+def test_the_least_recently_used_cache_entries_are_deleted(model_path, cache, monkeypatch):
+    monkeypatch.setattr(inference_networks, "_MAX_CACHED", 2)
+    for name, seconds in (("older-2-x", 1000), ("newer-2-x", 2000)):
+        (cache / name).mkdir(parents=True)
+        os.utime(cache / name, (seconds, seconds))
+    session.open_session(model_path)
+    assert {entry.name.partition("-")[0] for entry in cache.iterdir()} == {"newer", hash_file(model_path)}
 
 
 def test_prediction_needs_no_tensorflow_and_sends_no_telemetry(model_path, tmp_path):
@@ -252,13 +225,7 @@ def test_auto_engine_is_tensorflow_on_a_gpu_and_for_float16(choice, policy, gpus
 
 def test_conversion_does_not_share_weights(monkeypatch):
     """The test checks the option, because shared weights are overwritten only by chance and only in large models."""
-    received, convert = [], openvino.convert_model
-
-    def record_options(graph, **options):
-        received.append(options)
-        return convert(graph, **options)
-
-    monkeypatch.setattr(openvino, "convert_model", record_options)
-    image = keras.Input((8, 8, 3))
-    openvino_network.convert(keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)))
-    assert received == [{"share_weights": False}]
+    convert = Mock(wraps=openvino.convert_model)
+    monkeypatch.setattr(openvino, "convert_model", convert)
+    openvino_network.convert(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()]))
+    assert convert.call_args.kwargs == {"share_weights": False}

@@ -26,7 +26,6 @@ from realwaste.embedding.extraction import Job
 from realwaste.images.array_shards import Shards
 from realwaste.runtime import array_file, determinism, network_bytes
 from realwaste.runtime.inference_engine import Network
-from realwaste.runtime.network_bytes import NetworkBytes
 
 # Enough for all cores to finish at about the same time.
 _PARTS_PER_ACTOR = 8
@@ -37,7 +36,7 @@ class ActorTask:
     """What an actor needs.
 
     Attributes:
-        network: a reference to a NetworkBytes in Ray's object store.
+        network: a reference to what network_bytes.serialize returned, in Ray's object store.
         job: without its paths.
         versions: of the libraries of the sender.
     """
@@ -47,7 +46,7 @@ class ActorTask:
     versions: dict[str, str] = field(default_factory=determinism.library_versions)
 
 
-def embed(serialize: Callable[[str], NetworkBytes], job: Job, *, checkpoint_dir: Path) -> Embeddings:
+def embed(serialize: Callable[[str], tuple[bytes, ...]], job: Job, *, checkpoint_dir: Path) -> Embeddings:
     """Embed on a cluster; see realwaste.embedding.extraction.create_embedder.
 
     job.root must be the same folder on every node, on a shared file system.
@@ -126,7 +125,9 @@ class EmbeddingActor:
         task, job = self._task, self._task.job
         worker_environment.require_folders(job.root)
         worker_environment.match_sender(task.versions, seed=0, deterministic=job.deterministic, threads=1)
-        return network_bytes.deserialize(ray.get(task.network), job.batch_size, job.dtype_policy, threads=1)
+        return network_bytes.deserialize(
+            ray.get(task.network), job.inference, batch_size=job.batch_size, policy=job.dtype_policy, threads=1
+        )
 
 
 def _results(

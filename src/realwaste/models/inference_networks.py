@@ -2,19 +2,25 @@
 
 Weights are stored in float32, although half of their size would do for float16: a file then predicts with the same bits
 as the classifier in memory, from which the pipeline computes calibration and novelty.
+
+Model files of earlier versions contain no networks. Theirs are cached in the user's cache folder; an entry is named by
+the SHA-256 of the model file.
 """
 
+import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realwaste.core.errors import UserError, first_line
+from realwaste.core.files import atomic_replace, cache_folder, hash_file, is_stage_output
 from realwaste.core.log import logger
 from realwaste.models.novelty import Novelty
-from realwaste.runtime import converted_cache, inference_engine, openvino_network
-from realwaste.runtime.converted_cache import Networks
+from realwaste.runtime import inference_engine, openvino_network
 from realwaste.runtime.openvino_network import openvino
 
 if TYPE_CHECKING:
@@ -22,8 +28,10 @@ if TYPE_CHECKING:
 
     from realwaste.models.model_file import Classifier
 
+Networks = dict[str, openvino.Model]
 PARTS = ("extract", "classify")
 """See feature_split.split_classifier."""
+_MAX_CACHED = 12  # model files; the least recently used are deleted
 _FOLDER = f"openvino-{openvino_network.VERSION}"  # inside the model file
 
 
@@ -51,12 +59,9 @@ def write(archive: zipfile.ZipFile, networks: Networks) -> None:
 def load(
     path: Path, image_size: int, classes: int, novelty: Novelty | None, build_model: Callable[[], "keras.Model"]
 ) -> Networks:
-    """The networks of a model file that model_file.read_metadata has accepted.
-
-    Files of earlier versions contain none: they are converted once per machine, see runtime.converted_cache.
+    """The networks of a model file that model_file.read_metadata has accepted. They must fit its other facts.
 
     Args:
-        image_size, classes, novelty: of the file; its networks must fit them.
         build_model: loads the Keras model of the file, if it must be converted.
 
     Raises:
@@ -72,12 +77,36 @@ def load(
         # RuntimeError also from an OpenVINO that is older than the one that wrote the file.
         logger.warning("the converted network in %s cannot be used: %s", path, first_line(error))
     try:
-        return converted_cache.load_or_convert(path, PARTS, lambda: convert(build_model()))
+        return _load_or_convert(path, build_model)
     except ModuleNotFoundError:
         rule = f"{path} has no usable OpenVINO network, like files of earlier versions, so it needs TensorFlow."
         raise UserError(
             rule, "Train it again, or install TensorFlow: pip install '.[train]' in the checkout."
         ) from None
+
+
+def _load_or_convert(path: Path, build_model: Callable[[], "keras.Model"]) -> Networks:
+    """The networks from the cache; converted and cached if they are missing, damaged or of another OpenVINO."""
+    folder = cache_folder() / "networks"
+    entry = folder / f"{hash_file(path)}-{openvino_network.VERSION}-{version('openvino')}"
+    try:
+        cached = {part: openvino_network.load(entry / f"{part}.xml") for part in PARTS}
+        os.utime(entry)
+        return cached
+    except (OSError, RuntimeError):
+        logger.info("preparing %s for this machine (once)", path)
+        networks = convert(build_model())
+    try:
+        with atomic_replace(entry, is_stage_output) as temporary:
+            temporary.mkdir()
+            for part, network in networks.items():
+                openvino_network.save(temporary / f"{part}.xml", network)
+        newest_first = sorted(folder.glob("*-*-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old_entry in newest_first[_MAX_CACHED:]:
+            shutil.rmtree(old_entry, ignore_errors=True)
+    except OSError as error:
+        logger.debug("converted networks could not be cached in %s: %s", folder, error)
+    return networks
 
 
 def _read(archive: zipfile.ZipFile, part: str) -> openvino.Model:
@@ -86,21 +115,12 @@ def _read(archive: zipfile.ZipFile, part: str) -> openvino.Model:
 
 def _check(networks: Networks, image_size: int, classes: int, novelty: Novelty | None) -> None:
     """Raise ValueError if the networks do not fit each other, the metadata of the file or the novelty."""
-    extract, classify = (_describe(networks[part]) for part in PARTS)
-    (image, features), (vectors, probabilities) = extract, classify
-    expected = f"u8 [?,{image_size},{image_size},3]", f"f32 [?,{classes}]"
-    if (image, probabilities) != expected or features != vectors:
-        raise ValueError(f"{expected} is described, and the networks are {extract} and {classify}")
+    # One input and one output each, or ValueError.
+    ports = [port for part in PARTS for (port,) in (networks[part].inputs, networks[part].outputs)]
+    actual = [f"{port.element_type.get_type_name()} {port.partial_shape}".replace(" [0..,", " [?,") for port in ports]
+    features = actual[1]
+    expected = [f"u8 [?,{image_size},{image_size},3]", features, features, f"f32 [?,{classes}]"]
+    if actual != expected:
+        raise ValueError(f"the inputs and outputs of the networks must be {expected}, and are {actual}")
     if novelty is not None and not features.endswith(f",{novelty.train_features.shape[1]}]"):
-        raise ValueError(
-            f"novelty has features of {novelty.train_features.shape[1]} numbers, and the network {features}"
-        )
-
-
-def _describe(network: openvino.Model) -> tuple[str, str]:
-    """Type and shape of the one input and of the one output; the batch size is free."""
-    (source,), (result,) = network.inputs, network.outputs
-    return tuple(  # type: ignore[return-value]
-        f"{port.element_type.get_type_name()} {port.partial_shape}".replace(" [0..,", " [?,")
-        for port in (source, result)
-    )
+        raise ValueError(f"novelty has features {novelty.train_features.shape}, and the network {features}")

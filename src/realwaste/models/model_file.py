@@ -19,7 +19,7 @@ from realwaste.core.errors import UserError, first_line
 from realwaste.core.files import atomic_replace
 from realwaste.core.library_settings import importing_tensorflow
 from realwaste.core.log import logger
-from realwaste.models import architecture, novelty, training_photographs
+from realwaste.models import novelty, training_photographs
 from realwaste.models.architecture import Architecture
 from realwaste.models.novelty import Novelty
 from realwaste.models.training_photographs import TrainingPhotographs
@@ -27,7 +27,7 @@ from realwaste.models.training_photographs import TrainingPhotographs
 if TYPE_CHECKING:
     import keras
 
-    from realwaste.runtime.converted_cache import Networks
+    from realwaste.models.inference_networks import Networks
 
 _RECORD, _NOVELTY, _PHOTOGRAPHS = "realwaste.json", "novelty.npz", "photographs.npz"
 _ARCHITECTURE = "architecture.json"
@@ -90,20 +90,13 @@ class ModelMetadata:
 
 @dataclass(frozen=True)
 class Classifier:
-    """RGB uint8 images (n, image_size, image_size, 3) in, probabilities (n, classes) out, preprocessing inside.
+    """RGB uint8 images (n, image_size, image_size, 3) in, probabilities (n, classes) out, preprocessing inside."""
 
-    Attributes:
-        model: the Keras model in float32.
-        novelty: None in files of earlier versions, and if the network diverged.
-        photographs: those of its training and validation; None in files of earlier versions.
-        networks: `model` converted to OpenVINO, for sessions and for the file; None until it is converted.
-    """
-
-    model: "keras.Model"
+    model: "keras.Model"  # in float32
     metadata: ModelMetadata
-    novelty: Novelty | None = None
-    photographs: TrainingPhotographs | None = None
-    networks: "Networks | None" = None
+    novelty: Novelty | None = None  # None in files of earlier versions, and if the network diverged
+    photographs: TrainingPhotographs | None = None  # of its training and validation; None in files of earlier versions
+    networks: "Networks | None" = None  # `model` converted to OpenVINO, for sessions and the file; None until then
 
 
 def save(path: Path, classifier: Classifier) -> None:
@@ -236,7 +229,8 @@ def read_photographs(path: Path) -> TrainingPhotographs | None:
 
 def read_architecture(path: Path) -> Architecture | None:
     """Read only the summary of the network, as `read_novelty` reads the novelty."""
-    return _read_part(path, _ARCHITECTURE, lambda member: architecture.from_json(member.read()))
+    validate = TypeAdapter(Architecture).validate_json
+    return _read_part(path, _ARCHITECTURE, lambda member: validate(member.read()))
 
 
 def _read_part(path: Path, name: str, load: Callable[[IO[bytes]], Part]) -> Part | None:

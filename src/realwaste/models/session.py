@@ -21,7 +21,7 @@ from realwaste.runtime import inference_engine
 from realwaste.runtime.inference_engine import Network
 
 if TYPE_CHECKING:
-    from realwaste.runtime.converted_cache import Networks
+    from realwaste.models.inference_networks import Networks
 
 Features = NDArray[np.float32]
 
@@ -31,17 +31,12 @@ class Session:
     """RGB uint8 images (n, image_size, image_size, 3) in; probabilities (n, classes) and features (n, width) out.
 
     The probabilities are not calibrated: realwaste.models.probabilities.apply_temperature is the caller's.
-
-    Attributes:
-        novelty: see Classifier.
-        compile_extract: makes `extract` when it is first used.
-        classify: features to probabilities, in float32.
     """
 
     metadata: ModelMetadata
     novelty: Novelty | None
-    compile_extract: Callable[[], Network]
-    classify: Network
+    compile_extract: Callable[[], Network]  # called when `extract` is first used
+    classify: Network  # features to probabilities, in float32
 
     @cached_property
     def extract(self) -> Network:
@@ -76,12 +71,7 @@ class Session:
 
 
 def from_classifier(classifier: Classifier, *, inference: str = "auto", batch_size: int | None = None) -> Session:
-    """A session of a classifier in memory.
-
-    Args:
-        inference: the engine, as in `base.inference`.
-        batch_size: metadata.batch_size by default.
-    """
+    """A session of a classifier in memory; for `inference` and `batch_size` see `open_session`."""
     from realwaste.models import feature_split  # noqa: PLC0415 - TensorFlow, which a cached network does not need
 
     metadata, batch_size = classifier.metadata, batch_size or classifier.metadata.batch_size
@@ -135,10 +125,9 @@ def _from_networks(
     batch_size: int,
     threads: int | None = None,
 ) -> Session:
-    from realwaste.models import inference_networks  # noqa: PLC0415 - OpenVINO, which is not needed on a GPU
-    from realwaste.runtime import openvino_network  # noqa: PLC0415
+    from realwaste.runtime import openvino_network  # noqa: PLC0415 - OpenVINO, which is not needed on a GPU
 
-    extract, classify = (networks[part] for part in inference_networks.PARTS)
+    extract, classify = networks["extract"], networks["classify"]
     return Session(
         metadata,
         novelty,

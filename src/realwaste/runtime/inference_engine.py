@@ -20,16 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """A compiled inference-only network: uint8 images or float32 vectors in, float32 out, for any number of rows.
+    """A compiled inference-only network: uint8 images or float32 vectors in, float32 out, for any number of rows."""
 
-    Attributes:
-        run: computes one batch of exactly `batch_size` rows.
-        shape: of the output for one row.
-    """
-
-    run: Callable[[NDArray[Any]], NDArray[np.float32]]
+    run: Callable[[NDArray[Any]], NDArray[np.float32]]  # computes one batch of exactly `batch_size` rows
     batch_size: int
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of the output for one row
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """The outputs (n, *shape) for inputs (n, …)."""
@@ -43,13 +38,9 @@ class Network:
 
 
 def resolve_engine(choice: str, policy: str) -> str:
-    """The engine that `base.inference` means on this machine: `auto` is tensorflow on a GPU or in float16.
+    """The engine, openvino or tensorflow, that `base.inference` means here for a Keras dtype policy.
 
-    Where TensorFlow is not installed, `auto` is openvino.
-
-    Args:
-        choice: auto, openvino or tensorflow.
-        policy: the Keras dtype policy to compute in.
+    `auto` is tensorflow on a GPU or in float16, if TensorFlow is installed; else openvino.
     """
     if choice != "auto":
         return choice

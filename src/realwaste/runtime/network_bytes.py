@@ -1,7 +1,6 @@
 """An inference-only network as bytes, to send it to workers on other machines."""
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -10,36 +9,23 @@ from realwaste.runtime import inference_engine, openvino_network
 from realwaste.runtime.inference_engine import Network
 
 
-@dataclass(frozen=True)
-class NetworkBytes:
-    """What `serialize` returns.
-
-    Attributes:
-        engine: openvino or tensorflow.
-        files: their contents: one .xml and one .bin of OpenVINO, or one .keras.
-    """
-
-    engine: str
-    files: tuple[bytes, ...]
-
-
-def serialize(model: keras.Model, engine: str) -> NetworkBytes:
-    """`model` as bytes, for `engine`."""
+def serialize(model: keras.Model, engine: str) -> tuple[bytes, ...]:
+    """`model` as the contents of an .xml and a .bin of OpenVINO, or for the engine tensorflow of a .keras."""
     if engine == "openvino":
-        return NetworkBytes(engine, openvino_network.to_bytes(openvino_network.convert(model)))
+        return openvino_network.to_bytes(openvino_network.convert(model))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
         model.save(file)
-        return NetworkBytes(engine, (file.read_bytes(),))
+        return (file.read_bytes(),)
 
 
-def deserialize(network: NetworkBytes, batch_size: int, policy: str, threads: int) -> Network:
+def deserialize(files: tuple[bytes, ...], engine: str, *, batch_size: int, policy: str, threads: int) -> Network:
     """Compile what `serialize` returned. `threads` is for OpenVINO; TensorFlow's are set once for its process."""
-    if network.engine == "openvino":
-        converted = openvino_network.from_bytes(*network.files)
+    if engine == "openvino":
+        converted = openvino_network.from_bytes(*files)
         return openvino_network.compile_network(converted, batch_size, policy, threads)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
-        file.write_bytes(network.files[0])
+        file.write_bytes(files[0])
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    return inference_engine.compile_network(model, batch_size, policy=policy, engine=network.engine)
+    return inference_engine.compile_network(model, batch_size, policy=policy, engine=engine)
