@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -21,7 +20,7 @@ from realwaste.dataset import manifest
 from realwaste.embedding import extraction
 from realwaste.models import cnn, feature_extractor
 from realwaste.runtime import array_file, determinism, inference_engine, resume
-from realwaste.training import checkpoint, training_loop
+from realwaste.training import training_loop
 from realwaste.training.samples import Samples
 from realwaste.training.schedule import Schedule
 from stages.launcher import dependencies
@@ -41,32 +40,22 @@ def _samples(count: int) -> Samples:
     return Samples(pixels, np.arange(count) % 2)
 
 
+def _stop_after(epoch):
+    """A callback that stops a training when the checkpoint of this epoch is written."""
+
+    def on_epoch_end(history):
+        if len(history) == epoch:
+            raise StoppedError
+
+    return on_epoch_end
+
+
 def _train(path, policy="float32", rate=0.001, on_epoch_end=None):
     determinism.make_repeatable(3, deterministic=True)
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
     schedule = Schedule(5, 8, rate, True, 3, policy)
     trained = training_loop.fit(model, _samples(40), _samples(10), schedule, checkpoint=path, on_epoch_end=on_epoch_end)
     return model.get_weights(), trained
-
-
-@pytest.fixture
-def stop_after(monkeypatch):
-    """stop_after(n): raise StoppedError after the n-th epoch from now on."""
-
-    def set_stop(epochs: int) -> None:
-        remaining = [epochs]
-        write = checkpoint.Checkpoint.on_epoch_end
-
-        def write_and_stop(self, epoch, logs=None):
-            write(self, epoch, logs)
-            remaining[0] -= 1
-            if remaining[0] == 0:
-                monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", write)
-                raise StoppedError
-
-        monkeypatch.setattr(checkpoint.Checkpoint, "on_epoch_end", write_and_stop)
-
-    return set_stop
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +66,13 @@ def train_uninterrupted():
 
 @pytest.mark.parametrize(
     ("policy", "stops"),
-    [("float32", [2, 1]), ("float32", [5]), ("mixed_bfloat16", [2, 1]), ("mixed_float16", [2, 1])],
+    [("float32", [2, 3]), ("float32", [5]), ("mixed_bfloat16", [2, 3]), ("mixed_float16", [2, 3])],
 )
-def test_a_training_resumes_bit_for_bit(tmp_path, stop_after, train_uninterrupted, policy, stops):
+def test_a_training_resumes_bit_for_bit(tmp_path, train_uninterrupted, policy, stops):
     expected_weights, expected = train_uninterrupted(policy)
-    for epochs in stops:
-        stop_after(epochs)
+    for epoch in stops:
         with pytest.raises(StoppedError):
-            _train(tmp_path / "t", policy)
+            _train(tmp_path / "t", policy, on_epoch_end=_stop_after(epoch))
     resumed, trained = _train(tmp_path / "t", policy)
     assert trained.history.equals(expected.history)
     _assert_equal(resumed, expected_weights)
@@ -98,53 +86,49 @@ def test_a_diverged_training_is_not_continued(tmp_path):
 
 
 @pytest.mark.parametrize("patience", [None, 3])
-def test_a_nan_validation_loss_ends_the_training_also_after_a_resume(tmp_path, stop_after, patience):
-    def run(path):
+def test_a_nan_validation_loss_ends_the_training_also_after_a_resume(tmp_path, patience):
+    def run(path, on_epoch_end=None):
         determinism.make_repeatable(3, deterministic=True)
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
         train, val = (Samples(np.full((8, 4), value, np.float32), np.arange(8) % 2) for value in (1, np.nan))
         schedule = Schedule(4, 4, 0.01, True, 3, patience=patience)
-        trained = training_loop.fit(model, train, val, schedule, checkpoint=path, silent=True)
+        trained = training_loop.fit(
+            model, train, val, schedule, checkpoint=path, on_epoch_end=on_epoch_end, silent=True
+        )
         return model.get_weights(), trained
 
     expected_weights, expected = run(None)
     assert expected.diverged_epoch == len(expected.history) == expected.kept_epoch == 1
     assert expected.history["loss"].notna().all()
-    stop_after(1)
     with pytest.raises(StoppedError):
-        run(tmp_path / "t")
+        run(tmp_path / "t", _stop_after(1))
     resumed, trained = run(tmp_path / "t")
     assert trained.history.equals(expected.history)
     _assert_equal(resumed, expected_weights)
 
 
 @pytest.mark.parametrize("rate", [0.001, 1e38])
-def test_live_receives_the_history_after_each_epoch_and_after_a_resume(tmp_path, stop_after, rate):
+def test_live_receives_the_history_after_each_epoch_and_after_a_resume(tmp_path, rate):
     histories: list[pd.DataFrame] = []
 
-    def run():
-        model = cnn.build(16, 2, batch_norm_momentum=0.9)
-        schedule = Schedule(3, 8, rate, True, 3)
-        return training_loop.fit(
-            model, _samples(40), _samples(10), schedule, checkpoint=tmp_path / "t", on_epoch_end=histories.append
-        )
+    def record_and_stop(history):
+        histories.append(history)
+        _stop_after(2)(history)
 
     if rate < 1:
-        stop_after(2)
         with pytest.raises(StoppedError):
-            run()
-        assert [len(history) for history in histories] == [1]
-    trained = run()
+            _train(tmp_path / "t", rate=rate, on_epoch_end=record_and_stop)
+        assert [len(history) for history in histories] == [1, 2]
+    _, trained = _train(tmp_path / "t", rate=rate, on_epoch_end=histories.append)
     assert histories[-1].equals(trained.history)
     assert histories[-1]["epoch"].tolist() == list(range(1, len(histories[-1]) + 1))
 
 
-def test_training_time_includes_the_epochs_before_a_stop(tmp_path, stop_after, monkeypatch):
+def test_training_time_includes_the_epochs_before_a_stop(tmp_path, monkeypatch):
     clock = iter(range(0, 10_000, 7))
     monkeypatch.setattr("realwaste.training.checkpoint.time.perf_counter", lambda: next(clock))
-    stop_after(3)
     with pytest.raises(StoppedError):
-        _train(tmp_path / "t")
+        _train(tmp_path / "t", on_epoch_end=_stop_after(3))
     _, trained = _train(tmp_path / "t")
     assert trained.seconds == 5 * 7
 
@@ -176,32 +160,30 @@ def log_messages(caplog, monkeypatch):
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
     """The two checkpoint files of a training that was stopped after its fourth epoch."""
-
-    def stop(history):
-        if len(history) == 4:
-            raise StoppedError
-
     folder = tmp_path_factory.mktemp("stopped")
     with pytest.raises(StoppedError):
-        _train(folder / "t", on_epoch_end=stop)
+        _train(folder / "t", on_epoch_end=_stop_after(4))
     return folder
+
+
+@pytest.fixture
+def stopped_copy(stopped, tmp_path):
+    return Path(shutil.copytree(stopped, tmp_path / "stopped"))
 
 
 @pytest.mark.parametrize(
     ("damaged", "content"), [(["t.0"], b""), (["t.1"], 0.99), (["t.0", "t.1"], b"PK"), (["t.0", "t.1"], 0.5)]
 )
-def test_a_damaged_checkpoint_is_ignored(stopped, train_uninterrupted, damaged, content, log_messages):
+def test_a_damaged_checkpoint_is_ignored(stopped_copy, train_uninterrupted, damaged, content, log_messages):
     """If one of the two files is damaged, the training resumes from the other; if both are, it starts anew.
 
     test_any_changed_byte_is_detected covers every damage of one file.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        files = Path(shutil.copytree(stopped, folder, dirs_exist_ok=True))
-        for name in damaged:
-            data = (files / name).read_bytes()
-            (files / name).write_bytes(content if isinstance(content, bytes) else data[: int(content * len(data))])
-        epochs: list[int] = []
-        weights, _ = _train(files / "t", on_epoch_end=lambda history: epochs.append(len(history)))
+    for name in damaged:
+        data = (stopped_copy / name).read_bytes()
+        (stopped_copy / name).write_bytes(content if isinstance(content, bytes) else data[: int(content * len(data))])
+    epochs: list[int] = []
+    weights, _ = _train(stopped_copy / "t", on_epoch_end=lambda history: epochs.append(len(history)))
     assert epochs[0] == {("t.0",): 4, ("t.1",): 5, ("t.0", "t.1"): 1}[tuple(damaged)]
     assert ("starts from the first epoch" in log_messages.text) == (len(damaged) == 2)
     _assert_equal(weights, train_uninterrupted("float32")[0])
