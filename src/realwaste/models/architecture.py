@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -14,18 +12,12 @@ _COSTS = ["layers", "trained_layers", "multiply_adds"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """A summary of a network, which is read without Keras.
+    """A summary of a network, which is read without Keras."""
 
-    Attributes:
-        blocks: the rows of `table`.
-        parameters, trainable_parameters: numbers of weights.
-        accepts_cached_vectors: see feature_split.accepts_cached_vectors.
-    """
-
-    blocks: list[tuple[str, int, int, int, str, int, int, int]]
+    blocks: list[tuple[str, int, int, int, str, int, int, int]]  # the rows of `table`
     parameters: int
     trainable_parameters: int
-    accepts_cached_vectors: bool
+    accepts_cached_vectors: bool  # see feature_split
 
     def table(self) -> "pd.DataFrame":
         """A row for each layer or block, with COLUMNS; see layer_table.describe."""
@@ -38,8 +30,3 @@ class Architecture:
         table = self.table()
         parameters = {"parameters": self.parameters, "trainable_parameters": self.trainable_parameters}
         return parameters | {name: int(table[name].sum()) for name in _COSTS}
-
-
-def from_json(content: bytes) -> Architecture:
-    """Read and validate the fields of an Architecture; raises ValueError if they are something else."""
-    return TypeAdapter(Architecture).validate_json(content)

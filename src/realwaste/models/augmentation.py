@@ -7,11 +7,7 @@ from realwaste.images.augment import Augment
 
 
 def augmentation_layers(augment: Augment, max_value: float) -> list[keras.Layer]:
-    """Layers that change images randomly in training and are inactive at inference; empty without augmentation.
-
-    Args:
-        max_value: of a pixel, 1 or 255.
-    """
+    """Layers that change images randomly in training only; `max_value` of a pixel is 1 or 255."""
     added: list[keras.Layer] = []
     if augment.flip:
         added.append(layers.RandomFlip("horizontal" if augment.flip == "horizontal" else "horizontal_and_vertical"))

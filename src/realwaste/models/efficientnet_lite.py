@@ -42,12 +42,7 @@ _SCALING = {"EfficientNetLite0": (1.0, 1.0), "EfficientNetLite1": (1.0, 1.1), "E
 
 
 def build_efficientnet_lite(name: str, image_size: int) -> keras.Model:
-    """The network without its classifier, with new weights: images in, vectors (batch, 1280) out.
-
-    Args:
-        name: EfficientNetLite0, EfficientNetLite1 or EfficientNetLite2.
-        image_size: height and width in pixels.
-    """
+    """EfficientNetLite0, 1 or 2 without its classifier, with new weights: images in, vectors (batch, 1280) out."""
     width, depth = _SCALING[name]
     image = keras.Input((image_size, image_size, 3))
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="rescaling")(image)

@@ -109,8 +109,7 @@ def _calibrate(probabilities: keras.KerasTensor, temperature: float) -> keras.Ke
 
 
 def _record(classifier: Classifier, dtype: str, temperature: float) -> dict[str, Any]:
-    metadata, novelty = classifier.metadata, classifier.novelty
-    side = metadata.image_size
+    metadata, novelty, side = classifier.metadata, classifier.novelty, classifier.metadata.image_size
     # `temperature` is what a program still has to apply, as in exports of earlier versions, which had none inside.
     record = asdict(metadata) | {"temperature": metadata.temperature / temperature, "applied_temperature": temperature}
     record |= {"input": f"RGB, 0 to 255, {dtype} (batch, {side}, {side}, 3)"}

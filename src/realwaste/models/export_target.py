@@ -29,8 +29,7 @@ def check(format: Format, target: Path) -> None:  # noqa: A002 - as above
         UserError: it has another format's suffix, or exists and is not an earlier export.
     """
     if format == "saved_model":
-        working = Path.cwd()
-        is_working_folder = target.resolve() in (working, *working.parents)
+        is_working_folder = Path.cwd().is_relative_to(target.resolve())
         if is_working_folder or (target.exists() and not is_saved_model(target.resolve())):
             rule = "A SavedModel must go to a new folder, or replace an earlier export in a folder without other files."
             raise UserError(rule, "Name another folder.", str(target))

@@ -36,11 +36,8 @@ def load_backbone(folder: Path, requested_size: int) -> FrozenBackbone:
     record = read(folder)
     image_size = record.image_size(requested_size)
     source, weights = record.constructor_or_file(folder), record.weights_file(folder)
-    facts = {
-        "backbone": record.backbone,
-        "weights": record.weights,
-        "preprocessing": preprocessing_of(record.backbone),
-    }
+    facts = {"backbone": record.backbone, "weights": record.weights}
+    facts["preprocessing"] = preprocessing_of(record.backbone)
     return FrozenBackbone(build(source, image_size, weights, seed=record.seed or 0), image_size, facts)
 
 
@@ -87,11 +84,7 @@ def build(backbone: str, image_size: int, weights: Path | None, *, seed: int) ->
 
 
 def preprocessing_of(backbone: str) -> str:
-    """The preprocessing of RGB values before the first convolution, as a short name for metrics.
-
-    Raises:
-        UserError: the backbone is unknown.
-    """
+    """The preprocessing of RGB values before the first convolution, as a short name for metrics."""
     return "inside the model" if is_file(backbone) else application(backbone).preprocessing
 
 
@@ -179,12 +172,8 @@ def _extractor(path: Path, image_size: int, weights: Path | None) -> keras.Model
 def _check_extractor(model: Any, path: Path, image_size: int) -> None:
     inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or []]
     sizes = (None, image_size)
-    if (
-        len(inputs) != 1
-        or len(inputs[0]) != 4
-        or inputs[0][3] != 3
-        or not all(side in sizes for side in inputs[0][1:3])
-    ):
+    is_one_image = len(inputs) == 1 and len(inputs[0]) == 4 and inputs[0][3] == 3
+    if not is_one_image or not all(side in sizes for side in inputs[0][1:3]):
         raise UserError(
             f"{path} must take one RGB image of {image_size} by {image_size} pixels: (batch, height, width, 3).",
             "Set image_size to the size that it takes, or use another extractor.",

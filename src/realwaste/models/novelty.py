@@ -6,7 +6,7 @@ probabilities cannot replace it: they always sum to 1 over the classes of the tr
 compares scores. Users see it as `strangeness`, and a novel image as "unlike anything this model has learned".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 import numpy as np
@@ -24,27 +24,24 @@ Features = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Novelty:
-    """What novelty scores are computed from.
+    """What novelty scores are computed from."""
 
-    Attributes:
-        train_features: of training images, (n, width) float16, each of length 1.
-        threshold: the score that 95 % of the validation images do not exceed.
-    """
-
-    train_features: NDArray[np.float16]
-    threshold: float
+    train_features: NDArray[np.float16]  # of training images, (n, width), each of length 1
+    threshold: float  # the score that 95 % of the validation images do not exceed
 
     def scores(self, features: Features) -> NDArray[np.float32]:
         """Scores (n,) of features (n, width): 0 to 1 if no feature is negative, else 0 to 2; NaN for NaN."""
-        return _scores(self.train_features, features)
+        cosines = _unit(features) @ self.train_features.astype(np.float32).T
+        k = min(NEIGHBOURS, len(self.train_features))
+        return np.asarray(1 - np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1), np.float32)
 
 
 def fit(train: Features, val: Features) -> Novelty | None:
     """From the features (n, width) of training and of validation images; None if the network diverged."""
     if not (np.isfinite(train).all() and np.isfinite(val).all()):
         return None
-    train_features = _unit(train).astype(np.float16)
-    return Novelty(train_features, float(np.percentile(_scores(train_features, val), _PERCENTILE)))
+    without_threshold = Novelty(_unit(train).astype(np.float16), np.nan)
+    return replace(without_threshold, threshold=float(np.percentile(without_threshold.scores(val), _PERCENTILE)))
 
 
 def sample_indices(count: int) -> NDArray[np.int64]:
@@ -70,12 +67,6 @@ def load(file: IO[bytes]) -> Novelty:
     if not (np.isfinite(features).all() and np.isfinite(threshold)):
         raise ValueError("features or threshold are not finite")
     return Novelty(features, threshold)
-
-
-def _scores(train_features: NDArray[np.float16], features: Features) -> NDArray[np.float32]:
-    cosines = _unit(features) @ train_features.astype(np.float32).T
-    k = min(NEIGHBOURS, len(train_features))
-    return np.asarray(1 - np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1), np.float32)
 
 
 def _unit(features: Features) -> NDArray[np.float32]:

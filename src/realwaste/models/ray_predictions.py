@@ -7,7 +7,7 @@ its readers and writers are not used, since they do not tell which rows a stoppe
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,14 @@ from realwaste.runtime import determinism
 
 @dataclass(frozen=True)
 class ActorTask:
-    """What an actor needs.
+    """What an actor needs."""
 
-    Attributes:
-        model: a reference to the bytes of the model file in Ray's object store.
-        versions: of the libraries of the sender.
-    """
-
-    model: Any
+    model: Any  # a reference to the bytes of the model file in Ray's object store
     source_url: str
     source_root: str
     destination: str
     min_confidence: float | None
-    versions: dict[str, str] = field(
-        default_factory=lambda: determinism.library_versions(determinism.INFERENCE_LIBRARIES)
-    )
+    versions: dict[str, str]  # of the libraries of the sender
 
 
 def predict_parts(
@@ -55,7 +48,8 @@ def predict_parts(
         actors = min(connection.count_cpus(), len(parts))
         nodes = len(connection.cores_per_node())
         logger.info("%d parts, predicted by %d processes on %d nodes", len(parts), actors, nodes)
-        task = ActorTask(ray.put(model.read_bytes()), source.url, source.root, destination, min_confidence)
+        versions = determinism.library_versions(determinism.INFERENCE_LIBRARIES)
+        task = ActorTask(ray.put(model.read_bytes()), source.url, source.root, destination, min_confidence, versions)
         items = [{"part": part.to_json()} for part in parts]
         rows = actor_pool.map_parts(PredictionActor, task, items, actors)
         for row in waiting.with_timeout(rows, "parts"):

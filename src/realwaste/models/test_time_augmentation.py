@@ -4,8 +4,6 @@ The views are the unchanged image, mirror images and the enlarged middle. They a
 `predict`, `serve` and every export use what was tested.
 """
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 from keras import layers, ops
@@ -36,12 +34,11 @@ def average_views(classifier: keras.Model, flips: str, crops: str = NONE) -> ker
 
 def batch_size(views_in_memory: int, flips: str, crops: str = NONE) -> int:
     """How many images to predict at once with these views, if memory is enough for `views_in_memory` single views."""
-    return max(1, views_in_memory // len(list_views(flips, crops)))
+    return max(1, views_in_memory // _count_views(flips, crops))
 
 
-def list_views(flips: str, crops: str) -> list[tuple[float, tuple[int, ...]]]:
-    """Of each view, in order: the share of each side that it shows, and the axes along which it is mirrored."""
-    return [(share, axes) for share in _SHARES[crops] for axes in _AXES[flips]]
+def _count_views(flips: str, crops: str) -> int:
+    return len(_AXES[flips]) * len(_SHARES[crops])
 
 
 def single_view_model(classifier: keras.Model) -> keras.Model:
@@ -57,20 +54,20 @@ def views_model(classifier: keras.Model) -> keras.Model:
     layer_by_type = {type(layer): layer for layer in classifier.layers}
     crops = "middle" if layers.Cropping2D in layer_by_type else NONE
     count = len(layer_by_type[layers.Concatenate].input)
-    flips = next(flips for flips in _AXES if len(list_views(flips, crops)) == count)
+    flips = next(flips for flips in _AXES if _count_views(flips, crops) == count)
     image = keras.Input(classifier.input_shape[1:], dtype=classifier.inputs[0].dtype, name="image")
     return keras.Model(image, _views(image, flips, crops))
 
 
 def _views(image: keras.KerasTensor, flips: str, crops: str) -> list[keras.KerasTensor]:
-    cropped = {share: _crop_middle(image, share) for share in _SHARES[crops]}
-    return [_mirror(cropped[share], axes) for share, axes in list_views(flips, crops)]
-
-
-def _mirror(image: keras.KerasTensor, axes: Sequence[int]) -> keras.KerasTensor:
-    for axis in axes:
-        image = ops.flip(image, axis)
-    return image
+    views = []
+    for cropped in [_crop_middle(image, share) for share in _SHARES[crops]]:
+        for axes in _AXES[flips]:
+            view = cropped
+            for axis in axes:
+                view = ops.flip(view, axis)
+            views.append(view)
+    return views
 
 
 def _crop_middle(image: keras.KerasTensor, share: float) -> keras.KerasTensor:

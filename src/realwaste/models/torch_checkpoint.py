@@ -14,6 +14,8 @@ import numpy as np
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL_VERSION = 1001
+# What unpickling a damaged or hostile file raises.
+_ERRORS = (pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, TypeError)
 # Strings: a pickle can set the state of an object that it gets, and a changed np.dtype would misread memory.
 _DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 
@@ -33,15 +35,7 @@ def load_state_dict(path: Path) -> dict[str, np.ndarray]:
             state_dict = _Unpickler(file, storages).load()
             for key in _Unpickler(file, {}).load():
                 _read_storage(file, storages[key])
-        except (
-            pickle.UnpicklingError,
-            ArithmeticError,
-            AttributeError,
-            EOFError,
-            LookupError,
-            MemoryError,
-            TypeError,
-        ) as error:
+        except _ERRORS as error:
             raise ValueError(f"not a checkpoint of tensors: {error}") from error
     return dict(state_dict)
 

@@ -15,15 +15,10 @@ _MAX_PHOTOGRAPHS = 20_000_000
 
 @dataclass(frozen=True)
 class TrainingPhotographs:
-    """The hashes of n files.
+    """The hashes of n files."""
 
-    Attributes:
-        digests: (n, 6) uint8, the first bytes of each file's SHA-256.
-        phashes: (n,) uint64, the perceptual hash of each image.
-    """
-
-    digests: NDArray[np.uint8]
-    phashes: NDArray[np.uint64]
+    digests: NDArray[np.uint8]  # (n, 6), the first bytes of each file's SHA-256
+    phashes: NDArray[np.uint64]  # (n,), the perceptual hash of each image
 
     def contain(self, sha256: "pd.Series[str]") -> NDArray[np.bool_]:
         """Whether each file, given by its SHA-256 in hexadecimal digits, is one of these."""

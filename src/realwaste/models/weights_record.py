@@ -12,23 +12,14 @@ RECORD = "weights.json"
 
 @dataclass(frozen=True)
 class WeightsRecord:
-    """The contents of a weights folder.
+    """The contents of a weights folder."""
 
-    Attributes:
-        backbone: a name in applications.APPLICATIONS, or the file name of a `.keras` feature extractor.
-        weights: `imagenet`, `random`, or the name of a file.
-        file: the file in the folder; None for random weights.
-        sha256: of that file.
-        seed: of random weights, else None, so that a new seed does not rerun stages that use pretrained weights.
-        max_image_size: of random weights that stand in for ImageNet's; None for all others. Nobody should wait for the
-            features of such weights at a large image size.
-    """
-
-    backbone: str
-    weights: str
-    file: str | None
-    sha256: str | None
-    seed: int | None
+    backbone: str  # a name in applications.APPLICATIONS, or the file name of a `.keras` feature extractor
+    weights: str  # `imagenet`, `random`, or the name of a file
+    file: str | None  # in the folder; None for random weights
+    sha256: str | None  # of that file
+    seed: int | None  # of random weights, else None: a new seed does not rerun stages that use pretrained weights
+    # Of random weights that stand in for ImageNet's: nobody should wait for their features at a large image size.
     max_image_size: int | None = None
 
     def image_size(self, requested: int) -> int:
@@ -50,11 +41,7 @@ def read(folder: Path) -> WeightsRecord:
 
 
 def preferred_backbones(folder: Path) -> list[str]:
-    """The slots whose backbone is pretrained, in their order; all slots if none is.
-
-    Args:
-        folder: has the weights folder of each slot.
-    """
+    """The slots whose backbone is pretrained, in their order; all if none is. `folder` has a weights folder of each."""
     return prefer_pretrained({slot: read(folder / slot).weights for slot in BACKBONES})
 
 

@@ -8,7 +8,7 @@ import math
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,20 @@ def read(path: Path) -> Arrays | None:
     """The arrays of a file; None if it does not exist, is incomplete or is damaged."""
     if not path.is_file():
         return None
+    arrays: Arrays = []
     with path.open("rb") as file:
-        return _read(file)
+        while True:
+            checksum, _, text = file.readline().partition(b" ")
+            if not text.endswith(b"\n") or b"%08x" % zlib.crc32(text[:-1]) != checksum:
+                return None
+            header = json.loads(text[:-1])
+            if header is None:
+                return arrays
+            dtype, shape, expected = header
+            array = np.fromfile(file, dtype, math.prod(shape))
+            if array.size != math.prod(shape) or zlib.crc32(array.data) != expected:
+                return None
+            arrays.append(array.reshape(shape))
 
 
 def _write(file: Any, arrays: Iterable[NDArray[Any]]) -> None:
@@ -56,19 +68,3 @@ def _write(file: Any, arrays: Iterable[NDArray[Any]]) -> None:
 def _write_line(file: Any, content: object) -> None:
     text = json.dumps(content).encode()
     file.write(b"%08x %s\n" % (zlib.crc32(text), text))
-
-
-def _read(file: BinaryIO) -> Arrays | None:
-    arrays: Arrays = []
-    while True:
-        checksum, _, text = file.readline().partition(b" ")
-        if not text.endswith(b"\n") or b"%08x" % zlib.crc32(text[:-1]) != checksum:
-            return None
-        header = json.loads(text[:-1])
-        if header is None:
-            return arrays
-        dtype, shape, expected = header
-        array = np.fromfile(file, dtype, math.prod(shape))
-        if array.size != math.prod(shape) or zlib.crc32(array.data) != expected:
-            return None
-        arrays.append(array.reshape(shape))

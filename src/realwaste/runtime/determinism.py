@@ -18,9 +18,5 @@ def make_repeatable(seed: int, *, deterministic: bool) -> None:
 
 
 def library_versions(names: Sequence[str] = _LIBRARIES) -> dict[str, str]:
-    """The installed versions of the libraries that results depend on, by their names on the package index.
-
-    Args:
-        names: by default those of training; INFERENCE_LIBRARIES for predictions.
-    """
+    """The installed versions of the libraries that results depend on: by default those of training."""
     return {name: version(name) for name in names}

@@ -21,9 +21,6 @@ def resolve_precision(choice: str) -> str:
     """The Keras dtype policy that `base.precision` means here: `auto` is bfloat16 if the hardware has it, else float32.
 
     Without the hardware bfloat16 is emulated and slower than float32. Weights are float32 in every policy.
-
-    Args:
-        choice: auto, float32, mixed_bfloat16 or mixed_float16.
     """
     if choice == "auto":
         return "mixed_bfloat16" if _has_bfloat16() else "float32"
@@ -34,7 +31,8 @@ def resolve_precision(choice: str) -> str:
 
 def record(precision: str, engine: str = "local", inference: str | None = None) -> dict[str, str | int]:
     """The record of realwaste.core.machine, with the GPUs that TensorFlow sees unless OpenVINO computed."""
-    names = [_details(gpu).get("device_name", "of unknown name") for gpu in list_gpus() if inference != "openvino"]
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in list_gpus() if inference != "openvino"]
+    names = [gpu.get("device_name", "of unknown name") for gpu in details]
     return machine.record(precision, gpus=names, engine=engine, inference=inference)
 
 
@@ -49,12 +47,8 @@ def log_device(device_record: Mapping[str, Any]) -> None:
         )
 
 
-def _details(gpu: tf.config.PhysicalDevice) -> dict[str, Any]:
-    """device_name and compute_capability of a GPU, if TensorFlow knows them."""
-    return tf.config.experimental.get_device_details(gpu)
-
-
 def _has_bfloat16() -> bool:
     if gpus := list_gpus():
-        return all(_details(gpu).get("compute_capability", (0, 0)) >= _BFLOAT16_CAPABILITY for gpu in gpus)
+        details = map(tf.config.experimental.get_device_details, gpus)
+        return all(gpu.get("compute_capability", (0, 0)) >= _BFLOAT16_CAPABILITY for gpu in details)
     return bool({"avx512_bf16", "amx_bf16"} & machine.cpu_flags())

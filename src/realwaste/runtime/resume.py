@@ -32,7 +32,9 @@ def progress_folder(
         state: the folder for the progress of all stages, STATE by default.
     """
     state = state or STATE
-    folder = state / stage / _key(settings, inputs)
+    content = [settings, {str(path): hash_file(path) for path in inputs}, library_versions()]
+    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    folder = state / stage / key
     for other in (state / stage).glob("*"):
         if other != folder:
             shutil.rmtree(other)
@@ -41,8 +43,3 @@ def progress_folder(
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
     shutil.rmtree(state / stage)
-
-
-def _key(settings: Mapping[str, Any], inputs: Iterable[Path]) -> str:
-    text = json.dumps([settings, {str(path): hash_file(path) for path in inputs}, library_versions()], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
