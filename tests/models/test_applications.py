@@ -1,8 +1,6 @@
 """The table of applications equals the installed Keras; no test downloads weights."""
 
 import inspect
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -19,33 +17,6 @@ KERAS_NAMES = [name for name, row in APPLICATIONS.items() if not row.requirement
 pytestmark = pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
 
 
-@pytest.fixture
-def keras_download(monkeypatch):
-    """keras_download(constructor, image size): the file that Keras would download, and the number of features."""
-    downloads = []
-
-    def get_file(fname, origin, cache_subdir, file_hash=None):
-        downloads.append({"file_name": fname, "url": origin, "digest": file_hash})
-        return fname
-
-    monkeypatch.setattr(file_utils, "get_file", get_file)
-    monkeypatch.setattr(keras.Model, "load_weights", lambda model, path: None)
-
-    def build(name, size):
-        constructor = getattr(keras.applications, name)
-        model = constructor(include_top=False, weights="imagenet", input_shape=(size, size, 3), pooling="avg")
-        (download,) = downloads
-        return download | {"features": model.output_shape[-1]}
-
-    return build
-
-
-def read_table_row(name):
-    row = application(name)
-    digest = row.checksum and row.checksum.partition(":")[2]
-    return {"file_name": row.file_name, "url": row.url, "digest": digest, "features": row.features}
-
-
 def test_every_constructor_of_keras_is_in_the_table():
     constructors = {name for name, member in inspect.getmembers(keras.applications) if inspect.isfunction(member)}
     assert set(KERAS_NAMES) == constructors
@@ -55,16 +26,25 @@ def test_every_constructor_of_keras_is_in_the_table():
 @pytest.mark.parametrize(
     "name", [name if name in FAST_NAMES else pytest.param(name, marks=pytest.mark.release) for name in KERAS_NAMES]
 )
-def test_weights_and_features_equal_keras(name, keras_download):
-    assert read_table_row(name) == keras_download(name, application(name).min_size)
+def test_weights_and_features_equal_keras(name, monkeypatch):
+    row, downloads = application(name), []
+
+    def record_download(fname, origin, cache_subdir, file_hash=None):
+        downloads.append((fname, origin, file_hash))
+        return fname
+
+    monkeypatch.setattr(file_utils, "get_file", record_download)
+    monkeypatch.setattr(keras.Model, "load_weights", lambda model, path: None)
+    shape = (row.min_size, row.min_size, 3)
+    model = getattr(keras.applications, name)(include_top=False, weights="imagenet", input_shape=shape, pooling="avg")
+    assert downloads == [(row.file_name, row.url, row.checksum and row.checksum.partition(":")[2])]
+    assert model.output_shape == (None, row.features)
     keras.backend.clear_session()  # forty models need more memory than a small machine has
 
 
 def test_checksums_name_their_algorithm():
-    digits = {"md5": 32, "sha256": 64}
-    checksums = [row.checksum for row in APPLICATIONS.values() if row.checksum is not None]
-    assert {kind for kind, _, _ in (checksum.partition(":") for checksum in checksums)} == set(digits)
-    assert all(len(digest) == digits[kind] for kind, _, digest in (checksum.partition(":") for checksum in checksums))
+    checksums = [row.checksum.split(":") for row in APPLICATIONS.values() if row.checksum is not None]
+    assert {(kind, len(digest)) for kind, digest in checksums} == {("md5", 32), ("sha256", 64)}
     assert [name for name, row in APPLICATIONS.items() if row.checksum is None] == ["MobileNet", "MobileNetV2"]
 
 
@@ -73,9 +53,8 @@ def test_preprocessing_mode_equals_preprocess_input_of_the_module(name):
     row = application(name)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype("float32")
     prepared = getattr(keras.applications, row.module).preprocess_input(pixels.copy())
-    if row.mode == "inside the model":
-        expected = pixels
-    else:
+    expected = pixels
+    if row.mode != "inside the model":
         expected = keras.applications.imagenet_utils.preprocess_input(pixels.copy(), mode=row.mode)
     np.testing.assert_array_equal(prepared, expected)
 
@@ -91,9 +70,7 @@ def test_keras_rejects_a_smaller_image(name):
 def test_an_unknown_name_is_refused_with_suggestions():
     with pytest.raises(UserError, match=r"'Densenet121'[^$]*Did you mean DenseNet121"):
         application("Densenet121")
-    with pytest.raises(
-        UserError, match=r"Available: ConvNeXtBase, .*Xception, EfficientNetLite0, EfficientNetLite1, EfficientNetLite2"
-    ):
+    with pytest.raises(UserError, match=r"Available: ConvNeXtBase, .*Xception, EfficientNetLite0, .*EfficientNetLite2"):
         application("zzz")
     with pytest.raises(UserError, match="Did you mean EfficientNetLite"):
         application("efficientnet-lite1")
@@ -101,19 +78,7 @@ def test_an_unknown_name_is_refused_with_suggestions():
 
 @pytest.mark.parametrize(
     ("backbone", "expected"),
-    [
-        ("DenseNet121", False),
-        ("lite2.keras", True),
-        ("../lite2.keras", True),
-        ("models/lite2", True),
-        ("EffNet", False),
-    ],
+    [("DenseNet121", False), ("EffNet", False), ("a.keras", True), ("../a.keras", True), ("models/a", True)],
 )
 def test_is_file_distinguishes_paths_from_names(backbone, expected):
     assert is_file(backbone) is expected
-
-
-def test_importing_the_table_does_not_import_tensorflow():
-    code = "import sys, realwaste.models.applications; sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
-    environment = {"PYTHONPATH": "src"}
-    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -7,9 +7,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from unittest.mock import Mock
 
 import cv2
 import keras
@@ -25,7 +25,7 @@ from conftest import picture
 from benchmarks.parts.child import ROOT
 from realwaste.core.errors import UserError
 from realwaste.images.reader import read_image
-from realwaste.models import cnn, export, export_target, model_file, novelty, session, test_time_augmentation
+from realwaste.models import export, export_target, model_file, novelty, session, test_time_augmentation
 from realwaste.models.model_file import Classifier, ModelMetadata
 from realwaste.models.probabilities import apply_temperature
 from realwaste.training import head
@@ -58,16 +58,12 @@ def draw_pictures(classifier, count=3):
     return np.stack([picture(seed, side, side) for seed in range(count)]).astype(classifier.model.inputs[0].dtype)
 
 
-def build_cnn():
-    model = cnn.build(32, 3, batch_norm_momentum=0.9)
-    return Classifier(
-        model, ModelMetadata("cnn", CLASSES, 32, "synthetic", cnn.BACKBONE, cnn.WEIGHTS, origin="synthetic")
-    )
+build_cnn = partial(lively.cnn_classifier, 32, CLASSES, origin="synthetic")
 
 
 def build_mirrored_cnn():
     plain = build_cnn()
-    return Classifier(test_time_augmentation.average_views(plain.model, "both", "middle"), plain.metadata)
+    return replace(plain, model=test_time_augmentation.average_views(plain.model, "both", "middle"))
 
 
 def build_backbone_with_head(name, image_size):
@@ -77,29 +73,20 @@ def build_backbone_with_head(name, image_size):
     return Classifier(head.join(extractor, lively.head_of(extractor, 3)), metadata)
 
 
-MODELS: dict[str, Callable[[], Classifier]] = {
-    "cnn": build_cnn,
-    "mirrored cnn": build_mirrored_cnn,
-    "EfficientNetLite0": partial(build_backbone_with_head, "EfficientNetLite0", 64),
-    "MobileNetV2": partial(build_backbone_with_head, "MobileNetV2", 64),
-    # Its preprocessing contains constants, like that of DenseNet.
-    "VGG16": partial(build_backbone_with_head, "VGG16", 32),
-}
+# The mirrored CNN is also exported below, with its novelty detection. VGG16 has constants in its preprocessing, like
+# DenseNet.
+LARGE = [build_mirrored_cnn, partial(build_backbone_with_head, "VGG16", 32)]
+LARGE += [partial(build_backbone_with_head, name, 64) for name in ("EfficientNetLite0", "MobileNetV2")]
 
 
 @pytest.fixture(
-    scope="module",
-    params=[
-        "cnn",
-        # The mirrored CNN is exported below, with its novelty detection.
-        *(pytest.param(name, marks=pytest.mark.release) for name in MODELS if name != "cnn"),
-    ],
+    scope="module", params=[build_cnn, *(pytest.param(build, marks=pytest.mark.release) for build in LARGE)]
 )
 def classifier(request, tmp_path_factory):
     """A classifier that was saved and loaded."""
     path = tmp_path_factory.mktemp("saved") / "model.keras"
     keras.utils.set_random_seed(3)
-    model_file.save(path, MODELS[request.param]())
+    model_file.save(path, request.param())
     return model_file.load(path)
 
 
@@ -132,8 +119,7 @@ def check_outputs(classifier, kind, folder):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_an_export_applies_the_temperature_and_a_raw_export_does_not(kind, tmp_path):
     keras.utils.set_random_seed(3)
-    plain = build_cnn()
-    classifier = replace(plain, metadata=replace(plain.metadata, temperature=2.5))
+    classifier = build_cnn(temperature=2.5)
     pixels = draw_pictures(classifier)
     raw = classifier.model.predict_on_batch(pixels)
     for folder, expected, temperatures in (("a", apply_temperature(raw, 2.5), (1.0, 2.5)), ("raw", raw, (2.5, 1.0))):
@@ -184,10 +170,7 @@ def add_novelty(classifier):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize(
-    "build",
-    [build_mirrored_cnn, pytest.param(partial(build_backbone_with_head, "MobileNetV2", 64), marks=pytest.mark.release)],
-)
+@pytest.mark.parametrize("build", [build_mirrored_cnn, pytest.param(LARGE[-1], marks=pytest.mark.release)])
 def test_novelty_scores_are_exported(build, kind, tmp_path):
     keras.utils.set_random_seed(3)
     classifier = add_novelty(build())
@@ -211,14 +194,12 @@ def test_the_enlarged_middle_crop_is_exported_without_losing_a_pixel(kind, tmp_p
     pooled = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(8, 3)(keras.layers.Rescaling(1 / 25)(image)))
     plain = head.join(keras.Model(image, pooled, name="backbone"), head.build(8, 8, 3))
     metadata = ModelMetadata("irv2", CLASSES, side, "photographs", "small", "random")
-    check_outputs(
-        Classifier(test_time_augmentation.average_views(plain, "horizontal", "middle"), metadata), kind, tmp_path
-    )
+    mirrored = test_time_augmentation.average_views(plain, "horizontal", "middle")
+    check_outputs(Classifier(mirrored, metadata), kind, tmp_path)
 
 
 def test_exporting_a_model_tested_in_low_precision_logs_the_difference(tmp_path, caplog):
-    float32 = build_cnn()
-    bfloat16 = replace(float32, metadata=replace(float32.metadata, precision="mixed_bfloat16"))
+    float32, bfloat16 = build_cnn(), build_cnn(precision="mixed_bfloat16")
     caplog.set_level("INFO", logger="realwaste")
     for classifier in (float32, bfloat16):
         path = export.export(classifier, "saved_model", tmp_path / "x")
@@ -243,8 +224,8 @@ def test_an_onnx_export_has_named_tensors_and_a_variable_batch_size(exported, tm
 def test_large_kernels_bypass_the_converter(tmp_path, monkeypatch):
     """tf2onnx copies its input dozens of times: 9.5 GB and 45 s for the report's CNN."""
     keras.utils.set_random_seed(3)
-    model = cnn.build(64, 3, batch_norm_momentum=0.9)
-    classifier = Classifier(model, replace(build_cnn().metadata, image_size=64))
+    classifier = lively.cnn_classifier(64, CLASSES)
+    model = classifier.model
     # With random weights the probabilities would be nearly equal, so the last layer is centred and scaled.
     features = keras.Model(model.inputs, model.layers[-2].output).predict_on_batch(draw_pictures(classifier))
     kernel = 20 * model.layers[-1].get_weights()[0]
@@ -290,9 +271,8 @@ def test_the_documented_programs_run(exported, tmp_path):
 @pytest.mark.parametrize(("kind", "package"), [("onnx", "tf2onnx"), ("onnx", "onnx"), ("litert", "ai_edge_litert")])
 def test_a_missing_package_is_named_with_its_remedy(kind, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        UserError, match=rf"no {package}[^\n]*\nRun `make setup-dev`, or pip install '\.\[export\]', in the checkout\.$"
-    ):
+    remedy = r"Run `make setup-dev`, or pip install '\.\[export\]', in the checkout\.$"
+    with pytest.raises(UserError, match=rf"no {package}[^\n]*\n{remedy}"):
         export.export(build_cnn(), kind, tmp_path / export.default_target("x", kind).name)
     assert list(tmp_path.iterdir()) == []
 
@@ -300,13 +280,11 @@ def test_a_missing_package_is_named_with_its_remedy(kind, package, tmp_path, mon
 def test_an_export_with_wrong_outputs_does_not_replace_the_target(exported, tmp_path, monkeypatch):
     target = exported[1]("saved_model", tmp_path / "existing")
     before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
-    another = build_cnn()  # other weights
-    write = keras.Model.export
+    other_weights, write = build_cnn().model, keras.Model.export
 
     def write_another(model, *arguments, **options):
-        return write(
-            keras.Model(another.model.inputs, {"probabilities": another.model.outputs[0]}), *arguments, **options
-        )
+        other_model = keras.Model(other_weights.inputs, {"probabilities": other_weights.outputs[0]})
+        return write(other_model, *arguments, **options)
 
     monkeypatch.setattr(keras.Model, "export", write_another)
     with pytest.raises(UserError, match=r"outputs of Keras to within 0\.001\. Received: 'a difference of"):
@@ -316,22 +294,23 @@ def test_an_export_with_wrong_outputs_does_not_replace_the_target(exported, tmp_
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_full_disk_is_reported_and_leaves_no_file(kind, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.ResourceExhaustedError(None, None, "part-00000.tempstate1; No space left on device [Op:SaveV2]"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+    ids=["TensorFlow", "others"],
+)
+def test_a_full_disk_is_reported_and_leaves_no_file(error, kind, tmp_path, monkeypatch):
     """TensorFlow raises the same error for a full disk as for too little memory; others raise OSError."""
-    text = "part-00000-of-00001.tempstate1; No space left on device [Op:SaveV2]"
-    errors = [tf.errors.ResourceExhaustedError(None, None, text), OSError(errno.ENOSPC, "No space left on device")]
-    for error in errors:
-
-        def raise_error(*_, error=error, **__):
-            raise error
-
-        monkeypatch.setattr(keras.Model, "export", raise_error)
-        monkeypatch.setattr(tf2onnx.convert, "from_graph_def", raise_error)
-        target = tmp_path / export.default_target("x", kind).name
-        with pytest.raises(OSError, match="No space left on device") as raised:
-            export.export(build_cnn(), kind, target)
-        assert raised.value.filename == str(target)
-        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(keras.Model, "export", Mock(side_effect=error))
+    monkeypatch.setattr(tf2onnx.convert, "from_graph_def", Mock(side_effect=error))
+    target = tmp_path / export.default_target("x", kind).name
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        export.export(build_cnn(), kind, target)
+    assert raised.value.filename == str(target)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unsupported_layer_raises_a_two_line_error(tmp_path, capfd):
@@ -367,12 +346,12 @@ def test_an_earlier_export_is_replaced(exported, tmp_path):
 def test_only_an_earlier_export_is_replaced(kind, name, message, tmp_path):
     (tmp_path / "folder.onnx").mkdir()
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos/a.jpg").write_bytes(b"mine")
-    (tmp_path / "note.txt").write_text("mine")
+    user_files = [tmp_path / "photos/a.jpg", tmp_path / "note.txt"]
+    for file in user_files:
+        file.write_text("mine")
     with pytest.raises(UserError, match=message):
         export.export(build_cnn(), kind, tmp_path / name)
-    assert (tmp_path / "photos/a.jpg").read_bytes() == b"mine"
-    assert (tmp_path / "note.txt").read_text() == "mine"
+    assert [file.read_text() for file in user_files] == ["mine", "mine"]
 
 
 def _write_saved_model(folder):

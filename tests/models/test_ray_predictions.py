@@ -120,4 +120,5 @@ def test_a_missing_cluster_is_reported_without_a_traceback(folder, pause_folder)
 
 
 def _is_worker(process: psutil.Process) -> bool:
-    return "HeldActor" in " ".join(process.info["cmdline"] or [])
+    command = " ".join(process.info["cmdline"] or [])
+    return "PredictionActor" in command or "HeldActor" in command
