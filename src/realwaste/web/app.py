@@ -18,7 +18,8 @@ from realwaste.web.predict_route import UploadLimits, add_predict_route, error_m
 from realwaste.web.predictor import Predictor, UndefinedPredictionError
 from realwaste.web.request_limits import BUSY_MESSAGE, RETRY_AFTER, RequestGuard
 
-_PAGE = [f"serve_page/{name}" for name in ("index.html", "style.css", "app.js", "photos.js", "csv.js", "icon.svg")]
+_SCRIPTS = ("app.js", "page.js", "photos.js", "csv.js")
+_PAGE = [f"serve_page/{name}" for name in ("index.html", "style.css", "icon.svg", *_SCRIPTS)]
 
 
 def build(

@@ -27,7 +27,7 @@ _MAX_BODY_BYTES = 100_000
 _JSON = "application/json"
 _JPEG_QUALITY = 92
 _PAGE = [f"review_page/{name}" for name in ("index.html", "review.css", "review.js")]
-_SHARED_WITH_SERVE = ["serve_page/style.css", "serve_page/icon.svg"]
+_SHARED_WITH_SERVE = [f"serve_page/{name}" for name in ("style.css", "page.js", "icon.svg")]
 Window = Annotated[str, Field(max_length=64)]  # identifies a browser window: each undoes only its own answers
 
 

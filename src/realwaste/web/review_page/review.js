@@ -1,7 +1,8 @@
 // Shows one doubtful label at a time. Each answer goes to the server, which writes it; then the next undecided label is shown.
 
+import { byId, element, fetchJson, showError } from "./page.js";
+
 const DIGITS = "1234567890";
-const byId = (id) => document.getElementById(id);
 const percent = (share) => `${(share * 100).toFixed(0)} %`;
 const photoUrl = (row, side) => `photo/${row}?side=${side}`;
 
@@ -14,24 +15,8 @@ let position = 0; // index of the case that is shown; the number of cases if all
 let canUndo = false;
 let busy = false;
 
-async function fetchJson(path, request) {
-  const options = request && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request) };
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw new Error("The server does not answer. Is it still running?");
-  }
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.error ?? `The server answered ${response.status}.`);
-  return body;
-}
-
-function element(tag, text, className = "") {
-  const created = document.createElement(tag);
-  created.textContent = text;
-  created.className = className;
-  return created;
+function post(path, request) {
+  return fetchJson(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request) });
 }
 
 const isDecided = (suspect) => suspect.path in decided;
@@ -119,11 +104,6 @@ function showNeighbours(suspect) {
   }));
 }
 
-function showError(text) {
-  byId("failure").textContent = text;
-  byId("failure").hidden = !text;
-}
-
 /* Sends one request at a time, so that answers are written in the order of the key strokes. */
 async function runExclusively(work) {
   if (busy) return;
@@ -143,7 +123,7 @@ function sendAnswer(label) {
   const suspect = queue.cases[position];
   if (!suspect) return;
   runExclusively(async () => {
-    ({ decided, can_undo: canUndo } = await fetchJson("answer", { path: suspect.path, label, window: browserWindow }));
+    ({ decided, can_undo: canUndo } = await post("answer", { path: suspect.path, label, window: browserWindow }));
     byId("announcement").textContent = `${suspect.path}: ${decisionText(suspect)}`;
     position = undecidedFrom(position + 1);
   });
@@ -151,7 +131,7 @@ function sendAnswer(label) {
 
 function undoAnswer() {
   runExclusively(async () => {
-    const response = await fetchJson("undo", { window: browserWindow });
+    const response = await post("undo", { window: browserWindow });
     ({ decided, can_undo: canUndo } = response);
     const index = queue.cases.findIndex((suspect) => response.paths.includes(suspect.path));
     if (index < 0) return;

@@ -2,11 +2,11 @@
 // of where the model looked for a class.
 
 import { downloadCsv } from "./csv.js";
+import { byId, element, fetchJson, showError } from "./page.js";
 import { createRow, drawThumbnail, enableArrowKeys, setStatus } from "./photos.js";
 
 const SHOWN = 12; // classes; a model may know a thousand
 const WEIGHTS = { imagenet: "ImageNet", random: "random, untrained" };
-const byId = (id) => document.getElementById(id);
 const percent = (share) => `${(share * 100).toFixed(1)} %`;
 
 let model = { classes: [] };
@@ -16,19 +16,6 @@ let current = null; // the selected photo
 let inProgress = null; // the photo that the server is predicting
 let predictRequests = new AbortController(); // aborts the predictions of all photos
 let saliencyRequest = new AbortController(); // aborts the heat map of another class
-
-async function fetchJson(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer. Is it still running?");
-  }
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.error ?? `The server answered ${response.status}.`);
-  return body;
-}
 
 async function start() {
   const modelInfo = await fetchJson("model");
@@ -52,13 +39,6 @@ async function start() {
     return pair;
   }));
   showClasses(model.classes.map((name) => ({ class: name, probability: null })));
-}
-
-function element(tag, text, className = "") {
-  const created = document.createElement(tag);
-  created.textContent = text;
-  created.className = className;
-  return created;
 }
 
 function showClasses(predictions) {
@@ -115,7 +95,11 @@ async function predictWaiting(moveFocus) {
     if (signal.aborted) return;
     inProgress = null;
     updateProgress();
-    if (next.error && photos.length === 1) return resetWithError(next.error);
+    if (next.error && photos.length === 1) {
+      reset();
+      showError(next.error);
+      return;
+    }
     if (next === current) showPrediction(next);
     if (moveFocus) byId("again").focus(); // the field that had the focus is hidden now
   }
@@ -297,25 +281,10 @@ function reset() {
   photos = [];
   current = inProgress = null;
   byId("list").replaceChildren();
-  byId("photos").hidden = true;
-  byId("csv").hidden = true;
-  byId("working").hidden = true;
-  byId("figure").hidden = true;
-  byId("unshown").hidden = true;
-  byId("tools").hidden = true;
+  for (const id of ["photos", "csv", "working", "figure", "unshown", "tools"]) byId(id).hidden = true;
   byId("drop").hidden = false;
   byId("file").value = "";
   showNoPrediction("No photo yet");
-}
-
-function resetWithError(text) {
-  reset();
-  showError(text);
-}
-
-function showError(text) {
-  byId("failure").textContent = text;
-  byId("failure").hidden = !text;
 }
 
 function acceptFiles(list) {

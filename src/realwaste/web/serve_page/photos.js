@@ -1,5 +1,7 @@
 // The list of photos: each row has a thumbnail, the file name and the prediction, and is a button that selects its photo.
 
+import { element } from "./page.js";
+
 const SIDE = 96; // pixels of a thumbnail, on screens with two pixels per point
 
 let drawing = Promise.resolve(); // one photo at a time: each may have many megapixels
@@ -12,17 +14,10 @@ export function createRow(name, onSelect) {
   picture.width = picture.height = SIDE;
   picture.ariaHidden = "true";
   button.type = "button";
-  button.append(picture, createText("name", name), createText("status", "Waiting"));
+  button.append(picture, element("span", name, "name"), element("span", "Waiting", "status"));
   button.addEventListener("click", onSelect);
   item.append(button);
   return item;
-}
-
-function createText(className, text) {
-  const element = document.createElement("span");
-  element.className = className;
-  element.textContent = text;
-  return element;
 }
 
 /** Shows the prediction of a row's photo, its error, or that it waits. */
