@@ -27,12 +27,7 @@ class AccessLog:
     """ASGI middleware that writes `time client method path status bytes seconds` per request, `-` for a missing value.
 
     The query string is omitted. A path that the server does not have is written as `-`: a client could put anything
-    into it.
-
-    Args:
-        app: the wrapped application.
-        write: called with each line.
-        paths: the paths of the server's routes.
+    into it: `paths` are those of its routes.
     """
 
     def __init__(self, app: ASGIApp, *, write: Callable[[str], None], paths: Collection[str]) -> None:

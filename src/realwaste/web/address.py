@@ -30,8 +30,6 @@ def allowed_hosts(
     """The host names that requests may address; None for any, if the socket is reachable from other machines.
 
     Args:
-        listening_socket: from `bind_socket`.
-        host: the address or name that the user gave.
         extra_names: further names, such as that of a proxy. If there are any, they also restrict a public server.
     """
     if extra_names or ipaddress.ip_address(listening_socket.getsockname()[0]).is_loopback:

@@ -1,7 +1,6 @@
 """The application of `serve`: a page for people, and the JSON routes that the page and other programs use."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -33,12 +32,10 @@ def build(
     """The ASGI application.
 
     Args:
-        predictor: closed when the application ends.
         allowed_hosts, max_requests: see `RequestGuard`.
         write_access_log: called with each line of the AccessLog; None for no access log.
     """
-
-    app = _create_app(predictor)
+    app = _create_app()
     app.add_middleware(
         RequestGuard,
         max_body_bytes=upload_limits.photo_bytes,
@@ -56,15 +53,10 @@ def build(
     return app
 
 
-def _create_app(predictor: Predictor) -> FastAPI:
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        predictor.close()
-
+def _create_app() -> FastAPI:
     # No docs pages: FastAPI's load their scripts from another site.
     description = package_description or ""
-    app = FastAPI(title="realwaste", description=description, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="realwaste", description=description, docs_url=None, redoc_url=None)
     # Behind a proxy with TLS a redirect would lead to http://, and the photograph would be sent unencrypted.
     app.router.redirect_slashes = False
     return app

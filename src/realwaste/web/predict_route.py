@@ -189,9 +189,6 @@ def error_message(error: Exception) -> str:
 async def _uploaded_photos(request: Request, max_files: int) -> AsyncIterator[list[UploadFile]]:
     """The uploaded files in their order, open while the block runs; large ones are temporary files on disk.
 
-    Args:
-        max_files: files in one form.
-
     Raises:
         HTTPException: a form that is malformed or has too many files (400), or no file (422).
     """

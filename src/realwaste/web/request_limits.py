@@ -36,7 +36,6 @@ class RequestGuard:
     uploads; and TrustedHostMiddleware answers in plain text where every error of this server is JSON.
 
     Args:
-        app: the wrapped application.
         max_body_bytes: size of a request's body, counted while it is received, so that no more is held in memory.
         allowed_hosts: host names that requests may address, without port; None for any. The owner of another site could
             let its name resolve to this machine, and its pages would then have the same origin as this server.

@@ -76,9 +76,6 @@ class Health(_Schema):
     ready: bool
 
 
-LOADING = {"status": "ok", "model": None, "ready": False}
-
-
 class Failure(_Schema):
     """The error message."""
 

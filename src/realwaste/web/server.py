@@ -24,7 +24,6 @@ from realwaste.web.connection import ConnectionLimits, LimitedConnection
 from realwaste.web.predict_route import UploadLimits
 from realwaste.web.predictor import Predictor, UndefinedPredictionError
 from realwaste.web.request_limits import RETRY_AFTER, SECURITY_HEADERS
-from realwaste.web.schemas import LOADING
 
 _PROBES = frozenset({"/health", "/health/ready"})
 _POLL_SECONDS = 0.1  # how often to look for the application, which another thread creates
@@ -33,11 +32,8 @@ _POLL_SECONDS = 0.1  # how often to look for the application, which another thre
 class StartUpApp:
     """ASGI application that reports "alive, not ready", and forwards requests to `app` once that is set.
 
-    Health probes are answered at once. Other requests wait, so that a page that was opened too early appears.
-    Custom code, because uvicorn answers nothing before the start-up of an application has ended.
-
-    Args:
-        max_requests: requests that may wait; one more is refused.
+    Health probes are answered at once. Other requests wait, at most `max_requests`, so that a page that was opened too
+    early appears. Custom code, because uvicorn answers nothing before the start-up of an application has ended.
     """
 
     def __init__(self, max_requests: int) -> None:
@@ -45,15 +41,13 @@ class StartUpApp:
         self._free_slots = max_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _complete_lifespan(receive, send)
-        elif app := self.app or await self._wait_for_app(scope["path"]):
+        if app := self.app or await self._wait_for_app(scope["path"]):
             await app(scope, receive, send)
         elif scope["path"] == "/health":
-            await JSONResponse(LOADING, headers=SECURITY_HEADERS)(scope, receive, send)
+            body = {"status": "ok", "model": None, "ready": False}  # as schemas.Health
+            await JSONResponse(body, headers=SECURITY_HEADERS)(scope, receive, send)
         else:
-            body = {"error": "The model is being loaded; try again."}
-            await JSONResponse(body, 503, SECURITY_HEADERS | RETRY_AFTER)(scope, receive, send)
+            await _unavailable("The model is being loaded; try again.")(scope, receive, send)
 
     async def _wait_for_app(self, path: str) -> ASGIApp | None:
         """The application; None for a request that is answered before it is there."""
@@ -68,11 +62,8 @@ class StartUpApp:
         return self.app
 
 
-async def _complete_lifespan(receive: Receive, send: Send) -> None:
-    """Acknowledge start-up and shutdown; there is nothing to prepare here."""
-    for event in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{event}.complete"})
+def _unavailable(message: str) -> JSONResponse:
+    return JSONResponse({"error": message}, 503, SECURITY_HEADERS | RETRY_AFTER)
 
 
 def run(
@@ -165,8 +156,7 @@ def _respond_when_cancelled(app: ASGIApp) -> ASGIApp:
         try:
             await app(scope, receive, send)
         except asyncio.CancelledError:
-            body = {"error": "The server is shutting down; try again."}
-            await JSONResponse(body, 503, SECURITY_HEADERS | RETRY_AFTER)(scope, receive, send)
+            await _unavailable("The server is shutting down; try again.")(scope, receive, send)
 
     return respond
 
@@ -187,5 +177,6 @@ def uvicorn_config(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         ws="none",
+        lifespan="off",
         timeout_graceful_shutdown=5,
     )
