@@ -3,22 +3,10 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Iterable, Iterator
 
 CUT = 0  # counted in place of a status: the connection ended before the response was complete
 _LONGEST_S = 60.0
-
-
-@dataclass
-class Outcome:
-    """The number of responses by status: of requests for predictions, and of requests for /health meanwhile."""
-
-    answers: Counter[int] = field(default_factory=Counter)
-    health: Counter[int] = field(default_factory=Counter)
-    slowest_look: float = 0.0
-    seconds: float = 0.0
 
 
 async def _exchange(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes) -> int:
@@ -33,7 +21,9 @@ async def _exchange(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter
     return status
 
 
-async def _client(port: int, request: bytes, *, keep_alive: bool, rounds: Iterable[int], counts: Counter[int]) -> None:
+async def _client(
+    port: int, request: bytes, *, keep_alive: bool, rounds: Iterable[object], counts: Counter[int]
+) -> None:
     """Send one request for each element of `rounds`, each over a new connection or all over one that is kept alive."""
     connection = None
     try:
@@ -54,41 +44,40 @@ async def _client(port: int, request: bytes, *, keep_alive: bool, rounds: Iterab
             connection[1].close()
 
 
-async def _poll_health(port: int, outcome: Outcome) -> None:
+async def _poll_health(port: int, counts: Counter[int]) -> None:
     request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     while True:
-        start = time.monotonic()
-        await _client(port, request, keep_alive=False, rounds=range(1), counts=outcome.health)
-        outcome.slowest_look = max(outcome.slowest_look, time.monotonic() - start)
+        await _client(port, request, keep_alive=False, rounds=[None], counts=counts)
         await asyncio.sleep(0.1)
 
 
 def send(
-    port: int, photo: bytes, clients: int, *, seconds: float | None = None, keep_alive: bool = False, query: str = ""
-) -> Outcome:
-    """Start clients at the same moment that send a photo once, or repeatedly for some seconds."""
+    port: int, photo: bytes, clients: int, *, seconds: float | None = None, keep_alive: bool = False
+) -> tuple[Counter[int], Counter[int]]:
+    """Start clients at the same moment that send a photo once, or repeatedly for some seconds.
 
-    async def run() -> Outcome:
-        outcome = Outcome()
-        start = time.monotonic()
-        head = f"POST /predict{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(photo)}\r\n"
-        request = (head + ("\r\n" if keep_alive else "Connection: close\r\n\r\n")).encode() + photo
+    Returns:
+        The number of responses by status: of requests for predictions, and of requests for /health meanwhile.
+    """
+    head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(photo)}\r\n"
+    request = (head + ("\r\n" if keep_alive else "Connection: close\r\n\r\n")).encode() + photo
+    end = time.monotonic() + (seconds or 0)
+    answers: Counter[int] = Counter()
+    health: Counter[int] = Counter()
 
-        def rounds() -> Iterable[int]:
-            for number in count():
-                if number and (seconds is None or time.monotonic() > start + seconds):
-                    return
-                yield number
+    def rounds() -> Iterator[None]:
+        yield
+        while time.monotonic() < end:
+            yield
 
-        health_task = asyncio.create_task(_poll_health(port, outcome))
+    async def run() -> None:
+        health_task = asyncio.create_task(_poll_health(port, health))
         client_tasks = (
-            _client(port, request, keep_alive=keep_alive, rounds=rounds(), counts=outcome.answers)
-            for _ in range(clients)
+            _client(port, request, keep_alive=keep_alive, rounds=rounds(), counts=answers) for _ in range(clients)
         )
         await asyncio.gather(*client_tasks)
         health_task.cancel()
         await asyncio.gather(health_task, return_exceptions=True)
-        outcome.seconds = time.monotonic() - start
-        return outcome
 
-    return asyncio.run(run())
+    asyncio.run(run())
+    return answers, health

@@ -1,16 +1,13 @@
 """`realwaste review`: the queue, how answers are written and undone, refused requests, and the page in a browser."""
 
 import json
-import os
-import re
+import multiprocessing
 import shutil
 import signal
-import subprocess
-import sys
 import threading
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,12 +17,11 @@ from browser import chromium, needs_browser, opened
 from fastapi.testclient import TestClient
 from starlette.routing import Mount
 from typer.testing import CliRunner
-from web_server import serving
+from web_server import command_serving, request_json, serving
 
-from benchmarks.parts.child import ROOT
 from realwaste import __main__ as command
 from realwaste.core.errors import UserError
-from realwaste.core.files import write_csv, write_json
+from realwaste.core.files import read_csv, write_csv, write_json
 from realwaste.dataset import label_corrections, manifest
 from realwaste.dataset.label_corrections import DROP, FILE, KEEP, Decision
 from realwaste.web import review_labels as queues
@@ -86,19 +82,21 @@ def test_a_file_name_without_a_number_has_no_neighbours(checkout):
     assert {case["path"]: case["around"] for case in cases}["glass/twin.jpg"] == []
 
 
+def _decode(data):
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    return pixels.astype(int)
+
+
 def test_a_photo_is_served_in_full_size_or_smaller(client):
     row = client.get("/queue").json()["cases"][0]["row"]
     response = client.get(f"/photo/{row}")
     assert response.headers["content-type"] == "image/jpeg"
-    pixels = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
-    assert pixels is not None
-    original = cv2.imread("data/raw/glass/glass_2.jpg")
-    assert original is not None
-    np.testing.assert_allclose(pixels.astype(int), original.astype(int), atol=30)
-    assert np.abs(pixels.astype(int) - original).mean() < 3
-    small_pixels = cv2.imdecode(np.frombuffer(client.get(f"/photo/{row}?side=16").content, np.uint8), cv2.IMREAD_COLOR)
-    assert small_pixels is not None
-    assert small_pixels.shape == (16, 16, 3)
+    original = _decode(Path("data/raw/glass/glass_2.jpg").read_bytes())
+    pixels = _decode(response.content)
+    np.testing.assert_allclose(pixels, original, atol=30)
+    assert np.abs(pixels - original).mean() < 3
+    assert _decode(client.get(f"/photo/{row}?side=16").content).shape == (16, 16, 3)
     for invalid_url, status in {
         "/photo/99": 404,
         "/photo/-1": 404,
@@ -223,33 +221,20 @@ def test_missing_results_are_reported(checkout):
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_the_command_serves_until_it_is_interrupted(checkout, signal_number):
-    arguments = [sys.executable, "-m", "realwaste", "review", "--port", "0"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        url = re.search(r"3 labels to decide, 0 of them decided: (http://127\.0\.0\.1:\d+/)", line)
-        assert url, line
-        with urllib.request.urlopen(f"{url[1]}queue", timeout=20) as response:  # noqa: S310 - the server above
-            assert len(json.load(response)["cases"]) == 3
+    with command_serving(checkout, "review") as (process, url):
+        assert len(request_json(f"{url}queue")[1]["cases"]) == 3
         process.send_signal(signal_number)
-        assert process.stderr.read() == ""
         assert process.wait(20) == 0
+    (line,) = (checkout / "log").read_text().splitlines()
+    assert f"3 labels to decide, 0 of them decided: {url}" in line
 
 
-ANSWER_SCRIPT = """
-import sys
-from pathlib import Path
-import pandas as pd
-from realwaste.web.review_labels import DecisionLog
-start, step = map(int, sys.argv[1:])
-manifest = pd.read_csv("data/manifest.csv")
-decision_log = DecisionLog(manifest, Path("data/raw"))
-print("ready", flush=True)
-sys.stdin.readline()
-for path in manifest["path"][start::step]:
-    decision_log.add_answer(path, None)
-"""
+def _answer_every_fourth(first, barrier):
+    photographs = read_csv(queues.MANIFEST)
+    decision_log = DecisionLog(photographs, queues.RAW)
+    barrier.wait(120)
+    for path in photographs["path"][first::4]:
+        decision_log.add_answer(path, None)
 
 
 def test_concurrent_sessions_lose_no_answers(checkout, images):
@@ -258,36 +243,17 @@ def test_concurrent_sessions_lose_no_answers(checkout, images):
     images(inside="checkout/data/raw", glass=20, metal=20, paper=20)
     accepted = manifest.scan(queues.RAW).manifest
     write_csv(queues.MANIFEST, accepted)
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", ANSWER_SCRIPT, str(number), "4"],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    decision_logs = [DecisionLog(accepted, queues.RAW) for _ in range(2)]
-
-    def answer_in_thread(number):
-        for path in accepted["path"][number + 2 :: 4]:
-            decision_logs[number].add_answer(path, None)
-
-    threads = [threading.Thread(target=answer_in_thread, args=(number,)) for number in range(2)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for thread in threads:
-        thread.start()
-    for process in processes:
-        process.communicate("\n", timeout=120)
-        assert process.returncode == 0
-    for thread in threads:
-        thread.join(120)
-    lost_answers = set(accepted["path"]) - set(label_corrections.load())
-    assert lost_answers == set()
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(4)
+    processes = [context.Process(target=_answer_every_fourth, args=(first, barrier)) for first in (0, 1)]
+    threads = [threading.Thread(target=_answer_every_fourth, args=(first, barrier)) for first in (2, 3)]
+    sessions: list[Any] = [*processes, *threads]
+    for session in sessions:
+        session.start()
+    for session in sessions:
+        session.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert set(accepted["path"]) - set(label_corrections.load()) == set(), "no answer is lost"
     assert not list(Path().glob(".tmp-*"))
 
 

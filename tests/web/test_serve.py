@@ -4,17 +4,13 @@ import asyncio
 import base64
 import io
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 
 import cv2
@@ -30,9 +26,8 @@ from images.test_hostile_images import _decompression_bomb
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from typer.testing import CliRunner
-from web_server import serving
+from web_server import command_serving, request_json, send_request, serving
 
-from benchmarks.parts.child import ROOT
 from realwaste import __main__ as command
 from realwaste.core.errors import UserError
 from realwaste.evaluation import overlays
@@ -82,27 +77,14 @@ def server(classifier, tmp_path_factory):
     """The URL of the command, which runs in a process with an access log and is ended by SIGINT."""
     folder = tmp_path_factory.mktemp("served")
     model_file.save(folder / "cnn.keras", replace(classifier, novelty=_fit_novelty(classifier, threshold=0.0)))
-    arguments = ["serve", "--model", "cnn.keras", "--port", "0", "--max-mb", str(LIMIT / 1e6), "--access-log"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-m", "realwaste", *arguments]
-    with (
-        (folder / "access").open("w") as access_log,
-        subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=access_log, stderr=subprocess.PIPE, text=True
-        ) as process,
-    ):
-        assert process.stderr is not None
-        log: list[str] = []
-        while not (url := re.search(r"http://127\.0\.0\.1:\d+/", log[-1] if log else "")):
-            assert process.poll() is None, log
-            log.append(process.stderr.readline())
-        assert "not photographs" in "".join(log)
-        yield url.group()
+    arguments = ["serve", "--model", "cnn.keras", "--max-mb", str(LIMIT / 1e6), "--access-log"]
+    with command_serving(folder, *arguments) as (process, url):
+        assert "not photographs" in (folder / "log").read_text()
+        yield url
         process.send_signal(signal.SIGINT)
-        last_log_lines = process.stderr.read()
         assert process.wait(20) == 0
-        assert last_log_lines == ""
-    lines = (folder / "access").read_text(encoding="utf-8").splitlines()
+    assert (folder / "log").read_text().rstrip().endswith("(Ctrl-C ends it)"), "nothing is logged after the address"
+    lines = (folder / "out").read_text(encoding="utf-8").splitlines()
     assert lines
     assert all(re.fullmatch(r"\S+Z 127\.0\.0\.1 (GET|POST) /\S* \d{3} \d+ \S+", line) for line in lines), lines
 
@@ -117,16 +99,6 @@ def _fit_novelty(classifier, threshold):
     fitted = novelty.fit(features, features)
     assert fitted is not None
     return replace(fitted, threshold=threshold)
-
-
-def _request_json(url, data=None):
-    """Status and JSON of the response to a GET request, or with `data` to a POST request."""
-    try:
-        with urllib.request.urlopen(url, data, timeout=20) as response:  # noqa: S310 - a server of these tests
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
 
 
 def _read_probabilities(prediction):
@@ -478,7 +450,7 @@ def test_during_loading_the_server_is_alive_but_not_ready(classifier):
         host, port = server_address
 
         def get(path):
-            return _request_json(f"http://{host}:{port}{path}")
+            return request_json(f"http://{host}:{port}{path}")
 
         assert get("/health") == (200, {"status": "ok", "model": None, "ready": False})
         assert get("/health/ready") == (503, {"error": "The model is being loaded; try again."})
@@ -546,7 +518,7 @@ def test_concurrent_requests_get_their_own_predictions(server, classifier, tmp_p
     (tmp_path / "all").mkdir()
     expected = [_compute_expected(classifier, photo, tmp_path) for photo in photos]
     with ThreadPoolExecutor(16) as pool:
-        responses = list(pool.map(lambda photo: _request_json(f"{server}predict?saliency=true", photo), photos))
+        responses = list(pool.map(lambda photo: request_json(f"{server}predict?saliency=true", photo), photos))
     assert [status for status, _ in responses] == [200] * 16
     for (_, body), probabilities in zip(responses, expected, strict=True):
         np.testing.assert_allclose(_read_probabilities(body), probabilities, atol=1e-6)
@@ -554,12 +526,12 @@ def test_concurrent_requests_get_their_own_predictions(server, classifier, tmp_p
 
 def test_the_process_refuses_large_uploads_and_decompression_bombs(server):
     """An upload of five times the limit, from a client that reads only after sending; and a small bomb."""
-    assert _request_json(f"{server}predict", bytes(5 * LIMIT)) == (413, {"error": "A photo may have at most 0.3 MB."})
+    assert request_json(f"{server}predict", bytes(5 * LIMIT)) == (413, {"error": "A photo may have at most 0.3 MB."})
     bomb = _decompression_bomb(15_000)
     assert len(bomb) < LIMIT
     too_many_pixels = {"error": "This photo cannot be read: more than 200,000,000 pixels."}
-    assert _request_json(f"{server}predict", bomb) == (422, too_many_pixels)
-    assert _request_json(f"{server}predict", _encode_jpeg())[0] == 200
+    assert request_json(f"{server}predict", bomb) == (422, too_many_pixels)
+    assert request_json(f"{server}predict", _encode_jpeg())[0] == 200
 
 
 SHORT_LIMITS = ConnectionLimits(
@@ -569,8 +541,15 @@ SHORT_LIMITS = ConnectionLimits(
 
 @pytest.fixture(scope="module")
 def short_limits_server(classifier):
-    app = _build_app(classifier, allowed_hosts=["127.0.0.1"], max_requests=SHORT_LIMITS.max_requests)
-    with serving(app, SHORT_LIMITS) as server_address:
+    with _serve(classifier, SHORT_LIMITS) as server_address:
+        yield server_address
+
+
+@contextmanager
+def _serve(classifier, limits):
+    """The application in a thread of this process; yields host and port."""
+    app = _build_app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
+    with serving(app, limits) as server_address:
         yield server_address
 
 
@@ -637,10 +616,9 @@ def test_an_upload_with_progress_gets_more_time(short_limits_server):
 def test_silent_connections_make_room_for_new_ones(start, classifier):
     """Forty connections at a limit of 32, with a timeout of a minute: the oldest ones are closed."""
     limits = ConnectionLimits(max_connections=32, timeout=60)
-    app = _build_app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
-    with serving(app, limits) as (host, port), ExitStack() as connections:
+    with _serve(classifier, limits) as (host, port), ExitStack() as connections:
         silent_connections = [connections.enter_context(_connect((host, port), start)) for _ in range(40)]
-        assert _request_json(f"http://{host}:{port}/predict", _encode_jpeg())[0] == 200
+        assert request_json(f"http://{host}:{port}/predict", _encode_jpeg())[0] == 200
         closed = [_is_closed(connection) for connection in silent_connections]
         assert closed == [True] * 9 + [False] * 31, "eight were closed for other connections, one for the photo"
 
@@ -648,14 +626,13 @@ def test_silent_connections_make_room_for_new_ones(start, classifier):
 def test_stalled_uploads_make_room_for_others(classifier):
     """Forty uploads at a limit of eight requests: with that many, the short `busy_timeout` applies."""
     limits = ConnectionLimits(timeout=60, busy_timeout=1, min_bytes_per_second=1e4, max_requests=8)
-    app = _build_app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
-    with serving(app, limits) as (host, port), ExitStack() as connections:
+    with _serve(classifier, limits) as (host, port), ExitStack() as connections:
         progressing_upload = connections.enter_context(_connect((host, port), _post_head(200_000)))
         stalled_uploads = [connections.enter_context(_connect((host, port), _post_head(1000))) for _ in range(40)]
         for _ in range(20):  # an upload that progresses for two seconds
             progressing_upload.sendall(bytes(10_000))
             time.sleep(0.1)
-        assert _request_json(f"http://{host}:{port}/predict", _encode_jpeg())[0] == 200
+        assert request_json(f"http://{host}:{port}/predict", _encode_jpeg())[0] == 200
         assert progressing_upload.recv(65536)[9:12] == b"422", "an upload with progress is not aborted"
         statuses = []
         for connection in stalled_uploads:
@@ -679,9 +656,8 @@ def _is_closed(connection):
 
 def test_silent_connections_are_closed_before_uploads(classifier):
     limits = ConnectionLimits(max_connections=4, timeout=60)
-    app = _build_app(classifier, allowed_hosts=["127.0.0.1"], max_requests=limits.max_requests)
     data = _encode_jpeg()
-    with serving(app, limits) as server_address, ExitStack() as connections:
+    with _serve(classifier, limits) as server_address, ExitStack() as connections:
         upload = connections.enter_context(_connect(server_address, _post_head(len(data), "Expect: 100-continue\r\n")))
         assert upload.recv(65536).startswith(b"HTTP/1.1 100"), "the server has read the headers"
         upload.sendall(data[:10])
@@ -713,16 +689,14 @@ def test_photos_above_the_request_limit_get_503_with_retry_after(short_limits_se
         for _ in range(SHORT_LIMITS.max_requests):
             connections.enter_context(_connect(short_limits_server, _post_head(1000)))
         time.sleep(0.1)
-        with pytest.raises(urllib.error.HTTPError) as error:
-            urllib.request.urlopen(f"{url}/predict", _encode_jpeg())  # noqa: S310
-        with error.value as response:
-            assert (response.code, response.headers["retry-after"]) == (503, "5")
-        status, body = _request_json(f"{url}/health")
+        response = send_request("POST", f"{url}/predict", _encode_jpeg())
+        assert (response.status, response.headers["retry-after"]) == (503, "5")
+        status, body = request_json(f"{url}/health")
         assert (status, body["ready"]) == (200, False)
-        assert _request_json(f"{url}/health/ready")[0] == 503
+        assert request_json(f"{url}/health/ready")[0] == 503
     time.sleep(0.1)
-    assert _request_json(f"{url}/health/ready")[0] == 200
-    assert _request_json(f"{url}/predict", _encode_jpeg())[0] == 200
+    assert request_json(f"{url}/health/ready")[0] == 200
+    assert request_json(f"{url}/predict", _encode_jpeg())[0] == 200
 
 
 MALFORMED_REQUESTS = [
@@ -756,7 +730,7 @@ def test_malformed_requests_and_disconnects_are_not_logged(short_limits_server, 
                     connection.sendall(ending)
                     connection.recv(65536)
     host, port = short_limits_server
-    assert _request_json(f"http://{host}:{port}/predict", _encode_jpeg())[0] == 200
+    assert request_json(f"http://{host}:{port}/predict", _encode_jpeg())[0] == 200
     assert caplog.records == []
     assert capfd.readouterr().err == ""
 
@@ -764,13 +738,23 @@ def test_malformed_requests_and_disconnects_are_not_logged(short_limits_server, 
 def test_head_is_like_get_without_a_body(short_limits_server):
     host, port = short_limits_server
     for path in ("/", "/health", "/model", "/openapi.json", "/app.js"):
-        request = urllib.request.Request(f"http://{host}:{port}{path}", method="HEAD")
-        with urllib.request.urlopen(request) as response:  # noqa: S310
-            assert (response.status, response.read()) == (200, b"")
-            assert int(response.headers["content-length"]) > 0
-    with pytest.raises(urllib.error.HTTPError, match="405") as error:
-        urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/predict", method="HEAD"))
-    error.value.close()
+        response = send_request("HEAD", f"http://{host}:{port}{path}")
+        assert (response.status, response.data) == (200, b"")
+        assert int(response.headers["content-length"]) > 0
+    assert send_request("HEAD", f"http://{host}:{port}/predict").status == 405
+
+
+@contextmanager
+def _open_page(url, *, may_refuse=False, **options):
+    """Open the page, wait for the classes, and check at the end that nothing failed.
+
+    Args:
+        may_refuse: whether the server may refuse photos, which the browser logs itself.
+    """
+    with chromium() as browser, opened(browser, url, **options) as tab:
+        tab.page.wait_for_selector("#classes li")
+        yield tab.page
+        assert [problem for problem in tab.problems if not (may_refuse and "422" in problem)] == []
 
 
 @needs_browser
@@ -779,9 +763,7 @@ def test_the_page_predicts_a_photo_and_shows_heat_maps(width, dark, server, clas
     photo = tmp_path / "a photo <b>.jpg"
     photo.write_bytes(_encode_jpeg(5, 300, 200))
     best = CLASSES[int(_compute_expected(classifier, photo.read_bytes(), tmp_path).argmax())]
-    with chromium() as browser, opened(browser, server, width=width, dark=dark) as tab:
-        page = tab.page
-        page.wait_for_selector("#classes li")
+    with _open_page(server, width=width, dark=dark) as page:
         assert "not photographs" in page.inner_text("#caution")
         assert page.locator("#classes .name").all_inner_texts() == list(CLASSES)
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -808,7 +790,6 @@ def test_the_page_predicts_a_photo_and_shows_heat_maps(width, dark, server, clas
             heat_box, photo_box = page.locator("#heat").bounding_box(), page.locator("#photo").bounding_box()
             assert heat_box == pytest.approx(photo_box, abs=1)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert tab.problems == []
 
 
 @needs_browser
@@ -816,18 +797,11 @@ def test_the_page_works_under_a_path_prefix(classifier, tmp_path):
     """As behind a proxy that passes on /waste/."""
     (tmp_path / "a.jpg").write_bytes(_encode_jpeg(1))
     app = Mount("/waste", _build_app(classifier, max_requests=8))
-    with (
-        serving(app, ConnectionLimits()) as (host, port),
-        chromium() as browser,
-        opened(browser, f"http://{host}:{port}/waste/") as tab,
-    ):
-        page = tab.page
-        page.wait_for_selector("#classes li")
+    with serving(app, ConnectionLimits()) as (host, port), _open_page(f"http://{host}:{port}/waste/") as page:
         page.set_input_files("#file", tmp_path / "a.jpg")
         page.wait_for_selector("#tools", state="visible")
         assert page.locator("header img").evaluate("one => one.naturalWidth") > 0
         assert page.text_content("#curl") == f"curl -F file=@photo.jpg 'http://{host}:{port}/waste/predict'"
-        assert tab.problems == []
 
 
 SEND_PHOTO_SCRIPT = """([kind, data]) => {
@@ -858,11 +832,9 @@ def test_photos_are_added_by_keyboard_paste_and_drop(server, tmp_path):
     (tmp_path / "words.jpg").write_text("words")
     (tmp_path / "large.png").write_bytes(bytes(LIMIT + 1))
     cv2.imwrite(str(tmp_path / "b.tiff"), picture(2))
-    with chromium() as browser, opened(browser, server) as tab:
-        page = tab.page
+    with _open_page(server, may_refuse=True) as page:
         # File choosers stay closed from now on, because expect_file_chooser may start listening after the key.
         page.on("filechooser", lambda _: None)
-        page.wait_for_selector("#classes li")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == "file"
         with page.expect_file_chooser() as chooser:
@@ -877,7 +849,6 @@ def test_photos_are_added_by_keyboard_paste_and_drop(server, tmp_path):
             assert page.is_visible("#drop")
             page.evaluate(SEND_PHOTO_SCRIPT, [kind, list(_encode_jpeg(4))])
             page.wait_for_selector("#tools", state="visible")
-        assert tab.problems == []
 
         page.click("#again")
         page.set_input_files("#file", tmp_path / "large.png")
@@ -890,8 +861,6 @@ def test_photos_are_added_by_keyboard_paste_and_drop(server, tmp_path):
         page.wait_for_selector("#tools", state="visible")
         assert page.is_visible("#unshown")
         assert page.is_hidden("#failure")
-        # The browser logs the refused request itself.
-        assert [problem for problem in tab.problems if "422" not in problem] == []
 
 
 @pytest.fixture
@@ -913,9 +882,7 @@ PROGRESS_SCRIPT = "document.getElementById('progress').textContent"
 @needs_browser
 def test_several_photos_are_predicted_one_by_one_in_a_list(server, photo_list_files):
     files, best = photo_list_files
-    with chromium() as browser, opened(browser, server) as tab:
-        page = tab.page
-        page.wait_for_selector("#classes li")
+    with _open_page(server, may_refuse=True) as page:
         assert page.is_hidden("#photos")
         in_progress: list[int] = []
         page.on("request", lambda request: in_progress.append(1) if "/predict" in request.url else None)
@@ -945,7 +912,6 @@ def test_several_photos_are_predicted_one_by_one_in_a_list(server, photo_list_fi
         assert [row["path"] for row in rows] == names
         assert {row["path"]: row["most_likely"] for row in rows if row["class"] == "not sure"} == best
         assert "not an image" in rows[2]["error"]
-        assert [problem for problem in tab.problems if "422" not in problem] == []
 
 
 DROP_FILES_SCRIPT = """files => {
@@ -958,10 +924,8 @@ DROP_FILES_SCRIPT = """files => {
 @needs_browser
 def test_the_photo_list_is_operated_by_keyboard_and_photos_are_added(server, photo_list_files):
     files, best = photo_list_files
-    with chromium() as browser, opened(browser, server, width=390) as tab:
-        page = tab.page
+    with _open_page(server, may_refuse=True, width=390) as page:
         page.on("filechooser", lambda _: None)
-        page.wait_for_selector("#classes li")
         page.focus("#file")
         page.set_input_files("#file", files)
         page.wait_for_function(f"() => {PROGRESS_SCRIPT} === '3 of 5 answered, 2 refused'")
@@ -991,4 +955,3 @@ def test_the_photo_list_is_operated_by_keyboard_and_photos_are_added(server, pho
         page.click("#again")
         assert page.is_hidden("#photos")
         assert page.is_visible("#drop")
-        assert [problem for problem in tab.problems if "422" not in problem] == []

@@ -3,14 +3,12 @@
 import asyncio
 import io
 import os
-import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import cv2
 import load
@@ -19,8 +17,8 @@ import pytest
 from conftest import picture
 from fastapi.testclient import TestClient
 from web import test_serve
-from web.test_serve import _build_app, _build_predictor, _connect, _encode_jpeg, _post_head, _request_json
-from web_server import serving
+from web.test_serve import _build_app, _build_predictor, _connect, _encode_jpeg, _post_head, _serve
+from web_server import command_serving, request_json, serving
 
 from benchmarks.parts.child import ROOT
 from realwaste.images.file_format import declared_pixel_count
@@ -43,34 +41,18 @@ def models(classifier, tmp_path_factory):
 
 
 @contextmanager
-def _serve(models, folder, python_path=ROOT / "src"):
+def _run_command(models, folder, python_path=str(ROOT / "src")):
     """Run the command; yields the process and its port. `folder` gets its temporary files and its log."""
     (folder / "tmp").mkdir()
-    environment = os.environ | {
-        "PYTHONPATH": str(python_path),
-        "REALWASTE_CACHE": str(models / "cache"),
-        "TMPDIR": str(folder / "tmp"),
-    }
-    command = [sys.executable, "-m", "realwaste", "serve", "--model", str(models / "cnn.keras"), "--port", "0"]
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(command, cwd=folder, env=environment, stderr=log) as process,
-    ):
-        try:
-            for _ in range(600):
-                if url := re.search(r"http://127\.0\.0\.1:(\d+)/", (folder / "log").read_text()):
-                    break
-                assert process.poll() is None
-                time.sleep(0.1)
-            assert url is not None
-            yield process, int(url[1])
-        finally:
-            process.kill()
+    variables = {"REALWASTE_CACHE": str(models / "cache"), "TMPDIR": str(folder / "tmp")}
+    arguments = ["serve", "--model", str(models / "cnn.keras")]
+    with command_serving(folder, *arguments, python_path=python_path, **variables) as (process, url):
+        yield process, urlsplit(url).port
 
 
 @pytest.fixture(scope="module")
 def port(models, tmp_path_factory):
-    with _serve(models, tmp_path_factory.mktemp("loaded")) as (_, port):
+    with _run_command(models, tmp_path_factory.mktemp("loaded")) as (_, port):
         yield port
 
 
@@ -80,17 +62,17 @@ def port(models, tmp_path_factory):
 )
 def test_under_load_every_request_gets_200_or_503(clients, seconds, keep_alive, port):
     photo = cv2.imencode(".jpg", picture(1, 600, 800), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-    outcome = load.send(port, photo, clients, seconds=seconds, keep_alive=keep_alive)
-    assert set(outcome.answers) <= {200, 503}
-    assert outcome.answers.total() >= clients
-    assert outcome.answers[200] >= min(clients, ConnectionLimits().max_requests)
-    assert clients > ConnectionLimits().max_requests or outcome.answers[503] == 0
-    assert set(outcome.health) == {200}
+    answers, health = load.send(port, photo, clients, seconds=seconds, keep_alive=keep_alive)
+    assert set(answers) <= {200, 503}
+    assert answers.total() >= clients
+    assert answers[200] >= min(clients, ConnectionLimits().max_requests)
+    assert clients > ConnectionLimits().max_requests or answers[503] == 0
+    assert set(health) == {200}
 
 
 def test_on_sigterm_accepted_requests_are_answered(models, tmp_path):
     photo = _encode_jpeg(1, 600, 800)
-    with _serve(models, tmp_path) as (process, port), ExitStack() as connections:
+    with _run_command(models, tmp_path) as (process, port), ExitStack() as connections:
         request_head = _post_head(len(photo), "Expect: 100-continue\r\n")
         uploads = [connections.enter_context(_connect(("127.0.0.1", port), request_head)) for _ in range(24)]
         for connection in uploads:
@@ -116,7 +98,7 @@ def test_on_sigterm_the_server_does_not_wait_for_the_import_of_tensorflow(models
     tensorflow.parent.mkdir(parents=True)
     tensorflow.write_text("import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(120)\n")
     python_path = os.pathsep.join([str(tensorflow.parents[1]), str(ROOT / "src")])
-    with _serve(models, tmp_path, python_path) as (process, _):
+    with _run_command(models, tmp_path, python_path) as (process, _):
         _wait_until((tmp_path / "importing").exists)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
@@ -150,16 +132,15 @@ def test_photos_of_a_disconnected_client_are_not_decoded(classifier, slow_decodi
     slow_decoding.slow = _encode_jpeg(1)
     part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + slow_decoding.slow + b"\r\n"
     form = 4 * part + b"--x--\r\n"
-    app = _build_app(classifier, max_requests=2)
-    with serving(app, ConnectionLimits(max_requests=2)) as server_address, ExitStack() as queued:
+    with _serve(classifier, ConnectionLimits(max_requests=2)) as server_address, ExitStack() as queued:
         with _connect(
             server_address, _post_head(len(form), "Content-Type: multipart/form-data; boundary=x\r\n") + form
         ):
             assert slow_decoding.started.wait(20)
             queued.enter_context(_connect(server_address, _post_head(len(slow_decoding.slow)) + slow_decoding.slow))
-            _wait_until(lambda: _request_json("http://{}:{}/health/ready".format(*server_address))[0] == 503)
+            _wait_until(lambda: request_json("http://{}:{}/health/ready".format(*server_address))[0] == 503)
         queued.close()
-        _wait_until(lambda: _request_json("http://{}:{}/health/ready".format(*server_address))[0] == 200)
+        _wait_until(lambda: request_json("http://{}:{}/health/ready".format(*server_address))[0] == 200)
         slow_decoding.go_on.set()
         with _connect(server_address, _post_head(len(_encode_jpeg(2))) + _encode_jpeg(2)) as connection:
             assert connection.recv(65536)[9:12] == b"200"
@@ -223,7 +204,7 @@ _CHUNKED_HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding
 
 @pytest.fixture(scope="module")
 def server_address(classifier):
-    with serving(_build_app(classifier, max_requests=8), ConnectionLimits()) as server_address:
+    with _serve(classifier, ConnectionLimits()) as server_address:
         yield server_address
 
 
