@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import ray_jobs
+
 from realwaste.cluster import worker_environment
-from realwaste.core import log
-from realwaste.core.errors import UserError
 from realwaste.embedding import embeddings, extraction, ray_extraction
 from realwaste.models import feature_extractor
 
@@ -45,9 +45,7 @@ def hold_all_but(parts: int, held: Path) -> None:
     ray_extraction.EmbeddingActor = HeldActor  # type: ignore[misc]
 
 
-def main() -> int:
-    engine, folder = sys.argv[1], Path(sys.argv[2])
-    log.setup()
+def embed(engine: str, folder: Path) -> None:
     root, checkpoint_dir = folder / "pictures", folder / f"checkpoint_{engine}"
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
     if "--lost" in sys.argv:
@@ -56,15 +54,10 @@ def main() -> int:
     if PARTS in os.environ:
         hold_all_but(int(os.environ[PARTS]), folder / "held")
     model = feature_extractor.build("MobileNetV2", SIZE, None, seed=1)
-    try:
-        job = extraction.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)
-        result = extraction.create_embedder(engine, model)(job, checkpoint_dir=checkpoint_dir)
-    except UserError as error:
-        log.logger.error("%s", error)
-        return 1
+    job = extraction.Job(root, paths, "float32", "openvino", SIZE, BATCH, deterministic=True)
+    result = extraction.create_embedder(engine, model)(job, checkpoint_dir=checkpoint_dir)
     embeddings.save(folder / engine, result)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ray_jobs.run(embed)

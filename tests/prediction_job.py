@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import ray_jobs
+
 from realwaste.cli import predict_parts
-from realwaste.core import log
-from realwaste.core.errors import UserError
 from realwaste.models import ray_predictions
 
 
@@ -27,18 +27,11 @@ def hold_after(parts: int, output: Path, held: Path) -> None:
     ray_predictions.PredictionActor = HeldActor  # type: ignore[misc]
 
 
-def main() -> int:
-    engine, folder = sys.argv[1], Path(sys.argv[2])
-    log.setup()
+def predict(engine: str, folder: Path) -> None:
     if len(sys.argv) > 3:
         hold_after(int(sys.argv[3]), folder / engine, folder / "held")
-    try:
-        predict_parts.run([str(folder / "shards")], str(folder / engine), engine, str(folder / "cnn.keras"), 0.5)
-    except UserError as error:
-        log.logger.error("%s", error)
-        return 1
-    return 0
+    predict_parts.run([str(folder / "shards")], str(folder / engine), engine, str(folder / "cnn.keras"), 0.5)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ray_jobs.run(predict)

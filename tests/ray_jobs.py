@@ -1,4 +1,4 @@
-"""Starts a job on a Ray cluster in a process that a test can time out or kill."""
+"""Starts and runs a job on a Ray cluster in a process that a test can time out or kill."""
 
 import os
 import subprocess
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.ray_nodes import OPEN
+from realwaste.core import log
+from realwaste.core.errors import UserError
 
 
 def start(
@@ -39,3 +41,13 @@ def wait_for(job: subprocess.Popen[bytes], folder: Path, condition: Callable[[],
         assert job.poll() is None, (folder / "job.log").read_text(encoding="utf-8")
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def run(job: Callable[[str, Path], None]) -> None:
+    """Run a job in this process with ENGINE and FOLDER of the command line; a UserError is logged, and status 1."""
+    log.setup()
+    try:
+        job(sys.argv[1], Path(sys.argv[2]))
+    except UserError as error:
+        log.logger.error("%s", error)
+        sys.exit(1)

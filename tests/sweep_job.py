@@ -7,8 +7,8 @@ FOLDER/<engine>.csv, and resumes from the checkpoints in FOLDER/kept_<engine>.
 import sys
 from pathlib import Path
 
-from realwaste.core import log
-from realwaste.core.errors import UserError
+import ray_jobs
+
 from realwaste.core.files import write_csv
 from realwaste.dataset import manifest, split
 from realwaste.training import sweep
@@ -18,9 +18,7 @@ from realwaste.training.schedule import Schedule
 EPOCHS, RATES = 6, [0.0001, 0.001, 0.01, 1e30]
 
 
-def main() -> int:
-    engine, folder = sys.argv[1], Path(sys.argv[2])
-    log.setup()
+def try_rates(engine: str, folder: Path) -> None:
     table, *_ = manifest.scan(folder / "pictures")
     splits = split.stratified(table, train=0.6, val=0.2, test=0.2, seed=1)
     schedule = Schedule(EPOCHS, 8, 0.0, True, 3)
@@ -28,16 +26,11 @@ def main() -> int:
     job = sweep.Sweep(RATES, splits, folder / "pictures", recipe, deterministic=True, prune=prune)
     checkpoint_dir = folder / f"kept_{engine}"
     checkpoint_dir.mkdir(exist_ok=True)
-    try:
-        result = sweep.create_runner(engine)(
-            job, checkpoint_dir=checkpoint_dir, on_epoch_end=lambda table: write_csv(folder / "live.csv", table)
-        )
-    except UserError as error:
-        log.logger.error("%s", error)
-        return 1
+    result = sweep.create_runner(engine)(
+        job, checkpoint_dir=checkpoint_dir, on_epoch_end=lambda table: write_csv(folder / "live.csv", table)
+    )
     write_csv(folder / f"{engine}.csv", result.table)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ray_jobs.run(try_rates)
