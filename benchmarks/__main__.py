@@ -96,12 +96,12 @@ def _jobs(workdir: Path, arguments: argparse.Namespace, images: int) -> dict[str
         "pipeline": ("parts.pipeline.sweep", {"epochs": 3, "rates": RATES}),
     }
     for name, job in jobs.items():
-        (reports, report), (pipelines, pipeline) = job.pop("report"), job.pop("pipeline")
+        (report, report_options), (pipeline, options) = job.pop("report"), job.pop("pipeline")
         job["runs"] = {"report": [], "float32": [], "best": []}
         for repeat in range(arguments.repeats):
-            job["runs"]["report"].append(measure(reports, work=str(workdir), **report))
+            job["runs"]["report"].append(measure(report, work=str(workdir), **report_options))
             for key, policy in (("float32", "float32"), ("best", "auto")):
-                job["runs"][key].append(measure(pipelines, work=str(workdir), policy=policy, **pipeline))
+                job["runs"][key].append(measure(pipeline, work=str(workdir), policy=policy, **options))
             log.logger.info("%s, run %d: %s", name, repeat + 1, {key: runs[-1] for key, runs in job["runs"].items()})
     return jobs
 
@@ -110,20 +110,12 @@ def _embedding(workdir: Path, arguments: argparse.Namespace, images: int) -> lis
     backbones = [("InceptionResNetV2", 524, 40), ("DenseNet121", 524, 80)]
     if arguments.extractor:
         backbones.append((arguments.extractor, arguments.extractor_size, images))
-    return [
-        measure(
-            "parts.embedding_speed.time_embedding",
-            work=str(workdir),
-            name=name,
-            size=size,
-            policy=policy,
-            images=count,
-            repeats=3,
-        )
-        | {"name": Path(name).stem, "size": size}
-        for name, size, count in backbones
-        for policy in ("float32", "auto")
-    ]
+    task, runs = "parts.embedding_speed.time_embedding", []
+    for name, size, count in backbones:
+        options = {"work": str(workdir), "name": name, "size": size, "images": count, "repeats": 3}
+        for policy in ("float32", "auto"):
+            runs.append(measure(task, policy=policy, **options) | {"name": Path(name).stem, "size": size})
+    return runs
 
 
 def _waiting(workdir: Path, arguments: argparse.Namespace, images: int) -> list[dict[str, Any]]:
@@ -141,12 +133,7 @@ def _peers(workdir: Path, arguments: argparse.Namespace, images: int) -> dict[st
     return jobs.measure_jobs()
 
 
-SECTIONS = {
-    "jobs": _jobs,
-    "embedding": _embedding,
-    "waiting": _waiting,
-    "peers": _peers,
-}
+SECTIONS = {"jobs": _jobs, "embedding": _embedding, "waiting": _waiting, "peers": _peers}
 
 
 if __name__ == "__main__":

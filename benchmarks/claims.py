@@ -36,9 +36,7 @@ def main() -> None:
     for place, what in PLACES.items():
         parser.add_argument(f"--{place.lower()}", help=what)
     folder = Path(tempfile.gettempdir()) / "realwaste-results"
-    parser.add_argument(
-        "--folder", type=Path, default=folder, help=f"working directory, also to resume in; default {folder}"
-    )
+    parser.add_argument("--folder", type=Path, default=folder, help=f"working directory, also to resume in: {folder}")
     arguments = parser.parse_args()
     log.setup()
     places = {place: str(Path(path).resolve()) for place in PLACES if (path := vars(arguments)[place.lower()])}
@@ -90,16 +88,14 @@ def extract(root: Path) -> dict[str, Any]:
         for name, row in compared.items()
         if isinstance(row, dict) and "test_accuracy" in row
     }
-    split_record = {key: split[key] for key in ("strategy", "train", "val", "test")} | split["exposure"]
     significant_pairs = []
     for pair, facts in compared["pairs"].items():
         first, second = pair.split("_vs_")
-        better = differences.find_better(facts, first, second)
-        if better:
+        if better := differences.find_better(facts, first, second):
             significant_pairs.append([better, second if better == first else first])
     return {
         "dataset": compared["dataset"],
-        "split": split_record,
+        "split": {key: split[key] for key in ("strategy", "train", "val", "test")} | split["exposure"],
         "models": models,
         "shown": significant_pairs,
         "pairs": len(compared["pairs"]),

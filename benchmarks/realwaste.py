@@ -36,9 +36,7 @@ def main() -> None:
     parser.add_argument("--extractor-size", type=int, default=260)
     parser.add_argument("--cache", type=Path, default=cache_folder() / "benchmark-realwaste")
     parser.add_argument("--cnn", action="store_true", help="also train the report's CNN on ten splits")
-    parser.add_argument(
-        "--only", nargs="*", choices=PARTS, help="measure these again; default: what is not in the cache"
-    )
+    parser.add_argument("--only", nargs="*", choices=PARTS, help="measure these again, and what is not in the cache")
     arguments = parser.parse_args()
     log.setup()
     photos = Photographs(arguments.photos, arguments.cache, COUNTS)

@@ -6,9 +6,9 @@ lowest validation loss, whose test accuracy is computed once. A killed run resum
 """
 
 import argparse
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pandas as pd
 import tensorflow as tf
 
 from benchmarks.parts import pages
-from benchmarks.parts.child import ROOT
+from benchmarks.parts.child import ROOT, time_in_turn
 from benchmarks.parts.report_claim_tables import GRID_KEY, table
 from realwaste.core import log
 from realwaste.core.files import read_json, write_json
@@ -135,16 +135,8 @@ def _fit(job: Job, variant: Variant, rate: float, seed: int) -> dict[str, Any]:
     keras.utils.clear_session()
     determinism.make_repeatable(seed, deterministic=True)
     model = _model(job, variant)
-    schedule = Schedule(
-        EPOCHS,
-        BATCH,
-        rate,
-        variant.shuffle,
-        seed,
-        job.record["precision"],
-        optimizer=variant.optimizer,
-        patience=EPOCHS,  # restores the best epoch's weights, and never stops early
-    )
+    schedule = Schedule(EPOCHS, BATCH, rate, variant.shuffle, seed, job.record["precision"], variant.optimizer)
+    schedule = replace(schedule, patience=EPOCHS)  # restores the best epoch's weights, and never stops early
     trained = training_loop.fit(model, job.train, job.val, schedule, silent=True)
     predict = inference_engine.compile_network(model, BATCH, policy="float32", engine="tensorflow")
     probabilities = predict(read_images([job.root / path for path in paths_of(job.splits, "test")], SIZE))
@@ -171,38 +163,34 @@ def _gradient_ratio(job: Job, variant: Variant, seed: int) -> float:
     determinism.make_repeatable(seed, deterministic=True)
     model = _model(job, variant)
     count = len(job.train.labels)
-    rows = np.random.default_rng(seed).choice(count, min(BATCH, count), replace=False)
+    batch = job.train.take(np.sort(np.random.default_rng(seed).choice(count, min(BATCH, count), replace=False)))
     kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
     first_and_last = [kernels[0].value, kernels[-1].value]
     with tf.GradientTape() as tape:
-        probabilities = model(job.train.inputs[np.sort(rows)], training=True)
-        loss = tf.reduce_mean(
-            keras.losses.sparse_categorical_crossentropy(job.train.labels[np.sort(rows)], probabilities)
-        )
-    first, last = (
-        float(tf.sqrt(tf.reduce_mean(tf.square(gradient)))) for gradient in tape.gradient(loss, first_and_last)
-    )
+        probabilities = model(batch.inputs, training=True)
+        loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(batch.labels, probabilities))
+    first, last = (float(tf.sqrt(tf.reduce_mean(tf.square(slope)))) for slope in tape.gradient(loss, first_and_last))
     return first / last
 
 
 def _step_seconds(job: Job) -> dict[str, list[float]]:
-    """Seconds per training step of each activation, in alternating rounds: other load affects all of them."""
+    """Seconds per training step of each activation, in alternating rounds."""
     keras.utils.clear_session()
-    first = np.arange(min(BATCH, len(job.train.labels)))
-    fused_models, rows = {}, (job.train.inputs[first], job.train.labels[first])
+    batch = job.train.take(np.arange(min(BATCH, len(job.train.labels))))
+
+    def take_steps(model: keras.Model) -> None:
+        for _ in range(STEPS):
+            model.train_on_batch(batch.inputs, batch.labels)
+
+    jobs = {}
     for name in ACTIVATIONS:
         model = _model(job, replace(REPORTED, activation=name))
-        fused_models[name] = fused_layers.fuse(model, job.record["precision"], for_training=True)
-        training_loop.compile_for_training(fused_models[name], Schedule(1, BATCH, 0.0001, True, 0), 1)
-        fused_models[name].train_on_batch(*rows)  # builds the graph
-    seconds: dict[str, list[float]] = {name: [] for name in ACTIVATIONS}
-    for _ in range(ROUNDS):
-        for name, fused_model in fused_models.items():
-            started = time.perf_counter()
-            for _ in range(STEPS):
-                fused_model.train_on_batch(*rows)
-            seconds[name].append(round((time.perf_counter() - started) / STEPS, 5))
-    return seconds
+        fused_model = fused_layers.fuse(model, job.record["precision"], for_training=True)
+        training_loop.compile_for_training(fused_model, Schedule(1, BATCH, 0.0001, True, 0), 1)
+        fused_model.train_on_batch(batch.inputs, batch.labels)  # builds the graph
+        jobs[name] = partial(take_steps, fused_model)
+    seconds = time_in_turn(jobs, ROUNDS)
+    return {name: [round(value / STEPS, 5) for value in values] for name, values in seconds.items()}
 
 
 if __name__ == "__main__":

@@ -24,6 +24,10 @@ from realwaste.core import log, machine
 from realwaste.core.files import write_json
 from realwaste.images import image_parts
 from realwaste.images.file_format import IMAGE_SUFFIXES
+from realwaste.images.reader import decode_image, resize_image
+from realwaste.models import part_predictions, ray_predictions
+from realwaste.models.image_predictions import predict_arrays
+from realwaste.models.session import open_session
 
 RESULTS, PAGE = ROOT / "benchmarks/scale.json", ROOT / "docs/scale.md"
 COMMAND = "python -m benchmarks.scale"
@@ -44,16 +48,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, s3_server.started(BUCKET) as server:
         sources = make_sources(Path(folder), arguments.photos, arguments.images, server.client)
         model = str(arguments.model.resolve())
-        results = {
-            "model": arguments.model.name,
-            "machine": pages.this_machine(),
-            "cores": machine.cores(),
-            "steps": [
-                measure("scale.time_steps", sources=sources, model=model, folder=folder)
-                for _ in range(arguments.repeats)
-            ],
-            "runs": [run for _ in range(arguments.repeats) for run in _runs(sources, model)],
-        }
+        results = {"model": arguments.model.name, "machine": pages.this_machine(), "cores": machine.cores()}
+        options = {"sources": sources, "model": model, "folder": folder}
+        results["steps"] = [measure("scale.time_steps", **options) for _ in range(arguments.repeats)]
+        results["runs"] = [run for _ in range(arguments.repeats) for run in _runs(sources, model)]
     write_json(RESULTS, results)
     pages.rewrite(PAGE, COMMAND, table(results))
 
@@ -96,9 +94,6 @@ def predict_set(url: str, model: str, address: str | None) -> dict[str, Any]:
     Args:
         address: of a Ray cluster; None: this process predicts, on one core.
     """
-    from realwaste.models import part_predictions, ray_predictions  # noqa: PLC0415 - the parent process needs neither
-    from realwaste.models.session import open_session  # noqa: PLC0415
-
     image_parts.IMAGES_PER_PART = IMAGES_PER_PART
     output = f"{url.rpartition('/')[0]}/predictions-{time.time_ns()}"
     start = time.perf_counter()
@@ -107,19 +102,14 @@ def predict_set(url: str, model: str, address: str | None) -> dict[str, Any]:
     if address:
         os.environ |= {"RAY_ADDRESS": address, **OPEN}
         results = ray_predictions.predict_parts(Path(model), source, source.parts, output, None)
+        summaries = (summary for _, summary in results)
     else:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
         session = open_session(Path(model), threads=1)
-        results = (
-            (
-                part.number,
-                part_predictions.predict_and_write(session, part.number, images, destination, None, readers=1),
-            )
-            for part in source.parts
-            for images in [image_parts.read_part(source.url, source.root, part)]
-        )
+        parts = ((part.number, image_parts.read_part(source.url, source.root, part)) for part in source.parts)
+        summaries = (part_predictions.predict_and_write(session, *part, destination, None, readers=1) for part in parts)
     times, counts = [], []
-    for _, summary in results:
+    for summary in summaries:
         times.append(time.perf_counter() - start)
         counts.append(summary.images)
     half = len(times) // 2
@@ -129,11 +119,6 @@ def predict_set(url: str, model: str, address: str | None) -> dict[str, Any]:
 
 def time_steps(sources: dict[str, str], model: str, folder: str) -> dict[str, Any]:
     """Seconds per image of each step in one thread; bytes of an image, of a row of the output and of a listed file."""
-    from realwaste.images.reader import decode_image, resize_image  # noqa: PLC0415 - the parent process needs neither
-    from realwaste.models import part_predictions  # noqa: PLC0415
-    from realwaste.models.image_predictions import predict_arrays  # noqa: PLC0415
-    from realwaste.models.session import open_session  # noqa: PLC0415
-
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     image_parts.IMAGES_PER_PART = IMAGES_PER_PART
     session = open_session(Path(model), threads=1)

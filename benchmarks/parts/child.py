@@ -6,6 +6,8 @@ import os
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,27 @@ def measure(task: str, **arguments: Any) -> dict[str, Any]:
 
     A task measures its own time after its imports, so that results do not include TensorFlow's five seconds of import.
     """
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", "benchmarks.parts.child", task, json.dumps(arguments)]
-    process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)  # noqa: S603
+    process = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)  # noqa: S603
     if process.returncode:
         raise RuntimeError(f"{task} {arguments} failed:\n{process.stderr[-3000:]}")
     return json.loads(process.stdout.strip().splitlines()[-1])
+
+
+def time_in_turn(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each job, in alternating rounds: other load affects all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            started = time.perf_counter()
+            job()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def environment() -> dict[str, str]:
+    """For a process that imports the code of this checkout."""
+    return os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def main() -> None:

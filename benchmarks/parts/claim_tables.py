@@ -1,7 +1,5 @@
 """The runs of docs/results.md and docs/realwaste.md, and the tables of their results."""
 
-import re
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,20 +31,22 @@ class Claim:
 
     def arguments(self, places: dict[str, str]) -> list[str]:
         """The command as a list of arguments, with the options of its set and the paths of `places`."""
-        set_options = shlex.split(sets.options(sets.load(ROOT / "sets.yaml"), self.named_set)) if self.named_set else []
-        arguments = ["dvc", "exp", "run", *set_options]
+        arguments = ["dvc", "exp", "run", *self._set_options().split()]
         for key, value in (param.split("=") for param in self.params):
-            arguments += ["-S", f"{key}={re.sub('|'.join(PLACES), lambda place: places[place[0]], value)}"]
+            arguments += ["-S", f"{key}={places.get(value, value)}"]
         return arguments
 
     def strategy(self) -> str:
         """The split strategy."""
-        set_params = sets.load(ROOT / "sets.yaml")[self.named_set].params if self.named_set else {}
-        return "grouped" if GROUPED in self.params else str(set_params.get("split.strategy", "stratified"))
+        options = f"{self._set_options()} {' '.join(self.params)}"
+        return "grouped" if GROUPED in options else "stratified"
 
     def required_places(self) -> set[str]:
         """The PLACES that its parameters contain."""
-        return {place for place in PLACES for param in self.params if place in param}
+        return PLACES.keys() & {param.partition("=")[2] for param in self.params}
+
+    def _set_options(self) -> str:
+        return sets.options(sets.load(ROOT / "sets.yaml"), self.named_set) if self.named_set else ""
 
 
 _SEEDS = "base.seeds=[42,43,44]"
@@ -99,23 +99,17 @@ CLAIMS = {
 
 def table(records: dict[str, Any]) -> str:
     """The tables of docs/results.md: the runs and their scores."""
-    runs = pages.table(
-        ["", "data", "settings", "split", "command"], [_run_row(letter, records.get(letter)) for letter in CLAIMS]
-    )
+    runs = [_run_row(letter, records.get(letter)) for letter in CLAIMS]
     rows = [row for letter in CLAIMS for row in _number_rows(letter, records.get(letter))]
     heads = ["", "model", "test accuracy, 95 % interval", "macro F1, 95 % interval", "accuracy with seeds 42, 43, 44"]
-    return f"{runs}\n\n{pages.table(heads, rows)}"
+    return f"{pages.table(['', 'data', 'settings', 'split', 'command'], runs)}\n\n{pages.table(heads, rows)}"
 
 
 def findings(records: dict[str, Any]) -> str:
     """The table of docs/realwaste.md: linear probes on the background."""
-    realwaste_records = {
-        letter: record for letter, record in records.items() if "realwaste" in CLAIMS[letter].data.lower()
-    }
-    return pages.table(
-        ["", "a linear head sees", "pictures", "accuracy, 95 % interval", "chance"],
-        [row for letter, record in realwaste_records.items() for row in _shortcut_rows(letter, record)],
-    )
+    letters = [letter for letter in records if "realwaste" in CLAIMS[letter].data.lower()]
+    rows = [row for letter in letters for row in _shortcut_rows(letter, records[letter])]
+    return pages.table(["", "a linear head sees", "pictures", "accuracy, 95 % interval", "chance"], rows)
 
 
 def _shortcut_rows(letter: str, record: dict[str, Any]) -> list[list[str]]:
@@ -149,15 +143,10 @@ def _number_rows(letter: str, record: dict[str, Any] | None) -> list[list[str]]:
         repeats = row["repeats"]
         spread = f"{repeats['test_accuracy_mean']:.3f} ± {repeats['test_accuracy_std']:.3f}" if repeats else ""
         rows.append([letter, model, _interval(row, "test_accuracy"), _interval(row, "macro_f1"), spread])
-    differences = (
-        ", ".join(f"{better_model} over {other_model}" for better_model, other_model in record["shown"])
-        or "no difference"
-    )
+    differences = ", ".join(f"{better} over {other}" for better, other in record["shown"]) or "no difference"
     correction = f"after {record['correction']}" if record["correction"] else "each tested by itself"
-    rows.append(
-        [letter, f"*differences shown by exact tests of {record['pairs']} pairs, {correction}*", differences, "", ""]
-    )
-    return rows
+    tests = f"*differences shown by exact tests of {record['pairs']} pairs, {correction}*"
+    return [*rows, [letter, tests, differences, "", ""]]
 
 
 def _interval(row: dict[str, Any], key: str) -> str:

@@ -1,8 +1,7 @@
 """How close the pipeline comes to the speed of the backbone alone."""
 
 import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from benchmarks.parts.child import time_in_turn
 from realwaste.core.files import read_csv
 from realwaste.embedding import extraction
 from realwaste.images.reader import read_images
@@ -44,27 +44,17 @@ def time_embedding(*, work: str, name: str, size: int, policy: str, images: int,
         "bare": loop(_openvino_alone(keras_network, policy, batch.astype(np.float32))),
         "pipeline": lambda: extraction.embed(network, root, paths[: rounds * 8], image_size=size),
     }
-    return {"precision": policy, "inference": engine, "images": rounds * 8} | _median_seconds(jobs, repeats)
+    seconds = time_in_turn(jobs, repeats + 1)  # the first round builds graphs
+    medians = {f"{name}_seconds": statistics.median(values[1:]) for name, values in seconds.items()}
+    return {"precision": policy, "inference": engine, "images": rounds * 8} | medians
 
 
 def _openvino_alone(model: keras.Model, policy: str, batch: NDArray[np.float32]) -> Callable[[Any], object]:
     """Predicts the same batch every time, as in OpenVINO's documentation: convert, compile, infer."""
+    function = tf.function(lambda image: model(image, training=False))
     converted = openvino.convert_model(
-        tf.function(lambda image: model(image, training=False)).get_concrete_function(
-            tf.TensorSpec(batch.shape, model.inputs[0].dtype)
-        )
+        function.get_concrete_function(tf.TensorSpec(batch.shape, model.inputs[0].dtype))
     )
     precision = {"INFERENCE_PRECISION_HINT": "f32" if policy == "float32" else "bf16", "PERFORMANCE_HINT": "LATENCY"}
     request = openvino.Core().compile_model(converted, "CPU", precision).create_infer_request()
     return lambda _: request.infer([batch])
-
-
-def _median_seconds(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each job, in alternating rounds; the first round, which builds graphs, is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(repeats + 1):
-        for name, job in jobs.items():
-            started = time.perf_counter()
-            job()
-            seconds[name].append(time.perf_counter() - started)
-    return {f"{name}_seconds": statistics.median(values[1:]) for name, values in seconds.items()}

@@ -30,14 +30,10 @@ def readme_rows(results: dict[str, Any]) -> list[list[str]]:
         seconds_by_variant = {name: variant["seconds"] for name, variant in job["ways"].items() if "seconds" in variant}
         peers = {name: seconds for name, seconds in seconds_by_variant.items() if name not in OURS}
         best = min(peers, key=lambda name: statistics.median(peers[name]), default=None)
-        rows.append(
-            [
-                f"{job['name']}, {job['unit']}",
-                f"{_figure(job, seconds_by_variant[REPORT]):.1f}",
-                "not run" if best is None else f"{_versus_report(job, seconds_by_variant, best)} ({best})",
-                *(_versus_report(job, seconds_by_variant, name, bold="**") for name in (FLOAT32, BFLOAT16)),
-            ]
-        )
+        report = f"{_figure(job, seconds_by_variant[REPORT]):.1f}"
+        peer = "not run" if best is None else f"{_versus_report(job, seconds_by_variant, best)} ({best})"
+        pipeline = (_versus_report(job, seconds_by_variant, name, bold="**") for name in (FLOAT32, BFLOAT16))
+        rows.append([f"{job['name']}, {job['unit']}", report, peer, *pipeline])
     return rows
 
 
@@ -47,15 +43,13 @@ def _versus_report(job: Job, seconds_by_variant: dict[str, list[float]], name: s
 
 
 def _job_table(job: Job) -> str:
-    pipeline_variants = [job["ways"][name]["seconds"] for name in (FLOAT32, BFLOAT16)]
     rows = []
     for name, variant in job["ways"].items():
-        if "seconds" in variant:
-            low, high = sorted(_figure(job, [value]) for value in (min(variant["seconds"]), max(variant["seconds"])))
-            ratios = [
-                f"{median_ratio(variant['seconds'], pipeline_seconds):.2f}" for pipeline_seconds in pipeline_variants
-            ]
-            rows.append([name, f"{_figure(job, variant['seconds']):.1f} ({low:.1f} to {high:.1f})", *ratios])
+        if seconds := variant.get("seconds"):
+            low, high = sorted(_figure(job, [value]) for value in (min(seconds), max(seconds)))
+            pipelines = (job["ways"][variant_name]["seconds"] for variant_name in (FLOAT32, BFLOAT16))
+            ratios = (f"{median_ratio(seconds, pipeline_seconds):.2f}" for pipeline_seconds in pipelines)
+            rows.append([name, f"{_figure(job, seconds):.1f} ({low:.1f} to {high:.1f})", *ratios])
         else:
             rows.append([name, f"not run: {variant['not_run'].replace('|', '/')}", "", ""])
     heads = ["", job["unit"], "pipeline in float32 is faster by", "in bfloat16 by"]

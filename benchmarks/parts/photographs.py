@@ -63,17 +63,18 @@ class Photographs:
         def embed() -> Vectors:
             paths, folder = self.files["path"].tolist(), self._folder(backbone, view)
             folder.mkdir(parents=True, exist_ok=True)
+            transform = _keep_frame if view == "frame" else None
             embeddings = extraction.embed(
-                backbone.network,
-                self.root,
-                paths,
-                image_size=backbone.size,
-                checkpoint_dir=folder,
-                view=_keep_frame if view == "frame" else None,
+                backbone.network, self.root, paths, image_size=backbone.size, checkpoint_dir=folder, view=transform
             )
             return np.asarray(embeddings.vectors[:])
 
         return self.cached(backbone, view, "vectors", embed)
+
+    def unit_vectors(self, backbone: Backbone) -> Vectors:
+        """The vectors of the whole photographs, of length 1."""
+        vectors = self.vectors(backbone)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def cached(self, backbone: Backbone, view: str, name: str, compute: Callable[[], Vectors]) -> Vectors:
         """What `compute` returns for the vectors of a view; it is computed once."""

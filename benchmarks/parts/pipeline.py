@@ -10,13 +10,13 @@ import keras
 import numpy as np
 
 from realwaste.core.files import read_csv
-from realwaste.dataset.labels import classes_of, labels_of, paths_of
+from realwaste.dataset.labels import classes_of, paths_of
 from realwaste.embedding import extraction
 from realwaste.images.reader import prefetch_batches
 from realwaste.models import cnn, feature_extractor
 from realwaste.runtime import determinism, device, inference_engine
 from realwaste.training import head, samples, training_loop
-from realwaste.training.samples import Samples
+from realwaste.training.finetune import select_vectors
 from realwaste.training.schedule import Schedule
 
 
@@ -25,9 +25,8 @@ def train(work: str, epochs: int, policy: str, size: int = 256) -> dict[str, Any
     started = time.perf_counter()
     (model,) = _fit_cnns(root, epochs, [0.001], policy, size)
     test_paths = [root / "data/raw" / path for path in paths_of(read_csv(root / "data/splits.csv"), "test")]
-    predict = inference_engine.compile_network(
-        model, 32, policy=policy, engine=inference_engine.resolve_engine("auto", policy)
-    )
+    engine = inference_engine.resolve_engine("auto", policy)
+    predict = inference_engine.compile_network(model, 32, policy=policy, engine=engine)
     for batch in prefetch_batches(test_paths, size, 32):
         predict(batch)
     return {"seconds": time.perf_counter() - started, "precision": policy}
@@ -61,19 +60,15 @@ def finetune(work: str, backbone_name: str, epochs: int, policy: str, size: int 
     determinism.make_repeatable(42, deterministic=True)
     splits = read_csv(root / "data/splits.csv")
     backbone = feature_extractor.build(backbone_name, size, None, seed=42)
-    network = inference_engine.compile_network(
-        backbone, 8, policy=policy, engine=inference_engine.resolve_engine("auto", policy)
-    )
+    engine = inference_engine.resolve_engine("auto", policy)
+    network = inference_engine.compile_network(backbone, 8, policy=policy, engine=engine)
     vectors = extraction.embed(network, root / "data/raw", splits["path"].tolist(), image_size=size)
-    fitted, val = (
-        Samples(vectors.select(paths_of(splits, part)), labels_of(splits, part)) for part in ("train", "val")
-    )
+    data = select_vectors(splits, vectors)
     classifier = head.build(vectors.vectors.shape[1], 128, len(classes_of(splits)))
-    training_loop.fit(classifier, fitted, val, Schedule(epochs, 32, 0.001, True, 42))
+    training_loop.fit(classifier, data.train, data.val, Schedule(epochs, 32, 0.001, True, 42))
     test_paths = paths_of(splits, "test")
-    probabilities = inference_engine.compile_network(classifier, 4096, policy="float32", engine="tensorflow")(
-        vectors.select(test_paths)[:]
-    )
+    predict = inference_engine.compile_network(classifier, 4096, policy="float32", engine="tensorflow")
+    probabilities = predict(vectors.select(test_paths)[:])
     seconds = time.perf_counter() - started
     joined = head.join(backbone, classifier)
     files = [root / "data/raw" / path for path in test_paths]

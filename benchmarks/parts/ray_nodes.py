@@ -1,15 +1,13 @@
 """Ray nodes on this machine, one core each, for slow tests and measurements."""
 
 import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -24,24 +22,20 @@ RAY = Path(sys.executable).parent / "ray"
 class Cluster:
     """A cluster whose nodes are up when a method returns; `address` is that of the head, for RAY_ADDRESS."""
 
-    def __init__(self, folder: Path, nodes: int = 2) -> None:
-        """Start the nodes; `folder` must be a short path, since paths of Ray's sockets have at most 107 bytes."""
+    def __init__(self, folder: Path) -> None:
+        """Without a node; `folder` must be a short path, since paths of Ray's sockets have at most 107 bytes."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.address, self._folder = f"127.0.0.1:{port}", folder
+            self._port = free.getsockname()[1]
+        self.address, self._folder = f"127.0.0.1:{self._port}", folder
         self._nodes: list[subprocess.Popen[bytes]] = []
-        try:
-            self._start("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
-            for _ in range(1, nodes):
-                self.add()
-        except BaseException:
-            self.stop()
-            raise
 
     def add(self) -> None:
-        """Add a node. Returns after the cluster has noticed killed nodes, which takes 15 s."""
-        self._start(f"--address={self.address}")
+        """Add a node, first the head. Returns after the cluster has noticed killed nodes, which takes 15 s."""
+        if self._nodes:
+            self._start(f"--address={self.address}")
+        else:
+            self._start("--head", f"--port={self._port}", "--include-dashboard=false", f"--temp-dir={self._folder}")
         self._wait_for_members()
 
     def kill(self, node: int) -> None:
@@ -90,15 +84,14 @@ class Cluster:
 @contextmanager
 def started(nodes: int = 2) -> Iterator[Cluster]:
     """A cluster in a temporary folder while the block runs."""
-    folder = Path(tempfile.mkdtemp(prefix="rw", dir="/tmp"))  # socket paths have at most 107 bytes
-    try:
-        cluster = Cluster(folder, nodes)
+    with tempfile.TemporaryDirectory(prefix="rw", dir="/tmp", ignore_cleanup_errors=True) as folder:  # a short path
+        cluster = Cluster(Path(folder))
         try:
+            for _ in range(nodes):
+                cluster.add()
             yield cluster
         finally:
             cluster.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _family(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -112,9 +105,7 @@ def _family(node: subprocess.Popen[bytes]) -> list[psutil.Process]:
 def _kill(node: subprocess.Popen[bytes]) -> None:
     family = _family(node)
     for process in family:
-        try:
-            process.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(family, timeout=10)
     node.wait()

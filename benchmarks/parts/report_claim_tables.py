@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ LEAST_SHARE = 0.1
 """The share of the loss of guessing that a training must remove to count as one that improves."""
 SWEEP_EPOCHS = 5
 """Epochs of the report's comparison of learning rates."""
-_NAMES = {"adam": "Adam", "sgd": "SGD", "sgd_momentum": "SGD with momentum"}
 _REPORTED = "adam, batch, relu, shuffled"
 Fit = dict[str, Any]
 Quantity = tuple[str, Callable[[Fit], float]]
@@ -68,83 +68,65 @@ def verdict(low: float, high: float) -> str:
 
 
 def measure_claims(record: dict[str, Any]) -> Iterator[ClaimResult]:
-    yield from _optimizers(record)
-    yield from _normalization(record)
+    adam, batch = {"Adam": _REPORTED}, {"with": _REPORTED}
+    sgd, momentum = {"SGD": _variant("sgd")}, {"SGD with momentum": _variant("sgd_momentum")}
+    without, one_order = {"without": _variant(normalization="none")}, {"in one order": "adam, batch, relu, one order"}
+    faster, stable = "Adam allows for faster convergence than SGD", "batch normalisation improves training stability"
+    for section, claim, quantity, variants, sign in (
+        ("1.10", faster, _EPOCHS, adam | sgd, -1),
+        ("1.10", faster, _EPOCHS, adam | momentum, -1),
+        ("1.10", "Adam helps avoid oscillations", _RISES, adam | momentum, -1),
+        ("1.10", "Adam is an efficient and reliable choice", _TEST_ACCURACY, adam | momentum, 1),
+        ("1.6", "normalisation is left out, the model being simple", _TEST_ACCURACY, without | batch, 1),
+        ("1.7", stable, _RISES, batch | without, -1),
+    ):
+        yield _compare_variants(record, (section, claim), quantity, variants, sign)
     yield from _activations(record)
-    yield _compare_variants(
-        record,
-        ("Listing 4", "`shuffle=False` is good enough"),
-        _TEST_ACCURACY,
-        {"in one order": "adam, batch, relu, one order", "shuffled": _REPORTED},
-        sign=1,
-    )
+    claim = "`shuffle=False` is good enough"
+    yield _compare_variants(record, ("Listing 4", claim), _TEST_ACCURACY, one_order | {"shuffled": _REPORTED}, 1)
     yield from _rates(record)
 
 
-def _optimizers(record: dict[str, Any]) -> Iterator[ClaimResult]:
-    adam = {"Adam": _REPORTED}
-    for name in ("sgd", "sgd_momentum"):
-        sgd_variant = {_NAMES[name]: f"{name}, batch, relu, shuffled"}
-        claim = "Adam allows for faster convergence than SGD"
-        quantity = f"epochs to a training loss of {TARGET_LOSS:g}", _epochs_to_loss
-        yield _compare_variants(record, ("1.10", claim), quantity, adam | sgd_variant, sign=-1)
-    momentum = {_NAMES["sgd_momentum"]: "sgd_momentum, batch, relu, shuffled"}
-    claim = "Adam helps avoid oscillations"
-    yield _compare_variants(record, ("1.10", claim), _RISES, adam | momentum, sign=-1)
-    claim = "Adam is an efficient and reliable choice"
-    yield _compare_variants(record, ("1.10", claim), _TEST_ACCURACY, adam | momentum, sign=1)
-
-
-def _normalization(record: dict[str, Any]) -> Iterator[ClaimResult]:
-    without, batch = {"without": "adam, none, relu, shuffled"}, {"with": _REPORTED}
-    claim = "normalisation is left out, the model being simple"
-    yield _compare_variants(record, ("1.6", claim), _TEST_ACCURACY, without | batch, sign=1)
-    claim = "batch normalisation improves training stability"
-    yield _compare_variants(record, ("1.7", claim), _RISES, batch | without, sign=-1)
+def _variant(optimizer: str = "adam", normalization: str = "batch", activation: str = "relu") -> str:
+    return f"{optimizer}, {normalization}, {activation}, shuffled"
 
 
 def _activations(record: dict[str, Any]) -> Iterator[ClaimResult]:
     for name in ("tanh", "sigmoid"):
-        relu_gradients, other_gradients = (
-            [record["gradients"][activation][str(seed)] for seed in record["seeds"]] for activation in ("relu", name)
+        relu_gradients, gradients = (
+            np.array([record["gradients"][activation][str(seed)] for seed in record["seeds"]])
+            for activation in ("relu", name)
         )
-        sides = f"ReLU {np.mean(relu_gradients):.2g}, {name} {np.mean(other_gradients):.2g}"
-        differences = [
-            float(np.log10(relu / other)) for relu, other in zip(relu_gradients, other_gradients, strict=True)
-        ]
+        claim = f"ReLU helps against vanishing gradients, unlike {name}"
         quantity = "ratio of the first to the last layer's gradient before training, powers of ten"
-        yield ClaimResult("1.8", f"ReLU helps against vanishing gradients, unlike {name}", quantity, sides, differences)
+        sides = f"ReLU {np.mean(relu_gradients):.2g}, {name} {np.mean(gradients):.2g}"
+        yield ClaimResult("1.8", claim, quantity, sides, np.log10(relu_gradients / gradients).tolist())
     for name in ("tanh", "sigmoid"):
-        variants = {"ReLU": _REPORTED, name: f"adam, batch, {name}, shuffled"}
+        variants = {"ReLU": _REPORTED, name: _variant(activation=name)}
         claim = f"ReLU learns complex patterns (here: better than {name})"
-        yield _compare_variants(record, ("1.8", claim), _TEST_ACCURACY, variants, sign=1)
+        yield _compare_variants(record, ("1.8", claim), _TEST_ACCURACY, variants, 1)
         saved = np.array(record["step_seconds"][name]) / np.array(record["step_seconds"]["relu"]) - 1
         claim = f"ReLU is computationally efficient (here: quicker than {name})"
         quantity = f"time of a training step, {len(saved)} rounds in turn instead of seeds"
-        yield ClaimResult(
-            "1.8", claim, quantity, f"{name} takes {1 + np.median(saved):.2f} times ReLU's", saved.tolist()
-        )
+        sides = f"{name} takes {1 + np.median(saved):.2f} times ReLU's"
+        yield ClaimResult("1.8", claim, quantity, sides, saved.tolist())
 
 
 def _rates(record: dict[str, Any]) -> Iterator[ClaimResult]:
-    best = ("0.0001 is the best rate", f"lowest validation loss in {SWEEP_EPOCHS} epochs", _lowest_val_loss)
     low, used, high = (_fits(record, _REPORTED, rate) for rate in (0.0001, 0.001, 0.01))
-    yield _compare_fits(("1.14", best[0]), best[1:], {"at 0.0001": low, "at 0.001, the rate it uses": used}, sign=-1)
+    sides = {"at 0.0001": low, "at 0.001, the rate it uses": used}
+    yield _compare_fits(("1.14", "0.0001 is the best rate"), _LOWEST_LOSS, sides, -1)
     for rate, fits, claim in ((0.001, used, "0.001 stagnates"), (0.01, high, "0.01 does not improve and diverges")):
         guessing = float(np.log(record["classes"]))
         ends = [guessing if fit["diverged"] else fit["losses"][SWEEP_EPOCHS - 1] for fit in fits]
-        sides = ", ".join(f"{end:.2f}" for end in ends)
         quantity = f"training loss in epoch {SWEEP_EPOCHS} at {rate:g} (guessing has {guessing:.2f}), by seed"
         # In shares of the loss of guessing: a network that removes less than LEAST_SHARE has learned nothing.
-        yield ClaimResult("1.14", claim, quantity, sides, [end / guessing - (1 - LEAST_SHARE) for end in ends])
+        differences = [end / guessing - (1 - LEAST_SHARE) for end in ends]
+        yield ClaimResult("1.14", claim, quantity, ", ".join(f"{end:.2f}" for end in ends), differences)
 
 
 def _compare_variants(
-    record: dict[str, Any],
-    claim: tuple[str, str],
-    quantity: Quantity,
-    variants: dict[str, str],
-    sign: int,
+    record: dict[str, Any], claim: tuple[str, str], quantity: Quantity, variants: dict[str, str], sign: int
 ) -> ClaimResult:
     """The result for two variants with their best rates; `sign` is 1 if a higher first value supports the claim."""
     fits = {title: _fits(record, name, record["best"][name]) for title, name in variants.items()}
@@ -153,20 +135,15 @@ def _compare_variants(
 
 def _compare_fits(claim: tuple[str, str], quantity: Quantity, sides: dict[str, list[Fit]], sign: int) -> ClaimResult:
     description, value = quantity
-    values = {side: [value(fit) for fit in fits] for side, fits in sides.items()}
+    values = {side: np.array([value(fit) for fit in fits]) for side, fits in sides.items()}
     means = ", ".join(f"{side} {np.mean(side_values):.3g}" for side, side_values in values.items())
     first, second = values.values()
-    differences = [sign * (first_value - second_value) for first_value, second_value in zip(first, second, strict=True)]
-    return ClaimResult(*claim, description, means, differences)
+    return ClaimResult(*claim, description, means, (sign * (first - second)).tolist())
 
 
 def _fits(record: dict[str, Any], name: str, rate: float) -> list[Fit]:
     fits = record["fits"][GRID_KEY.format(name, rate)]
     return [fits[str(seed)] for seed in record["seeds"]]
-
-
-def _accuracy(fit: Fit) -> float:
-    return fit["test_accuracy"]
 
 
 def _epochs_to_loss(fit: Fit) -> float:
@@ -183,8 +160,10 @@ def _lowest_val_loss(fit: Fit) -> float:
     return min(fit["val_losses"][:SWEEP_EPOCHS])
 
 
-_TEST_ACCURACY: Quantity = ("test accuracy", _accuracy)
+_EPOCHS: Quantity = (f"epochs to a training loss of {TARGET_LOSS:g}", _epochs_to_loss)
+_LOWEST_LOSS: Quantity = (f"lowest validation loss in {SWEEP_EPOCHS} epochs", _lowest_val_loss)
 _RISES: Quantity = ("share of epochs in which the validation loss rose", _share_of_rises)
+_TEST_ACCURACY: Quantity = ("test accuracy", itemgetter("test_accuracy"))
 
 
 def _setup(record: dict[str, Any]) -> str:

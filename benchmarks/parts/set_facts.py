@@ -5,15 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from benchmarks.parts.child import ROOT
-from benchmarks.parts.heads import (
-    FOLDS,
-    mean_interval,
-    predict_out_of_fold,
-    share_interval,
-)
+from benchmarks.parts.heads import FOLDS, mean_interval, predict_out_of_fold, share_interval
 from benchmarks.parts.photographs import Backbone, Photographs
 from realwaste.core.files import read_csv
 from realwaste.dataset import capture_order
@@ -40,14 +34,14 @@ def duplicates(photos: Photographs, _: Backbone) -> list[Table]:
         identical = int(files.loc[in_class, "sha256"].duplicated().sum())
         rows.append([str(name), int(in_class.sum()), len(set(groups)), identical, *shares])
     heads = ["class", "photographs", "groups", "identical files", "near-duplicate in the class", "in another class"]
-    counts = [[f"pairs of near-duplicates, {where}", int(pairs.sum())]
-              for where, pairs in (("of one class", same_class), ("of two classes", ~same_class))]  # fmt: skip
+    counts = [["pairs of near-duplicates, of one class", int(same_class.sum())]]
+    counts.append(["pairs of near-duplicates, of two classes", int((~same_class).sum())])
     return [{"heads": heads, "rows": rows}, {"heads": ["counted", ""], "rows": counts}]
 
 
 def order(photos: Photographs, backbone: Backbone) -> list[Table]:
     """For each class and kind of pair: the mean cosine with its interval, and the number of pairs."""
-    unit = _unit(photos.vectors(backbone))
+    unit = photos.unit_vectors(backbone)
     files, groups = photos.files, photos.groups
     by_number, by_order = (_neighbours(files, column) for column in ("number", "shot"))
     kinds = {"by number only": by_number - by_order, "by capture order only": by_order - by_number}
@@ -62,13 +56,10 @@ def order(photos: Photographs, backbone: Backbone) -> list[Table]:
             cosines = (unit[first] * unit[second]).sum(axis=1)
             cells.append([*mean_interval(cosines, groups[first]), len(cosines)])
         rows.append([str(label), *cells])
-    facts = [
-        [
-            f"colour similarity of neighbours by {what} ({photos.order[f'{key}_pairs']} pairs)",
-            photos.order[f"{key}_likeness"],
-        ]
-        for what, key in (("text order only", "text_alone"), ("number only", "numeric_alone"))
-    ]
+    facts = []
+    for what, key in (("text order only", "text_alone"), ("number only", "numeric_alone")):
+        fact = f"colour similarity of neighbours by {what} ({photos.order[f'{key}_pairs']} pairs)"
+        facts.append([fact, photos.order[f"{key}_likeness"]])
     facts.append(["p of the permutation test that the first is not greater", f"{photos.order['p']:.2g}"])
     heads = ["class", "two files at random", *(f"neighbours {kind}" for kind in kinds)]
     return [{"heads": heads, "rows": rows}, {"heads": ["measured", ""], "rows": facts}]
@@ -106,14 +97,10 @@ def confusion(photos: Photographs, backbone: Backbone) -> list[Table]:
     return [{"heads": heads, "rows": [*pairs[:PAIRS], total]}]
 
 
-def doubtful(photos: Photographs, backbone: Backbone) -> pd.DataFrame:
-    """The labels of all photographs, the most doubtful first."""
-    return label_errors.rank_label_errors(photos.files, list(photos.classes), [out_of_fold(photos, backbone, "probe")])
-
-
 def labels(photos: Photographs, backbone: Backbone) -> list[Table]:
     """What a person found among the most doubtful labels, and what the corrected ones change."""
-    ranking, judged = doubtful(photos, backbone), read_csv(JUDGEMENTS)
+    judged, probabilities = read_csv(JUDGEMENTS), out_of_fold(photos, backbone, "probe")
+    ranking = label_errors.rank_label_errors(photos.files, list(photos.classes), [probabilities])
     row_of = pd.Series(range(len(photos.files)), index=photos.files["path"])
     groups = photos.groups[row_of[judged["path"]]]
     rows: list[list[Any]] = []
@@ -122,8 +109,8 @@ def labels(photos: Photographs, backbone: Backbone) -> list[Table]:
         rows.append([kind, int(of_kind.sum()), share_interval(of_kind, groups)])
     doubted = int(ranking["models_disagreeing"].sum())
     rows.append(["labels that the probe doubts", doubted, f"of {len(ranking):,}"])
-    return [{"heads": [f"the {len(judged)} most doubtful labels", "photographs", "share"], "rows": rows},
-            _corrected(photos, backbone, judged, row_of)]  # fmt: skip
+    heads = [f"the {len(judged)} most doubtful labels", "photographs", "share"]
+    return [{"heads": heads, "rows": rows}, _corrected(photos, backbone, judged, row_of)]
 
 
 def _corrected(photos: Photographs, backbone: Backbone, judged: pd.DataFrame, row_of: "pd.Series[int]") -> Table:
@@ -138,11 +125,9 @@ def _corrected(photos: Photographs, backbone: Backbone, judged: pd.DataFrame, ro
         "corrected labels, tested on corrected labels": after == corrected,
     }
     published, *others = hits.values()
+    rows = [[name, len(hit), share_interval(hit, photos.groups)] for name, hit in hits.items()]
     gains = ["", *(mean_interval(hit.astype(float) - published, photos.groups) for hit in others)]
-    rows = [
-        [name, len(hit), share_interval(hit, photos.groups), gain]
-        for (name, hit), gain in zip(hits.items(), gains, strict=True)
-    ]
+    rows = [[*row, gain] for row, gain in zip(rows, gains, strict=True)]
     heads = [f"head trained on ({len(wrong)} labels are corrected)", "photographs", "accuracy", "difference"]
     return {"heads": heads, "rows": rows}
 
@@ -165,7 +150,3 @@ def _folds(photos: Photographs) -> list[tuple[Rows, Rows]]:
 
 def _neighbours(files: pd.DataFrame, column: str) -> set[tuple[int, int]]:
     return {(min(pair), max(pair)) for pair in capture_order.neighbor_pairs(files["series"], files[column])}
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -43,6 +43,7 @@ def make_split(photos: Photographs, strategy: str, seed: int) -> pd.DataFrame:
 def measure(photos: Photographs, backbone: Backbone) -> list[Table]:
     """A row for each strategy, means ± standard deviations over SEEDS; then the mean difference with its interval."""
     pairs, runs = _similar_neighbours(photos, backbone), _runs(photos, backbone)
+    models = [name for name in runs if name != "exposed"]
     rows: list[list[Any]] = []
     for strategy in STRATEGIES:
         apart = []
@@ -51,9 +52,8 @@ def measure(photos: Photographs, backbone: Backbone) -> list[Table]:
             apart.append(100 * float(np.mean(part[pairs[:, 0]] != part[pairs[:, 1]])))
         exposed = [100 * run[strategy] for run in runs["exposed"]]
         shares = f"{statistics.mean(apart):.1f} %, at most {max(apart):.1f} %", f"{statistics.mean(exposed):.0f} %"
-        accuracies = (pages.spread([run[strategy] for run in runs[name]]) for name in runs if name != "exposed")
+        accuracies = (pages.spread([run[strategy] for run in runs[name]]) for name in models)
         rows.append([strategy, *shares, *accuracies])
-    models = [name for name in runs if name != "exposed"]
     gains = (list(interval([run["random"] - run["grouped"] for run in runs[name]])) for name in models)
     rows.append(["random minus grouped, 95 % interval", "", "", *gains])
     tested = int((make_split(photos, "random", 1)["split"] == "test").sum())
@@ -77,8 +77,7 @@ def train_cnn(photos: Photographs) -> None:
 
 def _similar_neighbours(photos: Photographs, backbone: Backbone) -> NDArray[np.int64]:
     """Pairs of photographs one or two apart in capture order whose vectors are alike."""
-    vectors = photos.vectors(backbone)
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = photos.unit_vectors(backbone)
     steps = (capture_order.neighbor_pairs(photos.files["series"], photos.files["shot"], step) for step in (1, 2))
     pairs = np.array(list(itertools.chain.from_iterable(steps)))
     return pairs[(unit[pairs[:, 0]] * unit[pairs[:, 1]]).sum(axis=1) > SIMILAR]
@@ -90,10 +89,8 @@ def _runs(photos: Photographs, backbone: Backbone) -> dict[str, list[dict[str, f
     runs: dict[str, list[dict[str, float]]] = {"exposed": [], head: []}
     for seed in SEEDS:
         splits = {strategy: make_split(photos, strategy, seed) for strategy in STRATEGIES}
-        runs["exposed"].append(
-            {name: leakage.measure_exposure(table, photos.near_duplicates)["neighbour_within_1"]
-             for name, table in splits.items()}
-        )  # fmt: skip
+        exposures = {name: leakage.measure_exposure(table, photos.near_duplicates) for name, table in splits.items()}
+        runs["exposed"].append({name: exposure["neighbour_within_1"] for name, exposure in exposures.items()})
         parts = {name: table["split"].to_numpy() for name, table in splits.items()}
         runs[head].append({name: _head_accuracy(photos, vectors, part, fit, seed) for name, part in parts.items()})
     cached = read_json(file) if (file := photos.cache / "cnn.json").is_file() else {}

@@ -35,16 +35,9 @@ def readme(measurements: Measurements) -> str:
     peers = "peers" in measurements
     rows = []
     for name, job in measurements["jobs"].items():
-        float32_runs, best_runs = job["runs"]["float32"], job["runs"]["best"]
-        rows.append(
-            [
-                name,
-                f"{_median(job['runs']['report']):.0f} s",
-                *([""] if peers else []),
-                f"{_median(float32_runs):.0f} s, **{ratio(job['runs']['report'], float32_runs):.1f}×**",
-                f"{_median(best_runs):.0f} s, **{ratio(job['runs']['report'], best_runs):.1f}×**",
-            ]
-        )
+        report, float32_runs, best_runs = (job["runs"][key] for key in ("report", "float32", "best"))
+        cells = [f"{_median(runs):.0f} s, **{ratio(report, runs):.1f}×**" for runs in (float32_runs, best_runs)]
+        rows.append([name, f"{_median(report):.0f} s", *([""] if peers else []), *cells])
     best_name = FORMATS[next(iter(measurements["jobs"].values()))["runs"]["best"][0]["precision"]]
     best_peer = ["the best other framework"] if peers else []
     heads = ["", "the report's procedure", *best_peer, "the pipeline, float32", f"the pipeline, {best_name}"]
@@ -57,10 +50,6 @@ def _origin(origin: dict[str, Any]) -> str:
     return f"*The following sections: {images}, {runs}, {origin['machine']}*"
 
 
-def _jobs(jobs: dict[str, Any]) -> str:
-    return "\n\n".join(_job_table(name, job) for name, job in jobs.items())
-
-
 def ratio(slower: Runs, faster: Runs) -> float:
     """How many times as fast `faster` is, run by run."""
     return peer_tables.median_ratio([run["seconds"] for run in slower], [run["seconds"] for run in faster])
@@ -70,20 +59,19 @@ def _median(runs: Runs) -> float:
     return statistics.median(run["seconds"] for run in runs)
 
 
+def _jobs(jobs: dict[str, Any]) -> str:
+    return "\n\n".join(_job_table(name, job) for name, job in jobs.items())
+
+
 def _job_table(name: str, job: dict[str, Any]) -> str:
     rows = []
     for key, runs in job["runs"].items():
-        seconds = [run["seconds"] for run in runs]
+        seconds, median = [run["seconds"] for run in runs], _median(runs)
         procedure = "the report's procedure" if key == "report" else f"pipeline, {FORMATS[runs[0]['precision']]}"
-        rows.append(
-            [
-                procedure,
-                f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})",
-                "1" if key == "report" else f"{ratio(job['runs']['report'], runs):.2f}",
-                f"{job['image_passes'] / statistics.median(seconds):.1f}",
-                f"{max(run['peak_mb'] for run in runs) / 1000:.1f}",
-            ]
-        )
+        times = f"{median:.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
+        speed_up = "1" if key == "report" else f"{ratio(job['runs']['report'], runs):.2f}"
+        peak = max(run["peak_mb"] for run in runs) / 1000
+        rows.append([procedure, times, speed_up, f"{job['image_passes'] / median:.1f}", f"{peak:.1f}"])
     lines = [f"## {name}", job["what"], pages.table(["", "seconds", "ratio", "image passes/s", "peak GB"], rows)]
     float32_run = job["runs"]["float32"][0]
     for run in (float32_run, job["runs"]["best"][0]) if "same_class" in float32_run else ():
@@ -99,15 +87,9 @@ def _embedding(runs: Runs) -> str:
     rows = []
     for run in runs:
         rate = {key: run["images"] / run[f"{key}_seconds"] for key in ("keras", "tensorflow", "bare", "pipeline")}
-        rows.append(
-            [
-                f"{run['name']}, {run['size']} px",
-                FORMATS[run["precision"]],
-                *(f"{rate[key]:.1f}" for key in rate),
-                f"{rate['pipeline'] / rate['bare']:.0%}",
-                f"{rate['pipeline'] / rate['keras']:.2f}",
-            ]
-        )
+        ratios = f"{rate['pipeline'] / rate['bare']:.0%}", f"{rate['pipeline'] / rate['keras']:.2f}"
+        cells = [f"{run['name']}, {run['size']} px", FORMATS[run["precision"]]]
+        rows.append([*cells, *(f"{value:.1f}" for value in rate.values()), *ratios])
     rates = ["Keras, float32", "TensorFlow, fused", "OpenVINO alone", "the pipeline, from files"]
     heads = ["backbone", "format", *rates, "relative to OpenVINO alone", "to Keras"]
     return "## Embedding, images/s\n\n" + pages.table(heads, rows)

@@ -1,6 +1,5 @@
 """How long a user waits for `realwaste`: whole processes, from the command to its result."""
 
-import os
 import statistics
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 
 import keras
 
-from benchmarks.parts.child import ROOT
+from benchmarks.parts.child import environment
 from realwaste.core.files import read_csv
 from realwaste.dataset.labels import classes_of
 from realwaste.models import cnn, feature_extractor, model_file
@@ -20,6 +19,7 @@ from realwaste.runtime import device
 from realwaste.training import head
 
 TIMES = 5
+COMMAND = [sys.executable, "-m", "realwaste"]
 
 
 def time_commands(work: str, backbone: str | None, size: int) -> dict[str, Any]:
@@ -69,13 +69,13 @@ def _save(file: Path, backbone: str | None, size: int, classes: tuple[str, ...])
 
 def _run(arguments: list[str], cache: str) -> float:
     started = time.perf_counter()
-    subprocess.run(_command(arguments), env=_environment(cache), capture_output=True, check=True)  # noqa: S603
+    subprocess.run([*COMMAND, *arguments], env=_environment(cache), capture_output=True, check=True)  # noqa: S603
     return time.perf_counter() - started
 
 
 def _seconds_until_served(file: Path, cache: str) -> float:
     started = time.perf_counter()
-    command = _command(["serve", "-m", str(file), "--port", "0"])
+    command = [*COMMAND, "serve", "-m", str(file), "--port", "0"]
     with subprocess.Popen(command, env=_environment(cache), stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
         if not any("answers at" in line for line in process.stderr or ()):
             raise RuntimeError("`realwaste serve` ended before it answered")
@@ -84,9 +84,5 @@ def _seconds_until_served(file: Path, cache: str) -> float:
     return seconds
 
 
-def _command(arguments: list[str]) -> list[str]:
-    return [sys.executable, "-m", "realwaste", *arguments]
-
-
 def _environment(cache: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT / "src"), "REALWASTE_CACHE": cache, "COLUMNS": "300"}
+    return environment() | {"REALWASTE_CACHE": cache, "COLUMNS": "300"}

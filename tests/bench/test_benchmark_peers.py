@@ -12,7 +12,7 @@ from benchmarks.parts import peer_tables, tables
 from benchmarks.parts.peers import jobs, loop, turns
 from realwaste.core.errors import UserError
 
-REPORT, FLOAT32, BFLOAT16 = peer_tables.OURS
+needs_shell = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for an interpreter is a shell script")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def environment_dirs(monkeypatch):
     return environment_dirs
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for an interpreter is a shell script")
+@needs_shell
 def test_an_environment_is_created_once_per_requirements(environment_dirs, tmp_path):
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("# nothing\n", encoding="utf-8")
@@ -47,7 +47,7 @@ def test_an_environment_is_created_once_per_requirements(environment_dirs, tmp_p
     assert len(environment_dirs) == 2
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for an interpreter is a shell script")
+@needs_shell
 def test_a_failed_installation_is_reported_in_one_line_and_retried(environment_dirs, tmp_path):
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("no-such-package-as-this==1\n", encoding="utf-8")
@@ -80,10 +80,8 @@ def test_failing_variants_have_an_error_and_the_others_are_built():
 
 
 def test_run_in_turn_times_each_variant_and_explains_a_failing_process():
-    working, failing = (
-        turns.ProcessSpec(name, Path(sys.executable), job) for name, job in (("here", "ours.training"), ("X", "x.y"))
-    )
-    results = turns.run_in_turn([working, failing], {"size": 16, "rows": 4, "classes": 2}, 2)
+    tasks = {"here": (Path(sys.executable), "ours.training"), "X": (Path(sys.executable), "x.y")}
+    results = turns.run_in_turn(tasks, {"size": 16, "rows": 4, "classes": 2}, 2)
     assert "No module named 'benchmarks.parts.peers.x'" in results.pop("X")["not_run"]
     assert set(results) == set(peer_tables.OURS)
     assert all(len(variant["seconds"]) == 2 and min(variant["seconds"]) > 0 for variant in results.values())
@@ -93,8 +91,8 @@ def test_the_pipeline_is_measured_without_the_other_frameworks(monkeypatch):
     def fail_to_install():
         raise UserError("a rule", "a remedy", "no network")
 
-    def run_in_turn(specs, arguments, rounds):
-        assert [spec.name for spec in specs] == ["here"]
+    def run_in_turn(tasks, arguments, rounds):
+        assert list(tasks) == ["here"]
         return {name: {"seconds": [4.0 - index] * rounds} for index, name in enumerate(peer_tables.OURS)}
 
     monkeypatch.setattr(jobs, "create_environment", fail_to_install)
@@ -148,11 +146,8 @@ def test_sections_of_different_runs_state_their_origin():
     origin = {"dataset": "A", "images": 7, "repeats": 3, "machine": "M"}
     run = {"name": "N", "size": 1, "precision": "float32", "images": 1, "keras_seconds": 1, "tensorflow_seconds": 1}
     embedding = [run | {"bare_seconds": 1, "pipeline_seconds": 2}]
-    measurements: dict[str, Any] = {
-        "origins": {"embedding": origin, "jobs": origin},
-        "embedding": embedding,
-        "jobs": {},
-    }
+    origins = {"embedding": origin, "jobs": origin}
+    measurements: dict[str, Any] = {"origins": origins, "embedding": embedding, "jobs": {}}
     assert tables.results(measurements).count("7 images (A), 3 runs, M") == 1
     measurements["origins"]["embedding"] = origin | {"dataset": "B"}
     text = tables.results(measurements)

@@ -1,6 +1,8 @@
 """The benchmarks run on tiny inputs, and their tables agree with the stored results."""
 
+import functools
 import json
+import operator
 from dataclasses import replace
 
 import keras
@@ -8,16 +10,7 @@ import pytest
 from tiny_pipeline import save_extractor
 
 from benchmarks import claims, fine_tuning, report_claims, scale, whole
-from benchmarks.parts import (
-    claim_tables,
-    embedding_speed,
-    pages,
-    pipeline,
-    report,
-    s3_server,
-    scale_tables,
-    tables,
-)
+from benchmarks.parts import claim_tables, embedding_speed, pages, pipeline, report, s3_server, scale_tables, tables
 from benchmarks.parts.child import ROOT, measure
 from benchmarks.parts.workspace import unpack_committed
 from realwaste.core.errors import UserError
@@ -115,9 +108,7 @@ def test_commands_of_claims_set_existing_parameters():
         assert not [value for value in params.values() for placeholder in claim_tables.PLACES if placeholder in value]
         defaults = params_file.read_yaml(ROOT / "params.yaml")
         for key in params:
-            value = defaults
-            for name in key.split("."):
-                value = value[name]
+            functools.reduce(operator.getitem, key.split("."), defaults)  # fails for an unknown parameter
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """PyTorch with timm's networks; runs in the other frameworks' environment, without the pipeline's packages."""
 
-import contextlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,16 +20,12 @@ def inference(name: str, size: int, rows: int) -> VariantBuilders:
     torch.manual_seed(42)
     pictures = torch.rand(rows, 3, size, size)
 
-    def make_builder(dtype: torch.dtype, layout: torch.memory_format, compiles: bool) -> Callable[[], Variant]:
-        def build() -> Variant:
-            network = backbone(name).to(dtype).to(memory_format=layout)
-            batch = pictures.to(dtype).to(memory_format=layout)
-            predict = _compiled(network) if compiles else network
-            return torch.inference_mode()(lambda: predict(batch))
+    def build(dtype: torch.dtype, layout: torch.memory_format, compiles: bool) -> Variant:
+        network = backbone(name).to(dtype).to(memory_format=layout)
+        predict = _compiled(network) if compiles else network
+        return torch.inference_mode()(partial(predict, pictures.to(dtype).to(memory_format=layout)))
 
-        return build
-
-    return _variants(make_builder, {"bfloat16, compiled": (torch.bfloat16, torch.channels_last, True)})
+    return _variants(build, compiled_layout=torch.channels_last)
 
 
 def training(size: int, rows: int, classes: int) -> VariantBuilders:
@@ -37,25 +33,21 @@ def training(size: int, rows: int, classes: int) -> VariantBuilders:
     torch.manual_seed(42)
     pictures, labels = torch.rand(rows, 3, size, size), torch.randint(classes, (rows,))
 
-    def make_builder(dtype: torch.dtype, layout: torch.memory_format, compiles: bool) -> Callable[[], Variant]:
-        def build() -> Variant:
-            network, batch = cnn(size, classes).to(memory_format=layout), pictures.to(memory_format=layout)
-            predict = torch.compile(network) if compiles else network
-            adam = torch.optim.Adam(network.parameters(), lr=0.001, fused=True)
-            is_low_precision = dtype != torch.float32
+    def build(dtype: torch.dtype, layout: torch.memory_format, compiles: bool) -> Variant:
+        network, batch = cnn(size, classes).to(memory_format=layout), pictures.to(memory_format=layout)
+        predict = torch.compile(network) if compiles else network
+        adam = torch.optim.Adam(network.parameters(), lr=0.001, fused=True)
 
-            def step() -> None:
-                adam.zero_grad()
-                with torch.autocast("cpu", torch.bfloat16) if is_low_precision else contextlib.nullcontext():
-                    loss = nn.functional.cross_entropy(predict(batch), labels)
-                loss.backward()
-                adam.step()
+        def step() -> None:
+            adam.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+                loss = nn.functional.cross_entropy(predict(batch), labels)
+            loss.backward()
+            adam.step()
 
-            return step
+        return step
 
-        return build
-
-    return _variants(make_builder, {"bfloat16, compiled": (torch.bfloat16, torch.contiguous_format, True)})
+    return _variants(build, compiled_layout=torch.contiguous_format)
 
 
 def cnn(size: int, classes: int) -> nn.Module:
@@ -82,15 +74,14 @@ def _compiled(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     return torch.compile(network)
 
 
-def _variants(
-    make_builder: Callable[..., Callable[[], Variant]], compiled: dict[str, tuple[Any, ...]]
-) -> VariantBuilders:
-    eager = {
-        f"{format_name}{layout_name}": (FORMATS[format_name], layout, False)
-        for format_name in FORMATS
+def _variants(build: Callable[..., Variant], compiled_layout: torch.memory_format) -> VariantBuilders:
+    options = {
+        f"{format_name}{layout_name}": (dtype, layout, False)
+        for format_name, dtype in FORMATS.items()
         for layout_name, layout in LAYOUTS.items()
     }
-    return {f"PyTorch, {name}": make_builder(*options) for name, options in (eager | compiled).items()}
+    options["bfloat16, compiled"] = (torch.bfloat16, compiled_layout, True)
+    return {f"PyTorch, {name}": partial(build, *values) for name, values in options.items()}
 
 
 def _timm() -> Any:
