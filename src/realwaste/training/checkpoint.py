@@ -91,7 +91,7 @@ class Checkpoint(keras.callbacks.Callback):
         if self.path is not None:
             history = np.array([[*row, self.seconds] for row in self.rows])
             variables = map(_values, _variables(self.model))
-            older = self._files(self.path)[len(self.rows) % 2]
+            older = _file(self.path, len(self.rows) % 2)
             array_file.overwrite(older, itertools.chain([history], variables, self._best))
         if self.has_diverged() or self.is_out_of_patience():
             self.model.stop_training = True
@@ -100,15 +100,15 @@ class Checkpoint(keras.callbacks.Callback):
         """The contents of the undamaged files."""
         if self.path is None:
             return []
-        files = [file for file in self._files(self.path) if file.is_file()]
+        files = [file for number in range(2) if (file := _file(self.path, number)).is_file()]
         undamaged = [stored for stored in map(array_file.read, files) if stored]
         if files and not undamaged:
             logger.warning("%s is damaged: the training starts from the first epoch", self.path)
         return undamaged
 
-    @staticmethod
-    def _files(path: Path) -> tuple[Path, Path]:
-        return path.with_name(f"{path.name}.0"), path.with_name(f"{path.name}.1")
+
+def _file(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
 
 
 def _values(variable: keras.Variable) -> NDArray[Any]:

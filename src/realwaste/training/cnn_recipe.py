@@ -36,12 +36,7 @@ class CnnRecipe:
 
     @classmethod
     def from_params(cls, train_cnn: Any, *, seed: int, dtype_policy: str = "float32") -> Self:
-        """The recipe that the section train_cnn of params.yaml states.
-
-        Args:
-            train_cnn: see schedule.values_of.
-            dtype_policy: of the training.
-        """
+        """The recipe that the section train_cnn of params.yaml states."""
         architecture = values_of(CnnArchitecture, train_cnn) | {"augment": Augment(**train_cnn.augment.model_dump())}
         return cls(
             architecture=CnnArchitecture(**architecture),

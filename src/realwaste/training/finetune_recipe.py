@@ -57,9 +57,8 @@ class FinetuneRecipe:
     ) -> Self:
         """The recipe that a section finetune_… of params.yaml states.
 
-        Args:
-            finetune: see schedule.values_of.
-            dtype_policy: of the second phase. Heads are fitted in float32: two small matrices gain nothing from less.
+        `dtype_policy` is that of the second phase. Heads are fitted in float32: two small matrices gain nothing from
+        less.
         """
         last_layers = None
         if finetune.unfreeze:

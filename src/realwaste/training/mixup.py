@@ -22,14 +22,12 @@ class MixupClassifier(keras.Model):
             augmentation: layers for pictures with values in 0..255.
             alpha: parameter of the beta distribution of the mixing weights (lambda in the paper); with a small one most
                 pictures hardly change.
-            seed: of the mixing weights.
         """
         super().__init__(network.inputs, network.outputs)
         self.augmentation, self.alpha, self.seed = list(augmentation), alpha, seed
         self.supports_jit = False  # XLA has no gamma distribution
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
-        """One step on a batch of pictures and labels."""
         pictures, labels = tf.cast(data[0], tf.float32), self._one_hot(data[1])
         for layer in self.augmentation:
             pictures = layer(pictures, training=True)
@@ -37,7 +35,6 @@ class MixupClassifier(keras.Model):
         return super().train_step((_mix(pictures, weights), _mix(labels, weights)))
 
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
-        """The metrics of a batch of pictures and labels."""
         return super().test_step((data[0], self._one_hot(data[1])))
 
     def _one_hot(self, labels: tf.Tensor) -> tf.Tensor:

@@ -149,9 +149,8 @@ def _train(rate: float, work: Work) -> None:
     worker_environment.match_sender(
         work.versions, seed=job.recipe.schedule.seed, deterministic=job.deterministic, threads=work.threads
     )
-    recipe, side_by_side = job.recipe, work.side_by_side
-    size = recipe.architecture.image_size
-    train, val, cache = load_pictures(job.splits, job.root, size, recipe.cache, side_by_side=side_by_side)
+    size, wanted_cache = job.recipe.architecture.image_size, job.recipe.cache
+    train, val, cache = load_pictures(job.splits, job.root, size, wanted_cache, side_by_side=work.side_by_side)
 
     def report(history: pd.DataFrame, seconds: float, line: str | None, epoch: int) -> None:
         loss = float(history["val_loss"].iloc[-1])

@@ -69,12 +69,7 @@ def load_pictures(
 
 
 def choose_cache(wanted: str, needed: int, *, memory: int, disk: int) -> str:
-    """The cache to use by RULE: `wanted`, or the next that fits.
-
-    Args:
-        wanted: memory, disk or none.
-        needed: bytes of all decoded pictures; memory and disk: bytes free there.
-    """
+    """The cache to use by RULE, `wanted` or the next that fits, from the bytes needed and those free."""
     order = ["memory", "disk", "none"]
     room = {"memory": memory // 2, "disk": disk // 2, "none": needed}
     fitting = next(cache for cache in order[order.index(wanted) :] if needed <= room[cache])

@@ -41,20 +41,12 @@ class Schedule:
 
     @classmethod
     def from_params(cls, section: Any, **others: Any) -> Self:
-        """The schedule that a section of params.yaml states.
-
-        Args:
-            section: see values_of.
-            others: the fields that the section does not have, such as the seed.
-        """
+        """The schedule that a section of params.yaml states; `others` are fields that it does not have."""
         return cls(**values_of(cls, section), **others)
 
 
 def values_of(recipe: type, section: Any) -> dict[str, Any]:
     """The values of those parameters of a section of params.yaml that are fields of `recipe`, a dataclass.
-
-    Args:
-        section: a pydantic model, see stages.launcher.params.
 
     Raises:
         AttributeError: dvc.yaml does not declare such a parameter for this stage, so DVC would not rerun the stage

@@ -43,12 +43,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """The result of a sweep.
-
-    Attributes:
-        table: sweep_table.COLUMNS and the `seconds` of the rate, in the order of the rates.
-        cache: of the decoded pictures.
-    """
+    """The table, in the order of the rates, has sweep_table.COLUMNS and the `seconds` of each rate."""
 
     table: pd.DataFrame
     cache: str
@@ -63,7 +58,6 @@ class Trials:
     def fit(
         self, rate: float, *, checkpoint: Path, on_epoch_end: Callable[[pd.DataFrame], None] | None = None
     ) -> training_history.Training:
-        """Train the CNN at one rate; for the arguments see training_loop.fit."""
         training_copy = self._compiled.training_copy
         self._compiled.restart(training_copy.weights, [weight.value for weight in self._build_initial_cnn().weights])
         training_copy.optimizer.learning_rate = rate
@@ -119,9 +113,7 @@ def create_runner(engine: str) -> Callable[..., SweepResult]:
 
 
 def run_locally(job: Sweep, *, checkpoint_dir: Path, on_epoch_end: Callable[[pd.DataFrame], None]) -> SweepResult:
-    """Train the CNN at each rate, one after the other in this process.
-
-    `prune` has no effect: it needs rates that are tried side by side.
+    """Train the CNN at each rate, one after the other in this process; so `prune` has no effect.
 
     Args:
         checkpoint_dir: for finished rates and epochs; the sweep resumes from what is there.

@@ -31,10 +31,7 @@ def rate_rows(rate: float, history: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose_best(table: pd.DataFrame) -> Choice:
-    """The rate that RULE picks.
-
-    Args:
-        table: learning_rate, epoch, val_loss and diverged, which is true in all rows of a rate that diverged.
+    """The rate that RULE picks from a table with COLUMNS.
 
     Raises:
         DivergedError: every rate diverged.

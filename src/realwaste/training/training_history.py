@@ -70,7 +70,7 @@ def average_trainings(trainings: Sequence[Training]) -> Training:
 
 
 def history_table(rows: list[list[float]]) -> pd.DataFrame:
-    """The history as in Training, from a row for each epoch in the order of METRICS."""
+    """The history of a Training, from a row for each epoch in the order of METRICS."""
     history = pd.DataFrame(rows, columns=METRICS).replace([np.inf, -np.inf], np.nan)
     history.insert(0, "epoch", range(1, len(history) + 1))
     return history
