@@ -47,16 +47,14 @@ def _measure(params: "Params", name: str) -> dict[str, Any]:
         from realwaste.evaluation import head_cross_validation  # noqa: PLC0415 - TensorFlow, which no stand-in needs
         from realwaste.training.finetune import HeadTrainer  # noqa: PLC0415
 
-    splits = read_csv(Path("data/splits.csv")).merge(
-        read_csv(Path("data/groups.csv")), on="path", validate="one_to_one"
-    )
+    splits, groups = read_csv(Path("data/splits.csv")), read_csv(Path("data/groups.csv"))
+    splits = splits.merge(groups, on="path", validate="one_to_one")
     cached, classes = embeddings.load(Path(f"data/embeddings/{name}")), labels.classes_of(splits)
     base, section, curve = params.base, params.evaluate, params.evaluate.learning_curve
-    trainer = HeadTrainer(
-        FinetuneRecipe.from_params(
-            getattr(params, f"finetune_{name}"), classes=len(classes), seed=base.seed, deterministic=base.deterministic
-        )
+    recipe = FinetuneRecipe.from_params(
+        getattr(params, f"finetune_{name}"), classes=len(classes), seed=base.seed, deterministic=base.deterministic
     )
+    trainer = HeadTrainer(recipe)
     metrics: dict[str, Any] = {}
     if section.fold_repeats:
         metrics["other_splits"] = head_cross_validation.cross_validate(

@@ -42,27 +42,16 @@ RAW = Path("data/raw")
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """What was measured of one model.
+    """What was measured of one model."""
 
-    Attributes:
-        predictions: a row for each image, see prediction_table.build_rows.
-        metrics: for metrics/evaluate.json.
-        reliability: the reliability table before and after calibration.
-        cost: for metrics/cost.json.
-        layers: a row for each part of the network, as of Architecture.table.
-        machine: see machine.record.
-        external: the metrics on each external test set, by its name.
-        summary: the model and its test accuracy, for the log.
-    """
-
-    predictions: pd.DataFrame
-    metrics: dict[str, Any]
-    reliability: pd.DataFrame
-    cost: dict[str, Any]
-    layers: pd.DataFrame
+    predictions: pd.DataFrame  # see prediction_table.build_rows
+    metrics: dict[str, Any]  # for metrics/evaluate.json
+    reliability: pd.DataFrame  # before and after calibration
+    cost: dict[str, Any]  # for metrics/cost.json
+    layers: pd.DataFrame  # as of Architecture.table
     machine: dict[str, str | int]
-    external: dict[str, Any]
-    summary: str
+    external: dict[str, Any]  # the metrics on each external test set, by its name
+    summary: str  # for the log
 
 
 def main(params: "Params") -> None:
@@ -77,16 +66,13 @@ def main(params: "Params") -> None:
         }
     evaluations = list(models.values())
     predictions = pd.concat([evaluation.predictions for evaluation in evaluations], ignore_index=True)
-    machine_record = {
-        "machine": machine.merge_records({name: evaluation.machine for name, evaluation in models.items()})
-    }
+    records = machine.merge_records({name: evaluation.machine for name, evaluation in models.items()})
     metrics = {name: evaluation.metrics for name, evaluation in models.items()}
+    costs = {name: evaluation.cost for name, evaluation in models.items()}
     write_csv(Path("data/predictions.csv"), predictions)
-    write_json(Path("metrics/evaluate.json"), {"dataset": dataset} | machine_record | metrics)
-    write_json(Path("metrics/external.json"), {"dataset": dataset} | machine_record | {"sets": external})
-    write_json(
-        Path("metrics/cost.json"), machine_record | {name: evaluation.cost for name, evaluation in models.items()}
-    )
+    write_json(Path("metrics/evaluate.json"), {"dataset": dataset, "machine": records} | metrics)
+    write_json(Path("metrics/external.json"), {"dataset": dataset, "machine": records, "sets": external})
+    write_json(Path("metrics/cost.json"), {"machine": records} | costs)
     curves = {name: metrics[name]["learning_curve"] for name in metrics if "learning_curve" in metrics[name]}
     for name, table in (
         ("confusion", prediction_table.count_confusions(predictions[predictions["split"] == "test"])),
@@ -214,11 +200,9 @@ def _export_sizes(file: Path, formats: "Sequence[Format]") -> dict[str, float]:
 def _test_metrics(
     test_rows: pd.DataFrame, raw: Probabilities, metadata: ModelMetadata
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The test metrics, and the reliability table before and after calibration.
+    """The test metrics, and the reliability table before and after calibration, from rows of the predictions table.
 
-    Args:
-        test_rows: of the predictions table.
-        raw: the same probabilities before calibration.
+    `raw` has the same probabilities before calibration.
     """
     y_true, calibrated = prediction_table.labels_of(test_rows), prediction_table.probabilities_of(test_rows)
     tables = [

@@ -19,10 +19,8 @@ PARAMS = ["base.seed", "split", "plots"]
 def main(params: "Params") -> None:
     manifest, section = read_csv(Path("data/manifest.csv")), params.split
     split_of_path = read_csv(Path("data/given.csv")).set_index("path")["split"].to_dict()
-    near_duplicates, strategy = (
-        leakage.find_near_duplicates(manifest),
-        split.resolve_strategy(section.strategy, split_of_path),
-    )
+    near_duplicates = leakage.find_near_duplicates(manifest)
+    strategy = split.resolve_strategy(section.strategy, split_of_path)
     metrics: dict[str, Any] = {"shooting_order": read_json(Path("metrics/validate_images.json"))["shooting_order"]}
     groups = leakage.assign_groups(manifest, section.block, near_duplicates)
     ratios = {part: getattr(section, part) for part in PARTS}

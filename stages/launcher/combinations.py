@@ -43,10 +43,9 @@ def _check_weights(name: str, backbone: str, weights: str) -> None:
 
 def check_environment(params: Params) -> None:
     """Raise UserError for a package or folder that a later stage would find missing."""
-    needed = {"ray": ("ray",)}.get(params.base.engine, ())
-    if missing := [package for package in needed if find_spec(package) is None]:
+    if params.base.engine == "ray" and find_spec("ray") is None:
         rule, remedy = "base.engine=ray needs Ray.", "Run `make setup-dev`, or pip install '.[ray]', in the checkout."
-        raise UserError(rule, remedy, f"no {', '.join(missing)}")
+        raise UserError(rule, remedy, "no ray")
     for kind in params.evaluate.exports:
         if missing := [package for package in _EXPORT_PACKAGES[kind] if find_spec(package) is None]:
             rule = f"evaluate.exports={kind} needs packages that are not installed: {', '.join(missing)}."

@@ -88,22 +88,16 @@ def is_quiet() -> bool:
 
 
 def _ancestors_up_to_dvc() -> list[psutil.Process]:
-    """The processes from the one that started this up to DVC: shells and wrappers (timeout, …); empty without DVC."""
+    """The processes from the one that started this up to DVC: shells and wrappers (timeout, …); empty without DVC.
+
+    Without a process `dvc`, a Python process counts as DVC: it calls DVC's own functions.
+    """
     parents = psutil.Process().parents()
-    for is_dvc in (_is_dvc, _is_python):
-        for number, process in enumerate(parents, 1):
-            if is_dvc(process):
-                return parents[:number]
-    return []
-
-
-def _is_dvc(process: psutil.Process) -> bool:
-    return "dvc" in _command_words(process)
-
-
-def _is_python(process: psutil.Process) -> bool:
-    """Whoever calls DVC's own functions."""
-    return any(word.startswith("python") for word in _command_words(process)[:1])
+    commands = [_command_words(process) for process in parents]
+    is_dvc = ["dvc" in words for words in commands]
+    if not any(is_dvc):
+        is_dvc = [any(word.startswith("python") for word in words[:1]) for words in commands]
+    return parents[: is_dvc.index(True) + 1] if any(is_dvc) else []
 
 
 def _command_words(process: psutil.Process) -> list[str]:
