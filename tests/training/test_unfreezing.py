@@ -1,5 +1,7 @@
 """The second phase of fine-tuning: the layers that it trains, reproducibility, resuming, saved repeats and mixup."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,6 @@ from realwaste.images.augment import Augment
 from realwaste.models import feature_extractor
 from realwaste.runtime import determinism, fused_layers
 from realwaste.training import finetune, head, mixup, training_history, training_loop
-from realwaste.training.checkpoint import Checkpoint
 from realwaste.training.finetune import HeadTrainer, TrainVal
 from realwaste.training.finetune_recipe import FinetuneRecipe, HeadArchitecture, LastLayers
 from realwaste.training.samples import Samples
@@ -76,10 +77,8 @@ def test_the_gradient_of_frozen_batch_norm_is_supported_by_a_deterministic_gpu(p
     training_copy = fused_layers.fuse(classifiers[0], policy, for_training=True)
     pixels, labels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8), np.array([0, 1, 2, 0])
     training_loop.compile_for_training(training_copy, Schedule(1, 4, 0.001, True, 1), 1)
-    graph = (
-        tf.function(training_copy.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels))).graph
-    )
-    graph_def = graph.as_graph_def()
+    step = tf.function(training_copy.train_step).get_concrete_function((tf.constant(pixels), tf.constant(labels)))
+    graph_def = step.graph.as_graph_def()
     nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
     assert any(node.op == "FusedBatchNormV3" for node in nodes)
     assert not [node.name for node in nodes if node.op == "FusedBatchNormGradV3" and not node.attr["is_training"].b]
@@ -162,8 +161,7 @@ def test_fine_tuning_is_reproducible_and_resumes_bit_for_bit(data, tmp_path):
     _fine_tune(data, epochs=2, checkpoint=tmp_path / "checkpoint")
     resumed, resumed_training = _fine_tune(data, epochs=3, checkpoint=tmp_path / "checkpoint")
     assert resumed_training.history.equals(trained.history)
-    for weight, expected in zip(resumed.get_weights(), uninterrupted.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, expected)
+    np.testing.assert_equal(resumed.get_weights(), uninterrupted.get_weights())
 
 
 def test_join_phases_counts_the_epochs_of_both_phases():
@@ -211,15 +209,8 @@ def test_the_fused_twin_trains_the_same_weights_and_returns_float32(data):
     assert training_copy.get_layer("head").layers[-1].compute_dtype == "float32"
 
 
-ALL_OPTIONS = Schedule(
-    *(3, 8, 0.002, True, 1, "mixed_bfloat16"),
-    decay="cosine",
-    warmup=0.2,
-    weight_decay=0.01,
-    label_smoothing=0.1,
-    mixup=0.4,
-    keep="best",
-)
+SECOND_PHASE = Schedule(3, 8, 0.002, True, 1, "mixed_bfloat16", decay="cosine", warmup=0.2, mixup=0.4, keep="best")
+ALL_OPTIONS = replace(SECOND_PHASE, weight_decay=0.01, label_smoothing=0.1)
 
 
 def _fine_tune_all_layers(data, checkpoint=None, *, stop=None):
@@ -227,18 +218,15 @@ def _fine_tune_all_layers(data, checkpoint=None, *, stop=None):
     determinism.make_repeatable(1, deterministic=True)
     augment = Augment("horizontal", rotate=0.02, zoom=0.1, color=0.2, shift=0.1)
     new_head, backbone = head.build(8, 4, 2, 0.2), _build_backbone()
-    with pytest.MonkeyPatch.context() as patch:
-        if stop:
-            save = Checkpoint.on_epoch_end
+    last_layers = LastLayers("all", ALL_OPTIONS, augment, batch_norm="train")
 
-            def interrupt(self, epoch, logs=None):
-                save(self, epoch, logs)
-                if len(self.rows) == stop:
-                    raise InterruptedError
+    def interrupt(history):
+        if len(history) == stop:
+            raise InterruptedError
 
-            patch.setattr(Checkpoint, "on_epoch_end", interrupt)
-        last_layers = LastLayers("all", ALL_OPTIONS, augment, batch_norm="train")
-        return finetune.fit_last_layers(new_head, backbone, data[1], last_layers, checkpoint=checkpoint)
+    return finetune.fit_last_layers(
+        new_head, backbone, data[1], last_layers, checkpoint=checkpoint, on_epoch_end=interrupt
+    )
 
 
 def test_all_layers_and_batch_norm_statistics_are_trained_and_resume_bit_for_bit(data, tmp_path):
@@ -253,8 +241,7 @@ def test_all_layers_and_batch_norm_statistics_are_trained_and_resume_bit_for_bit
     resumed, resumed_training = _fine_tune_all_layers(data, tmp_path / "t")
     assert resumed_training.history.equals(trained.history)
     assert resumed_training.kept_epoch == trained.kept_epoch
-    for weight, expected in zip(resumed.get_weights(), classifier.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, expected)
+    np.testing.assert_equal(resumed.get_weights(), classifier.get_weights())
     # Predictions use the moving statistics, so they do not depend on the other pictures of the batch.
     pixels = data[1].val.inputs
     predictions = classifier.predict_on_batch(pixels)
@@ -272,15 +259,11 @@ def test_saved_weights_of_a_repeat_include_its_batch_norm_statistics(data, tmp_p
 def test_batch_norm_is_trained_from_the_first_unfrozen_layer_on(mobilenet):
     assert unfreeze_last_layers(mobilenet, "all", batch_norm="train") == 52
     assert len(_list_trainable(mobilenet)) == 52 + 2 * 52
+    last_two = ["Conv_1", *["Conv_1_bn"] * 2]
     assert unfreeze_last_layers(mobilenet, "block_16_project", batch_norm="train") == 2
-    assert _list_trainable(mobilenet) == [
-        "block_16_project",
-        *["block_16_project_BN"] * 2,
-        "Conv_1",
-        *["Conv_1_bn"] * 2,
-    ]
+    assert _list_trainable(mobilenet) == ["block_16_project", *["block_16_project_BN"] * 2, *last_two]
     assert unfreeze_last_layers(mobilenet, 1, batch_norm="train") == 1
-    assert _list_trainable(mobilenet) == ["Conv_1", *["Conv_1_bn"] * 2]
+    assert _list_trainable(mobilenet) == last_two
 
 
 def test_mixup_mixes_pictures_and_labels_by_the_same_shares(monkeypatch):
