@@ -41,11 +41,8 @@ def test_declared_params_are_read_from_the_module_of_the_stage(tmp_path, monkeyp
     (tmp_path / "stages/finetune.py").write_text('PARAMS = ["base.seed", "finetune_{slot}.epochs"]\n')
     monkeypatch.setattr(deps, "ROOT", tmp_path)
     assert deps.declared_params("stages.finetune", ["irv2"]) == ["base.seed", "finetune_irv2.epochs"]
-    assert deps.declared_params("stages.finetune", ["a", "b"]) == [
-        "base.seed",
-        "finetune_a.epochs",
-        "finetune_b.epochs",
-    ]
+    expected = ["base.seed", "finetune_a.epochs", "finetune_b.epochs"]
+    assert deps.declared_params("stages.finetune", ["a", "b"]) == expected
     (tmp_path / "stages/split.py").write_text("import os\n")
     assert deps.declared_params("stages.split", []) is None
 

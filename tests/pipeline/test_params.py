@@ -87,9 +87,8 @@ def test_dvc_changes_only_one_line_of_params_yaml(tmp_path):
     ],
 )
 def test_an_invalid_value_is_rejected_with_its_key_and_the_rule(key, value, message):
-    values = _params_with(key, value)
     with pytest.raises(UserError) as raised:
-        params_file.check(values)
+        params_file.check(_params_with({key: value}))
     text = str(raised.value)
     match = re.match(r"params\.yaml: (\S+) must be valid: ", text)
     assert match is not None
@@ -115,7 +114,7 @@ def test_an_invalid_value_is_rejected_with_its_key_and_the_rule(key, value, mess
     ],
 )
 def test_incompatible_parameters_are_rejected_in_every_stage(changes, message, tmp_path):
-    values = _params_with_all(changes)
+    values = _params_with(changes)
     with pytest.raises(UserError) as raised:
         params_file.check(values)
     assert message in str(raised.value)
@@ -133,7 +132,7 @@ def test_incompatible_parameters_are_rejected_in_every_stage(changes, message, t
     ],
 )
 def test_compatible_parameters_are_accepted(changes):
-    params_file.check(_params_with_all(changes))
+    params_file.check(_params_with(changes))
 
 
 @pytest.mark.parametrize(
@@ -149,13 +148,13 @@ def test_missing_packages_and_folders_are_reported_before_a_stage_runs(
 ):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(combinations, "find_spec", lambda name: None if name == package else find_spec(name))
-    (tmp_path / "p.yaml").write_text(yaml.safe_dump(_params_with_all(changes)), encoding="utf-8")
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(_params_with(changes)), encoding="utf-8")
     with pytest.raises(UserError, match=message):
         params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
 
 
 def test_an_external_set_may_be_a_url_or_a_folder(tmp_path):
-    values = _params_with("evaluate.external", ["https://a.example/photos.zip", str(tmp_path)])
+    values = _params_with({"evaluate.external": ["https://a.example/photos.zip", str(tmp_path)]})
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     params_file.load("fetch", tmp_path / "p.yaml", ROOT / "dvc.yaml")
 
@@ -180,7 +179,7 @@ def test_the_packages_of_exports_match_those_of_the_exporters():
 )
 def test_unknown_renamed_and_missing_keys_are_reported(changes, message):
     with pytest.raises(UserError, match=message):
-        params_file.check(_params_with_all(changes))
+        params_file.check(_params_with(changes))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +187,7 @@ def test_unknown_renamed_and_missing_keys_are_reported(changes, message):
 )
 def test_null_as_a_backbone_is_rejected_with_the_default_value(key, default):
     with pytest.raises(UserError) as raised:
-        params_file.check(_params_with(key, None))
+        params_file.check(_params_with({key: None}))
     rule, remedy = str(raised.value).splitlines()
     assert rule == f'params.yaml: {key} must name a backbone: null, which was "off", is no longer possible.'
     assert remedy == f"Set the default: -S {key}={default}"
@@ -212,7 +211,7 @@ def test_a_stage_can_read_only_the_parameters_that_it_declares():
     assert params.finetune_irv2.image_size == VALID_PARAMS["finetune_irv2"]["image_size"]
     for path in ("train_cnn", "finetune_irv2.epochs", "base.seed"):
         with pytest.raises(AttributeError):
-            _read_attribute(params, path)
+            operator.attrgetter(path)(params)
 
 
 @pytest.mark.parametrize(
@@ -232,11 +231,7 @@ def test_an_invalid_params_file_is_rejected(tmp_path, text, message):
         params_file.check(params_file.read_yaml(tmp_path / "p.yaml"))
 
 
-def _params_with(key: str, value: object) -> dict[str, Any]:
-    return _params_with_all({key: value})
-
-
-def _params_with_all(changes: dict[str, Any]) -> dict[str, Any]:
+def _params_with(changes: dict[str, Any]) -> dict[str, Any]:
     values = copy.deepcopy(VALID_PARAMS)
     for key, value in changes.items():
         *parents, name = key.split(".")
@@ -245,9 +240,3 @@ def _params_with_all(changes: dict[str, Any]) -> dict[str, Any]:
         if value is DELETED:
             del section[name]
     return values
-
-
-def _read_attribute(model: object, path: str) -> object:
-    for name in path.split("."):
-        model = getattr(model, name)
-    return model

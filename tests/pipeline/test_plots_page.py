@@ -2,14 +2,13 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from browser import chromium, needs_browser, opened
-from tiny_pipeline import run
+from tiny_pipeline import commit, run
 
 from benchmarks.parts.child import ROOT
 from benchmarks.parts.workspace import copy_checkout
@@ -25,8 +24,8 @@ def checkout(tmp_path_factory) -> Path:
     """A new git repository with the files of this checkout."""
     root = tmp_path_factory.mktemp("checkout")
     copy_checkout(root)
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
-        subprocess.run(["git", *command], cwd=root, check=True)
+    run(root, "git", "init", "-q")
+    commit(root)
     return root
 
 
@@ -47,7 +46,7 @@ def test_without_our_page_template_dvc_writes_its_default_page(checkout):
 def test_the_page_loads_no_script_from_another_host(plotted):
     page = (plotted / "dvc_plots/index.html").read_text(encoding="utf-8")
     assert re.findall(r"<script[^>]* src=", page) == []
-    assert not subprocess.run(["git", "status", "--porcelain"], cwd=plotted, capture_output=True, check=True).stdout
+    assert run(plotted, "git", "status", "--porcelain") == ""
 
 
 @needs_browser

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -33,15 +34,22 @@ def _run_in_tmp_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def _start_python(code: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **options)
+
+
 def _start_stage(wait: float = 0, name: str = "s") -> subprocess.Popen[str]:
-    code = STAGE_SCRIPT.format(root=str(ROOT), wait=wait).replace('"s"', f'"{name}"')
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    return _start_python(STAGE_SCRIPT.format(root=str(ROOT), wait=wait).replace('"s"', f'"{name}"'))
+
+
+def _read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def test_a_second_run_is_rejected_and_a_killed_one_leaves_no_lock():
     with _start_stage() as first:
-        assert first.stdout is not None
-        assert first.stdout.readline() == "at work\n"
+        assert _read_line(first) == "at work\n"
         with pytest.raises(UserError, match="Only one run of a stage"), process.hold_stage_lock("s", wait_s=0.2):
             pass
         with process.hold_stage_lock("another"):
@@ -61,8 +69,7 @@ def test_the_run_after_a_kill_names_parameters_that_reduce_memory(monkeypatch, c
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copyfile(ROOT / name, name)
     with _start_stage(name="train_cnn") as killed:
-        assert killed.stdout is not None
-        killed.stdout.readline()
+        _read_line(killed)
         killed.kill()
     monkeypatch.setattr("sys.argv", ["stages", "train_cnn"])
     monkeypatch.setattr("stages.__main__.importlib.import_module", lambda _: SimpleNamespace(main=lambda *_: None))
@@ -110,13 +117,11 @@ def test_a_python_without_the_packages_is_rejected():
 
 def test_a_second_run_waits_for_the_first():
     with _start_stage() as first:
-        assert first.stdout is not None
-        first.stdout.readline()
+        _read_line(first)
         with _start_stage(wait=20) as second:
-            assert second.stdout is not None
             time.sleep(0.3)
             first.kill()
-            assert second.stdout.readline() == "at work\n"
+            assert _read_line(second) == "at work\n"
             second.kill()
 
 
@@ -130,10 +135,8 @@ def test_a_stage_ends_when_its_dvc_is_killed(wrapper, tmp_path):
         # The second command keeps the shell from replacing itself by the first one.
         command = [*wrapper[:2], f"{' '.join([*wrapper[2:], sys.executable])} stage.py; true"]
     code = f"import subprocess; subprocess.run({command!r})"
-    environment = os.environ | {"DVC_STAGE": "s"}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as dvc:
-        assert dvc.stdout is not None
-        assert dvc.stdout.readline() == "at work\n"
+    with _start_python(code, env=os.environ | {"DVC_STAGE": "s"}) as dvc:
+        assert _read_line(dvc) == "at work\n"
         processes = psutil.Process(dvc.pid).children(recursive=True)
         assert len(processes) == 1 + ("-c" in wrapper) + ("timeout" in " ".join(wrapper))
         dvc.send_signal(signal.SIGKILL)
@@ -146,10 +149,8 @@ def test_a_stage_ends_when_its_dvc_is_killed(wrapper, tmp_path):
 def test_a_stage_does_nothing_if_its_dvc_was_killed_at_once():
     stage = "import time\ntime.sleep(1)\n" + STAGE_SCRIPT.format(root=str(ROOT), wait=0)
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stage!r}])"
-    environment = os.environ | {"DVC_STAGE": "s"}
     start = time.monotonic()
-    command, stdout, stderr = [sys.executable, "-c", code], subprocess.PIPE, subprocess.STDOUT
-    with subprocess.Popen(command, text=True, env=environment, stdout=stdout, stderr=stderr) as dvc:
+    with _start_python(code, env=os.environ | {"DVC_STAGE": "s"}, stderr=subprocess.STDOUT) as dvc:
         assert dvc.stdout is not None
         output = dvc.stdout.read()  # ends when the stage ends, which keeps the pipe open
     assert "DVC must be among the processes that started the stage" in output
@@ -161,13 +162,9 @@ def test_a_stage_started_by_hand_needs_no_parent(monkeypatch):
     monkeypatch.delenv("DVC_STAGE", raising=False)
     script = STAGE_SCRIPT.format(root=str(ROOT), wait=0)
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {script!r}])"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        assert parent.stdout.readline() == "at work\n"
+    with _start_python(code) as parent:
+        assert _read_line(parent) == "at work\n"
     time.sleep(1.2)
-    (stage,) = [
-        candidate
-        for candidate in psutil.process_iter(["cmdline"])
-        if "stages.launcher import process" in str(candidate.info["cmdline"])
-    ]
+    processes = psutil.process_iter(["cmdline"])
+    (stage,) = [process for process in processes if "stages.launcher import process" in str(process.info["cmdline"])]
     stage.kill()

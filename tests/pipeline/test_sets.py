@@ -1,6 +1,8 @@
 """Named sets of parameters: each is valid in params.yaml, and DVC parses its printed options."""
 
+import functools
 import json
+import operator
 import shlex
 import shutil
 import subprocess
@@ -25,9 +27,7 @@ def _params_with_set(name: str) -> dict[str, Any]:
     values = params_file.read_yaml(ROOT / "params.yaml")
     for key, value in SETS[name].params.items():
         *parents, key_name = key.split(".")
-        section = values
-        for parent in parents:
-            section = section[parent]
+        section = functools.reduce(operator.getitem, parents, values)
         assert key_name in section, key
         section[key_name] = value
     return values
@@ -86,9 +86,6 @@ def test_the_quick_set_runs(clone):
     assert set(ran(output)) == set(ORDER)
     assert params_file.read_yaml(clone / "params.yaml")["train_cnn"]["epochs"] == 3, "the later option must win"
     rows = json.loads((clone / "metrics/compare.json").read_text())
-    assert [rows[name]["backbone"] for name in ("cnn", "irv2", "densenet")] == [
-        "CNN",
-        "MobileNetV2",
-        "MobileNetV3Small",
-    ]
+    backbones = [rows[name]["backbone"] for name in ("cnn", "irv2", "densenet")]
+    assert backbones == ["CNN", "MobileNetV2", "MobileNetV3Small"]
     assert "quick" in run(clone, sys.executable, "-m", "tools.experiments")

@@ -1,6 +1,8 @@
 """Without disk space, permission or memory, a stage prints an error of two lines and keeps earlier results."""
 
 import errno
+import functools
+import operator
 import re
 import shutil
 import subprocess
@@ -39,9 +41,7 @@ def test_a_memory_error_names_parameters_of_the_stage(stage):
     values = params_file.read_yaml(ROOT / "params.yaml")
     keys = re.findall(r"[a-z]\w+\.[a-z_.]*[a-z]", str(launcher._resource_error(MemoryError(), stage)))
     for key in keys:
-        value = values
-        for name in key.split("."):
-            value = value[name]  # fails for an unknown parameter
+        functools.reduce(operator.getitem, key.split("."), values)  # fails for an unknown parameter
         section = "train_cnn" if stage == "lr_sweep" else stage.removeprefix("embed_")
         assert stage == "evaluate" or key.split(".")[0].endswith(section)
 

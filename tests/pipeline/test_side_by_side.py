@@ -9,7 +9,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from tiny_pipeline import BIN, run
+from tiny_pipeline import BIN, commit, run
 
 from benchmarks.parts.workspace import set_params
 
@@ -45,7 +45,7 @@ def _check_experiments_are_shown(root, names):
 def test_two_queued_experiments_share_one_download(clone, zip_url):
     url, requests = zip_url
     set_params(clone, fetch__source=url)
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "url"], cwd=clone, check=True)
+    commit(clone)
     for name, epochs in (("one", 1), ("two", 2)):
         run(clone, "dvc", "exp", "run", "--queue", "--name", name, "-S", f"train_cnn.epochs={epochs}")
     run(clone, "dvc", "queue", "start", "-j", "2")
