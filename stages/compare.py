@@ -128,13 +128,12 @@ def _table1(
 
 
 def _draw(writer: figures.FigureWriter, report: ReportData, names: dict[str, str]) -> None:
-    short = comparison.single_line_names(names)
     note = comparison.class_limit_note(len(report.validated["classes"]))
     for model, history in report.histories.items():
         curves = [charts.curve(history, measure) for measure in ("loss", "accuracy")]
-        writer.save_charts(PLOTS / f"training_{model}.png", f"Training of {short[model]}", *curves)
+        writer.save_charts(PLOTS / f"training_{model}.png", f"Training of {names[model]}", *curves)
         confusion = comparison.hardest_classes(report.confusions[report.confusions["model"] == model])
-        title = f"Confusion matrix of {short[model]}{note}, test images"
+        title = f"Confusion matrix of {names[model]}{note}, test images"
         writer.save_charts(PLOTS / f"confusion_{model}.png", title, charts.confusion(confusion), width=_CELL)
     rates = [
         charts.learning_rates(report.sweep_table, measure, title)
@@ -145,11 +144,14 @@ def _draw(writer: figures.FigureWriter, report: ReportData, names: dict[str, str
         comparison.describe_sweep(report.sweep_table, report.sweep["best_learning_rate"]),
         *rates,
     )
-    scores = comparison.model_scores(report.rows, short)
+    scores = comparison.model_scores(report.rows, names)
     title = "Test accuracy and loss"
     writer.save_charts(PLOTS / "test_scores.png", title, charts.accuracies(scores), charts.losses(scores))
-    table = comparison.class_score_table(report.evaluated).assign(name=lambda rows: rows["model"].map(short))
+    table = comparison.class_score_table(report.evaluated).assign(name=lambda rows: rows["model"].map(names))
     heat_maps = [charts.class_scores(table, measure) for measure in ("precision", "recall", "f1")]
     writer.save_charts(PLOTS / "class_scores.png", f"Test scores per class{note}", *heat_maps, width=_CELL)
     claims = factors.has_claims(report.fetched["origin"])
-    writer.save_table1(PLOTS / "table1.png", factors.format_table1(report.rows, names, report.external, claims=claims))
+    columns = comparison.display_names(report.rows, "\n")
+    writer.save_table1(
+        PLOTS / "table1.png", factors.format_table1(report.rows, columns, report.external, claims=claims)
+    )

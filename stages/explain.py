@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from realwaste.core.files import atomic_replace, is_stage_output, read_csv, write_json
 from realwaste.core.log import logger
-from realwaste.evaluation import gallery, mistakes
+from realwaste.evaluation import gallery, prediction_table
 from realwaste.models import model_file, registry
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def main(params: "Params") -> None:
         mistakes_by_model = {}
         for name in registry.prefer_pretrained({name: record.weights for name, record in metadata.items()}):
             classifier = model_file.load(registry.model_path(name))
-            surest = mistakes.most_confident_mistakes(tested[tested["model"] == name], section.mistakes)
+            surest = prediction_table.most_confident_mistakes(tested[tested["model"] == name], section.mistakes)
             mistakes_by_model[name] = gallery.write_mistakes(folder, RAW, surest, classifier, section.picture_size)
         doubted = read_csv(Path("data/suspects.csv")).head(section.suspects)
         suspects = gallery.write_pictures(folder, RAW, doubted, "suspect", section.picture_size)

@@ -64,11 +64,8 @@ def test_an_interval_contains_its_estimate(test_set):
 @given(small_test_sets())
 def test_each_interval_function_returns_an_interval_with_its_estimate(test_set):
     labels, first_predicted, second_predicted, groups, classes = test_set
-    first_correct, second_correct, probabilities = (
-        first_predicted == labels,
-        second_predicted == labels,
-        np.eye(classes)[first_predicted],
-    )
+    first_correct, second_correct = first_predicted == labels, second_predicted == labels
+    probabilities = np.eye(classes)[first_predicted]
     accuracy, difference = first_correct.mean(), first_correct.mean() - second_correct.mean()
     macro_f1 = scores.macro_f1(scores.confusion_matrix(labels, probabilities))
     cases = [
@@ -108,17 +105,16 @@ def _measure_coverage(
     Mistakes are spread evenly over all classes, so the true macro F1 equals the accuracy.
     """
     rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(classes), images_per_class)
+    labels, groups = np.repeat(np.arange(classes), images_per_class), np.arange(classes * images_per_class)
     counts = dict.fromkeys(("images", "groups"), 0)
     for _ in range(sets):
         wrong_labels = (labels + rng.integers(1, classes, len(labels))) % classes
         probabilities = np.eye(classes)[np.where(rng.random(len(labels)) < accuracy, labels, wrong_labels)]
-        for unit, (low, high) in {
+        intervals = {
             "images": scores.macro_f1_interval(labels, probabilities, resamples=resamples),
-            "groups": cluster_bootstrap.macro_f1_interval(
-                labels, probabilities, np.arange(len(labels)), resamples=resamples
-            ),
-        }.items():
+            "groups": cluster_bootstrap.macro_f1_interval(labels, probabilities, groups, resamples=resamples),
+        }
+        for unit, (low, high) in intervals.items():
             counts[unit] += low <= accuracy <= high
     return {unit: count / sets for unit, count in counts.items()}
 

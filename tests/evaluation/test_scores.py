@@ -119,9 +119,8 @@ def _measure_miss_rates(accuracy: float, images_per_class: int, sets: int, resam
         )
         for _ in range(sets)
     ]
-    return float(np.mean([low > true_f1 for low, _ in intervals])), float(
-        np.mean([high < true_f1 for _, high in intervals])
-    )
+    lows, highs = np.transpose(intervals)
+    return float(np.mean(lows > true_f1)), float(np.mean(highs < true_f1))
 
 
 def test_f1_intervals_of_small_sets_miss_equally_often_on_both_sides():
@@ -181,12 +180,9 @@ def test_holms_correction_keeps_the_order_and_controls_the_familywise_error():
             scores.mcnemar_test(correct[first], correct[second])
             for first, second in itertools.combinations(range(4), 2)
         ]
-        adjusted = scores.holm_adjust(p_values)
-        assert all(
-            p_value <= adjusted_p_value <= 1 for p_value, adjusted_p_value in zip(p_values, adjusted, strict=True)
-        )
-        sorted_by_p_value = [adjusted[index] for index in np.argsort(p_values)]
-        assert sorted_by_p_value == sorted(sorted_by_p_value)
+        adjusted = np.array(scores.holm_adjust(p_values))
+        assert ((p_values <= adjusted) & (adjusted <= 1)).all()
+        assert (np.diff(adjusted[np.argsort(p_values)]) >= 0).all()
         false_positives["unadjusted"] += min(p_values) < 0.05
         false_positives["adjusted"] += min(adjusted) < 0.05
     assert false_positives["unadjusted"] / 400 > 0.1
@@ -227,3 +223,18 @@ def test_repeats_are_summarized_by_mean_and_standard_deviation(predictions):
     assert summary["test_accuracy_std"] == pytest.approx(np.std(accuracies, ddof=1))
     assert classification.summarize_repeats(labels, []) == {}
     assert classification.summarize_repeats(labels, repeats[:1])["repeats"]["test_loss_std"] == 0
+
+
+def test_mistakes_are_sorted_by_confidence_and_then_by_path():
+    splits = pd.DataFrame({"path": list("54321"), "label": list("abcab"), "split": "test", "group": range(5)})
+    probabilities = np.array([[0.9, 0.1, 0], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])
+    table = prediction_table.build_rows(splits, "cnn", probabilities, CLASSES)
+    assert prediction_table.most_confident_mistakes(table, 9).to_dict("list") == {
+        "path": ["3", "2", "4"],
+        "label": ["c", "a", "b"],
+        "predicted": ["b", "c", "a"],
+        "probability": [0.8, 0.7, 0.7],
+        "label_probability": [0.1, 0.1, 0.2],
+    }
+    assert prediction_table.most_confident_mistakes(table, 1)["path"].tolist() == ["3"]
+    assert prediction_table.most_confident_mistakes(table[table["path"].isin(["5", "1"])], 3).empty

@@ -8,7 +8,7 @@ import numpy as np
 from realwaste.evaluation import intervals
 from realwaste.evaluation.cluster_bootstrap import Groups
 from realwaste.evaluation.scores import accuracy, confusion_matrix
-from realwaste.models.probabilities import Labels, Probabilities, log_loss
+from realwaste.models.probabilities import Labels, Probabilities, fill_undefined, log_loss
 
 
 def score_classes(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -27,41 +27,34 @@ def score_classes(labels: Labels, probabilities: Probabilities, classes: Sequenc
     }
 
 
-def summarize_repeats(labels: Labels, predictions: Sequence[Probabilities], diverged: int = 0) -> dict[str, Any]:
+def summarize_repeats(labels: Labels, predictions: Sequence[Probabilities]) -> dict[str, Any]:
     """Mean and standard deviation (n - 1) of the test metrics of repeated trainings; empty without repeats.
 
-    Args:
-        predictions: (n, classes) for each repeat, without NaN (see models.probabilities.fill_undefined).
-        diverged: how many of the repeats had NaN before.
+    Of each repeat's probabilities (n, classes), rows with NaN count as 1 / classes; `diverged` counts these repeats.
     """
     if not predictions:
         return {}
-    values_by_metric = {
-        "test_accuracy": [accuracy(labels, probabilities) for probabilities in predictions],
-        "test_loss": [log_loss(labels, probabilities) for probabilities in predictions],
-    }
-    spread = {
-        f"{key}_{name}": float(value)
-        for key, values in values_by_metric.items()
-        for name, value in (("mean", np.mean(values)), ("std", np.std(values, ddof=1) if len(values) > 1 else 0.0))
-    }
-    return {"repeats": {"runs": len(predictions), "diverged": diverged} | spread}
+    defined = [fill_undefined(probabilities) for probabilities in predictions]
+    repeats: dict[str, Any] = {"runs": len(defined), "diverged": sum(undefined > 0 for _, undefined in defined)}
+    for name, metric in (("test_accuracy", accuracy), ("test_loss", log_loss)):
+        values = [metric(labels, probabilities) for probabilities, _ in defined]
+        repeats[f"{name}_mean"] = float(np.mean(values))
+        repeats[f"{name}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {"repeats": repeats}
 
 
 def compute_test_metrics(
     labels: Labels, probabilities: Probabilities, classes: Sequence[str], groups: Groups
 ) -> dict[str, Any]:
-    """The test metrics of one model, for metrics/evaluate.json.
-
-    Args:
-        groups: (n,), the near-duplicate group of each image.
-    """
-    per_class = score_classes(labels, probabilities, classes)
-    macro_f1 = float(np.mean([scores["f1"] for scores in per_class.values()]))
+    """The test metrics of one model, for metrics/evaluate.json; groups (n,) are the near-duplicate groups."""
+    accuracies = intervals.accuracy_with_intervals(labels, probabilities, groups, "test_accuracy")
+    macro_f1 = intervals.macro_f1_with_intervals(labels, probabilities, groups)
     return {
-        "test_accuracy": accuracy(labels, probabilities),
+        "test_accuracy": accuracies["test_accuracy"],
         "test_loss": log_loss(labels, probabilities),
-        "macro_f1": macro_f1,
-        **intervals.test_metric_intervals(labels, probabilities, groups, macro_f1),
-        "per_class": per_class,
+        "macro_f1": macro_f1["macro_f1"],
+        "test_groups": len(np.unique(groups)),
+        **accuracies,
+        **macro_f1,
+        "per_class": score_classes(labels, probabilities, classes),
     }

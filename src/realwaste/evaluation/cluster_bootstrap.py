@@ -13,7 +13,9 @@ from realwaste.evaluation.bootstrap import Totals
 from realwaste.models.probabilities import Labels, Probabilities
 
 Groups = NDArray[np.integer]
+"""The near-duplicate group of each image, (n,)."""
 Correct = NDArray[np.bool_]
+"""Whether the prediction for each image is correct, (n,)."""
 MIN_GROUPS = 20
 """With fewer groups, intervals by groups say nothing: the spread between groups cannot be estimated."""
 
@@ -24,14 +26,10 @@ def are_enough(groups: Groups) -> bool:
 
 
 def accuracy_interval(correct: Correct, groups: Groups, *, resamples: int = 10_000) -> tuple[float, float]:
-    """The 95 % interval of the accuracy.
+    """The 95 % interval of the accuracy of predictions (n,) in at least two groups.
 
     If all predictions are correct, or all are wrong, the correlation within groups cannot be estimated. Then each group
     counts as one image (Wilson 1927).
-
-    Args:
-        correct: (n,), whether the prediction for each image is correct.
-        groups: (n,), the near-duplicate group of each image; at least two different ones.
     """
     if _all_equal(correct):
         return scores.wilson_interval(float(correct[0]), len(np.unique(groups)))
@@ -43,15 +41,10 @@ def macro_f1_interval(
     labels: Labels, probabilities: Probabilities, groups: Groups, *, resamples: int = 10_000
 ) -> tuple[float, float]:
     """The 95 % interval of the macro F1; that of the accuracy if all predictions are correct, or all are wrong."""
-    predicted = probabilities.argmax(axis=1)
-    correct = predicted == labels
+    correct = probabilities.argmax(axis=1) == labels
     if _all_equal(correct):
-        low, high = accuracy_interval(correct, groups)
-        estimate = float(scores.macro_f1(scores.confusion_matrix(labels, probabilities)))
-        return min(low, estimate), max(high, estimate)
-    return resampled_f1.macro_f1_interval(
-        labels, predicted, groups, probabilities.shape[1], expanded=True, resamples=resamples
-    )
+        return scores.widen_to_macro_f1(accuracy_interval(correct, groups), labels, probabilities)
+    return resampled_f1.macro_f1_interval(labels, probabilities, groups, expanded=True, resamples=resamples)
 
 
 def difference_interval(
@@ -59,11 +52,10 @@ def difference_interval(
 ) -> tuple[float, float]:
     """The 95 % interval of the difference of two accuracies on the same images."""
     change = first_correct.astype(np.int64) - second_correct
-    units = _sum_by_group(np.stack([change, np.ones_like(change)], axis=1), groups)
     if _all_equal(change):  # no resample differs from the sample
-        return scores.difference_interval(
-            *(correct[np.unique(groups, return_index=True)[1]] for correct in (first_correct, second_correct))
-        )
+        first_rows = np.unique(groups, return_index=True)[1]
+        return scores.difference_interval(first_correct[first_rows], second_correct[first_rows])
+    units = _sum_by_group(np.stack([change, np.ones_like(change)], axis=1), groups)
     return bootstrap.bca_interval(units, _ratio, limits=(-1.0, 1.0), expanded=True, resamples=resamples)
 
 
@@ -74,9 +66,8 @@ def permutation_test(first_correct: Correct, second_correct: Correct, groups: Gr
     of all exchanges, group by group, in which the accuracies differ by at least the observed difference.
     """
     # scipy.stats.permutation_test samples the 2^groups exchanges. The exact distribution is that of a sum.
-    group_differences = np.abs(
-        _sum_by_group((first_correct.astype(np.int64) - second_correct)[:, np.newaxis], groups)[:, 0]
-    )
+    change = first_correct.astype(np.int64) - second_correct
+    group_differences = np.abs(_sum_by_group(change[:, np.newaxis], groups)[:, 0])
     observed = abs(int(first_correct.sum()) - int(second_correct.sum()))
     largest = int(group_differences.sum())
     distribution = np.zeros(2 * largest + 1)

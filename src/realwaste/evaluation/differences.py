@@ -22,29 +22,23 @@ def compare_accuracies(
         correct_by_pair: for each pair, whether the first and the second model are correct on each image (n,).
         groups: (n,), the near-duplicate group of each image.
     """
-    p_values = {
-        name: {
-            "mcnemar_p": scores.mcnemar_test(first, second),
-            "permutation_p": cluster_bootstrap.permutation_test(first, second, groups),
-        }
-        for name, (first, second) in correct_by_pair.items()
-    }
-    adjusted = scores.holm_adjust([max(tests.values()) for tests in p_values.values()])
+    comparisons = {name: _compare_pair(*correct, groups) for name, correct in correct_by_pair.items()}
+    p_values = [max(record["mcnemar_p"], record["permutation_p"]) for record in comparisons.values()]
+    for record, p_holm in zip(comparisons.values(), scores.holm_adjust(p_values), strict=True):
+        record["p_holm"] = p_holm
+    return comparisons
+
+
+def _compare_pair(first: Correct, second: Correct, groups: Groups) -> dict[str, Any]:
+    difference, by_groups = float(first.mean() - second.mean()), None
+    if cluster_bootstrap.are_enough(groups):
+        by_groups = cluster_bootstrap.difference_interval(first, second, groups)
+    by_images = scores.difference_interval(first, second)
     return {
-        name: {
-            "difference": float(first.mean() - second.mean()),
-            **intervals.combine_intervals(
-                "difference",
-                float(first.mean() - second.mean()),
-                scores.difference_interval(first, second),
-                cluster_bootstrap.difference_interval(first, second, groups)
-                if cluster_bootstrap.are_enough(groups)
-                else None,
-            ),
-            **p_values[name],
-            "p_holm": p_holm,
-        }
-        for (name, (first, second)), p_holm in zip(correct_by_pair.items(), adjusted, strict=True)
+        "difference": difference,
+        **intervals.combine_intervals("difference", difference, by_images, by_groups),
+        "mcnemar_p": scores.mcnemar_test(first, second),
+        "permutation_p": cluster_bootstrap.permutation_test(first, second, groups),
     }
 
 

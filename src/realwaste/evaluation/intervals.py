@@ -7,8 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from realwaste.evaluation import cluster_bootstrap, scores
 from realwaste.evaluation.cluster_bootstrap import Groups
 from realwaste.models.probabilities import Labels, Probabilities
@@ -19,11 +17,8 @@ Interval = tuple[float, float]
 def combine_intervals(metric: str, estimate: float, by_images: Interval, by_groups: Interval | None) -> dict[str, Any]:
     """For metrics: the ends of the wider interval, its unit and both intervals, each widened to contain the estimate.
 
-    Args:
-        by_groups: None if there are too few groups.
-
-    Returns:
-        <metric>_low, <metric>_high, <metric>_by ("images" or "groups") and <metric>_intervals.
+    The names are <metric>_low, <metric>_high, <metric>_by ("images" or "groups") and <metric>_intervals.
+    `by_groups` is None if there are too few groups.
     """
     units = {"images": by_images} if by_groups is None else {"images": by_images, "groups": by_groups}
     intervals = {name: (min(low, estimate), max(high, estimate)) for name, (low, high) in units.items()}
@@ -46,17 +41,13 @@ def accuracy_with_intervals(
     return {metric: accuracy} | combine_intervals(metric, accuracy, by_images, by_groups)
 
 
-def test_metric_intervals(
-    labels: Labels, probabilities: Probabilities, groups: Groups, macro_f1: float
-) -> dict[str, Any]:
-    """The intervals of test accuracy and macro F1, and the number of near-duplicate groups among the test images."""
-    accuracies = accuracy_with_intervals(labels, probabilities, groups, "test_accuracy")
-    del accuracies["test_accuracy"]
+def macro_f1_with_intervals(labels: Labels, probabilities: Probabilities, groups: Groups) -> dict[str, Any]:
+    """`macro_f1`, with its intervals under the names of `combine_intervals`."""
+    macro_f1 = float(scores.macro_f1(scores.confusion_matrix(labels, probabilities)))
     by_images, by_groups = scores.macro_f1_interval(labels, probabilities), None
     if cluster_bootstrap.are_enough(groups):
         by_groups = cluster_bootstrap.macro_f1_interval(labels, probabilities, groups)
-    macro_f1_intervals = combine_intervals("macro_f1", macro_f1, by_images, by_groups)
-    return {"test_groups": len(np.unique(groups))} | accuracies | macro_f1_intervals
+    return {"macro_f1": macro_f1} | combine_intervals("macro_f1", macro_f1, by_images, by_groups)
 
 
 def accuracy_change(in_domain: Mapping[str, Any], external: Mapping[str, Any]) -> dict[str, float]:
@@ -67,16 +58,12 @@ def accuracy_change(in_domain: Mapping[str, Any], external: Mapping[str, Any]) -
     if not (in_domain["images"] and external["images"]):
         return {}
     difference = external["accuracy"] - in_domain["accuracy"]
-    lower_distances = (
-        external["accuracy"] - external["accuracy_low"],
-        in_domain["accuracy_high"] - in_domain["accuracy"],
-    )
-    upper_distances = (
-        external["accuracy_high"] - external["accuracy"],
-        in_domain["accuracy"] - in_domain["accuracy_low"],
+    (external_below, external_above), (in_domain_below, in_domain_above) = (
+        (metrics["accuracy"] - metrics["accuracy_low"], metrics["accuracy_high"] - metrics["accuracy"])
+        for metrics in (external, in_domain)
     )
     return {
         "difference": difference,
-        "difference_low": difference - math.hypot(*lower_distances),
-        "difference_high": difference + math.hypot(*upper_distances),
+        "difference_low": difference - math.hypot(external_below, in_domain_above),
+        "difference_high": difference + math.hypot(external_above, in_domain_below),
     }

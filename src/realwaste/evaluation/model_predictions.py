@@ -63,12 +63,7 @@ def evaluate_repeats(
         labels: class indices of the test images.
         inference: the value of `base.inference`.
     """
-    repeats = [
-        fill_undefined(probabilities) for probabilities in _predict_with_repeats(file, heads, *test_inputs, inference)
-    ]
-    return classification.summarize_repeats(
-        labels, [probabilities for probabilities, _ in repeats], sum(undefined > 0 for _, undefined in repeats)
-    )
+    return classification.summarize_repeats(labels, list(_predict_with_repeats(file, heads, *test_inputs, inference)))
 
 
 def _predict_with_repeats(

@@ -21,27 +21,28 @@ def build_rows(
 ) -> pd.DataFrame:
     """path, label, split, group, model and one column p_<class> per class, in the order of the rows of `splits`.
 
-    Args:
-        temperature: the one with which `probabilities` were calibrated, for a column of that name; None without it.
+    With `temperature`, by which `probabilities` were calibrated, there is also a column of that name.
     """
     table = splits[["path", "label", "split", "group"]].assign(model=model).reset_index(drop=True)
     if temperature is not None:
         table[_TEMPERATURE] = temperature
-    return pd.concat(
-        [table, pd.DataFrame(probabilities, columns=[PROBABILITY_PREFIX + name for name in classes])], axis=1
-    )
+    columns = [PROBABILITY_PREFIX + name for name in classes]
+    return pd.concat([table, pd.DataFrame(probabilities, columns=columns)], axis=1)
+
+
+def probability_columns(table: pd.DataFrame) -> list[str]:
+    """The names of the columns p_<class>."""
+    return [column for column in table.columns if column.startswith(PROBABILITY_PREFIX)]
 
 
 def classes_of(table: pd.DataFrame) -> list[str]:
     """The classes in the order of the table's probability columns."""
-    return [
-        column.removeprefix(PROBABILITY_PREFIX) for column in table.columns if column.startswith(PROBABILITY_PREFIX)
-    ]
+    return [column.removeprefix(PROBABILITY_PREFIX) for column in probability_columns(table)]
 
 
 def probabilities_of(table: pd.DataFrame) -> Probabilities:
     """The probabilities (rows, classes) of the table."""
-    return cast(Probabilities, table[[PROBABILITY_PREFIX + name for name in classes_of(table)]].to_numpy(np.float64))
+    return cast(Probabilities, table[probability_columns(table)].to_numpy(np.float64))
 
 
 def calibrate(table: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:
@@ -53,9 +54,9 @@ def calibrate(table: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.Data
     if _TEMPERATURE in table.columns:
         return rows_of_models
     calibrated = rows_of_models.copy()
-    columns = [PROBABILITY_PREFIX + name for name in classes_of(table)]
     for model, rows in calibrated.groupby("model", sort=False):
-        calibrated.loc[rows.index, columns] = apply_temperature(probabilities_of(rows), temperatures[str(model)])
+        calibrated_rows = apply_temperature(probabilities_of(rows), temperatures[str(model)])
+        calibrated.loc[rows.index, probability_columns(table)] = calibrated_rows
     return calibrated
 
 
@@ -78,3 +79,19 @@ def count_confusions(table: pd.DataFrame) -> pd.DataFrame:
         [table["model"].unique(), classes_of(table), classes_of(table)], names=["model", "actual", "predicted"]
     )
     return counts.size().reindex(all_pairs, fill_value=0).rename("images").reset_index()
+
+
+def most_confident_mistakes(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The most confident wrong predictions, at most `count`, of the one model whose rows `table` has.
+
+    The columns are path, label, predicted, probability (of the predicted class) and label_probability.
+    """
+    probabilities = probabilities_of(table)
+    predictions = table[["path", "label"]].assign(
+        predicted=predicted_classes(table),
+        probability=probabilities.max(axis=1),
+        label_probability=probabilities[range(len(table)), labels_of(table)],
+    )
+    mistakes = predictions[predictions["predicted"] != predictions["label"]]
+    ranked = mistakes.sort_values(["probability", "path"], ascending=[False, True], kind="stable")
+    return ranked.head(count).reset_index(drop=True)

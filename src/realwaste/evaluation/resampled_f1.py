@@ -9,23 +9,19 @@ from scipy.sparse import csr_array
 
 from realwaste.evaluation import bootstrap
 from realwaste.evaluation.bootstrap import Totals
+from realwaste.models.probabilities import Labels, Probabilities
 
 Integers = NDArray[np.integer]
 
 
 def macro_f1_interval(
-    labels: Integers, predicted: Integers, groups: Integers, classes: int, *, expanded: bool, resamples: int
+    labels: Labels, probabilities: Probabilities, groups: Integers, *, expanded: bool, resamples: int
 ) -> tuple[float, float]:
-    """The 95 % interval of the macro F1 by a bootstrap over groups of images.
+    """The 95 % interval of the macro F1 by a bootstrap over groups (n,) of images; `expanded` as of bca_interval.
 
     The predictions must be neither all correct nor all wrong.
-
-    Args:
-        labels: (n,), actual class indices.
-        predicted: (n,), predicted class indices.
-        groups: (n,), the group of each image.
-        expanded: see bootstrap.bca_interval.
     """
+    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
     profiles, counts = _group_profiles(labels * classes + predicted, groups, classes)
     statistic = functools.partial(_macro_f1, present=len(np.union1d(labels, predicted)), classes=classes)
     return bootstrap.bca_interval_of_counts(profiles, counts, statistic, expanded=expanded, resamples=resamples)
@@ -34,12 +30,8 @@ def macro_f1_interval(
 def _group_profiles(cells: Integers, groups: Integers, classes: int) -> tuple[csr_array, Integers]:
     """The distinct confusion matrices of single groups, as what each adds to the totals, and how many groups have each.
 
-    Args:
-        cells: (n,), the index of each image in the flattened confusion matrix.
-
-    Returns:
-        A table (profiles, 2 * classes): correct predictions per class, then actual plus predicted images per class;
-        and the number of groups (profiles,).
+    `cells` (n,) are the indices of the images in the flattened confusion matrix. The table (profiles, 2 * classes) has
+    the correct predictions per class, then actual plus predicted images per class.
     """
     members = defaultdict(list)
     for group, cell in zip(groups.tolist(), cells.tolist(), strict=True):

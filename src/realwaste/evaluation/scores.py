@@ -52,13 +52,17 @@ def macro_f1_interval(labels: Labels, probabilities: Probabilities, *, resamples
     If all predictions are correct, or all are wrong, no resample differs, and the accuracy's interval is used instead.
     """
     if accuracy(labels, probabilities) in {0.0, 1.0}:
-        low, high = accuracy_interval(labels, probabilities)
-        estimate = float(macro_f1(confusion_matrix(labels, probabilities)))
-        return min(low, estimate), max(high, estimate)
-    predicted, image_index = probabilities.argmax(axis=1), np.arange(len(labels))
-    return resampled_f1.macro_f1_interval(
-        labels, predicted, image_index, probabilities.shape[1], expanded=False, resamples=resamples
-    )
+        return widen_to_macro_f1(accuracy_interval(labels, probabilities), labels, probabilities)
+    image_index = np.arange(len(labels))
+    return resampled_f1.macro_f1_interval(labels, probabilities, image_index, expanded=False, resamples=resamples)
+
+
+def widen_to_macro_f1(
+    interval: tuple[float, float], labels: Labels, probabilities: Probabilities
+) -> tuple[float, float]:
+    """The interval, widened if it does not contain the macro F1."""
+    estimate = float(macro_f1(confusion_matrix(labels, probabilities)))
+    return min(interval[0], estimate), max(interval[1], estimate)
 
 
 def difference_interval(first_correct: NDArray[np.bool_], second_correct: NDArray[np.bool_]) -> tuple[float, float]:

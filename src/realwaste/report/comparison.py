@@ -1,26 +1,22 @@
 """Compares the models of one run: display names, the soft-voting ensemble, and paired tests."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
 from realwaste.dataset.labels import PARTS
-from realwaste.evaluation import calibration, differences, intervals, prediction_table, scores
+from realwaste.evaluation import calibration, classification, differences, prediction_table
 from realwaste.models import registry
-from realwaste.models.probabilities import log_loss
 from realwaste.report.figures import MODEL_COLORS, MOST_CLASSES
+from realwaste.report.table1 import COSTS
 
 ENSEMBLE = "ensemble"
 
 
 def ensemble_members(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The models that vote: the CNN and the heads on pretrained backbones; all heads if no backbone is pretrained.
-
-    Args:
-        trainings: `weights`, by model.
-    """
+    """The models that vote: the CNN and the heads on pretrained backbones; all heads if no backbone is pretrained."""
     heads = {model: trainings[model]["weights"] for model in trainings if model in registry.BACKBONES}
     voting = registry.prefer_pretrained(heads)
     return [model for model in trainings if model in voting or model not in heads]
@@ -29,47 +25,26 @@ def ensemble_members(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def ensemble_predictions(calibrated: pd.DataFrame) -> pd.DataFrame:
     """Soft voting: rows of the predictions table with the mean of the members' probabilities.
 
-    Args:
-        calibrated: the rows of the members. Without calibration, the most confident model
-            would dominate the mean.
+    `calibrated` has the rows of the members. Without calibration, the most confident model would dominate the mean.
     """
     votes = [prediction_table.probabilities_of(rows) for _, rows in calibrated.groupby("model", sort=False)]
-    columns = [prediction_table.PROBABILITY_PREFIX + name for name in prediction_table.classes_of(calibrated)]
     ensemble = calibrated[calibrated["model"] == calibrated["model"].iloc[0]].assign(model=ENSEMBLE)
-    ensemble[columns] = sum(votes) / len(votes)
+    ensemble[prediction_table.probability_columns(calibrated)] = sum(votes) / len(votes)
     return ensemble
 
 
 def ensemble_metrics(ensemble: pd.DataFrame, members: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The metrics that table1.build_rows needs of a model, for the ensemble; its cost is the sum over its members.
-
-    Args:
-        ensemble: from `ensemble_predictions`.
-        members: test metrics and cost of each member, as `evaluated` of table1.build_rows.
-    """
+    """The metrics of `ensemble_predictions`, for table1.build_rows; its cost is the sum over its members."""
     test_rows = ensemble[ensemble["split"] == "test"]
     labels, probabilities = prediction_table.labels_of(test_rows), prediction_table.probabilities_of(test_rows)
-    ece = calibration.expected_calibration_error(labels, probabilities)
-    macro_f1 = float(scores.macro_f1(scores.confusion_matrix(labels, probabilities)))
-    cost_keys = (
-        "parameters",
-        "trainable_parameters",
-        "multiply_adds",
-        "layers",
-        "trained_layers",
-        "file_mb",
-        "latency_ms",
-    )
-    first_member = next(iter(members.values()))
-    return {
-        "test_accuracy": scores.accuracy(labels, probabilities),
-        "test_loss": log_loss(labels, probabilities),
-        "macro_f1": macro_f1,
-        **intervals.test_metric_intervals(labels, probabilities, test_rows["group"].to_numpy(), macro_f1),
-        "ece": ece,
-        "ece_calibrated": ece,
-        **{key: round(sum(member[key] for member in members.values()), 2) for key in cost_keys if key in first_member},
-    }
+    classes, groups = prediction_table.classes_of(ensemble), test_rows["group"].to_numpy()
+    metrics = classification.compute_test_metrics(labels, probabilities, classes, groups)
+    # The votes are those of calibrated members.
+    metrics["ece"] = metrics["ece_calibrated"] = calibration.expected_calibration_error(labels, probabilities)
+    for key in COSTS:
+        if key in next(iter(members.values())):
+            metrics[key] = round(sum(member[key] for member in members.values()), 2)
+    return metrics
 
 
 def without_ensemble(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -80,10 +55,7 @@ def without_ensemble(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping
 def summarize_run(rows: Mapping[str, Mapping[str, Any]], dataset: str, test_images: int) -> dict[str, Any]:
     """The few numbers that compare runs, for metrics/summary.json and `dvc metrics diff`.
 
-    Args:
-        rows: of table1.build_rows, one for each model and the ensemble. The best model is chosen by validation.
-        dataset: its name.
-        test_images: number of images in the test split.
+    `rows` are those of table1.build_rows. The best model is chosen by validation.
     """
     models = without_ensemble(rows)
     best = registry.best_by_validation(models)
@@ -120,6 +92,17 @@ def compare_pairs(predicted: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return comparisons
 
 
+def find_rivals(
+    model: str, pairs: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, str | None, Mapping[str, Any]]]:
+    """Of each pair with the model: the other model, the better one as of differences.find_better, and the record."""
+    for pair, record in pairs.items():
+        models = pair.split("_vs_")
+        if model in models:
+            (other,) = set(models) - {model}
+            yield other, differences.find_better(record, *models), record
+
+
 def describe_correction(pairs: Mapping[str, Any]) -> str:
     """The correction for multiple tests in `compare_pairs`, in words that follow "after"."""
     return f"Holm's correction for {len(pairs)} {'test' if len(pairs) == 1 else 'tests'}"
@@ -130,44 +113,25 @@ def short_names(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {model: registry.display_name(model, row["backbone"]) for model, row in rows.items()}
 
 
-def display_names(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The name of each model in figures: `short_names`, and in a second line the weights of its backbone."""
+def display_names(rows: Mapping[str, Mapping[str, Any]], separator: str = ", ") -> dict[str, str]:
+    """The name of each model in figures: `short_names`, and after the separator the weights of its backbone."""
     return {
-        model: f"{name}\n{_describe_weights(rows[model]['weights'])}" if model in registry.BACKBONES else name
+        model: f"{name}{separator}{_describe_weights(rows[model]['weights'])}" if model in registry.BACKBONES else name
         for model, name in short_names(rows).items()
     }
 
 
-def single_line_names(names: Mapping[str, str]) -> dict[str, str]:
-    """`display_names` on one line, for titles and logs."""
-    return {model: name.replace("\n", ", ") for model, name in names.items()}
-
-
 def accuracy_by_part(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
     """model, part and accuracy, for the chart of `dvc plots`."""
-    return pd.DataFrame(
-        [
-            {"model": single_line_names(names)[model], "part": part, "accuracy": row[f"{part}_accuracy"]}
-            for model, row in rows.items()
-            for part in PARTS
-        ]
-    )
+    accuracies = [(names[model], part, row[f"{part}_accuracy"]) for model, row in rows.items() for part in PARTS]
+    return pd.DataFrame(accuracies, columns=["model", "part", "accuracy"])
 
 
 def model_scores(rows: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
     """model (its name), accuracy, low and high (its 95 % interval), loss, color: on the test split, for charts."""
-    columns = {
-        "accuracy": "test_accuracy",
-        "low": "test_accuracy_low",
-        "high": "test_accuracy_high",
-        "loss": "test_loss",
-    }
-    return pd.DataFrame(
-        [
-            {"model": names[model], **{name: row[key] for name, key in columns.items()}, "color": MODEL_COLORS[model]}
-            for model, row in rows.items()
-        ]
-    )
+    keys = ["test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_loss"]
+    scores = [(names[model], *(row[key] for key in keys), MODEL_COLORS[model]) for model, row in rows.items()]
+    return pd.DataFrame(scores, columns=["model", "accuracy", "low", "high", "loss", "color"])
 
 
 def describe_sweep(table: pd.DataFrame, best: float) -> str:
@@ -178,23 +142,18 @@ def describe_sweep(table: pd.DataFrame, best: float) -> str:
 
 def class_score_table(evaluated: Mapping[str, Any]) -> pd.DataFrame:
     """model, label, precision, recall, f1, support; at most MOST_CLASSES classes, those with the lowest mean F1."""
-    table = pd.DataFrame(
-        [
-            {"model": model, "label": label} | class_scores
-            for model, metrics in evaluated.items()
-            for label, class_scores in metrics["per_class"].items()
-        ]
-    )
+    rows = [
+        {"model": model, "label": label} | class_scores
+        for model, metrics in evaluated.items()
+        for label, class_scores in metrics["per_class"].items()
+    ]
+    table = pd.DataFrame(rows)
     lowest = table.groupby("label", sort=False)["f1"].mean().sort_values(kind="stable").index[:MOST_CLASSES]
     return table[table["label"].isin(lowest)].reset_index(drop=True)
 
 
 def hardest_classes(counts: pd.DataFrame) -> pd.DataFrame:
-    """The confusions among at most MOST_CLASSES classes, those with the lowest recall.
-
-    Args:
-        counts: actual, predicted, images for every pair of classes, of one model.
-    """
+    """Of the confusions of one model (actual, predicted, images), those among the MOST_CLASSES of lowest recall."""
     correct = counts[counts["actual"] == counts["predicted"]].set_index("actual")["images"]
     recall = correct / counts.groupby("actual", sort=False)["images"].sum().clip(lower=1)
     lowest = recall.sort_values(kind="stable").index[:MOST_CLASSES]
@@ -212,11 +171,7 @@ def _describe_weights(weights: str) -> str:
 
 
 def describe_stand_ins(embeddings: Mapping[str, Mapping[str, Any]]) -> str:
-    """Which backbones have random weights; empty if all are pretrained.
-
-    Args:
-        embeddings: `backbone` and `weights`, by model.
-    """
+    """Which backbones have random weights; empty if all are pretrained."""
     random = [model for model, facts in embeddings.items() if facts["weights"] == registry.RANDOM]
     if not random:
         return ""

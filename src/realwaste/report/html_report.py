@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from realwaste.core import machine
-from realwaste.evaluation import differences, mistakes
+from realwaste.evaluation import differences, prediction_table
 from realwaste.models import registry
-from realwaste.report import architecture_diagram, background, comparison, external_results, factors, pages, verdict
+from realwaste.report import architecture_diagram, background, comparison, factors, pages, verdict
 from realwaste.report.report_data import ReportData
 
 REJECTED_SHOWN = 50
@@ -17,8 +19,9 @@ MISTAKES_LISTED = 1000  # per model
 
 def render_page(data: ReportData) -> str:
     """One self-contained HTML page with charts, pictures and scripts."""
-    names = comparison.single_line_names(comparison.display_names(data.rows))
+    names = comparison.display_names(data.rows)
     short_names = comparison.short_names(data.rows)
+    architectures = data.architectures.groupby("model", sort=False)
     return pages.render_template(
         "report.html",
         _charts(data, names),
@@ -37,17 +40,14 @@ def render_page(data: ReportData) -> str:
         warnings=describe_warnings(data),
         factors=factors.build_factors(data.rows, data.external),
         has_claims=factors.has_claims(data.fetched["origin"]),
-        architectures={
-            model: architecture_diagram.layout_boxes(table)
-            for model, table in data.architectures.groupby("model", sort=False)
-        },
+        architectures={model: architecture_diagram.layout_boxes(table) for model, table in architectures},
         multiply_adds={
             model: architecture_diagram.format_count(int(table["multiply_adds"].sum()))
-            for model, table in data.architectures.groupby("model", sort=False)
+            for model, table in architectures
         },
         rejected=data.rejected.head(REJECTED_SHOWN).to_dict("records"),
         examples=_group_by_class(data.explanations["examples"]),
-        external_sets=external_results.external_sections(data.external, names),
+        external_sets=_external_sections(data.external, names),
         mistakes=_mistakes(data),
         shortcut=background.describe_shortcuts(data.shortcuts),
         probe=background.probe_name(data.shortcuts),
@@ -76,7 +76,7 @@ def _mistakes(data: ReportData) -> dict[str, dict[str, Any]]:
     for model in verdict.rank_models(data.rows):
         if model in data.explanations["mistakes"]:
             tested = data.tested[data.tested["model"] == model]
-            ranking = mistakes.most_confident_mistakes(tested, len(tested))
+            ranking = prediction_table.most_confident_mistakes(tested, len(tested))
             sections[model] = {
                 "pictures": data.explanations["mistakes"][model],
                 "count": len(ranking),
@@ -87,19 +87,18 @@ def _mistakes(data: ReportData) -> dict[str, dict[str, Any]]:
 
 def _describe_pairs(data: ReportData) -> list[dict[str, Any]]:
     """The records of comparison.compare_pairs with display names in the verdicts."""
-    short, records = comparison.short_names(data.rows), []
+    names, records = comparison.short_names(data.rows), []
     for pair, facts in data.pairs.items():
-        first, second = pair.split("_vs_")
-        pair_names = short[first], short[second]
-        verdict = differences.describe_verdict(facts, *pair_names)
-        records.append({**facts, "models": " and ".join(pair_names), "verdict": verdict})
+        models = [names[model] for model in pair.split("_vs_")]
+        records.append(
+            {**facts, "models": " and ".join(models), "verdict": differences.describe_verdict(facts, *models)}
+        )
     return records
 
 
 def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The Vega-Lite specification of each chart in the template."""
-    # Imported here because importing Altair takes 0.4 s.
-    from realwaste.report import charts  # noqa: PLC0415
+    from realwaste.report import charts  # noqa: PLC0415 - Altair takes 0.4 s to import
 
     specs = {
         "classes": charts.image_counts(data.validated["classes"]),
@@ -116,13 +115,54 @@ def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, A
         specs["learning_curve"] = charts.learning_curve(data.learning_curve, names)
     for model, history in data.histories.items():
         specs |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
-    for section in external_results.external_sections(data.external, names):
-        specs[section["chart"]] = charts.grouped_accuracies(external_results.accuracy_rows(section["models"], names))
+    for section in _external_sections(data.external, names):
+        specs[section["chart"]] = charts.grouped_accuracies(_external_accuracies(section["models"], names))
     for model, counts in data.confusions.groupby("model", sort=False):
         specs[f"confusion_{model}"] = charts.confusion(comparison.hardest_classes(counts))
     for model, table in data.reliability.groupby("model", sort=False):
         specs[f"reliability_{model}"] = charts.reliability(table)
     return specs
+
+
+def _external_sections(external_sets: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A record for each external set, for the template."""
+    return [
+        external_set
+        | {
+            "name": name,
+            "chart": f"external_{number}",
+            "less_accurate": [
+                names[model]
+                for model, results in external_set["models"].items()
+                if results["change"] and results["change"]["difference_high"] < 0
+            ],
+            "unknown_folders": _unknown_folder_rows(external_set["models"], names),
+        }
+        for number, (name, external_set) in enumerate(external_sets.items())
+    ]
+
+
+def _external_accuracies(models: Mapping[str, Any], names: Mapping[str, str]) -> pd.DataFrame:
+    """model (display name), series (test set), images, accuracy, low, high, for charts.grouped_accuracies."""
+    keys = ["images", "accuracy", "accuracy_low", "accuracy_high"]
+    rows = [
+        (names[model], test_set, *(results[part][key] for key in keys))
+        for model, results in models.items()
+        for part, test_set in {"home": "in-domain", "outside": "external"}.items()
+        if results[part]["images"]
+    ]
+    return pd.DataFrame(rows, columns=["model", "series", "images", "accuracy", "low", "high"])
+
+
+def _unknown_folder_rows(models: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each folder without a matching class and each model; the most frequent predictions come first."""
+    rows = []
+    for folder in next(iter(models.values()))["outside"]["unknown"]["folders"]:
+        for model, results in models.items():
+            predictions = results["outside"]["unknown"]["folders"][folder]
+            said = sorted(((count, label) for label, count in predictions["said"].items() if count), reverse=True)
+            rows.append(predictions | {"folder": folder, "model": names[model], "said": said})
+    return rows
 
 
 def _group_by_class(examples: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:

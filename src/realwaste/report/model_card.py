@@ -29,10 +29,8 @@ class CardData:
 
     Attributes:
         name: cnn, irv2, densenet or edge.
-        run: the results of the run.
         machine: machine.record of its training and test.
-        parameters: its section of params.yaml, and `seed`.
-        recipe: parsed from that section.
+        parameters: its section of params.yaml, and `seed`; `recipe` is parsed from that section.
     """
 
     name: str
@@ -88,13 +86,10 @@ def _describe_comparisons(card: CardData) -> str:
     names = comparison.short_names(card.run.rows)
     undecided = ("no difference shown to", f"{differences.TOO_FEW_GROUPS} from")
     others_by_verdict: dict[str, list[str]] = {verdict: [] for verdict in ("better than", "worse than", *undecided)}
-    for pair, test in card.run.pairs.items():
-        models = pair.split("_vs_")
-        if card.name in models:
-            (other,) = set(models) - {card.name}
-            no_winner = undecided["groups" not in test["difference_intervals"]]
-            verdict_of_winner = {card.name: "better than", other: "worse than", None: no_winner}
-            others_by_verdict[verdict_of_winner[differences.find_better(test, *models)]].append(names[other])
+    for other, winner, test in comparison.find_rivals(card.name, card.run.pairs):
+        no_winner = undecided["groups" not in test["difference_intervals"]]
+        verdict_of_winner = {card.name: "better than", other: "worse than", None: no_winner}
+        others_by_verdict[verdict_of_winner[winner]].append(names[other])
     return "; ".join(
         f"{verdict} {', '.join(other_models)}" for verdict, other_models in others_by_verdict.items() if other_models
     )
@@ -123,9 +118,8 @@ def _phases(card: CardData) -> list[str]:
     """How the model was trained: for each phase a sentence without its full stop."""
     recipe = card.recipe
     if isinstance(recipe, CnnRecipe):
-        return [
-            _describe_phase(recipe.schedule, dropout=recipe.architecture.dropout, augment=recipe.architecture.augment)
-        ]
+        dropout, augment = recipe.architecture.dropout, recipe.architecture.augment
+        return [_describe_phase(recipe.schedule, dropout=dropout, augment=augment)]
     head = _describe_phase(recipe.schedule, dropout=recipe.head.dropout, heads=recipe.heads)
     phases = [f"The head: {head}" + _describe_views(card.parameters["views"]["count"])]
     if recipe.last_layers:
@@ -192,8 +186,19 @@ def _describe_augmentation(augment: Augment | None) -> list[str]:
 
 def _metadata(card: CardData) -> dict[str, Any]:
     dataset = card.run.fetched["dataset"]
-    metric_names = {"accuracy": "Accuracy", "f1": "Macro F1", "loss": "Crossentropy"}
-    keys = {"accuracy": "test_accuracy", "f1": "macro_f1", "loss": "test_loss"}
+    metrics = [
+        {"type": kind, "name": name, "value": round(float(card.row[key]), 4)}
+        for kind, name, key in (
+            ("accuracy", "Accuracy", "test_accuracy"),
+            ("f1", "Macro F1", "macro_f1"),
+            ("loss", "Crossentropy", "test_loss"),
+        )
+    ]
+    results = {
+        "task": {"type": "image-classification"},
+        "dataset": {"name": dataset, "type": dataset.lower(), "split": "test"},
+        "metrics": metrics,
+    }
     return {
         "library_name": "keras",
         "pipeline_tag": "image-classification",
@@ -201,19 +206,5 @@ def _metadata(card: CardData) -> dict[str, Any]:
         "license": "cc-by-nc-sa-4.0" if card.run.fetched["origin"] in REALWASTE else "unknown",
         "tags": ["image-classification", "waste", "keras", card.row["backbone"]],
         "metrics": ["accuracy", "f1"],
-        "model-index": [
-            {
-                "name": f"realwaste-{card.name}",
-                "results": [
-                    {
-                        "task": {"type": "image-classification"},
-                        "dataset": {"name": dataset, "type": dataset.lower(), "split": "test"},
-                        "metrics": [
-                            {"type": kind, "name": name, "value": round(float(card.row[keys[kind]]), 4)}
-                            for kind, name in metric_names.items()
-                        ],
-                    }
-                ],
-            }
-        ],
+        "model-index": [{"name": f"realwaste-{card.name}", "results": [results]}],
     }

@@ -12,6 +12,15 @@ from realwaste.report.factors import EXPORTS, Row, external_keys
 # The report's test accuracies (sections 1.12 and 2.6). Its pretrained models were tested on other images (976) than its
 # CNN (951), so these values are shown beside ours, but differences are not computed.
 REPORTED = {"cnn": 0.6183, "irv2": 0.8637, "densenet": 0.8617}
+COSTS = ("parameters", "trainable_parameters", "multiply_adds", "layers", "trained_layers", "file_mb", "latency_ms")
+"""Metrics of a model that are added up for an ensemble."""
+_EVALUATE_KEYS = (
+    *("test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_accuracy_by", "test_groups", "test_loss"),
+    *("macro_f1", "macro_f1_low", "macro_f1_high", "macro_f1_by", "ece", "ece_calibrated"),
+    *COSTS,
+    *EXPORTS,
+)
+_ENDS = ("", "_low", "_high")  # of the keys of a metric and its interval
 
 
 def build_rows(
@@ -50,44 +59,20 @@ def build_rows(
     return rows
 
 
-_EVALUATE_KEYS = (
-    "test_accuracy",
-    "test_accuracy_low",
-    "test_accuracy_high",
-    "test_accuracy_by",
-    "test_groups",
-    "test_loss",
-    "macro_f1",
-    "macro_f1_low",
-    "macro_f1_high",
-    "macro_f1_by",
-    "ece",
-    "ece_calibrated",
-    "parameters",
-    "trainable_parameters",
-    "multiply_adds",
-    "layers",
-    "trained_layers",
-    "file_mb",
-    "latency_ms",
-    *EXPORTS,
-)
-
-
 def _fit_metrics(model_rows: pd.DataFrame, evaluated: Row) -> dict[str, float]:
     """Accuracy on training and validation images, and their gaps; the train-test gap has a MOVER interval."""
-    rows_by_part = {part: model_rows[model_rows["split"] == part] for part in ("train", "val")}
-    train, val = (scores.accuracy(*_labels_and_probabilities(rows)) for rows in rows_by_part.values())
+    train_rows, val_rows = (model_rows[model_rows["split"] == part] for part in ("train", "val"))
     train_metrics = intervals.accuracy_with_intervals(
-        *_labels_and_probabilities(rows_by_part["train"]), rows_by_part["train"]["group"].to_numpy()
+        *_labels_and_probabilities(train_rows), train_rows["group"].to_numpy()
     )
-    test_metrics = {f"accuracy{end}": evaluated[f"test_accuracy{end}"] for end in ("", "_low", "_high")}
+    train, val = train_metrics["accuracy"], scores.accuracy(*_labels_and_probabilities(val_rows))
+    test_metrics = {f"accuracy{end}": evaluated[f"test_accuracy{end}"] for end in _ENDS}
     gap = intervals.accuracy_change(test_metrics | {"images": 1}, train_metrics | {"images": 1})
     return {
         "train_accuracy": train,
         "val_accuracy": val,
         "train_val_gap": train - val,
-        **{f"train_test_gap{end}": gap[f"difference{end}"] for end in ("", "_low", "_high")},
+        **{f"train_test_gap{end}": gap[f"difference{end}"] for end in _ENDS},
     }
 
 
@@ -100,7 +85,7 @@ def _curve_metrics(curve: Row) -> Iterator[tuple[str, float]]:
     for name, point in curve.items():
         if name.startswith("at_"):
             yield f"images_{name}", point["images"]
-            for end in ("", "_low", "_high"):
+            for end in _ENDS:
                 yield f"accuracy_{name}{end}", point[f"accuracy{end}"]
 
 
@@ -114,5 +99,5 @@ def _generalization_metrics(
     for name, external_set in external_sets.items():
         results, key = external_set["models"].get(model), keys[name]
         if results and results["outside"]["images"]:
-            for end in ("", "_low", "_high"):
+            for end in _ENDS:
                 yield f"{key}_accuracy{end}", results["outside"][f"accuracy{end}"]

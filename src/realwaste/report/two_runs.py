@@ -1,12 +1,13 @@
 """The page of `realwaste report --against`: scores, curves, confusions and parameters of two runs side by side."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from realwaste.core import machine
+from realwaste.dataset.labels import PARTS
 from realwaste.evaluation import differences, intervals
 from realwaste.models import registry
 from realwaste.report import comparison, pages
@@ -51,7 +52,7 @@ def render_page(first: Run, second: Run) -> str:
 
 def display_names(first: Run, second: Run) -> dict[str, str]:
     """The display name of each model of either run, or the pipeline's name if the display names differ."""
-    names_by_run = [comparison.single_line_names(comparison.display_names(run.rows)) for run in (first, second)]
+    names_by_run = [comparison.display_names(run.rows) for run in (first, second)]
     models = dict.fromkeys([*first.rows, *second.rows])
     names_by_model = {model: {names[model] for names in names_by_run if model in names} for model in models}
     return {model: names.pop() if len(names) == 1 else model for model, names in names_by_model.items()}
@@ -77,17 +78,16 @@ def _warnings(first: Run, second: Run) -> list[str]:
 
 
 def _run_summaries(first: Run, second: Run) -> dict[str, list[str]]:
-    def images(run: Run) -> str:
-        return " / ".join(str(run.split.get(part, "–")) for part in ("train", "val", "test"))
-
-    return {
-        "data set": [str(run.compared.get("dataset", "–")) for run in (first, second)],
-        "split": [str(run.split.get("strategy", "–")) for run in (first, second)],
-        "images: train / validation / test": [images(run) for run in (first, second)],
-        "computed on": [
-            machine.describe(run.compared["machine"]) if "machine" in run.compared else "–" for run in (first, second)
-        ],
-    }
+    summaries = [
+        {
+            "data set": str(run.compared.get("dataset", "–")),
+            "split": str(run.split.get("strategy", "–")),
+            "images: train / validation / test": " / ".join(str(run.split.get(part, "–")) for part in PARTS),
+            "computed on": machine.describe(run.compared["machine"]) if "machine" in run.compared else "–",
+        }
+        for run in (first, second)
+    ]
+    return {title: [summary[title] for summary in summaries] for title in summaries[0]}
 
 
 def _verdicts(first: Run, second: Run, names: Mapping[str, str], paired: PairedComparison) -> list[dict[str, Any]]:
@@ -120,25 +120,19 @@ def _unpaired_difference(first: Row, second: Row) -> dict[str, float]:
 
 def _metric_rows(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
     """For each model, the metrics that at least one of the runs has."""
-    rows_by_model: dict[str, list[dict[str, str]]] = {}
-    for model in names:
-        rows = [run.rows.get(model, {}) for run in (first, second)]
-        rows_by_model[model] = [
-            {"figure": title}
-            | {
-                side: template.format(row[key]) if row.get(key) is not None else "–"
-                for side, row in zip(("first", "second"), rows, strict=True)
-            }
-            for title, (key, template) in _METRICS.items()
-            if any(row.get(key) is not None for row in rows)
-        ]
+    rows_by_model: dict[str, list[dict[str, str]]] = {model: [] for model in names}
+    for model, metric_rows in rows_by_model.items():
+        for title, (key, template) in _METRICS.items():
+            values = [run.rows.get(model, {}).get(key) for run in (first, second)]
+            if values != [None, None]:
+                cells = ["–" if value is None else template.format(value) for value in values]
+                metric_rows.append({"figure": title, "first": cells[0], "second": cells[1]})
     return rows_by_model
 
 
 def _charts(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The Vega-Lite specification of each chart in the template; charts side by side have a common scale."""
-    # Imported here because importing Altair takes 0.4 s.
-    from realwaste.report import charts  # noqa: PLC0415
+    from realwaste.report import charts  # noqa: PLC0415 - Altair takes 0.4 s to import
 
     runs = (first, second)
     specs = {"accuracies": charts.grouped_accuracies(_accuracy_rows(runs, names))}
@@ -157,31 +151,19 @@ def _charts(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, dict
 
 
 def _accuracy_rows(runs: tuple[Run, Run], names: Mapping[str, str]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "model": names[model],
-                "series": run.name,
-                "images": run.split.get("test"),
-                "accuracy": run.rows[model]["test_accuracy"],
-                "low": run.rows[model]["test_accuracy_low"],
-                "high": run.rows[model]["test_accuracy_high"],
-            }
-            for model in names
-            for run in runs
-            if model in run.rows
-        ]
-    )
+    keys = ["test_accuracy", "test_accuracy_low", "test_accuracy_high"]
+    rows = [
+        (names[model], run.name, run.split.get("test"), *(run.rows[model][key] for key in keys))
+        for model in names
+        for run in runs
+        if model in run.rows
+    ]
+    return pd.DataFrame(rows, columns=["model", "series", "images", "accuracy", "low", "high"])
 
 
 def _common_scale(runs: tuple[Run, Run], model: str, measure: str) -> list[float] | None:
     """The smallest and the largest value in both runs; None without values."""
-    values = np.concatenate([np.empty(0), *_history_values(runs, model, measure)])
+    histories = [run.histories[model][[measure, f"val_{measure}"]] for run in runs if model in run.histories]
+    values = np.concatenate([np.empty(0), *(history.to_numpy(np.float64).ravel() for history in histories)])
     values = values[np.isfinite(values)]
     return [float(values.min()), float(values.max())] if len(values) else None
-
-
-def _history_values(runs: tuple[Run, Run], model: str, measure: str) -> Iterator[np.ndarray]:
-    for run in runs:
-        if model in run.histories:
-            yield run.histories[model][[measure, f"val_{measure}"]].to_numpy(np.float64).ravel()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from realwaste.evaluation import calibration, cluster_bootstrap, differences, prediction_table
+from realwaste.evaluation import calibration, cluster_bootstrap, prediction_table
 from realwaste.models import registry
 from realwaste.report import comparison, factors
 from realwaste.report.report_data import ReportData
@@ -165,13 +165,9 @@ def _rivals(data: ReportData, model: str) -> Iterator[str]:
     names = comparison.short_names(data.rows)
     better: list[str] = []
     equal: list[str] = []
-    for pair, test in data.pairs.items():
-        models = pair.split("_vs_")
-        other = models[models[0] == model]
-        if model not in models or other == comparison.ENSEMBLE or data.rows[other]["weights"] == registry.RANDOM:
-            continue
-        winner = differences.find_better(test, *models)
-        if winner != model:
+    for other, winner, _ in comparison.find_rivals(model, data.pairs):
+        is_choice = other != comparison.ENSEMBLE and data.rows[other]["weights"] != registry.RANDOM
+        if is_choice and winner != model:
             (equal if winner is None else better).append(names[other])
     if better:
         yield f"In the test {' and '.join(better)} did better; a choice by the test would be too optimistic."
