@@ -47,23 +47,16 @@ class Factor:
 
 
 def build_factors(rows: Mapping[str, Row], external_sets: Mapping[str, Any] | None = None) -> list[Factor]:
-    """The report's nine factors with the metrics of this run.
+    """The report's nine factors, with the metrics in the rows of table1.build_rows.
 
-    Args:
-        rows: from table1.build_rows.
-        external_sets: `sets` of metrics/external.json.
+    `external_sets` are `sets` of metrics/external.json.
     """
-    keys = {key: None for row in rows.values() for key in row}
-    metrics = _build_metrics(keys, list(external_sets or {}))
+    metrics = _build_metrics({key: None for row in rows.values() for key in row}, external_sets or {})
     return [Factor(name, *claims, metrics[name]) for name, claims in REPORT_CLAIMS.items()]
 
 
 def has_claims(origin: str) -> bool:
-    """Whether Table 1 quotes the report: it is of no interest to somebody with data of their own.
-
-    Args:
-        origin: of the data set, from metrics/fetch.json.
-    """
+    """Whether Table 1 quotes the report: it is of no interest to somebody with data of their own."""
     return origin in {"realwaste", "realwaste-part", "synthetic"}
 
 
@@ -74,111 +67,97 @@ def format_table1(
     *,
     claims: bool = True,
 ) -> pd.DataFrame:
-    """Table 1 as text: a column for each model; for each factor a row REPORT with the claim, and a row for each metric.
+    """Table 1 as text: a column for each model, a row for each metric; with `claims` a row REPORT before each factor.
 
-    Args:
-        rows: from table1.build_rows.
-        names: display name of each model.
-        external_sets: `sets` of metrics/external.json.
-        claims: whether there are rows REPORT.
+    `rows` and `external_sets` are those of `build_factors`.
     """
     rows_by_index: dict[tuple[str, str], list[str]] = {}
     for factor in build_factors(rows, external_sets):
         if claims:
             rows_by_index[factor.name, REPORT] = [factor.report_claim(model) for model in rows]
-        rows_by_index |= {
-            (factor.name, figure): [cell(row) for row in rows.values()] for figure, cell in factor.metrics.items()
-        }
+        for metric, format_row in factor.metrics.items():
+            rows_by_index[factor.name, metric] = [format_row(row) for row in rows.values()]
     index = pd.MultiIndex.from_tuples(list(rows_by_index), names=["factor", "metric"])
     return pd.DataFrame(list(rows_by_index.values()), index=index, columns=[names[model] for model in rows])
 
 
-def _build_metrics(keys: Mapping[str, None], external_sets: list[str]) -> dict[str, MetricFormatters]:
-    reported_accuracy = {"the report's accuracy": _format_number("reported_test_accuracy")}
-    curve_points = [key.removeprefix("images_") for key in keys if key.startswith("images_at_")]
-    export_sizes = {title: _format_number(key, "{:.1f} MB") for key, title in EXPORTS.items() if key in keys}
+def _build_metrics(keys: Mapping[str, None], external_sets: Mapping[str, Any]) -> dict[str, MetricFormatters]:
+    reported_accuracy = {"the report's accuracy": _fill("{reported_test_accuracy:.3f}")}
+    curve_points = [key.removeprefix("images_at_") for key in keys if key.startswith("images_at_")]
+    export_sizes = {title: _fill(f"{{{key}:.1f}} MB") for key, title in EXPORTS.items() if key in keys}
+    external_metrics = {
+        f"accuracy on {name}": _fill(_with_interval(f"{key}_accuracy"))
+        for name, key in external_keys(external_sets).items()
+    }
+    learning_curve = {
+        f"test accuracy, {point.replace('_', '.')} % of images": _fill(
+            f"{_with_interval(f'accuracy_at_{point}')}, {{images_at_{point}}} images"
+        )
+        for point in curve_points
+    }
     return {
-        "Performance": {"macro F1": _format_with_interval("macro_f1"), "test loss": _format_number("test_loss")},
-        "Training Time": {"training, with embedding": _format_number("training_seconds", "{:.0f} s")},
+        "Performance": {"macro F1": _fill(_with_interval("macro_f1")), "test loss": _fill("{test_loss:.3f}")},
+        "Training Time": {"training, with embedding": _fill("{training_seconds:.0f} s")},
         "Computational Resources": {
-            "parameters": _format_number("parameters", "{:.2f} M", 1e6),
-            "trained parameters": _format_number("trainable_parameters", "{:.2f} M", 1e6),
-            "multiply-adds an image": lambda row: (
-                format_count(row["multiply_adds"]) if "multiply_adds" in row else _ABSENT
-            ),
+            "parameters": _format_millions("parameters"),
+            "trained parameters": _format_millions("trainable_parameters"),
+            "multiply-adds an image": _format_multiply_adds,
         },
         "Flexibility": {
-            "trained layers": _format_layers,
-            "initial weights": lambda row: str(row["weights"]),
+            "trained layers": _fill("{trained_layers:.0f} of {layers:.0f}"),
+            "initial weights": _fill("{weights}"),
         },
         "Overfitting/Underfitting": {
-            "train accuracy": _format_number("train_accuracy"),
-            "minus validation accuracy": _format_number("train_val_gap", "{:+.3f}"),
+            "train accuracy": _fill("{train_accuracy:.3f}"),
+            "minus validation accuracy": _fill("{train_val_gap:+.3f}"),
             "calibration error": _format_calibration,
         },
-        "Generalization": _generalization_metrics(external_sets),
+        "Generalization": {
+            "train-test gap": _fill(_with_interval("train_test_gap", "+.3f")),
+            "on other splits, ± deviation": _fill("{other_splits_accuracy:.3f} ± {other_splits_accuracy_std:.3f}"),
+            **(external_metrics or {"on external test sets": _fill("not measured")}),
+        },
         "Accuracy": {
-            "test accuracy": _format_with_interval("test_accuracy"),
+            "test accuracy": _fill(_with_interval("test_accuracy")),
             **(reported_accuracy if "reported_test_accuracy" in keys else {}),
         },
         "Deployment": {
-            "file size": _format_number("file_mb", "{:.1f} MB"),
+            "file size": _fill("{file_mb:.1f} MB"),
             **export_sizes,
-            "one image": _format_number("latency_ms", "{:.0f} ms"),
+            "one image": _fill("{latency_ms:.0f} ms"),
         },
-        "Data Dependency": {
-            f"test accuracy, {_point_percent(point)} % of images": _format_curve_point(point) for point in curve_points
-        }
-        or {"test accuracy by images": lambda _: "not measured"},
+        "Data Dependency": learning_curve or {"test accuracy by images": _fill("not measured")},
     }
 
 
-def _generalization_metrics(external_sets: list[str]) -> MetricFormatters:
-    external_metrics = {
-        f"accuracy on {name}": _format_with_interval(f"{key}_accuracy")
-        for name, key in external_keys(external_sets).items()
-    }
-    return {
-        "train-test gap": _format_with_interval("train_test_gap", "{:+.3f}"),
-        "on other splits, ± deviation": lambda row: (
-            "{:.3f} ± {:.3f}".format(row["other_splits_accuracy"], row["other_splits_accuracy_std"])
-            if "other_splits_accuracy" in row
-            else _ABSENT
-        ),
-        **(external_metrics or {"on external test sets": lambda _: "not measured"}),
-    }
+def _fill(template: str) -> Callable[[Row], str]:
+    """A function that fills the template with the values of a row; _ABSENT if the row lacks one of them."""
+
+    def format_row(row: Row) -> str:
+        try:
+            return template.format_map(row)
+        except KeyError:
+            return _ABSENT
+
+    return format_row
 
 
-def _format_layers(row: Row) -> str:
-    return f"{row['trained_layers']:.0f} of {row['layers']:.0f}" if "layers" in row else _ABSENT
+def _with_interval(key: str, number: str = ".3f") -> str:
+    """A template of a metric with its 95 % interval."""
+    return f"{{{key}:{number}}} ({{{key}_low:{number}}} to {{{key}_high:{number}}})"
+
+
+def _format_millions(key: str) -> Callable[[Row], str]:
+    return lambda row: f"{row[key] / 1e6:.2f} M" if key in row else _ABSENT
+
+
+def _format_multiply_adds(row: Row) -> str:
+    return format_count(row["multiply_adds"]) if "multiply_adds" in row else _ABSENT
 
 
 def _format_calibration(row: Row) -> str:
     before, after = row["ece"], row["ece_calibrated"]
     return f"{before:.3f}" if before == after else f"{before:.3f}, then {after:.3f}"
-
-
-def _point_percent(point: str) -> str:
-    return point.removeprefix("at_").replace("_", ".")
-
-
-def _format_number(key: str, template: str = "{:.3f}", unit: float = 1.0) -> Callable[[Row], str]:
-    return lambda row: template.format(row[key] / unit) if key in row else _ABSENT
-
-
-def _format_with_interval(key: str, template: str = "{:.3f}") -> Callable[[Row], str]:
-    """A number with its 95 % interval."""
-    with_interval = f"{template} ({template} to {template})"
-    return lambda row: (
-        with_interval.format(*(row[f"{key}{end}"] for end in ("", "_low", "_high"))) if key in row else _ABSENT
-    )
-
-
-def _format_curve_point(point: str) -> Callable[[Row], str]:
-    format_accuracy = _format_with_interval(f"accuracy_{point}")
-    return lambda row: (
-        f"{format_accuracy(row)}, {row[f'images_{point}']} images" if f"images_{point}" in row else _ABSENT
-    )
 
 
 # For each factor the report's claims about its own model and about pretrained models, quoted.
