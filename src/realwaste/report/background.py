@@ -25,13 +25,13 @@ _SWAPPED_VIEWS = {
 
 def describe_shortcuts(metrics: Mapping[str, Any]) -> str:
     """The main result in one sentence."""
-    outer_frame, whole_picture, percent = metrics["heads"]["frame"], metrics["heads"]["whole"], _percent
-    random_note = " with RANDOM weights" if metrics["weights"] == "random" else ""
+    frame, whole, random_note = metrics["heads"]["frame"], metrics["heads"]["whole"], ""
+    if metrics["weights"] == registry.RANDOM:
+        random_note = " with RANDOM weights"
     return (
-        f"From the outer frame alone, {percent(outer_frame['accuracy'])} of the pictures are classified correctly "
-        f"({percent(outer_frame['accuracy_low'])} to {percent(outer_frame['accuracy_high'])}; chance is "
-        f"{percent(metrics['chance'])}, the whole picture gives "
-        f"{percent(whole_picture['accuracy'])}), by a linear head on "
+        f"From the outer frame alone, {_percent(frame['accuracy'])} of the pictures are classified correctly "
+        f"({_percent(frame['accuracy_low'])} to {_percent(frame['accuracy_high'])}; chance is "
+        f"{_percent(metrics['chance'])}, the whole picture gives {_percent(whole['accuracy'])}), by a linear head on "
         f"{probe_name(metrics)}{random_note} and {metrics['images']:,} pictures of {metrics['image_size']} pixels."
     )
 
@@ -43,10 +43,8 @@ def probe_name(metrics: Mapping[str, Any]) -> str:
 
 def view_accuracies(metrics: Mapping[str, Any]) -> pd.DataFrame:
     """sees (the view in words), accuracy, low, high: a row for each probe view, for charts.shortcuts."""
-    rows = [
-        (_PROBE_VIEWS[view], scores["accuracy"], scores["accuracy_low"], scores["accuracy_high"])
-        for view, scores in metrics["heads"].items()
-    ]
+    keys = ["accuracy", "accuracy_low", "accuracy_high"]
+    rows = [(_PROBE_VIEWS[view], *(scores[key] for key in keys)) for view, scores in metrics["heads"].items()]
     return pd.DataFrame(rows, columns=["sees", "accuracy", "low", "high"])
 
 
@@ -55,9 +53,10 @@ def swapped_view_table(metrics: Mapping[str, Any], names: Mapping[str, str]) -> 
 
     A cell is the accuracy with its interval, and for swapped parts how often the other picture's class is predicted.
     """
-    columns = {}
-    for model, scores_by_view in metrics["models"].items():
-        columns[names[model]] = [_format_cell(view, scores_by_view[view]) for view in _SWAPPED_VIEWS]
+    columns = {
+        names[model]: [_format_cell(view, scores_by_view[view]) for view in _SWAPPED_VIEWS]
+        for model, scores_by_view in metrics["models"].items()
+    }
     return pd.DataFrame(columns, index=list(_SWAPPED_VIEWS.values()))
 
 

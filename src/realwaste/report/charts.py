@@ -11,6 +11,7 @@ from realwaste.report.figures import MODEL_COLORS, MOST_CLASSES
 
 Spec = dict[str, Any]
 _NEUTRAL_COLOR = "#5b93c4"  # visible on light and on dark backgrounds
+_TOP_LEGEND = alt.Legend(orient="top", title=None)
 _MODEL_LABELS: dict[str, Any] = {"labelExpr": "split(datum.label, ', ')", "labelLimit": 190}
 
 
@@ -23,17 +24,11 @@ def image_counts(counts: Mapping[str, int]) -> Spec:
 
 
 def split_counts(counts: pd.DataFrame) -> Spec:
-    """Stacked bars: the number of images of each class in each part (the report's fig. 2).
-
-    Args:
-        counts: split, label, images.
-    """
+    """Stacked bars: the number of images (split, label, images) of each class in each part (the report's fig. 2)."""
     rows = counts.assign(order=counts["split"].map(PARTS.index)).rename(columns={"label": "class", "split": "part"})
     base = alt.Chart(rows).encode(y=_class_axis("class"), order="order:Q", tooltip=["class:N", "part:N", "images:Q"])
-    legend = alt.Legend(orient="top", title=None)
-    bars = base.mark_bar().encode(
-        x=_image_axis(stack="zero"), color=alt.Color("part:N", sort=list(PARTS), legend=legend)
-    )
+    color = alt.Color("part:N", sort=list(PARTS), legend=_TOP_LEGEND)
+    bars = base.mark_bar().encode(x=_image_axis(stack="zero"), color=color)
     text = base.mark_text(color="white").encode(
         x=_image_axis(stack="zero", bandPosition=0.5), text="images:Q", detail="part:N"
     )
@@ -41,23 +36,18 @@ def split_counts(counts: pd.DataFrame) -> Spec:
 
 
 def curve(history: pd.DataFrame, measure: str, domain: list[float] | None = None) -> Spec:
-    """Lines: training and validation `measure` per epoch, without NaN (the report's fig. 3, 9 and 11).
+    """Lines: training and validation loss or accuracy per epoch, without NaN (the report's fig. 3, 9 and 11).
 
-    Args:
-        measure: loss or accuracy.
-        domain: of the y axis; None: that of the values.
+    `domain` is that of the y axis, by default that of the values.
     """
     renamed = history.rename(columns={measure: "train", f"val_{measure}": "validation"})
     rows = renamed.melt("epoch", ["train", "validation"], "part", measure).dropna()
-    chart = (
-        alt.Chart(rows)
-        .mark_line(point=True)
-        .encode(
-            x=_epoch_axis(rows),
-            y=alt.Y(f"{measure}:Q", scale=alt.Scale(zero=False, domain=domain or alt.Undefined)),
-            color=alt.Color("part:N", legend=alt.Legend(orient="top", title=None)),
-            tooltip=["epoch:Q", "part:N", alt.Tooltip(f"{measure}:Q", format=".4f")],
-        )
+    lines = alt.Chart(rows).mark_line(point=True)
+    chart = lines.encode(
+        x=_epoch_axis(rows),
+        y=alt.Y(f"{measure}:Q", scale=alt.Scale(zero=False, domain=domain or alt.Undefined)),
+        color=alt.Color("part:N", legend=_TOP_LEGEND),
+        tooltip=["epoch:Q", "part:N", alt.Tooltip(f"{measure}:Q", format=".4f")],
     )
     return _to_spec(chart, height=190)
 
@@ -68,29 +58,19 @@ def learning_rates(sweep_table: pd.DataFrame, measure: str, title: str) -> Spec:
     rows = rows[rows[measure] > 0].assign(rate=rows["learning_rate"].map("{:g}".format))
     rate_names = [f"{rate:g}" for rate in sorted(sweep_table["learning_rate"].unique())]
     legend = alt.Legend(orient="top", title="learning rate")
-    chart = (
-        alt.Chart(rows)
-        .mark_line(point=True)
-        .encode(
-            x=_epoch_axis(rows),
-            y=alt.Y(f"{measure}:Q", title=title, scale=alt.Scale(type="log"), axis=alt.Axis(gridOpacity=0.4)),
-            color=alt.Color("rate:N", sort=rate_names, scale=alt.Scale(scheme="viridis"), legend=legend),
-            tooltip=[
-                alt.Tooltip("rate:N", title="learning rate"),
-                "epoch:Q",
-                alt.Tooltip(f"{measure}:Q", title=title, format=".4f"),
-            ],
-        )
+    value = alt.Tooltip(f"{measure}:Q", title=title, format=".4f")
+    lines = alt.Chart(rows).mark_line(point=True)
+    chart = lines.encode(
+        x=_epoch_axis(rows),
+        y=alt.Y(f"{measure}:Q", title=title, scale=alt.Scale(type="log"), axis=alt.Axis(gridOpacity=0.4)),
+        color=alt.Color("rate:N", sort=rate_names, scale=alt.Scale(scheme="viridis"), legend=legend),
+        tooltip=[alt.Tooltip("rate:N", title="learning rate"), "epoch:Q", value],
     )
     return _to_spec(chart, height=230)
 
 
 def accuracies(rows: pd.DataFrame) -> Spec:
-    """Points: the test accuracy of each model with its 95 % interval (the report's fig. 4, 13 and 14).
-
-    Args:
-        rows: model (display name), accuracy, low, high, color.
-    """
+    """Points: the accuracy of each of comparison.model_scores with its 95 % interval (the report's fig. 4, 13, 14)."""
     base = alt.Chart(rows).encode(
         y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(**_MODEL_LABELS)),
         tooltip=["model:N", *_number_tooltips("accuracy", "low", "high")],
@@ -102,11 +82,7 @@ def accuracies(rows: pd.DataFrame) -> Spec:
 
 
 def losses(rows: pd.DataFrame) -> Spec:
-    """Bars: the test loss of each model (the report's fig. 4, 13 and 14).
-
-    Args:
-        rows: model (display name), loss, color.
-    """
+    """Bars: the test loss of each of comparison.model_scores (the report's fig. 4, 13 and 14)."""
     base = alt.Chart(rows).encode(
         y=alt.Y("model:N", sort=None, title=None, axis=None),
         x=alt.X("loss:Q", title="test loss (crossentropy)"),
@@ -117,11 +93,7 @@ def losses(rows: pd.DataFrame) -> Spec:
 
 
 def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
-    """Points: the accuracy of the probe on each view with its 95 % interval; chance is a dashed line.
-
-    Args:
-        rows: sees, accuracy, low, high.
-    """
+    """Points: each of background.view_accuracies with its 95 % interval; chance is a dashed line."""
     base = alt.Chart(rows).encode(
         y=alt.Y("sees:N", sort=None, title=None, axis=alt.Axis(labelLimit=170)),
         tooltip=["sees:N", *_number_tooltips("accuracy", "low", "high")],
@@ -135,16 +107,12 @@ def shortcuts(rows: pd.DataFrame, chance: float) -> Spec:
 
 
 def grouped_accuracies(rows: pd.DataFrame) -> Spec:
-    """Points: accuracy with its 95 % interval for each model and series (a test set or a run).
-
-    Args:
-        rows: model (display name), series, images, accuracy, low, high.
-    """
+    """Points: accuracy with its 95 % interval (accuracy, low, high) for each model and series (a test set or a run)."""
     series_names = rows["series"].drop_duplicates().tolist()
     base = alt.Chart(rows).encode(
         y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(**_MODEL_LABELS)),
         yOffset=alt.YOffset("series:N", sort=series_names),
-        color=alt.Color("series:N", sort=series_names, legend=alt.Legend(orient="top", title=None)),
+        color=alt.Color("series:N", sort=series_names, legend=_TOP_LEGEND),
         tooltip=["model:N", "series:N", "images:Q", *_number_tooltips("accuracy", "low", "high")],
     )
     point = base.mark_point(filled=True, size=110, opacity=1).encode(x="accuracy:Q")
@@ -154,9 +122,7 @@ def grouped_accuracies(rows: pd.DataFrame) -> Spec:
 def learning_curve(table: pd.DataFrame, names: Mapping[str, str]) -> Spec:
     """Lines: test accuracy with its 95 % interval against the number of training images, for each model.
 
-    Args:
-        table: from evaluation.learning_curve.curve_table.
-        names: display name of each model.
+    `table` is that of learning_curve.curve_table; `names` are the display names of its models.
     """
     rows = table.assign(model=table["model"].map(names), color=table["model"].map(MODEL_COLORS))
     legend = alt.Legend(orient="top", title=None, columns=1, labelLimit=300)
@@ -175,8 +141,7 @@ def learning_curve(table: pd.DataFrame, names: Mapping[str, str]) -> Spec:
 def class_scores(rows: pd.DataFrame, measure: str = "f1") -> Spec:
     """Heat map: F1, precision or recall of each class and model; the tooltip has all of them (section 1.12).
 
-    Args:
-        rows: model, name (display name), label, precision, recall, f1, support.
+    `rows` are those of comparison.class_score_table with `name`, the model's display name.
     """
     base = alt.Chart(rows).encode(
         y=alt.Y("label:N", title=None),
@@ -192,11 +157,7 @@ def class_scores(rows: pd.DataFrame, measure: str = "f1") -> Spec:
 
 
 def confusion(counts: pd.DataFrame) -> Spec:
-    """Heat map: the confusion matrix, coloured by the share of the actual class (the report's fig. 5).
-
-    Args:
-        counts: actual, predicted, images for every pair of classes.
-    """
+    """Heat map: confusions (actual, predicted, images), coloured by the share of the actual class (report, fig. 5)."""
     class_totals = counts.groupby("actual")["images"].transform("sum").clip(lower=1)
     rows = counts.assign(share=counts["images"] / class_totals)
     base = alt.Chart(rows).encode(
@@ -210,19 +171,18 @@ def confusion(counts: pd.DataFrame) -> Spec:
 def reliability(table: pd.DataFrame) -> Spec:
     """Reliability diagram: accuracy against confidence, before and after calibration (Guo et al., 2017, fig. 1).
 
-    Args:
-        table: probabilities ("as they are" or "calibrated"), confidence, accuracy, images.
+    `table` is calibration.reliability_table with `probabilities`: "as they are" or "calibrated".
     """
-    diagonal_rows = alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]})).mark_line(strokeDash=[4, 4])
+    diagonal = alt.Chart(pd.DataFrame({"confidence": [0, 1], "accuracy": [0, 1]})).mark_line(strokeDash=[4, 4])
     unit_scale = alt.Scale(domain=[0, 1])
     chart = alt.Chart(table).encode(
         x=alt.X("confidence:Q", scale=unit_scale, title="confidence of the predictions"),
         y=alt.Y("accuracy:Q", scale=unit_scale, title="their accuracy"),
-        color=alt.Color("probabilities:N", sort=None, legend=alt.Legend(orient="top", title=None)),
+        color=alt.Color("probabilities:N", sort=None, legend=_TOP_LEGEND),
         tooltip=["probabilities:N", *_number_tooltips("confidence", "accuracy"), "images:Q"],
     )
     points = chart.mark_circle(opacity=0.85).encode(size=alt.Size("images:Q", legend=None))
-    diagonal = diagonal_rows.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8a949c"))
+    diagonal = diagonal.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8a949c"))
     return _to_spec(diagonal + chart.mark_line(strokeWidth=1, opacity=0.4) + points, height=220)
 
 

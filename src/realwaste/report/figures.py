@@ -31,8 +31,7 @@ class FigureWriter:
     def save_charts(self, path: Path, title: str, *charts: dict[str, Any], width: Any = 420) -> None:
         """Save specifications from `realwaste.report.charts` side by side.
 
-        Args:
-            width: of each chart in pixels at 72 dpi; or {"step": pixels of a column}.
+        `width` is that of each chart in pixels at 72 dpi, or {"step": pixels of a column}.
         """
         import vl_convert  # noqa: PLC0415 - slow to import
 
@@ -48,11 +47,7 @@ class FigureWriter:
             temporary.write_bytes(vl_convert.vegalite_to_png(figure, ppi=self._dpi))
 
     def save_table1(self, path: Path, table: pd.DataFrame) -> None:
-        """Save the report's Table 1 as a picture: its nine factors, what it says of each, and what was measured.
-
-        Args:
-            table: from factors.format_table1.
-        """
+        """Save factors.format_table1 as a picture: the nine factors, the report's claims, and what was measured."""
         import matplotlib as mpl  # noqa: PLC0415 - slow to import
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
 
@@ -77,21 +72,13 @@ def _draw_table1(table: pd.DataFrame) -> tuple[Any, str]:
         factor if metric == REPORT else f"{metric}  " if has_claims else f"{factor}: {metric}  "
         for factor, metric in table.index
     ]
-    line_counts = [
-        max(name.count("\n") + 1 for name in table.columns),
-        *(max(c.count("\n") + 1 for c in row_cells) for row_cells in cells),
-    ]
+    line_counts = [max(cell.count("\n") + 1 for cell in row_cells) for row_cells in (table.columns, *cells)]
     heights = [0.16 * count + 0.16 for count in line_counts]
     figure = Figure(figsize=(2.6 + 2.7 * table.shape[1], 0.8 + sum(heights)), layout="constrained")
     axes: Any = figure.subplots()
     axes.axis("off")
     drawn_table = axes.table(
-        cellText=cells,
-        rowLabels=labels,
-        colLabels=list(table.columns),
-        cellLoc="center",
-        rowLoc="right",
-        bbox=(0, 0, 1, 1),
+        cells, rowLabels=labels, colLabels=list(table.columns), cellLoc="center", rowLoc="right", bbox=(0, 0, 1, 1)
     )
     drawn_table.auto_set_font_size(False)
     drawn_table.set_fontsize(9)

@@ -12,12 +12,9 @@ from realwaste.report.figures import MODEL_COLORS
 def render_template(
     template: str, charts: Mapping[str, Any], *, filters: Mapping[str, Callable[..., str]], **context: Any
 ) -> str:
-    """The page as HTML.
+    """The page as HTML, from a file in the folder `templates` and the Vega-Lite specifications that it names.
 
-    Args:
-        template: a file name in the folder `templates`.
-        charts: Vega-Lite specifications by the names that the template uses.
-        filters, context: further filters and variables of the template.
+    `filters` and `context` are further filters and variables of the template.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("realwaste.report"),

@@ -13,23 +13,14 @@ class ReportData:
     """The results of a run, as its stages wrote them.
 
     Attributes:
-        fetched, validated, split, sweep: the metrics of fetch, validate_images, split and lr_sweep.
-        trainings: the metrics of train_cnn and finetune_*, by model.
-        embeddings: the metrics of embed, by model.
-        evaluated: the metrics of evaluate, by model.
+        fetched, validated, split, sweep, suspects, shortcuts: the metrics of these stages; `sweep` is of lr_sweep.
+        trainings, embeddings, evaluated: the metrics of train_cnn and finetune_*, embed and evaluate, by model.
         external: `sets` of metrics/external.json.
         rows, pairs: from table1.build_rows and comparison.compare_pairs.
         machines: machine.record of each stage that contributes to `rows`.
-        rejected: path, reason.
-        split_counts: split, label, images.
-        histories: the training history of each model.
-        sweep_table: plots/data/lr_sweep.csv.
+        split_counts, sweep_table, confusions, reliability, learning_curve: plots/data/*.csv.
         tested: the predictions table of the test images with calibrated probabilities, with the soft vote.
-        confusions: model, actual, predicted, images.
-        reliability: model, probabilities, bin, images, confidence, accuracy.
         architectures: tables of realwaste.models.architecture, with a column `model`.
-        learning_curve: the table of realwaste.evaluation.learning_curve.
-        suspects, shortcuts: the metrics of the stages suspects and shortcuts.
         explanations: the table of images that the stage explain wrote; the files are in the folder `pictures`.
     """
 

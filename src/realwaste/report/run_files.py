@@ -100,10 +100,9 @@ def _load_run(name: str, read: ReadFile) -> Run:
         for model in registry.MODELS
         if model in compared
     }
-    no_rows = pd.DataFrame({"model": []})
     confusions = files.table(CONFUSION, ["model", "actual", "predicted", "images"], numbers=["images"])
     curve_numbers = ["percent", "images", "accuracy", "accuracy_low", "accuracy_high"]
-    learning_curve = files.table(CURVE, ["model"], numbers=curve_numbers)
+    learning_curve, no_rows = files.table(CURVE, ["model"], numbers=curve_numbers), pd.DataFrame({"model": []})
     return Run(
         name,
         compared,
@@ -187,10 +186,9 @@ class _RunFiles:
         for path in (LOCK, PARAMETERS):
             with suppress(FileNotFoundError), self._reported_as_damaged(path):
                 values = parse_yaml(self.read(path).decode(), path)
-                stages = values["stages"].values() if path == LOCK else ()
-                sections = (
-                    [stage.get("params", {}).get(PARAMETERS, {}) for stage in stages] if path == LOCK else [values]
-                )
+                sections = [values]
+                if path == LOCK:
+                    sections = [stage.get("params", {}).get(PARAMETERS, {}) for stage in values["stages"].values()]
                 return {key: value for section in sections for key, value in _flatten(section)}
         return None
 

@@ -15,14 +15,12 @@ IMAGE_KEY = ["path", "sha256", "label"]  # identifies the same image in two runs
 
 @dataclass(frozen=True)
 class Run:
-    """The results of a run of the pipeline.
+    """The results of a run of the pipeline; all but the scores may be empty.
 
     Attributes:
-        name: shown on the page.
-        compared, evaluated, split: metrics/compare.json, evaluate.json and split.json; the last two may be empty.
+        compared, evaluated, split: metrics/compare.json, evaluate.json and split.json.
         histories: the training history of each model that has one.
-        confusions: model, actual, predicted, images; may be empty.
-        learning_curve: the table of realwaste.evaluation.learning_curve; may be empty.
+        confusions, learning_curve: the tables of prediction_table.count_confusions and learning_curve.curve_table.
         parameters: by dotted names; None if unknown.
         test_predictions: rows of the predictions table for the test images, with each file's sha256; None if missing.
     """
@@ -34,14 +32,14 @@ class Run:
     histories: Mapping[str, pd.DataFrame]
     confusions: pd.DataFrame
     learning_curve: pd.DataFrame
-    parameters: Mapping[str, Any] | None
+    parameters: dict[str, Any] | None
     test_predictions: pd.DataFrame | None
 
     @property
     def rows(self) -> dict[str, Row]:
         """The metrics of each model and of the soft vote."""
-        facts = self.compared.items()
-        return {model: row for model, row in facts if isinstance(row, Mapping) and "test_accuracy" in row}
+        records = self.compared.items()
+        return {model: row for model, row in records if isinstance(row, Mapping) and "test_accuracy" in row}
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,8 @@ def compare_paired(first: Run, second: Run) -> PairedComparison:
     if shared.empty:
         return PairedComparison(0, "the two runs have no test image in common", {})
     groups = first.test_predictions.drop_duplicates(IMAGE_KEY).set_index(IMAGE_KEY)["group"].loc[shared].to_numpy()
-    models = [
-        model for model in first_table if all(model in of_run for of_run in (second_table, first.rows, second.rows))
-    ]
+    in_both_runs = first.rows.keys() & second.rows.keys() & set(second_table)
+    models = [model for model in first_table if model in in_both_runs]
     same = frozenset(model for model in models if _has_same_probabilities(predictions, model, shared))
     correct_by_model = {
         model: (first_table.loc[shared, model].to_numpy(bool), second_table.loc[shared, model].to_numpy(bool))
@@ -91,9 +88,13 @@ def changed_parameters(first: Run, second: Run) -> list[tuple[str, str, str]] | 
     """The parameters that differ, with both values; None if a run's parameters are unknown."""
     if first.parameters is None or second.parameters is None:
         return None
-    names = dict.fromkeys([*first.parameters, *second.parameters])
-    pairs = ((name, *(_format_parameter(run.parameters, name) for run in (first, second))) for name in names)
-    return [(name, before, after) for name, before, after in pairs if before != after]
+    changed = []
+    for name in first.parameters | second.parameters:
+        values = [parameters.get(name, "–") for parameters in (first.parameters, second.parameters)]
+        before, after = (f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+        if before != after:
+            changed.append((name, before, after))
+    return changed
 
 
 def _with_votes(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -119,10 +120,4 @@ def _has_same_probabilities(predictions: Sequence[pd.DataFrame], model: str, ima
 def _correctness_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """Whether each model and the soft vote is correct: a row for each test image, a column for each model."""
     table = predictions.assign(correct=predictions["label"] == prediction_table.predicted_classes(predictions))
-    models = predictions["model"].drop_duplicates().tolist()
-    return table.pivot(index=IMAGE_KEY, columns="model", values="correct")[models]
-
-
-def _format_parameter(parameters: Mapping[str, Any] | None, name: str) -> str:
-    value = (parameters or {}).get(name, "–")
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return table.pivot(index=IMAGE_KEY, columns="model", values="correct")[predictions["model"].unique()]
