@@ -91,10 +91,9 @@ def test_metrics_equal_values_computed_by_hand():
 def test_metrics_on_all_classes_equal_the_test_metrics_of_the_pipeline():
     rng = np.random.default_rng(0)
     labels, probabilities = rng.integers(0, 3, 200), rng.dirichlet(np.ones(3), 200)
-    metrics = external.compute_metrics(
-        [CLASSES[label] for label in labels], probabilities, CLASSES, np.arange(200) // 2
-    )
-    in_domain = classification.compute_test_metrics(labels, probabilities, CLASSES, np.arange(200) // 2)
+    names, groups = [CLASSES[label] for label in labels], np.arange(200) // 2
+    metrics = external.compute_metrics(names, probabilities, CLASSES, groups)
+    in_domain = classification.compute_test_metrics(labels, probabilities, CLASSES, groups)
     assert metrics["accuracy"] == in_domain["test_accuracy"]
     assert metrics["accuracy_low"] == in_domain["test_accuracy_low"]
     assert metrics["ece"] == calibration.expected_calibration_error(labels, probabilities)
@@ -289,15 +288,11 @@ def test_invalid_sources_are_refused_before_tensorflow_is_imported(project, imag
     (project / "flat").mkdir()
     (project / "flat/a.jpg").write_bytes(b"x")
     (project / "words.zip").write_bytes(b"words")
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    result = subprocess.run(
+    environment, command = (
+        os.environ | {"PYTHONPATH": str(ROOT / "src")},
         [sys.executable, "-c", EVALUATE_INVALID_SOURCES],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
     )
+    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.split("\n") == ["1"] * 9 + [""]
     assert "Traceback" not in result.stderr
     messages = " ".join(word for line in result.stderr.splitlines() for word in line.split())
@@ -341,11 +336,9 @@ def test_the_in_domain_set_is_the_test_images_of_the_same_classes(images):
     test_predictions = prediction_table.build_rows(splits, "cnn", probabilities, CLASSES)
     metadata = ModelMetadata("cnn", CLASSES, 32, "photos", cnn.BACKBONE, cnn.WEIGHTS, temperature=1.0)
     with external_sets.open_external_set(str(root), CLASSES) as external_set:
-        metrics = external_sets.evaluate_in_domain_and_external(
-            external_set, metadata, _probabilities(1, 0, 2), test_predictions
-        )
-        without_shared_classes = external_sets.evaluate_in_domain_and_external(
-            external_set, metadata, _probabilities(1, 0, 2), test_predictions[test_predictions["label"] == "Ünrat"]
+        metrics, without_shared_classes = (
+            external_sets.evaluate_in_domain_and_external(external_set, metadata, _probabilities(1, 0, 2), rows)
+            for rows in (test_predictions, test_predictions[test_predictions["label"] == "Ünrat"])
         )
     assert (metrics["home"]["images"], metrics["home"]["accuracy"]) == (3, pytest.approx(2 / 3))
     assert (metrics["outside"]["images"], metrics["outside"]["accuracy"]) == (2, 0.5)

@@ -1,13 +1,18 @@
 """Grad-CAM heat maps of a model whose result is known, of nested models, and of weights that are NaN."""
 
+import zipfile
+
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import picture
 from keras import layers
+from scipy.special import softmax
 
+from realwaste.core.errors import UserError
 from realwaste.evaluation import gallery, grad_cam
-from realwaste.images import reader as images_module
+from realwaste.images.reader import decode_image
 from realwaste.models import cnn, feature_extractor, model_file
 from realwaste.training import head
 
@@ -61,8 +66,7 @@ def test_a_model_with_a_nested_backbone_is_split_without_changing_predictions(na
     assert heat.min() >= 0
     assert heat.max() == 1
     scores = cam._to_scores(cam._to_map.predict_on_batch(pixels)).numpy()
-    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(exponentials / exponentials.sum(axis=1, keepdims=True), expected, atol=1e-5)
+    np.testing.assert_allclose(softmax(scores, axis=1), expected, atol=1e-5)
     np.testing.assert_array_equal(model.predict_on_batch(pixels), expected)
 
 
@@ -75,19 +79,14 @@ def test_the_cnn_has_a_heat_map_which_is_zero_if_weights_are_nan():
 
 
 def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
-    import pandas as pd
-
     root = images(a=2, b=1)
     model = cnn.build(32, 2, batch_norm_momentum=0.9)
     metadata = model_file.ModelMetadata("cnn", ("a", "b"), 32, "x", "CNN", "trained from random")
     table = pd.DataFrame({"path": ["a/a_1.jpg", "b/b_1.jpg"], "predicted": ["b", "a"]})
     rows = gallery.write_mistakes(tmp_path, root, table, model_file.Classifier(model, metadata), 48)
     assert [row["predicted"] for row in rows] == ["b", "a"]
-    for row in rows:
-        shapes = [
-            images_module.decode_image((tmp_path / row[kind]).read_bytes()).shape for kind in ("picture", "overlay")
-        ]
-        assert shapes == [(48, 48, 3)] * 2
+    for name in (row[kind] for row in rows for kind in ("picture", "overlay")):
+        assert decode_image((tmp_path / name).read_bytes()).shape == (48, 48, 3)
     splits = pd.DataFrame({"path": ["a/a_2.jpg", "a/a_1.jpg", "b/b_1.jpg"], "label": ["a", "a", "b"], "split": "train"})
     chosen = gallery.select_examples(splits, 1)
     assert chosen["path"].tolist() == ["a/a_1.jpg", "b/b_1.jpg"]
@@ -95,13 +94,7 @@ def test_pictures_of_mistakes_are_written_with_their_overlays(images, tmp_path):
 
 
 def test_a_model_file_stores_its_metadata_and_other_files_are_refused(tmp_path):
-    import zipfile
-
-    from realwaste.core.errors import UserError
-
-    metadata = model_file.ModelMetadata(
-        "cnn", ("a", "ü"), 32, "synthetic", "CNN", "trained from random", origin="synthetic"
-    )
+    metadata = model_file.ModelMetadata("cnn", ("a", "ü"), 32, "synthetic", "CNN", "random", origin="synthetic")
     model = cnn.build(32, 2, batch_norm_momentum=0.9)
     path = tmp_path / "m.keras"
     model_file.save(path, model_file.Classifier(model, metadata))

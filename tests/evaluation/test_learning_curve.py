@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realwaste.core.files import read_csv
 from realwaste.evaluation import cluster_bootstrap, learning_curve
+from realwaste.models import cnn, model_file
+from realwaste.models.model_file import Classifier, ModelMetadata
+from realwaste.training import training_loop
+from stages import cnn_learning_curve, evaluate
+from stages.launcher import params_file
 
 LABELS = np.repeat([0, 1, 2], [50, 30, 3])
 GROUPS = np.arange(20)
@@ -57,9 +63,8 @@ def test_differing_trainings_and_correlated_groups_widen_the_interval():
 
     assert interval_width(differing_trainings, np.arange(200)) > 1.5 * interval_width(equal_trainings, np.arange(200))
     correlated_trainings = np.tile(np.arange(200) < 120, (3, 1))
-    assert interval_width(correlated_trainings, np.arange(200) // 8) > 2 * interval_width(
-        correlated_trainings, np.arange(200)
-    )
+    width_of_images = interval_width(correlated_trainings, np.arange(200))
+    assert interval_width(correlated_trainings, np.arange(200) // 8) > 2 * width_of_images
     assert learning_curve.accuracy_interval(np.ones((3, 9), bool), np.arange(9))[1] == 1
 
 
@@ -76,11 +81,6 @@ def test_the_table_has_a_row_for_each_subset_and_is_empty_without_curves():
 
 def test_the_learning_curve_of_the_cnn_resumes_after_an_interruption(ready_to_train, monkeypatch):
     """The second of two trainings is interrupted; the next run repeats only that one."""
-    from realwaste.core.files import read_csv
-    from realwaste.training import training_loop
-    from stages import cnn_learning_curve, evaluate
-    from stages.launcher import params_file
-
     monkeypatch.chdir(ready_to_train)
     splits = read_csv(Path("data/splits.csv"))
     splits["group"] = range(len(splits))
@@ -108,10 +108,6 @@ def test_the_learning_curve_of_the_cnn_resumes_after_an_interruption(ready_to_tr
 
 @pytest.mark.parametrize("formats", [[], ["saved_model"]])
 def test_export_sizes_are_those_of_the_files(formats, tmp_path):
-    from realwaste.models import cnn, model_file
-    from realwaste.models.model_file import Classifier, ModelMetadata
-    from stages import evaluate
-
     model = cnn.build(16, 2, batch_norm_momentum=0.9)
     file = tmp_path / "cnn.keras"
     model_file.save(file, Classifier(model, ModelMetadata("cnn", ("a", "b"), 16, "x", "CNN", "w")))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realwaste.evaluation import background_views, intervals, linear_probe
+from realwaste.evaluation import background_views, intervals, linear_probe, scores
 from realwaste.evaluation.cluster_bootstrap import Groups
 from realwaste.images.reader import prefetch_batches
 from realwaste.models.probabilities import Labels, Probabilities, fill_undefined
@@ -47,8 +47,7 @@ def predict_swapped_views(
 ) -> dict[str, Probabilities]:
     """A model's probabilities (n, classes) for each of SWAPPED_VIEWS.
 
-    Args:
-        other_class_files: for each of `files` one of another class, whose frame or middle replaces the picture's own.
+    `other_class_files` has for each of `files` one of another class, whose frame or middle replaces the picture's own.
     """
     size, batch_size = session.metadata.image_size, session.metadata.batch_size
     predictions: dict[str, list[Probabilities]] = {name: [] for name in background_views.SWAPPED_VIEWS}
@@ -73,9 +72,7 @@ def summarize_swapped_views(
     metrics = {}
     for view, raw in predictions.items():
         probabilities, undefined = fill_undefined(raw)
-        other_share = float(np.mean(probabilities.argmax(axis=1) == other_labels))
-        metrics[view] = intervals.accuracy_with_intervals(labels, probabilities, groups) | {
-            "other_class": other_share,
-            "undefined_answers": undefined,
-        }
+        metrics[view] = intervals.accuracy_with_intervals(labels, probabilities, groups)
+        metrics[view]["other_class"] = scores.accuracy(other_labels, probabilities)
+        metrics[view]["undefined_answers"] = undefined
     return metrics

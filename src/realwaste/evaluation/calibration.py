@@ -22,11 +22,7 @@ def compute_metrics(
 
 
 def count_decisions(labels: Labels, probabilities: Probabilities) -> list[dict[str, float]]:
-    """For each `--min-confidence` in LEVELS, how many images get a class (decided), and how many of these are right.
-
-    Args:
-        probabilities: calibrated, as `--min-confidence` takes them.
-    """
+    """For each `--min-confidence` in LEVELS, how many images get a class (decided), and how many of these are right."""
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     return [
         {

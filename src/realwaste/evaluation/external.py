@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,22 +26,20 @@ def match_folders(folders: Sequence[str], classes: Sequence[str]) -> dict[str, s
     Raises:
         UserError: two classes match the name of a folder.
     """
-    classes_by_key: dict[str, list[str]] = {}
+    classes_by_key, class_of_folder = defaultdict(list), {}
     for name in classes:
-        classes_by_key.setdefault(_normalized_name(name), []).append(name)
-    matches = {
-        folder: classes_by_key[_normalized_name(folder)]
-        for folder in folders
-        if _normalized_name(folder) in classes_by_key
-    }
-    for folder, names in matches.items():
+        classes_by_key[_normalized_name(name)].append(name)
+    for folder in folders:
+        names = classes_by_key[_normalized_name(folder)]
         if len(names) > 1:
             raise UserError(
                 f"The folder {folder!r} must have the name of one class of the model.",
                 "Use a model whose classes differ by more than case, spaces, `_` and `-`, or remove the folder.",
                 names,
             )
-    return {folder: names[0] for folder, names in matches.items()}
+        if names:
+            class_of_folder[folder] = names[0]
+    return class_of_folder
 
 
 def _normalized_name(name: str) -> str:
@@ -106,11 +105,10 @@ def _score_unknown_folders(
     by_folder = {}
     for folder in sorted(set(folders.tolist())):
         in_folder = folders == folder
-        counts = np.bincount(predicted[in_folder], minlength=len(classes))
         by_folder[folder] = {
             "images": int(in_folder.sum()),
             **_mean_confidence(probabilities[in_folder]),
-            "said": _counts_by_class(counts, classes),
+            "said": _counts_by_class(np.bincount(predicted[in_folder], minlength=len(classes)), classes),
         }
     return {"images": len(folders), **_mean_confidence(probabilities), "folders": by_folder}
 
@@ -120,10 +118,9 @@ def _mean_confidence(probabilities: Probabilities) -> dict[str, float]:
     confidence = probabilities.max(axis=1)
     if not len(confidence):
         return {}
-    mean = float(confidence.mean())
-    half_width = (
-        float(ndtri(0.975) * confidence.std(ddof=1) / math.sqrt(len(confidence))) if len(confidence) > 1 else 1.0
-    )
+    mean, half_width = float(confidence.mean()), 1.0
+    if len(confidence) > 1:
+        half_width = float(ndtri(0.975) * confidence.std(ddof=1) / math.sqrt(len(confidence)))
     return {
         "mean_confidence": mean,
         "mean_confidence_low": max(0.0, mean - half_width),
@@ -132,4 +129,4 @@ def _mean_confidence(probabilities: Probabilities) -> dict[str, float]:
 
 
 def _counts_by_class(counts: NDArray[np.integer], classes: Sequence[str]) -> dict[str, int]:
-    return {name: int(count) for name, count in zip(classes, counts, strict=True)}
+    return dict(zip(classes, counts.tolist(), strict=True))

@@ -107,10 +107,9 @@ def open_external_set(source: str, classes: Sequence[str]) -> Iterator[ExternalS
                 folders,
             )
         scan = manifest.scan(root)
-        group = leakage.assign_groups(scan.manifest, _RUN_LENGTH)
-        images = scan.manifest.assign(group=group)
+        images = scan.manifest.assign(group=leakage.assign_groups(scan.manifest, _RUN_LENGTH))
         external_set = ExternalSet(labelled.name, labelled.source, root, class_of_folder, images, scan.rejected)
-        if not external_set.images["label"].isin(class_of_folder).any():
+        if not images["label"].isin(class_of_folder).any():
             rule = f"{labelled.source} must have a readable image of a class that the model knows."
             raise UserError(rule, "Replace the files that are not images.", external_set.rejection_message)
         yield external_set
@@ -135,15 +134,14 @@ def leave_out_training(external_set: ExternalSet, models: Sequence[TrainingPhoto
     if not records:
         return external_set
     images, name = external_set.images, external_set.name
-    in_training = np.logical_or.reduce([photographs.contain(images["sha256"]) for photographs in records])
+    in_training = np.any([photographs.contain(images["sha256"]) for photographs in records], axis=0)
     rest = images[~in_training].reset_index(drop=True)
     reason = f"{in_training.sum()} of {len(images)} photographs that a model was trained or validated on"
     if not rest["label"].isin(external_set.class_of_folder).any():
         rule = f"{external_set.source} must have photographs of the classes that the model was not trained on."
         raise UserError(rule, "Use other photographs.", reason)
-    near_duplicates = int(
-        np.logical_or.reduce([leakage.have_near_duplicates(rest, photographs.phashes) for photographs in records]).sum()
-    )
+    are_near = [leakage.have_near_duplicates(rest, photographs.phashes) for photographs in records]
+    near_duplicates = int(np.any(are_near, axis=0).sum())
     if in_training.any():
         logger.warning("%s: left out %s", name, reason)
     if near_duplicates:
@@ -155,11 +153,7 @@ def leave_out_training(external_set: ExternalSet, models: Sequence[TrainingPhoto
 def open_external_sets(
     sources: Sequence[str], classes: Sequence[str], models: Sequence[TrainingPhotographs | None]
 ) -> Iterator[dict[str, ExternalSet]]:
-    """Opens each of `sources`, by name; a number is appended to the name of a second set with the same name.
-
-    Args:
-        models: see `leave_out_training`.
-    """
+    """Opens each of `sources`, by name; a number is appended to the name of a second set with the same name."""
     with ExitStack() as stack:
         sets: dict[str, ExternalSet] = {}
         for source in sources:
@@ -188,14 +182,12 @@ def evaluate_predictions(external_set: ExternalSet, metadata: ModelMetadata, raw
 def evaluate_in_domain_and_external(
     external_set: ExternalSet, metadata: ModelMetadata, raw: Probabilities, test_rows: pd.DataFrame
 ) -> dict[str, dict[str, Any]]:
-    """Metrics on the external set, on the in-domain test images of the same classes, and the change in accuracy.
+    """For metrics/external.json: `home` (in-domain), `outside` (external) and `change` (external minus in-domain).
 
     Args:
         raw: the model's raw probabilities for the external set, (images, classes).
-        test_rows: the model's rows of the predictions table for the in-domain test images, calibrated.
-
-    Returns:
-        `home` (in-domain), `outside` (external) and `change` (external minus in-domain), for metrics/external.json.
+        test_rows: the model's rows of the predictions table for the in-domain test images, calibrated; those of the
+            same classes count.
     """
     external_metrics = evaluate_predictions(external_set, metadata, raw)
     same_classes = test_rows[test_rows["label"].isin(set(external_set.class_of_folder.values()))]

@@ -1,11 +1,9 @@
 """Thumbnails for the report page: examples of each class, and a model's mistakes with Grad-CAM overlays."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pandas as pd
 
 from realwaste.evaluation.grad_cam import GradCam
@@ -35,17 +33,14 @@ def write_mistakes(
 ) -> list[dict[str, Any]]:
     """Writes each picture as the model gets it, and a Grad-CAM overlay for the predicted class.
 
-    Args:
-        table: from mistakes.most_confident_mistakes.
-
-    Returns:
-        The rows of `table` with the names of both files.
+    Returns the rows of `table`, from prediction_table.most_confident_mistakes, with the names of both files.
     """
     if table.empty:
         return []
     metadata = classifier.metadata
     pixels = read_images([root / path for path in table["path"]], metadata.image_size)
-    heat = GradCam(classifier.model).heat(pixels, _class_indices(metadata.classes, table["predicted"].tolist()))
+    predicted = pd.Index(metadata.classes).get_indexer_for(table["predicted"])
+    heat = GradCam(classifier.model).heat(pixels, predicted)
     rows = []
     for number, (row, image, image_heat) in enumerate(zip(table.to_dict("records"), pixels, heat, strict=True)):
         images = {"picture": image, "overlay": blend_heat(image, image_heat)}
@@ -55,10 +50,6 @@ def write_mistakes(
         }
         rows.append(row | names)
     return rows
-
-
-def _class_indices(classes: Sequence[str], names: list[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    return np.array([classes.index(name) for name in names], np.int64)
 
 
 def _write_webp(path: Path, pixels: Pixels) -> str:

@@ -38,7 +38,6 @@ def cross_validate(
         vectors: (n, width), of a frozen backbone; labels: (n,), class numbers.
         groups: (n,); images of one group are in one fold.
         folds: the most folds, as of split_by_groups; the result is empty where that gives none.
-        trainer: of the head; the backbone stays frozen here.
     """
     seeds = [trainer.recipe.schedule.seed + repeat for repeat in range(repeats)]
     parts_by_seed = {seed: split_by_groups(labels, groups, folds, seed) for seed in seeds}
@@ -70,12 +69,7 @@ def measure_learning_curve(
     *,
     repeats: int,
 ) -> dict[str, Any]:
-    """learning_curve.measure_learning_curve of heads; the parameters are as there.
-
-    Args:
-        cached: the vectors of all images of `splits`, which has a column `group`.
-        trainer: its seed is that of the first repeat.
-    """
+    """learning_curve.measure_learning_curve of heads, from cached vectors of all images of `splits` (with `group`)."""
     samples = finetune.select_vectors(splits, cached).train
     test_vectors = cached.select(paths_of(splits, "test"))[:]
 

@@ -16,10 +16,9 @@ from realwaste.models.probabilities import Probabilities
 def rank_label_errors(
     table: pd.DataFrame, classes: Sequence[str], predictions: Sequence[Probabilities]
 ) -> pd.DataFrame:
-    """All images in ascending order of the normalized margin, the most doubtful label first.
+    """All images (path, label) in ascending order of the normalized margin, the most doubtful label first.
 
     Args:
-        table: path and label.
         predictions: out-of-sample probabilities (n, classes) of each model.
 
     Returns:

@@ -45,18 +45,17 @@ def measure_learning_curve(
     """
     subsets_by_repeat = [nested_subsets(labels, percents, seed + repeat) for repeat in range(repeats)]
     curve: dict[str, Any] = {"repeats": repeats}
-    progress = track(percents, "learning curve", console=console, disable=is_quiet())
-    for index, percent in enumerate(progress):
+    for index, percent in enumerate(track(percents, "learning curve", console=console, disable=is_quiet())):
         training_rows = [np.resize(subset[index], len(labels)) for subset in subsets_by_repeat]
         correct = np.stack([train_and_test(subset, seed + repeat) for repeat, subset in enumerate(training_rows)])
-        low, high = accuracy_interval(correct, groups)
-        subset = correct.mean(axis=1)
+        accuracies, (low, high) = correct.mean(axis=1), accuracy_interval(correct, groups)
+        accuracy = float(accuracies.mean())
         curve[f"at_{percent:g}".replace(".", "_")] = {
             "images": len(subsets_by_repeat[0][index]),
-            "accuracy": float(subset.mean()),
-            "accuracy_std": float(subset.std(ddof=1)) if repeats > 1 else 0.0,
-            "accuracy_low": min(low, float(subset.mean())),
-            "accuracy_high": max(high, float(subset.mean())),
+            "accuracy": accuracy,
+            "accuracy_std": float(accuracies.std(ddof=1)) if repeats > 1 else 0.0,
+            "accuracy_low": min(low, accuracy),
+            "accuracy_high": max(high, accuracy),
         }
     return curve
 
@@ -65,12 +64,8 @@ def nested_subsets(labels: NDArray[np.int64], percents: Sequence[float], seed: i
     """Nested, stratified row indices for each percentage; each class has at least one image."""
     rng = np.random.default_rng(seed)
     shuffled = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    return [
-        np.sort(
-            np.concatenate([class_rows[: max(1, round(percent * len(class_rows) / 100))] for class_rows in shuffled])
-        )
-        for percent in percents
-    ]
+    subsets = ([rows[: max(1, round(percent * len(rows) / 100))] for rows in shuffled] for percent in percents)
+    return [np.sort(np.concatenate(rows_by_class)) for rows_by_class in subsets]
 
 
 def is_correct(probabilities: Probabilities, splits: pd.DataFrame) -> NDArray[np.bool_]:
@@ -106,11 +101,7 @@ def accuracy_interval(correct: NDArray[np.bool_], groups: Groups) -> tuple[float
 
 
 def curve_table(curves: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """model, percent, images, accuracy, accuracy_std, accuracy_low, accuracy_high, for charts.
-
-    Args:
-        curves: the result of `measure_learning_curve` for each model.
-    """
+    """The curves of `measure_learning_curve`, by model, as a table for charts; without curves it has no rows."""
     rows = [
         {"model": model, "percent": float(name.removeprefix("at_").replace("_", "."))} | point
         for model, curve in curves.items()
