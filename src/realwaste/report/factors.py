@@ -83,18 +83,7 @@ def format_table1(
 
 def _build_metrics(keys: Mapping[str, None], external_sets: Mapping[str, Any]) -> dict[str, MetricFormatters]:
     reported_accuracy = {"the report's accuracy": _fill("{reported_test_accuracy:.3f}")}
-    curve_points = [key.removeprefix("images_at_") for key in keys if key.startswith("images_at_")]
     export_sizes = {title: _fill(f"{{{key}:.1f}} MB") for key, title in EXPORTS.items() if key in keys}
-    external_metrics = {
-        f"accuracy on {name}": _fill(_with_interval(f"{key}_accuracy"))
-        for name, key in external_keys(external_sets).items()
-    }
-    learning_curve = {
-        f"test accuracy, {point.replace('_', '.')} % of images": _fill(
-            f"{_with_interval(f'accuracy_at_{point}')}, {{images_at_{point}}} images"
-        )
-        for point in curve_points
-    }
     return {
         "Performance": {"macro F1": _fill(_with_interval("macro_f1")), "test loss": _fill("{test_loss:.3f}")},
         "Training Time": {"training, with embedding": _fill("{training_seconds:.0f} s")},
@@ -115,7 +104,7 @@ def _build_metrics(keys: Mapping[str, None], external_sets: Mapping[str, Any]) -
         "Generalization": {
             "train-test gap": _fill(_with_interval("train_test_gap", "+.3f")),
             "on other splits, ± deviation": _fill("{other_splits_accuracy:.3f} ± {other_splits_accuracy_std:.3f}"),
-            **(external_metrics or {"on external test sets": _fill("not measured")}),
+            **(_external_metrics(external_sets) or {"on external test sets": _fill("not measured")}),
         },
         "Accuracy": {
             "test accuracy": _fill(_with_interval("test_accuracy")),
@@ -126,8 +115,21 @@ def _build_metrics(keys: Mapping[str, None], external_sets: Mapping[str, Any]) -
             **export_sizes,
             "one image": _fill("{latency_ms:.0f} ms"),
         },
-        "Data Dependency": learning_curve or {"test accuracy by images": _fill("not measured")},
+        "Data Dependency": _learning_curve_metrics(keys) or {"test accuracy by images": _fill("not measured")},
     }
+
+
+def _external_metrics(external_sets: Mapping[str, Any]) -> MetricFormatters:
+    keys = external_keys(external_sets)
+    return {f"accuracy on {name}": _fill(_with_interval(f"{key}_accuracy")) for name, key in keys.items()}
+
+
+def _learning_curve_metrics(keys: Mapping[str, None]) -> MetricFormatters:
+    metrics = {}
+    for point in [key.removeprefix("images_at_") for key in keys if key.startswith("images_at_")]:
+        template = f"{_with_interval(f'accuracy_at_{point}')}, {{images_at_{point}}} images"
+        metrics[f"test accuracy, {point.replace('_', '.')} % of images"] = _fill(template)
+    return metrics
 
 
 def _fill(template: str) -> Callable[[Row], str]:
