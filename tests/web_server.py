@@ -48,9 +48,12 @@ def command_serving(
         subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=log) as process,
     ):
         try:
-            while not (url := re.search(r"http://127\.0\.0\.1:\d+/", (folder / "log").read_text())):
+            for _ in range(600):
+                if url := re.search(r"http://127\.0\.0\.1:\d+/", (folder / "log").read_text()):
+                    break
                 assert process.poll() is None, (folder / "log").read_text()
                 time.sleep(0.1)
+            assert url is not None, (folder / "log").read_text()
             yield process, url.group()
         finally:
             process.kill()

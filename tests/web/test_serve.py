@@ -832,7 +832,9 @@ def test_photos_are_added_by_keyboard_paste_and_drop(server, tmp_path):
     (tmp_path / "words.jpg").write_text("words")
     (tmp_path / "large.png").write_bytes(bytes(LIMIT + 1))
     cv2.imwrite(str(tmp_path / "b.tiff"), picture(2))
-    with _open_page(server, may_refuse=True) as page:
+    with chromium() as browser, opened(browser, server) as tab:
+        page = tab.page
+        page.wait_for_selector("#classes li")
         # File choosers stay closed from now on, because expect_file_chooser may start listening after the key.
         page.on("filechooser", lambda _: None)
         page.keyboard.press("Tab")
@@ -849,6 +851,7 @@ def test_photos_are_added_by_keyboard_paste_and_drop(server, tmp_path):
             assert page.is_visible("#drop")
             page.evaluate(SEND_PHOTO_SCRIPT, [kind, list(_encode_jpeg(4))])
             page.wait_for_selector("#tools", state="visible")
+        assert tab.problems == []
 
         page.click("#again")
         page.set_input_files("#file", tmp_path / "large.png")
@@ -861,6 +864,8 @@ def test_photos_are_added_by_keyboard_paste_and_drop(server, tmp_path):
         page.wait_for_selector("#tools", state="visible")
         assert page.is_visible("#unshown")
         assert page.is_hidden("#failure")
+        # The browser logs the refused request itself.
+        assert [problem for problem in tab.problems if "422" not in problem] == []
 
 
 @pytest.fixture
