@@ -62,7 +62,9 @@ def format_count(count: int) -> str:
 
 
 def _training_state(parameters: int, trained_parameters: int, trained_layers: int) -> str:
-    if not (parameters and trained_layers):
-        return "frozen" if parameters else ""
+    if not parameters:
+        return ""
+    if not trained_layers:
+        return "frozen"
     # Half is enough: the moving statistics of a batch normalization are parameters, but are not trained.
     return "trained" if trained_parameters >= parameters / 2 else "partly trained"

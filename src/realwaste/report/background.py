@@ -25,9 +25,8 @@ _SWAPPED_VIEWS = {
 
 def describe_shortcuts(metrics: Mapping[str, Any]) -> str:
     """The main result in one sentence."""
-    frame, whole, random_note = metrics["heads"]["frame"], metrics["heads"]["whole"], ""
-    if metrics["weights"] == registry.RANDOM:
-        random_note = " with RANDOM weights"
+    frame, whole = metrics["heads"]["frame"], metrics["heads"]["whole"]
+    random_note = " with RANDOM weights" if metrics["weights"] == registry.RANDOM else ""
     return (
         f"From the outer frame alone, {_percent(frame['accuracy'])} of the pictures are classified correctly "
         f"({_percent(frame['accuracy_low'])} to {_percent(frame['accuracy_high'])}; chance is "

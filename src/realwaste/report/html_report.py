@@ -22,9 +22,10 @@ def render_page(data: ReportData) -> str:
     names = comparison.display_names(data.rows)
     short_names = comparison.short_names(data.rows)
     architectures = data.architectures.groupby("model", sort=False)
+    external_sets = _external_sections(data.external, names)
     return pages.render_template(
         "report.html",
-        _charts(data, names),
+        _charts(data, names, external_sets),
         filters={"picture": lambda name: _data_uri(data.pictures / name)},
         data=data,
         verdict=verdict.build_verdict(data),
@@ -47,7 +48,7 @@ def render_page(data: ReportData) -> str:
         },
         rejected=data.rejected.head(REJECTED_SHOWN).to_dict("records"),
         examples=_group_by_class(data.explanations["examples"]),
-        external_sets=_external_sections(data.external, names),
+        external_sets=external_sets,
         mistakes=_mistakes(data),
         shortcut=background.describe_shortcuts(data.shortcuts),
         probe=background.probe_name(data.shortcuts),
@@ -96,7 +97,9 @@ def _describe_pairs(data: ReportData) -> list[dict[str, Any]]:
     return records
 
 
-def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _charts(
+    data: ReportData, names: Mapping[str, str], external_sets: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """The Vega-Lite specification of each chart in the template."""
     from realwaste.report import charts  # noqa: PLC0415 - Altair takes 0.4 s to import
 
@@ -115,7 +118,7 @@ def _charts(data: ReportData, names: Mapping[str, str]) -> dict[str, dict[str, A
         specs["learning_curve"] = charts.learning_curve(data.learning_curve, names)
     for model, history in data.histories.items():
         specs |= {f"{measure}_{model}": charts.curve(history, measure) for measure in ("loss", "accuracy")}
-    for section in _external_sections(data.external, names):
+    for section in external_sets:
         specs[section["chart"]] = charts.grouped_accuracies(_external_accuracies(section["models"], names))
     for model, counts in data.confusions.groupby("model", sort=False):
         specs[f"confusion_{model}"] = charts.confusion(comparison.hardest_classes(counts))

@@ -102,7 +102,8 @@ def _load_run(name: str, read: ReadFile) -> Run:
     }
     confusions = files.table(CONFUSION, ["model", "actual", "predicted", "images"], numbers=["images"])
     curve_numbers = ["percent", "images", "accuracy", "accuracy_low", "accuracy_high"]
-    learning_curve, no_rows = files.table(CURVE, ["model"], numbers=curve_numbers), pd.DataFrame({"model": []})
+    learning_curve = files.table(CURVE, ["model"], numbers=curve_numbers)
+    no_rows = pd.DataFrame({"model": []})
     return Run(
         name,
         compared,
